@@ -1,0 +1,201 @@
+"""The comparator: two monitors' decisions on one silence become one verdict (R7-R13).
+
+What happens, by the state that a connection's silence is in:
+
+    |               | quiet       | open                         | judged |
+    |---------------|-------------|------------------------------|--------|
+    | a decision    | -> open     | the other monitor's: matched | late   |
+    |               |             |   or skewed -> judged (R8)   |        |
+    | sign of life  | quiet       | only_..., recovered          | -> quiet |
+    |               |             |   -> quiet (R9)              |        |
+    | window passed |             | only_... -> judged (R10)     |        |
+    | closed,       | gone        | inconclusive -> gone (R11)   | gone   |
+    | handover      | quiet       | inconclusive -> judged (R11) | judged |
+    | shutdown      |             | inconclusive -> gone (R11)   |        |
+    | error         | -> judged   | error -> judged (R12)        | judged |
+
+Only silences that are not quiet cost memory. A silence is judged at most once. Whoever calls says
+`expire` first, so that an episode whose window ended before is already over (R10).
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from shim.compare.expected import ExpectedRules
+from shim.model import (
+    Connection,
+    Duration,
+    LateDecision,
+    Role,
+    Time,
+    Verdict,
+    VerdictKind,
+    VerdictName,
+)
+
+_ONLY = {Role.CONTROL: VerdictKind.ONLY_CONTROL, Role.CANDIDATE: VerdictKind.ONLY_CANDIDATE}
+
+
+@dataclass(slots=True, eq=False)
+class _Silence:
+    """A silence that somebody decided on, or a monitor failed in."""
+
+    connection: Connection
+    order: int
+    last_activity: Time
+    acting: Role | None
+    first: Role | None = None
+    control_at: Time | None = None
+    candidate_at: Time | None = None
+    window_ends: Time = 0
+    judged: bool = False
+
+    def record(self, role: Role, at: Time) -> None:
+        if role is Role.CONTROL:
+            self.control_at = at
+        else:
+            self.candidate_at = at
+
+    def decided_by(self, role: Role) -> bool:
+        return (self.control_at if role is Role.CONTROL else self.candidate_at) is not None
+
+
+class Comparator:
+    """Holds the open episodes; answers each event with the record that it makes, if any."""
+
+    def __init__(
+        self, *, tolerance: Duration, window: Duration, expected: ExpectedRules | None = None
+    ) -> None:
+        self._tolerance = tolerance
+        self._window = window
+        self.expected = expected or ExpectedRules()
+        self._silences: dict[str, _Silence] = {}
+        # All windows are equally long, so they end in the order in which their episodes opened.
+        self._windows: deque[_Silence] = deque()
+
+    @property
+    def next_window(self) -> Time | None:
+        """When the next window ends."""
+        while self._windows and self._windows[0].judged:
+            self._windows.popleft()
+        return self._windows[0].window_ends if self._windows else None
+
+    def open_episodes(self) -> int:
+        return sum(not silence.judged for silence in self._silences.values())
+
+    def decided(
+        self,
+        connection: Connection,
+        order: int,
+        role: Role,
+        at: Time,
+        last_activity: Time,
+        acting: Role | None,
+    ) -> Verdict | LateDecision | None:
+        """A monitor's decision on the silence that began at `last_activity`."""
+        silence = self._silences.get(connection.id)
+        if silence is None:
+            silence = _Silence(connection, order, last_activity, acting, first=role)
+            silence.record(role, at)
+            silence.window_ends = at + self._window
+            self._silences[connection.id] = silence
+            self._windows.append(silence)
+            return None
+        if silence.judged or silence.decided_by(role):
+            return LateDecision(connection, role, at, acting)
+        silence.record(role, at)
+        verdict = self._judge(silence, VerdictName.MATCHED, VerdictKind.BOTH, at)
+        assert verdict.skew is not None
+        if abs(verdict.skew) > self._tolerance:
+            verdict.kind = VerdictKind.SKEWED
+            self._mismatch(verdict)
+        return verdict
+
+    def sign_of_life(self, connection_id: str, at: Time) -> Verdict | None:
+        """A sign of life on a connection that is still open: a new silence begins."""
+        silence = self._silences.pop(connection_id, None)
+        if silence is None or silence.judged:
+            return None
+        assert silence.first is not None
+        verdict = self._judge(silence, VerdictName.MISMATCHED, _ONLY[silence.first], at)
+        verdict.recovered = True
+        return self._mismatch(verdict)
+
+    def closed(self, connection_id: str, at: Time) -> Verdict | None:
+        """The connection is gone, for a cause that was no monitor's."""
+        silence = self._silences.pop(connection_id, None)
+        return self._inconclusive(silence, VerdictKind.CLOSED, at)
+
+    def handed_over(self, connection_id: str, at: Time) -> Verdict | None:
+        """The roles of the monitors change under the connection."""
+        return self._inconclusive(
+            self._silences.get(connection_id), VerdictKind.HANDOVER, at
+        )
+
+    def failed(
+        self, connection: Connection, order: int, at: Time, last_activity: Time, acting: Role | None
+    ) -> Verdict | None:
+        """A monitor failed in a call about this connection; None if the silence was judged before."""
+        silence = self._silences.get(connection.id)
+        if silence is None:
+            silence = _Silence(connection, order, last_activity, acting)
+            self._silences[connection.id] = silence
+        elif silence.judged:
+            return None
+        return self._mismatch(
+            self._judge(silence, VerdictName.MISMATCHED, VerdictKind.ERROR, at)
+        )
+
+    def forget(self, connection_id: str) -> None:
+        """The connection is gone and its silence judged: nothing more will be asked about it."""
+        self._silences.pop(connection_id, None)
+
+    def expire(self, now: Time, *, inclusive: bool = False) -> Iterator[Verdict]:
+        """End the windows that ended before `now` (or with it), each at its own end."""
+        while (ends := self.next_window) is not None and (ends < now or (inclusive and ends == now)):
+            silence = self._windows.popleft()
+            assert silence.first is not None
+            yield self._mismatch(
+                self._judge(silence, VerdictName.MISMATCHED, _ONLY[silence.first], ends)
+            )
+
+    def shutdown(self, now: Time) -> Iterator[Verdict]:
+        """The process stops: what is open stays undecided."""
+        silences, self._silences = self._silences, {}
+        for silence in silences.values():
+            if verdict := self._inconclusive(silence, VerdictKind.SHUTDOWN, now):
+                yield verdict
+
+    def _inconclusive(
+        self, silence: _Silence | None, kind: VerdictKind, at: Time
+    ) -> Verdict | None:
+        if silence is None or silence.judged:
+            return None
+        return self._judge(silence, VerdictName.INCONCLUSIVE, kind, at)
+
+    def _judge(
+        self, silence: _Silence, name: VerdictName, kind: VerdictKind, at: Time
+    ) -> Verdict:
+        silence.judged = True
+        return Verdict(
+            silence.connection,
+            silence.order,
+            name,
+            kind,
+            at,
+            silence.first,
+            silence.control_at,
+            silence.candidate_at,
+            recovered=False,
+            last_activity=silence.last_activity,
+            acting=silence.acting,
+        )
+
+    def _mismatch(self, verdict: Verdict) -> Verdict:
+        """A mismatch, unless a rule explains it (R13)."""
+        verdict.name = VerdictName.MISMATCHED
+        if rule := self.expected.explanation(verdict):
+            verdict.name = VerdictName.EXPECTED
+            verdict.rule = rule
+        return verdict

@@ -1,0 +1,98 @@
+"""The outcomes: did the client come back after a monitor had closed its connection? (R15)
+
+    timeout acted on   another connection of the identity, opened after the dead one's last sign of
+                       life, is open: replaced; otherwise the action is pending for `return_window`
+    opening            settles the oldest pending action of its identity: returned
+    window passed      lost
+    end of the record  pending actions whose window it does not cover: censored
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from shim.model import Connection, Duration, Identity, Outcome, Return, Role, Time
+
+
+@dataclass(slots=True, eq=False)
+class _Pending:
+    connection: Connection
+    role: Role
+    acted_at: Time
+    settled: bool = False
+
+
+class Outcomes:
+    """Knows which identities are connected, and which closings still wait for a return."""
+
+    def __init__(self, return_window: Duration) -> None:
+        self._return_window = return_window
+        # Open connections of an identity by id, each with its opening, in the order of opening.
+        self._open: dict[Identity, dict[str, Time]] = {}
+        self._pending: dict[Identity, deque[_Pending]] = {}
+        # All windows are equally long, so they pass in the order of the actions.
+        self._windows: deque[_Pending] = deque()
+
+    @property
+    def next_window(self) -> Time | None:
+        """The last moment at which the oldest pending action can still be a return."""
+        while self._windows and self._windows[0].settled:
+            self._windows.popleft()
+        return self._windows[0].acted_at + self._return_window if self._windows else None
+
+    def opened(self, connection: Connection, now: Time) -> Outcome | None:
+        """A connection was registered: perhaps a client that comes back."""
+        identity = connection.identity
+        self._open.setdefault(identity, {})[connection.id] = now
+        waiting = self._pending.get(identity)
+        if not waiting:
+            return None
+        pending = waiting.popleft()
+        if not waiting:
+            del self._pending[identity]
+        pending.settled = True
+        delay = now - pending.acted_at
+        return Outcome(
+            pending.connection, pending.role, Return.RETURNED, pending.acted_at, now, delay
+        )
+
+    def closed(self, connection: Connection) -> None:
+        """A connection is no longer open, whoever closed it."""
+        identity = connection.identity
+        if siblings := self._open.get(identity):
+            siblings.pop(connection.id, None)
+            if not siblings:
+                del self._open[identity]
+
+    def acted(
+        self, connection: Connection, role: Role, now: Time, last_activity: Time
+    ) -> Outcome | None:
+        """A timeout was acted on; the connection is closed by that."""
+        self.closed(connection)
+        identity = connection.identity
+        siblings = self._open.get(identity, {})
+        if any(opened_at > last_activity for opened_at in siblings.values()):
+            return Outcome(connection, role, Return.REPLACED, now, now)
+        pending = _Pending(connection, role, now)
+        self._pending.setdefault(identity, deque()).append(pending)
+        self._windows.append(pending)
+        return None
+
+    def expire(self, now: Time) -> Iterator[Outcome]:
+        """Losses: the windows (inclusive) that passed before `now`."""
+        while (ends := self.next_window) is not None and ends < now:
+            yield self._settle(self._windows.popleft(), Return.LOST, ends)
+
+    def finish(self, now: Time) -> Iterator[Outcome]:
+        """The record ends: what it covered is lost, the rest is censored."""
+        while (ends := self.next_window) is not None:
+            result = Return.LOST if ends <= now else Return.CENSORED
+            yield self._settle(self._windows.popleft(), result, min(ends, now))
+
+    def _settle(self, pending: _Pending, result: Return, at: Time) -> Outcome:
+        identity = pending.connection.identity
+        waiting = self._pending[identity]
+        waiting.remove(pending)
+        if not waiting:
+            del self._pending[identity]
+        return Outcome(pending.connection, pending.role, result, pending.acted_at, at)

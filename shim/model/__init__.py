@@ -1,0 +1,74 @@
+"""The words of the shim as types: what monitors, router and comparator say to each other.
+
+Nothing in this package does I/O or reads a clock. Times are whole microseconds (`Time`), measured on
+one monotonic clock; durations are whole microseconds, too.
+"""
+
+from shim.model.connection import Connection, Identity, Kind, Role, Stage
+from shim.model.errors import InputError, Problem, ShimError
+from shim.model.monitor import (
+    Close,
+    Confirm,
+    Decision,
+    Effect,
+    Evidence,
+    Forget,
+    Monitor,
+    MonitorType,
+    Note,
+    Ping,
+    Pulse,
+    Request,
+    Scope,
+    Terminate,
+)
+from shim.model.records import (
+    Cause,
+    LateDecision,
+    MonitorFailure,
+    Outcome,
+    Return,
+    Verdict,
+    VerdictKind,
+    VerdictName,
+)
+from shim.model.time import MICROSECOND, SECOND, Duration, Time, from_seconds, seconds
+
+__all__ = [
+    "MICROSECOND",
+    "SECOND",
+    "Cause",
+    "Close",
+    "Confirm",
+    "Connection",
+    "Decision",
+    "Duration",
+    "Effect",
+    "Evidence",
+    "Forget",
+    "Identity",
+    "InputError",
+    "Kind",
+    "LateDecision",
+    "Monitor",
+    "MonitorFailure",
+    "MonitorType",
+    "Note",
+    "Outcome",
+    "Ping",
+    "Problem",
+    "Pulse",
+    "Request",
+    "Return",
+    "Role",
+    "Scope",
+    "ShimError",
+    "Stage",
+    "Terminate",
+    "Time",
+    "Verdict",
+    "VerdictKind",
+    "VerdictName",
+    "from_seconds",
+    "seconds",
+]

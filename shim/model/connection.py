@@ -1,0 +1,67 @@
+"""Who is connected: connections, their identity, and the part each monitor plays for them."""
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import TypeAlias
+
+
+class Kind(StrEnum):
+    """What is at the other end of a connection."""
+
+    GLASSES = "glasses"
+    APP = "app"
+
+
+Identity: TypeAlias = tuple[str, Kind, str | None]
+"""User, kind and package: what stays the same when a client comes back on a new connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One WebSocket, from its registration until it is gone.
+
+    `package` is the app's package name; glasses have none.
+    """
+
+    id: str
+    kind: Kind
+    user: str
+    session: str
+    package: str | None = None
+
+    @property
+    def identity(self) -> Identity:
+        return (self.user, self.kind, self.package)
+
+
+class Role(StrEnum):
+    """The two monitors, in the words of controlled experiments."""
+
+    CONTROL = "control"
+    CANDIDATE = "candidate"
+
+    @property
+    def other(self) -> "Role":
+        return Role.CANDIDATE if self is Role.CONTROL else Role.CONTROL
+
+
+class Stage(IntEnum):
+    """How far the migration has come for a user; a higher stage is more advanced."""
+
+    OFF = 0
+    SHADOW = 1
+    LIVE = 2
+    COMPLETE = 3
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+    @property
+    def acting(self) -> Role:
+        """The monitor whose effects reach the socket."""
+        return Role.CANDIDATE if self >= Stage.LIVE else Role.CONTROL
+
+    @property
+    def shadowing(self) -> Role | None:
+        """The monitor whose effects are only recorded, where both run."""
+        return self.acting.other if self in (Stage.SHADOW, Stage.LIVE) else None

@@ -1,0 +1,33 @@
+"""Errors that a person caused and can mend: each says where, and what was expected."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class ShimError(Exception):
+    """The base of every error the shim raises on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with an input: the file, the line (from 1) and the path to the key, if known."""
+
+    reason: str
+    file: str | None = None
+    line: int | None = None
+    column: int | None = None
+    path: str | None = None
+
+    def __str__(self) -> str:
+        place = ":".join(str(part) for part in (self.file, self.line, self.column) if part)
+        return ": ".join(part for part in (place, self.path, self.reason) if part)
+
+
+class InputError(ShimError):
+    """An input that cannot be used, with every problem found in it; nothing of it was applied."""
+
+    def __init__(self, problems: Sequence[Problem] | Problem | str) -> None:
+        if isinstance(problems, str):
+            problems = Problem(problems)
+        self.problems = (problems,) if isinstance(problems, Problem) else tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))

@@ -1,0 +1,160 @@
+"""What a monitor is: a state machine without I/O, told what happened and what time it is.
+
+A monitor plugin offers a `MonitorType`; the shim makes `Monitor`s from it and calls them. It answers
+with requests (`Ping`, `Confirm`, `Note`), with `Decision`s and with the time it next wants to be woken.
+No monitor reads a clock, starts a task or touches a socket (DESIGN section 3).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, ClassVar, Protocol, TypeAlias
+
+from shim.model.connection import Connection
+from shim.model.time import Duration, Time
+
+
+class Pulse:
+    """Where the shim writes one connection's signs of life for one monitor: direct stores, no call.
+
+    `last_seen` is the latest sign of life: the registration, a message or a pong. `last_data` is the
+    latest *other* evidence that the client lives (R3b: data in the kernel, pings of the client); a
+    monitor that does not want to count it ignores it. A monitor may return a subclass with further
+    slots, but the two stay plain slots: no plugin code runs per message.
+    """
+
+    __slots__ = ("last_data", "last_seen")
+
+    last_seen: Time
+    last_data: Time
+
+    def __init__(self, last_seen: Time) -> None:
+        self.last_seen = last_seen
+        self.last_data = last_seen
+
+
+@dataclass(slots=True, frozen=True)
+class Evidence:
+    """The port's answer to `Confirm`; `None` stands for what cannot be known here.
+
+    `data_at`: when the kernel last received data from the peer. `unread`: bytes wait unread, or
+    reading is paused, so silence cannot be judged.
+    """
+
+    data_at: Time | None = None
+    unread: bool = False
+
+
+@dataclass(slots=True)
+class Ping:
+    """Send a WebSocket ping with this payload (at most 125 bytes, RFC 6455 section 5.5)."""
+
+    connection_id: str
+    payload: bytes
+
+
+@dataclass(slots=True)
+class Confirm:
+    """Ask the port for `Evidence` about a suspect; answered at once through `Monitor.confirmed`."""
+
+    connection_id: str
+
+
+@dataclass(slots=True)
+class Note:
+    """A line for the log, about no single connection."""
+
+    text: str
+
+
+@dataclass(slots=True, frozen=True)
+class Close:
+    """Close gracefully: a code that may be sent, a reason of at most 123 bytes of UTF-8.
+
+    When the handshake is not finished within `timeout`, the transport is aborted.
+    """
+
+    code: int
+    reason: str
+    timeout: Duration
+
+
+@dataclass(slots=True, frozen=True)
+class Terminate:
+    """Abort the transport; the peer sees an abnormal closure (1006)."""
+
+
+@dataclass(slots=True, frozen=True)
+class Forget:
+    """Drop the session's reference to this socket, if it still points at this very socket (R2)."""
+
+
+Effect: TypeAlias = Close | Terminate | Forget
+
+
+@dataclass(slots=True)
+class Decision:
+    """One monitor's "this connection timed out".
+
+    `deadline` is when it became true (`at` is later when the process was late); `silence` the time
+    measured since the last evidence of life; `effects` what the monitor wants done about it. A monitor
+    that decides has dropped the connection.
+    """
+
+    connection_id: str
+    at: Time
+    deadline: Time
+    silence: Duration
+    effects: tuple[Effect, ...]
+
+
+Request: TypeAlias = Ping | Confirm | Note | Decision
+
+
+class Monitor(Protocol):
+    """One instance of a monitor. Every method is synchronous and quick (R5: 50 ms of CPU at most)."""
+
+    @property
+    def next_wake(self) -> Time | None:
+        """When `wake` is due; None only while no connection is watched."""
+
+    def register(self, connection: Connection, now: Time, last_seen: Time) -> Pulse:
+        """Watch a connection, last heard of at `last_seen`; answer with the pulse to keep current."""
+
+    def unregister(self, connection_id: str, now: Time) -> None:
+        """Stop watching; unknown ids are ignored (the monitor may have decided already)."""
+
+    def pong(self, connection_id: str, payload: bytes, now: Time) -> None:
+        """A pong came. Its sign of life is in the pulse already; this is for round trips."""
+
+    def wake(self, now: Time) -> Iterable[Request]:
+        """Do what is due at `now`, which is never before `next_wake`."""
+
+    def confirmed(self, connection_id: str, evidence: Evidence, now: Time) -> Iterable[Request]:
+        """The answer to a `Confirm`; called in the same instant."""
+
+    def paused(self, start: Time, end: Time) -> None:
+        """The process did not run from `start` to `end`: no silence of the clients (R3)."""
+
+
+class Scope(Enum):
+    """How many instances of a monitor there are."""
+
+    PROCESS = "process"
+    SESSION = "session"
+
+
+class MonitorType(Protocol):
+    """What a plugin offers: a named kind of monitor with its settings.
+
+    `Settings` is a dataclass whose fields, defaults and `description` metadata are the keys of the
+    settings file; fields typed `Duration` are written `15s` there; `__post_init__` raises ValueError
+    for values that make no sense.
+    """
+
+    name: ClassVar[str]
+    scope: ClassVar[Scope]
+    Settings: ClassVar[type[Any]]
+
+    def create(self, settings: Any, scope_id: str, start: Time) -> Monitor:
+        """A new instance: for the process (`scope_id` is empty) or for the session of that id."""

@@ -1,0 +1,111 @@
+"""What is kept of a comparison: verdicts, late decisions, outcomes and failures (DESIGN section 4)."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from shim.model.connection import Connection, Role
+from shim.model.time import Duration, Time
+
+
+class VerdictName(StrEnum):
+    MATCHED = "matched"
+    MISMATCHED = "mismatched"
+    EXPECTED = "expected"
+    INCONCLUSIVE = "inconclusive"
+
+
+class VerdictKind(StrEnum):
+    BOTH = "both"
+    SKEWED = "skewed"
+    ONLY_CONTROL = "only_control"
+    ONLY_CANDIDATE = "only_candidate"
+    CLOSED = "closed"
+    HANDOVER = "handover"
+    SHUTDOWN = "shutdown"
+    ERROR = "error"
+
+
+class Cause(StrEnum):
+    """Who ended a connection."""
+
+    PEER = "peer"
+    APPLICATION = "application"
+    CONTROL = "control"
+    CANDIDATE = "candidate"
+
+
+@dataclass(slots=True)
+class Verdict:
+    """How one episode ended. `skew` is control minus candidate, where both decided (R8).
+
+    `acting` is the monitor whose effects reached the socket while the episode was open (None: neither),
+    `rule` the name of the expected rule that explained a mismatch (R13), `order` the connection's
+    place in the order of opening.
+    """
+
+    connection: Connection
+    order: int
+    name: VerdictName
+    kind: VerdictKind
+    at: Time
+    first: Role | None
+    control_at: Time | None
+    candidate_at: Time | None
+    recovered: bool
+    last_activity: Time
+    acting: Role | None
+    rule: str | None = None
+
+    @property
+    def skew(self) -> Duration | None:
+        if self.control_at is None or self.candidate_at is None:
+            return None
+        return self.control_at - self.candidate_at
+
+
+@dataclass(slots=True)
+class LateDecision:
+    """A decision on a silence that has its verdict already (R7)."""
+
+    connection: Connection
+    role: Role
+    at: Time
+    acting: Role | None
+
+
+class Return(StrEnum):
+    """What the user saw after a timeout was acted on (R15)."""
+
+    RETURNED = "returned"
+    LOST = "lost"
+    REPLACED = "replaced"
+    CENSORED = "censored"
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Whether the client came back after `role` had closed its connection at `acted_at`.
+
+    `delay` is the time from the closing to the return, for returns only.
+    """
+
+    connection: Connection
+    role: Role
+    result: Return
+    acted_at: Time
+    at: Time
+    delay: Duration | None = None
+
+
+@dataclass(slots=True)
+class MonitorFailure:
+    """A monitor's call that raised, answered nonsense or took too long (R5).
+
+    `connection` is None for a call about no single connection.
+    """
+
+    role: Role
+    call: str
+    reason: str
+    at: Time
+    connection: Connection | None = None

@@ -1,0 +1,8 @@
+"""The router: sends each connection to its monitors, and their decisions where they belong (R4-R6)."""
+
+from shim.router.observer import Observer
+from shim.router.port import NO_EVIDENCE, Port
+from shim.router.router import Monitors, Router
+from shim.router.tracked import Tracked
+
+__all__ = ["NO_EVIDENCE", "Monitors", "Observer", "Port", "Router", "Tracked"]

@@ -1,0 +1,27 @@
+"""Ports: where the effects of a monitor end, on a socket or in a record."""
+
+from typing import Protocol
+
+from shim.model import Close, Evidence
+
+NO_EVIDENCE = Evidence()
+"""What is answered about a socket that is gone, or of which nothing can be known."""
+
+
+class Port(Protocol):
+    """The socket of one connection, as the router sees it. No method blocks or awaits."""
+
+    def ping(self, payload: bytes) -> None:
+        """Send a ping; a port that cannot, drops it."""
+
+    def close(self, close: Close) -> None:
+        """Begin the closing handshake; the port sees to it that it ends within `close.timeout`."""
+
+    def terminate(self) -> None:
+        """Abort the transport."""
+
+    def forget(self) -> None:
+        """Drop the session's reference, if it still points at this very socket."""
+
+    def confirm(self) -> Evidence:
+        """What the kernel knows about the peer; only reads."""

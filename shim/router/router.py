@@ -1,0 +1,349 @@
+"""The router: which monitors watch a connection, whose effects reach it, what is compared.
+
+It is told what happens (a connection opens, a pong comes, time passes) and never reads a clock. In an
+instant things happen in the order of DESIGN section 4: events, the control's timers, the candidate's,
+windows. `step` does the timers and windows of one instant; a driver with events to deliver in between,
+as after a pause (R3), calls the parts.
+
+The per-message call of a connection (`Router.touch`) writes to the pulses directly and comes here only
+when there is something to do: `tracked.alert`.
+"""
+
+from collections.abc import Callable, Iterable, ValuesView
+from dataclasses import dataclass
+from typing import Any
+
+from shim.compare import Comparator, Outcomes
+from shim.model import (
+    Close,
+    Confirm,
+    Connection,
+    Decision,
+    Duration,
+    LateDecision,
+    MonitorFailure,
+    MonitorType,
+    Note,
+    Ping,
+    Request,
+    Role,
+    Stage,
+    Terminate,
+    Time,
+    Verdict,
+)
+from shim.router.lane import STRIKES, CallFailed, Instance, Lane, Meter
+from shim.router.observer import Observer
+from shim.router.port import Port
+from shim.router.tracked import Tracked, compose_touch
+
+
+@dataclass(frozen=True, slots=True)
+class Monitors:
+    """The two monitors, each with its settings; without a control the shim runs retired."""
+
+    control: tuple[MonitorType, Any] | None
+    candidate: tuple[MonitorType, Any]
+
+
+class Router:
+    """Keeps R4 (no orphan), R5 (isolation) and R6 (shadows are silent) for every connection."""
+
+    def __init__(
+        self,
+        monitors: Monitors,
+        comparator: Comparator,
+        outcomes: Outcomes,
+        observer: Observer,
+        start: Time,
+        meter: Meter | None = None,
+    ) -> None:
+        self._comparator = comparator
+        self._outcomes = outcomes
+        self._observer = observer
+        self._tracked: dict[str, Tracked] = {}
+        self._opened = 0
+        self._now = start
+        self.brake_reason: str | None = None
+        self._lanes: dict[Role, Lane] = {}
+        if monitors.control is not None:
+            self._lanes[Role.CONTROL] = Lane(Role.CONTROL, *monitors.control, start)
+        self._lanes[Role.CANDIDATE] = Lane(
+            Role.CANDIDATE, *monitors.candidate, start, meter, self._slow
+        )
+
+    # -- What happens to a connection -----------------------------------------------------------
+
+    def open(
+        self, connection: Connection, port: Port, now: Time, stage: Stage, *, act: bool = True
+    ) -> Tracked:
+        """Register a connection. With `act` false no monitor's effects reach it (replay)."""
+        if connection.id in self._tracked:
+            raise ValueError(f"connection id {connection.id!r} is in use")
+        self._begin(now)
+        self._opened += 1
+        stage = self._allowed(stage)
+        tracked = Tracked(connection, self._opened, port, stage, stage.acting if act else None, now)
+        self._tracked[connection.id] = tracked
+        if outcome := self._outcomes.opened(connection, now):
+            self._observer.outcome(outcome)
+        self._watch_all(tracked, now, now)
+        return tracked
+
+    def touch(self, tracked: Tracked, clock: Callable[[], Time]) -> Callable[[], None]:
+        """The connection's per-message call: to be called for each message and pong."""
+        return compose_touch(tracked, clock, self.alerted)
+
+    def alerted(self, tracked: Tracked, now: Time) -> None:
+        """A sign of life on a connection that is not simply healthy; the pulses have it already."""
+        if tracked.closed_by is not None:
+            self.spoke_after_close(tracked, now)
+            return
+        self._begin(now)
+        if verdict := self._comparator.sign_of_life(tracked.connection.id, now):
+            self._observer.verdict(verdict)
+        tracked.alert = False
+        self._watch_all(tracked, now, now)
+
+    def pong(self, tracked: Tracked, payload: bytes, now: Time) -> None:
+        """A pong came; `touch` has been called for it."""
+        if tracked.closed_by is not None:
+            return
+        for role, lane in self._lanes.items():
+            if (instance := tracked.instance(role)) is not None:
+                try:
+                    lane.pong(instance, tracked.connection, payload, now)
+                except CallFailed as failure:
+                    self._connection_failed(lane, tracked, failure, now)
+
+    def data(self, tracked: Tracked, at: Time) -> None:
+        """Evidence of life that is no sign of life: counted by monitors that care (R3b)."""
+        if at > tracked.control.last_data:
+            tracked.control.last_data = at
+        if at > tracked.candidate.last_data:
+            tracked.candidate.last_data = at
+
+    def spoke_after_close(self, tracked: Tracked, now: Time) -> None:
+        """The peer sent something after the acting monitor's close: it had been alive (R14b)."""
+        if tracked.closed_by is not None and not tracked.spoke_after_close:
+            tracked.spoke_after_close = True
+            self._observer.proof_of_life(tracked.connection, tracked.closed_by, now)
+
+    def close(self, tracked: Tracked, now: Time) -> None:
+        """The connection is gone for another cause than a monitor's closing (R11)."""
+        if tracked.closed_by is not None:
+            return
+        self._begin(now)
+        if verdict := self._comparator.closed(tracked.connection.id, now):
+            self._observer.verdict(verdict)
+        self._outcomes.closed(tracked.connection)
+        self._release(tracked, now)
+
+    def session_ended(self, session: str) -> None:
+        for lane in self._lanes.values():
+            lane.session_ended(session)
+
+    def set_stage(self, tracked: Tracked, stage: Stage, now: Time) -> None:
+        """Move an open connection: the new monitor first, with the true `last_seen` (R4, R21)."""
+        before, stage = tracked.stage, self._allowed(stage)
+        if tracked.closed_by is not None or before is stage:
+            return
+        self._begin(now)
+        if verdict := self._comparator.handed_over(tracked.connection.id, now):
+            self._observer.verdict(verdict)
+        tracked.stage = stage
+        self._watch_all(tracked, now, tracked.last_activity)
+        if tracked.acting is not None:
+            tracked.acting = self._acting(tracked)
+        for role in self._lanes:
+            if role not in self._roles(stage) and role is not tracked.acting:
+                self._unwatch(tracked, role, now)
+        self._observer.stage_changed(tracked.connection, before, stage, now)
+
+    def engage_brake(self, reason: str, now: Time) -> None:
+        """Take everyone who is further back to `shadow` (R22)."""
+        if self.brake_reason is not None:
+            return
+        self.brake_reason = reason
+        self._observer.brake(True, reason, now)
+        for tracked in list(self._tracked.values()):
+            self.set_stage(tracked, tracked.stage, now)
+
+    # -- Time ------------------------------------------------------------------------------------
+
+    @property
+    def next_wake(self) -> Time | None:
+        """When `step` is due."""
+        times = [lane.agenda.next_due for lane in self._lanes.values()]
+        times += [self._comparator.next_window, self._outcomes.next_window]
+        return min((time for time in times if time is not None), default=None)
+
+    def step(self, now: Time) -> None:
+        """Do everything that is due."""
+        self.step_control(now)
+        self.step_candidate(now)
+
+    def step_control(self, now: Time) -> None:
+        """End the windows that ended before `now`, then run the control's due timers."""
+        self._begin(now)
+        if (lane := self._lanes.get(Role.CONTROL)) is not None:
+            self._run(lane, now)
+
+    def step_candidate(self, now: Time) -> None:
+        """Run the candidate's due timers, then end the windows that end with `now`."""
+        self._run(self._lanes[Role.CANDIDATE], now)
+        for verdict in self._comparator.expire(now, inclusive=True):
+            self._judged(verdict, now)
+
+    def paused(self, start: Time, end: Time) -> None:
+        """The process did not run from `start` to `end` (R3)."""
+        for lane in self._lanes.values():
+            for instance in lane.instances():
+                try:
+                    lane.paused(instance, start, end)
+                except CallFailed as failure:
+                    self._instance_failed(lane, instance, failure, end)
+
+    def shutdown(self, now: Time) -> None:
+        """The process stops: open episodes are inconclusive, open return windows censored."""
+        for verdict in self._comparator.shutdown(now):
+            self._observer.verdict(verdict)
+        for outcome in self._outcomes.finish(now):
+            self._observer.outcome(outcome)
+
+    # -- What is known ----------------------------------------------------------------------------
+
+    def connections(self) -> ValuesView[Tracked]:
+        """The connections that are open, or of which the shadow still has to decide."""
+        return self._tracked.values()
+
+    def lane(self, role: Role) -> Lane | None:
+        return self._lanes.get(role)
+
+    # -- Inside: decisions ------------------------------------------------------------------------
+
+    def _begin(self, now: Time) -> None:
+        """Whatever happens at `now`, windows that ended before are over (R10, R15)."""
+        self._now = now
+        for verdict in self._comparator.expire(now):
+            self._judged(verdict, now)
+        for outcome in self._outcomes.expire(now):
+            self._observer.outcome(outcome)
+
+    def _run(self, lane: Lane, now: Time) -> None:
+        decisions: list[tuple[Tracked, Decision]] = []
+        while (instance := lane.agenda.pop_due(now)) is not None:
+            try:
+                self._fulfil(lane, instance, lane.wake(instance, now), now, decisions)
+                lane.woken(instance, now)
+            except CallFailed as failure:
+                self._instance_failed(lane, instance, failure, now)
+        if lane.role is Role.CANDIDATE and len(decisions) > 1:
+            decisions.sort(key=lambda decided: (decided[1].deadline, decided[0].order))
+        for tracked, decision in decisions:
+            self._decide(tracked, lane.role, decision, now)
+
+    def _fulfil(
+        self,
+        lane: Lane,
+        instance: Instance,
+        requests: Iterable[Request],
+        now: Time,
+        decisions: list[tuple[Tracked, Decision]],
+    ) -> None:
+        """Do what a monitor asked for; its decisions are collected, to be acted on in order."""
+        role = lane.role
+        for request in requests:
+            if isinstance(request, Note):
+                self._observer.note(role, request.text)
+                continue
+            if not isinstance(request, Ping | Confirm | Decision):
+                raise CallFailed("wake", f"answered {request!r:.80}")
+            tracked = self._tracked.get(request.connection_id)
+            if tracked is None or tracked.instance(role) is not instance:
+                raise CallFailed(
+                    "wake", f"answered {type(request).__name__} for a connection it does not watch"
+                )
+            if isinstance(request, Ping):
+                if tracked.acting is role:
+                    tracked.port.ping(request.payload)
+                else:
+                    lane.recorded_pings += 1
+            elif isinstance(request, Decision):
+                _check(request, now)
+                tracked.detach(role)
+                lane.dropped(instance)
+                decisions.append((tracked, request))
+            else:
+                try:
+                    answer = lane.confirmed(instance, tracked.connection, tracked.evidence(), now)
+                except CallFailed as failure:
+                    self._connection_failed(lane, tracked, failure, now)
+                else:
+                    self._fulfil(lane, instance, answer, now, decisions)
+
+    def _decide(self, tracked: Tracked, role: Role, decision: Decision, now: Time) -> None:
+        tracked.ever_decided = True
+        tracked.alert = True
+        record: Verdict | LateDecision | None = None
+        if self._compared(tracked):
+            record = self._comparator.decided(
+                tracked.connection, tracked.order, role, now, tracked.last_activity, tracked.acting
+            )
+        acts = tracked.acting is role and tracked.closed_by is None
+        self._observer.decided(tracked.connection, role, decision, acts)
+        if acts:
+            self._act(tracked, role, decision, now)
+        if isinstance(record, Verdict):
+            self._judged(record, now)
+        else:
+            if record is not None:
+                self._observer.late(record)
+            if acts and (record is not None or not self._compared(tracked)):
+                self._release(tracked, now)
+
+    def _act(self, tracked: Tracked, role: Role, decision: Decision, now: Time) -> None:
+        """Let the decision reach the socket; from here on the connection is gone for the monitors."""
+        tracked.closed_by = role
+        tracked.mute()
+        outcome = self._outcomes.acted(tracked.connection, role, now, tracked.last_activity)
+        for effect in decision.effects:
+            if isinstance(effect, Close):
+                tracked.port.close(effect)
+            elif isinstance(effect, Terminate):
+                tracked.port.terminate()
+            else:
+                tracked.port.forget()
+        if outcome is not None:
+            self._observer.outcome(outcome)
+
+    def _judged(self, verdict: Verdict, now: Time) -> None:
+        """An episode ended; if its connection was closed, nobody needs to watch it any more (R6)."""
+        self._observer.verdict(verdict)
+        tracked = self._tracked.get(verdict.connection.id)
+        if tracked is not None and tracked.closed_by is not None:
+            self._release(tracked, now)
+
+    # -- Inside: watching -------------------------------------------------------------------------
+
+    def _roles(self, stage: Stage) -> tuple[Role, ...]:
+        """The roles that are to watch at this stage; a quarantined candidate has none."""
+        if Role.CONTROL not in self._lanes:
+            return (Role.CANDIDATE,)
+        if stage is Stage.OFF or self._lanes[Role.CANDIDATE].quarantined:
+            return (Role.CONTROL,)
+        return (Role.CANDIDATE,) if stage is Stage.COMPLETE else (Role.CONTROL, Role.CANDIDATE)
+
+    def _allowed(self, stage: Stage) -> Stage:
+        """The stage as the brake and the plugins at hand allow it."""
+        if Role.CONTROL not in self._lanes:
+            return Stage.COMPLETE
+        return min(stage, Stage.SHADOW) if self.brake_reason is not None else stage
+
+    def _compared(self, tracked: Tracked) -> bool:
+        return tracked.stage in (Stage.SHADOW, Stage.LIVE)
+
+    def _acting(self, tracked: Tracked) -> Role:
+        """The role that should act, if it watches; else the one that does (R4)."""
+        wanted = tracked.stage.acting
+        return wanted.other if tracked.instance(wanted) is None else wanted
