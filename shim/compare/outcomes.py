@@ -34,11 +34,11 @@ class Outcomes:
         self._windows: deque[_Pending] = deque()
 
     @property
-    def next_window(self) -> Time | None:
-        """The last moment at which the oldest pending action can still be a return."""
+    def next_loss(self) -> Time | None:
+        """When the oldest pending action is lost: the window itself is inclusive."""
         while self._windows and self._windows[0].settled:
             self._windows.popleft()
-        return self._windows[0].acted_at + self._return_window if self._windows else None
+        return self._windows[0].acted_at + self._return_window + 1 if self._windows else None
 
     def opened(self, connection: Connection, now: Time) -> Outcome | None:
         """A connection was registered: perhaps a client that comes back."""
@@ -80,17 +80,18 @@ class Outcomes:
 
     def expire(self, now: Time) -> Iterator[Outcome]:
         """Losses: the windows (inclusive) that passed before `now`."""
-        while (ends := self.next_window) is not None and ends < now:
-            yield self._settle(self._windows.popleft(), Return.LOST, ends)
+        while (lost_at := self.next_loss) is not None and lost_at <= now:
+            yield self._settle(self._windows.popleft(), Return.LOST, lost_at)
 
     def finish(self, now: Time) -> Iterator[Outcome]:
         """The record ends: what it covered is lost, the rest is censored."""
-        while (ends := self.next_window) is not None:
-            result = Return.LOST if ends <= now else Return.CENSORED
-            yield self._settle(self._windows.popleft(), result, min(ends, now))
+        while (lost_at := self.next_loss) is not None:
+            result = Return.CENSORED if lost_at - 1 > now else Return.LOST
+            yield self._settle(self._windows.popleft(), result, min(lost_at, now))
 
     def _settle(self, pending: _Pending, result: Return, at: Time) -> Outcome:
         identity = pending.connection.identity
+        pending.settled = True
         waiting = self._pending[identity]
         waiting.remove(pending)
         if not waiting:

@@ -34,6 +34,11 @@ class CallFailed(ShimError):
         self.call = call
         self.reason = reason
 
+    @property
+    def about_connection(self) -> bool:
+        """Whether the call concerned a single connection."""
+        return self.call in ("register", "unregister", "pong", "confirmed")
+
 
 class Instance:
     """One monitor, with the number of connections that it watches."""
@@ -100,7 +105,11 @@ class Lane:
         if plain.last_seen is not Pulse.last_seen or plain.last_data is not Pulse.last_data:
             raise CallFailed("register", "answered a Pulse whose times are not plain slots")
         instance.watched += 1
-        self._reschedule(instance)
+        try:
+            self._reschedule(instance)
+        except CallFailed:
+            self.discard(instance)
+            raise
         return instance, pulse
 
     def unregister(self, instance: Instance, connection: Connection, now: Time) -> None:
@@ -145,6 +154,12 @@ class Lane:
         self.agenda.enter(instance, None)
         if self._instances.get(instance.scope_id) is instance:
             del self._instances[instance.scope_id]
+
+    def quarantine(self) -> None:
+        """Never call any instance of this plugin again."""
+        self.quarantined = True
+        for instance in self.instances():
+            self.discard(instance)
 
     def session_ended(self, session: str) -> None:
         """The session's monitor goes with its last watched connection (R2)."""

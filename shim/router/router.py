@@ -146,7 +146,7 @@ class Router:
     def set_stage(self, tracked: Tracked, stage: Stage, now: Time) -> None:
         """Move an open connection: the new monitor first, with the true `last_seen` (R4, R21)."""
         before, stage = tracked.stage, self._allowed(stage)
-        if tracked.closed_by is not None or before is stage:
+        if tracked.closed_by is not None or before == stage:
             return
         self._begin(now)
         if verdict := self._comparator.handed_over(tracked.connection.id, now):
@@ -156,7 +156,7 @@ class Router:
         if tracked.acting is not None:
             tracked.acting = self._acting(tracked)
         for role in self._lanes:
-            if role not in self._roles(stage) and role is not tracked.acting:
+            if role is not tracked.acting and role not in self._roles(stage):
                 self._unwatch(tracked, role, now)
         self._observer.stage_changed(tracked.connection, before, stage, now)
 
@@ -175,7 +175,7 @@ class Router:
     def next_wake(self) -> Time | None:
         """When `step` is due."""
         times = [lane.agenda.next_due for lane in self._lanes.values()]
-        times += [self._comparator.next_window, self._outcomes.next_window]
+        times += [self._comparator.next_window, self._outcomes.next_loss]
         return min((time for time in times if time is not None), default=None)
 
     def step(self, now: Time) -> None:
@@ -242,6 +242,7 @@ class Router:
             decisions.sort(key=lambda decided: (decided[1].deadline, decided[0].order))
         for tracked, decision in decisions:
             self._decide(tracked, lane.role, decision, now)
+        self._quarantine_if_due(lane, now)
 
     def _fulfil(
         self,
@@ -326,6 +327,36 @@ class Router:
 
     # -- Inside: watching -------------------------------------------------------------------------
 
+    def _watch_all(self, tracked: Tracked, now: Time, last_seen: Time) -> None:
+        """Let every monitor of the stage that does not watch the connection do so."""
+        for role in self._roles(tracked.stage):
+            if tracked.instance(role) is None and tracked.failed is not role:
+                try:
+                    self._register(tracked, role, now, last_seen)
+                except CallFailed as failure:
+                    self._connection_failed(self._lanes[role], tracked, failure, now)
+
+    def _register(self, tracked: Tracked, role: Role, now: Time, last_seen: Time) -> None:
+        instance, pulse = self._lanes[role].register(tracked.connection, now, last_seen)
+        tracked.attach(role, instance, pulse)
+
+    def _unwatch(self, tracked: Tracked, role: Role, now: Time) -> None:
+        instance = tracked.instance(role)
+        if instance is None:
+            return
+        tracked.detach(role)
+        try:
+            self._lanes[role].unregister(instance, tracked.connection, now)
+        except CallFailed as failure:
+            self._report(role, failure, now, tracked.connection)
+
+    def _release(self, tracked: Tracked, now: Time) -> None:
+        """The connection is gone, and nothing about it is undecided."""
+        del self._tracked[tracked.connection.id]
+        self._comparator.forget(tracked.connection.id)
+        for role in self._lanes:
+            self._unwatch(tracked, role, now)
+
     def _roles(self, stage: Stage) -> tuple[Role, ...]:
         """The roles that are to watch at this stage; a quarantined candidate has none."""
         if Role.CONTROL not in self._lanes:
@@ -338,7 +369,9 @@ class Router:
         """The stage as the brake and the plugins at hand allow it."""
         if Role.CONTROL not in self._lanes:
             return Stage.COMPLETE
-        return min(stage, Stage.SHADOW) if self.brake_reason is not None else stage
+        if self.brake_reason is not None or self._lanes[Role.CANDIDATE].quarantined:
+            return min(stage, Stage.SHADOW)
+        return stage
 
     def _compared(self, tracked: Tracked) -> bool:
         return tracked.stage in (Stage.SHADOW, Stage.LIVE)
@@ -347,3 +380,113 @@ class Router:
         """The role that should act, if it watches; else the one that does (R4)."""
         wanted = tracked.stage.acting
         return wanted.other if tracked.instance(wanted) is None else wanted
+
+    # -- Inside: failures (R4, R5) ----------------------------------------------------------------
+
+    def _report(
+        self, role: Role, failure: CallFailed, now: Time, connection: Connection | None = None
+    ) -> None:
+        self._observer.failure(
+            MonitorFailure(role, failure.call, failure.reason, now, connection)
+        )
+
+    def _slow(self, call: str, cpu: Duration) -> None:
+        """A candidate's call took too long; its answer stands, but not too often."""
+        failure = CallFailed(call, f"took {cpu / 1000:.0f} ms of CPU")
+        self._report(Role.CANDIDATE, failure, self._now)
+        self._lanes[Role.CANDIDATE].strikes += 1
+
+    def _connection_failed(
+        self, lane: Lane, tracked: Tracked, failure: CallFailed, now: Time
+    ) -> None:
+        """A call about one connection failed: that monitor is not asked about it again."""
+        role = lane.role
+        self._report(role, failure, now, tracked.connection)
+        if not failure.about_connection:
+            lane.strikes += 1
+        tracked.failed = role
+        self._error_verdict(tracked, now)
+        self._unwatch(tracked, role, now)
+        if tracked.closed_by is not None:
+            self._release(tracked, now)
+        elif tracked.acting is role:
+            self._take_over(tracked, role, failure, now)
+        self._quarantine_if_due(lane, now)
+
+    def _instance_failed(
+        self, lane: Lane, instance: Instance, failure: CallFailed, now: Time
+    ) -> None:
+        """A call about no single connection failed: a fresh instance takes the connections."""
+        self._report(lane.role, failure, now)
+        lane.strikes += 1
+        lane.discard(instance)
+        watched = [t for t in self._tracked.values() if t.instance(lane.role) is instance]
+        self._quarantine_if_due(lane, now)
+        self._replace(lane, watched, failure, now)
+
+    def _quarantine_if_due(self, lane: Lane, now: Time) -> None:
+        """Three strikes, and the candidate runs no more; the control has nobody to replace it."""
+        if lane.role is Role.CONTROL or lane.quarantined or lane.strikes < STRIKES:
+            return
+        if Role.CONTROL not in self._lanes:
+            return
+        failure = CallFailed("quarantine", f"failed {lane.strikes} times")
+        self._report(lane.role, failure, now)
+        watched = [t for t in self._tracked.values() if t.instance(lane.role) is not None]
+        lane.quarantine()
+        self._replace(lane, watched, failure, now)
+
+    def _replace(
+        self, lane: Lane, watched: list[Tracked], failure: CallFailed, now: Time
+    ) -> None:
+        role = lane.role
+        for tracked in watched:
+            tracked.detach(role)
+        for tracked in watched:
+            if tracked.closed_by is not None:
+                self._error_verdict(tracked, now)
+                if tracked.connection.id in self._tracked:
+                    self._release(tracked, now)
+                continue
+            if tracked.acting is role:
+                self._take_over(tracked, role, failure, now)
+            self._watch_all(tracked, now, tracked.last_activity)
+
+    def _take_over(self, tracked: Tracked, failed: Role, failure: CallFailed, now: Time) -> None:
+        """The acting monitor failed: the other one acts, else a fresh instance of the same."""
+        if failed is Role.CANDIDATE and Role.CONTROL in self._lanes:
+            self.engage_brake(f"the acting candidate failed: {failure}", now)
+        # The stage `off` keeps the candidate away: there a fresh control is tried first.
+        alone = failed is Role.CONTROL and tracked.instance(failed.other) is None
+        for role in (failed, failed.other) if alone else (failed.other, failed):
+            if role not in self._lanes or self._lanes[role].quarantined:
+                continue
+            if tracked.instance(role) is None:
+                try:
+                    self._register(tracked, role, now, tracked.last_activity)
+                except CallFailed as again:
+                    self._report(role, again, now, tracked.connection)
+                    continue
+            if tracked.acting is not role:
+                if verdict := self._comparator.handed_over(tracked.connection.id, now):
+                    self._observer.verdict(verdict)
+                tracked.acting = role
+            return
+        self._observer.note(failed, f"no monitor is able to watch {tracked.connection.id}")
+
+    def _error_verdict(self, tracked: Tracked, now: Time) -> None:
+        if self._compared(tracked) and (
+            verdict := self._comparator.failed(
+                tracked.connection, tracked.order, now, tracked.last_activity, tracked.acting
+            )
+        ):
+            tracked.alert = True
+            self._observer.verdict(verdict)
+
+
+def _check(decision: Decision, now: Time) -> None:
+    """A decision that closes nothing, or is of another time, is none."""
+    if decision.at != now or type(decision.deadline) is not int:
+        raise CallFailed("wake", f"decided with wrong times: {decision!r:.80}")
+    if not any(isinstance(effect, Close | Terminate) for effect in decision.effects):
+        raise CallFailed("wake", "decided without closing")

@@ -14,6 +14,8 @@ class Tracked:
 
     `control` and `candidate` are the pulses that signs of life are written to; a monitor that does
     not watch has a pulse that nobody reads. `alert` makes the next sign of life take the slow path.
+    `acting` is the monitor whose effects reach the socket (None: neither), `closed_by` the one that
+    closed it, `failed` one that failed in a call about this connection.
     """
 
     __slots__ = (
@@ -26,7 +28,7 @@ class Tracked:
         "control",
         "control_instance",
         "ever_decided",
-        "gone",
+        "failed",
         "last_activity",
         "opened_at",
         "order",
@@ -56,7 +58,7 @@ class Tracked:
         self.candidate_instance: Instance | None = None
         self.alert = False
         self.closed_by: Role | None = None
-        self.gone = False
+        self.failed: Role | None = None
         self.ever_decided = False
         self.spoke_after_close = False
 

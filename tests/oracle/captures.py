@@ -1,9 +1,10 @@
 """Hypothesis strategies for captures that try to catch `shim replay` out.
 
-A capture is built from a list of *moves*. A move says what happens, to which connection, and when, the
-time being named by what the rules would do about it (`Anchor`): at the tick that would decide, at the
-deadline, where the window ends, and one microsecond to either side. The builder turns every list of
-moves into a valid capture, so nothing is filtered, and a failing example shrinks by losing moves.
+A capture is built from a list of *moves*. A move says what happens, to which connection, and when,
+the time being named by what the rules would do about it (`Anchor`): at the tick that would decide,
+at the deadline, where the window ends, and one microsecond to either side. The builder turns every
+list of moves into a valid capture, so nothing is filtered, and a failing example shrinks by losing
+moves.
 """
 
 from __future__ import annotations
@@ -269,17 +270,19 @@ _rules = st.builds(
     ExpectedRule,
     name=st.just("rule"),
     until=st.sampled_from([date(2999, 1, 1), STARTED, date(2026, 5, 31), date(2000, 1, 1)]),
-    kind=st.sampled_from([None, "skewed", "only_control", "only_candidate"]),
-    recovered=st.sampled_from([None, None, True, False]),
-    connection_kind=st.sampled_from([None, None, "app", "glasses"]),
-    skew=st.one_of(st.none(), st.tuples(_skews, _skews).map(lambda p: (min(p), max(p)))),
-    package=st.sampled_from([None, None, "*", "com.example.*", "com.example.app[2-9]", "COM.*"]),
+    kind=st.sampled_from([None, None, "skewed", "only_control", "only_candidate"]),
+    recovered=st.sampled_from([None, None, None, True, False]),
+    connection_kind=st.sampled_from([None, None, None, "app", "glasses"]),
+    skew=st.one_of(st.none(), st.none(), st.tuples(_skews, _skews).map(lambda p: (min(p), max(p)))),
+    package=st.sampled_from(
+        [None, None, None, "*", "com.example.*", "com.example.app[2-9]", "COM.*"]
+    ),
 )
 
 
 @st.composite
 def _expected(draw: st.DrawFn) -> tuple[ExpectedRule, ...]:
-    rules = draw(st.lists(_rules, max_size=2))
+    rules = draw(st.lists(_rules, max_size=3))
     return tuple(ExpectedRule(**{**vars(r), "name": f"rule-{n}"}) for n, r in enumerate(rules))
 
 

@@ -6,8 +6,8 @@ machines and no queue: it looks at the complete record and says what must come o
 1. Every line gets a *stamp*, its place in time: a stall moves the lines inside it to its end.
 2. A connection's signs of life cut its life into *silences*. Each is judged alone, because every
    sign of life leaves both monitors registered and freshly informed (R9, "after any verdict").
-3. In one silence each monitor decides at most once, at a moment that can be computed: the first tick
-   that finds it idle too long (R1); the deadline, moved by pauses (R2, R3).
+3. In one silence each monitor decides at most once, at a moment that can be computed: the first
+   tick that finds it idle too long (R1); the deadline, moved by pauses (R2, R3).
 4. Connections meet only in the outcomes (R15): a second pass over all acted timeouts and openings.
 
 Written from the design document alone. It shares no code with the shim and must not.
@@ -113,7 +113,7 @@ class Record:
 
     connections: dict[str, Connection] = field(default_factory=dict)
     stalls: list[Stall] = field(default_factory=list)
-    end: Stamp = Stamp(0, 0, Phase.END)
+    end: Stamp = field(init=False)
 
     def timer(self, due: int, phase: Phase) -> Stamp:
         """When a timer runs: a stall holds every timer from its start on, to its end included."""
@@ -306,8 +306,8 @@ def _judge_silence(
         verdict, kind = ("matched", "both") if matched else ("mismatched", "skewed")
     elif window < until:  # R10
         verdict, kind, when = "mismatched", f"only_{first.monitor}", window.at
-        # R7: late. But once the acting monitor closed it and the verdict is given, the shadow
-        # lets it go, and decides no more.
+        # R7: the second is late. But after the acting monitor's close, the shadow lets it go with
+        # the verdict, and decides no more.
         judged.late += second is not None and first.monitor != acting
     elif ending == "life":  # R9
         verdict, kind, when = "mismatched", f"only_{first.monitor}", until.at

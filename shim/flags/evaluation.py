@@ -1,0 +1,139 @@
+"""The answer of the rollout about one user, with everything that led to it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from shim.flags.buckets import as_percent
+from shim.model import Stage
+
+
+class Reason(StrEnum):
+    """What granted a stage."""
+
+    OVERRIDE = "override"
+    RULE = "rule"
+    PERCENT = "percent"
+    DEFAULT = "default"
+
+
+class Cap(StrEnum):
+    """What lowered a stage below the granted one."""
+
+    HOLDBACK = "holdback"
+    BRAKE = "brake"
+    KILL_SWITCH = "kill_switch"
+
+
+class Threshold(NamedTuple):
+    """Buckets below `below`, and below no earlier threshold, are at `stage`."""
+
+    stage: Stage
+    below: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One user's stage and why.
+
+    `granted` is the stage before `lowered_by` (None: nothing) had its say; where several would
+    lower it, the one that gave the final stage is named. `rule` and `rule_index` (from 0) tell the
+    rule that granted it, `missed` the rules that are about the user but whose percentages did not
+    hit. `thresholds` are those that `bucket` was last compared with: of the rule or the percentages
+    that hit, for the default those that missed, empty where no percentage was asked.
+    """
+
+    flag: str
+    user: str
+    stage: Stage
+    granted: Stage
+    reason: Reason
+    lowered_by: Cap | None
+    rule: str | None
+    rule_index: int | None
+    missed: tuple[str, ...]
+    bucket: int
+    thresholds: tuple[Threshold, ...]
+    holdback_bucket: int
+    holdback_threshold: int
+
+    @property
+    def by_percentage(self) -> bool:
+        """Whether the bucket decided for the stage: such users are comparable (R15).
+
+        That goes for users whom percentages miss, too: chance put them where they are.
+        """
+        return bool(self.missed) or any(below for _, below in self.thresholds)
+
+    @property
+    def threshold(self) -> int | None:
+        """The threshold that the bucket lies below, where a percentage granted the stage."""
+        if self.reason is Reason.DEFAULT:
+            return None
+        return next((below for stage, below in self.thresholds if stage is self.granted), None)
+
+    def explain(self) -> str:
+        """Why the user is at this stage, in words: the answer first, then a line per step."""
+        lines = [f"{self.user} is at {self.stage}."]
+        lines += [f"Rule {rule!r} names this user, but its percentages miss." for rule in self.missed]
+        lines.append(self._granted())
+        if self.lowered_by is not None:
+            lines.append(self._lowered(self.lowered_by))
+        return "\n".join(lines)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for JSON."""
+        return {
+            "flag": self.flag,
+            "user": self.user,
+            "stage": str(self.stage),
+            "reason": self.reason.value,
+            "rule": self.rule,
+            "rule_index": self.rule_index,
+            "missed": list(self.missed),
+            "by_percentage": self.by_percentage,
+            "granted": str(self.granted),
+            "lowered_by": self.lowered_by.value if self.lowered_by else None,
+            "bucket": self.bucket,
+            "threshold": self.threshold,
+            "thresholds": {str(stage): below for stage, below in self.thresholds},
+            "holdback_bucket": self.holdback_bucket,
+            "holdback_threshold": self.holdback_threshold,
+        }
+
+    def _granted(self) -> str:
+        match self.reason:
+            case Reason.OVERRIDE:
+                return f"An override gives this very user {self.granted}."
+            case Reason.DEFAULT:
+                reach = max((below for _, below in self.thresholds), default=0)
+                return (
+                    f"No rule and no percentage applies: bucket {self.bucket} is not below {reach} "
+                    f"({as_percent(reach)}). The default is {self.granted}."
+                )
+        giver = "The percentages for everybody give"
+        if self.rule is not None:
+            giver = f"Rule {self.rule!r} gives"
+        if self.threshold is None:
+            return f"{giver} {self.granted}."
+        return f"{giver} {self.granted}: bucket {self.bucket} is {self._between()}."
+
+    def _between(self) -> str:
+        """Where the bucket lies among the thresholds."""
+        above = max((below for _, below in self.thresholds if below <= self.bucket), default=0)
+        below = self.threshold or 0
+        words = f"below {below} ({as_percent(below)})"
+        return f"{words} and not below {above} ({as_percent(above)})" if above else words
+
+    def _lowered(self, cap: Cap) -> str:
+        match cap:
+            case Cap.HOLDBACK:
+                return (
+                    f"The holdback keeps holdback buckets below {self.holdback_threshold} "
+                    f"({as_percent(self.holdback_threshold)}) at {self.stage}; "
+                    f"holdback bucket {self.holdback_bucket} is."
+                )
+            case Cap.BRAKE:
+                return f"The brake is engaged: everyone is at {self.stage} at most."
+            case Cap.KILL_SWITCH:
+                return f"The kill switch is on: everyone is at {self.stage}."
