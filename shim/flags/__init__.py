@@ -3,7 +3,7 @@
 Pure: a `Rollout` is made once from a flags file (`shim.settings.load_rollout`) and then asked.
 """
 
-from shim.flags.buckets import ALGORITHM, BUCKETS, bucket, holdback_salt
+from shim.flags.buckets import ALGORITHM, BUCKETS, bucket, buckets_of, holdback_salt
 from shim.flags.evaluation import Cap, Evaluation, Reason, Threshold
 from shim.flags.rollout import Percentages, Rollout, Rule
 
@@ -18,5 +18,6 @@ __all__ = [
     "Rule",
     "Threshold",
     "bucket",
+    "buckets_of",
     "holdback_salt",
 ]

@@ -1,6 +1,5 @@
 """The answer of the rollout about one user, with everything that led to it."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -32,9 +31,8 @@ class Threshold(NamedTuple):
     below: int
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """One user's stage and why.
+class Evaluation(NamedTuple):
+    """One user's stage and why. (A tuple: a frozen dataclass takes 2 µs longer to make.)
 
     `granted` is the stage before `lowered_by` (None: nothing) had its say; where several would
     lower it, the one that gave the final stage is named. `rule` and `rule_index` (from 0) tell the
@@ -75,7 +73,9 @@ class Evaluation:
     def explain(self) -> str:
         """Why the user is at this stage, in words: the answer first, then a line per step."""
         lines = [f"{self.user} is at {self.stage}."]
-        lines += [f"Rule {rule!r} names this user, but its percentages miss." for rule in self.missed]
+        lines += [
+            f"Rule {rule!r} names this user, but its percentages miss." for rule in self.missed
+        ]
         lines.append(self._granted())
         if self.lowered_by is not None:
             lines.append(self._lowered(self.lowered_by))

@@ -173,4 +173,3 @@ class _Grant(NamedTuple):
     thresholds: tuple[Threshold, ...] = ()
     rule: int | None = None
     missed: tuple[str, ...] = ()
-

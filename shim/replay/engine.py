@@ -194,9 +194,8 @@ class Replay:
 
     def _advance(self, until: Time) -> None:
         """Run what is due before `until`."""
-        while self._due < until:
-            self._router.step(self._due)
-            self._due = self._next_due()
+        due = self._router.advance(until)
+        self._due = _NEVER if due is None else due
 
     def _next_due(self) -> Time:
         due = self._router.next_wake

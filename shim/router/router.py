@@ -38,6 +38,10 @@ from shim.router.port import Port
 from shim.router.tracked import Tracked, compose_touch
 
 
+_NEVER: Time = 1 << 62
+_ABOUT_CONNECTION = (Ping, Confirm, Decision)
+
+
 @dataclass(frozen=True, slots=True)
 class Monitors:
     """The two monitors, each with its settings; without a control the shim runs retired."""
@@ -174,9 +178,11 @@ class Router:
     @property
     def next_wake(self) -> Time | None:
         """When `step` is due."""
-        times = [lane.agenda.next_due for lane in self._lanes.values()]
-        times += [self._comparator.next_window, self._outcomes.next_loss]
-        return min((time for time in times if time is not None), default=None)
+        besides = self._next_besides_candidate()
+        due = self._lanes[Role.CANDIDATE].agenda.next_due
+        if due is not None and due < besides:
+            return due
+        return besides if besides < _NEVER else None
 
     def step(self, now: Time) -> None:
         """Do everything that is due."""
@@ -194,6 +200,19 @@ class Router:
         self._run(self._lanes[Role.CANDIDATE], now)
         for verdict in self._comparator.expire(now, inclusive=True):
             self._judged(verdict, now)
+
+    def advance(self, until: Time) -> Time | None:
+        """Do everything due before `until`, each at its own time; answer `next_wake` (virtual time)."""
+        candidate = self._lanes[Role.CANDIDATE].agenda
+        while (due := self.next_wake) is not None and due < until:
+            self.step(due)
+            # Mostly the candidates alone have something to do, one session after the other.
+            alone = min(self._next_besides_candidate(), until)
+            while (due := candidate.next_due) is not None and due < alone:
+                self._now = due
+                if self._run(self._lanes[Role.CANDIDATE], due):
+                    break
+        return due
 
     def paused(self, start: Time, end: Time) -> None:
         """The process did not run from `start` to `end` (R3)."""
@@ -230,7 +249,21 @@ class Router:
         for outcome in self._outcomes.expire(now):
             self._observer.outcome(outcome)
 
-    def _run(self, lane: Lane, now: Time) -> None:
+    def _next_besides_candidate(self) -> Time:
+        soonest = _NEVER
+        if (lane := self._lanes.get(Role.CONTROL)) is not None:
+            due = lane.agenda.next_due
+            if due is not None:
+                soonest = due
+        if (window := self._comparator.next_window) is not None and window < soonest:
+            soonest = window
+        if (loss := self._outcomes.next_loss) is not None and loss < soonest:
+            soonest = loss
+        return soonest
+
+    def _run(self, lane: Lane, now: Time) -> bool:
+        """Wake whoever is due; answer whether anything was decided or failed."""
+        failed = False
         decisions: list[tuple[Tracked, Decision]] = []
         while (instance := lane.agenda.pop_due(now)) is not None:
             try:
@@ -238,11 +271,14 @@ class Router:
                 lane.woken(instance, now)
             except CallFailed as failure:
                 self._instance_failed(lane, instance, failure, now)
+                failed = True
         if lane.role is Role.CANDIDATE and len(decisions) > 1:
             decisions.sort(key=lambda decided: (decided[1].deadline, decided[0].order))
         for tracked, decision in decisions:
             self._decide(tracked, lane.role, decision, now)
-        self._quarantine_if_due(lane, now)
+        if lane.strikes:
+            self._quarantine_if_due(lane, now)
+        return failed or bool(decisions)
 
     def _fulfil(
         self,
@@ -256,9 +292,9 @@ class Router:
         role = lane.role
         for request in requests:
             if isinstance(request, Note):
-                self._observer.note(role, request.text)
+                self._observer.note(role, str(request.text))
                 continue
-            if not isinstance(request, Ping | Confirm | Decision):
+            if not isinstance(request, _ABOUT_CONNECTION):
                 raise CallFailed("wake", f"answered {request!r:.80}")
             tracked = self._tracked.get(request.connection_id)
             if tracked is None or tracked.instance(role) is not instance:

@@ -1,8 +1,8 @@
 """YAML read strictly, with the line and column of every key.
 
 Plain YAML forgives what an operator would want to hear about: of two equal keys the last one wins,
-an alias can stand for a billion values, `12:30` is the number 750 and an e-mail address without
-quotes a text, while a numeric user id is not. All of that is refused here, with its place.
+an alias can stand for a billion values, `12:30` is the number 750, the user id 1234 is no text.
+All of that is refused here, with its place.
 
 The file is read as a stream of parser events, not as a tree of nodes, so that depth is limited
 before anything recurses.

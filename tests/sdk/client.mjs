@@ -20,8 +20,9 @@ function emit(event, fields = {}) {
   writeSync(1, `${JSON.stringify({ event, at: monotonic(), ...fields })}\n`);
 }
 
+// Texts and the messages of errors; the SDK's structured fields only repeat them.
 const complain = (level) => (...parts) => {
-  const texts = parts.map((part) => part?.message ?? (typeof part === "string" ? part : JSON.stringify(part)));
+  const texts = parts.map((part) => part?.message ?? part).filter((part) => typeof part === "string");
   writeSync(2, `${level}: ${texts.join(" ")}\n`);
 };
 

@@ -138,7 +138,8 @@ class AppClient:
             env=_environment(),
         )
         stdout, stderr = self._process.stdout, self._process.stderr
-        assert stdout is not None and stderr is not None
+        assert stdout is not None
+        assert stderr is not None
         self._readers = [
             asyncio.create_task(self._read_events(stdout)),
             asyncio.create_task(self._read_complaints(stderr)),
@@ -181,7 +182,8 @@ class AppClient:
 
     async def disconnect(self) -> None:
         """Let the app leave by itself; `left` follows."""
-        assert self._process is not None and self._process.stdin is not None
+        assert self._process is not None
+        assert self._process.stdin is not None
         self._process.stdin.write(b"disconnect\n")
         await self._process.stdin.drain()
 

@@ -1,0 +1,1 @@
+"""The two monitors, each alone: state machines in virtual time."""
