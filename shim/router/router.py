@@ -236,6 +236,9 @@ class Router:
         """The connections that are open, or of which the shadow still has to decide."""
         return self._tracked.values()
 
+    def __contains__(self, connection_id: str) -> bool:
+        return connection_id in self._tracked
+
     def lane(self, role: Role) -> Lane | None:
         return self._lanes.get(role)
 

@@ -1,0 +1,126 @@
+"""A live connection: the port through which effects reach a real WebSocket, and what is read from it."""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING
+
+from aiohttp import WSMessage, WSMsgType
+
+from shim.aio.kernel import evidence
+from shim.aio.websocket import WebSocket
+from shim.model import Cause, Close, Connection, Evidence
+from shim.router import NO_EVIDENCE, Tracked
+
+if TYPE_CHECKING:
+    from shim.aio.shim import Shim, UserSession
+
+log = logging.getLogger("shim")
+_DATA = (WSMsgType.TEXT, WSMsgType.BINARY)
+
+
+class LiveConnection:
+    """Iterate over it for the client's data messages; it is a context manager, too.
+
+    `touch` is the per-message call, for applications that read the socket themselves.
+    """
+
+    def __init__(
+        self, shim: "Shim", websocket: WebSocket, connection: Connection, session: "UserSession"
+    ) -> None:
+        self.connection = connection
+        self.session = session
+        self.websocket = websocket
+        self.cause: Cause | None = None
+        self.tracked: Tracked
+        self.touch: Callable[[], None]
+        self._shim = shim
+        self._released = False
+
+    # -- Port -------------------------------------------------------------------------------------
+
+    def ping(self, payload: bytes) -> None:
+        self.websocket.write_frame(WSMsgType.PING, payload)
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug(
+                "[User: %s] Heartbeat sent to %s [%s]",
+                self.connection.user,
+                self.connection.package or "unknown",
+                payload.decode("ascii", "replace"),
+            )
+
+    def close(self, close: Close) -> None:
+        self.cause = Cause(self.tracked.closed_by)
+        try:
+            self.websocket.begin_close(close.code, close.reason, close.timeout)
+        except Exception:
+            log.exception("Error closing timed out connection")
+            self.websocket.abort()
+
+    def terminate(self) -> None:
+        self.cause = Cause(self.tracked.closed_by)
+        self.websocket.abort()
+
+    def forget(self) -> None:
+        self.session.forget(self)
+
+    def confirm(self) -> Evidence:
+        transport = self.websocket.transport
+        if transport is None or transport.is_closing():
+            return NO_EVIDENCE
+        return evidence(
+            transport.get_extra_info("socket"), self._shim.clock(), not _is_reading(transport)
+        )
+
+    # -- For the application ----------------------------------------------------------------------
+
+    async def __aenter__(self) -> "LiveConnection":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.release()
+
+    async def __aiter__(self) -> AsyncIterator[WSMessage]:
+        """The data messages, until the connection ends; pings are answered, pongs are seen."""
+        websocket, touch = self.websocket, self.touch
+        while True:
+            message = await websocket.receive()
+            kind = message.type
+            if kind in _DATA:
+                touch()
+                if websocket.close_sent is None:
+                    yield message
+            elif kind is WSMsgType.PONG:
+                touch()
+                self._shim.pong(self.tracked, bytes(message.data))
+            elif kind is WSMsgType.PING:
+                websocket.write_frame(WSMsgType.PONG, bytes(message.data))
+                self._shim.data(self.tracked)
+            else:
+                if kind is WSMsgType.CLOSE:
+                    if websocket.close_sent is not None:
+                        self._shim.spoke_after_close(self.tracked)
+                    websocket.peer_closed(message.data)
+                break
+        self.release()
+
+    def close_by_application(self, code: int, reason: str) -> None:
+        """Begin to close for a reason of the service's own; bounded as every closing is."""
+        self.cause = self.cause or Cause.APPLICATION
+        self.websocket.begin_close(code, reason)
+        self._shim.gone(self)
+
+    def release(self) -> None:
+        """The socket has ended, or the handler has: nobody watches it any more."""
+        if self._released:
+            return
+        self._released = True
+        if self.cause is None:
+            sent = self.websocket.close_sent
+            self.cause = Cause.PEER if sent is None else Cause.APPLICATION
+        self._shim.gone(self)
+        self._shim.released(self)
+
+
+def _is_reading(transport: object) -> bool:
+    is_reading = getattr(transport, "is_reading", None)
+    return True if is_reading is None else bool(is_reading())

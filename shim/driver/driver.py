@@ -1,0 +1,115 @@
+"""The driver of a running shim: one timer for the process, and the pauses of the process (R3).
+
+The timer never sleeps longer than `_TICK`, so that a pause is noticed wherever it falls. After a pause
+the control's due timers run first, as they would have in the original; then what arrived meanwhile is
+read; then the candidate's timers run.
+"""
+
+import asyncio
+from collections.abc import Callable
+from heapq import heappop, heappush
+from itertools import count
+from time import monotonic_ns
+
+from shim.model import SECOND, Duration, Time
+from shim.router import Router
+
+_TICK: Duration = SECOND // 10
+_BATCH: Duration = SECOND // 500
+"""Wake-ups so close together share one run of the loop."""
+
+_LATE: Duration = SECOND // 4
+"""A timer that comes later than this was held up: what arrived meanwhile is read before judging."""
+
+_READ_ROUNDS = 5
+"""Rounds of the loop in which what waits in the kernel gets to its readers: after SIGCONT the first
+poll may come back empty, then bytes are read, then the handlers that await them run."""
+
+
+def clock() -> Time:
+    """The one clock: microseconds, monotonic."""
+    return monotonic_ns() // 1000
+
+
+class Driver:
+    """Wakes the router, notices pauses, and keeps the deadlines of closing handshakes."""
+
+    def __init__(self) -> None:
+        self.router: Router
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._expected: Time = 0
+        self._reading = 0
+        self._deadlines: list[tuple[Time, int, Callable[[], None]]] = []
+        self._entry = count()
+        self.pauses = 0
+        self.paused_for: Duration = 0
+
+    def start(self, router: Router) -> None:
+        """Begin to drive; called within the running loop."""
+        self.router = router
+        self._loop = asyncio.get_running_loop()
+        self._arm(clock())
+
+    def stop(self) -> None:
+        """Stop the timer; nothing is decided any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._loop = None
+
+    def call_at(self, when: Time, callback: Callable[[], None]) -> None:
+        """Call back at about `when`, for the bounded closing of connections."""
+        heappush(self._deadlines, (when, next(self._entry), callback))
+        self.hurry()
+
+    def hurry(self) -> None:
+        """Something may be due earlier than the timer was set for."""
+        if self._loop is not None and not self._reading and self._due() < self._expected - _BATCH:
+            self._arm(clock())
+
+    def _due(self) -> Time:
+        due = self._expected + _TICK
+        if self._deadlines:
+            due = min(due, self._deadlines[0][0])
+        wake = self.router.next_wake
+        return due if wake is None else min(due, wake)
+
+    def _arm(self, now: Time) -> None:
+        if self._loop is None:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._expected = now
+        self._expected = max(min(self._due(), now + _TICK), now + _BATCH)
+        delay = (self._expected - now) / SECOND
+        self._timer = self._loop.call_later(delay, self._on_timer)
+
+    def _on_timer(self) -> None:
+        now = clock()
+        if now - self._expected <= _LATE:
+            self.router.step(now)
+            self._finish(now)
+            return
+        self.pauses += 1
+        self.paused_for += now - self._expected
+        self.router.paused(self._expected, now)
+        self.router.step_control(now)
+        self._reading = _READ_ROUNDS
+        self._read_on()
+
+    def _read_on(self) -> None:
+        """Let the loop read what arrived during the pause before the candidate judges."""
+        if self._loop is None:
+            return
+        self._reading -= 1
+        if self._reading:
+            self._loop.call_soon(self._read_on)
+            return
+        now = clock()
+        self.router.step_candidate(now)
+        self._finish(now)
+
+    def _finish(self, now: Time) -> None:
+        while self._deadlines and self._deadlines[0][0] <= now:
+            heappop(self._deadlines)[2]()
+        self._arm(clock())

@@ -1,0 +1,204 @@
+"""Who is told of the rare events in a running shim: the log, the counters, plugins."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pluggy
+
+from shim.model import (
+    Connection,
+    Decision,
+    LateDecision,
+    MonitorFailure,
+    Outcome,
+    Return,
+    Role,
+    Stage,
+    Time,
+    Verdict,
+    VerdictName,
+)
+from shim.router import Observer
+
+log = logging.getLogger("shim")
+
+
+class Fanout(Observer):
+    """Tells several observers; one that raises is logged and disturbs nobody (R5)."""
+
+    def __init__(self, observers: Sequence[Observer]) -> None:
+        self._observers = list(observers)
+
+    def add(self, observer: Observer) -> None:
+        self._observers.append(observer)
+
+    def _tell(self, method: str, *args: Any) -> None:
+        for observer in self._observers:
+            try:
+                getattr(observer, method)(*args)
+            except Exception:
+                log.exception("observer %s failed in %s", type(observer).__name__, method)
+
+    def decided(self, connection: Connection, role: Role, decision: Decision, acted: bool) -> None:
+        self._tell("decided", connection, role, decision, acted)
+
+    def verdict(self, verdict: Verdict) -> None:
+        self._tell("verdict", verdict)
+
+    def late(self, late: LateDecision) -> None:
+        self._tell("late", late)
+
+    def outcome(self, outcome: Outcome) -> None:
+        self._tell("outcome", outcome)
+
+    def proof_of_life(self, connection: Connection, role: Role, now: Time) -> None:
+        self._tell("proof_of_life", connection, role, now)
+
+    def failure(self, failure: MonitorFailure) -> None:
+        self._tell("failure", failure)
+
+    def stage_changed(
+        self, connection: Connection, before: Stage, after: Stage, now: Time
+    ) -> None:
+        self._tell("stage_changed", connection, before, after, now)
+
+    def brake(self, engaged: bool, reason: str, now: Time) -> None:
+        self._tell("brake", engaged, reason, now)
+
+    def note(self, role: Role, text: str) -> None:
+        self._tell("note", role, text)
+
+
+class LifecycleLog(Observer):
+    """The log lines of the seed, and those for what the seed does not have."""
+
+    def decided(self, connection: Connection, role: Role, decision: Decision, acted: bool) -> None:
+        if acted:
+            log.warning(
+                "[User: %s] Connection timed out: %s %s",
+                connection.user,
+                connection.kind.value,
+                connection.package or "unknown",
+            )
+
+    def failure(self, failure: MonitorFailure) -> None:
+        user = "" if failure.connection is None else f"[User: {failure.connection.user}] "
+        log.error("%sthe %s failed in %s: %s", user, failure.role, failure.call, failure.reason)
+
+    def brake(self, engaged: bool, reason: str, now: Time) -> None:
+        log.critical("brake %s: %s", "engaged" if engaged else "released", reason)
+
+    def note(self, role: Role, text: str) -> None:
+        log.info("%s", text)
+
+
+class Tally(Observer):
+    """Plain counts of everything, for the report."""
+
+    def __init__(self) -> None:
+        self.decisions: Counter[tuple[Role, bool]] = Counter()
+        self.verdicts: Counter[VerdictName] = Counter()
+        self.kinds: Counter[str] = Counter()
+        self.informative: Counter[VerdictName] = Counter()
+        self.outcomes: Counter[tuple[Role, Return]] = Counter()
+        self.proofs_of_life: Counter[Role] = Counter()
+        self.failures: Counter[Role] = Counter()
+        self.late_decisions = 0
+        self.brake_reason: str | None = None
+
+    def decided(self, connection: Connection, role: Role, decision: Decision, acted: bool) -> None:
+        self.decisions[role, acted] += 1
+
+    def verdict(self, verdict: Verdict) -> None:
+        self.verdicts[verdict.name] += 1
+        self.kinds[verdict.kind.value] += 1
+        if verdict.first is not None and verdict.first is not verdict.acting:
+            self.informative[verdict.name] += 1
+
+    def late(self, late: LateDecision) -> None:
+        self.late_decisions += 1
+
+    def outcome(self, outcome: Outcome) -> None:
+        self.outcomes[outcome.role, outcome.result] += 1
+
+    def proof_of_life(self, connection: Connection, role: Role, now: Time) -> None:
+        self.proofs_of_life[role] += 1
+
+    def failure(self, failure: MonitorFailure) -> None:
+        self.failures[failure.role] += 1
+
+    def brake(self, engaged: bool, reason: str, now: Time) -> None:
+        self.brake_reason = reason if engaged else None
+
+    def as_dict(self) -> dict[str, Any]:
+        matched = self.informative[VerdictName.MATCHED]
+        conclusive = matched + self.informative[VerdictName.MISMATCHED]
+        return {
+            "decisions": {
+                role.value: {
+                    "acted": self.decisions[role, True],
+                    "recorded": self.decisions[role, False],
+                }
+                for role in Role
+            },
+            "verdicts": {name.value: self.verdicts[name] for name in VerdictName},
+            "kinds": dict(self.kinds),
+            "late": self.late_decisions,
+            "agreement": {
+                "matched": matched,
+                "conclusive": conclusive,
+                "share": matched / conclusive if conclusive else None,
+            },
+            "outcomes": {
+                role.value: {result.value: self.outcomes[role, result] for result in Return}
+                for role in Role
+            },
+            "proofs_of_life": {role.value: self.proofs_of_life[role] for role in Role},
+            "failures": {role.value: self.failures[role] for role in Role},
+            "brake": self.brake_reason,
+        }
+
+
+class PluginObserver(Observer):
+    """Tells the plugins that implement the hooks; each alone, so that none disturbs another."""
+
+    def __init__(self, manager: pluggy.PluginManager) -> None:
+        self._hooks = manager.hook
+
+    def _call(self, hook: str, **facts: Any) -> None:
+        caller: pluggy.HookCaller = getattr(self._hooks, hook)
+        for implementation in caller.get_hookimpls():
+            function: Callable[..., object] = implementation.function
+            try:
+                function(**{name: facts[name] for name in implementation.argnames})
+            except Exception:
+                log.exception("plugin %s failed in %s", implementation.plugin_name, hook)
+
+    def decided(self, connection: Connection, role: Role, decision: Decision, acted: bool) -> None:
+        self._call(
+            "shim_decided", connection=connection, role=role, decision=decision, acted=acted
+        )
+
+    def verdict(self, verdict: Verdict) -> None:
+        self._call("shim_verdict", verdict=verdict)
+
+    def late(self, late: LateDecision) -> None:
+        self._call("shim_late", late=late)
+
+    def outcome(self, outcome: Outcome) -> None:
+        self._call("shim_outcome", outcome=outcome)
+
+    def failure(self, failure: MonitorFailure) -> None:
+        self._call("shim_failure", failure=failure)
+
+    def stage_changed(
+        self, connection: Connection, before: Stage, after: Stage, now: Time
+    ) -> None:
+        self._call(
+            "shim_stage_changed", connection=connection, before=before, after=after, now=now
+        )
+
+    def brake(self, engaged: bool, reason: str, now: Time) -> None:
+        self._call("shim_brake", engaged=engaged, reason=reason, now=now)
