@@ -49,7 +49,7 @@ class LiveConnection:
             )
 
     def close(self, close: Close) -> None:
-        self.cause = Cause(self.tracked.closed_by)
+        self.cause = self._closing_monitor()
         try:
             self.websocket.begin_close(close.code, close.reason, close.timeout)
         except Exception:
@@ -57,7 +57,7 @@ class LiveConnection:
             self.websocket.abort()
 
     def terminate(self) -> None:
-        self.cause = Cause(self.tracked.closed_by)
+        self.cause = self._closing_monitor()
         self.websocket.abort()
 
     def forget(self) -> None:
@@ -108,6 +108,10 @@ class LiveConnection:
         self.cause = self.cause or Cause.APPLICATION
         self.websocket.begin_close(code, reason)
         self._shim.gone(self)
+
+    def _closing_monitor(self) -> Cause:
+        assert self.tracked.closed_by is not None
+        return Cause(self.tracked.closed_by.value)
 
     def release(self) -> None:
         """The socket has ended, or the handler has: nobody watches it any more."""

@@ -8,7 +8,7 @@ No monitor reads a clock, starts a task or touches a socket (DESIGN section 3).
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, ClassVar, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from shim.model.connection import Connection
 from shim.model.time import Duration, Time
@@ -152,9 +152,15 @@ class MonitorType(Protocol):
     for values that make no sense.
     """
 
-    name: ClassVar[str]
-    scope: ClassVar[Scope]
-    Settings: ClassVar[type[Any]]
+    @property
+    def name(self) -> str:
+        """What the settings call it."""
+
+    @property
+    def scope(self) -> Scope: ...
+
+    @property
+    def Settings(self) -> type[Any]: ...  # noqa: N802
 
     def create(self, settings: Any, scope_id: str, start: Time) -> Monitor:
         """A new instance: for the process (`scope_id` is empty) or for the session of that id."""

@@ -26,6 +26,10 @@ STRIKES = 3
 """So many failures that concern no single connection, or slow calls, and the plugin is quarantined."""
 
 
+_LAST_SEEN = vars(Pulse)["last_seen"]
+_LAST_DATA = vars(Pulse)["last_data"]
+
+
 class CallFailed(ShimError):
     """A monitor broke its contract in `call`."""
 
@@ -101,8 +105,8 @@ class Lane:
         pulse = self._call("register", instance.monitor.register, connection, now, last_seen)
         if not isinstance(pulse, Pulse):
             raise CallFailed("register", f"answered {pulse!r:.80}, not a Pulse")
-        plain = type(pulse)
-        if plain.last_seen is not Pulse.last_seen or plain.last_data is not Pulse.last_data:
+        plain: Any = type(pulse)
+        if plain.last_seen is not _LAST_SEEN or plain.last_data is not _LAST_DATA:
             raise CallFailed("register", "answered a Pulse whose times are not plain slots")
         instance.watched += 1
         try:

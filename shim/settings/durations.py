@@ -1,48 +1,59 @@
-"""Durations as people write them, `250ms`, `15s`, `2m`, `1h`, `7d`, and as whole microseconds."""
+"""Durations and sizes as they are written in files: `250ms`, `15s`, `2m`, `1h`, `7d`; `1MiB`."""
 
 import re
-from decimal import Decimal
+from fractions import Fraction
 
 from shim.model import SECOND, Duration
 
 _UNITS: dict[str, Duration] = {
-    "ms": SECOND // 1000,
-    "s": SECOND,
-    "m": 60 * SECOND,
-    "h": 3600 * SECOND,
     "d": 86_400 * SECOND,
+    "h": 3_600 * SECOND,
+    "m": 60 * SECOND,
+    "s": SECOND,
+    "ms": SECOND // 1_000,
 }
-_WRITTEN = re.compile(r"(-?)([0-9]{1,20}(?:\.[0-9]{1,20})?)(ms|s|m|h|d)")
+_DURATION = re.compile(r"(-?[0-9]{1,12}(?:\.[0-9]{1,12})?)(ms|s|m|h|d)")
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
-LONGEST: Duration = 36_500 * _UNITS["d"]
-"""A hundred years; whatever is longer is a slip of the pen."""
+_SIZES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+_SIZE = re.compile(r"([0-9]{1,12})(B|KiB|MiB|GiB)")
 
 
-def parse_duration(text: str, *, negative: bool = False) -> Duration:
-    """Microseconds of a written duration, which is a whole number of them.
+def parse_duration(text: object, *, negative: bool = False) -> Duration:
+    """A duration in microseconds; `negative` allows those below zero.
 
-    Decimals are fine (`0.75s`); a leading minus only if `negative`. Raises ValueError.
+    Raises ValueError with what to write instead.
     """
-    written = _WRITTEN.fullmatch(text)
-    if written is None:
-        raise ValueError(f"{text!r} is no duration: write a number and ms, s, m, h or d, like 15s")
-    minus, number, unit = written.groups()
-    if minus and not negative:
-        raise ValueError(f"{text!r} is negative")
-    exact = Decimal(number) * _UNITS[unit]
-    if exact > LONGEST:
-        raise ValueError(f"{text!r} is longer than {format_duration(LONGEST)}")
-    if exact != int(exact):
-        raise ValueError(f"{text!r} is finer than a microsecond")
-    return -int(exact) if minus else int(exact)
+    if not isinstance(text, str) or _NUMBER.fullmatch(text):
+        if isinstance(text, bool | None) or not _NUMBER.fullmatch(str(text)):
+            raise ValueError("should be a duration such as 15s")
+        raise ValueError(f"a duration needs a unit: write {text}s or {text}ms")
+    if not (match := _DURATION.fullmatch(text)):
+        raise ValueError(f"{text!r} is no duration; write 250ms, 15s, 2m, 1h or 7d")
+    number, unit = match.groups()
+    duration = Fraction(number) * _UNITS[unit]
+    if duration.denominator != 1:
+        raise ValueError(f"{text} is finer than a microsecond")
+    if duration < 0 and not negative:
+        raise ValueError(f"{text} is negative")
+    return int(duration)
 
 
 def format_duration(duration: Duration) -> str:
-    """The duration in the largest unit that needs no decimals, else in milliseconds."""
+    """The shortest way to write a duration exactly: whole numbers of the largest unit possible."""
     if duration == 0:
         return "0s"
-    for unit in ("d", "h", "m", "s"):
-        if duration % _UNITS[unit] == 0:
-            return f"{duration // _UNITS[unit]}{unit}"
-    number = f"{Decimal(duration) / _UNITS['ms']:f}"
-    return f"{number}ms"
+    for unit, length in _UNITS.items():
+        if duration % length == 0:
+            return f"{duration // length}{unit}"
+    sign = "-" if duration < 0 else ""
+    milliseconds, rest = divmod(abs(duration), _UNITS["ms"])
+    return f"{sign}{milliseconds}.{rest:03}".rstrip("0") + "ms"
+
+
+def parse_size(text: object) -> int:
+    """A size in bytes, written with its unit. Raises ValueError with what to write instead."""
+    if isinstance(text, str) and (match := _SIZE.fullmatch(text)):
+        number, unit = match.groups()
+        return int(number) * _SIZES[unit]
+    raise ValueError("should be a size such as 512KiB or 1MiB")

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
+from shim.settings.document import KeyPath
 from shim.settings.suggest import suggestion
-from shim.settings.yamlfile import KeyPath
 
 
 class Fault(NamedTuple):

@@ -1,27 +1,25 @@
-"""The flags file: read strictly, whole or not at all (R20).
+"""The flags file: strictly read, whole or not at all (R20).
 
-Every mistake is found in one reading and told with its line. No truncated file is a valid one: every
-top-level key is required, and the last line is `...`.
+Every top-level key is required, and the last line is `...`, YAML's end of document: whatever is cut
+off a good file, the rest is not taken for another good file.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from shim.flags import ALGORITHM, Percentages, Rollout, Rule, buckets_of
-from shim.model import InputError, Stage
-from shim.settings.suggest import suggestion
-from shim.settings.yamlfile import Document, KeyPath, parse_yaml, read_text
+from shim.flags import ALGORITHM, Percentages, Rollout, Rule
+from shim.flags.buckets import buckets_of
+from shim.model import Stage
+from shim.settings.document import UNUSABLE, Document, KeyPath, Node, unknown_key
+from shim.settings.yamlfile import decode, parse, read_bytes
 
-_END = "..."
-_VERSION = 1
-_STAGES = {str(stage): stage for stage in Stage}
-_PERCENT_KEYS = ("complete", "live", "shadow")
-_TOP_KEYS = (
+VERSION = 1
+END = "..."
+KEYS = (
     "version",
     "flag",
     "hash",
@@ -33,216 +31,210 @@ _TOP_KEYS = (
     "percent",
 )
 
-_T = TypeVar("_T")
+_STAGES = {str(stage): stage for stage in Stage}
+_WIDTHS = tuple(str(stage) for stage in sorted(Stage, reverse=True) if stage is not Stage.OFF)
+_NO_WIDTH = Decimal(0)
+
+T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LoadedRollout:
-    """A rollout together with the file it was read from; `digest` is the SHA-256 of its text."""
+    """A rollout and the file it came from; `digest` is the SHA-256 of the file, in hex."""
 
     rollout: Rollout
-    digest: str
     path: Path
+    digest: str
 
 
 def load_rollout(path: Path) -> LoadedRollout:
-    """Read a flags file.
+    """Read a flags file. Raises InputError with every problem in it."""
+    data = read_bytes(path)
+    return LoadedRollout(parse_rollout(data, str(path)), path, sha256(data).hexdigest())
 
-    Raises InputError with every problem of the file, and UnreadableFile, which is one, where there
-    is nothing to read.
+
+def parse_rollout(data: bytes, file: str) -> Rollout:
+    """The rollout that a file's content means; `file` is its name in problems.
+
+    Raises InputError with every problem in it.
     """
-    text = read_text(path)
-    return LoadedRollout(parse_rollout(text, str(path)), sha256(text.encode()).hexdigest(), path)
-
-
-def parse_rollout(text: str, file: str | None = None) -> Rollout:
-    """The rollout that the text of a flags file describes; raises InputError like `load_rollout`."""
-    document = parse_yaml(text, file)
-    reader = _Reader(document)
-    rollout = reader.rollout()
-    # The parser tells the end of a document from text that looks like it, such as a comment.
-    if not document.ended or text.rstrip().rpartition("\n")[2] != _END:
-        reader.report((), f"the last line is not `{_END}`: the file may have been cut off")
-    if document.problems or rollout is None:
-        raise InputError(sorted(document.problems, key=lambda problem: problem.line or 0))
+    document = Document(file)
+    if (text := decode(data, document)) is not None:
+        _check_end(text, document)
+        parse(text, document)
+    rollout = None if document.root is None else _Reader(document).rollout(document.root)
+    document.raise_problems()
+    assert rollout is not None
     return rollout
 
 
-class _Reader:
-    """Walks through a document and collects what is wrong.
+def _check_end(text: str, document: Document) -> None:
+    lines = text.rstrip().splitlines()
+    if lines[-1] != END:
+        reason = f"the last line must be {END}; without it the file may have been cut off"
+        document.report_at(len(lines), 1, reason)
 
-    Each method answers with something usable also where it has reported a problem, so that the
-    reading goes on; nothing of that is seen by anyone.
-    """
+
+class _Reader:
+    """Makes a rollout of nodes. What is wrong is reported and replaced by something harmless."""
 
     def __init__(self, document: Document) -> None:
         self._document = document
+        self._report = document.report
 
-    def report(self, path: KeyPath, reason: str) -> None:
-        self._document.problems.append(self._document.problem(path, reason))
-
-    def rollout(self) -> Rollout | None:
-        if self._document.value is None:
-            self.report((), "is empty")
+    def rollout(self, root: Node) -> Rollout | None:
+        keys = self._mapping(root, (), required=KEYS)
+        if keys is None:
             return None
-        top = self._mapping((), self._document.value, _TOP_KEYS, required=_TOP_KEYS)
-        self._read(top, "version", self._version)
+        nodes = dict.fromkeys(KEYS, Node(UNUSABLE, root.line, root.column)) | keys
+        self._version(nodes["version"], ("version",))
         return Rollout(
-            flag=self._read(top, "flag", self._text) or "",
-            salt=self._read(top, "hash", self._salt) or "",
-            kill_switch=self._read(top, "kill_switch", self._boolean) or False,
-            default=self._read(top, "default", self._stage) or Stage.OFF,
-            holdback=self._read(top, "holdback", self._width) or 0,
-            overrides=self._read(top, "overrides", self._overrides) or {},
-            rules=self._read(top, "rules", self._rules) or (),
-            percent=self._read(top, "percent", self._percentages) or Percentages(),
+            flag=self._text(nodes["flag"], ("flag",)),
+            salt=self._salt(nodes["hash"], ("hash",)),
+            kill_switch=self._bool(nodes["kill_switch"], ("kill_switch",)),
+            default=self._stage(nodes["default"], ("default",)),
+            holdback=self._width(nodes["holdback"], ("holdback",)),
+            overrides=self._overrides(nodes["overrides"], ("overrides",)),
+            rules=tuple(self._rules(nodes["rules"], ("rules",))),
+            percent=self._percent(nodes["percent"], ("percent",)),
         )
 
-    def _read(
-        self,
-        mapping: Mapping[str, Any],
-        key: str,
-        read: Callable[[KeyPath, Any], _T],
-        path: KeyPath = (),
-    ) -> _T | None:
-        """The value of a key, if it is there."""
-        return read((*path, key), mapping[key]) if key in mapping else None
+    def _version(self, node: Node, path: KeyPath) -> None:
+        if type(node.value) is not int or node.value != VERSION:
+            self._report(path, f"should be {VERSION}, the only version there is")
 
-    def _version(self, path: KeyPath, value: Any) -> None:
-        if value != _VERSION or isinstance(value, bool):
-            self.report(path, f"must be {_VERSION}, the only version of this format")
+    def _salt(self, node: Node, path: KeyPath) -> str:
+        keys = self._mapping(node, path, required=("algorithm", "salt")) or {}
+        if (algorithm := keys.get("algorithm")) and algorithm.value != ALGORITHM:
+            self._report((*path, "algorithm"), f"should be {ALGORITHM}, the only one there is")
+        return self._text(keys["salt"], (*path, "salt")) if "salt" in keys else ""
 
-    def _salt(self, path: KeyPath, value: Any) -> str:
-        keys = ("algorithm", "salt")
-        mapping = self._mapping(path, value, keys, required=keys)
-        if mapping.get("algorithm", ALGORITHM) != ALGORITHM:
-            self.report((*path, "algorithm"), f"must be {ALGORITHM}, the only one there is")
-        return self._read(mapping, "salt", self._text, path) or ""
+    def _overrides(self, node: Node, path: KeyPath) -> dict[str, Stage]:
+        users = self._mapping(node, path) or {}
+        if "" in users:
+            self._report((*path, ""), "a user id must not be empty")
+        return {user: self._stage(stage, (*path, user)) for user, stage in users.items()}
 
-    def _overrides(self, path: KeyPath, value: Any) -> dict[str, Stage]:
-        mapping = self._mapping(path, value)
-        if "" in mapping:
-            self.report((*path, ""), "an empty text is nobody's user id")
-        return {user: self._stage((*path, user), stage) for user, stage in mapping.items()}
+    def _rules(self, node: Node, path: KeyPath) -> Iterable[Rule]:
+        first_of: dict[str, int] = {}
+        for index, item in enumerate(self._list(node, path)):
+            rule = self._rule(item, (*path, index))
+            if rule is None:
+                continue
+            if rule.name in first_of:
+                reason = f"duplicate name; the first is rules[{first_of[rule.name]}]"
+                self._report((*path, index, "name"), reason)
+            elif rule.name:
+                first_of[rule.name] = index
+            yield rule
 
-    def _rules(self, path: KeyPath, value: Any) -> tuple[Rule, ...]:
-        rules: dict[str, Rule] = {}
-        for index, entry in enumerate(self._list(path, value)):
-            rule = self._rule((*path, index), entry)
-            if rule.name and rule.name in rules:
-                self.report((*path, index, "name"), f"{rule.name!r} is the name of another rule")
-            rules.setdefault(rule.name, rule)
-        return tuple(rules.values())
+    def _rule(self, node: Node, path: KeyPath) -> Rule | None:
+        keys = self._mapping(
+            node, path, required=("name", "users"), optional=("stage", "percent")
+        )
+        if keys is None:
+            return None
+        if ("stage" in keys) == ("percent" in keys):
+            self._report(path, "a rule has either stage or percent")
+        name = self._text(keys["name"], (*path, "name")) if "name" in keys else ""
+        users = self._users(keys["users"], (*path, "users")) if "users" in keys else ()
+        percent = self._percent(keys["percent"], (*path, "percent")) if "percent" in keys else None
+        stage = self._stage(keys["stage"], (*path, "stage")) if "stage" in keys else None
+        if percent is None and stage is None:
+            stage = Stage.OFF
+        return Rule(name, users, None if percent else stage, percent)
 
-    def _rule(self, path: KeyPath, value: Any) -> Rule:
-        keys = ("name", "users", "stage", "percent")
-        mapping = self._mapping(path, value, keys, required=("name", "users"))
-        name = self._read(mapping, "name", self._text, path) or ""
-        users = self._read(mapping, "users", self._users, path) or ()
-        stage = self._read(mapping, "stage", self._stage, path)
-        percent = self._read(mapping, "percent", self._percentages, path)
-        if isinstance(value, dict) and ("stage" in mapping) == ("percent" in mapping):
-            self.report(path, "needs one of stage and percent, and not both")
-        if percent is None:
-            return Rule(name, users, stage=stage or Stage.OFF)
-        return Rule(name, users, percent=percent)
+    def _users(self, node: Node, path: KeyPath) -> tuple[str, ...]:
+        users = self._list(node, path)
+        if isinstance(node.value, list) and not users:
+            self._report(path, "a rule names at least one user or pattern")
+        return tuple(self._text(user, (*path, index)) for index, user in enumerate(users))
 
-    def _users(self, path: KeyPath, value: Any) -> tuple[str, ...]:
-        entries = self._list(path, value)
-        if not entries and isinstance(value, list):
-            self.report(path, "names nobody: a rule needs a user id or a glob")
-        return tuple(self._text((*path, index), entry) for index, entry in enumerate(entries))
-
-    def _percentages(self, path: KeyPath, value: Any) -> Percentages:
-        mapping = self._mapping(path, value, _PERCENT_KEYS)
+    def _percent(self, node: Node, path: KeyPath) -> Percentages:
+        keys = self._mapping(node, path, optional=_WIDTHS, hint="what is left over needs no width")
         widths = {
-            key: self._read(mapping, key, self._width, path) or Decimal(0) for key in _PERCENT_KEYS
+            stage: self._width(keys[stage], (*path, stage))
+            for stage in _WIDTHS
+            if keys and stage in keys
         }
-        with self._reporting(path):
+        try:
             return Percentages(**widths)
-        return Percentages()
+        except ValueError as error:
+            self._report(path, str(error))
+            return Percentages()
 
-    def _width(self, path: KeyPath, value: Any) -> Decimal:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            self.report(path, f"must be a number of percent, not {_words(value)}")
-            return Decimal(0)
-        width = Decimal(repr(value))  # the shortest decimal: what the file says
-        with self._reporting(path):
-            buckets_of(width)
-            return width
-        return Decimal(0)
+    def _width(self, node: Node, path: KeyPath) -> Decimal:
+        if isinstance(node.value, bool) or not isinstance(node.value, int | Decimal):
+            self._report(path, f"should be a percentage such as 12.5{_seen(node)}")
+            return _NO_WIDTH
+        try:
+            buckets_of(node.value)
+        except ValueError as error:
+            self._report(path, str(error))
+            return _NO_WIDTH
+        return Decimal(node.value)
 
-    def _stage(self, path: KeyPath, value: Any) -> Stage:
-        if value is False:  # YAML 1.1 reads a bare `off` as this
-            return Stage.OFF
-        stage = _STAGES.get(value) if isinstance(value, str) else None
-        if stage is None:
-            hint = suggestion(value, _STAGES)
-            known = ", ".join(_STAGES)
-            self.report(path, f"{_words(value)} is no stage{hint}; stages are {known}")
-        return stage or Stage.OFF
+    def _stage(self, node: Node, path: KeyPath) -> Stage:
+        # YAML 1.1 reads a bare `off` as false.
+        name = "off" if node.value is False else node.value
+        if isinstance(name, str) and name in _STAGES:
+            return _STAGES[name]
+        self._report(path, f"should be one of the stages {', '.join(_STAGES)}{_seen(node)}")
+        return Stage.OFF
 
-    def _boolean(self, path: KeyPath, value: Any) -> bool:
-        if not isinstance(value, bool):
-            self.report(path, f"must be true or false, not {_words(value)}")
-        return value is True
+    def _text(self, node: Node, path: KeyPath) -> str:
+        if isinstance(node.value, str) and node.value:
+            return node.value
+        if isinstance(node.value, dict | list) or not node.text:
+            self._report(path, f"should be a string, and not empty{_seen(node)}")
+        else:
+            self._report(path, f"should be a string; put {node.text} in quotes")
+        return ""
 
-    def _text(self, path: KeyPath, value: Any) -> str:
-        if not isinstance(value, str):
-            self.report(path, f"must be a text, not {_words(value)}; if it is one, quote it")
-            return ""
-        if not value:
-            self.report(path, "must not be empty")
-        return value
+    def _bool(self, node: Node, path: KeyPath) -> bool:
+        if isinstance(node.value, bool):
+            return node.value
+        self._report(path, f"should be true or false{_seen(node)}")
+        return False
 
-    def _list(self, path: KeyPath, value: Any) -> list[Any]:
-        if isinstance(value, list):
-            return value
-        self.report(path, f"must be a list, not {_words(value)}; write [] for none")
+    def _list(self, node: Node, path: KeyPath) -> list[Node]:
+        if isinstance(node.value, list):
+            return node.value
+        self._report(path, f"should be a list; [] if there is nothing{_seen(node)}")
         return []
 
     def _mapping(
         self,
+        node: Node,
         path: KeyPath,
-        value: Any,
-        known: tuple[str, ...] | None = None,
+        *,
         required: tuple[str, ...] = (),
-    ) -> dict[str, Any]:
-        """The mapping, without the keys that are not `known` (None: all are)."""
-        if not isinstance(value, dict):
-            self.report(path, f"must be a mapping, not {_words(value)}; write {{}} for an empty one")
-            return {}
+        optional: tuple[str, ...] = (),
+        hint: str = "",
+    ) -> dict[str, Node] | None:
+        """The mapping's known keys; without `required` and `optional` any key is known."""
+        if not isinstance(node.value, dict):
+            self._report(path, f"should be a mapping; {{}} if there is nothing{_seen(node)}")
+            return None
         for key in required:
-            if key not in value:
-                self.report((*path, key), "is missing")
-        if known is None:
-            return value
-        for key in value:
+            if key not in node.value:
+                self._report((*path, key), "missing")
+        known = required + optional
+        if not known:
+            return node.value
+        for key in node.value:
             if key not in known:
-                hint = suggestion(key, known)
-                self.report((*path, key), f"unknown key{hint}; known are {', '.join(known)}")
-        return {key: value[key] for key in known if key in value}
-
-    @contextmanager
-    def _reporting(self, path: KeyPath) -> Iterator[None]:
-        """Turns a ValueError of the model into a problem at that path."""
-        try:
-            yield
-        except ValueError as error:
-            self.report(path, str(error))
+                self._report((*path, key), unknown_key(key, known))
+        return {key: child for key, child in node.value.items() if key in known}
 
 
-def _words(value: Any) -> str:
-    """A value as a reader of the file would name it."""
-    match value:
-        case None:
-            return "nothing"
-        case bool():
-            return str(value).lower()
+def _seen(node: Node) -> str:
+    """What is there instead, if a few words can say it."""
+    match node.value:
         case dict():
-            return "a mapping"
+            return ", not a mapping"
         case list():
-            return "a list"
-        case str():
-            return repr(value if len(value) <= 40 else f"{value[:39]}…")
-    return str(value)
+            return ", not a list"
+        case None:
+            return ", not nothing"
+    return f", not {node.text if len(node.text) <= 40 else node.text[:40] + '…'}"

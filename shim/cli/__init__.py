@@ -1,0 +1,19 @@
+"""The command line. Exit codes: 0 ok; 1 the answer is no; 2 usage or input error; 3 no evidence."""
+
+import click
+
+from shim import __version__
+from shim.cli.demo import demo
+from shim.cli.flags import flags
+from shim.cli.replay import replay
+from shim.cli.serve import serve
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, package_name="monitor-migration-shim")
+def main() -> None:
+    """Replace a WebSocket health monitor in production, and know when it is safe."""
+
+
+for command in (demo, flags, replay, serve):
+    main.add_command(command)

@@ -1,0 +1,60 @@
+"""`shim serve`: the reference server."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+from aiohttp import web
+
+from shim.cli.common import input_errors
+from shim.discovery import monitor_types, plugin_manager
+from shim.model import Stage, seconds
+from shim.observers import PluginObserver
+from shim.server import Secrets, make_app
+from shim.settings import Settings, load_settings
+from shim.settings.rolloutfile import load_rollout
+
+
+@click.command()
+@click.option("--config", type=click.Path(path_type=Path), help="The settings file.")
+@click.option("--host", help="Listen here instead of `server.host`.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Listen here instead of `server.port`.")
+@click.option("--dev", is_flag=True, help="Make up missing secrets, accept any app with key `dev`.")
+@click.option("--log-level", default="info", show_default=True,
+              type=click.Choice(["debug", "info", "warning", "error"]))
+@input_errors
+def serve(
+    config: Path | None, host: str | None, port: int | None, dev: bool, log_level: str
+) -> None:
+    """Serve glasses and apps over WebSockets, watched by both monitors."""
+    logging.basicConfig(
+        level=log_level.upper(), format="%(asctime)s %(levelname)-8s %(message)s"
+    )
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    manager = plugin_manager()
+    settings = load_settings(config, monitor_types(manager))
+    stage_of = stages(settings)
+    secrets = Secrets.from_environment(dev=dev)
+    if dev:
+        for name, value in secrets.environment().items():
+            click.echo(f"{name}={value}")
+    app = make_app(settings, secrets, stage_of, [PluginObserver(manager)])
+    web.run_app(
+        app,
+        host=host or settings.server.host,
+        port=settings.server.port if port is None else port,
+        print=lambda text: click.echo(text.splitlines()[0]),
+        shutdown_timeout=seconds(settings.server.drain) + 5,
+        access_log=None,
+    )
+
+
+def stages(settings: Settings) -> Callable[[str], Stage]:
+    """Each user's stage, from the flags file; without a control everyone is at `complete`."""
+    if settings.monitors.control is None:
+        return lambda user: Stage.COMPLETE
+    if settings.rollout is None:
+        return lambda user: Stage.SHADOW
+    rollout = load_rollout(settings.rollout).rollout
+    return lambda user: rollout.evaluate(user).stage

@@ -1,0 +1,118 @@
+"""Who may connect, and who may read: JSON web tokens, API keys, the operator's token."""
+
+import hashlib
+import hmac
+import ipaddress
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+from aiohttp import web
+
+from shim.model import InputError, Problem
+
+_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+
+
+class Refused(Exception):
+    """These credentials do not do; the reason may be told to the client."""
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What `SHIM_JWT_SECRET`, `SHIM_OPERATOR_TOKEN` and `SHIM_HASH_KEY` hold."""
+
+    jwt_secret: str
+    operator_token: str
+    hash_key: str
+    dev: bool = False
+
+    @classmethod
+    def from_environment(cls, *, dev: bool) -> "Secrets":
+        """Read them; those that are missing are made up for development, or are an InputError."""
+        names = ("SHIM_JWT_SECRET", "SHIM_OPERATOR_TOKEN", "SHIM_HASH_KEY")
+        found = {name: os.environ.get(name, "") for name in names}
+        missing = [name for name in names if not found[name]]
+        if missing and not dev:
+            raise InputError(
+                [Problem(f"{name} is not set (--dev makes one up)") for name in missing]
+            )
+        if not dev and len(found["SHIM_JWT_SECRET"].encode()) < 32:
+            raise InputError("SHIM_JWT_SECRET is too short: HS256 wants 32 bytes (RFC 7518)")
+        for name in missing:
+            found[name] = secrets.token_hex(32)
+        return cls(*(found[name] for name in names), dev=dev)
+
+    def environment(self) -> dict[str, str]:
+        return {
+            "SHIM_JWT_SECRET": self.jwt_secret,
+            "SHIM_OPERATOR_TOKEN": self.operator_token,
+            "SHIM_HASH_KEY": self.hash_key,
+        }
+
+
+class Gatekeeper:
+    """Checks credentials; every comparison of secrets takes constant time."""
+
+    def __init__(self, secrets: Secrets, apps: Mapping[str, Any]) -> None:
+        self._secrets = secrets
+        self._apps = apps
+
+    def claims(self, request: web.Request) -> dict[str, Any]:
+        """The claims of the request's bearer token. Raises Refused."""
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise Refused("a bearer token is needed")
+        try:
+            claims: dict[str, Any] = jwt.decode(
+                token.strip(), self._secrets.jwt_secret, algorithms=["HS256"]
+            )
+        except jwt.InvalidTokenError as error:
+            raise Refused(f"the token is not valid: {error}") from None
+        return claims
+
+    def user(self, request: web.Request) -> str:
+        """The user of a glasses connection: the token's `email`. Raises Refused."""
+        email = self.claims(request).get("email")
+        if not isinstance(email, str) or not email:
+            raise Refused("the token has no email")
+        return email
+
+    def check_app(self, package: str, api_key: str) -> None:
+        """Raises Refused unless this is the key of that package."""
+        if self._secrets.dev and hmac.compare_digest(api_key.encode(), b"dev"):
+            return
+        digest = hashlib.sha256(api_key.encode()).hexdigest()
+        app = self._apps.get(package)
+        # An unknown package takes as long as a wrong key.
+        expected = app.api_key_sha256 if app is not None else "0" * 64
+        if not hmac.compare_digest(digest, expected) or app is None:
+            raise Refused("unknown package or wrong API key")
+
+    def may_read(self, request: web.Request) -> bool:
+        """Reading is open on loopback, to whoever names this host; elsewhere to the operator."""
+        if self.is_operator(request):
+            return True
+        return _is_loopback(request.remote) and _host_name(request.host) in _LOOPBACK_NAMES
+
+    def is_operator(self, request: web.Request) -> bool:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        return scheme.lower() == "bearer" and hmac.compare_digest(
+            token.strip().encode(), self._secrets.operator_token.encode()
+        )
+
+
+def _is_loopback(address: str | None) -> bool:
+    try:
+        return ipaddress.ip_address(address or "").is_loopback
+    except ValueError:
+        return False
+
+
+def _host_name(host: str) -> str:
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]

@@ -1,0 +1,211 @@
+"""The WebSocket endpoints: `/glasses-ws` and `/app-ws`, which speaks the protocol of `@mentra/sdk`."""
+
+import asyncio
+import json
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+from aiohttp import WSMessage, WSMsgType, web
+
+from shim.aio import Shim, WebSocket
+from shim.aio.connection import LiveConnection
+from shim.model import seconds
+from shim.server.auth import Gatekeeper, Refused
+
+log = logging.getLogger("shim")
+
+POLICY_VIOLATION = 1008
+TRY_AGAIN_LATER = 1013
+
+
+class Sockets:
+    """The handlers; what comes after the handshake is the service's own protocol."""
+
+    def __init__(self, shim: Shim, gatekeeper: Gatekeeper) -> None:
+        self._shim = shim
+        self._gatekeeper = gatekeeper
+        self._limits = shim.settings.server
+        self._open: dict[str, int] = {}
+
+    async def glasses(self, request: web.Request) -> web.StreamResponse:
+        try:
+            user = self._gatekeeper.user(request)
+        except Refused as error:
+            return unauthorized(str(error))
+        if self._shim.draining:
+            return draining()
+        websocket = self._websocket()
+        if not websocket.can_prepare(request):
+            return upgrade_required()
+        await websocket.prepare(request)
+        if not self._admit(user):
+            await websocket.close(code=POLICY_VIOLATION, message=b"too many connections")
+            return websocket
+        try:
+            async with self._shim.register_glasses_connection(websocket, user, user) as live:
+                await _send(websocket, {"type": "connection_ack", "sessionId": user})
+                await self._serve(live)
+        finally:
+            self._leave(user)
+        return websocket
+
+    async def apps(self, request: web.Request) -> web.StreamResponse:
+        init: dict[str, Any] | None = None
+        if "Authorization" in request.headers:
+            try:
+                init = self._init_from_headers(request)
+            except Refused as error:
+                return unauthorized(str(error))
+        if self._shim.draining:
+            return draining()
+        websocket = self._websocket()
+        if not websocket.can_prepare(request):
+            return upgrade_required()
+        await websocket.prepare(request)
+        try:
+            user, package = await self._authenticate(websocket, init)
+        except Refused as error:
+            await _refuse(websocket, str(error))
+            return websocket
+        if not self._admit(user):
+            await _refuse(websocket, "too many connections")
+            return websocket
+        try:
+            async with self._shim.register_app_connection(websocket, user, user, package) as live:
+                await _send(websocket, {"type": "tpa_connection_ack", "settings": []})
+                await self._serve(live)
+        finally:
+            self._leave(user)
+        return websocket
+
+    def _websocket(self) -> WebSocket:
+        return self._shim.websocket(max_msg_size=self._limits.max_message_size)
+
+    def _init_from_headers(self, request: web.Request) -> dict[str, Any]:
+        claims = self._gatekeeper.claims(request)
+        user, session = request.headers.get("x-user-id"), request.headers.get("x-session-id")
+        if not user or not session:
+            raise Refused("x-user-id and x-session-id are needed")
+        return {**claims, "sessionId": session, "userId": user}
+
+    async def _authenticate(
+        self, websocket: WebSocket, init: dict[str, Any] | None
+    ) -> tuple[str, str]:
+        """The user and the package of an app. Raises Refused."""
+        if init is None:
+            init = await self._read_init(websocket)
+        package, api_key, session = (
+            init.get(key) for key in ("packageName", "apiKey", "sessionId")
+        )
+        for name, value in (("packageName", package), ("apiKey", api_key), ("sessionId", session)):
+            if not isinstance(value, str) or not value:
+                raise Refused(f"{name} is missing")
+        assert isinstance(package, str)
+        assert isinstance(api_key, str)
+        assert isinstance(session, str)
+        self._gatekeeper.check_app(package, api_key)
+        user = session.removesuffix(f"-{package}")
+        if not user or init.get("userId", user) != user:
+            raise Refused("sessionId does not belong to the user")
+        return user, package
+
+    async def _read_init(self, websocket: WebSocket) -> dict[str, Any]:
+        try:
+            async with asyncio.timeout(seconds(self._limits.init_timeout)):
+                message = await websocket.receive()
+                while message.type in (WSMsgType.PING, WSMsgType.PONG):
+                    message = await websocket.receive()
+        except TimeoutError:
+            raise Refused("no tpa_connection_init came in time") from None
+        init = _parse(message)
+        if init is None or init.get("type") != "tpa_connection_init":
+            raise Refused("the first message must be tpa_connection_init")
+        return init
+
+    def _admit(self, user: str) -> bool:
+        count = self._open.get(user, 0)
+        if count >= self._limits.max_connections_per_user:
+            return False
+        self._open[user] = count + 1
+        return True
+
+    def _leave(self, user: str) -> None:
+        self._open[user] -= 1
+        if not self._open[user]:
+            del self._open[user]
+
+    async def _serve(self, live: LiveConnection) -> None:
+        """The service's protocol, as far as a reference needs one: each message has an answer."""
+        websocket = live.websocket
+        async for message in live:
+            body = _parse(message)
+            if body is None:
+                answer = {"type": "error", "code": "INVALID_MESSAGE", "message": "not a JSON object"}
+            elif body.get("type") in _KNOWN:
+                answer = _KNOWN[body["type"]]
+            elif body.get("type") == "tpa_connection_init":
+                answer = {"type": "error", "code": "ALREADY_INITIALIZED", "message": "once is enough"}
+            else:
+                answer = {"type": "error", "code": "UNKNOWN_TYPE", "message": "unknown message type"}
+            if answer is not None:
+                try:
+                    await _send(websocket, answer)
+                except ConnectionResetError:
+                    continue  # a close began meanwhile; what follows is read to its end
+
+
+_KNOWN: dict[Any, dict[str, Any] | None] = {
+    "ping": {"type": "pong"},
+    "heartbeat": None,
+    "subscription_update": None,
+    "pong": None,
+}
+
+
+def _parse(message: WSMessage) -> dict[str, Any] | None:
+    if message.type is not WSMsgType.TEXT:
+        return None
+    try:
+        body = json.loads(message.data)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(body, dict) or not isinstance(body.get("type", ""), str):
+        return None
+    return body
+
+
+async def _send(websocket: WebSocket, body: dict[str, Any]) -> None:
+    await websocket.send_str(json.dumps({**body, "timestamp": datetime.now(UTC).isoformat()}))
+
+
+async def _refuse(websocket: WebSocket, reason: str) -> None:
+    try:
+        await _send(websocket, {"type": "tpa_connection_error", "message": reason})
+    except ConnectionResetError:
+        return
+    await websocket.close(code=POLICY_VIOLATION, message=reason.encode()[:123])
+
+
+def unauthorized(reason: str) -> web.Response:
+    return web.json_response(
+        {"error": "unauthorized", "message": reason},
+        status=401,
+        headers={"WWW-Authenticate": "Bearer"},
+    )
+
+
+def draining() -> web.Response:
+    return web.json_response(
+        {"error": "draining", "message": "the service restarts"},
+        status=503,
+        headers={"Retry-After": "1"},
+    )
+
+
+def upgrade_required() -> web.Response:
+    return web.json_response(
+        {"error": "upgrade_required", "message": "this is a WebSocket endpoint"},
+        status=426,
+        headers={"Upgrade": "websocket"},
+    )

@@ -1,0 +1,1 @@
+"""The comparison: verdicts and outcomes, on their own."""
