@@ -62,15 +62,26 @@ class Agenda(Generic[S]):
                 heappop(near)
             if not self._order:
                 return None
-            self._near_bucket = heappop(self._order)
-            self._near = self._later.pop(self._near_bucket)
-            heapify(self._near)
+            self._open_next_bucket()
 
     def pop_due(self, now: Time) -> S | None:
         """The next sleeper whose time has come, no longer entered."""
-        due = self.next_due
-        if due is None or due > now:
-            return None
-        sleeper = heappop(self._near)[2]
-        sleeper.wake_at = None
-        return sleeper
+        while True:
+            near = self._near
+            while near:
+                at, _, sleeper = near[0]
+                if sleeper.wake_at == at:
+                    if at > now:
+                        return None
+                    sleeper.wake_at = None
+                    heappop(near)
+                    return sleeper
+                heappop(near)
+            if not self._order or self._order[0] > now >> _BUCKET_BITS:
+                return None
+            self._open_next_bucket()
+
+    def _open_next_bucket(self) -> None:
+        self._near_bucket = heappop(self._order)
+        self._near = self._later.pop(self._near_bucket)
+        heapify(self._near)

@@ -131,7 +131,14 @@ class Lane:
         self._call("pong", instance.monitor.pong, connection.id, payload, now)
 
     def wake(self, instance: Instance, now: Time) -> list[Request]:
-        return self._requests("wake", instance.monitor.wake, now)
+        meter = self._meter
+        if meter is not None:
+            return self._requests("wake", instance.monitor.wake, now)
+        try:
+            requests = instance.monitor.wake(now)
+            return requests if type(requests) is list else list(requests)
+        except BaseException as error:
+            _blame("wake", error)
 
     def woken(self, instance: Instance, now: Time) -> None:
         """Everything that a wake asked for is done: enter the next."""

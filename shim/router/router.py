@@ -203,16 +203,20 @@ class Router:
 
     def advance(self, until: Time) -> Time | None:
         """Do everything due before `until`, each at its own time; answer `next_wake` (virtual time)."""
-        candidate = self._lanes[Role.CANDIDATE].agenda
-        while (due := self.next_wake) is not None and due < until:
-            self.step(due)
+        lane = self._lanes[Role.CANDIDATE]
+        while True:
+            besides = self._next_besides_candidate()
+            alone = min(besides, until)
             # Mostly the candidates alone have something to do, one session after the other.
-            alone = min(self._next_besides_candidate(), until)
-            while (due := candidate.next_due) is not None and due < alone:
+            while (due := lane.agenda.next_due) is not None and due < alone:
                 self._now = due
-                if self._run(self._lanes[Role.CANDIDATE], due):
+                if self._run(lane, due):
                     break
-        return due
+            else:
+                if besides >= until:
+                    soonest = besides if due is None else min(due, besides)
+                    return soonest if soonest < _NEVER else None
+                self.step(besides)
 
     def paused(self, start: Time, end: Time) -> None:
         """The process did not run from `start` to `end` (R3)."""
@@ -293,22 +297,27 @@ class Router:
     ) -> None:
         """Do what a monitor asked for; its decisions are collected, to be acted on in order."""
         role = lane.role
+        control = role is Role.CONTROL
+        tracked_by_id = self._tracked
         for request in requests:
-            if isinstance(request, Note):
-                self._observer.note(role, str(request.text))
+            kind = type(request)
+            if kind is Note:
+                self._observer.note(role, str(request.text))  # type: ignore[union-attr]
                 continue
-            if not isinstance(request, _ABOUT_CONNECTION):
+            if kind is not Ping and not isinstance(request, _ABOUT_CONNECTION):
                 raise CallFailed("wake", f"answered {request!r:.80}")
-            tracked = self._tracked.get(request.connection_id)
-            if tracked is None or tracked.instance(role) is not instance:
+            tracked = tracked_by_id.get(request.connection_id)
+            if tracked is None or instance is not (
+                tracked.control_instance if control else tracked.candidate_instance
+            ):
                 raise CallFailed(
                     "wake", f"answered {type(request).__name__} for a connection it does not watch"
                 )
-            if isinstance(request, Ping):
-                if tracked.acting is role:
-                    tracked.port.ping(request.payload)
-                else:
+            if kind is Ping:
+                if tracked.acting is not role:
                     lane.recorded_pings += 1
+                elif tracked.closed_by is None:
+                    tracked.port.ping(request.payload)
             elif isinstance(request, Decision):
                 _check(request, now)
                 tracked.detach(role)

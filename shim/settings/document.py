@@ -1,6 +1,6 @@
 """A file that was read, as a tree that knows where each key stands, and the problems found in it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -11,7 +11,7 @@ from shim.model import InputError, Problem
 
 
 class Unusable:
-    """Stands for a value that was refused already; nothing more is said about it."""
+    """Stands for a value that is missing or was refused already: nothing more is said about it."""
 
 
 UNUSABLE: Final = Unusable()
@@ -36,21 +36,27 @@ class Node:
     column: int
     text: str = ""
 
+    def child(self, step: str | int) -> "Node | None":
+        """What is at this key or index, if anything."""
+        match self.value, step:
+            case dict(children), str():
+                return children.get(step)
+            case list(items), int() if step < len(items):
+                return items[step]
+        return None
+
     def plain(self) -> Any:
         """The value as Python data. What is unusable is missing in mappings, and None elsewhere."""
         match self.value:
-            case dict():
-                return {
-                    key: node.plain()
-                    for key, node in self.value.items()
-                    if node.value is not UNUSABLE
-                }
-            case list():
-                return [node.plain() for node in self.value]
-            case Unusable():
-                return None
+            case dict(children):
+                usable = (item for item in children.items() if item[1].value is not UNUSABLE)
+                return {key: node.plain() for key, node in usable}
+            case list(items):
+                return [node.plain() for node in items]
             case Decimal():
                 return float(self.value)
+            case Unusable():
+                return None
         return self.value
 
 
@@ -62,31 +68,20 @@ class Document:
         self.root: Node | None = None
         self._problems: list[Problem] = []
 
-    def report(self, path: KeyPath, reason: str) -> None:
-        """A problem with what is at `path`, or with its nearest parent that exists."""
-        node = self.root
-        for step in path:
-            child = _child(node, step)
-            if child is None:
-                break
-            node = child
-        if node is None:
-            self.report_at(1, 1, reason, path)
-        elif node.value is not UNUSABLE:
-            self.report_at(node.line, node.column, reason, path)
-
-    def report_at(
-        self, line: int | None, column: int | None, reason: str, path: KeyPath = ()
-    ) -> None:
+    def report(self, line: int | None, column: int | None, reason: str, path: KeyPath = ()) -> None:
         """A problem at a place, lines and columns from 1."""
         self._problems.append(Problem(reason, self.file, line, column, path_text(path) or None))
 
-    def has_problem_below(self, path: KeyPath) -> bool:
-        """Whether something at `path` or inside it was refused."""
-        text = path_text(path)
-        return any(
-            found.path is not None and found.path[: len(text)] == text for found in self._problems
-        )
+    def report_path(self, path: KeyPath, reason: str) -> None:
+        """A problem with what is at `path`, placed at its nearest parent if it does not exist."""
+        node = self.root or Node(None, 1, 1)
+        for step in path:
+            child = node.child(step)
+            if child is None:
+                break
+            node = child
+        if node.value is not UNUSABLE:
+            self.report(node.line, node.column, reason, path)
 
     def raise_problems(self) -> None:
         """Raise InputError with all problems, in the order of the file; nothing if there are none."""
@@ -94,6 +89,51 @@ class Document:
             raise InputError(
                 sorted(self._problems, key=lambda problem: (problem.line or 0, problem.column or 0))
             )
+
+
+class Cursor:
+    """A node together with its path, so that whoever reads it can say what is wrong with it."""
+
+    __slots__ = ("_document", "node", "path")
+
+    def __init__(self, document: Document, node: Node, path: KeyPath = ()) -> None:
+        self._document = document
+        self.node = node
+        self.path = path
+
+    @property
+    def value(self) -> Value:
+        return self.node.value
+
+    def __contains__(self, key: str) -> bool:
+        return self.node.child(key) is not None
+
+    def __getitem__(self, key: str) -> "Cursor":
+        """The child of this key; about a child that is missing nothing can be reported."""
+        child = self.node.child(key)
+        if child is None:
+            child = Node(UNUSABLE, self.node.line, self.node.column)
+        return Cursor(self._document, child, (*self.path, key))
+
+    def items(self) -> Iterator[tuple[str, "Cursor"]]:
+        """The children of a mapping; none of anything else."""
+        if isinstance(self.value, dict):
+            for key, node in self.value.items():
+                yield key, Cursor(self._document, node, (*self.path, key))
+
+    def elements(self) -> Iterator["Cursor"]:
+        """The elements of a list; none of anything else."""
+        if isinstance(self.value, list):
+            for index, node in enumerate(self.value):
+                yield Cursor(self._document, node, (*self.path, index))
+
+    def report(self, reason: str) -> None:
+        if self.value is not UNUSABLE:
+            self._document.report(self.node.line, self.node.column, reason, self.path)
+
+    def report_missing(self, key: str) -> None:
+        path = (*self.path, key)
+        self._document.report(self.node.line, self.node.column, "missing", path)
 
 
 def path_text(path: KeyPath) -> str:
@@ -113,12 +153,3 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
     if close := get_close_matches(key, known, n=1):
         return f"unknown key; did you mean {close[0]}?"
     return f"unknown key; there are {', '.join(known)}" if known else "unknown key"
-
-
-def _child(node: Node | None, step: str | int) -> Node | None:
-    match node, step:
-        case Node(value=dict(children)), str():
-            return children.get(step)
-        case Node(value=list(items)), int() if step < len(items):
-            return items[step]
-    return None

@@ -67,10 +67,10 @@ def decode(data: bytes, document: Document) -> str | None:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        document.report_at(line, None, f"not UTF-8: byte 0x{data[error.start]:02x}")
+        document.report(line, None, f"not UTF-8: byte 0x{data[error.start]:02x}")
         return None
     if not text.strip():
-        document.report_at(None, None, "the file is empty")
+        document.report(None, None, "the file is empty")
         return None
     return text
 
@@ -82,13 +82,13 @@ def parse(text: str, document: Document) -> None:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         if mark is None:
-            document.report_at(None, None, f"not valid YAML: {error.problem}")
+            document.report(None, None, f"not valid YAML: {error.problem}")
         else:
             reason = _syntax_error(error, text, mark.line)
-            document.report_at(mark.line + 1, mark.column + 1, reason)
+            document.report(mark.line + 1, mark.column + 1, reason)
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        document.report_at(line, None, "not valid YAML: a control character")
+        document.report(line, None, "not valid YAML: a control character")
 
 
 class _TooDeepError(Exception):
@@ -105,7 +105,7 @@ class _Composer:
     def compose(self) -> None:
         next(self._events)  # the stream's start
         if isinstance(next(self._events), yaml.StreamEndEvent):
-            self._document.report_at(None, None, "the file has comments only; write {} for nothing")
+            self._document.report(None, None, "the file has comments only; write {} for nothing")
             return
         try:
             self._document.root = self._node(next(self._events), ())
@@ -115,7 +115,7 @@ class _Composer:
         following = next(self._events)
         if isinstance(following, yaml.DocumentStartEvent):
             line = following.start_mark.line + 1
-            self._document.report_at(line, 1, "a second document begins here; one is allowed")
+            self._document.report(line, 1, "a second document begins here; one is allowed")
 
     def _node(self, event: Any, path: KeyPath, key: Node | None = None) -> Node:
         """The value that begins with `event`; it stands where its key stands."""
@@ -145,21 +145,21 @@ class _Composer:
     def _mapping(self, path: KeyPath) -> dict[str, Node]:
         children: dict[str, Node] = {}
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
-            key = self._node(event, path) if _is_collection(event) else self._key(event, path)
-            # A key that is no scalar has no path; its value is read to get past it.
+            key = self._key(event, path)
             child_path = (*path, key.text)
             child = self._node(next(self._events), child_path, key)
-            if _is_collection(event):
-                self._refuse(key, path, "a key must be a string, not a mapping or a list")
-            elif key.text in children:
-                first = children[key.text].line
-                self._refuse(key, child_path, f"duplicate key; the first is in line {first}")
+            if first := children.get(key.text):
+                self._refuse(key, child_path, f"duplicate key; the first is in line {first.line}")
             else:
                 children[key.text] = child
         return children
 
     def _key(self, event: Any, path: KeyPath) -> Node:
         key = Node(None, event.start_mark.line + 1, event.start_mark.column + 1)
+        if isinstance(event, yaml.CollectionStartEvent):
+            key = self._node(event, (*path, "?"))
+            self._refuse(key, path, "a key must be a string, not a mapping or a list")
+            return key
         if isinstance(event, yaml.AliasEvent):
             key.text = f"*{event.anchor}"
             self._refuse(key, path, "aliases (*name) are not allowed; write the key out")
@@ -200,17 +200,13 @@ class _Composer:
                         reason = f"no such day: {error}"
                 else:
                     reason = "write a day as 2027-01-31, or put it in quotes"
-            case "str":
+            case "str" | "merge":
                 return text
         self._refuse(node, path, reason)
         return UNUSABLE
 
     def _refuse(self, node: Node, path: KeyPath, reason: str) -> None:
-        self._document.report_at(node.line, node.column, reason, path)
-
-
-def _is_collection(event: Any) -> bool:
-    return isinstance(event, yaml.CollectionStartEvent)
+        self._document.report(node.line, node.column, reason, path)
 
 
 def _kind(event: Any) -> str:

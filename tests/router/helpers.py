@@ -1,0 +1,327 @@
+"""A router in virtual time with recording ports and observer, and monitors that fail on demand."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from shim_legacy_global import LegacyGlobal, LegacySettings
+from shim_per_session import PerSession, PerSessionSettings
+
+from shim.compare import Comparator, Outcomes
+from shim.model import (
+    SECOND,
+    Close,
+    Connection,
+    Decision,
+    Duration,
+    Evidence,
+    Kind,
+    LateDecision,
+    MonitorFailure,
+    MonitorType,
+    Outcome,
+    Pulse,
+    Request,
+    Role,
+    Scope,
+    Stage,
+    Time,
+    Verdict,
+)
+from shim.router import Monitors, Observer, Router, Tracked
+
+S = SECOND
+CONTROL, CANDIDATE = Role.CONTROL, Role.CANDIDATE
+CALLS = ("create", "register", "unregister", "pong", "wake", "confirmed", "paused", "next_wake")
+
+
+class Runaway(KeyboardInterrupt):
+    """Raised by a test's monitor that is called without end; the one thing a router lets through."""
+
+
+class RecordingPort:
+    """What reached the socket, as (time, effect)."""
+
+    def __init__(self, clock: Callable[[], Time]) -> None:
+        self._clock = clock
+        self.effects: list[tuple[Time, Any]] = []
+        self.evidence = Evidence()
+        self.asked = 0
+
+    def ping(self, payload: bytes) -> None:
+        self.effects.append((self._clock(), payload))
+
+    def close(self, close: Close) -> None:
+        self.effects.append((self._clock(), close))
+
+    def terminate(self) -> None:
+        self.effects.append((self._clock(), "terminate"))
+
+    def forget(self) -> None:
+        self.effects.append((self._clock(), "forget"))
+
+    def confirm(self) -> Evidence:
+        self.asked += 1
+        return self.evidence
+
+    @property
+    def endings(self) -> list[tuple[Time, Any]]:
+        """The effects that are not pings."""
+        return [(at, effect) for at, effect in self.effects if not isinstance(effect, bytes)]
+
+
+class Journal(Observer):
+    """Everything an observer is told."""
+
+    def __init__(self) -> None:
+        self.decisions: list[tuple[Role, Decision, bool]] = []
+        self.verdicts: list[Verdict] = []
+        self.lates: list[LateDecision] = []
+        self.outcomes: list[Outcome] = []
+        self.proofs: list[tuple[str, Role, Time]] = []
+        self.failures: list[MonitorFailure] = []
+        self.stages: list[tuple[str, Stage, Stage, Time]] = []
+        self.brakes: list[tuple[bool, str, Time]] = []
+        self.notes: list[tuple[Role, str]] = []
+
+    def decided(
+        self, connection: Connection, role: Role, decision: Decision, acted: bool
+    ) -> None:
+        self.decisions.append((role, decision, acted))
+
+    def verdict(self, verdict: Verdict) -> None:
+        self.verdicts.append(verdict)
+
+    def late(self, late: LateDecision) -> None:
+        self.lates.append(late)
+
+    def outcome(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+
+    def proof_of_life(self, connection: Connection, role: Role, now: Time) -> None:
+        self.proofs.append((connection.id, role, now))
+
+    def failure(self, failure: MonitorFailure) -> None:
+        self.failures.append(failure)
+
+    def stage_changed(
+        self, connection: Connection, before: Stage, after: Stage, now: Time
+    ) -> None:
+        self.stages.append((connection.id, before, after, now))
+
+    def brake(self, engaged: bool, reason: str, now: Time) -> None:
+        self.brakes.append((engaged, reason, now))
+
+    def note(self, role: Role, text: str) -> None:
+        self.notes.append((role, text))
+
+    def decided_by(self, role: Role) -> list[Decision]:
+        return [decision for who, decision, _ in self.decisions if who is role]
+
+
+Fault = Callable[[Callable[[], Any]], Any]
+"""What a call does instead; it is given the real call."""
+
+
+def raises(error: BaseException | type[BaseException]) -> Fault:
+    def fault(real: Callable[[], Any]) -> Any:
+        raise error
+
+    return fault
+
+
+def answers(value: Any) -> Fault:
+    return lambda real: value
+
+
+class FaultyType:
+    """A monitor type whose calls do what `faults` says; every instance and call is counted."""
+
+    name = "faulty"
+    Settings = PerSessionSettings
+
+    def __init__(self, real: MonitorType | None = None) -> None:
+        self.real: MonitorType = real or PerSession()
+        self.scope: Scope = self.real.scope  # type: ignore[misc]
+        self.faults: dict[str, Fault] = {}
+        self.left: int | None = None
+        """How many calls still fail; None: all."""
+        self.calls: list[str] = []
+        self.made: list[FaultyMonitor] = []
+
+    def create(self, settings: Any, scope_id: str, start: Time) -> Any:
+        def real() -> Any:
+            self.made.append(FaultyMonitor(self, self.real.create(settings, scope_id, start)))
+            return self.made[-1]
+
+        return self.call("create", real)
+
+    def call(self, name: str, real: Callable[[], Any]) -> Any:
+        self.calls.append(name)
+        if len(self.calls) > 20_000:
+            raise Runaway(f"{name} is called without end")
+        fault = self.faults.get(name)
+        if fault is None or self.left == 0:
+            return real()
+        if self.left is not None:
+            self.left -= 1
+        return fault(real)
+
+
+class FaultyMonitor:
+    def __init__(self, type: FaultyType, real: Any) -> None:
+        self._type = type
+        self.real = real
+
+    @property
+    def next_wake(self) -> Time | None:
+        answer: Time | None = self._type.call("next_wake", lambda: self.real.next_wake)
+        return answer
+
+    def register(self, *args: Any) -> Pulse:
+        answer: Pulse = self._type.call("register", lambda: self.real.register(*args))
+        return answer
+
+    def unregister(self, *args: Any) -> None:
+        self._type.call("unregister", lambda: self.real.unregister(*args))
+
+    def pong(self, *args: Any) -> None:
+        self._type.call("pong", lambda: self.real.pong(*args))
+
+    def wake(self, now: Time) -> Iterable[Request]:
+        answer: Iterable[Request] = self._type.call("wake", lambda: self.real.wake(now))
+        return answer
+
+    def confirmed(self, *args: Any) -> Iterable[Request]:
+        answer: Iterable[Request] = self._type.call("confirmed", lambda: self.real.confirmed(*args))
+        return answer
+
+    def paused(self, *args: Any) -> None:
+        self._type.call("paused", lambda: self.real.paused(*args))
+
+
+class World:
+    """A router and its surroundings; time passes by `run`."""
+
+    def __init__(
+        self,
+        control: MonitorType | None = None,
+        candidate: MonitorType | None = None,
+        *,
+        window: Duration = 60 * S,
+        retired: bool = False,
+        meter: Any = None,
+    ) -> None:
+        self.now: Time = 0
+        self.journal = Journal()
+        control = control or LegacyGlobal()
+        candidate = candidate or PerSession()
+        self.router = Router(
+            Monitors(
+                None if retired else (control, self._settings(control)),
+                (candidate, self._settings(candidate)),
+            ),
+            Comparator(tolerance=16 * S, window=window),
+            Outcomes(120 * S),
+            self.journal,
+            start=0,
+            meter=meter,
+        )
+        self.ports: dict[str, RecordingPort] = {}
+        self.tracked: dict[str, Tracked] = {}
+        self.touch: dict[str, Callable[[], None]] = {}
+
+    @staticmethod
+    def _settings(type: MonitorType) -> Any:
+        return LegacySettings() if type.scope is Scope.PROCESS else PerSessionSettings()
+
+    def open(
+        self,
+        id: str,
+        stage: Stage,
+        *,
+        user: str = "u1",
+        session: str = "s1",
+        package: str | None = "com.example.app1",
+        act: bool = True,
+    ) -> Tracked:
+        kind = Kind.APP if package else Kind.GLASSES
+        port = self.ports[id] = RecordingPort(lambda: self.now)
+        connection = Connection(id, kind, user, session, package)
+        tracked = self.router.open(connection, port, self.now, stage, act=act)
+        self.tracked[id] = tracked
+        self.touch[id] = self.router.touch(tracked, lambda: self.now)
+        return tracked
+
+    def message(self, id: str) -> None:
+        self.touch[id]()
+
+    def pong(self, id: str, payload: bytes = b"") -> None:
+        self.touch[id]()
+        self.router.pong(self.tracked[id], payload, self.now)
+
+    def data(self, id: str) -> None:
+        self.router.data(self.tracked[id], self.now)
+
+    def close(self, id: str) -> None:
+        self.router.close(self.tracked[id], self.now)
+
+    def stage(self, id: str, stage: Stage) -> None:
+        self.router.set_stage(self.tracked[id], stage, self.now)
+
+    def run(self, until: float) -> None:
+        """Let time pass, in seconds, and do all that is due, at `until` included."""
+        limit = round(until * S)
+        steps = 0
+        while (due := self.router.next_wake) is not None and due <= limit:
+            self.now = max(self.now, due)
+            self.router.step(self.now)
+            steps += 1
+            assert steps < 50_000, "it never rests"
+        self.now = limit
+
+    def run_before(self, until: float) -> None:
+        """The same, without what is due at `until`: events come first."""
+        self.run(until - 0.000001)
+        self.now = round(until * S)
+
+    def pause(self, duration: float, meanwhile: Callable[[], None] | None = None) -> None:
+        """The process does not run for a while; `meanwhile` is what arrives (R3)."""
+        start, self.now = self.now, self.now + round(duration * S)
+        self.router.paused(start, self.now)
+        self.router.step_control(self.now)
+        if meanwhile is not None:
+            meanwhile()
+        self.router.step_candidate(self.now)
+
+    def watched_by(self, id: str) -> set[Role]:
+        return {role for role in Role if self.tracked[id].instance(role) is not None}
+
+    def orphans(self) -> list[str]:
+        """Open connections that no live instance of their acting monitor watches (R4)."""
+        alone = []
+        for tracked in self.router.connections():
+            if tracked.closed_by is not None:
+                continue
+            role = tracked.acting
+            assert role is not None
+            lane = self.router.lane(role)
+            instance = tracked.instance(role)
+            if (
+                lane is None
+                or lane.quarantined
+                or instance is None
+                or instance.wake_at is None
+                or not any(instance is other for other in lane.instances())
+            ):
+                alone.append(tracked.connection.id)
+        return alone
+
+    def unwatched(self) -> list[str]:
+        """Monitors that believe they watch, but are no live instance of their lane."""
+        dead = []
+        for tracked in self.router.connections():
+            for role in Role:
+                instance, lane = tracked.instance(role), self.router.lane(role)
+                if instance is not None and lane is not None and instance not in lane.instances():
+                    dead.append(f"{tracked.connection.id} by {role}")
+        return dead
