@@ -1,6 +1,7 @@
 """`shim serve`: the reference server."""
 
 import logging
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from aiohttp import web
 
 from shim.cli.common import input_errors
 from shim.discovery import monitor_types, plugin_manager
-from shim.model import Stage, seconds
+from shim.model import InputError, Stage, seconds
 from shim.observers import PluginObserver
 from shim.server import Secrets, make_app
 from shim.settings import Settings, load_settings
@@ -40,14 +41,28 @@ def serve(
         for name, value in secrets.environment().items():
             click.echo(f"{name}={value}")
     app = make_app(settings, secrets, stage_of, [PluginObserver(manager)])
+    listener = listen(
+        host or settings.server.host, settings.server.port if port is None else port
+    )
+    address, number = listener.getsockname()[:2]
     web.run_app(
         app,
-        host=host or settings.server.host,
-        port=settings.server.port if port is None else port,
-        print=lambda text: click.echo(text.splitlines()[0]),
+        sock=listener,
+        print=lambda text: click.echo(
+            f"listening on http://{f'[{address}]' if ':' in address else address}:{number}"
+        ),
         shutdown_timeout=seconds(settings.server.drain) + 5,
         access_log=None,
     )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; an address that cannot be had is an InputError."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family, backlog=1024)
+    except OSError as error:
+        raise InputError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
 
 
 def stages(settings: Settings) -> Callable[[str], Stage]:

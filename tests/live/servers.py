@@ -1,0 +1,167 @@
+"""Reference servers for tests: in this process, or in one of their own that can be stopped."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import jwt
+from aiohttp import web
+
+from shim.aio import Shim
+from shim.discovery import monitor_types, plugin_manager
+from shim.model import Stage
+from shim.observers import Tally
+from shim.server import Secrets, make_app
+from shim.server.app import SHIM, TALLY
+from shim.settings import load_settings
+
+SECRETS = Secrets("j" * 32, "operator", "hash-key", dev=True)
+
+QUICK = """
+monitors:
+  control: {plugin: legacy-global, heartbeat_interval: 500ms, timeout: 1500ms}
+  candidate:
+    plugin: per-session
+    heartbeat_interval: 500ms
+    timeout: 1500ms
+    close_timeout: 500ms
+    stall_threshold: 500ms
+comparison: {tolerance: 1s, window: 3s, return_window: 4s}
+server: {drain: 200ms, init_timeout: 1s, max_message_size: 1048576}
+"""
+
+
+def token(user: str, secret: str = SECRETS.jwt_secret, **claims: Any) -> dict[str, str]:
+    return {"Authorization": f"Bearer {jwt.encode({'email': user, **claims}, secret, 'HS256')}"}
+
+
+@dataclass
+class Server:
+    shim: Shim
+    tally: Tally
+    url: str
+
+    def connections(self) -> int:
+        return sum(t.closed_by is None for t in self.shim.router.connections())
+
+
+@asynccontextmanager
+async def server(
+    folder: Path, stage: Stage = Stage.SHADOW, settings: str = QUICK
+) -> AsyncIterator[Server]:
+    """The reference server in this event loop."""
+    path = folder / "shim.yaml"
+    path.write_text(settings)
+    app = make_app(
+        load_settings(path, monitor_types(plugin_manager())), SECRETS, lambda user: stage
+    )
+    runner = web.AppRunner(app, shutdown_timeout=2)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    try:
+        yield Server(app[SHIM], app[TALLY], f"http://127.0.0.1:{port}")
+    finally:
+        await runner.cleanup()
+
+
+ROLLOUT = """version: 1
+flag: monitor-rollout
+hash: {algorithm: blake2b-v1, salt: test}
+kill_switch: false
+default: STAGE
+holdback: 0
+overrides: {}
+rules: []
+percent: {complete: 0, live: 0, shadow: 0}
+...
+"""
+
+
+class ServerProcess:
+    """`shim serve` in a process of its own."""
+
+    def __init__(self, process: asyncio.subprocess.Process, secrets: dict[str, str], url: str):
+        self.process = process
+        self.secrets = secrets
+        self.url = url
+
+    def pause(self) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    async def report(self) -> dict[str, Any]:
+        async with aiohttp.ClientSession() as http, http.get(f"{self.url}/api/report") as answer:
+            report: dict[str, Any] = await answer.json()
+            return report
+
+
+@asynccontextmanager
+async def server_process(
+    folder: Path, stage: str = "shadow", settings: str = QUICK
+) -> AsyncIterator[ServerProcess]:
+    (folder / "rollout.yaml").write_text(ROLLOUT.replace("STAGE", f'"{stage}"'))
+    config = folder / "shim.yaml"
+    config.write_text(settings + "\nrollout: rollout.yaml\n")
+    command = [sys.executable, "-m", "shim", "serve", "--dev", "--port", "0", "--config", str(config)]
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=(folder / "serve.log").open("wb"),
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    assert process.stdout is not None
+    secrets: dict[str, str] = {}
+    try:
+        async with asyncio.timeout(30):
+            while line := (await process.stdout.readline()).decode():
+                if match := re.match(r"(SHIM_\w+)=(\S+)", line):
+                    secrets[match[1]] = match[2]
+                if match := re.search(r"listening on (http://\S+)", line):
+                    yield_url = match[1]
+                    break
+            else:
+                raise AssertionError((folder / "serve.log").read_text())
+        yield ServerProcess(process, secrets, yield_url)
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGCONT)
+            process.terminate()
+            try:
+                async with asyncio.timeout(10):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+        process._transport.close()  # type: ignore[attr-defined]
+
+
+async def until(condition: Any, timeout: float = 10) -> None:
+    """Wait for a condition that a real socket brings about."""
+    async with asyncio.timeout(timeout):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+async def app_client(
+    http: aiohttp.ClientSession, url: str, user: str, package: str = "com.example.app1", **options: Any
+) -> aiohttp.ClientWebSocketResponse:
+    """An app that has been acknowledged."""
+    websocket = await http.ws_connect(f"{url}/app-ws", **options)
+    init = {"type": "tpa_connection_init", "sessionId": f"{user}-{package}"}
+    await websocket.send_str(json.dumps({**init, "packageName": package, "apiKey": "dev"}))
+    answer = await websocket.receive_json(timeout=10)
+    assert answer["type"] == "tpa_connection_ack", answer
+    return websocket

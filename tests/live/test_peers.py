@@ -1,0 +1,113 @@
+"""Real half-open peers: decided in time, and nothing of them left behind."""
+
+import asyncio
+import base64
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from time import monotonic
+
+import aiohttp
+import pytest
+
+from shim.model import Stage
+from tests.live.servers import app_client, server, token, until
+
+pytestmark = pytest.mark.real
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@asynccontextmanager
+async def raw_glasses(url: str, user: str, receive_buffer: int = 0) -> AsyncIterator[socket.socket]:
+    """A client made of nothing but a socket: after the handshake it does not even read."""
+    host, port = url.removeprefix("http://").split(":")
+    with socket.socket() as sock:
+        if receive_buffer:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        sock.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(sock, (host, int(port)))
+        request = [
+            "GET /glasses-ws HTTP/1.1",
+            f"Host: {host}:{port}",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            "Sec-WebSocket-Version: 13",
+            f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}",
+            f"Authorization: {token(user)['Authorization']}",
+        ]
+        await loop.sock_sendall(sock, "\r\n".join([*request, "", ""]).encode())
+        assert b"101" in await loop.sock_recv(sock, 64)
+        yield sock
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts descriptors in /proc")
+@pytest.mark.parametrize("pending", [0, 8_000_000])
+@pytest.mark.parametrize("stage", [Stage.SHADOW, Stage.COMPLETE])
+async def test_a_peer_that_never_answers_is_gone_in_time(
+    tmp_path: Path, stage: Stage, pending: int
+) -> None:
+    async with server(tmp_path, stage) as it:
+        before = descriptors()
+        async with raw_glasses(it.url, "u", receive_buffer=4096):
+            await until(lambda: it.shim.sessions)
+            (session,) = it.shim.sessions.values()
+            live = session.glasses_connection
+            assert live is not None
+            transport = live.websocket.transport
+            assert transport is not None
+            if pending:
+                transport.write(b"\x82\x7f" + pending.to_bytes(8, "big") + bytes(pending))
+                assert transport.get_write_buffer_size() > pending // 2
+            started = monotonic()
+            # timeout 1.5 s, at most one sweep of 0.5 s later; close_timeout 0.5 s, and 1 s
+            await until(lambda: live.tracked.closed_by is not None, timeout=2.5)
+            await until(lambda: descriptors() <= before + 1, timeout=1.5)
+            assert monotonic() - started > 1.0
+            assert live.websocket.aborted
+        await until(lambda: descriptors() <= before)
+        assert not it.shim.sessions
+
+
+@pytest.mark.parametrize("kilobytes_a_second", [1, 32, 320])
+async def test_r3b_a_busy_handler_is_not_a_dead_client(
+    tmp_path: Path, kilobytes_a_second: int
+) -> None:
+    """The handler receives nothing for twice the timeout while its client keeps sending."""
+    clients = 20
+    async with server(tmp_path, Stage.LIVE) as it, aiohttp.ClientSession() as http:
+        sockets = [await app_client(http, it.url, f"u{n}") for n in range(clients)]
+        lives = [live for s in it.shim.sessions.values() for live in s.members()]
+        blocked = asyncio.Event()
+        for live in lives:
+            _block(live.websocket, blocked)
+        chunk = "x" * (kilobytes_a_second * 100)
+
+        async def talk(websocket: aiohttp.ClientWebSocketResponse) -> None:
+            while not blocked.is_set():
+                await websocket.send_str(chunk)
+                await asyncio.sleep(0.1)
+
+        talkers = [asyncio.create_task(talk(websocket)) for websocket in sockets]
+        await asyncio.sleep(3.2)
+        assert [live.tracked.closed_by for live in lives] == [None] * clients
+        blocked.set()
+        for talker in talkers:
+            talker.cancel()
+        await asyncio.gather(*talkers, return_exceptions=True)
+
+
+def _block(websocket: object, until_set: asyncio.Event) -> None:
+    """After its next message the handler finds nothing to receive until the event is set."""
+    receive = websocket.receive  # type: ignore[attr-defined]
+
+    async def blocked(timeout: float | None = None) -> object:
+        await until_set.wait()
+        return await receive(timeout)
+
+    websocket.receive = blocked  # type: ignore[attr-defined]
