@@ -27,8 +27,8 @@ class Outcomes:
 
     def __init__(self, return_window: Duration) -> None:
         self._return_window = return_window
-        # Open connections of an identity by id, each with its opening, in the order of opening.
-        self._open: dict[Identity, dict[str, Time]] = {}
+        # The open connections of each user with their openings; few each, so a list is smallest.
+        self._open: dict[str, list[tuple[Connection, Time]]] = {}
         self._pending: dict[Identity, deque[_Pending]] = {}
         # All windows are equally long, so they pass in the order of the actions.
         self._windows: deque[_Pending] = deque()
@@ -42,8 +42,10 @@ class Outcomes:
 
     def opened(self, connection: Connection, now: Time) -> Outcome | None:
         """A connection was registered: perhaps a client that comes back."""
+        self._open.setdefault(connection.user, []).append((connection, now))
+        if not self._pending:
+            return None
         identity = connection.identity
-        self._open.setdefault(identity, {})[connection.id] = now
         waiting = self._pending.get(identity)
         if not waiting:
             return None
@@ -58,11 +60,13 @@ class Outcomes:
 
     def closed(self, connection: Connection) -> None:
         """A connection is no longer open, whoever closed it."""
-        identity = connection.identity
-        if siblings := self._open.get(identity):
-            siblings.pop(connection.id, None)
-            if not siblings:
-                del self._open[identity]
+        openings = self._open.get(connection.user, [])
+        for position, (other, _) in enumerate(openings):
+            if other.id == connection.id:
+                del openings[position]
+                break
+        if not openings:
+            self._open.pop(connection.user, None)
 
     def acted(
         self, connection: Connection, role: Role, now: Time, last_activity: Time
@@ -70,8 +74,10 @@ class Outcomes:
         """A timeout was acted on; the connection is closed by that."""
         self.closed(connection)
         identity = connection.identity
-        siblings = self._open.get(identity, {})
-        if any(opened_at > last_activity for opened_at in siblings.values()):
+        if any(
+            opened_at > last_activity and other.identity == identity
+            for other, opened_at in self._open.get(connection.user, ())
+        ):
             return Outcome(connection, role, Return.REPLACED, now, now)
         pending = _Pending(connection, role, now)
         self._pending.setdefault(identity, deque()).append(pending)

@@ -1,5 +1,7 @@
 """How much CPU time a call took, measured cheaply: hundreds of thousands of calls are quick ones."""
 
+import gc
+import weakref
 from time import perf_counter_ns, thread_time_ns
 
 from shim.model import Duration
@@ -12,7 +14,7 @@ class CpuMeter:
     """Only a call that took longer than the limit on the wall is looked at with the CPU clock.
 
     What is answered is a lower bound, low by 5 ms at most: a call is never blamed for time in which
-    the machine ran something else.
+    the machine ran something else, or Python collected everybody's garbage.
     """
 
     def __init__(self, limit: Duration) -> None:
@@ -20,6 +22,9 @@ class CpuMeter:
         self._started = 0
         self._mark_wall = -_MARK_AGE
         self._mark_cpu = 0
+        self._collected = 0
+        self._collected_before = 0
+        _count_collections(self)
 
     def start(self) -> None:
         now = perf_counter_ns()
@@ -27,10 +32,33 @@ class CpuMeter:
             self._mark_wall = now
             self._mark_cpu = thread_time_ns()
         self._started = now
+        self._collected_before = self._collected
 
     def over_limit(self) -> Duration | None:
         if perf_counter_ns() - self._started <= self._limit:
             return None
         before = self._started - self._mark_wall
-        cpu = thread_time_ns() - self._mark_cpu - before
+        garbage = self._collected - self._collected_before
+        cpu = thread_time_ns() - self._mark_cpu - before - garbage
         return cpu // 1000 if cpu > self._limit else None
+
+    def collected(self, nanoseconds: int) -> None:
+        """The garbage collector ran for so long."""
+        self._collected += nanoseconds
+
+
+def _count_collections(meter: CpuMeter) -> None:
+    """Tell the meter of each collection for as long as it lives."""
+    reference = weakref.ref(meter)
+    began = 0
+
+    def callback(phase: str, info: dict[str, int]) -> None:
+        nonlocal began
+        if phase == "start":
+            began = thread_time_ns()
+        elif (alive := reference()) is not None:
+            alive.collected(thread_time_ns() - began)
+        else:
+            gc.callbacks.remove(callback)
+
+    gc.callbacks.append(callback)

@@ -29,7 +29,7 @@ class Agenda(Generic[S]):
     def __init__(self) -> None:
         self._near: list[tuple[Time, int, S]] = []
         self._near_bucket = -1
-        self._later: dict[int, list[tuple[Time, int, S]]] = {}
+        self._later: dict[int, list[S]] = {}
         self._order: list[int] = []
         self._next_entry: Callable[[], int] = count().__next__
 
@@ -41,13 +41,12 @@ class Agenda(Generic[S]):
         if at is None:
             return
         bucket = at >> _BUCKET_BITS
-        entry = (at, self._next_entry(), sleeper)
         if bucket <= self._near_bucket:
-            heappush(self._near, entry)
-        elif (entries := self._later.get(bucket)) is not None:
-            entries.append(entry)
+            heappush(self._near, (at, self._next_entry(), sleeper))
+        elif (sleepers := self._later.get(bucket)) is not None:
+            sleepers.append(sleeper)
         else:
-            self._later[bucket] = [entry]
+            self._later[bucket] = [sleeper]
             heappush(self._order, bucket)
 
     @property
@@ -83,5 +82,9 @@ class Agenda(Generic[S]):
 
     def _open_next_bucket(self) -> None:
         self._near_bucket = heappop(self._order)
-        self._near = self._later.pop(self._near_bucket)
+        self._near = [
+            (sleeper.wake_at, self._next_entry(), sleeper)
+            for sleeper in dict.fromkeys(self._later.pop(self._near_bucket))
+            if sleeper.wake_at is not None and sleeper.wake_at >> _BUCKET_BITS == self._near_bucket
+        ]
         heapify(self._near)

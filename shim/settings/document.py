@@ -1,10 +1,9 @@
-"""A file that was read, as a tree that knows where each key stands, and the problems found in it."""
+"""A file that was read: a tree that knows where each key stands, and the problems found in it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from difflib import get_close_matches
 from typing import Any, Final, TypeAlias
 
 from shim.model import InputError, Problem
@@ -16,11 +15,14 @@ class Unusable:
 
 UNUSABLE: Final = Unusable()
 
+MAX_PROBLEMS = 1000
+"""So many are kept; of the others there is the number. (A file could have a million.)"""
+
 KeyPath: TypeAlias = tuple[str | int, ...]
 """From the root of the file: keys of mappings, and indexes (from 0) in lists."""
 
 Value: TypeAlias = (
-    "None | bool | int | Decimal | date | str | dict[str, Node] | list[Node] | Unusable"
+    "bool | int | Decimal | date | str | dict[str, Node] | list[Node] | Unusable | None"
 )
 
 
@@ -67,10 +69,14 @@ class Document:
         self.file = file
         self.root: Node | None = None
         self._problems: list[Problem] = []
+        self._unkept = 0
 
     def report(self, line: int | None, column: int | None, reason: str, path: KeyPath = ()) -> None:
         """A problem at a place, lines and columns from 1."""
-        self._problems.append(Problem(reason, self.file, line, column, path_text(path) or None))
+        if len(self._problems) < MAX_PROBLEMS:
+            self._problems.append(Problem(reason, self.file, line, column, path_text(path) or None))
+        else:
+            self._unkept += 1
 
     def report_path(self, path: KeyPath, reason: str) -> None:
         """A problem with what is at `path`, placed at its nearest parent if it does not exist."""
@@ -84,11 +90,15 @@ class Document:
             self.report(node.line, node.column, reason, path)
 
     def raise_problems(self) -> None:
-        """Raise InputError with all problems, in the order of the file; nothing if there are none."""
-        if self._problems:
-            raise InputError(
-                sorted(self._problems, key=lambda problem: (problem.line or 0, problem.column or 0))
-            )
+        """Raise InputError with the problems, in the order of the file; nothing if there are none."""
+        if not self._problems:
+            return
+        problems = sorted(
+            self._problems, key=lambda problem: (problem.line or 0, problem.column or 0)
+        )
+        if self._unkept:
+            problems.append(Problem(f"and {self._unkept} problems more", self.file))
+        raise InputError(problems)
 
 
 class Cursor:
@@ -145,11 +155,3 @@ def path_text(path: KeyPath) -> str:
         else:
             words += f".{step}" if words else step
     return words
-
-
-def unknown_key(key: str, known: Iterable[str]) -> str:
-    """What is said of a key that does not exist: the one that was meant, else all there are."""
-    known = list(known)
-    if close := get_close_matches(key, known, n=1):
-        return f"unknown key; did you mean {close[0]}?"
-    return f"unknown key; there are {', '.join(known)}" if known else "unknown key"

@@ -1,4 +1,4 @@
-"""From what pydantic says of wrong settings to problems with a place and a reason in plain words."""
+"""From what pydantic says of wrong settings to problems with a place, in plain words."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ValidationError
 
 from shim.settings.document import KeyPath
-from shim.settings.suggest import suggestion
+from shim.settings.suggest import unknown_key
 
 
 class Fault(NamedTuple):
@@ -17,7 +17,7 @@ class Fault(NamedTuple):
 
 
 class Faults(ValueError):
-    """Several things wrong below a value; raised by a validator, for which pydantic has one place."""
+    """Several things wrong below a value, raised by a validator: pydantic has one place for it."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         super().__init__("; ".join(fault.reason for fault in faults))
@@ -39,13 +39,6 @@ def faults_of(error: ValidationError, model: type[BaseModel] | None = None) -> l
         else:
             faults.append(Fault(path, _in_words(detail["type"], detail["msg"])))
     return faults
-
-
-def unknown_key(key: str, known: Sequence[str]) -> str:
-    """The reason for refusing a key."""
-    if not known:
-        return "unknown key"
-    return f"unknown key{suggestion(key, known)}; known are {', '.join(known)}"
 
 
 _REASONS = {

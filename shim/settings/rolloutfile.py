@@ -16,7 +16,8 @@ from pathlib import Path
 from shim.flags import ALGORITHM, Percentages, Rollout, Rule
 from shim.flags.buckets import buckets_of
 from shim.model import Stage
-from shim.settings.document import Cursor, Document, unknown_key
+from shim.settings.document import Cursor, Document
+from shim.settings.suggest import unknown_key
 from shim.settings.yamlfile import decode, parse, read_bytes
 
 VERSION = 1

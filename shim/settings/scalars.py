@@ -1,7 +1,12 @@
-"""Unquoted texts of YAML 1.1: what they are read as, and which of them are too odd to be meant."""
+"""Unquoted texts of YAML 1.1: what they are read as, and which of them are too odd to be meant.
+
+`1:30` is the number 90 there, `010` is 8, `1_000` is 1000: whoever writes that should say what is
+meant. Numbers with a point stay decimal, so that a width of 12.345 is exactly that.
+"""
 
 import re
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import yaml
@@ -25,7 +30,7 @@ KINDS = {
 
 def kind_of(text: str) -> str:
     """What YAML 1.1 takes an unquoted text for."""
-    tag: str = _RESOLVER.resolve(yaml.ScalarNode, text, (True, False))
+    tag: str = _RESOLVER.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
     kind = tag.removeprefix(_TAG)
     return kind if kind in KINDS else "str"
 
@@ -40,7 +45,7 @@ def convert(text: str, kind: str) -> Any:
         case "int" if _INTEGER.fullmatch(text) and len(text) < 20:
             return int(text)
         case "float" if _DECIMAL.fullmatch(text) and len(text) < 40:
-            return float(text)
+            return Decimal(text)
         case "int" | "float":
             raise ValueError(
                 f"{text[:40]} is an unusual number: write plain digits, or quote a text"

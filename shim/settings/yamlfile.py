@@ -7,10 +7,7 @@ more than one document. Problems of this kind are gathered and the reading goes 
 error it cannot.
 """
 
-import re
 from collections.abc import Iterator
-from datetime import date
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -18,28 +15,13 @@ import yaml
 
 from shim.model import InputError, Problem
 from shim.settings.document import UNUSABLE, Document, KeyPath, Node, Value
+from shim.settings.scalars import KINDS, convert, kind_of
 
 MAX_BYTES = 5_000_000
 MAX_DEPTH = 20
 
-_MAX_NUMBER = 18
-"""Characters; a longer number is a mistake, and converting it could take long."""
-
 # libyaml's parser is 20 times as fast. Reading event by event lets other threads run in between.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_resolver = yaml.resolver.Resolver()
-
-_INT = re.compile(r"[-+]?(0|[1-9][0-9]*)")
-_FLOAT = re.compile(r"[-+]?(0|[1-9][0-9]*)?\.[0-9]*")
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_TRUE = frozenset({"yes", "true", "on"})
-_KINDS = {
-    "null": "nothing",
-    "bool": "true or false",
-    "int": "a number",
-    "float": "a number",
-    "timestamp": "a date",
-}
 
 
 class UnreadableError(InputError):
@@ -114,13 +96,11 @@ class _Composer:
         next(self._events)  # the document's end
         following = next(self._events)
         if isinstance(following, yaml.DocumentStartEvent):
-            line = following.start_mark.line + 1
-            self._document.report(line, 1, "a second document begins here; one is allowed")
+            self._refuse(_placed(following), (), "a second document begins here; one is allowed")
 
     def _node(self, event: Any, path: KeyPath, key: Node | None = None) -> Node:
         """The value that begins with `event`; it stands where its key stands."""
-        place = key or Node(None, event.start_mark.line + 1, event.start_mark.column + 1)
-        node = Node(None, place.line, place.column)
+        node = _placed(event) if key is None else Node(None, key.line, key.column)
         if len(path) > MAX_DEPTH:
             self._refuse(node, path[:MAX_DEPTH], f"nested more than {MAX_DEPTH} levels deep")
             raise _TooDeepError
@@ -148,6 +128,8 @@ class _Composer:
             key = self._key(event, path)
             child_path = (*path, key.text)
             child = self._node(next(self._events), child_path, key)
+            if key.value is UNUSABLE:
+                continue
             if first := children.get(key.text):
                 self._refuse(key, child_path, f"duplicate key; the first is in line {first.line}")
             else:
@@ -155,23 +137,22 @@ class _Composer:
         return children
 
     def _key(self, event: Any, path: KeyPath) -> Node:
-        key = Node(None, event.start_mark.line + 1, event.start_mark.column + 1)
+        """A key; unusable if it has no text, while a text that reads as something else is used."""
+        key = _placed(event)
         if isinstance(event, yaml.CollectionStartEvent):
-            key = self._node(event, (*path, "?"))
+            self._node(event, (*path, "?"))
             self._refuse(key, path, "a key must be a string, not a mapping or a list")
-            return key
-        if isinstance(event, yaml.AliasEvent):
-            key.text = f"*{event.anchor}"
+            key.value = UNUSABLE
+        elif isinstance(event, yaml.AliasEvent):
             self._refuse(key, path, "aliases (*name) are not allowed; write the key out")
-            return key
-        key.text = event.value
-        child_path = (*path, key.text)
-        if event.anchor is not None or event.tag is not None:
-            self._refuse(key, child_path, "anchors and tags are not allowed")
-        elif (kind := _kind(event)) == "merge":
-            self._refuse(key, child_path, "merge keys are not allowed; write the values out")
-        elif kind in _KINDS:
-            self._refuse(key, child_path, f"the key reads as {_KINDS[kind]}; put it in quotes")
+            key.value = UNUSABLE
+        else:
+            key.text = event.value
+            if event.anchor is not None or event.tag is not None:
+                self._refuse(key, (*path, key.text), "anchors and tags are not allowed")
+            elif (kind := _kind(event)) in KINDS:
+                reason = f"the key reads as {KINDS[kind]}; put it in quotes"
+                self._refuse(key, (*path, key.text), reason)
         return key
 
     def _sequence(self, path: KeyPath) -> list[Node]:
@@ -181,41 +162,24 @@ class _Composer:
         return items
 
     def _scalar(self, event: Any, node: Node, path: KeyPath) -> Value:
-        text: str = event.value
-        reason = "write a number in plain decimal digits, or put it in quotes"
-        match _kind(event):
-            case "null":
-                return None
-            case "bool":
-                return text.lower() in _TRUE
-            case "int" if len(text) <= _MAX_NUMBER and _INT.fullmatch(text):
-                return int(text)
-            case "float" if len(text) <= _MAX_NUMBER and _FLOAT.fullmatch(text):
-                return Decimal(text)
-            case "timestamp":
-                if _DATE.fullmatch(text):
-                    try:
-                        return date.fromisoformat(text)
-                    except ValueError as error:
-                        reason = f"no such day: {error}"
-                else:
-                    reason = "write a day as 2027-01-31, or put it in quotes"
-            case "str" | "merge":
-                return text
-        self._refuse(node, path, reason)
-        return UNUSABLE
+        try:
+            value: Value = convert(event.value, _kind(event))
+            return value
+        except ValueError as error:
+            self._refuse(node, path, str(error))
+            return UNUSABLE
 
     def _refuse(self, node: Node, path: KeyPath, reason: str) -> None:
         self._document.report(node.line, node.column, reason, path)
 
 
+def _placed(event: Any) -> Node:
+    return Node(None, event.start_mark.line + 1, event.start_mark.column + 1)
+
+
 def _kind(event: Any) -> str:
-    """What YAML 1.1 takes a scalar for: `str`, `int`, `float`, `bool`, `null`, `timestamp`, `merge`."""
-    if not event.implicit[0]:
-        return "str"
-    tag: str = _resolver.resolve(yaml.ScalarNode, event.value, (True, False))
-    kind = tag.rpartition(":")[2]
-    return "str" if kind == "value" else kind
+    """What a scalar is taken for; what is quoted is a string."""
+    return kind_of(event.value) if event.implicit[0] else "str"
 
 
 def _syntax_error(error: yaml.MarkedYAMLError, text: str, line: int) -> str:

@@ -10,7 +10,6 @@ from shim_legacy_global import LegacyGlobal
 from shim.model import (
     Close,
     Confirm,
-    Connection,
     Decision,
     Note,
     Ping,
@@ -18,7 +17,6 @@ from shim.model import (
     Role,
     Stage,
     Terminate,
-    Time,
     VerdictKind,
 )
 from tests.router.helpers import (
@@ -60,16 +58,12 @@ class SlyPulse(Pulse):
 class GuardedPulse(Pulse):
     """The times are plain slots, yet every store runs plugin code."""
 
-    ready = False
-
     def __init__(self) -> None:
-        super().__init__(0)
-        type(self).ready = True
+        object.__setattr__(self, "last_seen", 0)
+        object.__setattr__(self, "last_data", 0)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if self.ready:
-            raise RuntimeError("hands off")
-        super().__setattr__(name, value)
+        raise RuntimeError("hands off")
 
 
 class EmptyPulse(Pulse):
@@ -92,8 +86,14 @@ def decision(effects: Any = (Terminate(),), at: Any = 0, deadline: Any = 0) -> D
     return Decision("c1", at, deadline, 0, effects)
 
 
-def unbounded(real: Callable[[], Any]) -> Any:
-    raise RecursionError("deep")
+def instead(make: Callable[[], Any]) -> Fault:
+    """The call is done, and answered with something else."""
+
+    def fault(real: Callable[[], Any]) -> Any:
+        real()
+        return make()
+
+    return fault
 
 
 @dataclass
@@ -137,10 +137,10 @@ BAD = [
     Bad("register", "number", answers(42)),
     Bad("register", "type", answers(Pulse)),
     Bad("register", "unprintable", answers(Unprintable()), REPR),
-    Bad("register", "sly pulse", lambda real: SlyPulse(0)),
-    Bad("register", "guarded pulse", lambda real: GuardedPulse(), PULSE),
-    Bad("register", "empty pulse", lambda real: EmptyPulse(), PULSE),
-    Bad("register", "text pulse", lambda real: text_pulse(), PULSE),
+    Bad("register", "sly pulse", instead(lambda: SlyPulse(0))),
+    Bad("register", "guarded pulse", instead(lambda: GuardedPulse()), PULSE),
+    Bad("register", "empty pulse", instead(lambda: EmptyPulse()), PULSE),
+    Bad("register", "text pulse", instead(lambda: text_pulse()), PULSE),
     *(
         Bad(call, what, answers(value), bug)
         for call in ("wake", "confirmed")
@@ -187,7 +187,7 @@ def cases() -> list[Any]:
         pytest.param(
             bad,
             id=str(bad),
-            marks=[pytest.mark.xfail(strict=False, reason=f"BUG: {bad.bug}")] if bad.bug else [],
+            marks=[pytest.mark.xfail(strict=True, reason=f"BUG: {bad.bug}")] if bad.bug else [],
         )
         for bad in BAD
     ]
@@ -208,12 +208,11 @@ def a_day(world: World, stage: Stage) -> None:
     world.data("c3")
     world.run(40)
     world.message("c1")
-    world.ports["c2"].evidence = world.ports["c2"].evidence
     world.run(70)
     world.message("c1")
     world.open("c4", stage, user="u2", session="s2")
     world.run(90)
-    world.pause(20, lambda: world.message("c1"))
+    world.pause(20, lambda: [world.message(id) for id in ("c1", "c4")] and None)
     world.run(130)
     world.pong("c4", b"")
     world.open("c5", stage, package=None)
@@ -449,11 +448,8 @@ def test_r5_nonsense_about_one_connection_is_one_verdict_of_kind_error() -> None
 
 # -- Acting ------------------------------------------------------------------------------------------
 
-HARMLESS = {("unregister", "wake-only"), ("next_wake", "far future")}
-
-
 @pytest.mark.parametrize("stage", [Stage.LIVE, Stage.COMPLETE])
-@pytest.mark.parametrize("bad", cases())
+@pytest.mark.parametrize("bad", [case for case in cases() if "far future" not in str(case.id)])
 def test_r4_the_control_takes_over_from_a_failing_acting_candidate(bad: Bad, stage: Stage) -> None:
     candidate = FaultyType()
     world = World(candidate=candidate)
@@ -478,9 +474,7 @@ def test_r4_the_control_takes_over_from_a_failing_acting_candidate(bad: Bad, sta
     failing_at = world.now
     world.run(60)
     assert world.orphans() == []
-    if bad.call not in ("unregister",) and (bad.call, bad.what) not in HARMLESS and (
-        bad.call != "confirmed"
-    ):
+    if bad.call not in ("unregister", "confirmed"):
         assert world.journal.failures
         assert [engaged for engaged, _, _ in world.journal.brakes] == [True]
         assert failing_at <= world.journal.brakes[0][2] <= 60 * S
@@ -570,7 +564,18 @@ def test_r4_a_failing_control_is_replaced(stage: Stage, call: str) -> None:
 
 
 @pytest.mark.parametrize("stage", [Stage.OFF, Stage.SHADOW])
-@pytest.mark.parametrize("call", ["register", "pong", "wake", "paused", "next_wake", "create"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        "register",
+        "pong",
+        "wake",
+        "paused",
+        "create",
+        # BUG: see test_r4_a_failed_registration_makes_no_orphans_of_the_others.
+        pytest.param("next_wake", marks=pytest.mark.xfail(strict=True, reason="BUG: Lane.register")),
+    ],
+)
 def test_r4_a_control_that_always_fails_is_no_orphans_maker(stage: Stage, call: str) -> None:
     control = FaultyType(LegacyGlobal())
     world = World(control=control)
@@ -683,7 +688,3 @@ def test_r4_a_new_session_gets_its_own_instance_and_a_returning_one_finds_it_aga
     world.close("c5")
     world.open("c6", Stage.SHADOW)
     assert len(candidate.made) == 3
-
-
-def unused(connection: Connection, now: Time) -> None:
-    """Keeps the names of the model that only annotations need."""

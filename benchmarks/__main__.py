@@ -1,0 +1,17 @@
+"""`make bench`: all of them, one after the other."""
+
+import click
+
+from benchmarks import bookkeeping, connections, touch
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="Fewer connections and rounds: a look, not a figure.")
+def main(quick: bool) -> None:
+    touch.run()
+    bookkeeping.run(10_000 if quick else 100_000)
+    for count in (500,) if quick else (2_000, 5_000):
+        connections.run(count, seconds=6 if quick else 20)
+
+
+main()

@@ -1,0 +1,33 @@
+"""What the benchmarks share: a router with the two monitors, and a port that costs nothing."""
+
+from shim_legacy_global import LegacyGlobal, LegacySettings
+from shim_per_session import PerSession, PerSessionSettings
+
+from shim.compare import Comparator, Outcomes
+from shim.driver import CpuMeter
+from shim.model import SECOND, Close, Evidence, Time
+from shim.router import NO_EVIDENCE, Monitors, Observer, Router
+
+
+class NullPort:
+    def ping(self, payload: bytes) -> None: ...
+
+    def close(self, close: Close) -> None: ...
+
+    def terminate(self) -> None: ...
+
+    def forget(self) -> None: ...
+
+    def confirm(self) -> Evidence:
+        return NO_EVIDENCE
+
+
+def make_router(start: Time) -> Router:
+    return Router(
+        Monitors((LegacyGlobal(), LegacySettings()), (PerSession(), PerSessionSettings())),
+        Comparator(tolerance=16 * SECOND, window=60 * SECOND),
+        Outcomes(120 * SECOND),
+        Observer(),
+        start,
+        CpuMeter(50_000),
+    )

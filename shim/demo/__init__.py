@@ -1,0 +1,1 @@
+"""The demo: the reference server, a fleet of real clients, and a summary that is checked."""

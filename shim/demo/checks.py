@@ -1,0 +1,326 @@
+"""What had to happen to every behaviour at every stage, as data, and whether it did."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from shim.demo.scenario import HEARTBEAT, TIMEOUT, Behaviour
+from shim.demo.story import ABNORMAL, LEFT, OPEN, Story
+from shim.model import Return, Role, Stage, VerdictKind, VerdictName, from_seconds, seconds
+
+_LAG = 1.0
+"""Seconds of this machine by which a sweep may be late on a busy day."""
+
+_MOST_SURVIVORS = 0.2
+"""The share of silences over 50 s that the candidate may miss, because its process had to wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """All clients of one behaviour at one stage, and what is known of the whole run."""
+
+    behaviour: Behaviour
+    stage: Stage
+    stories: Sequence[Story]
+    factor: float
+    pauses: int
+
+    def total(self, count: Callable[[Story], int]) -> int:
+        return sum(map(count, self.stories))
+
+
+Objection = str | None
+"""What speaks against an expectation; None: it is met."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """`text` completes "the clients …"; `objection` finds who did not."""
+
+    text: str
+    objection: Callable[[Cell], Objection]
+
+
+def _each(text: str, holds: Callable[[Story], bool]) -> Expectation:
+    """Something that is true of every single client."""
+
+    def objection(cell: Cell) -> Objection:
+        wrong = [story.client.user for story in cell.stories if not holds(story)]
+        more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        return f"not so: {wrong[0]}{more}" if wrong else None
+
+    return Expectation(text, objection)
+
+
+def _never_judged(story: Story) -> bool:
+    return not story.decided and not set(story.endings) - {LEFT}
+
+
+def _only(story: Story, how: str) -> bool:
+    """Its connections ended in this way and no other, at least once."""
+    return set(story.endings) == {how}
+
+
+def _closed_by(role: Role, how: str) -> Expectation:
+    def holds(story: Story) -> bool:
+        acted = story.acted[role]
+        # At most one closing has not been felt yet.
+        return (
+            set(story.acted) == {role}
+            and _only(story, how)
+            and story.closed <= acted <= story.closed + 1
+        )
+
+    return _each(f"closed by the {role}, seen as {how}", holds)
+
+
+def _once(story: Story) -> bool:
+    return story.acted.total() == 1 and story.opened == 1
+
+
+def _stayed_away(story: Story) -> bool:
+    returned = sum(n for (_, result), n in story.outcomes.items() if result is Return.RETURNED)
+    lost = sum(n for (_, result), n in story.outcomes.items() if result is Return.LOST)
+    return story.away and story.opened == 1 and lost == 1 and not returned
+
+
+def _came_back(story: Story) -> bool:
+    """After every closing, but for a last one from which it is on its way."""
+    lost = sum(n for (_, result), n in story.outcomes.items() if result is Return.LOST)
+    return story.back >= max(1, story.closed - 1) and not story.away and not lost
+
+
+def _sweeps(cell: Cell) -> Objection:
+    """The control closes at the sweep after the timeout: up to an interval late."""
+    timeout = from_seconds(TIMEOUT / cell.factor)
+    latest = from_seconds((TIMEOUT + HEARTBEAT) / cell.factor + _LAG)
+    silences = [s for story in cell.stories for role, s in story.silences if role is Role.CONTROL]
+    if not silences:
+        return "it closed nobody"
+    if min(silences) <= timeout:
+        return f"closed after {seconds(min(silences)):.2f} s already"
+    if max(silences) > latest:
+        return f"closed after {seconds(max(silences)):.2f} s only"
+    return None
+
+
+def _deadlines(cell: Cell) -> Objection:
+    """The candidate closes at the timeout itself."""
+    timeout = from_seconds(TIMEOUT / cell.factor)
+    soon = timeout + from_seconds(HEARTBEAT / cell.factor / 3)
+    silences = [s for story in cell.stories for role, s in story.silences if role is Role.CANDIDATE]
+    if not silences:
+        return "it closed nobody"
+    if min(silences) < timeout:
+        return f"closed after {seconds(min(silences)):.2f} s already"
+    if median(silences) > soon:
+        return f"half of them closed after more than {seconds(soon):.2f} s"
+    return None
+
+
+def _verdicts(cell: Cell) -> Counter[tuple[VerdictName, VerdictKind, bool]]:
+    total: Counter[tuple[VerdictName, VerdictKind, bool]] = Counter()
+    for story in cell.stories:
+        total += story.verdicts
+    return total
+
+
+_MATCHED = (VerdictName.MATCHED, VerdictKind.BOTH, False)
+_FALSE_KILL = (VerdictName.MISMATCHED, VerdictKind.ONLY_CANDIDATE, True)
+_SKEWED = (VerdictName.MISMATCHED, VerdictKind.SKEWED, False)
+
+
+def _monitors_agree(cell: Cell) -> Objection:
+    """There are verdicts, and they match; a pause of the server moves the deadlines (R3)."""
+    verdicts = _verdicts(cell)
+    wrong = set(verdicts) - {_MATCHED}
+    if cell.pauses:
+        wrong -= {_SKEWED}
+    if not verdicts[_MATCHED]:
+        return "no verdict"
+    if wrong:
+        name, kind, recovered = next(iter(wrong))
+        return f"{name}: {kind}" + (", recovered" if recovered else "")
+    return None
+
+
+def _none_compared(cell: Cell) -> Objection:
+    verdicts = _verdicts(cell)
+    return f"{verdicts.total()} verdicts where one monitor runs" if verdicts else None
+
+
+def _survivors(cell: Cell) -> Objection:
+    return None if cell.total(lambda s: s.survived) else "the control closed every one"
+
+
+def _false_kills(cell: Cell) -> Objection:
+    """One for each silence that the clients survived, or nearly: one verdict per silence (R9)."""
+    seen, survived = _verdicts(cell)[_FALSE_KILL], cell.total(lambda story: story.survived)
+    if not seen:
+        return "no verdict of this kind"
+    if seen > survived + len(cell.stories):  # each may have one that it has not told of yet
+        return f"{seen} verdicts, but only {survived} silences survived"
+    if seen < survived * (1 - _MOST_SURVIVORS):
+        return f"{seen} verdicts for {survived} silences survived"
+    return None
+
+
+def _few_survivors(cell: Cell) -> Objection:
+    survived, closed = cell.total(lambda s: s.survived), cell.total(lambda s: s.closed)
+    if survived > (survived + closed) * _MOST_SURVIVORS:
+        return f"{survived} of {survived + closed} silences survived"
+    return None
+
+
+def _proofs_of_life(cell: Cell) -> Objection:
+    """They answer the close; a client without a closing felt has given no proof yet."""
+    proofs = cell.total(lambda story: story.proofs[Role.CANDIDATE])
+    closed = cell.total(lambda story: story.closed)
+    enough = 0 < proofs >= closed * (1 - _MOST_SURVIVORS)
+    return None if enough else f"{proofs} of {closed} closings"
+
+
+CONNECTED = _each("connected, without an error", lambda s: s.opened > 0 and not s.errors)
+LEFT_ALONE = _each("no monitor decides, nobody closes", _never_judged)
+KEPT = _each("one connection, all the time", lambda story: story.opened == 1)
+COMES_AND_GOES = _each(
+    "come and go as they like", lambda story: story.endings[LEFT] >= 2 and story.opened >= 3
+)
+ONCE = _each("closed once", _once)
+AT_THE_SWEEP = Expectation("at a sweep after the timeout", _sweeps)
+AT_THE_DEADLINE = Expectation("at the deadline", _deadlines)
+BY_CONTROL = _closed_by(Role.CONTROL, ABNORMAL)
+BY_CANDIDATE = _closed_by(Role.CANDIDATE, "1001")
+STAYS_AWAY = _each("stays away for good", _stayed_away)
+COMES_BACK = _each("comes back", _came_back)
+AGREE = Expectation("the monitors agree", _monitors_agree)
+NOT_COMPARED = Expectation("one monitor, no verdict", _none_compared)
+SILENT_CLOSED_BY_CONTROL = _each(
+    "some closed at a sweep, who come back",
+    lambda s: not set(s.acted) - {Role.CONTROL}
+    and not set(s.endings) - {ABNORMAL}
+    and s.survived + s.closed > 0
+    and s.back >= s.closed - 1,
+)
+SOME_SURVIVE = Expectation("some survive", _survivors)
+FALSE_KILLS = Expectation(
+    "the candidate would have closed those: only_candidate, recovered", _false_kills
+)
+FEW_SURVIVE = Expectation("hardly one survives", _few_survivors)
+ALIVE = Expectation("they were alive: proof of life", _proofs_of_life)
+
+
+def _stages(
+    off: Iterable[Expectation], live: Iterable[Expectation], both: Iterable[Expectation] = (AGREE,)
+) -> Mapping[Stage, tuple[Expectation, ...]]:
+    """By who acts; at `shadow` and `live` there is a comparison besides."""
+    off, live, both = (CONNECTED, *off), (CONNECTED, *live), tuple(both)
+    return {
+        Stage.OFF: (*off, NOT_COMPARED),
+        Stage.SHADOW: (*off, *both),
+        Stage.LIVE: (*live, *both),
+        Stage.COMPLETE: (*live, NOT_COMPARED),
+    }
+
+
+EXPECTED: Mapping[Behaviour, Mapping[Stage, tuple[Expectation, ...]]] = {
+    Behaviour.HEALTHY: dict.fromkeys(Stage, (CONNECTED, KEPT, LEFT_ALONE)),
+    Behaviour.FROZEN: _stages(
+        off=(ONCE, BY_CONTROL, AT_THE_SWEEP), live=(ONCE, BY_CANDIDATE, AT_THE_DEADLINE)
+    ),
+    Behaviour.SILENT: {
+        Stage.OFF: (CONNECTED, SOME_SURVIVE, SILENT_CLOSED_BY_CONTROL, NOT_COMPARED),
+        Stage.SHADOW: (CONNECTED, SOME_SURVIVE, SILENT_CLOSED_BY_CONTROL, FALSE_KILLS),
+        Stage.LIVE: (CONNECTED, BY_CANDIDATE, FEW_SURVIVE, ALIVE, COMES_BACK, AGREE),
+        Stage.COMPLETE: (CONNECTED, BY_CANDIDATE, FEW_SURVIVE, ALIVE, COMES_BACK, NOT_COMPARED),
+    },
+    Behaviour.DROPPED: _stages(
+        off=(BY_CONTROL, AT_THE_SWEEP, COMES_BACK), live=(BY_CANDIDATE, AT_THE_DEADLINE, COMES_BACK)
+    ),
+    Behaviour.FLAPPING: dict.fromkeys(Stage, (CONNECTED, COMES_AND_GOES, LEFT_ALONE)),
+    Behaviour.SDK: _stages(
+        off=(BY_CONTROL, AT_THE_SWEEP, COMES_BACK), live=(BY_CANDIDATE, ONCE, STAYS_AWAY)
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One line of the summary."""
+
+    cell: Cell
+    clients: int
+    wanted: str
+    happened: str
+    objections: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        return not self.objections
+
+
+def judge(stories: Sequence[Story], factor: float, pauses: int) -> list[Result]:
+    """Every behaviour at every stage; one without clients has failed, too."""
+    results = []
+    for behaviour, by_stage in EXPECTED.items():
+        for stage, expectations in by_stage.items():
+            members = [
+                story
+                for story in stories
+                if story.client.behaviour is behaviour and story.client.stage is stage
+            ]
+            results.append(_result(Cell(behaviour, stage, members, factor, pauses), expectations))
+    return results
+
+
+def _result(cell: Cell, expectations: Sequence[Expectation]) -> Result:
+    objections = [] if cell.stories else ["there was no such client"]
+    for expectation in expectations if cell.stories else ():
+        if (objection := expectation.objection(cell)) is not None:
+            objections.append(f"{expectation.text}: {objection}")
+    wanted = "; ".join(e.text for e in expectations if e not in (CONNECTED, NOT_COMPARED))
+    return Result(cell, len(cell.stories), wanted, _happened(cell), tuple(objections))
+
+
+def _happened(cell: Cell) -> str:
+    """The figures of one cell in words."""
+    endings: Counter[str] = Counter()
+    for story in cell.stories:
+        endings += story.endings
+    parts = [f"{count} x {'still open' if how == OPEN else how}" for how, count in endings.items()]
+    for text, count in (
+        ("survived", cell.total(lambda s: s.survived)),
+        ("back", cell.total(lambda s: s.back)),
+        ("away", cell.total(lambda s: s.away)),
+        ("proofs of life", cell.total(lambda s: s.proofs.total())),
+    ):
+        if count:
+            parts.append(f"{count} {text}")
+    for (_, kind, recovered), count in _verdicts(cell).items():
+        parts.append(f"{count} {kind}" + (", recovered" if recovered else ""))
+    return "; ".join(parts) or "stayed connected"
+
+
+def judge_report(report: Mapping[str, Any], stories: Sequence[Story]) -> list[str]:
+    """What the server's own report says, against the stories; the objections."""
+    objections = []
+    for role in Role:
+        acted = sum(story.acted[role] for story in stories)
+        said = report["decisions"][role.value]["acted"]
+        if said != acted:
+            objections.append(f"/api/report: the {role} acted {said} times, seen were {acted}")
+    if report["proofs_of_life"]["control"]:
+        objections.append("proof of life after a terminate, which leaves nobody to speak")
+    for role, failures in report["failures"].items():
+        if failures:
+            objections.append(f"the {role} failed {failures} times")
+    if report["brake"]:
+        objections.append(f"the brake is engaged: {report['brake']}")
+    kills = sum(story.verdicts[_FALSE_KILL] for story in stories)
+    if not kills or report["kinds"].get("only_candidate", 0) < kills:
+        objections.append("/api/report does not show the candidate's false kills")
+    return objections
+
+

@@ -1,0 +1,136 @@
+"""All settings: the sections together, and how a file becomes an instance of them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo
+
+from shim.model import MonitorType
+from shim.settings.document import Document, KeyPath, Node
+from shim.settings.faults import faults_of
+from shim.settings.fields import Section
+from shim.settings.monitors import Surroundings
+from shim.settings.sections import (
+    BrakeSettings,
+    ComparisonSettings,
+    GateSettings,
+    GuardSettings,
+    MonitorsSettings,
+    PrivacySettings,
+    ServerSettings,
+    TelemetrySettings,
+)
+from shim.settings.yamlfile import decode, parse, read_bytes
+
+_LEDGER_SCHEME = "sqlite:///"
+
+
+def _read_rollout(value: Any, info: ValidationInfo) -> Path | None:
+    """The path of the flags file, from the folder of the settings file."""
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value:
+        raise ValueError("must be the path of a flags file, or null for none")
+    surroundings: Any = info.context
+    folder: Path | None = surroundings.folder
+    return folder / value if folder is not None else None
+
+
+def _read_ledger(value: Any) -> Path:
+    if not isinstance(value, str) or not value.removeprefix(_LEDGER_SCHEME):
+        raise ValueError(f"must be like {_LEDGER_SCHEME}path/file.db")
+    if not value.startswith(_LEDGER_SCHEME):
+        raise ValueError(f"must begin with {_LEDGER_SCHEME}")
+    return Path(value.removeprefix(_LEDGER_SCHEME))
+
+
+class Settings(Section):
+    """Everything that `config/shim.yaml` can say; whatever it leaves out has its default."""
+
+    monitors: MonitorsSettings = Field(
+        default_factory=dict, validate_default=True, description="Who decides about timeouts."
+    )
+    comparison: ComparisonSettings = Field(
+        default_factory=ComparisonSettings, description="How decisions and outcomes are compared."
+    )
+    gate: GateSettings = Field(
+        default_factory=GateSettings, description="What it takes to retire the control."
+    )
+    brake: BrakeSettings = Field(
+        default_factory=BrakeSettings, description="When everyone is taken back to `shadow`."
+    )
+    guard: GuardSettings = Field(
+        default_factory=GuardSettings, description="When mass closing is held up."
+    )
+    rollout: Annotated[Path | None, BeforeValidator(_read_rollout)] = Field(
+        default="rollout.yaml",
+        validate_default=True,
+        description="The flags file, from the folder of the settings file; null: none. Without a "
+        "settings file there is none either.",
+    )
+    ledger: Annotated[Path, BeforeValidator(_read_ledger)] = Field(
+        default="sqlite:///shim.db",
+        validate_default=True,
+        description="Where the evidence is kept, from the working directory (four slashes: from /).",
+    )
+    privacy: PrivacySettings = Field(
+        default_factory=PrivacySettings, description="Who is told the names of users."
+    )
+    telemetry: TelemetrySettings = Field(
+        default_factory=TelemetrySettings, description="Where traces go."
+    )
+    server: ServerSettings = Field(
+        default_factory=ServerSettings, description="The reference server."
+    )
+
+
+def load_settings(path: Path | None, types: Mapping[str, MonitorType]) -> Settings:
+    """Read a settings file; None stands for no file, all defaults.
+
+    `types` are the monitors to choose from (`shim.discovery.monitor_types`). Raises InputError with
+    every problem of the file.
+    """
+    if path is None:
+        return settings_from({}, types)
+    document = Document(str(path))
+    text = decode(read_bytes(path), document)
+    if text is not None and text.strip():
+        parse(text, document)
+    document.raise_problems()
+    return _validate(document, Surroundings(types, path.parent))
+
+
+def settings_from(value: Any, types: Mapping[str, MonitorType], file: str = "settings") -> Settings:
+    """Settings from plain dicts, as a capture carries them; raises InputError, naming `file`."""
+    return _validate(Document(file), Surroundings(types), value)
+
+
+def _validate(document: Document, surroundings: Surroundings, value: Any = None) -> Settings:
+    if document.root is not None:
+        value = document.root.plain()
+        _report_unwritten(document, document.root)
+    settings: Settings | None = None
+    try:
+        settings = Settings.model_validate({} if value is None else value, context=surroundings)
+    except ValidationError as error:
+        for fault in faults_of(error, Settings):
+            document.report_path(fault.path, fault.reason)
+    document.raise_problems()
+    assert settings is not None
+    return settings
+
+
+def _report_unwritten(document: Document, node: Node, path: KeyPath = ()) -> None:
+    """A key with nothing behind it: a section whose lines were all commented out, most likely.
+
+    To read it as null would retire the control for `control:`, which nobody has asked for.
+    """
+    if isinstance(node.value, dict):
+        for key, child in node.value.items():
+            if child.value is None and not child.text:
+                document.report_path(
+                    (*path, key),
+                    "has no value: leave the key out for its default, or write null if that is meant",
+                )
+            _report_unwritten(document, child, (*path, key))

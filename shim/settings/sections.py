@@ -1,0 +1,178 @@
+"""The sections of the settings, each default in one place with its description.
+
+Durations are whole microseconds here and `15s` in the file.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationInfo
+
+from shim.model import SECOND
+from shim.settings.expected import ExpectedRuleEntry, check_names
+from shim.settings.fields import AnyDuration, Count, Port, PositiveDuration, Section, Share, Text
+from shim.settings.monitors import MonitorChoice, monitor_reader
+
+_MILLISECOND = SECOND // 1000
+_MINUTE = 60 * SECOND
+_DAY = 86_400 * SECOND
+
+
+def _read_control(value: Any, info: ValidationInfo) -> MonitorChoice | None:
+    return None if value is None else monitor_reader("legacy-global")(value, info)
+
+
+class MonitorsSettings(Section):
+    """The two monitors. Any plugin may take either role; the same in both is an A/A run."""
+
+    control: Annotated[MonitorChoice | None, PlainValidator(_read_control)] = Field(
+        default_factory=dict,
+        validate_default=True,
+        description="The monitor being replaced; null once it is retired.",
+    )
+    candidate: Annotated[MonitorChoice, PlainValidator(monitor_reader("per-session"))] = Field(
+        default_factory=dict, validate_default=True, description="The monitor replacing it."
+    )
+    call_limit: PositiveDuration = Field(
+        default=50 * _MILLISECOND,
+        description="The CPU time that one call of the candidate may take; more is an error (R5).",
+    )
+
+
+class ComparisonSettings(Section):
+    """When two decisions are the same one, and when a client came back (section 4)."""
+
+    tolerance: AnyDuration = Field(
+        default=16 * SECOND,
+        description="Decisions so far apart, or less, match (R8). A sweeping control is up to one "
+        "interval later than an exact candidate.",
+    )
+    window: AnyDuration = Field(
+        default=60 * SECOND,
+        description="How long the second decision is waited for (R8, R10).",
+    )
+    return_window: AnyDuration = Field(
+        default=120 * SECOND,
+        description="A client that comes back later than this after a timeout is lost (R15).",
+    )
+    expected: Annotated[
+        tuple[ExpectedRuleEntry, ...], Field(strict=False), AfterValidator(check_names)
+    ] = Field(default=(), description="Mismatches that somebody has explained (R13).")
+
+
+class GateSettings(Section):
+    """What it takes to retire the control (R16)."""
+
+    period: PositiveDuration = Field(
+        default=7 * _DAY, description="The time before now that is judged."
+    )
+    unit: PositiveDuration = Field(
+        default=_DAY, description="A user's observation is final so long after their first episode."
+    )
+    min_timeouts: Count = Field(default=300, description="Timeouts, for each kind of connection.")
+    min_users: Count = Field(default=300, description="Users, for each kind of connection.")
+    min_days: Count = Field(default=3, description="Days, for each kind of connection.")
+    min_agreement: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.99, description="The agreement that must be shown to be exceeded."
+    )
+    return_margin: Share = Field(
+        default=0.05, description="How much lower than the control's a return rate may be."
+    )
+    max_expected: Share = Field(
+        default=0.1, description="The largest share of explained ones among all mismatches."
+    )
+
+
+class BrakeSettings(Section):
+    """When everyone is taken back to `shadow` (R22)."""
+
+    window: PositiveDuration = Field(
+        default=15 * _MINUTE, description="The time before now in which false kills count."
+    )
+    count: Count = Field(default=5, description="So many false kills, at least.")
+    share: Share = Field(
+        default=0.01, description="And such a share of the candidate's decisions, at least."
+    )
+
+
+class GuardSettings(Section):
+    """When mass closing by the candidate is held up (R6b)."""
+
+    window: PositiveDuration = Field(
+        default=30 * SECOND, description="The time before now in which decisions count."
+    )
+    share: Share = Field(
+        default=0.1, description="A larger share of the connections it acts for is held up."
+    )
+    count: Count = Field(default=20, description="If it is so many connections, at least.")
+    hold: PositiveDuration = Field(
+        default=30 * SECOND, description="How long a held connection has to give a sign of life."
+    )
+
+
+class PrivacySettings(Section):
+    """Where users and sessions are named, and where by a keyed hash."""
+
+    logs: Literal["raw", "hashed"] = Field(default="raw", description="In the log.")
+    telemetry: Literal["raw", "hashed"] = Field(
+        default="hashed", description="In traces and metrics."
+    )
+
+
+class TelemetrySettings(Section):
+    """Where traces go. Metrics are served at /metrics in any case."""
+
+    service_name: Text = Field(default="shim", description="The name in tracing systems.")
+    endpoint: Text | None = Field(
+        default=None,
+        description="An OTLP collector, like http://127.0.0.1:4317; null: no traces are sent.",
+    )
+    protocol: Literal["grpc", "http"] = Field(default="grpc", description="The collector's.")
+    timeout: PositiveDuration = Field(
+        default=2 * SECOND,
+        description="How long an export may take; a dead collector delays the shutdown by it.",
+    )
+    matched_share: Share = Field(
+        default=1.0,
+        description="The share of matched episodes that are traced; all others always are.",
+    )
+
+
+class AppSettings(Section):
+    """One app that may connect."""
+
+    api_key_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] = Field(
+        description="The SHA-256 of its API key, 64 lower-case hex digits."
+    )
+
+
+class AdminSettings(Section):
+    """A listener of its own for the operators."""
+
+    host: Text = Field(default="127.0.0.1", description="The address to listen on.")
+    port: Port = Field(default=8081, description="The port to listen on; 0: any free one.")
+
+
+class ServerSettings(Section):
+    """The reference server. Its secrets come from the environment."""
+
+    host: Text = Field(default="127.0.0.1", description="The address to listen on.")
+    port: Port = Field(default=8080, description="The port to listen on; 0: any free one.")
+    max_message_size: Count = Field(
+        default=1_048_576, description="Bytes; a longer message ends its connection."
+    )
+    max_connections_per_user: Count = Field(
+        default=20, description="More connections of one user are refused."
+    )
+    init_timeout: PositiveDuration = Field(
+        default=10 * SECOND, description="An app that has not introduced itself by then is closed."
+    )
+    drain: AnyDuration = Field(
+        default=5 * SECOND, description="The time that connections get to close at a shutdown."
+    )
+    apps: dict[Text, AppSettings] = Field(
+        default_factory=dict, description="The apps that may connect, by package name."
+    )
+    admin: AdminSettings | None = Field(
+        default=None, description="A listener for everything but the WebSockets; null: the same."
+    )

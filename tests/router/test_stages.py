@@ -1,0 +1,212 @@
+"""R21, R4, R11: a changed stage reaches open connections; roles swap, nobody is left alone."""
+
+from itertools import pairwise, product
+
+import pytest
+from shim_per_session import PerSession
+
+from shim.model import Role, Stage, VerdictKind, VerdictName
+from tests.router.helpers import CANDIDATE, CONTROL, S, World
+
+WATCHING = {
+    Stage.OFF: {CONTROL},
+    Stage.SHADOW: {CONTROL, CANDIDATE},
+    Stage.LIVE: {CONTROL, CANDIDATE},
+    Stage.COMPLETE: {CANDIDATE},
+}
+TERMINATED_AT_60 = (60 * S, "terminate")
+
+
+@pytest.mark.parametrize("stage", Stage)
+def test_r4_who_watches_and_who_acts(stage: Stage) -> None:
+    world = World()
+    tracked = world.open("c1", stage)
+    assert world.watched_by("c1") == WATCHING[stage]
+    assert tracked.acting is (CANDIDATE if stage >= Stage.LIVE else CONTROL)
+    assert world.orphans() == []
+
+
+@pytest.mark.parametrize(("before", "after"), list(product(Stage, Stage)))
+def test_r21_the_true_last_seen_is_carried_over(before: Stage, after: Stage) -> None:
+    world = World()
+    tracked = world.open("c1", before)
+    world.run(10)
+    world.message("c1")
+    world.run(32)
+    world.stage("c1", after)
+    assert tracked.stage is after
+    assert tracked.acting is after.acting
+    assert world.watched_by("c1") == WATCHING[after]
+    assert world.orphans() == []
+    changed = [] if before is after else [("c1", before, after, 32 * S)]
+    assert world.journal.stages == changed
+    pulses = {CONTROL: tracked.control, CANDIDATE: tracked.candidate}
+    assert {pulses[role].last_seen for role in WATCHING[after]} == {10 * S}
+    world.run(55 - 0.000001)
+    assert world.ports["c1"].endings == []  # and nobody was disconnected by it
+    world.run(60)
+    assert world.ports["c1"].endings[0][0] == (55 * S if after.acting is CANDIDATE else 60 * S)
+    assert {d.at for d in world.journal.decided_by(CANDIDATE)} <= {55 * S}
+    assert {d.at for d in world.journal.decided_by(CONTROL)} <= {60 * S}
+
+
+@pytest.mark.parametrize(("before", "after"), list(product(Stage, Stage)))
+def test_r21_signs_of_life_reach_the_monitors_of_the_new_stage(
+    before: Stage, after: Stage
+) -> None:
+    world = World()
+    world.open("c1", before)
+    touch = world.touch["c1"]
+    world.run(10)
+    world.stage("c1", after)
+    world.run(40)
+    touch()
+    world.run(84)
+    assert world.journal.decisions == []
+    world.run(200)
+    assert len(world.ports["c1"].endings) >= 1
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(b, a) for b, a in product((Stage.SHADOW, Stage.LIVE), Stage) if b is not a],
+)
+def test_r11_a_handover_ends_an_open_episode_inconclusive(before: Stage, after: Stage) -> None:
+    world = World()
+    if before is Stage.LIVE:
+        world.open("c1", before)
+        world.run(16)
+        world.data("c1")  # the candidate, which acts, waits until 61; the control decides at 60
+        world.run(60)
+        first = CONTROL
+    else:
+        world.open("c1", before)
+        world.run(50)
+        first = CANDIDATE
+    assert world.ports["c1"].endings == []
+    world.stage("c1", after)
+    (verdict,) = world.journal.verdicts
+    assert (verdict.name, verdict.kind) == (VerdictName.INCONCLUSIVE, VerdictKind.HANDOVER)
+    assert (verdict.at, verdict.first) == (world.now, first)
+    assert world.orphans() == []
+    world.run(300)
+    assert len(world.journal.verdicts) == 1  # the rest is late (R7) ...
+    assert len([acted for _, _, acted in world.journal.decisions if acted]) == 1  # ... and acted on
+    assert world.ports["c1"].endings
+
+
+def test_r7_a_decision_after_the_handover_is_late_and_acted_on() -> None:
+    world = World()
+    world.open("c1", Stage.SHADOW)
+    world.run(50)
+    world.stage("c1", Stage.LIVE)
+    world.run(50)  # the candidate is told the true last_seen, and that is over
+    assert [late.role for late in world.journal.lates] == [CANDIDATE]
+    assert world.ports["c1"].endings[0][0] == 50 * S
+    assert list(world.router.connections()) == []
+
+
+def test_r10_a_window_that_ended_before_the_handover_is_over() -> None:
+    world = World(window=10 * S)
+    world.open("c1", Stage.SHADOW)
+    world.run(54)
+    world.now = 58 * S  # the driver is late
+    world.stage("c1", Stage.LIVE)
+    (verdict,) = world.journal.verdicts
+    assert (verdict.kind, verdict.at) == (VerdictKind.ONLY_CANDIDATE, 55 * S)
+
+
+def test_r21_the_old_monitor_lets_go() -> None:
+    world = World()
+    world.open("c1", Stage.LIVE)
+    world.stage("c1", Stage.COMPLETE)
+    world.run(300)
+    assert world.journal.decided_by(CONTROL) == []
+    world.open("c2", Stage.SHADOW)
+    world.stage("c2", Stage.OFF)
+    world.run(600)
+    assert [d.connection_id for d in world.journal.decided_by(CANDIDATE)] == ["c1"]
+
+
+def test_r21_roles_swap_there_and_back() -> None:
+    world = World()
+    tracked = world.open("c1", Stage.OFF)
+    way = [Stage.OFF, Stage.SHADOW, Stage.LIVE, Stage.COMPLETE, Stage.LIVE, Stage.SHADOW, Stage.OFF]
+    for number, (before, after) in enumerate(pairwise(way), start=1):
+        world.run(number * 6)
+        world.stage("c1", after)
+        assert (tracked.acting, world.watched_by("c1")) == (after.acting, WATCHING[after])
+        assert world.journal.stages[-1] == ("c1", before, after, number * 6 * S)
+    world.run(60)
+    assert world.ports["c1"].endings == [TERMINATED_AT_60]
+
+
+def test_r6_the_pings_change_with_the_roles() -> None:
+    world = World()
+    world.open("c1", Stage.SHADOW)
+    world.run(20)
+    world.stage("c1", Stage.LIVE)
+    world.run(40)
+    sizes = [(at, len(effect)) for at, effect in world.ports["c1"].effects]
+    assert {size for at, size in sizes if at <= 20 * S} == {0}
+    assert {size for at, size in sizes if at > 20 * S} == {8}
+
+
+def test_r21_a_closed_connection_keeps_its_stage() -> None:
+    world = World()
+    tracked = world.open("c1", Stage.LIVE)
+    world.run(45)
+    world.stage("c1", Stage.OFF)
+    assert (tracked.stage, world.journal.stages) == (Stage.LIVE, [])
+    world.run(60)
+    assert [v.name for v in world.journal.verdicts] == [VerdictName.MATCHED]
+
+
+def test_r22_the_brake_takes_everyone_to_shadow_and_keeps_them_there() -> None:
+    world = World()
+    for number, stage in enumerate(Stage):
+        world.open(f"c{number}", stage, user=f"u{number}", session=f"s{number}")
+    world.run(20)
+    world.message("c3")
+    world.router.engage_brake("by hand", world.now)
+    world.router.engage_brake("again", world.now)
+    assert world.journal.brakes == [(True, "by hand", 20 * S)]
+    assert [world.tracked[f"c{n}"].stage for n in range(4)] == [
+        Stage.OFF,
+        Stage.SHADOW,
+        Stage.SHADOW,
+        Stage.SHADOW,
+    ]
+    assert {t.acting for t in world.router.connections()} == {CONTROL}
+    assert world.orphans() == []
+    world.stage("c1", Stage.COMPLETE)
+    assert world.tracked["c1"].stage is Stage.SHADOW
+    world.run(60)
+    assert [bool(world.ports[f"c{n}"].endings) for n in range(4)] == [True, True, True, False]
+    world.run(75)
+    assert world.ports["c3"].endings == [(75 * S, "terminate")]
+
+
+@pytest.mark.parametrize("stage", Stage)
+def test_r4_retired_the_candidate_is_alone_at_every_stage(stage: Stage) -> None:
+    world = World(retired=True)
+    tracked = world.open("c1", stage)
+    world.stage("c1", Stage.SHADOW)
+    assert (tracked.stage, tracked.acting) == (Stage.COMPLETE, CANDIDATE)
+    assert world.router.lane(Role.CONTROL) is None
+    world.run(60)
+    assert world.ports["c1"].endings[0][0] == 45 * S
+    assert world.journal.verdicts == []
+
+
+def test_r11_a_close_by_the_peer_and_a_shutdown() -> None:
+    world = World(candidate=PerSession())
+    world.open("c1", Stage.SHADOW)
+    world.open("c2", Stage.SHADOW)
+    world.run(50)
+    world.close("c1")
+    world.router.shutdown(world.now)
+    assert [(v.connection.id, v.kind) for v in world.journal.verdicts] == [
+        ("c1", VerdictKind.CLOSED),
+        ("c2", VerdictKind.SHUTDOWN),
+    ]

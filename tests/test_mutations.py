@@ -1,0 +1,552 @@
+"""Would the tests notice? Seeded mutations of the rules, each of which some check must kill.
+
+A mutation is a text of a module's source, which must occur there exactly once, and what is put in its
+place. The mutated source is executed as a fresh module in memory; no file is touched. The checks are
+small captures and sequences, worked out by hand, that must hold for the source as it is.
+"""
+
+import importlib
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import find_spec, spec_from_loader
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+import pytest
+
+import shim
+
+S = 1_000_000
+
+AGENDA = "shim.router.agenda"
+COMPARATOR = "shim.compare.comparator"
+ENGINE = "shim.replay.engine"
+EXPECTED = "shim.compare.expected"
+LANE = "shim.router.lane"
+LEGACY = "shim_legacy_global.monitor"
+OUTCOMES = "shim.compare.outcomes"
+PER_SESSION = "shim_per_session.monitor"
+ROUTER = "shim.router.router"
+
+ORDER = [
+    LEGACY,
+    "shim_legacy_global",
+    PER_SESSION,
+    "shim_per_session",
+    COMPARATOR,
+    EXPECTED,
+    OUTCOMES,
+    "shim.compare",
+    AGENDA,
+    LANE,
+    "shim.router.tracked",
+    ROUTER,
+    "shim.router",
+    "shim.replay.result",
+    ENGINE,
+    "shim.replay",
+]
+"""The modules that are made anew for a mutation, the imported ones first."""
+
+
+@dataclass(frozen=True)
+class Mutation:
+    rule: str
+    module: str
+    old: str
+    new: str
+
+    def __str__(self) -> str:
+        return f"{self.rule}-{self.module.rpartition('.')[2]}-{self.new.strip()[:40]}"
+
+
+MUTATIONS = [
+    # The legacy monitor
+    Mutation("R1", LEGACY, "if watch.last_seen < latest]", "if watch.last_seen <= latest]"),
+    Mutation(
+        "R1",
+        LEGACY,
+        "            requests += [watch.ping for watch in self._glasses.values()]\n"
+        "            requests += [watch.ping for watch in self._apps.values()]\n"
+        "            requests += self._timeouts(self._glasses, now)\n"
+        "            requests += self._timeouts(self._apps, now)\n",
+        "            requests += self._timeouts(self._glasses, now)\n"
+        "            requests += self._timeouts(self._apps, now)\n"
+        "            requests += [watch.ping for watch in self._glasses.values()]\n"
+        "            requests += [watch.ping for watch in self._apps.values()]\n",
+    ),
+    Mutation("R1", LEGACY, "return now + interval - (now - self._start) % interval",
+             "return now + interval"),
+    Mutation("R1", LEGACY, "del watches[connection_id]", "pass"),
+    Mutation("R1", LEGACY, "self._next_sweep = start + settings", "self._next_sweep = settings"),
+    Mutation("R1", LEGACY, "if connection.kind is Kind.GLASSES", "if connection.kind is Kind.APP"),
+    Mutation("R1", LEGACY, "if now >= self._next_stats:", "if now > self._next_stats:"),
+    # The per-session monitor
+    Mutation("R2", PER_SESSION, "                if due <= now:\n", "                if due < now:\n"),
+    Mutation("R2", PER_SESSION, "if deadline > now:", "if deadline >= now:"),
+    Mutation("R2", PER_SESSION, " and payload == watch.ping_id:", ":"),
+    Mutation("R2", PER_SESSION, "            Forget(),\n", ""),
+    Mutation("R2", PER_SESSION, "(digest * settings.heartbeat_interval >> 32)", "0"),
+    Mutation("R2", PER_SESSION, "del self._watches[connection_id]", "pass"),
+    Mutation("R2", PER_SESSION, "(now - self._next_beat) % interval", "0"),
+    Mutation(
+        "R3",
+        PER_SESSION,
+        "            if watch.heard < start:\n"
+        "                watch.shift = watch.paused + (end - start)\n"
+        "                watch.shift_before = start\n",
+        "            if watch.heard <= start:\n"  # "before" is strict
+        "                watch.shift = watch.paused + (end - start)\n"
+        "                watch.shift_before = start + 1\n",
+    ),
+    Mutation("R3", PER_SESSION, "if end - start <= self._settings", "if end - start < self._settings"),
+    Mutation("R3", PER_SESSION, "watch.shift = watch.paused + (end - start)",
+             "watch.shift = end - start"),
+    Mutation("R3", PER_SESSION, "self.shift if self.heard < self.shift_before else 0", "self.shift"),
+    Mutation("R3b", PER_SESSION, "evidence.data_at > watch.heard", "evidence.data_at < watch.heard"),
+    Mutation("R3b", PER_SESSION, "if evidence.unread:", "if not evidence.unread:"),
+    Mutation("R3b", PER_SESSION, "_PATIENCE = 3", "_PATIENCE = 4"),
+    Mutation("R3b", PER_SESSION, "min(now + self._settings.heartbeat_interval, patience_ends)",
+             "patience_ends"),
+    Mutation("R3b", PER_SESSION, "if heard == self.put_off_heard and", "if"),
+    Mutation("R3b", PER_SESSION,
+             "return self.last_data if self.last_data > self.last_seen else self.last_seen",
+             "return self.last_seen"),
+    # The comparator
+    Mutation("R8", COMPARATOR, "abs(verdict.skew) > self._tolerance",
+             "abs(verdict.skew) >= self._tolerance"),
+    Mutation("R8", COMPARATOR, "abs(verdict.skew) > self._tolerance",
+             "verdict.skew > self._tolerance"),
+    Mutation("R10", COMPARATOR, "(ends < now or", "(ends <= now or"),
+    Mutation("R10", COMPARATOR, "(inclusive and ends == now)", "False"),
+    Mutation("R10", COMPARATOR, "_ONLY[silence.first], ends)", "_ONLY[silence.first], now)"),
+    Mutation("R9", COMPARATOR, "verdict.recovered = True", "verdict.recovered = False"),
+    Mutation("R7", COMPARATOR, "if silence.judged or silence.decided_by(role):",
+             "if silence.decided_by(role):"),
+    Mutation("R13", EXPECTED, "today <= rule.until", "today < rule.until"),
+    Mutation("R13", EXPECTED, "if skew is None or not", "if skew is not None and not"),
+    # The outcomes
+    Mutation("R15", OUTCOMES, "opened_at > last_activity", "opened_at >= last_activity"),
+    Mutation("R15", OUTCOMES, "self._windows[0].acted_at + self._return_window + 1 if",
+             "self._windows[0].acted_at + self._return_window if"),
+    Mutation("R15", OUTCOMES, "pending = waiting.popleft()", "pending = waiting.pop()"),
+    Mutation("R15", OUTCOMES, "if lost_at - 1 > now", "if lost_at > now"),
+    # The router
+    Mutation("R15", ROUTER,
+             "decisions.sort(key=lambda decided: (decided[1].deadline, decided[0].order))", "pass"),
+    Mutation("R6", ROUTER, "if tracked.acting is not role:\n                    lane.recorded_pings",
+             "if False:\n                    lane.recorded_pings"),
+    Mutation("R6", ROUTER, "acts = tracked.acting is role and", "acts ="),
+    Mutation("R4", ROUTER, "self._watch_all(tracked, now, tracked.last_activity)\n        if tracked.acting",
+             "self._watch_all(tracked, now, now)\n        if tracked.acting"),
+    Mutation("R11", ROUTER, "self._comparator.handed_over(tracked.connection.id, now):\n"
+             "            self._observer.verdict(verdict)\n        tracked.stage",
+             "None:\n            self._observer.verdict(verdict)\n        tracked.stage"),
+    Mutation("R5", LANE, "STRIKES = 3", "STRIKES = 4"),
+    Mutation("R5", LANE, "if isinstance(error, KeyboardInterrupt):",
+             "if not isinstance(error, ValueError):"),
+    Mutation("R5", LANE, "if due is not None and due <= now:", "if False:"),
+    # The replay
+    Mutation("R3", ENGINE, "if time <= ends and not", "if time < ends and not"),
+    Mutation("R3", ENGINE, "        self._router.paused(time, ends)\n", ""),
+    Mutation("R14b", ENGINE, "self.result.after_close += 1\n                    self._router.spoke",
+             "self._router.spoke"),
+    Mutation("end", ENGINE, "self._advance(time + 1)", "self._advance(time)"),
+]
+
+
+def source(module: str) -> tuple[str, Path]:
+    spec = find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    path = Path(spec.origin)
+    return path.read_text(encoding="utf-8"), path
+
+
+class MutatedLoader(SourceFileLoader):
+    def __init__(self, mutation: Mutation, path: Path) -> None:
+        super().__init__(mutation.module, str(path))
+        self.mutation = mutation
+
+    def get_code(self, fullname: str) -> CodeType:
+        text = source_of[fullname][0].replace(self.mutation.old, self.mutation.new)
+        return compile(text, self.path, "exec")
+
+
+class MutatedFinder(MetaPathFinder):
+    def __init__(self, mutation: Mutation) -> None:
+        self.mutation = mutation
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> ModuleSpec | None:
+        if fullname != self.mutation.module:
+            return None
+        return spec_from_loader(fullname, MutatedLoader(self.mutation, source_of[fullname][1]))
+
+
+@contextmanager
+def mutated(mutation: Mutation | None) -> Iterator[None]:
+    """Fresh modules, one of them mutated, for as long as it lasts."""
+    modules = {name: sys.modules.pop(name, None) for name in ORDER}
+    names = dict(vars(shim))
+    finders = [] if mutation is None else [MutatedFinder(mutation)]
+    sys.meta_path[:0] = finders
+    try:
+        for name in ORDER:
+            importlib.import_module(name)
+        yield
+    finally:
+        del sys.meta_path[: len(finders)]
+        for name in ORDER:
+            del sys.modules[name]
+        sys.modules.update({name: module for name, module in modules.items() if module})
+        vars(shim).update(names)
+
+
+source_of: dict[str, tuple[str, Path]] = {}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _sources() -> None:
+    for name in ORDER:
+        source_of[name] = source(name)
+
+
+# -- The checks: all must hold of the source as it is; one must fail of each mutation --------------------
+
+Event = dict[str, Any]
+
+
+def opens(t: float, id: str = "c1", kind: str = "app", package: str = "p1") -> Event:
+    who = {"user": "u1", "session": "s1", "kind": kind, "package": package}
+    return {"t": t, "event": "open", "connection": id, **who}
+
+
+def ev(t: float, event: str, id: str = "c1") -> Event:
+    return {"t": t, "event": event, "connection": id}
+
+
+def stall(t: float, duration: float) -> Event:
+    return {"t": t, "event": "stall", "duration": duration}
+
+
+def played(*events: Event, acting: str | None = "control", until: float, **changes: Any) -> Any:
+    """A replay with the modules of the moment: (kind, at, control_at, candidate_at) and the rest."""
+    import msgspec
+    from shim_legacy_global import LegacyGlobal, LegacySettings
+    from shim_per_session import PerSession, PerSessionSettings
+
+    from shim.compare import ExpectedRule, ExpectedRules
+    from shim.model import Role
+    from shim.replay import Replay, ReplaySettings
+    from shim.replay.capture import Event as Line
+    from shim.router import Monitors
+
+    rules = [ExpectedRule(**rule) for rule in changes.pop("rules", ())]
+    day = changes.pop("day", None)
+    control = LegacySettings(timeout=changes.pop("control_timeout", 45 * S))
+    candidate = PerSessionSettings(timeout=changes.pop("candidate_timeout", 45 * S))
+    durations = {"tolerance": 16 * S, "window": 60 * S, "return_window": 120 * S, **changes}
+    settings = ReplaySettings(
+        Monitors((LegacyGlobal(), control), (PerSession(), candidate)),
+        expected=ExpectedRules(rules, day),
+        **durations,
+    )
+    engine = Replay(settings, None if acting is None else Role(acting))
+    lines = [*events, {"t": until, "event": "end"}]
+    engine.feed(msgspec.json.decode(msgspec.json.encode(line), type=Line) for line in lines)
+    assert not engine.result.failures
+    answer = engine.result.as_dict()
+    keys = ("kind", "at", "control_at", "candidate_at")
+    answer["rows"] = [tuple(v[key] for key in keys) for v in answer["verdicts"]]
+    answer["counts"] = {
+        name: number for name, number in answer["outcomes"]["control"].items() if number
+    }
+    return answer
+
+
+def rows(*events: Event, **how: Any) -> Any:
+    return played(*events, **how)["rows"]
+
+
+def check_timeouts() -> None:
+    assert rows(opens(0), until=60) == [("both", 60, 60, 45)]
+    assert rows(opens(0), until=45) == [("shutdown", 45, None, 45)]
+    assert rows(opens(0), ev(45, "message"), until=105) == [("both", 105, 105, 90)]
+    assert rows(opens(1), stall(50, 6), until=200) == [("both", 60, 60, 46)]
+    # A late tick at 52, the next at 60: not at 67.
+    assert rows(opens(8), stall(44, 8), until=200) == [("both", 61, 60, 61)]
+
+
+def check_skew() -> None:
+    assert rows(opens(0), until=99, tolerance=15 * S) == [("both", 60, 60, 45)]
+    assert rows(opens(0), until=99, tolerance=15 * S - 1) == [("skewed", 60, 60, 45)]
+    assert rows(opens(0), ev(44, "data"), until=300) == [("skewed", 89, 60, 89)]
+
+
+def check_window() -> None:
+    assert rows(opens(0), until=300, window=15 * S) == [("both", 60, 60, 45)]
+    late = played(opens(0), until=300, window=10 * S)
+    assert late["rows"] == [("only_candidate", 55, None, 45)]
+    assert late["summary"]["late"] == 1
+    there = played(opens(0), ev(56, "message"), until=56, window=10 * S)
+    assert there["rows"] == [("only_candidate", 55, None, 45)]
+    # The message at the window's very end comes before it.
+    at_end = played(opens(0), ev(55, "message"), until=56, window=10 * S)
+    assert [v["recovered"] for v in at_end["verdicts"]] == [True]
+    stalled = rows(opens(0), stall(50, 15), ev(52, "message"), until=90, window=10 * S)
+    assert stalled == [("only_candidate", 55, None, 45)]
+
+
+def check_pauses() -> None:
+    assert rows(opens(0), stall(40, 12), until=99) == [("both", 57, 52, 57)]
+    assert rows(opens(0), stall(40, 5), until=99) == [("both", 60, 60, 45)]
+    assert rows(opens(10), stall(10, 50), until=99) == [("both", 60, 60, 60)]
+    twice = (stall(10, 6), stall(16, 7))
+    assert rows(opens(0), *twice, until=99) == [("both", 60, 60, 58)]
+    assert rows(opens(0), *twice, ev(20, "data"), until=99) == [("both", 68, 60, 68)]
+    again = played(opens(0), stall(44, 4), ev(48, "message"), until=110, acting="candidate")
+    assert again["rows"] == [("only_control", 48, 48, None), ("both", 105, 105, 93)]
+
+
+def check_outcomes() -> None:
+    def counted(*events: Event, until: float, **how: Any) -> Any:
+        return played(opens(0), *events, until=until, **how)["counts"]
+
+    assert counted(opens(180, "c2"), until=181) == {"acted": 1, "returned": 1}
+    assert counted(opens(180.000001, "c2"), until=181) == {"acted": 1, "lost": 1}
+    assert counted(until=180) == {"acted": 1, "lost": 1}
+    assert counted(until=179.999999) == {"acted": 1, "censored": 1}
+    assert counted(opens(0, "c2"), until=61) == {"acted": 2, "censored": 2}
+    assert counted(opens(20, "c2"), until=61) == {"acted": 1, "replaced": 1}
+    late = (opens(0), opens(1, "c2"), ev(4, "data"), stall(40, 4.9))
+    answer = played(*late, until=500, acting="candidate", candidate_timeout=40 * S)
+    assert answer["outcomes"]["candidate"]["lost"] == 2
+
+
+def check_after_close() -> None:
+    summary = played(opens(0), ev(70, "message"), ev(71, "data"), until=80)["summary"]
+    assert (summary["after_close"], summary["proof_of_life"]) == (2, 1)
+
+
+def check_expected() -> None:
+    from datetime import date
+
+    day = date(2026, 6, 1)
+    rule = {"name": "r", "reason": "", "until": day}
+    how = {"until": 99, "tolerance": 1, "day": day}
+    assert played(opens(0), rules=[rule], **how)["summary"]["expected"] == 1
+    rule["skew"] = (-99 * S, 99 * S)
+    answer = played(opens(0), ev(50, "message"), rules=[rule], **how)
+    assert answer["summary"]["expected"] == 0
+
+
+def check_first_of_the_oldest() -> None:
+    from shim.compare import Outcomes
+    from shim.model import Connection, Kind, Role
+
+    outcomes = Outcomes(120 * S)
+    two = [Connection(id, Kind.APP, "u", "s", "p") for id in ("c1", "c2")]
+    for connection in two:
+        outcomes.opened(connection, 0)
+    for number, connection in enumerate(two):
+        outcomes.acted(connection, Role.CONTROL, number * S, 0)
+    back = outcomes.opened(Connection("c3", Kind.APP, "u", "s", "p"), 2 * S)
+    assert back is not None
+    assert back.connection.id == "c1"
+
+
+def check_legacy() -> None:
+    from shim_legacy_global import LegacyGlobalMonitor, LegacySettings
+
+    from shim.model import Connection, Kind
+
+    machine = LegacyGlobalMonitor(LegacySettings(), 7 * S)
+    assert machine.next_wake == 22 * S
+    for id, kind in (("a", Kind.APP), ("g", Kind.GLASSES)):
+        machine.register(Connection(id, kind, "u", "s"), 7 * S, 7 * S)
+    names = [(type(r).__name__, r.connection_id) for r in machine.wake(65 * S)]  # type: ignore
+    assert names == [("Ping", "g"), ("Ping", "a"), ("Decision", "g"), ("Decision", "a")]
+    assert machine.next_wake == 67 * S
+    assert [type(r).__name__ for r in machine.wake(67 * S)] == ["Note"]
+
+
+def check_per_session() -> None:
+    from shim_per_session import PerSessionMonitor, PerSessionSettings
+
+    from shim.model import Connection, Evidence, Kind
+
+    def machine() -> tuple[Any, Any]:
+        made = PerSessionMonitor(PerSessionSettings(), "s1", 0)
+        return made, made.register(Connection("c1", Kind.APP, "u", "s1"), 0, 0)
+
+    one, pulse = machine()
+    first = one.next_wake
+    assert 0 < first < 15 * S
+    (ping,) = one.wake(first)
+    one.pong("c1", b"other", first + 1)
+    assert pulse.round_trip is None
+    one.pong("c1", ping.payload, first + 2)
+    assert pulse.round_trip == 2
+    pulse.last_seen = 31 * S
+    one.wake(first + 31 * S)
+    assert one.next_wake == first + 45 * S
+    (decision,) = one.confirmed("c1", Evidence(), 76 * S)
+    assert [type(effect).__name__ for effect in decision.effects] == ["Close", "Forget"]
+    assert one.next_wake is None
+    one, _ = machine()
+    assert list(one.confirmed("c1", Evidence(data_at=5 * S), 45 * S)) == []
+    assert len(one.confirmed("c1", Evidence(data_at=5 * S), 50 * S)) == 1
+    one, pulse = machine()
+    for at in (45, 60, 75, 90, 105, 120):
+        assert [type(r).__name__ for r in one.wake(at * S)][-1] == "Confirm"
+        assert list(one.confirmed("c1", Evidence(unread=True), at * S)) == []
+    assert len(one.confirmed("c1", Evidence(unread=True), 135 * S)) == 1
+    one, pulse = machine()
+    one.confirmed("c1", Evidence(unread=True), 80 * S)
+    pulse.last_seen = 46 * S
+    assert len(one.confirmed("c1", Evidence(), 91 * S)) == 1
+
+
+def check_router() -> None:
+    from shim_legacy_global import LegacyGlobal, LegacySettings
+    from shim_per_session import PerSession, PerSessionMonitor, PerSessionSettings
+
+    from shim.compare import Comparator, Outcomes
+    from shim.model import Connection, Evidence, Kind, Role, Stage
+    from shim.router import Monitors, Observer, Router
+
+    class Port:
+        def __init__(self) -> None:
+            self.effects: list[str] = []
+
+        def ping(self, payload: bytes) -> None:
+            self.effects.append(f"ping {len(payload)}")
+
+        def close(self, close: Any) -> None:
+            self.effects.append("close")
+
+        def terminate(self) -> None:
+            self.effects.append("terminate")
+
+        def forget(self) -> None:
+            self.effects.append("forget")
+
+        def confirm(self) -> Evidence:
+            return Evidence()
+
+    class Journal(Observer):
+        def __init__(self) -> None:
+            self.verdicts: list[str] = []
+
+        def verdict(self, verdict: Any) -> None:
+            self.verdicts.append(verdict.kind.value)
+
+    class Broken(PerSessionMonitor):
+        def paused(self, start: int, end: int) -> None:
+            raise SystemExit(1)
+
+    class Impatient(PerSessionMonitor):
+        next_wake = 1
+
+    class Type(PerSession):
+        def __init__(self, monitor: Any) -> None:
+            self.monitor = monitor
+
+        def create(self, settings: Any, scope_id: str, start: int) -> Any:
+            return self.monitor(settings, scope_id, start)
+
+    def routed(candidate: Any, stage: Stage) -> tuple[Any, Any, Port, Journal]:
+        port, journal = Port(), Journal()
+        monitors = Monitors(
+            (LegacyGlobal(), LegacySettings()), (Type(candidate), PerSessionSettings())
+        )
+        router = Router(
+            monitors, Comparator(tolerance=S, window=S), Outcomes(S), journal, start=0
+        )
+        connection = Connection("c1", Kind.APP, "u", "s", "p")
+        return router, router.open(connection, port, 0, stage), port, journal
+
+    router, tracked, port, journal = routed(PerSessionMonitor, Stage.SHADOW)
+    router.step(45 * S)
+    assert port.effects == ["ping 0"]
+    router.set_stage(tracked, Stage.LIVE, 45 * S + 1)
+    assert journal.verdicts == ["handover"]
+    assert tracked.candidate.last_seen == 0
+    router, tracked, port, journal = routed(Broken, Stage.SHADOW)
+    lane = router.lane(Role.CANDIDATE)
+    for strike in (1, 2, 3):
+        assert not lane.quarantined
+        router.paused(strike, strike + 1)
+    assert lane.quarantined
+    router, tracked, port, journal = routed(Impatient, Stage.SHADOW)
+    router.step(2 * S)
+    router.step(60 * S)
+    assert router.lane(Role.CANDIDATE).strikes > 0
+    assert port.effects == ["ping 0", "terminate"]
+
+
+CHECKS: list[Callable[[], None]] = [
+    check_timeouts,
+    check_skew,
+    check_window,
+    check_pauses,
+    check_outcomes,
+    check_after_close,
+    check_expected,
+    check_first_of_the_oldest,
+    check_legacy,
+    check_per_session,
+    check_router,
+]
+
+
+class Endless(KeyboardInterrupt):
+    """A mutation may keep a loop from ending; a monitor's other exceptions are its own failure (R5)."""
+
+
+@contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    def over(signum: int, frame: Any) -> None:
+        raise Endless
+
+    before = signal.signal(signal.SIGALRM, over)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_the_checks_hold_of_the_source_as_it_is(check: Callable[[], None]) -> None:
+    with mutated(None):
+        check()
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=str)
+def test_a_mutation_is_noticed(mutation: Mutation) -> None:
+    assert source_of[mutation.module][0].count(mutation.old) == 1, "the list is out of date"
+    assert mutation.old != mutation.new
+    with mutated(mutation):
+        for check in CHECKS:
+            try:
+                with limited(0.7):
+                    check()
+            except (Endless, SystemExit, Exception):
+                return
+    pytest.fail("no check fails")
+
+
+def test_no_file_and_no_module_is_changed() -> None:
+    before = {name: sys.modules.get(name) for name in ORDER}
+    with mutated(MUTATIONS[0]):
+        assert sys.modules[LEGACY] is not before[LEGACY]
+    assert {name: sys.modules.get(name) for name in ORDER} == before
+    assert {name: source(name) for name in ORDER} == source_of
