@@ -1,12 +1,11 @@
 """What the benchmarks share: a router with the two monitors, and a port that costs nothing."""
 
-from shim_legacy_global import LegacyGlobal, LegacySettings
-from shim_per_session import PerSession, PerSessionSettings
-
 from shim.compare import Comparator, Outcomes
 from shim.driver import CpuMeter
 from shim.model import SECOND, Close, Evidence, Time
 from shim.router import NO_EVIDENCE, Monitors, Observer, Router
+from shim_legacy_global import LegacyGlobal, LegacySettings
+from shim_per_session import PerSession, PerSessionSettings
 
 
 class NullPort:

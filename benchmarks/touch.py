@@ -14,7 +14,10 @@ ROUNDS = 15
 def run() -> None:
     router = make_router(clock())
     tracked = router.open(
-        Connection("c1", Kind.APP, "u1", "s1", "com.example.app1"), NullPort(), clock(), Stage.SHADOW
+        Connection("c1", Kind.APP, "u1", "s1", "com.example.app1"),
+        NullPort(),
+        clock(),
+        Stage.SHADOW,
     )
     touch = router.touch(tracked, clock)
     last_seen: dict[str, float] = {}

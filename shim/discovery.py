@@ -1,7 +1,9 @@
 """Finding plugins: whatever is installed with an entry point of the group `shim`."""
 
+from collections.abc import Iterable
 from dataclasses import is_dataclass
 from importlib.metadata import EntryPoint, entry_points
+from typing import cast
 
 import pluggy
 
@@ -46,7 +48,7 @@ def monitor_types(manager: pluggy.PluginManager) -> dict[str, MonitorType]:
     for hook in manager.hook.shim_monitor_types.get_hookimpls():
         owner = hook.plugin_name
         try:
-            brought: list[MonitorType] = list(hook.function())
+            brought: list[MonitorType] = list(cast(Iterable[MonitorType], hook.function()))
         except Exception as error:  # the code is a stranger's
             problems.append(Problem(f"plugin {owner!r} names no monitors: {_words(error)}"))
             continue

@@ -59,9 +59,7 @@ class Fanout(Observer):
     def failure(self, failure: MonitorFailure) -> None:
         self._tell("failure", failure)
 
-    def stage_changed(
-        self, connection: Connection, before: Stage, after: Stage, now: Time
-    ) -> None:
+    def stage_changed(self, connection: Connection, before: Stage, after: Stage, now: Time) -> None:
         self._tell("stage_changed", connection, before, after, now)
 
     def brake(self, engaged: bool, reason: str, now: Time) -> None:
@@ -177,9 +175,7 @@ class PluginObserver(Observer):
                 log.exception("plugin %s failed in %s", implementation.plugin_name, hook)
 
     def decided(self, connection: Connection, role: Role, decision: Decision, acted: bool) -> None:
-        self._call(
-            "shim_decided", connection=connection, role=role, decision=decision, acted=acted
-        )
+        self._call("shim_decided", connection=connection, role=role, decision=decision, acted=acted)
 
     def verdict(self, verdict: Verdict) -> None:
         self._call("shim_verdict", verdict=verdict)
@@ -193,12 +189,8 @@ class PluginObserver(Observer):
     def failure(self, failure: MonitorFailure) -> None:
         self._call("shim_failure", failure=failure)
 
-    def stage_changed(
-        self, connection: Connection, before: Stage, after: Stage, now: Time
-    ) -> None:
-        self._call(
-            "shim_stage_changed", connection=connection, before=before, after=after, now=now
-        )
+    def stage_changed(self, connection: Connection, before: Stage, after: Stage, now: Time) -> None:
+        self._call("shim_stage_changed", connection=connection, before=before, after=after, now=now)
 
     def brake(self, engaged: bool, reason: str, now: Time) -> None:
         self._call("shim_brake", engaged=engaged, reason=reason, now=now)

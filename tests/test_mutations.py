@@ -1,8 +1,8 @@
 """Would the tests notice? Seeded mutations of the rules, each of which some check must kill.
 
-A mutation is a text of a module's source, which must occur there exactly once, and what is put in its
-place. The mutated source is executed as a fresh module in memory; no file is touched. The checks are
-small captures and sequences, worked out by hand, that must hold for the source as it is.
+A mutation is a text of a module's source, which must occur there exactly once, and what is put in
+its place. The mutated source is executed as a fresh module in memory; no file is touched. The checks
+are small captures and sequences, worked out by hand, that must hold for the source as it is.
 """
 
 import importlib
@@ -81,14 +81,20 @@ MUTATIONS = [
         "            requests += [watch.ping for watch in self._glasses.values()]\n"
         "            requests += [watch.ping for watch in self._apps.values()]\n",
     ),
-    Mutation("R1", LEGACY, "return now + interval - (now - self._start) % interval",
-             "return now + interval"),
+    Mutation(
+        "R1",
+        LEGACY,
+        "return now + interval - (now - self._start) % interval",
+        "return now + interval",
+    ),
     Mutation("R1", LEGACY, "del watches[connection_id]", "pass"),
     Mutation("R1", LEGACY, "self._next_sweep = start + settings", "self._next_sweep = settings"),
     Mutation("R1", LEGACY, "if connection.kind is Kind.GLASSES", "if connection.kind is Kind.APP"),
     Mutation("R1", LEGACY, "if now >= self._next_stats:", "if now > self._next_stats:"),
     # The per-session monitor
-    Mutation("R2", PER_SESSION, "                if due <= now:\n", "                if due < now:\n"),
+    Mutation(
+        "R2", PER_SESSION, "                if due <= now:\n", "                if due < now:\n"
+    ),
     Mutation("R2", PER_SESSION, "if deadline > now:", "if deadline >= now:"),
     Mutation("R2", PER_SESSION, " and payload == watch.ping_id:", ":"),
     Mutation("R2", PER_SESSION, "            Forget(),\n", ""),
@@ -105,58 +111,109 @@ MUTATIONS = [
         "                watch.shift = watch.paused + (end - start)\n"
         "                watch.shift_before = start + 1\n",
     ),
-    Mutation("R3", PER_SESSION, "if end - start <= self._settings", "if end - start < self._settings"),
-    Mutation("R3", PER_SESSION, "watch.shift = watch.paused + (end - start)",
-             "watch.shift = end - start"),
-    Mutation("R3", PER_SESSION, "self.shift if self.heard < self.shift_before else 0", "self.shift"),
-    Mutation("R3b", PER_SESSION, "evidence.data_at > watch.heard", "evidence.data_at < watch.heard"),
+    Mutation(
+        "R3", PER_SESSION, "if end - start <= self._settings", "if end - start < self._settings"
+    ),
+    Mutation(
+        "R3", PER_SESSION, "watch.shift = watch.paused + (end - start)", "watch.shift = end - start"
+    ),
+    Mutation(
+        "R3", PER_SESSION, "self.shift if self.heard < self.shift_before else 0", "self.shift"
+    ),
+    Mutation(
+        "R3b", PER_SESSION, "evidence.data_at > watch.heard", "evidence.data_at < watch.heard"
+    ),
     Mutation("R3b", PER_SESSION, "if evidence.unread:", "if not evidence.unread:"),
     Mutation("R3b", PER_SESSION, "_PATIENCE = 3", "_PATIENCE = 4"),
-    Mutation("R3b", PER_SESSION, "min(now + self._settings.heartbeat_interval, patience_ends)",
-             "patience_ends"),
+    Mutation(
+        "R3b",
+        PER_SESSION,
+        "min(now + self._settings.heartbeat_interval, patience_ends)",
+        "patience_ends",
+    ),
     Mutation("R3b", PER_SESSION, "if heard == self.put_off_heard and", "if"),
-    Mutation("R3b", PER_SESSION,
-             "return self.last_data if self.last_data > self.last_seen else self.last_seen",
-             "return self.last_seen"),
+    Mutation(
+        "R3b",
+        PER_SESSION,
+        "return self.last_data if self.last_data > self.last_seen else self.last_seen",
+        "return self.last_seen",
+    ),
     # The comparator
-    Mutation("R8", COMPARATOR, "abs(verdict.skew) > self._tolerance",
-             "abs(verdict.skew) >= self._tolerance"),
-    Mutation("R8", COMPARATOR, "abs(verdict.skew) > self._tolerance",
-             "verdict.skew > self._tolerance"),
+    Mutation(
+        "R8",
+        COMPARATOR,
+        "abs(verdict.skew) > self._tolerance",
+        "abs(verdict.skew) >= self._tolerance",
+    ),
+    Mutation(
+        "R8", COMPARATOR, "abs(verdict.skew) > self._tolerance", "verdict.skew > self._tolerance"
+    ),
     Mutation("R10", COMPARATOR, "(ends < now or", "(ends <= now or"),
     Mutation("R10", COMPARATOR, "(inclusive and ends == now)", "False"),
     Mutation("R10", COMPARATOR, "_ONLY[silence.first], ends)", "_ONLY[silence.first], now)"),
     Mutation("R9", COMPARATOR, "verdict.recovered = True", "verdict.recovered = False"),
-    Mutation("R7", COMPARATOR, "if silence.judged or silence.decided_by(role):",
-             "if silence.decided_by(role):"),
+    Mutation(
+        "R7",
+        COMPARATOR,
+        "if silence.judged or silence.decided_by(role):",
+        "if silence.decided_by(role):",
+    ),
     Mutation("R13", EXPECTED, "today <= rule.until", "today < rule.until"),
     Mutation("R13", EXPECTED, "if skew is None or not", "if skew is not None and not"),
     # The outcomes
     Mutation("R15", OUTCOMES, "opened_at > last_activity", "opened_at >= last_activity"),
-    Mutation("R15", OUTCOMES, "self._windows[0].acted_at + self._return_window + 1 if",
-             "self._windows[0].acted_at + self._return_window if"),
+    Mutation(
+        "R15",
+        OUTCOMES,
+        "self._windows[0].acted_at + self._return_window + 1 if",
+        "self._windows[0].acted_at + self._return_window if",
+    ),
     Mutation("R15", OUTCOMES, "pending = waiting.popleft()", "pending = waiting.pop()"),
     Mutation("R15", OUTCOMES, "if lost_at - 1 > now", "if lost_at > now"),
     # The router
-    Mutation("R15", ROUTER,
-             "decisions.sort(key=lambda decided: (decided[1].deadline, decided[0].order))", "pass"),
-    Mutation("R6", ROUTER, "if tracked.acting is not role:\n                    lane.recorded_pings",
-             "if False:\n                    lane.recorded_pings"),
+    Mutation(
+        "R15",
+        ROUTER,
+        "decisions.sort(key=lambda decided: (decided[1].deadline, decided[0].order))",
+        "pass",
+    ),
+    Mutation(
+        "R6",
+        ROUTER,
+        "if tracked.acting is not role:\n                    lane.recorded_pings",
+        "if False:\n                    lane.recorded_pings",
+    ),
     Mutation("R6", ROUTER, "acts = tracked.acting is role and", "acts ="),
-    Mutation("R4", ROUTER, "self._watch_all(tracked, now, tracked.last_activity)\n        if tracked.acting",
-             "self._watch_all(tracked, now, now)\n        if tracked.acting"),
-    Mutation("R11", ROUTER, "self._comparator.handed_over(tracked.connection.id, now):\n"
-             "            self._observer.verdict(verdict)\n        tracked.stage",
-             "None:\n            self._observer.verdict(verdict)\n        tracked.stage"),
+    Mutation(
+        "R4",
+        ROUTER,
+        "self._watch_all(tracked, now, tracked.last_activity)\n        if tracked.acting",
+        "self._watch_all(tracked, now, now)\n        if tracked.acting",
+    ),
+    Mutation(
+        "R11",
+        ROUTER,
+        "self._comparator.handed_over(tracked.connection.id, now):\n"
+        "            self._observer.verdict(verdict)\n        tracked.stage",
+        "None:\n            self._observer.verdict(verdict)\n        tracked.stage",
+    ),
     Mutation("R5", LANE, "STRIKES = 3", "STRIKES = 4"),
-    Mutation("R5", LANE, "if isinstance(error, KeyboardInterrupt):",
-             "if not isinstance(error, ValueError):"),
+    Mutation(
+        "R5",
+        LANE,
+        "if isinstance(error, KeyboardInterrupt):",
+        "if not isinstance(error, ValueError):",
+    ),
     Mutation("R5", LANE, "if due is not None and due <= now:", "if False:"),
     # The replay
     Mutation("R3", ENGINE, "if time <= ends and not", "if time < ends and not"),
     Mutation("R3", ENGINE, "        self._router.paused(time, ends)\n", ""),
-    Mutation("R14b", ENGINE, "self.result.after_close += 1\n                    self._router.spoke",
-             "self._router.spoke"),
+    Mutation(
+        "R14b",
+        ENGINE,
+        "self.result.after_close += 1\n                    self._router.spoke",
+        "self._router.spoke",
+    ),
     Mutation("end", ENGINE, "self._advance(time + 1)", "self._advance(time)"),
 ]
 
@@ -217,7 +274,7 @@ def _sources() -> None:
         source_of[name] = source(name)
 
 
-# -- The checks: all must hold of the source as it is; one must fail of each mutation --------------------
+# -- The checks: all must hold of the source as it is; one must fail of each mutation ----------
 
 Event = dict[str, Any]
 
@@ -236,16 +293,16 @@ def stall(t: float, duration: float) -> Event:
 
 
 def played(*events: Event, acting: str | None = "control", until: float, **changes: Any) -> Any:
-    """A replay with the modules of the moment: (kind, at, control_at, candidate_at) and the rest."""
+    """A replay with the modules of the moment; `rows`: kind, at, control_at, candidate_at."""
     import msgspec
-    from shim_legacy_global import LegacyGlobal, LegacySettings
-    from shim_per_session import PerSession, PerSessionSettings
 
     from shim.compare import ExpectedRule, ExpectedRules
     from shim.model import Role
     from shim.replay import Replay, ReplaySettings
     from shim.replay.capture import Event as Line
     from shim.router import Monitors
+    from shim_legacy_global import LegacyGlobal, LegacySettings
+    from shim_per_session import PerSession, PerSessionSettings
 
     rules = [ExpectedRule(**rule) for rule in changes.pop("rules", ())]
     day = changes.pop("day", None)
@@ -362,9 +419,8 @@ def check_first_of_the_oldest() -> None:
 
 
 def check_legacy() -> None:
-    from shim_legacy_global import LegacyGlobalMonitor, LegacySettings
-
     from shim.model import Connection, Kind
+    from shim_legacy_global import LegacyGlobalMonitor, LegacySettings
 
     machine = LegacyGlobalMonitor(LegacySettings(), 7 * S)
     assert machine.next_wake == 22 * S
@@ -377,9 +433,8 @@ def check_legacy() -> None:
 
 
 def check_per_session() -> None:
-    from shim_per_session import PerSessionMonitor, PerSessionSettings
-
     from shim.model import Connection, Evidence, Kind
+    from shim_per_session import PerSessionMonitor, PerSessionSettings
 
     def machine() -> tuple[Any, Any]:
         made = PerSessionMonitor(PerSessionSettings(), "s1", 0)
@@ -414,12 +469,11 @@ def check_per_session() -> None:
 
 
 def check_router() -> None:
-    from shim_legacy_global import LegacyGlobal, LegacySettings
-    from shim_per_session import PerSession, PerSessionMonitor, PerSessionSettings
-
     from shim.compare import Comparator, Outcomes
     from shim.model import Connection, Evidence, Kind, Role, Stage
     from shim.router import Monitors, Observer, Router
+    from shim_legacy_global import LegacyGlobal, LegacySettings
+    from shim_per_session import PerSession, PerSessionMonitor, PerSessionSettings
 
     class Port:
         def __init__(self) -> None:
@@ -466,9 +520,7 @@ def check_router() -> None:
         monitors = Monitors(
             (LegacyGlobal(), LegacySettings()), (Type(candidate), PerSessionSettings())
         )
-        router = Router(
-            monitors, Comparator(tolerance=S, window=S), Outcomes(S), journal, start=0
-        )
+        router = Router(monitors, Comparator(tolerance=S, window=S), Outcomes(S), journal, start=0)
         connection = Connection("c1", Kind.APP, "u", "s", "p")
         return router, router.open(connection, port, 0, stage), port, journal
 
@@ -507,7 +559,7 @@ CHECKS: list[Callable[[], None]] = [
 
 
 class Endless(KeyboardInterrupt):
-    """A mutation may keep a loop from ending; a monitor's other exceptions are its own failure (R5)."""
+    """A mutation may keep a loop from ending; any other exception of a monitor is contained (R5)."""
 
 
 @contextmanager

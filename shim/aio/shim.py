@@ -1,15 +1,15 @@
 """The shim in an aiohttp service.
 
-    shim = Shim(settings, stage_of=lambda user: rollout.evaluate(user).stage)
-    app.cleanup_ctx.append(shim.lifespan)
+shim = Shim(settings, stage_of=lambda user: rollout.evaluate(user).stage)
+app.cleanup_ctx.append(shim.lifespan)
 
-    async def handler(request):
-        websocket = shim.websocket()
-        await websocket.prepare(request)
-        async with shim.register_app_connection(websocket, user, session, package) as connection:
-            async for message in connection:
-                ...
-        return websocket
+async def handler(request):
+    websocket = shim.websocket()
+    await websocket.prepare(request)
+    async with shim.register_app_connection(websocket, user, session, package) as connection:
+        async for message in connection:
+            ...
+    return websocket
 """
 
 import asyncio

@@ -63,7 +63,13 @@ class WebSocket(web.WebSocketResponse):
         """The peer's close frame came: a reply, or to be replied to (RFC 6455 section 5.5.1)."""
         self.close_received = code
         if self.close_sent is None:
-            sendable = code in range(3000, 5000) or code in (1000, 1001, 1002, 1003, *range(1007, 1015))
+            sendable = code in range(3000, 5000) or code in (
+                1000,
+                1001,
+                1002,
+                1003,
+                *range(1007, 1015),
+            )
             self.write_frame(WSMsgType.CLOSE, struct.pack("!H", code if sendable else 1000))
         self._end()
 

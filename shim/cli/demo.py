@@ -11,14 +11,29 @@ from shim.demo.scenario import FACTOR, SHORTEST
 
 
 @click.command()
-@click.option("--seconds", type=click.FloatRange(1), default=60.0, show_default=True,
-              help="How long it runs.")
-@click.option("--users", type=click.IntRange(24, 5000), default=200, show_default=True,
-              help="About how many users take part.")
-@click.option("--factor", type=click.FloatRange(1, 40), default=FACTOR, show_default=True,
-              help="How much faster than in the seed time runs, by settings.")
-@click.option("--port", type=click.IntRange(0, 65535), default=0,
-              help="The server's port; any free one unless given.")
+@click.option(
+    "--seconds", type=click.FloatRange(1), default=60.0, show_default=True, help="How long it runs."
+)
+@click.option(
+    "--users",
+    type=click.IntRange(24, 5000),
+    default=200,
+    show_default=True,
+    help="About how many users take part.",
+)
+@click.option(
+    "--factor",
+    type=click.FloatRange(1, 40),
+    default=FACTOR,
+    show_default=True,
+    help="How much faster than in the seed time runs, by settings.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="The server's port; any free one unless given.",
+)
 @click.option("--keep", is_flag=True, help="Go on after the summary, until Ctrl-C.")
 @input_errors
 def demo(seconds: float, users: int, factor: float, port: int, keep: bool) -> None:

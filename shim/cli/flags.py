@@ -59,7 +59,9 @@ def explain(user: str, file: Path, as_json: bool) -> None:
 
 @flags.command("bucket")
 @click.argument("user")
-@click.option("--salt", default="monitor-rollout", show_default=True, help="`hash.salt` of the file.")
+@click.option(
+    "--salt", default="monitor-rollout", show_default=True, help="`hash.salt` of the file."
+)
 @json_option
 def bucket_(user: str, salt: str, as_json: bool) -> None:
     """The bucket of USER, from 0 to 99999."""

@@ -73,7 +73,9 @@ def replay(capture: Path, config: Path | None, acting: str, as_json: bool) -> No
     except OSError as error:
         raise InputError(f"{capture}: {error.strerror}") from None
     for rule in expected.expired:
-        click.echo(f"expected rule {rule.name!r} expired on {rule.until}: it matched nothing", err=True)
+        click.echo(
+            f"expected rule {rule.name!r} expired on {rule.until}: it matched nothing", err=True
+        )
     for failure in engine.result.failures:
         click.echo(f"the {failure.role} failed in {failure.call}: {failure.reason}", err=True)
     if as_json:

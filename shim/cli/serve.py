@@ -22,16 +22,18 @@ from shim.settings.rolloutfile import load_rollout
 @click.option("--host", help="Listen here instead of `server.host`.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Listen here instead of `server.port`.")
 @click.option("--dev", is_flag=True, help="Make up missing secrets, accept any app with key `dev`.")
-@click.option("--log-level", default="info", show_default=True,
-              type=click.Choice(["debug", "info", "warning", "error"]))
+@click.option(
+    "--log-level",
+    default="info",
+    show_default=True,
+    type=click.Choice(["debug", "info", "warning", "error"]),
+)
 @input_errors
 def serve(
     config: Path | None, host: str | None, port: int | None, dev: bool, log_level: str
 ) -> None:
     """Serve glasses and apps over WebSockets, watched by both monitors."""
-    logging.basicConfig(
-        level=log_level.upper(), format="%(asctime)s %(levelname)-8s %(message)s"
-    )
+    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)-8s %(message)s")
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     manager = plugin_manager()
     settings = load_settings(config, monitor_types(manager))
@@ -41,9 +43,7 @@ def serve(
         for name, value in secrets.environment().items():
             click.echo(f"{name}={value}")
     app = make_app(settings, secrets, stage_of, [PluginObserver(manager)])
-    listener = listen(
-        host or settings.server.host, settings.server.port if port is None else port
-    )
+    listener = listen(host or settings.server.host, settings.server.port if port is None else port)
     address, number = listener.getsockname()[:2]
     web.run_app(
         app,

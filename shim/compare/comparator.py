@@ -129,9 +129,7 @@ class Comparator:
 
     def handed_over(self, connection_id: str, at: Time) -> Verdict | None:
         """The roles of the monitors change under the connection."""
-        return self._inconclusive(
-            self._silences.get(connection_id), VerdictKind.HANDOVER, at
-        )
+        return self._inconclusive(self._silences.get(connection_id), VerdictKind.HANDOVER, at)
 
     def failed(
         self, connection: Connection, order: int, at: Time, last_activity: Time, acting: Role | None
@@ -143,9 +141,7 @@ class Comparator:
             self._silences[connection.id] = silence
         elif silence.judged:
             return None
-        return self._mismatch(
-            self._judge(silence, VerdictName.MISMATCHED, VerdictKind.ERROR, at)
-        )
+        return self._mismatch(self._judge(silence, VerdictName.MISMATCHED, VerdictKind.ERROR, at))
 
     def forget(self, connection_id: str) -> None:
         """The connection is gone and its silence judged: nothing more will be asked about it."""
@@ -153,7 +149,9 @@ class Comparator:
 
     def expire(self, now: Time, *, inclusive: bool = False) -> Iterator[Verdict]:
         """End the windows that ended before `now` (or with it), each at its own end."""
-        while (ends := self.next_window) is not None and (ends < now or (inclusive and ends == now)):
+        while (ends := self.next_window) is not None and (
+            ends < now or (inclusive and ends == now)
+        ):
             silence = self._windows.popleft()
             assert silence.first is not None
             yield self._mismatch(
@@ -174,9 +172,7 @@ class Comparator:
             return None
         return self._judge(silence, VerdictName.INCONCLUSIVE, kind, at)
 
-    def _judge(
-        self, silence: _Silence, name: VerdictName, kind: VerdictKind, at: Time
-    ) -> Verdict:
+    def _judge(self, silence: _Silence, name: VerdictName, kind: VerdictKind, at: Time) -> Verdict:
         silence.judged = True
         return Verdict(
             silence.connection,

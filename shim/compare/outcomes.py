@@ -1,10 +1,10 @@
 """The outcomes: did the client come back after a monitor had closed its connection? (R15)
 
-    timeout acted on   another connection of the identity, opened after the dead one's last sign of
-                       life, is open: replaced; otherwise the action is pending for `return_window`
-    opening            settles the oldest pending action of its identity: returned
-    window passed      lost
-    end of the record  pending actions whose window it does not cover: censored
+timeout acted on   another connection of the identity, opened after the dead one's last sign of
+                   life, is open: replaced; otherwise the action is pending for `return_window`
+opening            settles the oldest pending action of its identity: returned
+window passed      lost
+end of the record  pending actions whose window it does not cover: censored
 """
 
 from collections import deque

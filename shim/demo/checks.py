@@ -199,10 +199,12 @@ AGREE = Expectation("the monitors agree", _monitors_agree)
 NOT_COMPARED = Expectation("one monitor, no verdict", _none_compared)
 SILENT_CLOSED_BY_CONTROL = _each(
     "some closed at a sweep, who come back",
-    lambda s: not set(s.acted) - {Role.CONTROL}
-    and not set(s.endings) - {ABNORMAL}
-    and s.survived + s.closed > 0
-    and s.back >= s.closed - 1,
+    lambda s: (
+        not set(s.acted) - {Role.CONTROL}
+        and not set(s.endings) - {ABNORMAL}
+        and s.survived + s.closed > 0
+        and s.back >= s.closed - 1
+    ),
 )
 SOME_SURVIVE = Expectation("some survive", _survivors)
 FALSE_KILLS = Expectation(
@@ -322,5 +324,3 @@ def judge_report(report: Mapping[str, Any], stories: Sequence[Story]) -> list[st
     if not kills or report["kinds"].get("only_candidate", 0) < kills:
         objections.append("/api/report does not show the candidate's false kills")
     return objections
-
-

@@ -1,10 +1,10 @@
 """One client of the fleet: how each behaviour is played with a real connection.
 
-    healthy, flapping   aiohttp's client, which answers pings by itself
-    silent              aiohttp's client without that: while silent it reads and answers nothing but
-                        a close, from which the server learns that it had been alive (R14b)
-    frozen, sdk         a raw connection that stops reading: `WireClient.freeze`
-    dropped             see `_dropped`
+healthy, flapping   aiohttp's client, which answers pings by itself
+silent              aiohttp's client without that: while silent it reads and answers nothing but
+                    a close, from which the server learns that it had been alive (R14b)
+frozen, sdk         a raw connection that stops reading: `WireClient.freeze`
+dropped             see `_dropped`
 """
 
 import asyncio

@@ -189,5 +189,3 @@ async def _summarise(
     objections += [f"in the log: {line}" for line in log.errors]
     results = judge(stories.by_client, factor, driver.pauses)
     return Summary(results, report, tuple(objections), crew.lag, factor)
-
-

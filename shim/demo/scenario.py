@@ -108,8 +108,7 @@ def cast(users: int, stage_of: Callable[[str], Stage]) -> list[Client]:
             if room[stage]:
                 room[stage] -= 1
                 clients += [
-                    Client(user, kind, behaviour, stage)
-                    for kind in _kinds(behaviour, room[stage])
+                    Client(user, kind, behaviour, stage) for kind in _kinds(behaviour, room[stage])
                 ]
     return clients
 

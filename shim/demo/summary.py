@@ -42,7 +42,8 @@ class Summary:
                 f"The fleet's process did not run for {self.fleet_lag:.2f} s at a time: this "
                 "machine is too busy for this factor; a lower --factor gives it more time."
             )
-        console.print(f"\n{self._finding()}", highlight=False)
+        wrap = not console.is_terminal
+        console.print(f"\n{self._finding()}", highlight=False, soft_wrap=wrap)
         failed = sum(not result.ok for result in self.results) + len(self.objections)
         if self.ok:
             console.print(f"ok: all {len(self.results)} lines are as they had to be", style="green")

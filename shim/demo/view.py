@@ -56,11 +56,13 @@ class View:
 
     def __enter__(self) -> "View":
         scene = self._scene
-        clients = len(scene.stories.by_client)
+        stories = scene.stories.by_client
+        users = {story.client.user for story in stories}
         self._console.print(
-            f"{clients} clients for {scene.seconds:g} s, {scene.factor:g} times as fast as the "
-            f"seed; server: {scene.url}",
+            f"{len(users)} users with {len(stories)} clients for {scene.seconds:g} s, "
+            f"{scene.factor:g} times as fast as the seed; server: {scene.url}",
             highlight=False,
+            soft_wrap=True,
         )
         if self._live:
             self._live.start()

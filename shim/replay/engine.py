@@ -23,7 +23,7 @@ from shim.model import (
     from_seconds,
 )
 from shim.model import Close as CloseEffect
-from shim.replay.capture import Close, Data, End, Event, Message, Open, Pong, Stall
+from shim.replay.capture import Close, Data, Event, Message, Open, Pong, Stall
 from shim.replay.result import ReplayResult
 from shim.router import NO_EVIDENCE, Monitors, Router, Tracked
 

@@ -149,9 +149,7 @@ class Lane:
     def confirmed(
         self, instance: Instance, connection: Connection, evidence: Evidence, now: Time
     ) -> list[Request]:
-        return self._requests(
-            "confirmed", instance.monitor.confirmed, connection.id, evidence, now
-        )
+        return self._requests("confirmed", instance.monitor.confirmed, connection.id, evidence, now)
 
     def paused(self, instance: Instance, start: Time, end: Time) -> None:
         self._call("paused", instance.monitor.paused, start, end)

@@ -37,7 +37,6 @@ from shim.router.observer import Observer
 from shim.router.port import Port
 from shim.router.tracked import Tracked, compose_touch
 
-
 _NEVER: Time = 1 << 62
 _ABOUT_CONNECTION = (Ping, Confirm, Decision)
 
@@ -300,11 +299,10 @@ class Router:
         control = role is Role.CONTROL
         tracked_by_id = self._tracked
         for request in requests:
-            kind = type(request)
-            if kind is Note:
-                self._observer.note(role, str(request.text))  # type: ignore[union-attr]
+            if isinstance(request, Note):
+                self._observer.note(role, str(request.text))
                 continue
-            if kind is not Ping and not isinstance(request, _ABOUT_CONNECTION):
+            if not isinstance(request, _ABOUT_CONNECTION):
                 raise CallFailed("wake", f"answered {request!r:.80}")
             tracked = tracked_by_id.get(request.connection_id)
             if tracked is None or instance is not (
@@ -313,7 +311,7 @@ class Router:
                 raise CallFailed(
                     "wake", f"answered {type(request).__name__} for a connection it does not watch"
                 )
-            if kind is Ping:
+            if isinstance(request, Ping):
                 if tracked.acting is not role:
                     lane.recorded_pings += 1
                 elif tracked.closed_by is None:
@@ -434,9 +432,7 @@ class Router:
     def _report(
         self, role: Role, failure: CallFailed, now: Time, connection: Connection | None = None
     ) -> None:
-        self._observer.failure(
-            MonitorFailure(role, failure.call, failure.reason, now, connection)
-        )
+        self._observer.failure(MonitorFailure(role, failure.call, failure.reason, now, connection))
 
     def _slow(self, call: str, cpu: Duration) -> None:
         """A candidate's call took too long; its answer stands, but not too often."""
@@ -484,9 +480,7 @@ class Router:
         lane.quarantine()
         self._replace(lane, watched, failure, now)
 
-    def _replace(
-        self, lane: Lane, watched: list[Tracked], failure: CallFailed, now: Time
-    ) -> None:
+    def _replace(self, lane: Lane, watched: list[Tracked], failure: CallFailed, now: Time) -> None:
         role = lane.role
         for tracked in watched:
             tracked.detach(role)

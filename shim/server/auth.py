@@ -44,7 +44,8 @@ class Secrets:
             raise InputError("SHIM_JWT_SECRET is too short: HS256 wants 32 bytes (RFC 7518)")
         for name in missing:
             found[name] = secrets.token_hex(32)
-        return cls(*(found[name] for name in names), dev=dev)
+        jwt_secret, operator_token, hash_key = (found[name] for name in names)
+        return cls(jwt_secret, operator_token, hash_key, dev)
 
     def environment(self) -> dict[str, str]:
         return {

@@ -140,14 +140,27 @@ class Sockets:
         websocket = live.websocket
         async for message in live:
             body = _parse(message)
+            answer: dict[str, Any] | None
             if body is None:
-                answer = {"type": "error", "code": "INVALID_MESSAGE", "message": "not a JSON object"}
+                answer = {
+                    "type": "error",
+                    "code": "INVALID_MESSAGE",
+                    "message": "not a JSON object",
+                }
             elif body.get("type") in _KNOWN:
                 answer = _KNOWN[body["type"]]
             elif body.get("type") == "tpa_connection_init":
-                answer = {"type": "error", "code": "ALREADY_INITIALIZED", "message": "once is enough"}
+                answer = {
+                    "type": "error",
+                    "code": "ALREADY_INITIALIZED",
+                    "message": "once is enough",
+                }
             else:
-                answer = {"type": "error", "code": "UNKNOWN_TYPE", "message": "unknown message type"}
+                answer = {
+                    "type": "error",
+                    "code": "UNKNOWN_TYPE",
+                    "message": "unknown message type",
+                }
             if answer is not None:
                 try:
                     await _send(websocket, answer)

@@ -3,10 +3,9 @@
 Durations are whole microseconds here and `15s` in the file.
 """
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationInfo
+from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo
 
 from shim.model import SECOND
 from shim.settings.expected import ExpectedRuleEntry, check_names

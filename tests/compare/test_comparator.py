@@ -50,7 +50,7 @@ def nothing_is_left(compared: Comparator) -> None:
     assert list(compared.shutdown(10**15)) == []
 
 
-# -- Quiet -------------------------------------------------------------------------------------------
+# -- Quiet -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("role", Role)
@@ -90,7 +90,7 @@ def test_r12_quiet_an_error_is_a_verdict_and_the_silence_is_judged() -> None:
     nothing_is_left(compared)
 
 
-# -- Open --------------------------------------------------------------------------------------------
+# -- Open --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("first", Role)
@@ -223,7 +223,7 @@ def test_r12_open_an_error_ends_the_episode(role: Role) -> None:
     nothing_is_left(compared)
 
 
-# -- Judged ------------------------------------------------------------------------------------------
+# -- Judged ------------------------------------------------------------------------------------
 
 
 def by_match(compared: Comparator) -> None:
@@ -297,7 +297,7 @@ def test_r7_connections_have_nothing_to_do_with_each_other() -> None:
     assert compared.open_episodes() == 1
 
 
-# -- R13 ---------------------------------------------------------------------------------------------
+# -- R13 ---------------------------------------------------------------------------------------
 
 LAST_DAY = date(2027, 1, 31)
 
@@ -414,7 +414,7 @@ def test_r13_a_rule_expires_while_the_process_runs() -> None:
     assert [expired.name for expired in compared.expected.expired] == ["known"]
 
 
-# -- All together --------------------------------------------------------------------------------------
+# -- All together ------------------------------------------------------------------------------
 
 INPUTS = st.sampled_from(
     ["control", "candidate", "life", "closed", "handover", "failed", "expire", "shutdown"]

@@ -115,13 +115,24 @@ async def server_process(
     (folder / "rollout.yaml").write_text(ROLLOUT.replace("STAGE", f'"{stage}"'))
     config = folder / "shim.yaml"
     config.write_text(settings + "\nrollout: rollout.yaml\n")
-    command = [sys.executable, "-m", "shim", "serve", "--dev", "--port", "0", "--config", str(config)]
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=(folder / "serve.log").open("wb"),
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
+    command = [
+        sys.executable,
+        "-m",
+        "shim",
+        "serve",
+        "--dev",
+        "--port",
+        "0",
+        "--config",
+        str(config),
+    ]
+    with (folder / "serve.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=log,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
     assert process.stdout is not None
     secrets: dict[str, str] = {}
     try:
@@ -130,11 +141,11 @@ async def server_process(
                 if match := re.match(r"(SHIM_\w+)=(\S+)", line):
                     secrets[match[1]] = match[2]
                 if match := re.search(r"listening on (http://\S+)", line):
-                    yield_url = match[1]
+                    url = match[1]
                     break
             else:
                 raise AssertionError((folder / "serve.log").read_text())
-        yield ServerProcess(process, secrets, yield_url)
+        yield ServerProcess(process, secrets, url)
     finally:
         if process.returncode is None:
             process.send_signal(signal.SIGCONT)
@@ -156,7 +167,11 @@ async def until(condition: Any, timeout: float = 10) -> None:
 
 
 async def app_client(
-    http: aiohttp.ClientSession, url: str, user: str, package: str = "com.example.app1", **options: Any
+    http: aiohttp.ClientSession,
+    url: str,
+    user: str,
+    package: str = "com.example.app1",
+    **options: Any,
 ) -> aiohttp.ClientWebSocketResponse:
     """An app that has been acknowledged."""
     websocket = await http.ws_connect(f"{url}/app-ws", **options)

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shim_legacy_global import LegacyGlobal, LegacyGlobalMonitor, LegacySettings
 
 from shim.model import (
     SECOND,
@@ -20,6 +19,7 @@ from shim.model import (
     Terminate,
     Time,
 )
+from shim_legacy_global import LegacyGlobal, LegacyGlobalMonitor, LegacySettings
 
 S = SECOND
 
@@ -168,7 +168,7 @@ def test_r1_settings_must_be_positive(key: str) -> None:
         LegacySettings(**{key: 0})
 
 
-# -- Against the whole event log ---------------------------------------------------------------------
+# -- Against the whole event log ---------------------------------------------------------------
 
 INTERVAL, TIMEOUT, STATS = 4, 9, 10
 """Microseconds: short, so that the oracle can look at every instant and all coincidences occur."""

@@ -1,4 +1,4 @@
-"""R2, R3, R3b: the per-session monitor, example by example and against a function of the event log."""
+"""R2, R3, R3b: the per-session monitor, by examples and against a function of the event log."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from shim_per_session import PerSession, PerSessionMonitor, PerSessionSettings
 
 from shim.model import (
     SECOND,
@@ -23,6 +22,7 @@ from shim.model import (
     Scope,
     Time,
 )
+from shim_per_session import PerSession, PerSessionMonitor, PerSessionSettings
 
 S = SECOND
 NOTHING = Evidence()
@@ -33,7 +33,7 @@ def connection(id: str = "c1", session: str = "s1") -> Connection:
 
 
 class Driven:
-    """A monitor with its driver: answers `confirm` from `evidence`, keeps what was asked and said."""
+    """A monitor and its driver: answers `confirm` from `evidence`, keeps what was asked and said."""
 
     def __init__(self, session: str = "s1", start: Time = 0, **changes: int) -> None:
         self.machine = PerSessionMonitor(PerSessionSettings(**changes), session, start)
@@ -71,7 +71,7 @@ class Driven:
             assert wakes < 100_000, "it never rests"
 
 
-# -- R2 ----------------------------------------------------------------------------------------------
+# -- R2 ----------------------------------------------------------------------------------------
 
 
 def test_r2_each_session_has_its_own() -> None:
@@ -293,7 +293,7 @@ def test_r3_the_stall_threshold_may_be_nothing_but_not_less() -> None:
         PerSessionSettings(stall_threshold=-1)
 
 
-# -- R3 ----------------------------------------------------------------------------------------------
+# -- R3 ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -347,7 +347,7 @@ def test_r3_a_pause_moves_the_connections_last_seen_before_it_alone() -> None:
     ]
 
 
-# -- R3b ---------------------------------------------------------------------------------------------
+# -- R3b ---------------------------------------------------------------------------------------
 
 
 def test_r3b_confirm_is_asked_before_each_decision() -> None:
@@ -462,7 +462,7 @@ def test_r3_patience_is_measured_without_the_pauses() -> None:
     assert [d.at for d in driven.decisions] == [145 * S]
 
 
-# -- Against the whole event log ---------------------------------------------------------------------
+# -- Against the whole event log ---------------------------------------------------------------
 
 INTERVAL, TIMEOUT, THRESHOLD = 4, 9, 2
 """Microseconds: short, so that the oracle can look at every instant and all coincidences occur."""
@@ -524,8 +524,19 @@ def beats(first: Time, pauses: Pauses, until: Time) -> set[Time]:
 
 STEPS = st.one_of(st.integers(0, 6), st.sampled_from([TIMEOUT, TIMEOUT - 1, TIMEOUT + 1, 30]))
 ACTS = st.sampled_from(
-    ["register", "register", "message", "data", "kernel", "unread", "read", "unregister", "pause"]
-    + ["due", "due"]
+    [
+        "register",
+        "register",
+        "message",
+        "data",
+        "kernel",
+        "unread",
+        "read",
+        "unregister",
+        "pause",
+        "due",
+        "due",
+    ]
 )
 ACTIONS = st.lists(st.tuples(STEPS, ACTS, st.integers(0, 3)), max_size=30)
 
@@ -634,9 +645,9 @@ def first_beat() -> int:
     return machine.next_wake
 
 
-# BUG (small): Watch.shift is one sum for all pauses since `heard`. When a confirm brings evidence from
-# between two pauses to light, the pause before that evidence still counts, although "shifts add up until
-# the next sign of life or data". Here 25 + 45 + 10 = 80 is due, and the monitor waits until 90.
+# BUG (small): Watch.shift is one sum for all pauses since `heard`. When a confirm brings evidence
+# from between two pauses to light, the pause before that evidence still counts, although "shifts
+# add up until the next sign of life or data". Here 25 + 45 + 10 = 80 is due, and the monitor waits until 90.
 @pytest.mark.xfail(strict=True, reason="the pause before late evidence still counts")
 def test_r3_evidence_from_between_two_pauses_ends_the_shift_of_the_first() -> None:
     driven = Driven()

@@ -1,15 +1,15 @@
-"""A/A runs: the same plugin in both roles measures the noise of the comparison itself, which is none."""
+"""A/A runs: one plugin in both roles measures the noise of the comparison itself: there is none."""
 
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shim_legacy_global import LegacyGlobal, LegacySettings
-from shim_per_session import PerSession, PerSessionSettings
 
 from shim.model import MonitorType
 from shim.replay import ReplaySettings
+from shim_legacy_global import LegacyGlobal, LegacySettings
+from shim_per_session import PerSession, PerSessionSettings
 from tests.oracle.captures import ACTING, Event, captures
 from tests.oracle.replay_oracle import OracleSettings
 from tests.replay.helpers import replay, replay_settings
@@ -63,7 +63,14 @@ def test_r5_any_plugin_takes_either_role(
 @pytest.mark.parametrize("acting", ["control", "candidate", "none"])
 def test_r8_an_aa_run_is_no_run_without_decisions(acting: str) -> None:
     events = [
-        {"t": 0, "event": "open", "connection": "c1", "user": "u", "session": "s", "kind": "glasses"},
+        {
+            "t": 0,
+            "event": "open",
+            "connection": "c1",
+            "user": "u",
+            "session": "s",
+            "kind": "glasses",
+        },
         {"t": 400, "event": "end"},
     ]
     for side, at in ((PER_SESSION, 45), (LEGACY, 60)):
@@ -74,7 +81,14 @@ def test_r8_an_aa_run_is_no_run_without_decisions(acting: str) -> None:
 
 def test_r8_swapped_roles_swap_the_skew() -> None:
     events = [
-        {"t": 0, "event": "open", "connection": "c1", "user": "u", "session": "s", "kind": "glasses"},
+        {
+            "t": 0,
+            "event": "open",
+            "connection": "c1",
+            "user": "u",
+            "session": "s",
+            "kind": "glasses",
+        },
         {"t": 400, "event": "end"},
     ]
     (there,) = replay(events, both(LEGACY, PER_SESSION), "none")["verdicts"]

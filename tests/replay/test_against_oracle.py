@@ -7,6 +7,7 @@ from tests.oracle.captures import ACTING, Case, captures, cases
 from tests.oracle.replay_oracle import OracleSettings, judge
 from tests.replay.helpers import replay
 
+
 @settings(max_examples=1500, deadline=None)
 @given(cases())
 def test_every_capture_is_judged_as_the_rules_say(case: Case) -> None:
@@ -16,7 +17,9 @@ def test_every_capture_is_judged_as_the_rules_say(case: Case) -> None:
 
 @settings(max_examples=500, deadline=None)
 @given(captures(OracleSettings(), max_moves=40), ACTING)
-def test_long_captures_with_the_default_settings(events: list[dict[str, object]], acting: str) -> None:
+def test_long_captures_with_the_default_settings(
+    events: list[dict[str, object]], acting: str
+) -> None:
     assert replay(events, acting=acting) == judge(events, OracleSettings(), acting)
 
 

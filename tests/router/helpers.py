@@ -3,9 +3,6 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from shim_legacy_global import LegacyGlobal, LegacySettings
-from shim_per_session import PerSession, PerSessionSettings
-
 from shim.compare import Comparator, Outcomes
 from shim.model import (
     SECOND,
@@ -28,6 +25,8 @@ from shim.model import (
     Verdict,
 )
 from shim.router import Monitors, Observer, Router, Tracked
+from shim_legacy_global import LegacyGlobal, LegacySettings
+from shim_per_session import PerSession, PerSessionSettings
 
 S = SECOND
 CONTROL, CANDIDATE = Role.CONTROL, Role.CANDIDATE
@@ -35,7 +34,7 @@ CALLS = ("create", "register", "unregister", "pong", "wake", "confirmed", "pause
 
 
 class Runaway(KeyboardInterrupt):
-    """Raised by a test's monitor that is called without end; the one thing a router lets through."""
+    """Raised by a monitor that is called without end; the one thing a router lets through."""
 
 
 class RecordingPort:
@@ -83,9 +82,7 @@ class Journal(Observer):
         self.brakes: list[tuple[bool, str, Time]] = []
         self.notes: list[tuple[Role, str]] = []
 
-    def decided(
-        self, connection: Connection, role: Role, decision: Decision, acted: bool
-    ) -> None:
+    def decided(self, connection: Connection, role: Role, decision: Decision, acted: bool) -> None:
         self.decisions.append((role, decision, acted))
 
     def verdict(self, verdict: Verdict) -> None:
@@ -103,9 +100,7 @@ class Journal(Observer):
     def failure(self, failure: MonitorFailure) -> None:
         self.failures.append(failure)
 
-    def stage_changed(
-        self, connection: Connection, before: Stage, after: Stage, now: Time
-    ) -> None:
+    def stage_changed(self, connection: Connection, before: Stage, after: Stage, now: Time) -> None:
         self.stages.append((connection.id, before, after, now))
 
     def brake(self, engaged: bool, reason: str, now: Time) -> None:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from shim_legacy_global import LegacyGlobal
 
 from shim.model import (
     Close,
@@ -19,6 +18,7 @@ from shim.model import (
     Terminate,
     VerdictKind,
 )
+from shim_legacy_global import LegacyGlobal
 from tests.router.helpers import (
     CALLS,
     CANDIDATE,
@@ -32,7 +32,7 @@ from tests.router.helpers import (
     raises,
 )
 
-# -- What can go wrong -----------------------------------------------------------------------------
+# -- What can go wrong --------------------------------------------------------------------------
 
 
 class Unspeakable(Exception):
@@ -82,8 +82,8 @@ def failing_iterator() -> Iterator[Ping]:
     raise RuntimeError("in the middle")
 
 
-def decision(effects: Any = (Terminate(),), at: Any = 0, deadline: Any = 0) -> Decision:
-    return Decision("c1", at, deadline, 0, effects)
+def decision(at: Any) -> Decision:
+    return Decision("c1", at, 0, 0, (Terminate(),))
 
 
 def instead(make: Callable[[], Any]) -> Fault:
@@ -193,7 +193,7 @@ def cases() -> list[Any]:
     ]
 
 
-# -- In the shadow -----------------------------------------------------------------------------------
+# -- In the shadow -----------------------------------------------------------------------------
 
 
 def a_day(world: World, stage: Stage) -> None:
@@ -408,8 +408,8 @@ def test_r5_three_slow_calls_quarantine_and_their_answers_stand() -> None:
     assert world.ports["c1"].endings == [(60 * S, "terminate")]
 
 
-# BUG: Router._connection_failed may quarantine the lane in the middle of `_run`; `lane.woken` then enters
-# the discarded instance into the agenda again, and the quarantined plugin is called.
+# BUG: Router._connection_failed may quarantine the lane in the middle of `_run`; `lane.woken` then
+# enters the discarded instance into the agenda again, and the quarantined plugin is called.
 @pytest.mark.xfail(strict=True, reason="BUG: a quarantined instance is entered again by `woken`")
 def test_r5_a_quarantined_plugin_is_never_called_again() -> None:
     meter = SlowMeter()
@@ -433,8 +433,8 @@ def test_r5_a_quarantined_plugin_is_never_called_again() -> None:
     assert candidate.calls == []
 
 
-# BUG (small): nonsense in the answer to `confirmed`, a call about one connection, is blamed on `wake`:
-# a strike and a fresh instance instead of one verdict of kind `error`.
+# BUG (small): nonsense in the answer to `confirmed`, a call about one connection, is blamed on
+# `wake`: a strike and a fresh instance instead of one verdict of kind `error`.
 @pytest.mark.xfail(strict=True, reason="BUG: nonsense from `confirmed` counts as a failed wake")
 def test_r5_nonsense_about_one_connection_is_one_verdict_of_kind_error() -> None:
     candidate = FaultyType()
@@ -446,7 +446,8 @@ def test_r5_nonsense_about_one_connection_is_one_verdict_of_kind_error() -> None
     assert [f.call for f in world.journal.failures] == ["confirmed"]
 
 
-# -- Acting ------------------------------------------------------------------------------------------
+# -- Acting ------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("stage", [Stage.LIVE, Stage.COMPLETE])
 @pytest.mark.parametrize("bad", [case for case in cases() if "far future" not in str(case.id)])
@@ -530,7 +531,7 @@ def test_r4_one_failure_takes_everyone_back() -> None:
     assert world.tracked["c5"].stage is Stage.SHADOW
 
 
-# -- The control -------------------------------------------------------------------------------------
+# -- The control -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("stage", [Stage.OFF, Stage.SHADOW])
@@ -573,7 +574,9 @@ def test_r4_a_failing_control_is_replaced(stage: Stage, call: str) -> None:
         "paused",
         "create",
         # BUG: see test_r4_a_failed_registration_makes_no_orphans_of_the_others.
-        pytest.param("next_wake", marks=pytest.mark.xfail(strict=True, reason="BUG: Lane.register")),
+        pytest.param(
+            "next_wake", marks=pytest.mark.xfail(strict=True, reason="BUG: Lane.register")
+        ),
     ],
 )
 def test_r4_a_control_that_always_fails_is_no_orphans_maker(stage: Stage, call: str) -> None:
@@ -595,8 +598,8 @@ def test_r4_a_control_that_always_fails_is_no_orphans_maker(stage: Stage, call: 
 
 
 # BUG: a control (or, retired, a candidate) that asks for wake-ups in the past is made anew within
-# Router._run's `while`, and its fresh instance is due at once: an endless loop. Only the candidate that
-# has a control beside it is stopped, by its three strikes.
+# Router._run's `while`, and its fresh instance is due at once: an endless loop. Only a candidate
+# that has a control beside it is stopped, by its three strikes.
 @pytest.mark.parametrize("retired", [False, True])
 @pytest.mark.xfail(strict=True, reason="BUG: an endless loop in Router._run")
 def test_r4_a_sole_monitor_that_asks_for_the_past_does_not_stop_the_world(retired: bool) -> None:
@@ -610,10 +613,12 @@ def test_r4_a_sole_monitor_that_asks_for_the_past_does_not_stop_the_world(retire
         pytest.fail("an endless loop")
 
 
-# BUG: Lane.register discards the instance when its `next_wake` fails after a registration, although the
-# instance watches others: nobody wakes it for them any more.
+# BUG: Lane.register discards the instance when its `next_wake` fails after a registration, although
+# the instance watches others: nobody wakes it for them any more.
 @pytest.mark.parametrize("acting", Role)
-@pytest.mark.xfail(strict=True, reason="BUG: Lane.register discards an instance that watches others")
+@pytest.mark.xfail(
+    strict=True, reason="BUG: Lane.register discards an instance that watches others"
+)
 def test_r4_a_failed_registration_makes_no_orphans_of_the_others(acting: Role) -> None:
     broken = FaultyType(LegacyGlobal() if acting is CONTROL else None)
     world = World(control=broken) if acting is CONTROL else World(candidate=broken, retired=True)

@@ -3,9 +3,9 @@
 from itertools import pairwise, product
 
 import pytest
-from shim_per_session import PerSession
 
 from shim.model import Role, Stage, VerdictKind, VerdictName
+from shim_per_session import PerSession
 from tests.router.helpers import CANDIDATE, CONTROL, S, World
 
 WATCHING = {
@@ -51,9 +51,7 @@ def test_r21_the_true_last_seen_is_carried_over(before: Stage, after: Stage) -> 
 
 
 @pytest.mark.parametrize(("before", "after"), list(product(Stage, Stage)))
-def test_r21_signs_of_life_reach_the_monitors_of_the_new_stage(
-    before: Stage, after: Stage
-) -> None:
+def test_r21_signs_of_life_reach_the_monitors_of_the_new_stage(before: Stage, after: Stage) -> None:
     world = World()
     world.open("c1", before)
     touch = world.touch["c1"]

@@ -1,7 +1,8 @@
 """R4, R5, R6, R7 under everything at once: a machine that opens, speaks, waits, moves and breaks.
 
-Injected failures are of calls that the router contains today. BUG: a failing `next_wake` (`Lane.register` discards an instance that
-watches others) makes orphans here, too; add it to FAULTS when that is mended.
+Injected failures are of calls that the router contains today. BUG: a failing `next_wake` makes
+orphans here, too (`Lane.register` discards an instance that watches others); add it to FAULTS when
+that is mended.
 """
 
 from collections.abc import Sequence
@@ -10,9 +11,9 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from shim_legacy_global import LegacyGlobal
 
 from shim.model import Evidence, Role, Stage, Verdict, VerdictKind
+from shim_legacy_global import LegacyGlobal
 from tests.router.helpers import CANDIDATE, CONTROL, FaultyType, S, World, answers, raises
 
 STAGES = st.sampled_from(Stage)
@@ -46,7 +47,7 @@ class Routed(RuleBasedStateMachine):
         """Which silence a connection is in."""
         self.judged: set[tuple[str, int]] = set()
 
-    # -- What happens --------------------------------------------------------------------------------
+    # -- What happens ---------------------------------------------------------------------------
 
     @rule(stage=STAGES, who=WHO)
     def open(self, stage: Stage, who: int) -> None:
@@ -135,7 +136,7 @@ class Routed(RuleBasedStateMachine):
         for type_ in self.types.values():
             type_.faults.clear()
 
-    # -- What holds ----------------------------------------------------------------------------------
+    # -- What holds -----------------------------------------------------------------------------
 
     @invariant()
     def r4_no_orphan(self) -> None:
