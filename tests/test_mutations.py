@@ -1,8 +1,8 @@
 """Would the tests notice? Seeded mutations of the rules, each of which some check must kill.
 
 A mutation is a text of a module's source, which must occur there exactly once, and what is put in
-its place. The mutated source is executed as a fresh module in memory; no file is touched. The checks
-are small captures and sequences, worked out by hand, that must hold for the source as it is.
+its place. The mutated source is executed as a fresh module in memory; no file is touched. The
+checks are small captures and sequences, worked out by hand, that must hold of the source as it is.
 """
 
 import importlib
@@ -101,25 +101,17 @@ MUTATIONS = [
     Mutation("R2", PER_SESSION, "(digest * settings.heartbeat_interval >> 32)", "0"),
     Mutation("R2", PER_SESSION, "del self._watches[connection_id]", "pass"),
     Mutation("R2", PER_SESSION, "(now - self._next_beat) % interval", "0"),
-    Mutation(
-        "R3",
-        PER_SESSION,
-        "            if watch.heard < start:\n"
-        "                watch.shift = watch.paused + (end - start)\n"
-        "                watch.shift_before = start\n",
-        "            if watch.heard <= start:\n"  # "before" is strict
-        "                watch.shift = watch.paused + (end - start)\n"
-        "                watch.shift_before = start + 1\n",
-    ),
+    Mutation("R3", PER_SESSION, "if heard < start)", "if heard <= start)"),  # "before" is strict
     Mutation(
         "R3", PER_SESSION, "if end - start <= self._settings", "if end - start < self._settings"
     ),
     Mutation(
-        "R3", PER_SESSION, "watch.shift = watch.paused + (end - start)", "watch.shift = end - start"
+        "R3",
+        PER_SESSION,
+        "(*self._pauses[1 - _PAUSES :], (start, end - start))",
+        "((start, end - start),)",
     ),
-    Mutation(
-        "R3", PER_SESSION, "self.shift if self.heard < self.shift_before else 0", "self.shift"
-    ),
+    Mutation("R3", PER_SESSION, " if heard < start)", ")"),
     Mutation(
         "R3b", PER_SESSION, "evidence.data_at > watch.heard", "evidence.data_at < watch.heard"
     ),
@@ -148,7 +140,7 @@ MUTATIONS = [
     Mutation(
         "R8", COMPARATOR, "abs(verdict.skew) > self._tolerance", "verdict.skew > self._tolerance"
     ),
-    Mutation("R10", COMPARATOR, "(ends < now or", "(ends <= now or"),
+    Mutation("R10", COMPARATOR, " ends < now or", " ends <= now or"),
     Mutation("R10", COMPARATOR, "(inclusive and ends == now)", "False"),
     Mutation("R10", COMPARATOR, "_ONLY[silence.first], ends)", "_ONLY[silence.first], now)"),
     Mutation("R9", COMPARATOR, "verdict.recovered = True", "verdict.recovered = False"),
@@ -559,7 +551,7 @@ CHECKS: list[Callable[[], None]] = [
 
 
 class Endless(KeyboardInterrupt):
-    """A mutation may keep a loop from ending; any other exception of a monitor is contained (R5)."""
+    """A mutation may keep a loop from ending; the router lets no other exception through."""
 
 
 @contextmanager

@@ -38,6 +38,10 @@ _PATIENCE = 3
 """A connection with unread bytes is judged all the same once it was idle for so many timeouts (R3b)."""
 
 
+_PAUSES = 1000
+"""So many pauses are remembered; older ones lie before any silence that is still measured."""
+
+
 class Watch(Pulse):
     """What the monitor knows of one connection."""
 
@@ -48,16 +52,11 @@ class Watch(Pulse):
         "put_off",
         "put_off_heard",
         "round_trip",
-        "shift",
-        "shift_before",
     )
 
     def __init__(self, connection: Connection, last_seen: Time) -> None:
         super().__init__(last_seen)
         self.connection = connection
-        # The pauses since the last evidence of life; they count while that is older than `shift_before`.
-        self.shift: Duration = 0
-        self.shift_before: Time = last_seen
         # A decision put off, and the evidence of life it was put off for.
         self.put_off: Time = last_seen
         self.put_off_heard: Time = last_seen
@@ -70,27 +69,25 @@ class Watch(Pulse):
         """The latest evidence of life."""
         return self.last_data if self.last_data > self.last_seen else self.last_seen
 
-    @property
-    def paused(self) -> Duration:
-        """For how long the server was paused since that evidence (R3)."""
-        return self.shift if self.heard < self.shift_before else 0
-
-    def deadline(self, timeout: Duration) -> Time:
-        heard = self.heard
-        deadline = heard + timeout + self.paused
-        if heard == self.put_off_heard and self.put_off > deadline:
-            return self.put_off
-        return deadline
-
 
 class PerSessionMonitor:
     """The state machine of one user session's monitor."""
 
-    __slots__ = ("_effects", "_next_beat", "_ping_ids", "_settings", "_soonest", "_watches")
+    __slots__ = (
+        "_effects",
+        "_next_beat",
+        "_pauses",
+        "_ping_ids",
+        "_settings",
+        "_soonest",
+        "_watches",
+    )
 
     def __init__(self, settings: PerSessionSettings, session: str, start: Time) -> None:
         self._settings = settings
         self._watches: dict[str, Watch] = {}
+        # Long pauses of the process, each with its start and duration.
+        self._pauses: tuple[tuple[Time, Duration], ...] = ()
         self._effects = (
             Close(settings.close_code, settings.close_reason, settings.close_timeout),
             Forget(),
@@ -137,7 +134,7 @@ class PerSessionMonitor:
         for connection_id, watch in self._watches.items():
             due = watch.last_seen + timeout  # what else there is only makes it later
             if due <= now:
-                due = watch.deadline(timeout)
+                due = self._deadline(watch)
                 if due <= now:
                     requests.append(Confirm(connection_id))
                     continue
@@ -154,11 +151,11 @@ class PerSessionMonitor:
         if evidence.data_at is not None and evidence.data_at > watch.heard:
             watch.last_data = evidence.data_at
         if evidence.unread:
-            patience_ends = watch.heard + watch.paused + _PATIENCE * timeout
+            patience_ends = watch.heard + self._paused_since(watch.heard) + _PATIENCE * timeout
             if now < patience_ends:
                 watch.put_off = min(now + self._settings.heartbeat_interval, patience_ends)
                 watch.put_off_heard = watch.heard
-        deadline = watch.deadline(timeout)
+        deadline = self._deadline(watch)
         if deadline > now:
             self._soonest = min(self._soonest, deadline)
             return ()
@@ -168,10 +165,18 @@ class PerSessionMonitor:
     def paused(self, start: Time, end: Time) -> None:
         if end - start <= self._settings.stall_threshold:
             return
-        for watch in self._watches.values():
-            if watch.heard < start:
-                watch.shift = watch.paused + (end - start)
-                watch.shift_before = start
+        self._pauses = (*self._pauses[1 - _PAUSES :], (start, end - start))
+
+    def _deadline(self, watch: Watch) -> Time:
+        heard = watch.heard
+        deadline = heard + self._settings.timeout + self._paused_since(heard)
+        if heard == watch.put_off_heard and watch.put_off > deadline:
+            return watch.put_off
+        return deadline
+
+    def _paused_since(self, heard: Time) -> Duration:
+        """How long the server was paused after this evidence of life (R3; "before" is strict)."""
+        return sum(duration for start, duration in self._pauses if heard < start)
 
     def _ping_all(self, requests: list[Request], now: Time) -> None:
         ping_id = self._ping_ids

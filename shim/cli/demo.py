@@ -16,7 +16,7 @@ from shim.demo.scenario import FACTOR, SHORTEST
 )
 @click.option(
     "--users",
-    type=click.IntRange(24, 5000),
+    type=click.IntRange(36, 5000),
     default=200,
     show_default=True,
     help="About how many users take part.",

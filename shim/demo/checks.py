@@ -16,6 +16,9 @@ _LAG = 1.0
 _MOST_SURVIVORS = 0.2
 """The share of silences over 50 s that the candidate may miss, because its process had to wait."""
 
+_MOST_SURVIVORS_AFTER_PAUSES = 0.5
+"""The same where the server paused: that moves the candidate's deadlines (R3)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:
@@ -30,6 +33,10 @@ class Cell:
     def total(self, count: Callable[[Story], int]) -> int:
         return sum(map(count, self.stories))
 
+    @property
+    def most_survivors(self) -> float:
+        return _MOST_SURVIVORS_AFTER_PAUSES if self.pauses else _MOST_SURVIVORS
+
 
 Objection = str | None
 """What speaks against an expectation; None: it is met."""
@@ -37,7 +44,7 @@ Objection = str | None
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """`text` completes "the clients …"; `objection` finds who did not."""
+    """What had to happen, in a few words, and what speaks against it."""
 
     text: str
     objection: Callable[[Cell], Objection]
@@ -73,7 +80,7 @@ def _closed_by(role: Role, how: str) -> Expectation:
             and story.closed <= acted <= story.closed + 1
         )
 
-    return _each(f"closed by the {role}, seen as {how}", holds)
+    return _each(f"{role} closes ({how})", holds)
 
 
 def _once(story: Story) -> bool:
@@ -129,7 +136,11 @@ def _verdicts(cell: Cell) -> Counter[tuple[VerdictName, VerdictKind, bool]]:
 
 _MATCHED = (VerdictName.MATCHED, VerdictKind.BOTH, False)
 _FALSE_KILL = (VerdictName.MISMATCHED, VerdictKind.ONLY_CANDIDATE, True)
-_SKEWED = (VerdictName.MISMATCHED, VerdictKind.SKEWED, False)
+_LATER = {
+    (VerdictName.MISMATCHED, VerdictKind.SKEWED, False),
+    (VerdictName.MISMATCHED, VerdictKind.ONLY_CONTROL, True),
+}
+"""What a candidate's moved deadline may lead to."""
 
 
 def _monitors_agree(cell: Cell) -> Objection:
@@ -137,7 +148,7 @@ def _monitors_agree(cell: Cell) -> Objection:
     verdicts = _verdicts(cell)
     wrong = set(verdicts) - {_MATCHED}
     if cell.pauses:
-        wrong -= {_SKEWED}
+        wrong -= _LATER
     if not verdicts[_MATCHED]:
         return "no verdict"
     if wrong:
@@ -162,14 +173,14 @@ def _false_kills(cell: Cell) -> Objection:
         return "no verdict of this kind"
     if seen > survived + len(cell.stories):  # each may have one that it has not told of yet
         return f"{seen} verdicts, but only {survived} silences survived"
-    if seen < survived * (1 - _MOST_SURVIVORS):
+    if seen < survived * (1 - cell.most_survivors):
         return f"{seen} verdicts for {survived} silences survived"
     return None
 
 
 def _few_survivors(cell: Cell) -> Objection:
     survived, closed = cell.total(lambda s: s.survived), cell.total(lambda s: s.closed)
-    if survived > (survived + closed) * _MOST_SURVIVORS:
+    if survived > (survived + closed) * cell.most_survivors:
         return f"{survived} of {survived + closed} silences survived"
     return None
 
@@ -178,27 +189,26 @@ def _proofs_of_life(cell: Cell) -> Objection:
     """They answer the close; a client without a closing felt has given no proof yet."""
     proofs = cell.total(lambda story: story.proofs[Role.CANDIDATE])
     closed = cell.total(lambda story: story.closed)
-    enough = 0 < proofs >= closed * (1 - _MOST_SURVIVORS)
+    enough = 0 < proofs >= closed * (1 - cell.most_survivors)
     return None if enough else f"{proofs} of {closed} closings"
 
 
 CONNECTED = _each("connected, without an error", lambda s: s.opened > 0 and not s.errors)
-LEFT_ALONE = _each("no monitor decides, nobody closes", _never_judged)
-KEPT = _each("one connection, all the time", lambda story: story.opened == 1)
-COMES_AND_GOES = _each(
-    "come and go as they like", lambda story: story.endings[LEFT] >= 2 and story.opened >= 3
-)
-ONCE = _each("closed once", _once)
-AT_THE_SWEEP = Expectation("at a sweep after the timeout", _sweeps)
+LEFT_ALONE = _each("left alone", _never_judged)
+KEPT = _each("one connection throughout", lambda story: story.opened == 1)
+COMES_AND_GOES = _each("come and go", lambda story: story.endings[LEFT] >= 2 and story.opened >= 3)
+ONCE = _each("once", _once)
+AT_THE_SWEEP = Expectation("at a sweep", _sweeps)
 AT_THE_DEADLINE = Expectation("at the deadline", _deadlines)
 BY_CONTROL = _closed_by(Role.CONTROL, ABNORMAL)
 BY_CANDIDATE = _closed_by(Role.CANDIDATE, "1001")
-STAYS_AWAY = _each("stays away for good", _stayed_away)
-COMES_BACK = _each("comes back", _came_back)
-AGREE = Expectation("the monitors agree", _monitors_agree)
+DEAD = _each("no proof of life", lambda story: not story.proofs.total())
+STAYS_AWAY = _each("stay away", _stayed_away)
+COMES_BACK = _each("come back", _came_back)
+AGREE = Expectation("monitors agree", _monitors_agree)
 NOT_COMPARED = Expectation("one monitor, no verdict", _none_compared)
 SILENT_CLOSED_BY_CONTROL = _each(
-    "some closed at a sweep, who come back",
+    "others swept, and come back",
     lambda s: (
         not set(s.acted) - {Role.CONTROL}
         and not set(s.endings) - {ABNORMAL}
@@ -207,22 +217,20 @@ SILENT_CLOSED_BY_CONTROL = _each(
     ),
 )
 SOME_SURVIVE = Expectation("some survive", _survivors)
-FALSE_KILLS = Expectation(
-    "the candidate would have closed those: only_candidate, recovered", _false_kills
-)
+FALSE_KILLS = Expectation("candidate would have closed those", _false_kills)
 FEW_SURVIVE = Expectation("hardly one survives", _few_survivors)
-ALIVE = Expectation("they were alive: proof of life", _proofs_of_life)
+ALIVE = Expectation("proof of life", _proofs_of_life)
 
 
 def _stages(
-    off: Iterable[Expectation], live: Iterable[Expectation], both: Iterable[Expectation] = (AGREE,)
+    off: Iterable[Expectation], live: Iterable[Expectation]
 ) -> Mapping[Stage, tuple[Expectation, ...]]:
-    """By who acts; at `shadow` and `live` there is a comparison besides."""
-    off, live, both = (CONNECTED, *off), (CONNECTED, *live), tuple(both)
+    """For clients that really are gone: by who acts; at `shadow` and `live` both agree besides."""
+    off, live = (CONNECTED, *off, DEAD), (CONNECTED, *live, DEAD)
     return {
         Stage.OFF: (*off, NOT_COMPARED),
-        Stage.SHADOW: (*off, *both),
-        Stage.LIVE: (*live, *both),
+        Stage.SHADOW: (*off, AGREE),
+        Stage.LIVE: (*live, AGREE),
         Stage.COMPLETE: (*live, NOT_COMPARED),
     }
 
@@ -282,7 +290,7 @@ def _result(cell: Cell, expectations: Sequence[Expectation]) -> Result:
     for expectation in expectations if cell.stories else ():
         if (objection := expectation.objection(cell)) is not None:
             objections.append(f"{expectation.text}: {objection}")
-    wanted = "; ".join(e.text for e in expectations if e not in (CONNECTED, NOT_COMPARED))
+    wanted = "; ".join(e.text for e in expectations if e not in (CONNECTED, DEAD, NOT_COMPARED))
     return Result(cell, len(cell.stories), wanted, _happened(cell), tuple(objections))
 
 
@@ -313,8 +321,6 @@ def judge_report(report: Mapping[str, Any], stories: Sequence[Story]) -> list[st
         said = report["decisions"][role.value]["acted"]
         if said != acted:
             objections.append(f"/api/report: the {role} acted {said} times, seen were {acted}")
-    if report["proofs_of_life"]["control"]:
-        objections.append("proof of life after a terminate, which leaves nobody to speak")
     for role, failures in report["failures"].items():
         if failures:
             objections.append(f"the {role} failed {failures} times")

@@ -35,10 +35,10 @@ class Behaviour(StrEnum):
 DESCRIPTIONS: Mapping[Behaviour, str] = {
     Behaviour.HEALTHY: "answers pings, speaks now and then",
     Behaviour.FROZEN: "TCP open, nothing read, for good",
-    Behaviour.SILENT: "silent for 50 to 54 s, then back; reconnects after any close",
-    Behaviour.DROPPED: "gone without a close; on a new connection a while later",
+    Behaviour.SILENT: "silent for 50 to 54 s, then back; after a close, reconnects",
+    Behaviour.DROPPED: "gone without a close; a while later on a new connection",
     Behaviour.FLAPPING: "comes, leaves properly, comes again",
-    Behaviour.SDK: "suspended for a while; reconnects as the SDK: not after 1000, 1001, 1008",
+    Behaviour.SDK: "suspended a while; reconnects as the SDK: not after 1000, 1001, 1008",
 }
 
 _SHARES: Mapping[Behaviour, float] = {

@@ -99,8 +99,10 @@ class Summary:
             )
         pauses = report["pauses"]
         lines.append(f"the server paused {pauses['count']} times, {pauses['seconds']:.2f} s in all")
+        if pauses["count"]:
+            lines[-1] += ": the candidate's deadlines moved (R3) and are judged less strictly"
         for line in lines:
-            console.print(line, highlight=False, soft_wrap=True)
+            console.print(line, highlight=False, soft_wrap=not console.is_terminal)
 
     def _finding(self) -> str:
         """What the SDK-like apps show, in figures of this run."""

@@ -20,6 +20,7 @@ from shim.observers import Tally
 
 _LIVE_INTERVAL = 0.25
 _PLAIN_INTERVAL = 5.0
+_LOG_LINES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +109,20 @@ class View:
         )
         return Group(
             header,
-            Columns([self._connections(), self._decisions(), self._verdicts()], padding=(0, 3)),
+            "",
+            Columns([self._connections(), self._decisions(), self._verdicts()], padding=(0, 4)),
+            "",
             self._behaviours(),
-            Panel("\n".join(scene.log), title="log", title_align="left", height=8),
+            Panel(
+                Text("\n".join(list(scene.log)[-_LOG_LINES:])),
+                title="log",
+                title_align="left",
+                height=_LOG_LINES + 2,
+            ),
         )
 
     def _connections(self) -> Table:
-        table = Table("stage", *(kind.value for kind in Kind), "acting", title="open")
+        table = _table("stage", *(kind.value for kind in Kind), "acting")
         open_connections = self._scene.open_connections()
         for stage in Stage:
             counts = (str(open_connections[stage, kind]) for kind in Kind)
@@ -123,9 +131,7 @@ class View:
 
     def _decisions(self) -> Table:
         tally = self._scene.tally
-        table = Table(
-            "", "acted", "recorded", "came back", "did not", "proof of life", title="decisions"
-        )
+        table = _table("decisions", "acted", "recorded", "came back", "did not", "alive")
         for role in Role:
             figures = (
                 tally.decisions[role, True],
@@ -139,16 +145,15 @@ class View:
 
     def _verdicts(self) -> Table:
         tally = self._scene.tally
-        table = Table("verdict", "", title="verdicts")
+        table = _table("verdicts", "")
         for name in VerdictName:
             table.add_row(name.value, str(tally.verdicts[name]))
         return _right(table, 1)
 
     def _behaviours(self) -> Table:
-        table = Table(
-            *("behaviour", "", "clients", "1001", "1006", "left"),
-            *("survived", "came back", "stays away"),
-            title="clients, and how their connections ended",
+        table = _table(
+            *("clients", "", "number", "1001", "1006", "left"),
+            *("survived", "back", "away"),
         )
         for behaviour in Behaviour:
             stories = [s for s in self._scene.stories.by_client if s.client.behaviour is behaviour]
@@ -166,7 +171,16 @@ class View:
             table.add_row(
                 behaviour.value, DESCRIPTIONS[behaviour], str(len(stories)), *map(str, figures)
             )
+        # Where the terminal is narrow, the descriptions give way.
+        for column in table.columns:
+            column.no_wrap = True
+            column.min_width = len(str(column.header)) or None
+        table.columns[0].min_width = len(Behaviour.FLAPPING)
         return _right(table, *range(2, 9))
+
+
+def _table(*columns: str) -> Table:
+    return Table(*columns, box=None, header_style="bold", pad_edge=False)
 
 
 def _right(table: Table, *columns: int) -> Table:

@@ -16,7 +16,6 @@ from typing import Any
 from shim.compare import Comparator, Outcomes
 from shim.model import (
     Close,
-    Confirm,
     Connection,
     Decision,
     Duration,
@@ -32,13 +31,13 @@ from shim.model import (
     Time,
     Verdict,
 )
-from shim.router.lane import STRIKES, CallFailed, Instance, Lane, Meter
+from shim.router.answers import CallFailed, check_request
+from shim.router.lane import STRIKES, Instance, Lane, Meter
 from shim.router.observer import Observer
 from shim.router.port import Port
 from shim.router.tracked import Tracked, compose_touch
 
 _NEVER: Time = 1 << 62
-_ABOUT_CONNECTION = (Ping, Confirm, Decision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +69,13 @@ class Router:
         self.brake_reason: str | None = None
         self._lanes: dict[Role, Lane] = {}
         if monitors.control is not None:
-            self._lanes[Role.CONTROL] = Lane(Role.CONTROL, *monitors.control, start)
-        self._lanes[Role.CANDIDATE] = Lane(
-            Role.CANDIDATE, *monitors.candidate, start, meter, self._slow
-        )
+            self._lanes[Role.CONTROL] = Lane(Role.CONTROL, *monitors.control)
+        self._lanes[Role.CANDIDATE] = Lane(Role.CANDIDATE, *monitors.candidate, meter, self._slow)
+        for lane in self._lanes.values():
+            try:
+                lane.start(start)
+            except CallFailed as failure:
+                self._strike(lane, failure, start)
 
     # -- What happens to a connection -----------------------------------------------------------
 
@@ -219,7 +221,9 @@ class Router:
 
     def paused(self, start: Time, end: Time) -> None:
         """The process did not run from `start` to `end` (R3)."""
+        self._begin(end)
         for lane in self._lanes.values():
+            lane.remember_pause(start, end)
             for instance in lane.instances():
                 try:
                     lane.paused(instance, start, end)
@@ -273,7 +277,7 @@ class Router:
         decisions: list[tuple[Tracked, Decision]] = []
         while (instance := lane.agenda.pop_due(now)) is not None:
             try:
-                self._fulfil(lane, instance, lane.wake(instance, now), now, decisions)
+                self._fulfil(lane, instance, "wake", lane.wake(instance, now), now, decisions)
                 lane.woken(instance, now)
             except CallFailed as failure:
                 self._instance_failed(lane, instance, failure, now)
@@ -290,6 +294,7 @@ class Router:
         self,
         lane: Lane,
         instance: Instance,
+        call: str,
         requests: Iterable[Request],
         now: Time,
         decisions: list[tuple[Tracked, Decision]],
@@ -297,19 +302,17 @@ class Router:
         """Do what a monitor asked for; its decisions are collected, to be acted on in order."""
         role = lane.role
         control = role is Role.CONTROL
-        tracked_by_id = self._tracked
         for request in requests:
+            check_request(call, request, now)
             if isinstance(request, Note):
-                self._observer.note(role, str(request.text))
+                self._observer.note(role, request.text)
                 continue
-            if not isinstance(request, _ABOUT_CONNECTION):
-                raise CallFailed("wake", f"answered {request!r:.80}")
-            tracked = tracked_by_id.get(request.connection_id)
+            tracked = self._tracked.get(request.connection_id)
             if tracked is None or instance is not (
                 tracked.control_instance if control else tracked.candidate_instance
             ):
                 raise CallFailed(
-                    "wake", f"answered {type(request).__name__} for a connection it does not watch"
+                    call, f"answered {type(request).__name__} for a connection it does not watch"
                 )
             if isinstance(request, Ping):
                 if tracked.acting is not role:
@@ -317,17 +320,25 @@ class Router:
                 elif tracked.closed_by is None:
                     tracked.port.ping(request.payload)
             elif isinstance(request, Decision):
-                _check(request, now)
                 tracked.detach(role)
                 lane.dropped(instance)
                 decisions.append((tracked, request))
             else:
-                try:
-                    answer = lane.confirmed(instance, tracked.connection, tracked.evidence(), now)
-                except CallFailed as failure:
-                    self._connection_failed(lane, tracked, failure, now)
-                else:
-                    self._fulfil(lane, instance, answer, now, decisions)
+                self._confirm(lane, instance, tracked, now, decisions)
+
+    def _confirm(
+        self,
+        lane: Lane,
+        instance: Instance,
+        tracked: Tracked,
+        now: Time,
+        decisions: list[tuple[Tracked, Decision]],
+    ) -> None:
+        try:
+            answer = lane.confirmed(instance, tracked.connection, tracked.evidence(), now)
+            self._fulfil(lane, instance, "confirmed", answer, now, decisions)
+        except CallFailed as failure:
+            self._connection_failed(lane, tracked, failure, now)
 
     def _decide(self, tracked: Tracked, role: Role, decision: Decision, now: Time) -> None:
         tracked.ever_decided = True
@@ -383,8 +394,13 @@ class Router:
                     self._connection_failed(self._lanes[role], tracked, failure, now)
 
     def _register(self, tracked: Tracked, role: Role, now: Time, last_seen: Time) -> None:
-        instance, pulse = self._lanes[role].register(tracked.connection, now, last_seen)
+        lane = self._lanes[role]
+        instance, pulse = lane.register(tracked.connection, now, last_seen)
         tracked.attach(role, instance, pulse)
+        try:
+            lane.reschedule(instance)
+        except CallFailed as failure:
+            self._instance_failed(lane, instance, failure, now)
 
     def _unwatch(self, tracked: Tracked, role: Role, now: Time) -> None:
         instance = tracked.instance(role)
@@ -445,9 +461,10 @@ class Router:
     ) -> None:
         """A call about one connection failed: that monitor is not asked about it again."""
         role = lane.role
-        self._report(role, failure, now, tracked.connection)
-        if not failure.about_connection:
-            lane.strikes += 1
+        if failure.about_connection:
+            self._report(role, failure, now, tracked.connection)
+        else:
+            self._strike(lane, failure, now)
         tracked.failed = role
         self._error_verdict(tracked, now)
         self._unwatch(tracked, role, now)
@@ -461,18 +478,27 @@ class Router:
         self, lane: Lane, instance: Instance, failure: CallFailed, now: Time
     ) -> None:
         """A call about no single connection failed: a fresh instance takes the connections."""
-        self._report(lane.role, failure, now)
-        lane.strikes += 1
+        self._strike(lane, failure, now)
         lane.discard(instance)
         watched = [t for t in self._tracked.values() if t.instance(lane.role) is instance]
         self._quarantine_if_due(lane, now)
         self._replace(lane, watched, failure, now)
 
+    def _strike(self, lane: Lane, failure: CallFailed, now: Time) -> None:
+        """A failure that counts against the plugin: for ever, or, without a successor, for now."""
+        self._report(lane.role, failure, now)
+        if now != lane.struck_at and not self._may_be_quarantined(lane):
+            lane.strikes = 0
+        lane.strikes += 1
+        lane.struck_at = now
+
+    def _may_be_quarantined(self, lane: Lane) -> bool:
+        """Only the candidate, and only where there is a control to take over."""
+        return lane.role is Role.CANDIDATE and Role.CONTROL in self._lanes
+
     def _quarantine_if_due(self, lane: Lane, now: Time) -> None:
-        """Three strikes, and the candidate runs no more; the control has nobody to replace it."""
-        if lane.role is Role.CONTROL or lane.quarantined or lane.strikes < STRIKES:
-            return
-        if Role.CONTROL not in self._lanes:
+        """Three strikes, and the candidate runs no more."""
+        if lane.quarantined or lane.strikes < STRIKES or not self._may_be_quarantined(lane):
             return
         failure = CallFailed("quarantine", f"failed {lane.strikes} times")
         self._report(lane.role, failure, now)
@@ -508,12 +534,15 @@ class Router:
                     self._register(tracked, role, now, tracked.last_activity)
                 except CallFailed as again:
                     self._report(role, again, now, tracked.connection)
+                if tracked.instance(role) is None:
                     continue
             if tracked.acting is not role:
                 if verdict := self._comparator.handed_over(tracked.connection.id, now):
                     self._observer.verdict(verdict)
                 tracked.acting = role
             return
+        # The next sign of life tries again.
+        tracked.alert = True
         self._observer.note(failed, f"no monitor is able to watch {tracked.connection.id}")
 
     def _error_verdict(self, tracked: Tracked, now: Time) -> None:
@@ -524,11 +553,3 @@ class Router:
         ):
             tracked.alert = True
             self._observer.verdict(verdict)
-
-
-def _check(decision: Decision, now: Time) -> None:
-    """A decision that closes nothing, or is of another time, is none."""
-    if decision.at != now or type(decision.deadline) is not int:
-        raise CallFailed("wake", f"decided with wrong times: {decision!r:.80}")
-    if not any(isinstance(effect, Close | Terminate) for effect in decision.effects):
-        raise CallFailed("wake", "decided without closing")

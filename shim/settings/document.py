@@ -90,7 +90,7 @@ class Document:
             self.report(node.line, node.column, reason, path)
 
     def raise_problems(self) -> None:
-        """Raise InputError with the problems, in the order of the file; nothing if there are none."""
+        """Raise InputError with the problems, if any, in the order of the file."""
         if not self._problems:
             return
         problems = sorted(

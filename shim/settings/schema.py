@@ -1,6 +1,7 @@
 """All settings: the sections together, and how a file becomes an instance of them."""
 
-from collections.abc import Mapping
+from codecs import BOM_UTF8
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +25,7 @@ from shim.settings.sections import (
 from shim.settings.yamlfile import decode, parse, read_bytes
 
 _LEDGER_SCHEME = "sqlite:///"
+_UNWRITTEN = "has no value: leave the key out for its default, or write null if you mean that"
 
 
 def _read_rollout(value: Any, info: ValidationInfo) -> Path | None:
@@ -72,7 +74,8 @@ class Settings(Section):
     ledger: Annotated[Path, BeforeValidator(_read_ledger)] = Field(
         default="sqlite:///shim.db",
         validate_default=True,
-        description="Where the evidence is kept, from the working directory (four slashes: from /).",
+        description="Where the evidence is kept, from the working directory; with four slashes "
+        "from the root.",
     )
     privacy: PrivacySettings = Field(
         default_factory=PrivacySettings, description="Who is told the names of users."
@@ -93,12 +96,17 @@ def load_settings(path: Path | None, types: Mapping[str, MonitorType]) -> Settin
     """
     if path is None:
         return settings_from({}, types)
+    surroundings = Surroundings(types, path.parent)
     document = Document(str(path))
-    text = decode(read_bytes(path), document)
-    if text is not None and text.strip():
+    data = read_bytes(path)
+    if _says_nothing(data):
+        return _validate(document, surroundings)
+    if (text := decode(data, document)) is not None:
         parse(text, document)
-    document.raise_problems()
-    return _validate(document, Surroundings(types, path.parent))
+    if document.root is None:
+        document.raise_problems()
+    # What YAML had to complain of is raised together with what is wrong with the settings.
+    return _validate(document, surroundings)
 
 
 def settings_from(value: Any, types: Mapping[str, MonitorType], file: str = "settings") -> Settings:
@@ -106,31 +114,38 @@ def settings_from(value: Any, types: Mapping[str, MonitorType], file: str = "set
     return _validate(Document(file), Surroundings(types), value)
 
 
+def _says_nothing(data: bytes) -> bool:
+    """Whether there are no lines but comments: the file of whoever wants the defaults."""
+    lines = (line.strip() for line in data.removeprefix(BOM_UTF8).splitlines())
+    return all(not line or line.startswith(b"#") for line in lines)
+
+
 def _validate(document: Document, surroundings: Surroundings, value: Any = None) -> Settings:
+    unwritten: set[KeyPath] = set()
     if document.root is not None:
         value = document.root.plain()
-        _report_unwritten(document, document.root)
+        unwritten = set(_unwritten(document.root))
+        for path in unwritten:
+            document.report_path(path, _UNWRITTEN)
     settings: Settings | None = None
     try:
         settings = Settings.model_validate({} if value is None else value, context=surroundings)
     except ValidationError as error:
         for fault in faults_of(error, Settings):
-            document.report_path(fault.path, fault.reason)
+            if fault.path not in unwritten:
+                document.report_path(fault.path, fault.reason)
     document.raise_problems()
     assert settings is not None
     return settings
 
 
-def _report_unwritten(document: Document, node: Node, path: KeyPath = ()) -> None:
-    """A key with nothing behind it: a section whose lines were all commented out, most likely.
+def _unwritten(node: Node, path: KeyPath = ()) -> Iterator[KeyPath]:
+    """The keys with nothing behind them: sections whose lines were all commented out, most likely.
 
-    To read it as null would retire the control for `control:`, which nobody has asked for.
+    To read them as null would retire the control for `control:`, which nobody has asked for.
     """
     if isinstance(node.value, dict):
         for key, child in node.value.items():
             if child.value is None and not child.text:
-                document.report_path(
-                    (*path, key),
-                    "has no value: leave the key out for its default, or write null if that is meant",
-                )
-            _report_unwritten(document, child, (*path, key))
+                yield (*path, key)
+            yield from _unwritten(child, (*path, key))

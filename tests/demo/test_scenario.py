@@ -4,7 +4,16 @@ from collections import Counter
 
 import pytest
 
-from shim.demo.scenario import PACKAGE, RHYTHM, ROLLOUT, TIMEOUT, Behaviour, Client, cast, settings_value
+from shim.demo.scenario import (
+    PACKAGE,
+    RHYTHM,
+    ROLLOUT,
+    TIMEOUT,
+    Behaviour,
+    Client,
+    cast,
+    settings_value,
+)
 from shim.demo.story import LEFT, Story
 from shim.discovery import monitor_types, plugin_manager
 from shim.flags import Rollout
@@ -17,7 +26,7 @@ def rollout() -> Rollout:
     return parse_rollout(ROLLOUT.encode(), "the demo's rollout")
 
 
-@pytest.mark.parametrize("users", [24, 60, 200, 1000])
+@pytest.mark.parametrize("users", [36, 60, 200, 1000])
 def test_every_behaviour_is_at_every_stage(users: int, rollout: Rollout) -> None:
     clients = cast(users, lambda user: rollout.evaluate(user).stage)
     cells = Counter((client.behaviour, client.stage) for client in clients)

@@ -6,7 +6,7 @@ import pytest
 
 from shim.model import Role, Stage, VerdictKind, VerdictName
 from shim_per_session import PerSession
-from tests.router.helpers import CANDIDATE, CONTROL, S, World
+from tests.router.helpers import CANDIDATE, CONTROL, FaultyType, S, World, raises
 
 WATCHING = {
     Stage.OFF: {CONTROL},
@@ -208,3 +208,24 @@ def test_r11_a_close_by_the_peer_and_a_shutdown() -> None:
         ("c1", VerdictKind.CLOSED),
         ("c2", VerdictKind.SHUTDOWN),
     ]
+
+
+@pytest.mark.parametrize("before", [Stage.OFF, Stage.SHADOW])
+def test_r3_r21_a_pause_before_the_handover_is_no_silence_either(before: Stage) -> None:
+    candidate = FaultyType()
+    world = World(candidate=candidate)
+    world.open("c1", before)
+    world.run(44)
+    world.message("c1")
+    world.run(45)
+    world.pause(40)  # no tick of the control finds it silent for more than 45 s
+    world.run(86)
+    if before is Stage.SHADOW:
+        candidate.faults["paused"] = raises(ValueError("no"))
+        world.router.paused(world.now - 1, world.now)
+        candidate.faults.clear()
+    world.stage("c1", Stage.LIVE)
+    world.run(128)
+    assert world.ports["c1"].endings == []
+    world.run(129)
+    assert world.ports["c1"].endings

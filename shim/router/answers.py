@@ -1,0 +1,119 @@
+"""What a plugin answers, looked at before anything is done with it (R5).
+
+A request is taken only if it is exactly one of the model's types: then reading it runs no code of
+the plugin. Everything else is the plugin's failure in the call that it answers.
+"""
+
+from typing import Any, Final
+
+from shim.model import (
+    Close,
+    Confirm,
+    Decision,
+    Forget,
+    Note,
+    Ping,
+    Pulse,
+    ShimError,
+    Terminate,
+    Time,
+)
+
+_ABOUT_CONNECTION = frozenset(("register", "unregister", "pong", "confirmed"))
+_LONGEST_PING: Final = 125
+"""Bytes (RFC 6455 section 5.5)."""
+
+_LAST_SEEN = vars(Pulse)["last_seen"]
+_LAST_DATA = vars(Pulse)["last_data"]
+
+
+class CallFailed(ShimError):
+    """A monitor broke its contract in `call`."""
+
+    def __init__(self, call: str, reason: str) -> None:
+        super().__init__(f"{call}: {reason}")
+        self.call = call
+        self.reason = reason
+
+    @property
+    def about_connection(self) -> bool:
+        """Whether the call concerned a single connection."""
+        return self.call in _ABOUT_CONNECTION
+
+
+def blame(call: str, error: BaseException) -> CallFailed:
+    """A plugin has no business with any exception but Ctrl-C: whatever else it raises is its failure."""
+    if isinstance(error, KeyboardInterrupt):
+        raise error
+    try:
+        reason = f"{type(error).__name__}: {error}"[:500]
+    except BaseException:
+        reason = type(error).__name__
+    return CallFailed(call, reason)
+
+
+def shown(answer: object) -> str:
+    """A stranger's object, for the record."""
+    try:
+        return repr(answer)[:80]
+    except BaseException:
+        return f"an unprintable {type(answer).__name__}"
+
+
+def check_pulse(answer: Any) -> Pulse:
+    """A pulse whose times are plain slots, so that no plugin code runs per message."""
+    kind: Any = type(answer)
+    if not issubclass(kind, Pulse):
+        raise CallFailed("register", f"answered {shown(answer)}, not a Pulse")
+    plain = (
+        kind.last_seen is _LAST_SEEN
+        and kind.last_data is _LAST_DATA
+        and kind.__setattr__ is object.__setattr__
+        and kind.__getattribute__ is object.__getattribute__
+    )
+    if not plain:
+        raise CallFailed("register", "answered a Pulse whose times are not plain slots")
+    try:
+        times = (answer.last_seen, answer.last_data)
+    except AttributeError:
+        raise CallFailed("register", "answered a Pulse without times") from None
+    if any(type(time) is not int for time in times):
+        raise CallFailed("register", "answered a Pulse whose times are none")
+    pulse: Pulse = answer
+    return pulse
+
+
+def check_request(call: str, request: object, now: Time) -> None:
+    """Raise CallFailed unless this is a request that can be fulfilled; pings have a short cut."""
+    if type(request) is Ping:
+        if type(request.payload) is not bytes or len(request.payload) > _LONGEST_PING:
+            raise CallFailed(call, f"asked for a ping that cannot be sent: {shown(request)}")
+    elif type(request) is Decision:
+        _check_decision(call, request, now)
+    elif type(request) is Confirm:
+        if call == "confirmed":
+            raise CallFailed(call, "asked for confirmation of a confirmation")
+    elif type(request) is not Note:
+        raise CallFailed(call, f"answered {shown(request)}")
+    elif type(request.text) is not str:
+        raise CallFailed(call, f"noted {shown(request.text)}, no text")
+    if isinstance(request, Ping | Confirm | Decision) and type(request.connection_id) is not str:
+        raise CallFailed(call, f"answered about {shown(request.connection_id)}, no connection")
+
+
+def _check_decision(call: str, decision: Decision, now: Time) -> None:
+    """A decision that closes nothing, or is of another time, is none."""
+    if type(decision.at) is not int or decision.at != now or type(decision.deadline) is not int:
+        raise CallFailed(call, f"decided with wrong times: {shown(decision)}")
+    effects = decision.effects
+    if type(effects) is not tuple or not all(
+        type(effect) in (Close, Terminate, Forget) for effect in effects
+    ):
+        raise CallFailed(call, f"decided with effects that are none: {shown(effects)}")
+    if not any(type(effect) in (Close, Terminate) for effect in effects):
+        raise CallFailed(call, "decided without closing")
+    for effect in effects:
+        if type(effect) is Close and not (
+            type(effect.code) is int and type(effect.reason) is str and type(effect.timeout) is int
+        ):
+            raise CallFailed(call, f"asked for a close that cannot be sent: {shown(effect)}")

@@ -1,0 +1,202 @@
+"""R18 and R19: who is at which stage, and why."""
+
+import json
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from itertools import permutations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shim.flags import Cap, Evaluation, Percentages, Reason, Rollout, Rule, bucket
+from shim.flags.buckets import holdback_salt
+from shim.flags.patterns import UserPatterns
+from shim.model import Stage
+
+SALT = "monitor-rollout"
+ALICE, BOB = "alice@example.com", "bob@example.com"  # buckets 83282 and 58671
+
+USERS = st.text(alphabet="ab.@*[]!-", max_size=6)
+STAGES = st.sampled_from(Stage)
+
+
+@st.composite
+def percentages(draw: st.DrawFn) -> Percentages:
+    """Any widths that add to at most 100."""
+    cuts = sorted(draw(st.lists(st.integers(0, 100), min_size=3, max_size=3)))
+    return Percentages(complete=cuts[0], live=cuts[1] - cuts[0], shadow=cuts[2] - cuts[1])
+
+
+@st.composite
+def rollouts(draw: st.DrawFn) -> Rollout:
+    users = st.lists(USERS, min_size=1, max_size=3).map(tuple)
+    rules: list[Rule] = []
+    for index in range(draw(st.integers(0, 3))):
+        if draw(st.booleans()):
+            rules.append(Rule(f"r{index}", draw(users), stage=draw(STAGES)))
+        else:
+            rules.append(Rule(f"r{index}", draw(users), percent=draw(percentages())))
+    return Rollout(
+        flag="f",
+        salt=draw(st.sampled_from(["s1", "s2"])),
+        default=draw(STAGES),
+        kill_switch=draw(st.booleans()),
+        holdback=draw(st.integers(0, 100)),
+        overrides=draw(st.dictionaries(USERS, STAGES, max_size=2)),
+        rules=tuple(rules),
+        percent=draw(percentages()),
+    )
+
+
+def stage_of_the_design(rollout: Rollout, user: str, *, brake: bool) -> Stage:
+    """R19 once more, written down as plainly as possible."""
+
+    def by_widths(percent: Percentages) -> Stage | None:
+        below = 0
+        for stage in (Stage.COMPLETE, Stage.LIVE, Stage.SHADOW):
+            below += round(getattr(percent, str(stage)) * 1000)
+            if bucket(rollout.salt, user) < below:
+                return stage
+        return None
+
+    def answers() -> Iterator[Stage | None]:
+        yield rollout.overrides.get(user)
+        for rule in rollout.rules:
+            if any(user == glob or fnmatchcase(user, glob) for glob in rule.users):
+                yield rule.stage if rule.percent is None else by_widths(rule.percent)
+        yield by_widths(rollout.percent)
+        yield rollout.default
+
+    stage = next(answer for answer in answers() if answer is not None)
+    held = bucket(holdback_salt(rollout.salt), user) < rollout.holdback * 1000
+    if user not in rollout.overrides and held:
+        stage = min(stage, Stage.SHADOW)
+    if brake:
+        stage = min(stage, Stage.SHADOW)
+    return Stage.OFF if rollout.kill_switch else stage
+
+
+@given(rollout=rollouts(), user=USERS, brake=st.booleans())
+def test_the_rules_of_the_design(rollout: Rollout, user: str, brake: bool) -> None:
+    evaluation = rollout.evaluate(user, brake=brake)
+    assert evaluation.stage is stage_of_the_design(rollout, user, brake=brake)
+    assert (evaluation.lowered_by is not None) == (evaluation.stage is not evaluation.granted)
+    assert evaluation.explain().startswith(f"{user} is at {evaluation.stage}.")
+    assert json.loads(json.dumps(evaluation.as_dict()))["stage"] == str(evaluation.stage)
+
+
+@given(before=percentages(), after=percentages(), user=st.text(max_size=8))
+def test_raising_a_threshold_moves_nobody_back(
+    before: Percentages, after: Percentages, user: str
+) -> None:
+    raised = all(
+        new.below >= old.below for old, new in zip(before.thresholds, after.thresholds, strict=True)
+    )
+    if raised:
+        earlier = Rollout("f", SALT, percent=before).evaluate(user).stage
+        assert Rollout("f", SALT, percent=after).evaluate(user).stage >= earlier
+
+
+def test_the_order_of_the_widths_does_not_count() -> None:
+    widths = {"complete": 10, "live": 50, "shadow": 20}
+    stages = {
+        Rollout("f", SALT, percent=Percentages(**{key: widths[key] for key in order}))
+        .evaluate(BOB)
+        .stage
+        for order in permutations(widths)
+    }
+    assert stages == {Stage.LIVE}  # 58671: above complete's 10000, below live's 60000
+
+
+def test_a_threshold_is_exclusive() -> None:
+    user_bucket = bucket(SALT, BOB)
+    assert user_bucket == 58671
+    at = Rollout("f", SALT, percent=Percentages(live=58)).evaluate(BOB)
+    assert at.stage is Stage.OFF
+    above = Rollout("f", SALT, percent=Percentages(live=59)).evaluate(BOB)
+    assert (above.stage, above.reason, above.threshold) == (Stage.LIVE, Reason.PERCENT, 59_000)
+
+
+def test_whom_a_rule_misses_falls_through_to_the_next() -> None:
+    rules = (
+        Rule("narrow", ("*@example.com",), percent=Percentages(live=5)),
+        Rule("wide", ("bob*",), stage=Stage.SHADOW),
+    )
+    evaluation = Rollout("f", SALT, rules=rules).evaluate(BOB)
+    assert (evaluation.stage, evaluation.rule, evaluation.rule_index) == (Stage.SHADOW, "wide", 1)
+    assert evaluation.missed == ("narrow",)
+    assert "'narrow' names this user, but its percentages miss" in evaluation.explain()
+
+
+def test_an_override_comes_before_rules_and_is_exempt_from_the_holdback() -> None:
+    rollout = Rollout(
+        "f",
+        SALT,
+        holdback=100,
+        overrides={ALICE: Stage.COMPLETE},
+        rules=(Rule("all", ("*",), stage=Stage.LIVE),),
+    )
+    alice, bob = rollout.evaluate(ALICE), rollout.evaluate(BOB)
+    assert (alice.stage, alice.reason, alice.lowered_by) == (
+        Stage.COMPLETE,
+        Reason.OVERRIDE,
+        None,
+    )
+    assert (bob.stage, bob.granted, bob.lowered_by) == (Stage.SHADOW, Stage.LIVE, Cap.HOLDBACK)
+
+
+@pytest.mark.parametrize(
+    ("kill_switch", "stage", "lowered_by"),
+    [(False, Stage.SHADOW, Cap.BRAKE), (True, Stage.OFF, Cap.KILL_SWITCH)],
+)
+def test_brake_and_kill_switch_are_for_overrides_too(
+    kill_switch: bool, stage: Stage, lowered_by: Cap
+) -> None:
+    overrides = {ALICE: Stage.COMPLETE}
+    rollout = Rollout("f", SALT, kill_switch=kill_switch, overrides=overrides)
+    evaluation = rollout.evaluate(ALICE, brake=True)
+    assert (evaluation.stage, evaluation.lowered_by) == (stage, lowered_by)
+
+
+def test_nothing_is_lowered_that_is_low_already() -> None:
+    rollout = Rollout("f", SALT, holdback=100, default=Stage.SHADOW)
+    assert rollout.evaluate(ALICE, brake=True).lowered_by is None
+
+
+def _evaluation(rollout: Rollout) -> Evaluation:
+    return rollout.evaluate(BOB)
+
+
+def test_by_percentage_is_whoever_is_where_they_are_by_their_bucket() -> None:
+    half = Percentages(live=50)
+    missed = (Rule("half", ("*",), percent=half), Rule("rest", ("*",), stage=Stage.SHADOW))
+    assert _evaluation(Rollout("f", SALT, percent=Percentages(live=60))).by_percentage
+    assert _evaluation(Rollout("f", SALT, percent=half, default=Stage.SHADOW)).by_percentage
+    assert _evaluation(Rollout("f", SALT, rules=missed)).by_percentage
+    assert not _evaluation(Rollout("f", SALT)).by_percentage
+    assert not _evaluation(Rollout("f", SALT, rules=missed[1:])).by_percentage
+    override = Rollout("f", SALT, percent=half, overrides={BOB: Stage.LIVE})
+    assert not _evaluation(override).by_percentage
+
+
+@given(
+    globs=st.lists(st.text(alphabet="ab?*[]!-", max_size=5), max_size=4),
+    user=st.text(alphabet="ab[]!-\n", max_size=6),
+)
+def test_globs_mean_what_fnmatch_says(globs: list[str], user: str) -> None:
+    expected = any(user == glob or fnmatchcase(user, glob) for glob in globs)
+    # An exact id without wildcards is matched as it is; fnmatch agrees on those.
+    assert UserPatterns(globs).match(user) is expected or user in globs
+
+
+def test_widths_of_more_than_everybody_are_refused() -> None:
+    with pytest.raises(ValueError, match="more than 100"):
+        Percentages(complete=50, live=50, shadow=1)
+
+
+def test_a_rule_has_a_stage_or_percentages() -> None:
+    with pytest.raises(ValueError, match="either"):
+        Rule("r", ("*",))
+    with pytest.raises(ValueError, match="either"):
+        Rule("r", ("*",), stage=Stage.LIVE, percent=Percentages())

@@ -1,0 +1,105 @@
+"""Plugins are found by entry point, whoever ships them."""
+
+from importlib.metadata import EntryPoint
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from shim import discovery
+from shim.discovery import monitor_types, plugin_manager
+from shim.hooks import hookimpl
+from shim.model import InputError
+from shim.settings import load_settings
+from tests.settings.test_settings import Fake
+
+
+class Plugin:
+    """What a third party would ship."""
+
+    def __init__(self, *types: Any) -> None:
+        self._types = types
+
+    @hookimpl
+    def shim_monitor_types(self) -> Any:
+        return self._types
+
+
+class Failing:
+    @hookimpl
+    def shim_monitor_types(self) -> Any:
+        raise RuntimeError("boom")
+
+
+class Misspelt:
+    @hookimpl
+    def shim_monitor_type(self) -> Any:
+        return []
+
+
+def install(monkeypatch: pytest.MonkeyPatch, **plugins: Any) -> None:
+    """Pretend that these, and no others, are installed; an exception fails to import."""
+
+    class Point(SimpleNamespace):
+        def load(self) -> Any:
+            if isinstance(self.plugin, Exception):
+                raise self.plugin
+            return self.plugin
+
+    points = [
+        Point(name=name, value=f"package_{name}", plugin=plugin) for name, plugin in plugins.items()
+    ]
+    monkeypatch.setattr(discovery, "entry_points", lambda group: points)
+
+
+def test_the_plugins_of_this_distribution() -> None:
+    pytest.importorskip("shim_legacy_global")
+    assert set(monitor_types(plugin_manager())) >= {"legacy-global", "per-session"}
+
+
+def test_a_third_party_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, third=Plugin(Fake()))
+    types = monitor_types(plugin_manager())
+    assert list(types) == ["fake"]
+    with pytest.raises(InputError, match="installed are: fake"):
+        load_settings(None, types)
+
+
+def test_one_entry_point_found_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    point = EntryPoint("legacy-global", "shim.hooks", "shim")
+    monkeypatch.setattr(discovery, "entry_points", lambda group: [point, point])
+    plugin_manager()
+
+
+def test_a_plugin_that_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, good=Plugin(Fake()), bad=ImportError("no module named gone"))
+    with pytest.raises(InputError, match=r"'bad' \(package_bad\).*no module named gone"):
+        plugin_manager()
+
+
+def test_two_monitors_of_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, first=Plugin(Fake()), second=Plugin(Fake()))
+    with pytest.raises(InputError, match="'fake'") as caught:
+        monitor_types(plugin_manager())
+    assert "'first'" in str(caught.value)
+    assert "'second'" in str(caught.value)
+
+
+def test_a_plugin_that_fails_to_name_its_monitors(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, bad=Failing())
+    with pytest.raises(InputError, match=r"'bad'.*RuntimeError: boom"):
+        monitor_types(plugin_manager())
+
+
+def test_a_hook_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, bad=Misspelt())
+    with pytest.raises(InputError, match="shim_monitor_type"):
+        plugin_manager()
+
+
+@pytest.mark.parametrize("lacking", ["name", "scope", "Settings", "create"])
+def test_a_monitor_that_lacks_something(monkeypatch: pytest.MonkeyPatch, lacking: str) -> None:
+    fake = type("Lacking", (Fake,), {lacking: None})()
+    install(monkeypatch, bad=Plugin(fake))
+    with pytest.raises(InputError, match=lacking):
+        monitor_types(plugin_manager())

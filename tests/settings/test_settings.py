@@ -1,0 +1,328 @@
+"""The settings file: every key optional, every mistake told at once with its place."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from pydantic import BaseModel
+
+from shim.model import (
+    SECOND,
+    Duration,
+    InputError,
+    Kind,
+    Monitor,
+    MonitorType,
+    Scope,
+    Time,
+    VerdictKind,
+)
+from shim.settings import MonitorChoice, Settings, load_settings, settings_from
+
+
+@dataclass(frozen=True)
+class FakeSettings:
+    """Keys of every kind that a plugin may have."""
+
+    timeout: Duration = 45 * SECOND
+    retries: int = 3
+    label: str = "fake"
+    loud: bool = False
+    share: float = 0.5
+    names: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.retries < 0:
+            raise ValueError("retries: must not be negative")
+        if self.label == "nonsense":
+            raise ValueError("these make no sense together")
+        if self.label == "crash":
+            raise RuntimeError("boom")
+
+
+class Fake:
+    name: ClassVar[str] = "fake"
+    scope: ClassVar[Scope] = Scope.SESSION
+    Settings: ClassVar[type[Any]] = FakeSettings
+
+    def create(self, settings: Any, scope_id: str, start: Time) -> Monitor:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class NeedySettings:
+    url: str
+
+
+class Needy(Fake):
+    name = "needy"
+    Settings = NeedySettings
+
+
+TYPES: Mapping[str, MonitorType] = {
+    "fake": Fake(),
+    "needy": Needy(),
+    # Under the names of the default plugins.
+    "legacy-global": Fake(),
+    "per-session": Fake(),
+}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "shim.yaml"
+
+
+def loaded(file: Path, text: str) -> Settings:
+    file.write_text(text)
+    return load_settings(file, TYPES)
+
+
+def places(file: Path, text: str) -> list[tuple[int | None, str | None]]:
+    with pytest.raises(InputError) as caught:
+        loaded(file, text)
+    assert {problem.file for problem in caught.value.problems} == {str(file)}
+    return [(problem.line, problem.path) for problem in caught.value.problems]
+
+
+def reasons(file: Path, text: str) -> str:
+    with pytest.raises(InputError) as caught:
+        loaded(file, text)
+    return str(caught.value)
+
+
+def test_without_a_file_all_is_default() -> None:
+    settings = load_settings(None, TYPES)
+    assert settings.comparison.tolerance == 16 * SECOND
+    assert settings.gate.min_agreement == 0.99
+    assert settings.monitors.call_limit == SECOND // 20
+    assert settings.monitors.control is not None
+    assert settings.monitors.control.plugin == "legacy-global"
+    assert settings.monitors.candidate.settings == FakeSettings()
+    assert settings.rollout is None
+
+
+@pytest.mark.parametrize("text", ["", "\n", "# nothing but comments\n", "{}\n"])
+def test_an_empty_file_is_all_defaults(file: Path, text: str) -> None:
+    settings = loaded(file, text)
+    assert settings.comparison == load_settings(None, TYPES).comparison
+    assert settings.rollout == file.parent / "rollout.yaml"
+
+
+def test_the_committed_file_has_every_default() -> None:
+    """Nothing in it differs from the defaults, and nothing of them is missing from it."""
+    pytest.importorskip("shim_legacy_global")
+    from shim.discovery import monitor_types, plugin_manager
+
+    types = monitor_types(plugin_manager())
+    committed = load_settings(Path("config/shim.yaml"), types)
+    assert committed.model_copy(update={"rollout": None}) == load_settings(None, types)
+    assert committed.rollout == Path("config/rollout.yaml")
+    for section in (committed, *_sections(committed)):
+        assert section.model_fields_set == set(type(section).model_fields)
+
+
+def _sections(settings: BaseModel) -> Iterator[BaseModel]:
+    for name in type(settings).model_fields:
+        if isinstance(value := getattr(settings, name), BaseModel):
+            yield value
+
+
+def test_every_key_has_a_description() -> None:
+    settings = load_settings(None, TYPES)
+    for section in (settings, *_sections(settings)):
+        for name, key in type(section).model_fields.items():
+            assert key.description, name
+
+
+def test_the_keys_of_a_plugin(file: Path) -> None:
+    settings = loaded(
+        file,
+        "monitors:\n"
+        "  control: {plugin: fake, timeout: 0.75s, retries: 5, loud: true, share: 1, names: [a]}\n",
+    )
+    control = settings.monitors.control
+    assert isinstance(control, MonitorChoice)
+    assert (control.plugin, control.type) == ("fake", TYPES["fake"])
+    assert control.settings == FakeSettings(750_000, 5, loud=True, share=1.0, names=["a"])
+
+
+def test_retired(file: Path) -> None:
+    assert loaded(file, "monitors: {control: null}\n").monitors.control is None
+
+
+def test_a_control_with_its_lines_commented_out_is_not_retired(file: Path) -> None:
+    text = "monitors:\n  control:\n  #  timeout: 45s\n"
+    assert places(file, text) == [(2, "monitors.control")]
+
+
+def test_a_section_with_nothing_in_it_is_told_once(file: Path) -> None:
+    assert places(file, "brake:\n# count: 5\ngate: {unit: }\n") == [(1, "brake"), (3, "gate.unit")]
+
+
+def test_all_errors_at_once_with_their_lines(file: Path) -> None:
+    text = """\
+monitors:
+  control: {plugin: fake, timeout: 45, retires: 1}
+  candidate:
+    plugin: fake
+    loud: 1
+    share: much
+comparison:
+  tolerance: -1s
+  window: 5 minutes
+  expected:
+    - {name: a, reason: b, until: 2027-01-31, kind: both}
+    - {name: c, reason: d}
+gate:
+  min_agreement: 1.5
+  min_users: yes
+  min_user: 5
+guard:
+  hold: 0s
+privacy: {logs: row}
+ledger: mysql://x
+rollout: 5
+server:
+  port: 99999
+  apps:
+    com.example.app1: {api_key_sha256: XX}
+  admin: {port: "1"}
+sever: {}
+"""
+    assert places(file, text) == [
+        (2, "monitors.control.timeout"),
+        (2, "monitors.control.retires"),
+        (5, "monitors.candidate.loud"),
+        (6, "monitors.candidate.share"),
+        (8, "comparison.tolerance"),
+        (9, "comparison.window"),
+        (11, "comparison.expected[0].kind"),
+        (12, "comparison.expected[1].until"),
+        (14, "gate.min_agreement"),
+        (15, "gate.min_users"),
+        (16, "gate.min_user"),
+        (18, "guard.hold"),
+        (19, "privacy.logs"),
+        (20, "ledger"),
+        (21, "rollout"),
+        (23, "server.port"),
+        (25, "server.apps.com.example.app1.api_key_sha256"),
+        (26, "server.admin.port"),
+        (27, "sever"),
+    ]
+    told = reasons(file, text)
+    assert "did you mean 'server'" in told
+    assert "did you mean 'retries'" in told
+    assert "did you mean 'min_users'" in told
+
+
+def test_mistakes_of_yaml_do_not_hide_those_of_settings(file: Path) -> None:
+    text = "gate: {min_days: 0}\ngate: {}\nguard: {count: 1:30}\nbrake: {share: 2}\n"
+    assert places(file, text) == [
+        (1, "gate.min_days"),
+        (2, "gate"),
+        (3, "guard.count"),
+        (4, "brake.share"),
+    ]
+
+
+def test_columns(file: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        loaded(file, "gate: {unit: 1d, min_days: 0}\n")
+    assert str(caught.value).startswith(f"{file}:1:18: gate.min_days: ")
+
+
+@pytest.mark.parametrize(
+    ("keys", "path", "reason"),
+    [
+        ("retries: -1", "monitors.candidate.retries", "must not be negative"),
+        ("label: nonsense", "monitors.candidate", "these make no sense together"),
+        ("label: crash", "monitors.candidate", "RuntimeError: boom"),
+        ("plugin: fak", "monitors.candidate.plugin", "'fake'"),
+        ("plugin: needy", "monitors.candidate.url", "missing"),
+        ("plugin: 5", "monitors.candidate.plugin", "installed are: fake, legacy-global"),
+    ],
+)
+def test_what_a_plugin_refuses(file: Path, keys: str, path: str, reason: str) -> None:
+    text = f"monitors: {{candidate: {{{keys}}}}}\n"
+    assert places(file, text) == [(1, path)]
+    assert reason in reasons(file, text)
+
+
+def test_a_default_plugin_that_is_not_installed() -> None:
+    with pytest.raises(InputError, match="legacy-global"):
+        load_settings(None, {"fake": Fake()})
+
+
+def test_expected_rules(file: Path) -> None:
+    settings = loaded(
+        file,
+        "comparison:\n"
+        "  expected:\n"
+        "    - {name: a, reason: r, until: 2027-01-31, kind: skewed, skew: [-5s, 15s],\n"
+        '       recovered: false, connection_kind: app, package: "com.example.*"}\n'
+        "    - {name: b, reason: r, until: 2027-01-31}\n",
+    )
+    first, second = settings.comparison.expected
+    assert (first.kind, first.connection_kind) == (VerdictKind.SKEWED, Kind.APP)
+    assert first.skew == (-5 * SECOND, 15 * SECOND)
+    assert (first.until, first.package) == (date(2027, 1, 31), "com.example.*")
+    assert (second.kind, second.skew, second.recovered) == (None, None, None)
+
+
+@pytest.mark.parametrize("skew", ["5s", "[5s]", "[5s, 1s]", "[1s, 2s, 3s]", "[1, 2]", "{a: 1s}"])
+def test_a_range_of_skew_that_is_none(file: Path, skew: str) -> None:
+    rule = f"{{name: a, reason: r, until: 2027-01-31, skew: {skew}}}"
+    assert places(file, f"comparison: {{expected: [{rule}]}}\n") == [
+        (1, "comparison.expected[0].skew")
+    ]
+
+
+def test_two_rules_of_one_name(file: Path) -> None:
+    rule = "{name: a, reason: r, until: 2027-01-31}"
+    text = f"comparison:\n  expected:\n    - {rule}\n    - {rule}\n"
+    assert places(file, text) == [(4, "comparison.expected[1].name")]
+
+
+def test_the_rollout_is_found_from_the_folder_of_the_settings(file: Path) -> None:
+    assert loaded(file, "rollout: flags/x.yaml\n").rollout == file.parent / "flags/x.yaml"
+    assert loaded(file, "rollout: /etc/x.yaml\n").rollout == Path("/etc/x.yaml")
+    assert loaded(file, "rollout: null\n").rollout is None
+
+
+def test_the_ledger(file: Path) -> None:
+    assert loaded(file, "ledger: sqlite:////var/x.db\n").ledger == Path("/var/x.db")
+    assert loaded(file, "ledger: sqlite:///x.db\n").ledger == Path("x.db")
+
+
+@pytest.mark.parametrize("text", ["[]", "off", "5", "text", "a: [", "\ta: 1"])
+def test_what_is_no_settings_file(file: Path, text: str) -> None:
+    assert reasons(file, text)
+
+
+def test_what_cannot_be_read(file: Path) -> None:
+    for path in (file, file.parent):
+        with pytest.raises(InputError) as caught:
+            load_settings(path, TYPES)
+        assert caught.value.problems[0].file == str(path)
+    file.write_bytes(b"gate:\n  unit: \xff\n")
+    with pytest.raises(InputError, match="UTF-8") as caught:
+        load_settings(file, TYPES)
+    assert caught.value.problems[0].line == 2
+
+
+def test_settings_from_plain_data() -> None:
+    settings = settings_from({"comparison": {"tolerance": "1s"}}, TYPES)
+    assert settings.comparison.tolerance == SECOND
+    with pytest.raises(InputError, match=r"comparison\.tolerance"):
+        settings_from({"comparison": {"tolerance": 1}}, TYPES)
+
+
+def test_nothing_can_be_changed_afterwards() -> None:
+    settings = load_settings(None, TYPES)
+    with pytest.raises(ValueError, match="frozen"):
+        settings.comparison.window = 5  # type: ignore[misc]
