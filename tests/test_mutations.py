@@ -25,6 +25,7 @@ import shim
 S = 1_000_000
 
 AGENDA = "shim.router.agenda"
+ANSWERS = "shim.router.answers"
 COMPARATOR = "shim.compare.comparator"
 ENGINE = "shim.replay.engine"
 EXPECTED = "shim.compare.expected"
@@ -44,6 +45,7 @@ ORDER = [
     OUTCOMES,
     "shim.compare",
     AGENDA,
+    ANSWERS,
     LANE,
     "shim.router.tracked",
     ROUTER,
@@ -123,7 +125,7 @@ MUTATIONS = [
         "min(now + self._settings.heartbeat_interval, patience_ends)",
         "patience_ends",
     ),
-    Mutation("R3b", PER_SESSION, "if heard == self.put_off_heard and", "if"),
+    Mutation("R3b", PER_SESSION, "if heard == watch.put_off_heard and", "if"),
     Mutation(
         "R3b",
         PER_SESSION,
@@ -192,7 +194,7 @@ MUTATIONS = [
     Mutation("R5", LANE, "STRIKES = 3", "STRIKES = 4"),
     Mutation(
         "R5",
-        LANE,
+        ANSWERS,
         "if isinstance(error, KeyboardInterrupt):",
         "if not isinstance(error, ValueError):",
     ),

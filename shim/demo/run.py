@@ -15,7 +15,7 @@ import aiohttp
 from aiohttp import web
 from rich.console import Console
 
-from shim.demo.checks import judge, judge_report
+from shim.demo.checks import Totals, judge, judge_report
 from shim.demo.crew import Crew
 from shim.demo.scenario import ROLLOUT, cast, settings_value
 from shim.demo.story import Stories
@@ -181,10 +181,11 @@ async def _summarise(
         await crew.thaw()
     except (TimeoutError, ConnectionError):
         objections.append("the fleet did not answer")
+    before = Totals.of(stories.by_client)
     async with aiohttp.ClientSession() as http, http.get(f"{url}api/report") as answer:
         report = await answer.json()
     driver = app[SHIM].driver
-    objections += judge_report(report, stories.by_client)
+    objections += judge_report(report, before, Totals.of(stories.by_client))
     objections += stories.failures
     objections += [f"in the log: {line}" for line in log.errors]
     results = judge(stories.by_client, factor, driver.pauses)

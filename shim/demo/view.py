@@ -21,6 +21,7 @@ from shim.observers import Tally
 _LIVE_INTERVAL = 0.25
 _PLAIN_INTERVAL = 5.0
 _LOG_LINES = 5
+_FIGURES_WIDTH = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +175,7 @@ class View:
         # Where the terminal is narrow, the descriptions give way.
         for column in table.columns:
             column.no_wrap = True
-            column.min_width = len(str(column.header)) or None
-        table.columns[0].min_width = len(Behaviour.FLAPPING)
+        table.columns[1].max_width = max(1, self._console.width - _FIGURES_WIDTH)
         return _right(table, *range(2, 9))
 
 

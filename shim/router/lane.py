@@ -6,6 +6,7 @@ returns what the contract of `shim.model.monitor` promises or raises `CallFailed
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
 from shim.model import (
@@ -172,8 +173,10 @@ class Lane:
         instance = self._instances.get(scope_id)
         if instance is None:
             monitor = self._call("create", self._type, self._settings, scope_id, now)
-            for start, end in self._pauses:
-                self._call("paused", monitor, start, end)
+            # An instance that cannot be told may fail later, and is not to fail its first connection.
+            with suppress(CallFailed):
+                for start, end in self._pauses:
+                    self._call("paused", monitor, start, end)
             instance = self._instances[scope_id] = Instance(monitor, scope_id)
         instance.session_ended = False
         return instance

@@ -49,10 +49,13 @@ async def test_an_app_may_authenticate_in_its_headers(tmp_path: Path) -> None:
     "headers", [{}, {"Authorization": "Bearer x"}, token("a", "k" * 32), token("")]
 )
 async def test_no_or_wrong_token_is_401_in_json(tmp_path: Path, headers: dict[str, str]) -> None:
-    async with server(tmp_path) as it, aiohttp.ClientSession() as http:
-        async with http.get(f"{it.url}/glasses-ws", headers=headers) as answer:
-            assert answer.status == 401
-            assert (await answer.json())["error"] == "unauthorized"
+    async with (
+        server(tmp_path) as it,
+        aiohttp.ClientSession() as http,
+        http.get(f"{it.url}/glasses-ws", headers=headers) as answer,
+    ):
+        assert answer.status == 401
+        assert (await answer.json())["error"] == "unauthorized"
 
 
 INIT: dict[str, Any] = {

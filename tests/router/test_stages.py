@@ -222,6 +222,7 @@ def test_r3_r21_a_pause_before_the_handover_is_no_silence_either(before: Stage) 
     world.run(86)
     if before is Stage.SHADOW:
         candidate.faults["paused"] = raises(ValueError("no"))
+        candidate.left = 1  # the fresh instance is told of all pauses
         world.router.paused(world.now - 1, world.now)
         candidate.faults.clear()
     world.stage("c1", Stage.LIVE)
