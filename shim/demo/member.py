@@ -160,16 +160,27 @@ class Member:
                 while True:
                     code = await self._listen(socket, RHYTHM.well, answering=True)
                     if code is None:
-                        await socket.send_json({"type": "heartbeat"})
+                        code = await self._beat(socket)
+                    if code is None:
                         code = await self._listen(socket, RHYTHM.silence, answering=False)
+                    if code is None:
+                        code = await self._beat(socket)
                     if code is not None:
                         break
-                    await socket.send_json({"type": "heartbeat"})
                     self._report({"event": "survived"})
                 self._ended(code)
             finally:
                 await _leave(socket)
             await self._fleet.spend(RHYTHM.reconnect)
+
+    async def _beat(self, socket: aiohttp.ClientWebSocketResponse) -> int | str | None:
+        """Give a sign of life; how the connection ended, if it did at this very moment."""
+        try:
+            await socket.send_json({"type": "heartbeat"})
+        except ConnectionError:
+            # What came before the end, a close code perhaps, is still to be read.
+            return await self._listen(socket, RHYTHM.reconnect, answering=False) or ABNORMAL
+        return None
 
     async def _listen(
         self, socket: aiohttp.ClientWebSocketResponse, span: Span, *, answering: bool
@@ -182,6 +193,8 @@ class Member:
                         await socket.pong(message.data)
         except TimeoutError:
             return None
+        except ConnectionError:
+            pass  # it ended while a ping was answered
         return socket.close_code or ABNORMAL
 
     async def _frozen(self) -> None:
