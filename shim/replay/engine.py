@@ -28,6 +28,8 @@ from shim.replay.result import ReplayResult
 from shim.router import NO_EVIDENCE, Monitors, Router, Tracked
 
 _NEVER: Time = 1 << 62
+_LATEST: Time = from_seconds(1e9)
+"""The control ticks all the time: a slip in an exponent would keep it ticking for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,8 @@ class Replay:
                 raise CaptureError(f"time goes backwards, from {self._last / 1e6:g} s", "t")
             if self.ended:
                 raise CaptureError("an event after the end")
+            if time > _LATEST:
+                raise CaptureError("captures of more than 30 years are not replayed", "t")
             self._last = time
             if self._stall_ends is not None:
                 time = self._within_stall(time, event)
@@ -157,6 +161,8 @@ class Replay:
 
     def _begin_stall(self, event: Stall, time: Time) -> None:
         duration = from_seconds(event.duration)
+        if time + duration > _LATEST:
+            raise CaptureError("captures of more than 30 years are not replayed", "duration")
         if duration < 0:
             raise CaptureError("a stall cannot last less than nothing", "duration")
         ends = self._stall_ends = time + duration

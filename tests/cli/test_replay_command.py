@@ -1,0 +1,171 @@
+"""`shim replay` as it is used: files in, the contract's answer out, bad input told in plain words."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from shim.cli import main
+
+HEADER = '{"capture": 1}'
+OPEN = (
+    '{"t": 0.5, "event": "open", "connection": "c1", "user": "u1", "session": "s1", '
+    '"kind": "app", "package": "com.example.app1"}'
+)
+MESSAGE = '{"t": 3.2, "event": "message", "connection": "c1", "whatever": [1]}'
+END = '{"t": 600.0, "event": "end"}'
+
+
+def run(tmp_path: Path, *lines: str, options: tuple[str, ...] = ()) -> Result:
+    capture = tmp_path / "capture.jsonl"
+    capture.write_text("\n".join(lines) + "\n")
+    return CliRunner().invoke(main, ["replay", str(capture), *options], catch_exceptions=False)
+
+
+def answer(result: Result) -> dict[str, Any]:
+    assert result.exit_code == 0, result.stderr
+    body: dict[str, Any] = json.loads(result.stdout)
+    return body
+
+
+def test_the_example_of_the_contract(tmp_path: Path) -> None:
+    body = answer(run(tmp_path, HEADER, OPEN, MESSAGE, END, options=("--json",)))
+    assert body["verdicts"] == [
+        {
+            "connection": "c1",
+            "verdict": "matched",
+            "kind": "both",
+            "at": 60.0,
+            "first": "candidate",
+            "control_at": 60.0,
+            "candidate_at": 48.2,
+            "skew": 11.8,
+            "recovered": False,
+            "last_activity": 3.2,
+        }
+    ]
+    assert body["summary"] == {
+        "connections": 1,
+        "healthy": 0,
+        "matched": 1,
+        "mismatched": 0,
+        "expected": 0,
+        "inconclusive": 0,
+        "late": 0,
+        "after_close": 0,
+        "proof_of_life": 0,
+    }
+    nothing = dict.fromkeys(("acted", "returned", "lost", "replaced", "censored"), 0)
+    assert body["outcomes"] == {
+        "control": {**nothing, "acted": 1, "lost": 1},
+        "candidate": nothing,
+    }
+
+
+def test_a_settings_file_changes_the_judgement(tmp_path: Path) -> None:
+    config = tmp_path / "other.yaml"
+    config.write_text("monitors:\n  candidate: {timeout: 30s}\ncomparison: {tolerance: 16s}\n")
+    options = ("--json", "--config", str(config), "--acting", "none")
+    (verdict,) = answer(run(tmp_path, HEADER, OPEN, MESSAGE, END, options=options))["verdicts"]
+    assert (verdict["kind"], verdict["skew"]) == ("skewed", 26.8)
+
+
+def test_expected_rules_are_judged_at_the_start_of_the_capture(tmp_path: Path) -> None:
+    config = tmp_path / "other.yaml"
+    config.write_text(
+        "comparison:\n  tolerance: 1s\n  expected:\n"
+        "    - {name: sweep, reason: it sweeps, until: 2026-06-30, kind: skewed}\n"
+    )
+    options = ("--json", "--config", str(config))
+    for started, verdict in (("2026-06-30T23:59:59Z", "expected"), ("2026-07-01", "mismatched")):
+        header = json.dumps({"capture": 1, "started": started})
+        result = run(tmp_path, header, OPEN, MESSAGE, END, options=options)
+        assert answer(result)["verdicts"][0]["verdict"] == verdict
+        assert ("'sweep' expired" in result.stderr) == (verdict == "mismatched")
+
+
+@pytest.mark.parametrize(
+    ("lines", "where", "reason"),
+    [
+        ([OPEN, END], ":1:", "first line must be"),
+        (['{"capture": 2}', END], ":1: capture:", "not known"),
+        (['{"capture": 1, "started": "soon"}', END], ":1: started:", "soon"),
+        ([HEADER, OPEN], ":2:", "no end"),
+        ([HEADER], ":1:", "no end"),
+        ([HEADER, OPEN, END, MESSAGE], ":4", "time goes backwards"),
+        ([HEADER, OPEN, END, END], ":4", "after the end"),
+        ([HEADER, OPEN, '{"t": 0.2, "event": "end"}'], ":3: t:", "time goes backwards"),
+        ([HEADER, '{"t": -1, "event": "end"}'], ":2: t:", "time goes backwards"),
+        ([HEADER, OPEN, OPEN, END], ":3: connection:", "opened before"),
+        ([HEADER, MESSAGE, END], ":2: connection:", "not known"),
+        ([HEADER, '{"t": 1, "event": "nap"}', END], ":2:", "nap"),
+        ([HEADER, OPEN.replace('"app"', '"phone"'), END], ":2:", "phone"),
+        ([HEADER, OPEN.replace(', "package": "com.example.app1"', ""), END], ":2:", "package"),
+        ([HEADER, OPEN.replace('"user": "u1", ', ""), END], ":2:", "user"),
+        (
+            [HEADER, OPEN, '{"t": 1, "event": "close", "connection": "c1", "cause": "x"}', END],
+            ":3:",
+            "cause",
+        ),
+        (
+            [HEADER, OPEN, '{"t": 1, "event": "close", "connection": "c1"}', MESSAGE, END],
+            ":4: connection:",
+            "closed before",
+        ),
+        (
+            [
+                HEADER,
+                '{"t": 1, "event": "stall", "duration": 5}',
+                '{"t": 5, "event": "stall", "duration": 5}',
+                END,
+            ],
+            ":3: t:",
+            "overlaps",
+        ),
+        ([HEADER, '{"t": 1, "event": "stall", "duration": -5}', END], ":2: duration:", "less"),
+        ([HEADER, OPEN, '{"t": 3.2, "event": "mess'], ":3:", "malformed"),
+        ([HEADER, '{"t": 1e999, "event": "end"}'], ":2:", ""),
+        ([HEADER, '{"t": 1e300, "event": "end"}'], ":2: t:", "30 years"),
+        ([HEADER, '{"t": 1, "event": "stall", "duration": 1e300}'], ":2: duration:", "30 years"),
+    ],
+)
+def test_what_cannot_be_replayed(tmp_path: Path, lines: list[str], where: str, reason: str) -> None:
+    result = run(tmp_path, *lines, options=("--json",))
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert f"capture.jsonl{where}" in line
+    assert reason in line
+
+
+def test_a_truncated_last_line_is_told(tmp_path: Path) -> None:
+    capture = tmp_path / "capture.jsonl"
+    capture.write_text(f"{HEADER}\n{OPEN}\n{MESSAGE[:-7]}")
+    result = CliRunner().invoke(main, ["replay", str(capture)])
+    assert result.exit_code == 2
+    assert "truncated" in result.stderr
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b'{"capture": 1}\n\xff\xff\n'])
+def test_what_is_no_text(tmp_path: Path, content: bytes) -> None:
+    capture = tmp_path / "capture.jsonl"
+    capture.write_bytes(content)
+    result = CliRunner().invoke(main, ["replay", str(capture)])
+    assert (result.exit_code, result.stdout) == (2, "")
+
+
+def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
+    for path in (tmp_path / "none", tmp_path):
+        result = CliRunner().invoke(main, ["replay", str(path)])
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert str(path) in result.stderr
+
+
+def test_people_get_a_table(tmp_path: Path) -> None:
+    result = run(tmp_path, HEADER, OPEN, MESSAGE, END)
+    assert result.exit_code == 0
+    assert "matched" in result.stdout
+    assert "closed by the control: 1 acted" in result.stdout
