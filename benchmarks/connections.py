@@ -13,8 +13,8 @@ A server process runs one variant, a client process holds the connections open a
     memory                        RSS after
     close their stdin             stop                      abort, stop
 
-Connections come as fast as the server takes them, each in a session of its own, which is the dearest
-case for the shim. The stall is how late a sleep of 5 ms ends, so it includes what other processes take
+Connections come evenly spread, each in a session of its own, which is the dearest case for the shim.
+The stall is how late a sleep of 5 ms ends, so it includes what other processes take
 from us; `busy` is the CPU time that passed during one sleep, which does not. The CPU time is
 measured apart, for looking costs some, and what an idle server needs is taken off. In `shadow` the pings, and
 with them the stalls, are those of the legacy monitor's sweep, which a service has before the shim.
@@ -24,6 +24,7 @@ import asyncio
 import gc
 import json
 import logging
+import math
 import os
 import resource
 import sys
@@ -46,6 +47,10 @@ HEARTBEAT = 3.0
 PROBE = 0.005
 FIRST = 100
 """Connections made before memory is looked at: what is allocated once is allocated then."""
+
+ARRIVALS = 1_500
+"""So many connections come in one heartbeat interval, at most, evenly spread over whole intervals:
+aiohttp pings in the rhythm of the arrivals, and bunched pings share a run of the loop."""
 
 AT_ONCE = 50
 """Handshakes in flight."""
@@ -349,8 +354,12 @@ async def _hold() -> None:
                 await client.upgraded
 
     async def connect_many(command: Command) -> Command:
+        count = command["count"]
+        spread = HEARTBEAT * math.ceil(count / ARRIVALS)
+        started = loop.time()
         async with asyncio.TaskGroup() as group:
-            for _ in range(command["count"]):
+            for number in range(count):
+                await asyncio.sleep(started + spread * number / count - loop.time())
                 group.create_task(connect(command["port"]))
         return {}
 

@@ -302,12 +302,13 @@ class Router:
         """Do what a monitor asked for; its decisions are collected, to be acted on in order."""
         role = lane.role
         control = role is Role.CONTROL
+        tracked_by_id = self._tracked
         for request in requests:
             check_request(call, request, now)
             if isinstance(request, Note):
                 self._observer.note(role, request.text)
                 continue
-            tracked = self._tracked.get(request.connection_id)
+            tracked = tracked_by_id.get(request.connection_id)
             if tracked is None or instance is not (
                 tracked.control_instance if control else tracked.candidate_instance
             ):
