@@ -14,10 +14,10 @@ A server process runs one variant, a client process holds the connections open a
     close their stdin             stop                      abort, stop
 
 Connections come evenly spread, each in a session of its own, which is the dearest case for the shim.
-The stall is how late a sleep of 5 ms ends, so it includes what other processes take
-from us; `busy` is the CPU time that passed during one sleep, which does not. The CPU time is
-measured apart, for looking costs some, and what an idle server needs is taken off. In `shadow` the pings, and
-with them the stalls, are those of the legacy monitor's sweep, which a service has before the shim.
+The stall is how late a sleep of 5 ms ends, so it includes what other processes take from us; `busy` is
+the CPU time that passed during one sleep, which does not. The CPU time is measured apart, for looking
+costs some, and what an idle server needs is taken off. In `shadow` the pings, and with them the stalls,
+are those of the legacy monitor's sweep, which a service has before the shim.
 """
 
 import asyncio

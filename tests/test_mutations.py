@@ -34,6 +34,7 @@ LEGACY = "shim_legacy_global.monitor"
 OUTCOMES = "shim.compare.outcomes"
 PER_SESSION = "shim_per_session.monitor"
 ROUTER = "shim.router.router"
+WATCHING = "shim.router.watching"
 
 ORDER = [
     LEGACY,
@@ -48,6 +49,7 @@ ORDER = [
     ANSWERS,
     LANE,
     "shim.router.tracked",
+    WATCHING,
     ROUTER,
     "shim.router",
     "shim.replay.result",
@@ -180,13 +182,13 @@ MUTATIONS = [
     Mutation("R6", ROUTER, "acts = tracked.acting is role and", "acts ="),
     Mutation(
         "R4",
-        ROUTER,
+        WATCHING,
         "self._watch_all(tracked, now, tracked.last_activity)\n        if tracked.acting",
         "self._watch_all(tracked, now, now)\n        if tracked.acting",
     ),
     Mutation(
         "R11",
-        ROUTER,
+        WATCHING,
         "self._comparator.handed_over(tracked.connection.id, now):\n"
         "            self._observer.verdict(verdict)\n        tracked.stage",
         "None:\n            self._observer.verdict(verdict)\n        tracked.stage",

@@ -14,7 +14,9 @@ README = Path(__file__).parent.parent / "README.md"
 
 @pytest.mark.real
 async def test_the_integration_example_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = re.search(r"```python\n(from aiohttp import web\n.*?)```", README.read_text(), re.DOTALL)
+    found = re.search(
+        r"```python\n(from aiohttp import web\n.*?)```", README.read_text(), re.DOTALL
+    )
     assert found is not None
     apps: list[web.Application] = []
     monkeypatch.setattr(web, "run_app", apps.append)

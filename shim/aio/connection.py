@@ -24,6 +24,20 @@ class LiveConnection:
     `touch` is the per-message call, for applications that read the socket themselves.
     """
 
+    __slots__ = (
+        "_released",
+        "_shim",
+        "cause",
+        "connection",
+        "session",
+        "touch",
+        "tracked",
+        "websocket",
+    )
+
+    tracked: Tracked
+    touch: Callable[[], None]
+
     def __init__(
         self, shim: "Shim", websocket: WebSocket, connection: Connection, session: "UserSession"
     ) -> None:
@@ -31,8 +45,6 @@ class LiveConnection:
         self.session = session
         self.websocket = websocket
         self.cause: Cause | None = None
-        self.tracked: Tracked
-        self.touch: Callable[[], None]
         self._shim = shim
         self._released = False
 

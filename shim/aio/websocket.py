@@ -21,15 +21,17 @@ CallAt = Callable[[Time, Callable[[], None]], None]
 class WebSocket(web.WebSocketResponse):
     """Made by `Shim.websocket()`; for the application a `web.WebSocketResponse` like any other."""
 
+    # Defaults of the class, as aiohttp has them: most sockets never need one of their own.
+    _gone: asyncio.Event | None = None
+    close_sent: tuple[int, str] | None = None
+    close_received: int | None = None
+    aborted: bool = False
+    _receiving: bool = False
+
     def __init__(self, clock: Callable[[], Time], call_at: CallAt, **options: Any) -> None:
         super().__init__(**{**options, "autoping": False, "autoclose": False, "heartbeat": None})
         self._clock = clock
         self._call_at = call_at
-        self._receiving = False
-        self._gone: asyncio.Event | None = None
-        self.close_sent: tuple[int, str] | None = None
-        self.close_received: int | None = None
-        self.aborted = False
 
     @property
     def transport(self) -> asyncio.Transport | None:

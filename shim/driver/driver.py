@@ -15,8 +15,9 @@ from shim.model import SECOND, Duration, Time
 from shim.router import Router
 
 _TICK: Duration = SECOND // 10
-_BATCH: Duration = SECOND // 500
-"""Wake-ups so close together share one run of the loop."""
+_BATCH: Duration = SECOND // 100
+"""Wake-ups so close together share one run of the loop, and a decision is late by that at most: each
+run costs a system call or two, which is more than all bookkeeping of a heartbeat."""
 
 _LATE: Duration = SECOND // 4
 """A timer that comes later than this was held up: what arrived meanwhile is read before judging."""
