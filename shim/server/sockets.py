@@ -33,12 +33,9 @@ class Sockets:
             user = self._gatekeeper.user(request)
         except Refused as error:
             return unauthorized(str(error))
-        if self._shim.draining:
-            return draining()
-        websocket = self._websocket()
-        if not websocket.can_prepare(request):
-            return upgrade_required()
-        await websocket.prepare(request)
+        websocket = await self._upgrade(request)
+        if isinstance(websocket, web.Response):
+            return websocket
         if not self._admit(user):
             await websocket.close(code=POLICY_VIOLATION, message=b"too many connections")
             return websocket
@@ -57,12 +54,9 @@ class Sockets:
                 init = self._init_from_headers(request)
             except Refused as error:
                 return unauthorized(str(error))
-        if self._shim.draining:
-            return draining()
-        websocket = self._websocket()
-        if not websocket.can_prepare(request):
-            return upgrade_required()
-        await websocket.prepare(request)
+        websocket = await self._upgrade(request)
+        if isinstance(websocket, web.Response):
+            return websocket
         try:
             user, package = await self._authenticate(websocket, init)
         except Refused as error:
@@ -79,8 +73,15 @@ class Sockets:
             self._leave(user)
         return websocket
 
-    def _websocket(self) -> WebSocket:
-        return self._shim.websocket(max_msg_size=self._limits.max_message_size)
+    async def _upgrade(self, request: web.Request) -> WebSocket | web.Response:
+        """The request's WebSocket, or the answer where there can be none."""
+        if self._shim.draining:
+            return draining()
+        websocket = self._shim.websocket(max_msg_size=self._limits.max_message_size)
+        if not websocket.can_prepare(request):
+            return upgrade_required()
+        await websocket.prepare(request)
+        return websocket
 
     def _init_from_headers(self, request: web.Request) -> dict[str, Any]:
         claims = self._gatekeeper.claims(request)

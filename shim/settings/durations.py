@@ -1,4 +1,4 @@
-"""Durations and sizes as they are written in files: `250ms`, `15s`, `2m`, `1h`, `7d`; `1MiB`."""
+"""Durations as they are written in files: `250ms`, `15s`, `2m`, `1h`, `7d`."""
 
 import re
 from fractions import Fraction
@@ -14,9 +14,6 @@ _UNITS: dict[str, Duration] = {
 }
 _DURATION = re.compile(r"(-?[0-9]{1,12}(?:\.[0-9]{1,12})?)(ms|s|m|h|d)")
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
-
-_SIZES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
-_SIZE = re.compile(r"([0-9]{1,12})(B|KiB|MiB|GiB)")
 
 
 def parse_duration(text: object, *, negative: bool = False) -> Duration:
@@ -49,11 +46,3 @@ def format_duration(duration: Duration) -> str:
     sign = "-" if duration < 0 else ""
     milliseconds, rest = divmod(abs(duration), _UNITS["ms"])
     return f"{sign}{milliseconds}.{rest:03}".rstrip("0") + "ms"
-
-
-def parse_size(text: object) -> int:
-    """A size in bytes, written with its unit. Raises ValueError with what to write instead."""
-    if isinstance(text, str) and (match := _SIZE.fullmatch(text)):
-        number, unit = match.groups()
-        return int(number) * _SIZES[unit]
-    raise ValueError("should be a size such as 512KiB or 1MiB")
