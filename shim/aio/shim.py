@@ -15,6 +15,7 @@ async def handler(request):
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any, TypeAlias
 
@@ -55,7 +56,7 @@ class Shim:
         self.draining = False
         comparison, monitors = settings.comparison, settings.monitors
         control, candidate = monitors.control, monitors.candidate
-        self.expected = ExpectedRules(comparison.expected)
+        self.expected = ExpectedRules(comparison.expected, datetime.now(UTC).date())
         self.router = Router(
             Monitors(
                 None if control is None else (control.type, control.settings),
