@@ -40,6 +40,7 @@ from aiohttp import web
 
 from shim.aio import Shim
 from shim.discovery import monitor_types, plugin_manager
+from shim.flags import everyone_at
 from shim.model import Stage
 from shim.settings import settings_from
 
@@ -271,7 +272,7 @@ def _ours(app: web.Application, variant: str) -> Handler:
         monitor_types(plugin_manager()),
     )
     stage = Stage[variant.upper()]
-    shim = Shim(settings, lambda user: stage)
+    shim = Shim(settings, everyone_at(stage).evaluate)
     app.cleanup_ctx.append(shim.lifespan)
     numbers = counter()
 

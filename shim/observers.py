@@ -7,9 +7,13 @@ from typing import Any
 
 import pluggy
 
+from shim.flags import Evaluation
 from shim.model import (
+    Closing,
     Connection,
+    Coverage,
     Decision,
+    FlagsLoad,
     LateDecision,
     MonitorFailure,
     Outcome,
@@ -24,22 +28,42 @@ from shim.router import Observer
 
 log = logging.getLogger("shim")
 
+_EVENTS = tuple(name for name in vars(Observer) if not name.startswith("_"))
+
 
 class Fanout(Observer):
     """Tells several observers; one that raises is logged and disturbs nobody (R5)."""
 
     def __init__(self, observers: Sequence[Observer]) -> None:
-        self._observers = list(observers)
+        self._listeners: dict[str, list[Callable[..., None]]] = {}
+        for observer in observers:
+            self.add(observer)
 
     def add(self, observer: Observer) -> None:
-        self._observers.append(observer)
+        """Tell this one, too, after the others; only of what it overrides."""
+        for method in _EVENTS:
+            if getattr(type(observer), method) is not getattr(Observer, method):
+                self._listeners.setdefault(method, []).append(getattr(observer, method))
 
     def _tell(self, method: str, *args: Any) -> None:
-        for observer in self._observers:
+        for listener in self._listeners.get(method, ()):
             try:
-                getattr(observer, method)(*args)
+                listener(*args)
             except Exception:
-                log.exception("observer %s failed in %s", type(observer).__name__, method)
+                log.exception("observer %s failed", getattr(listener, "__qualname__", listener))
+
+    def opened(
+        self,
+        connection: Connection,
+        evaluation: Evaluation,
+        stage: Stage,
+        acting: Role | None,
+        now: Time,
+    ) -> None:
+        self._tell("opened", connection, evaluation, stage, acting, now)
+
+    def closed(self, closing: Closing) -> None:
+        self._tell("closed", closing)
 
     def decided(self, connection: Connection, role: Role, decision: Decision, acted: bool) -> None:
         self._tell("decided", connection, role, decision, acted)
@@ -64,6 +88,15 @@ class Fanout(Observer):
 
     def brake(self, engaged: bool, reason: str, now: Time) -> None:
         self._tell("brake", engaged, reason, now)
+
+    def flags_loaded(self, load: FlagsLoad) -> None:
+        self._tell("flags_loaded", load)
+
+    def coverage(self, coverage: Coverage) -> None:
+        self._tell("coverage", coverage)
+
+    def paused(self, start: Time, end: Time) -> None:
+        self._tell("paused", start, end)
 
     def note(self, role: Role, text: str) -> None:
         self._tell("note", role, text)

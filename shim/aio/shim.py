@@ -1,6 +1,6 @@
 """The shim in an aiohttp service.
 
-shim = Shim(settings, stage_of=lambda user: rollout.evaluate(user).stage)
+shim = Shim(settings, rollout.evaluate)
 app.cleanup_ctx.append(shim.lifespan)
 
 async def handler(request):
@@ -26,7 +26,8 @@ from shim.aio.websocket import WebSocket
 from shim.compare import Comparator, ExpectedRules, Outcomes
 from shim.driver import CpuMeter, Driver
 from shim.driver.driver import clock
-from shim.model import Connection, Kind, Stage, Time, seconds
+from shim.flags import Evaluation
+from shim.model import Closing, Connection, Kind, Time, seconds
 from shim.observers import Fanout
 from shim.router import Monitors, Observer, Router, Tracked
 from shim.sessions import Session
@@ -44,14 +45,14 @@ class Shim:
     def __init__(
         self,
         settings: Settings,
-        stage_of: Callable[[str], Stage],
+        evaluate: Callable[[str], Evaluation],
         observers: Sequence[Observer] = (),
     ) -> None:
         self.settings = settings
         self.sessions: dict[str, UserSession] = {}
         self.observer = Fanout(observers)
         self.driver = Driver()
-        self._stage_of = stage_of
+        self._evaluate = evaluate
         self._ids = count(1)
         self.draining = False
         comparison, monitors = settings.comparison, settings.monitors
@@ -116,7 +117,11 @@ class Shim:
         older = session.adopt(live)
         if older is not None:
             older.close_by_application(1000, "replaced by a newer connection")
-        live.tracked = self.router.open(connection, live, clock(), self._stage_of(user))
+        now, evaluation = clock(), self._evaluate(user)
+        live.tracked = tracked = self.router.open(
+            connection, live, now, evaluation.stage, by_percentage=evaluation.by_percentage
+        )
+        self.observer.opened(connection, evaluation, tracked.stage, tracked.acting, now)
         live.touch = self.router.touch(live.tracked, clock)
         self.driver.hurry()
         return live
@@ -145,16 +150,26 @@ class Shim:
         if not session.open and self.sessions.get(session.id) is session:
             del self.sessions[session.id]
             self.router.session_ended(session.id)
+        assert live.cause is not None
         sent = live.websocket.close_sent
-        log.info(
-            "[User: %s] %s connection ended: %s (cause %s, close code intended %s, observed %s)",
-            live.connection.user,
-            live.connection.kind.value.capitalize(),
-            live.connection.package or "unknown",
+        closing = Closing(
+            live.connection,
+            live.tracked.opened_at,
+            clock(),
             live.cause,
-            sent and sent[0],
+            None if sent is None else sent[0],
             live.websocket.close_received or 1006,
         )
+        log.info(
+            "[User: %s] %s connection ended: %s (cause %s, close code intended %s, observed %s)",
+            closing.connection.user,
+            closing.connection.kind.value.capitalize(),
+            closing.connection.package or "unknown",
+            closing.cause,
+            closing.intended,
+            closing.observed,
+        )
+        self.observer.closed(closing)
 
     # -- Shutdown ---------------------------------------------------------------------------------
 

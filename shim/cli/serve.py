@@ -2,7 +2,6 @@
 
 import logging
 import socket
-from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -10,6 +9,7 @@ from aiohttp import web
 
 from shim.cli.common import input_errors
 from shim.discovery import monitor_types, plugin_manager
+from shim.flags import Rollout, everyone_at
 from shim.model import InputError, Stage, seconds
 from shim.observers import PluginObserver
 from shim.server import Secrets, make_app
@@ -37,12 +37,12 @@ def serve(
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     manager = plugin_manager()
     settings = load_settings(config, monitor_types(manager))
-    stage_of = stages(settings)
+    rollout = rollout_of(settings)
     secrets = Secrets.from_environment(dev=dev)
     if dev:
         for name, value in secrets.environment().items():
             click.echo(f"{name}={value}")
-    app = make_app(settings, secrets, stage_of, [PluginObserver(manager)])
+    app = make_app(settings, secrets, rollout.evaluate, [PluginObserver(manager)])
     listener = listen(host or settings.server.host, settings.server.port if port is None else port)
     address, number = listener.getsockname()[:2]
     web.run_app(
@@ -65,11 +65,10 @@ def listen(host: str, port: int) -> socket.socket:
         raise InputError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
 
 
-def stages(settings: Settings) -> Callable[[str], Stage]:
-    """Each user's stage, from the flags file; without a control everyone is at `complete`."""
+def rollout_of(settings: Settings) -> Rollout:
+    """Who is at which stage, from the flags file; without a control everyone is at `complete`."""
     if settings.monitors.control is None:
-        return lambda user: Stage.COMPLETE
+        return everyone_at(Stage.COMPLETE)
     if settings.rollout is None:
-        return lambda user: Stage.SHADOW
-    rollout = load_rollout(settings.rollout).rollout
-    return lambda user: rollout.evaluate(user).stage
+        return everyone_at(Stage.SHADOW)
+    return load_rollout(settings.rollout).rollout

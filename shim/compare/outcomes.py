@@ -19,6 +19,8 @@ class _Pending:
     connection: Connection
     role: Role
     acted_at: Time
+    code: int | None
+    by_percentage: bool
     settled: bool = False
 
 
@@ -53,10 +55,7 @@ class Outcomes:
         if not waiting:
             del self._pending[identity]
         pending.settled = True
-        delay = now - pending.acted_at
-        return Outcome(
-            pending.connection, pending.role, Return.RETURNED, pending.acted_at, now, delay
-        )
+        return _outcome(pending, Return.RETURNED, now, now - pending.acted_at)
 
     def closed(self, connection: Connection) -> None:
         """A connection is no longer open, whoever closed it."""
@@ -69,17 +68,23 @@ class Outcomes:
             self._open.pop(connection.user, None)
 
     def acted(
-        self, connection: Connection, role: Role, now: Time, last_activity: Time
+        self,
+        connection: Connection,
+        role: Role,
+        now: Time,
+        last_activity: Time,
+        code: int | None = None,
+        by_percentage: bool = True,
     ) -> Outcome | None:
         """A timeout was acted on; the connection is closed by that."""
         self.closed(connection)
         identity = connection.identity
+        pending = _Pending(connection, role, now, code, by_percentage)
         if any(
             opened_at > last_activity and other.identity == identity
             for other, opened_at in self._open.get(connection.user, ())
         ):
-            return Outcome(connection, role, Return.REPLACED, now, now)
-        pending = _Pending(connection, role, now)
+            return _outcome(pending, Return.REPLACED, now)
         self._pending.setdefault(identity, deque()).append(pending)
         self._windows.append(pending)
         return None
@@ -102,4 +107,17 @@ class Outcomes:
         waiting.remove(pending)
         if not waiting:
             del self._pending[identity]
-        return Outcome(pending.connection, pending.role, result, pending.acted_at, at)
+        return _outcome(pending, result, at)
+
+
+def _outcome(pending: _Pending, result: Return, at: Time, delay: Duration | None = None) -> Outcome:
+    return Outcome(
+        pending.connection,
+        pending.role,
+        result,
+        pending.acted_at,
+        at,
+        delay,
+        pending.code,
+        pending.by_percentage,
+    )

@@ -82,7 +82,7 @@ async def _run(options: Options, console: Console) -> int:
             dev=True,
         )
         log = LastLines()
-        app = make_app(settings, keys, lambda user: rollout.evaluate(user).stage, [stories])
+        app = make_app(settings, keys, rollout.evaluate, [stories])
         _capture_logs(stack, log)
         interrupted = _on_signals(stack)
         port = await _serve(stack, app, options.port)

@@ -5,7 +5,7 @@ Pure: a `Rollout` is made once from a flags file (`shim.settings.load_rollout`) 
 
 from shim.flags.buckets import ALGORITHM, BUCKETS, bucket, buckets_of, holdback_salt
 from shim.flags.evaluation import Cap, Evaluation, Reason, Threshold
-from shim.flags.rollout import Percentages, Rollout, Rule
+from shim.flags.rollout import Percentages, Rollout, Rule, everyone_at
 
 __all__ = [
     "ALGORITHM",
@@ -19,5 +19,6 @@ __all__ = [
     "Threshold",
     "bucket",
     "buckets_of",
+    "everyone_at",
     "holdback_salt",
 ]

@@ -165,6 +165,11 @@ class Rollout:
         return stage, lowered_by
 
 
+def everyone_at(stage: Stage) -> Rollout:
+    """The rollout of those who have no flags file."""
+    return Rollout("monitor-rollout", "monitor-rollout", default=stage)
+
+
 class _Grant(NamedTuple):
     """The stage before anything lowers it, and who granted it."""
 

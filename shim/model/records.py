@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from shim.model.connection import Connection, Role
+from shim.model.connection import Connection, Kind, Role
 from shim.model.time import Duration, Time
 
 
@@ -40,7 +40,8 @@ class Verdict:
 
     `acting` is the monitor whose effects reached the socket while the episode was open (None: neither),
     `rule` the name of the expected rule that explained a mismatch (R13), `order` the connection's
-    place in the order of opening.
+    place in the order of opening, `trace` the id of its trace (32 hex digits), once it has one: whoever
+    traces verdicts is told of them before those who keep them.
     """
 
     connection: Connection
@@ -55,6 +56,7 @@ class Verdict:
     last_activity: Time
     acting: Role | None
     rule: str | None = None
+    trace: str | None = None
 
     @property
     def skew(self) -> Duration | None:
@@ -86,7 +88,9 @@ class Return(StrEnum):
 class Outcome:
     """Whether the client came back after `role` had closed its connection at `acted_at`.
 
-    `delay` is the time from the closing to the return, for returns only.
+    `delay` is the time from the closing to the return, for returns only; `code` the close code that
+    the monitor wanted (None: it terminated). `by_percentage`: chance gave the user the stage, so that
+    the outcome is comparable between the monitors (R15).
     """
 
     connection: Connection
@@ -95,6 +99,8 @@ class Outcome:
     acted_at: Time
     at: Time
     delay: Duration | None = None
+    code: int | None = None
+    by_percentage: bool = True
 
 
 @dataclass(slots=True)
@@ -109,3 +115,54 @@ class MonitorFailure:
     reason: str
     at: Time
     connection: Connection | None = None
+
+
+@dataclass(slots=True)
+class Closing:
+    """How a connection ended: who ended it, and with which close code.
+
+    `intended` is the code of the close frame that was sent (None: none was), `observed` that of the
+    peer's (1006: none came).
+    """
+
+    connection: Connection
+    opened_at: Time
+    at: Time
+    cause: Cause
+    intended: int | None
+    observed: int
+
+
+@dataclass(slots=True)
+class Coverage:
+    """What was watched between `since` and `until`, for one kind of connection.
+
+    The durations are sums over connections: `connected` while they were open, of that `control_acted`
+    and `candidate_acted` by the monitor whose effects reached the socket, `watched` while the candidate
+    watched. `pings` are the candidate's, sent or recorded; one of them each `heartbeat_interval` of
+    `watched` is full coverage (None: the candidate's settings have no such key). The users are those
+    with an open connection at `until`, by the monitor that acts for them.
+    """
+
+    kind: Kind
+    since: Time
+    until: Time
+    connected: Duration
+    control_acted: Duration
+    candidate_acted: Duration
+    watched: Duration
+    pings: int
+    heartbeat_interval: Duration | None
+    control_users: int
+    candidate_users: int
+
+
+@dataclass(slots=True)
+class FlagsLoad:
+    """The flags file was read: taken over, or, with a `problem`, refused (R20)."""
+
+    at: Time
+    file: str
+    digest: str
+    before: str | None = None
+    problem: str | None = None

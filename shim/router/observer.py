@@ -1,8 +1,12 @@
 """Who is told what the router found out; each method does nothing unless overridden."""
 
+from shim.flags import Evaluation
 from shim.model import (
+    Closing,
     Connection,
+    Coverage,
     Decision,
+    FlagsLoad,
     LateDecision,
     MonitorFailure,
     Outcome,
@@ -15,6 +19,19 @@ from shim.model import (
 
 class Observer:
     """The rare events, as they happen. An observer that raises is the caller's own fault."""
+
+    def opened(
+        self,
+        connection: Connection,
+        evaluation: Evaluation,
+        stage: Stage,
+        acting: Role | None,
+        now: Time,
+    ) -> None:
+        """A connection was registered; `stage` is what the shim made of the evaluation."""
+
+    def closed(self, closing: Closing) -> None:
+        """A socket has ended, whatever the cause."""
 
     def decided(
         self, connection: Connection, role: Role, decision: Decision, acted: bool
@@ -36,6 +53,14 @@ class Observer:
     ) -> None: ...
 
     def brake(self, engaged: bool, reason: str, now: Time) -> None: ...
+
+    def flags_loaded(self, load: FlagsLoad) -> None: ...
+
+    def coverage(self, coverage: Coverage) -> None:
+        """What was watched since the last time; told once a minute, and at the end."""
+
+    def paused(self, start: Time, end: Time) -> None:
+        """The process did not run (R3)."""
 
     def note(self, role: Role, text: str) -> None:
         """A line that a monitor wants in the log."""

@@ -40,7 +40,14 @@ class Router(Watching):
     # -- What happens to a connection ------------------------------------------------------------------
 
     def open(
-        self, connection: Connection, port: Port, now: Time, stage: Stage, *, act: bool = True
+        self,
+        connection: Connection,
+        port: Port,
+        now: Time,
+        stage: Stage,
+        *,
+        act: bool = True,
+        by_percentage: bool = True,
     ) -> Tracked:
         """Register a connection. With `act` false no monitor's effects reach it (replay)."""
         if connection.id in self._tracked:
@@ -48,7 +55,8 @@ class Router(Watching):
         self._begin(now)
         self._opened += 1
         stage = self._allowed(stage)
-        tracked = Tracked(connection, self._opened, port, stage, stage.acting if act else None, now)
+        acting = stage.acting if act else None
+        tracked = Tracked(connection, self._opened, port, stage, acting, now, by_percentage)
         self._tracked[connection.id] = tracked
         if outcome := self._outcomes.opened(connection, now):
             self._observer.outcome(outcome)
@@ -163,6 +171,7 @@ class Router(Watching):
     def paused(self, start: Time, end: Time) -> None:
         """The process did not run from `start` to `end` (R3)."""
         self._begin(end)
+        self._observer.paused(start, end)
         for lane in self._lanes.values():
             lane.remember_pause(start, end)
             for instance in lane.instances():
@@ -279,7 +288,10 @@ class Router(Watching):
         """Let the decision reach the socket; from here on the connection is gone for the monitors."""
         tracked.closed_by = role
         tracked.mute()
-        outcome = self._outcomes.acted(tracked.connection, role, now, tracked.last_activity)
+        code = next((effect.code for effect in decision.effects if isinstance(effect, Close)), None)
+        outcome = self._outcomes.acted(
+            tracked.connection, role, now, tracked.last_activity, code, tracked.by_percentage
+        )
         for effect in decision.effects:
             if isinstance(effect, Close):
                 tracked.port.close(effect)

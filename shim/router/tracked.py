@@ -15,12 +15,14 @@ class Tracked:
     `control` and `candidate` are the pulses that signs of life are written to; a monitor that does
     not watch has a pulse that nobody reads. `alert` makes the next sign of life take the slow path.
     `acting` is the monitor whose effects reach the socket (None: neither), `closed_by` the one that
-    closed it, `failed` one that failed in a call about this connection.
+    closed it, `failed` one that failed in a call about this connection. `by_percentage`: chance gave
+    the user the stage (R15).
     """
 
     __slots__ = (
         "acting",
         "alert",
+        "by_percentage",
         "candidate",
         "candidate_instance",
         "closed_by",
@@ -45,7 +47,9 @@ class Tracked:
         stage: Stage,
         acting: Role | None,
         now: Time,
+        by_percentage: bool = True,
     ) -> None:
+        self.by_percentage = by_percentage
         self.connection = connection
         self.order = order
         self.port = port

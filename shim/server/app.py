@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from aiohttp import web
 
 from shim.aio import Shim
-from shim.model import Stage
+from shim.flags import Evaluation
 from shim.observers import LifecycleLog, Tally
 from shim.router import Observer
 from shim.server.api import Api
@@ -20,12 +20,12 @@ TALLY: web.AppKey[Tally] = web.AppKey("tally", Tally)
 def make_app(
     settings: Settings,
     secrets: Secrets,
-    stage_of: Callable[[str], Stage],
+    evaluate: Callable[[str], Evaluation],
     observers: Sequence[Observer] = (),
 ) -> web.Application:
     """The reference server as an aiohttp application."""
     tally = Tally()
-    shim = Shim(settings, stage_of, [LifecycleLog(), tally, *observers])
+    shim = Shim(settings, evaluate, [LifecycleLog(), tally, *observers])
     gatekeeper = Gatekeeper(secrets, settings.server.apps)
     sockets, api = Sockets(shim, gatekeeper), Api(shim, tally, gatekeeper)
     app = web.Application(middlewares=[api.guard])

@@ -18,6 +18,7 @@ from aiohttp import web
 
 from shim.aio import Shim
 from shim.discovery import monitor_types, plugin_manager
+from shim.flags import everyone_at
 from shim.model import Stage
 from shim.observers import Tally
 from shim.server import Secrets, make_app
@@ -62,7 +63,7 @@ async def server(
     path = folder / "shim.yaml"
     path.write_text(settings)
     app = make_app(
-        load_settings(path, monitor_types(plugin_manager())), SECRETS, lambda user: stage
+        load_settings(path, monitor_types(plugin_manager())), SECRETS, everyone_at(stage).evaluate
     )
     runner = web.AppRunner(app, shutdown_timeout=2)
     await runner.setup()

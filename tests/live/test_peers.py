@@ -70,8 +70,8 @@ async def test_a_peer_that_never_answers_is_gone_in_time(
             await until(lambda: descriptors() <= before + 1, timeout=1.5)
             assert monotonic() - started > 1.0
             assert live.websocket.aborted
-        await until(lambda: descriptors() <= before)
-        assert not it.shim.sessions
+        # The handler learns of the end from its pending receive, a little after the descriptor is gone.
+        await until(lambda: descriptors() <= before and not it.shim.sessions)
 
 
 @pytest.mark.parametrize("kilobytes_a_second", [1, 32, 320])
