@@ -7,13 +7,14 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo
 
-from shim.model import MonitorType
+from shim.model import SECOND, MonitorType
 from shim.settings.document import Document, KeyPath, Node
 from shim.settings.faults import faults_of
-from shim.settings.fields import Section
+from shim.settings.fields import PositiveDuration, Section
 from shim.settings.monitors import Surroundings
 from shim.settings.sections import (
     BrakeSettings,
+    CaptureSettings,
     ComparisonSettings,
     GateSettings,
     GuardSettings,
@@ -24,6 +25,7 @@ from shim.settings.sections import (
 )
 from shim.settings.yamlfile import decode, parse, read_bytes
 
+_DAY = 86_400 * SECOND
 _LEDGER_SCHEME = "sqlite:///"
 _UNWRITTEN = "has no value: leave the key out for its default, or write null if you mean that"
 
@@ -76,6 +78,12 @@ class Settings(Section):
         validate_default=True,
         description="Where the evidence is kept, from the working directory; with four slashes "
         "from the root.",
+    )
+    retention: PositiveDuration = Field(
+        default=90 * _DAY, description="How long the ledger keeps its rows."
+    )
+    capture: CaptureSettings = Field(
+        default_factory=CaptureSettings, description="Captures for `shim replay`."
     )
     privacy: PrivacySettings = Field(
         default_factory=PrivacySettings, description="Who is told the names of users."

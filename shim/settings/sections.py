@@ -118,6 +118,12 @@ class PrivacySettings(Section):
     )
 
 
+def _check_trace_url(value: str | None) -> str | None:
+    if value is not None and "{trace_id}" not in value:
+        raise ValueError("must say where the id goes: {trace_id}")
+    return value
+
+
 class TelemetrySettings(Section):
     """Where traces go. Metrics are served at /metrics in any case."""
 
@@ -134,6 +140,27 @@ class TelemetrySettings(Section):
     matched_share: Share = Field(
         default=1.0,
         description="The share of matched episodes that are traced; all others always are.",
+    )
+    trace_url: Annotated[Text | None, AfterValidator(_check_trace_url)] = Field(
+        default=None,
+        description="Where a trace is seen, with {trace_id} in its place; null: nowhere. "
+        "Like http://127.0.0.1:16686/trace/{trace_id}.",
+    )
+
+
+class CaptureSettings(Section):
+    """What happens to the connections, written down for `shim replay`."""
+
+    file: Text | None = Field(
+        default=None,
+        description="The files are named after this one, with the time of their start; null: no "
+        "capture.",
+    )
+    max_size: Count = Field(
+        default=256 * 1_048_576, description="Bytes; a larger file is ended and the next begun."
+    )
+    max_age: PositiveDuration = Field(
+        default=_DAY, description="An older file is ended and the next begun."
     )
 
 

@@ -1,0 +1,118 @@
+"""The guard: what may be a fault of the server's own must not send every client away at once (R6b).
+
+| state   | the acting candidate decides                         | time passes                        |
+|---------|------------------------------------------------------|------------------------------------|
+| calm    | few within the window: the close goes on             |                                    |
+|         | too many: -> holding, this close is held             |                                    |
+| holding | the close is held                                    | a hold ends: that close goes on,   |
+|         |                                                      |   one after the other, paced       |
+|         |                                                      | none held, few in the window: calm |
+
+A held connection that gives a sign of life is saved. Holds end in the order in which they began, and so
+far apart that no more are closed within a window than would have passed without a guard.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+
+from shim.model import Decision, Duration, Time
+
+
+@dataclass(frozen=True, slots=True)
+class GuardLimits:
+    """More than `share` of the connections, and at least `count`, within `window` are too many."""
+
+    window: Duration
+    share: float
+    count: int
+    hold: Duration
+
+
+@dataclass(slots=True, eq=False)
+class _Held:
+    connection_id: str
+    decision: Decision
+    until: Time
+
+
+class Guard:
+    """Told of each decision of the acting candidate; keeps those that are held."""
+
+    def __init__(self, limits: GuardLimits) -> None:
+        self._limits = limits
+        self._decided: deque[Time] = deque()
+        self._held: dict[str, _Held] = {}
+        # All holds are equally long, so they end in the order in which they began.
+        self._queue: deque[_Held] = deque()
+        self._pace: Duration = 0
+        self._next_release: Time = 0
+        self.holding = False
+
+    def __contains__(self, connection_id: str) -> bool:
+        return connection_id in self._held
+
+    def __len__(self) -> int:
+        """How many closes are held."""
+        return len(self._held)
+
+    @property
+    def next_due(self) -> Time | None:
+        """When the next held close goes on, or the window empties."""
+        if not self.holding:
+            return None
+        queue = self._queue
+        while queue and self._held.get(queue[0].connection_id) is not queue[0]:
+            queue.popleft()
+        if queue:
+            return max(queue[0].until, self._next_release)
+        return self._decided[0] + self._limits.window if self._decided else self._next_release
+
+    def holds(self, decision: Decision, now: Time, acting_for: int) -> bool:
+        """Whether to hold this decision's close; `acting_for` connections are the candidate's.
+
+        Those that were closed within the window count among them: they were when it began.
+        """
+        self._forget_before(now)
+        self._decided.append(now)
+        decided = len(self._decided)
+        if not self.holding:
+            limits = self._limits
+            closed = decided - 1 - len(self._held)
+            if decided < limits.count or decided <= limits.share * (acting_for + closed):
+                return False
+            self.holding = True
+            allowed = max(limits.count, int(limits.share * (acting_for + closed)))
+            self._pace = limits.window // allowed
+        held = _Held(decision.connection_id, decision, now + self._limits.hold)
+        self._held[decision.connection_id] = held
+        self._queue.append(held)
+        return True
+
+    def forget(self, connection_id: str) -> bool:
+        """A held connection lives, has gone, or is another's to close; answers whether it was held."""
+        return self._held.pop(connection_id, None) is not None
+
+    def release(self, now: Time) -> Decision | None:
+        """The next close that goes on, if one is due."""
+        due = self.next_due
+        if due is None or due > now or not self._queue:
+            return None
+        held = self._queue.popleft()
+        del self._held[held.connection_id]
+        self._next_release = now + self._pace
+        return held.decision
+
+    def calm(self, now: Time) -> bool:
+        """Whether the guard has just become calm: none is held, and the window is no longer full."""
+        if not self.holding or self._held:
+            return False
+        self._forget_before(now)
+        if len(self._decided) >= self._limits.count:
+            return False
+        self.holding = False
+        return True
+
+    def _forget_before(self, now: Time) -> None:
+        decided, since = self._decided, now - self._limits.window
+        while decided and decided[0] <= since:
+            decided.popleft()
