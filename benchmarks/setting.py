@@ -2,8 +2,8 @@
 
 from shim.compare import Comparator, Outcomes
 from shim.driver import CpuMeter
-from shim.model import SECOND, Close, Evidence, Time
-from shim.router import NO_EVIDENCE, Monitors, Observer, Router
+from shim.model import SECOND, Close, Evidence, Monitors, Time
+from shim.router import NO_EVIDENCE, Observer, Router
 from shim_legacy_global import LegacyGlobal, LegacySettings
 from shim_per_session import PerSession, PerSessionSettings
 

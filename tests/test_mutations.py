@@ -293,10 +293,9 @@ def played(*events: Event, acting: str | None = "control", until: float, **chang
     import msgspec
 
     from shim.compare import ExpectedRule, ExpectedRules
-    from shim.model import Role
+    from shim.model import Monitors, Role
     from shim.replay import Replay, ReplaySettings
     from shim.replay.capture import Event as Line
-    from shim.router import Monitors
     from shim_legacy_global import LegacyGlobal, LegacySettings
     from shim_per_session import PerSession, PerSessionSettings
 
@@ -466,8 +465,8 @@ def check_per_session() -> None:
 
 def check_router() -> None:
     from shim.compare import Comparator, Outcomes
-    from shim.model import Connection, Evidence, Kind, Role, Stage
-    from shim.router import Monitors, Observer, Router
+    from shim.model import Connection, Evidence, Kind, Monitors, Role, Stage
+    from shim.router import Observer, Router
     from shim_legacy_global import LegacyGlobal, LegacySettings
     from shim_per_session import PerSession, PerSessionMonitor, PerSessionSettings
 

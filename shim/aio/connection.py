@@ -12,7 +12,8 @@ from shim.model import Cause, Close, Connection, Evidence
 from shim.router import NO_EVIDENCE, Tracked
 
 if TYPE_CHECKING:
-    from shim.aio.shim import Shim, UserSession
+    from shim.aio.shim import Shim
+    from shim.sessions import Session
 
 log = logging.getLogger("shim")
 _DATA = (WSMsgType.TEXT, WSMsgType.BINARY)
@@ -35,14 +36,12 @@ class LiveConnection:
         "websocket",
     )
 
+    connection: Connection
+    session: "Session[LiveConnection]"
     tracked: Tracked
     touch: Callable[[], None]
 
-    def __init__(
-        self, shim: "Shim", websocket: WebSocket, connection: Connection, session: "UserSession"
-    ) -> None:
-        self.connection = connection
-        self.session = session
+    def __init__(self, shim: "Shim", websocket: WebSocket) -> None:
         self.websocket = websocket
         self.cause: Cause | None = None
         self._shim = shim
@@ -114,6 +113,16 @@ class LiveConnection:
                     websocket.peer_closed(message.data)
                 break
         self.release()
+
+    @property
+    def codes(self) -> tuple[int | None, int | None]:
+        """The codes of the close frames that were sent and that came, as far as there were any."""
+        sent = self.websocket.close_sent
+        return None if sent is None else sent[0], self.websocket.close_received
+
+    def abort(self) -> None:
+        """End the transport now; nothing happens if it has ended."""
+        self.websocket.abort()
 
     def close_by_application(self, code: int, reason: str) -> None:
         """Begin to close for a reason of the service's own; bounded as every closing is."""

@@ -15,11 +15,10 @@ from rich.table import Table
 from shim.cli.common import input_errors, json_option
 from shim.compare import ExpectedRules
 from shim.discovery import monitor_types, plugin_manager
-from shim.model import InputError, Role, seconds
+from shim.model import InputError, Monitors, Role, seconds
 from shim.replay import CaptureReader, Replay, ReplayResult, ReplaySettings
 from shim.replay.capture import Event
 from shim.replay.engine import CaptureError
-from shim.router import Monitors
 from shim.settings import load_settings
 
 _LONG = 20_000_000

@@ -164,3 +164,11 @@ class MonitorType(Protocol):
 
     def create(self, settings: Any, scope_id: str, start: Time) -> Monitor:
         """A new instance: for the process (`scope_id` is empty) or for the session of that id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Monitors:
+    """The two monitors, each with its settings; without a control the shim runs retired."""
+
+    control: tuple[MonitorType, Any] | None
+    candidate: tuple[MonitorType, Any]

@@ -16,6 +16,7 @@ from shim.model import (
     Duration,
     Evidence,
     Kind,
+    Monitors,
     Role,
     ShimError,
     Stage,
@@ -25,7 +26,7 @@ from shim.model import (
 from shim.model import Close as CloseEffect
 from shim.replay.capture import Close, Data, Event, Message, Open, Pong, Stall
 from shim.replay.result import ReplayResult
-from shim.router import NO_EVIDENCE, Monitors, Router, Tracked
+from shim.router import NO_EVIDENCE, Router, Tracked
 
 _NEVER: Time = 1 << 62
 _LATEST: Time = from_seconds(1e9)

@@ -4,6 +4,5 @@ from shim.router.observer import Observer
 from shim.router.port import NO_EVIDENCE, Port
 from shim.router.router import Router
 from shim.router.tracked import Tracked
-from shim.router.watching import Monitors
 
-__all__ = ["NO_EVIDENCE", "Monitors", "Observer", "Port", "Router", "Tracked"]
+__all__ = ["NO_EVIDENCE", "Observer", "Port", "Router", "Tracked"]

@@ -5,15 +5,13 @@ another one lets go. One that fails is replaced by the other, or by a fresh inst
 """
 
 from collections.abc import ValuesView
-from dataclasses import dataclass
-from typing import Any
 
 from shim.compare import Comparator, Outcomes
 from shim.model import (
     Connection,
     Duration,
     MonitorFailure,
-    MonitorType,
+    Monitors,
     Role,
     Stage,
     Time,
@@ -23,14 +21,6 @@ from shim.router.answers import CallFailed
 from shim.router.lane import STRIKES, Instance, Lane, Meter
 from shim.router.observer import Observer
 from shim.router.tracked import Tracked
-
-
-@dataclass(frozen=True, slots=True)
-class Monitors:
-    """The two monitors, each with its settings; without a control the shim runs retired."""
-
-    control: tuple[MonitorType, Any] | None
-    candidate: tuple[MonitorType, Any]
 
 
 class Watching:

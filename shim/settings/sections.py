@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo
 
-from shim.model import SECOND
+from shim.model import SECOND, Monitors
 from shim.settings.expected import ExpectedRuleEntry, check_names
 from shim.settings.fields import AnyDuration, Count, Port, PositiveDuration, Section, Share, Text
 from shim.settings.monitors import MonitorChoice, monitor_reader
@@ -36,6 +36,15 @@ class MonitorsSettings(Section):
         default=50 * _MILLISECOND,
         description="The CPU time that one call of the candidate may take; more is an error (R5).",
     )
+
+    @property
+    def chosen(self) -> Monitors:
+        """The monitors as the router wants them."""
+        control, candidate = self.control, self.candidate
+        return Monitors(
+            None if control is None else (control.type, control.settings),
+            (candidate.type, candidate.settings),
+        )
 
 
 class ComparisonSettings(Section):

@@ -6,10 +6,9 @@ from typing import Any
 import msgspec
 
 from shim.compare import ExpectedRule, ExpectedRules
-from shim.model import Kind, MonitorType, Role, VerdictKind
+from shim.model import Kind, Monitors, MonitorType, Role, VerdictKind
 from shim.replay import Replay, ReplaySettings
 from shim.replay.capture import Event
-from shim.router import Monitors
 from shim_legacy_global import LegacyGlobal, LegacySettings
 from shim_per_session import PerSession, PerSessionSettings
 from tests.oracle.replay_oracle import OracleSettings

@@ -14,6 +14,7 @@ from shim.model import (
     Kind,
     LateDecision,
     MonitorFailure,
+    Monitors,
     MonitorType,
     Outcome,
     Pulse,
@@ -24,7 +25,7 @@ from shim.model import (
     Time,
     Verdict,
 )
-from shim.router import Monitors, Observer, Router, Tracked
+from shim.router import Observer, Router, Tracked
 from shim_legacy_global import LegacyGlobal, LegacySettings
 from shim_per_session import PerSession, PerSessionSettings
 

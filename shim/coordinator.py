@@ -1,0 +1,184 @@
+"""Session coordination: what a WebSocket service tells the shim, whatever its WebSocket library.
+
+The coordinator owns the router, the driver that wakes it, and the user sessions. An integration such as
+`shim.aio` brings the live connections: each is the port of one socket, and reports what is read from it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any, Generic, Protocol, TypeVar
+
+from shim.compare import Comparator, ExpectedRules, Outcomes
+from shim.driver import CpuMeter, Driver
+from shim.driver.driver import clock
+from shim.flags import Evaluation
+from shim.model import Cause, Closing, Connection, Kind, Time
+from shim.observers import Fanout
+from shim.router import Observer, Port, Router, Tracked
+from shim.sessions import Session
+from shim.settings import Settings
+
+log = logging.getLogger("shim")
+
+ABNORMAL = 1006
+"""What stands for a close frame that never came (RFC 6455 section 7.1.5)."""
+
+
+class Live(Port, Protocol):
+    """A live connection: the port of one socket, with what the service needs to know of it."""
+
+    connection: Connection
+    session: Any
+    tracked: Tracked
+    touch: Callable[[], None]
+    cause: Cause | None
+
+    @property
+    def codes(self) -> tuple[int | None, int | None]:
+        """The codes of the close frames that were sent and that came, as far as there were any."""
+
+    def close_by_application(self, code: int, reason: str) -> None:
+        """Begin to close, bounded, for a reason that is no monitor's."""
+
+    def abort(self) -> None:
+        """End the transport now; nothing happens if it has ended."""
+
+
+L = TypeVar("L", bound=Live)
+
+
+class Coordinator(Generic[L]):
+    """Runs the monitors over the connections of one service.
+
+    `evaluate` gives a user's stage (`shim.flags.Rollout.evaluate`); it is asked at each registration.
+    """
+
+    clock: Callable[[], Time] = staticmethod(clock)
+
+    def __init__(
+        self,
+        settings: Settings,
+        evaluate: Callable[[str], Evaluation],
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        self.settings = settings
+        self.sessions: dict[str, Session[L]] = {}
+        self.observer = Fanout(observers)
+        self.driver = Driver()
+        self.draining = False
+        self._evaluate = evaluate
+        self._ids = count(1)
+        comparison = settings.comparison
+        self.expected = ExpectedRules(comparison.expected, datetime.now(UTC).date())
+        self.router = Router(
+            settings.monitors.chosen,
+            Comparator(
+                tolerance=comparison.tolerance, window=comparison.window, expected=self.expected
+            ),
+            Outcomes(comparison.return_window),
+            self.observer,
+            clock(),
+            CpuMeter(settings.monitors.call_limit),
+        )
+
+    def start(self) -> None:
+        """Begin to watch; called within the running loop."""
+        self.driver.start(self.router)
+
+    def stop(self) -> None:
+        """Stop watching: what is open stays undecided."""
+        self.driver.stop()
+        self.router.shutdown(clock())
+
+    # -- Registration -----------------------------------------------------------------------------
+
+    def _register(
+        self, live: L, kind: Kind, user: str, session_id: str, package: str | None
+    ) -> None:
+        """Watch a connection; its `connection`, `session`, `tracked` and `touch` are set here."""
+        session = self.sessions.get(session_id)
+        if session is None:
+            session = self.sessions[session_id] = Session(session_id, user)
+        connection = Connection(f"c{next(self._ids)}", kind, user, session_id, package)
+        live.connection, live.session = connection, session
+        session.open += 1
+        older = session.adopt(live)
+        if older is not None:
+            older.close_by_application(1000, "replaced by a newer connection")
+        now, evaluation = clock(), self._evaluate(user)
+        live.tracked = tracked = self.router.open(
+            connection, live, now, evaluation.stage, by_percentage=evaluation.by_percentage
+        )
+        live.touch = self.router.touch(tracked, clock)
+        self.observer.opened(connection, evaluation, tracked.stage, tracked.acting, now)
+        self.driver.hurry()
+        log.info(
+            "[User: %s] %s connection registered%s",
+            user,
+            kind.value.capitalize(),
+            "" if package is None else f": {package}",
+        )
+
+    # -- What live connections report -------------------------------------------------------------
+
+    def pong(self, tracked: Tracked, payload: bytes) -> None:
+        self.router.pong(tracked, payload, clock())
+
+    def data(self, tracked: Tracked) -> None:
+        self.router.data(tracked, clock())
+
+    def spoke_after_close(self, tracked: Tracked) -> None:
+        self.router.spoke_after_close(tracked, clock())
+
+    def gone(self, live: L) -> None:
+        """The connection ended, or begins to, for a cause that is no monitor's."""
+        live.session.forget(live)
+        if live.tracked.connection.id in self.router:
+            self.router.close(live.tracked, clock())
+
+    def released(self, live: L) -> None:
+        """The socket has ended; with its last socket a session ends."""
+        session: Session[L] = live.session
+        session.open -= 1
+        if not session.open and self.sessions.get(session.id) is session:
+            del self.sessions[session.id]
+            self.router.session_ended(session.id)
+        assert live.cause is not None
+        connection, (intended, observed) = live.connection, live.codes
+        closing = Closing(
+            connection,
+            live.tracked.opened_at,
+            clock(),
+            live.cause,
+            intended,
+            ABNORMAL if observed is None else observed,
+        )
+        log.info(
+            "[User: %s] %s connection ended: %s (cause %s, close code intended %s, observed %s)",
+            connection.user,
+            connection.kind.value.capitalize(),
+            connection.package or "unknown",
+            closing.cause,
+            closing.intended,
+            closing.observed,
+        )
+        self.observer.closed(closing)
+
+    # -- Shutdown ---------------------------------------------------------------------------------
+
+    async def drain(self, over: float) -> None:
+        """Close everyone with 1012, spread over so many seconds, and abort who does not go."""
+        self.draining = True
+        lives = [live for session in self.sessions.values() for live in session.members()]
+        if not lives:
+            return
+        steps = max(1, min(len(lives), round(over * 20)))
+        for step in range(steps):
+            for live in lives[step::steps]:
+                live.close_by_application(1012, "the service restarts")
+            await asyncio.sleep(over / steps)
+        for live in lives:
+            live.abort()
