@@ -150,6 +150,7 @@ class Coordinator(Generic[L]):
         connection, (intended, observed) = live.connection, live.codes
         closing = Closing(
             connection,
+            live.tracked.stage,
             live.tracked.opened_at,
             clock(),
             live.cause,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from shim.model.connection import Connection, Kind, Role
+from shim.model.connection import Connection, Kind, Role, Stage
 from shim.model.time import Duration, Time
 
 
@@ -119,13 +119,14 @@ class MonitorFailure:
 
 @dataclass(slots=True)
 class Closing:
-    """How a connection ended: who ended it, and with which close code.
+    """How a connection ended: at which stage, who ended it, and with which close code.
 
     `intended` is the code of the close frame that was sent (None: none was), `observed` that of the
     peer's (1006: none came).
     """
 
     connection: Connection
+    stage: Stage
     opened_at: Time
     at: Time
     cause: Cause
