@@ -6,18 +6,20 @@ The coordinator owns the router, the driver that wakes it, and the user sessions
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import count
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from shim.compare import Comparator, ExpectedRules, Outcomes
 from shim.driver import CpuMeter, Driver
 from shim.driver.driver import clock
 from shim.flags import Evaluation
-from shim.model import Cause, Closing, Connection, Kind, Time
+from shim.handover import Handover, Members
+from shim.live import LiveConnection
+from shim.model import Closing, Connection, Kind, Time
 from shim.observers import Fanout
-from shim.router import Observer, Port, Router, Tracked
+from shim.router import Guard, Observer, Router, Tracked
 from shim.sessions import Session
 from shim.settings import Settings
 
@@ -27,27 +29,17 @@ ABNORMAL = 1006
 """What stands for a close frame that never came (RFC 6455 section 7.1.5)."""
 
 
-class Live(Port, Protocol):
-    """A live connection: the port of one socket, with what the service needs to know of it."""
-
-    connection: Connection
-    session: Any
-    tracked: Tracked
-    touch: Callable[[], None]
-    cause: Cause | None
-
-    @property
-    def codes(self) -> tuple[int | None, int | None]:
-        """The codes of the close frames that were sent and that came, as far as there were any."""
-
-    def close_by_application(self, code: int, reason: str) -> None:
-        """Begin to close, bounded, for a reason that is no monitor's."""
-
-    def abort(self) -> None:
-        """End the transport now; nothing happens if it has ended."""
+L = TypeVar("L", bound=LiveConnection)
 
 
-L = TypeVar("L", bound=Live)
+class _OnBrake(Observer):
+    """Open connections follow the brake, whoever engages or releases it."""
+
+    def __init__(self, reassess: Callable[[], None]) -> None:
+        self._reassess = reassess
+
+    def brake(self, engaged: bool, reason: str, now: Time) -> None:
+        self._reassess()
 
 
 class Coordinator(Generic[L]):
@@ -82,7 +74,10 @@ class Coordinator(Generic[L]):
             self.observer,
             clock(),
             CpuMeter(settings.monitors.call_limit),
+            Guard(settings.guard),
         )
+        self.handover = Handover(self.router, evaluate, clock, self.driver.hurry)
+        self.observer.add(_OnBrake(self.reassess))
 
     def start(self) -> None:
         """Begin to watch; called within the running loop."""
@@ -102,6 +97,9 @@ class Coordinator(Generic[L]):
         session = self.sessions.get(session_id)
         if session is None:
             session = self.sessions[session_id] = Session(session_id, user)
+        if self.handover.running:
+            # Who comes now is at the new stage already; so are then the others of the session.
+            self.handover.move(user, [member.tracked for member in session.members()])
         connection = Connection(f"c{next(self._ids)}", kind, user, session_id, package)
         live.connection, live.session = connection, session
         session.open += 1
@@ -121,6 +119,24 @@ class Coordinator(Generic[L]):
             kind.value.capitalize(),
             "" if package is None else f": {package}",
         )
+
+    # -- Stages (R21, R22) -------------------------------------------------------------------------
+
+    def reassess(self) -> None:
+        """Who is where may have changed: move all open connections to the stages of their users."""
+        self.handover.start(self._members())
+
+    def _members(self) -> Iterator[Members]:
+        for session in list(self.sessions.values()):
+            yield session.user, [live.tracked for live in session.members()]
+
+    def engage_brake(self, reason: str) -> None:
+        """Take everyone who is further back to `shadow`."""
+        self.router.engage_brake(reason, clock())
+
+    def release_brake(self, reason: str) -> None:
+        """Let everyone be where the flags say."""
+        self.router.release_brake(reason, clock())
 
     # -- What live connections report -------------------------------------------------------------
 

@@ -89,6 +89,9 @@ class Fanout(Observer):
     def brake(self, engaged: bool, reason: str, now: Time) -> None:
         self._tell("brake", engaged, reason, now)
 
+    def guard(self, holding: bool, acting_for: int, now: Time) -> None:
+        self._tell("guard", holding, acting_for, now)
+
     def flags_loaded(self, load: FlagsLoad) -> None:
         self._tell("flags_loaded", load)
 
@@ -120,6 +123,15 @@ class LifecycleLog(Observer):
 
     def brake(self, engaged: bool, reason: str, now: Time) -> None:
         log.critical("brake %s: %s", "engaged" if engaged else "released", reason)
+
+    def guard(self, holding: bool, acting_for: int, now: Time) -> None:
+        if holding:
+            log.critical(
+                "the guard holds the candidate's closes: too many of its %d connections timed out",
+                acting_for,
+            )
+        else:
+            log.warning("the guard is calm: the candidate closes again")
 
     def note(self, role: Role, text: str) -> None:
         log.info("%s", text)

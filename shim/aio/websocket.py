@@ -46,12 +46,13 @@ class WebSocket(web.WebSocketResponse):
         transport.write(bytes((0x80 | opcode, len(payload))) + payload)
         return True
 
-    def begin_close(self, code: int, reason: str, timeout: Duration = _CLOSE_TIMEOUT) -> None:
+    def begin_close(self, code: int, reason: str, timeout: Duration | None = None) -> None:
         """Write the close frame and see to it that the transport is gone `timeout` later."""
         payload = struct.pack("!H", code) + reason.encode()
         if not self.write_frame(WSMsgType.CLOSE, payload):
             return
         self.close_sent = (code, reason)
+        timeout = _CLOSE_TIMEOUT if timeout is None else timeout
         self._call_at(self._clock() + timeout, self.abort)
 
     def abort(self) -> None:

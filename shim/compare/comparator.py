@@ -84,6 +84,11 @@ class Comparator:
     def open_episodes(self) -> int:
         return sum(not silence.judged for silence in self._silences.values())
 
+    def is_open(self, connection_id: str) -> bool:
+        """Whether an episode of this connection waits for its verdict."""
+        silence = self._silences.get(connection_id)
+        return silence is not None and not silence.judged
+
     def decided(
         self,
         connection: Connection,

@@ -97,8 +97,9 @@ class Decision:
     """One monitor's "this connection timed out".
 
     `deadline` is when it became true (`at` is later when the process was late); `silence` the time
-    measured since the last evidence of life; `effects` what the monitor wants done about it. A monitor
-    that decides has dropped the connection.
+    measured since the last evidence of life; `effects` what the monitor wants done about it; `pings`
+    when it pinged the connection in that silence, oldest first, as far as it knows. A monitor that
+    decides has dropped the connection.
     """
 
     connection_id: str
@@ -106,6 +107,7 @@ class Decision:
     deadline: Time
     silence: Duration
     effects: tuple[Effect, ...]
+    pings: tuple[Time, ...] = ()
 
 
 Request: TypeAlias = Ping | Confirm | Note | Decision

@@ -1,19 +1,15 @@
-"""The agenda: who is to be woken when, for a hundred thousand sleepers at a fraction of a heap's cost.
+"""The agenda: who is to be woken when, for a hundred thousand sleepers.
 
-A calendar of buckets. An entry for later costs an append to its bucket; only the bucket whose time has
-come is ordered, as a small heap. Entries are never cancelled: whoever changes its mind is entered
-again, and an entry that no longer holds is recognised when it comes up.
+Sleepers of one time share an entry, so that only times need an order: monitors beat on a shared grid.
+Entries are never cancelled: whoever changes its mind is entered again, and an entry that no longer
+holds is recognised when it comes up.
 """
 
-from collections.abc import Callable
-from heapq import heapify, heappop, heappush
-from itertools import count
+from collections.abc import Iterator
+from heapq import heappop, heappush
 from typing import Generic, Protocol, TypeVar
 
 from shim.model import Time
-
-_BUCKET_BITS = 16
-"""A bucket is 2**16 microseconds wide, about 66 ms."""
 
 
 class Sleeper(Protocol):
@@ -27,11 +23,8 @@ S = TypeVar("S", bound=Sleeper)
 
 class Agenda(Generic[S]):
     def __init__(self) -> None:
-        self._near: list[tuple[Time, int, S]] = []
-        self._near_bucket = -1
-        self._later: dict[int, list[S]] = {}
-        self._order: list[int] = []
-        self._next_entry: Callable[[], int] = count().__next__
+        self._sleepers: dict[Time, list[S]] = {}
+        self._times: list[Time] = []
 
     def enter(self, sleeper: S, at: Time | None) -> None:
         """Wake `sleeper` at `at` and no other time; None: let it sleep."""
@@ -40,51 +33,36 @@ class Agenda(Generic[S]):
         sleeper.wake_at = at
         if at is None:
             return
-        bucket = at >> _BUCKET_BITS
-        if bucket <= self._near_bucket:
-            heappush(self._near, (at, self._next_entry(), sleeper))
-        elif (sleepers := self._later.get(bucket)) is not None:
+        if (sleepers := self._sleepers.get(at)) is not None:
             sleepers.append(sleeper)
         else:
-            self._later[bucket] = [sleeper]
-            heappush(self._order, bucket)
+            self._sleepers[at] = [sleeper]
+            heappush(self._times, at)
 
     @property
     def next_due(self) -> Time | None:
         """When the next sleeper is to be woken."""
-        while True:
-            near = self._near
-            while near:
-                at, _, sleeper = near[0]
-                if sleeper.wake_at == at:
+        times = self._times
+        while times:
+            at = times[0]
+            sleepers = self._sleepers[at]
+            while sleepers:
+                if sleepers[-1].wake_at == at:
                     return at
-                heappop(near)
-            if not self._order:
-                return None
-            self._open_next_bucket()
+                sleepers.pop()
+            del self._sleepers[at]
+            heappop(times)
+        return None
 
-    def pop_due(self, now: Time) -> S | None:
-        """The next sleeper whose time has come, no longer entered."""
-        while True:
-            near = self._near
-            while near:
-                at, _, sleeper = near[0]
+    def due(self, now: Time) -> Iterator[S]:
+        """Whose time has come, in the order of their times, then of entering; no longer entered.
+
+        Sleepers may be entered meanwhile; to be read to its end.
+        """
+        times = self._times
+        while times and times[0] <= now:
+            at = heappop(times)
+            for sleeper in self._sleepers.pop(at):
                 if sleeper.wake_at == at:
-                    if at > now:
-                        return None
                     sleeper.wake_at = None
-                    heappop(near)
-                    return sleeper
-                heappop(near)
-            if not self._order or self._order[0] > now >> _BUCKET_BITS:
-                return None
-            self._open_next_bucket()
-
-    def _open_next_bucket(self) -> None:
-        self._near_bucket = heappop(self._order)
-        self._near = [
-            (sleeper.wake_at, self._next_entry(), sleeper)
-            for sleeper in dict.fromkeys(self._later.pop(self._near_bucket))
-            if sleeper.wake_at is not None and sleeper.wake_at >> _BUCKET_BITS == self._near_bucket
-        ]
-        heapify(self._near)
+                    yield sleeper

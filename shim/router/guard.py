@@ -14,18 +14,26 @@ far apart that no more are closed within a window than would have passed without
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Protocol
 
 from shim.model import Decision, Duration, Time
 
 
-@dataclass(frozen=True, slots=True)
-class GuardLimits:
+class GuardLimits(Protocol):
     """More than `share` of the connections, and at least `count`, within `window` are too many."""
 
-    window: Duration
-    share: float
-    count: int
-    hold: Duration
+    @property
+    def window(self) -> Duration: ...
+
+    @property
+    def share(self) -> float: ...
+
+    @property
+    def count(self) -> int: ...
+
+    @property
+    def hold(self) -> Duration:
+        """How long a held connection has to give a sign of life."""
 
 
 @dataclass(slots=True, eq=False)
@@ -88,9 +96,10 @@ class Guard:
         self._queue.append(held)
         return True
 
-    def forget(self, connection_id: str) -> bool:
-        """A held connection lives, has gone, or is another's to close; answers whether it was held."""
-        return self._held.pop(connection_id, None) is not None
+    def forget(self, connection_id: str) -> Decision | None:
+        """A connection lives, has gone, or is another's to close: what was held of it, if anything."""
+        held = self._held.pop(connection_id, None)
+        return None if held is None else held.decision
 
     def release(self, now: Time) -> Decision | None:
         """The next close that goes on, if one is due."""

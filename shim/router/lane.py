@@ -13,6 +13,7 @@ from shim.model import (
     Connection,
     Duration,
     Evidence,
+    Kind,
     Monitor,
     MonitorType,
     Pulse,
@@ -45,6 +46,31 @@ class Instance:
         self.session_ended = False
 
 
+class WatchedTime:
+    """The number of connections watched, integrated over time."""
+
+    __slots__ = ("_connections", "_since", "_total")
+
+    def __init__(self, now: Time) -> None:
+        self._connections = 0
+        self._total: Duration = 0
+        self._since = now
+
+    def change(self, by: int, now: Time) -> None:
+        """So many connections more are watched from now on."""
+        self._total = self.until(now)
+        self._since = now
+        self._connections += by
+
+    def leave_out(self, start: Time, end: Time) -> None:
+        """In this time nobody could watch (R3)."""
+        self._total = self.until(max(start, self._since))
+        self._since = end
+
+    def until(self, now: Time) -> Duration:
+        return self._total + self._connections * (now - self._since)
+
+
 class Meter(Protocol):
     """Measures the CPU time of calls; the driver has one, replay none."""
 
@@ -58,6 +84,7 @@ class Meter(Protocol):
 class Lane:
     """The monitors that run in one role.
 
+    `pings` counts, for each kind of connection, what they asked for, be it sent or recorded.
     `on_slow(call, cpu)` is told of calls that took more CPU time than the meter allows; such a call
     cannot be interrupted, and its answer stands.
     """
@@ -67,6 +94,7 @@ class Lane:
         role: Role,
         monitor_type: MonitorType,
         settings: Any,
+        start: Time,
         meter: Meter | None = None,
         on_slow: Callable[[str, Duration], None] | None = None,
     ) -> None:
@@ -74,11 +102,12 @@ class Lane:
         self.strikes = 0
         self.struck_at: Time | None = None
         self.quarantined = False
-        self.recorded_pings = 0
+        self.pings = dict.fromkeys(Kind, 0)
         self.agenda: Agenda[Instance] = Agenda()
         self._type = monitor_type
         self._settings = settings
         self._instances: dict[str, Instance] = {}
+        self._watched = {kind: WatchedTime(start) for kind in Kind}
         self._pauses: deque[tuple[Time, Time]] = deque(maxlen=_PAUSES)
         self._meter = meter
         self._on_slow = on_slow
@@ -87,6 +116,13 @@ class Lane:
         """A monitor of the process begins with the process: its ticks count from then (R1)."""
         if self._type.scope is Scope.PROCESS:
             self.reschedule(self._instance("", now))
+
+    def watched_until(self, kind: Kind, now: Time) -> Duration:
+        """The sum, over connections of this kind, of the time for which they were watched here.
+
+        Pauses of the process are left out: their heartbeats are swallowed (R3).
+        """
+        return self._watched[kind].until(now)
 
     def exhausted(self, now: Time) -> bool:
         """Whether it failed so often in this very instant that trying again leads nowhere."""
@@ -105,18 +141,23 @@ class Lane:
         instance = self._instance(scope_id, now)
         pulse = check_pulse(self._call("register", instance.monitor, connection, now, last_seen))
         instance.watched += 1
+        self._watched[connection.kind].change(+1, now)
         return instance, pulse
 
     def unregister(self, instance: Instance, connection: Connection, now: Time) -> None:
-        instance.watched -= 1
+        self._watches_no_more(instance, connection, now)
         self._call("unregister", instance.monitor, connection.id, now)
         self.reschedule(instance)
         self._drop_if_ended(instance)
 
-    def dropped(self, instance: Instance) -> None:
-        """The monitor decided on a connection and so has dropped it."""
-        instance.watched -= 1
+    def dropped(self, instance: Instance, connection: Connection, now: Time) -> None:
+        """The monitor has dropped a connection, by its decision or because it failed."""
+        self._watches_no_more(instance, connection, now)
         self._drop_if_ended(instance)
+
+    def _watches_no_more(self, instance: Instance, connection: Connection, now: Time) -> None:
+        instance.watched -= 1
+        self._watched[connection.kind].change(-1, now)
 
     def pong(self, instance: Instance, connection: Connection, payload: bytes, now: Time) -> None:
         self._call("pong", instance.monitor, connection.id, payload, now)
@@ -142,6 +183,8 @@ class Lane:
     def remember_pause(self, start: Time, end: Time) -> None:
         """Monitors that are made later are told of it, too: they may watch who was silent then."""
         self._pauses.append((start, end))
+        for watched in self._watched.values():
+            watched.leave_out(start, end)
 
     def instances(self) -> list[Instance]:
         return list(self._instances.values())

@@ -54,6 +54,9 @@ class Observer:
 
     def brake(self, engaged: bool, reason: str, now: Time) -> None: ...
 
+    def guard(self, holding: bool, acting_for: int, now: Time) -> None:
+        """The guard began to hold closes of the candidate, which acts for so many, or is calm (R6b)."""
+
     def flags_loaded(self, load: FlagsLoad) -> None: ...
 
     def coverage(self, coverage: Coverage) -> None:

@@ -26,6 +26,7 @@ from shim.model import (
     Verdict,
 )
 from shim.router.answers import CallFailed, check_request
+from shim.router.guard import Guard
 from shim.router.lane import Instance, Lane
 from shim.router.port import Port
 from shim.router.tracked import Tracked, compose_touch
@@ -58,7 +59,8 @@ class Router(Watching):
         acting = stage.acting if act else None
         tracked = Tracked(connection, self._opened, port, stage, acting, now, by_percentage)
         self._tracked[connection.id] = tracked
-        if outcome := self._outcomes.opened(connection, now):
+        self._candidate_acts_for += acting is Role.CANDIDATE
+        if outcome := self._outcomes.opened(tracked):
             self._observer.outcome(outcome)
         self._watch_all(tracked, now, now)
         return tracked
@@ -76,6 +78,7 @@ class Router(Watching):
         if verdict := self._comparator.sign_of_life(tracked.connection.id, now):
             self._observer.verdict(verdict)
         tracked.alert = False
+        self._save(tracked)
         self._watch_all(tracked, now, now)
 
     def pong(self, tracked: Tracked, payload: bytes, now: Time) -> None:
@@ -110,6 +113,8 @@ class Router(Watching):
         if verdict := self._comparator.closed(tracked.connection.id, now):
             self._observer.verdict(verdict)
         self._outcomes.closed(tracked.connection)
+        self._candidate_acts_for -= tracked.acting is Role.CANDIDATE
+        self._save(tracked)
         self._release(tracked, now)
 
     def session_ended(self, session: str) -> None:
@@ -148,6 +153,8 @@ class Router(Watching):
     def step_candidate(self, now: Time) -> None:
         """Run the candidate's due timers, then end the windows that end with `now`."""
         self._run(self._lanes[Role.CANDIDATE], now)
+        if self.guard is not None and self.guard.holding:
+            self._end_holds(self.guard, now)
         for verdict in self._comparator.expire(now, inclusive=True):
             self._judged(verdict, now)
 
@@ -190,6 +197,12 @@ class Router(Watching):
             soonest = window
         if (loss := self._outcomes.next_loss) is not None and loss < soonest:
             soonest = loss
+        if (
+            (guard := self.guard) is not None
+            and (due := guard.next_due) is not None
+            and due < soonest
+        ):
+            soonest = due
         return soonest
 
     # -- Decisions -------------------------------------------------------------------------------------
@@ -198,7 +211,7 @@ class Router(Watching):
         """Wake whoever is due; answer whether anything was decided or failed."""
         failed = False
         decisions: list[tuple[Tracked, Decision]] = []
-        while (instance := lane.agenda.pop_due(now)) is not None:
+        for instance in lane.agenda.due(now):
             try:
                 self._fulfil(lane, instance, "wake", lane.wake(instance, now), now, decisions)
                 lane.woken(instance, now)
@@ -239,13 +252,11 @@ class Router(Watching):
                     call, f"answered {type(request).__name__} for a connection it does not watch"
                 )
             if isinstance(request, Ping):
-                if tracked.acting is not role:
-                    lane.recorded_pings += 1
-                elif tracked.closed_by is None:
+                lane.pings[tracked.connection.kind] += 1
+                if tracked.acting is role:
                     tracked.port.ping(request.payload)
             elif isinstance(request, Decision):
-                tracked.detach(role)
-                lane.dropped(instance)
+                self._dropped(lane, tracked, now)
                 decisions.append((tracked, request))
             else:
                 self._confirm(lane, instance, tracked, now, decisions)
@@ -265,6 +276,10 @@ class Router(Watching):
             self._connection_failed(lane, tracked, failure, now)
 
     def _decide(self, tracked: Tracked, role: Role, decision: Decision, now: Time) -> None:
+        if role is Role.CANDIDATE and tracked.stage != self._allowed(tracked.stage):
+            # The brake is engaged and the handover has not come here yet; the candidate begins anew.
+            self.set_stage(tracked, tracked.stage, now)
+            return
         tracked.ever_decided = True
         tracked.alert = True
         record: Verdict | LateDecision | None = None
@@ -273,7 +288,10 @@ class Router(Watching):
                 tracked.connection, tracked.order, role, now, tracked.last_activity, tracked.acting
             )
         acts = tracked.acting is role and tracked.closed_by is None
-        self._observer.decided(tracked.connection, role, decision, acts)
+        if acts and role is Role.CANDIDATE and self._held_up(tracked, decision, now):
+            acts = False
+        else:
+            self._observer.decided(tracked.connection, role, decision, acts)
         if acts:
             self._act(tracked, role, decision, now)
         if isinstance(record, Verdict):
@@ -284,9 +302,37 @@ class Router(Watching):
             if acts and (record is not None or not self._compared(tracked)):
                 self._release(tracked, now)
 
+    def _held_up(self, tracked: Tracked, decision: Decision, now: Time) -> bool:
+        """Whether the guard holds this close; then the connection is pinged, and may save itself (R6b)."""
+        guard = self.guard
+        if guard is None:
+            return False
+        calm = not guard.holding
+        if not guard.holds(decision, now, self._candidate_acts_for):
+            return False
+        if calm:
+            self._observer.guard(True, self._candidate_acts_for, now)
+        tracked.port.ping(b"guard")
+        return True
+
+    def _end_holds(self, guard: Guard, now: Time) -> None:
+        while (decision := guard.release(now)) is not None:
+            tracked = self._tracked[decision.connection_id]
+            allowed = tracked.stage == self._allowed(tracked.stage)
+            self._observer.decided(tracked.connection, Role.CANDIDATE, decision, allowed)
+            if not allowed:
+                self.set_stage(tracked, tracked.stage, now)
+                continue
+            self._act(tracked, Role.CANDIDATE, decision, now)
+            if not self._comparator.is_open(decision.connection_id):
+                self._release(tracked, now)
+        if guard.calm(now):
+            self._observer.guard(False, self._candidate_acts_for, now)
+
     def _act(self, tracked: Tracked, role: Role, decision: Decision, now: Time) -> None:
         """Let the decision reach the socket; from here on the connection is gone for the monitors."""
         tracked.closed_by = role
+        self._candidate_acts_for -= role is Role.CANDIDATE
         tracked.mute()
         code = next((effect.code for effect in decision.effects if isinstance(effect, Close)), None)
         outcome = self._outcomes.acted(

@@ -18,6 +18,7 @@ from shim.model import (
     Verdict,
 )
 from shim.router.answers import CallFailed
+from shim.router.guard import Guard
 from shim.router.lane import STRIKES, Instance, Lane, Meter
 from shim.router.observer import Observer
 from shim.router.tracked import Tracked
@@ -34,6 +35,7 @@ class Watching:
         observer: Observer,
         start: Time,
         meter: Meter | None = None,
+        guard: Guard | None = None,
     ) -> None:
         self._comparator = comparator
         self._outcomes = outcomes
@@ -42,10 +44,14 @@ class Watching:
         self._opened = 0
         self._now = start
         self.brake_reason: str | None = None
+        self.guard = guard
+        self._candidate_acts_for = 0
         self._lanes: dict[Role, Lane] = {}
         if monitors.control is not None:
-            self._lanes[Role.CONTROL] = Lane(Role.CONTROL, *monitors.control)
-        self._lanes[Role.CANDIDATE] = Lane(Role.CANDIDATE, *monitors.candidate, meter, self._slow)
+            self._lanes[Role.CONTROL] = Lane(Role.CONTROL, *monitors.control, start)
+        self._lanes[Role.CANDIDATE] = Lane(
+            Role.CANDIDATE, *monitors.candidate, start, meter, self._slow
+        )
         for lane in self._lanes.values():
             try:
                 lane.start(start)
@@ -62,9 +68,16 @@ class Watching:
     def lane(self, role: Role) -> Lane | None:
         return self._lanes.get(role)
 
-    def set_stage(self, tracked: Tracked, stage: Stage, now: Time) -> None:
-        """Move an open connection: the new monitor first, with the true `last_seen` (R4, R21)."""
+    def set_stage(
+        self, tracked: Tracked, stage: Stage, now: Time, *, by_percentage: bool | None = None
+    ) -> None:
+        """Move an open connection: the new monitor first, with the true `last_seen` (R4, R21).
+
+        `by_percentage`: whether chance gave the stage; None: as before.
+        """
         before, stage = tracked.stage, self._allowed(stage)
+        if by_percentage is not None:
+            tracked.by_percentage = by_percentage
         if tracked.closed_by is not None or before == stage:
             return
         self._begin(now)
@@ -73,20 +86,26 @@ class Watching:
         tracked.stage = stage
         self._watch_all(tracked, now, tracked.last_activity)
         if tracked.acting is not None:
-            tracked.acting = self._acting(tracked)
+            self._let_act(tracked, self._acting(tracked))
         for role in self._lanes:
             if role is not tracked.acting and role not in self._roles(stage):
                 self._unwatch(tracked, role, now)
         self._observer.stage_changed(tracked.connection, before, stage, now)
 
     def engage_brake(self, reason: str, now: Time) -> None:
-        """Take everyone who is further back to `shadow` (R22)."""
+        """Let nobody be further than `shadow` (R22).
+
+        From now on the candidate closes nobody; `set_stage` moves the connections that are open.
+        """
+        if self.brake_reason is None:
+            self.brake_reason = reason
+            self._observer.brake(True, reason, now)
+
+    def release_brake(self, reason: str, now: Time) -> None:
+        """Let everyone be where the flags say; `set_stage` moves the connections that are open."""
         if self.brake_reason is not None:
-            return
-        self.brake_reason = reason
-        self._observer.brake(True, reason, now)
-        for tracked in list(self._tracked.values()):
-            self.set_stage(tracked, tracked.stage, now)
+            self.brake_reason = None
+            self._observer.brake(False, reason, now)
 
     # -- Watching --------------------------------------------------------------------------------------
 
@@ -117,6 +136,12 @@ class Watching:
             self._lanes[role].unregister(instance, tracked.connection, now)
         except CallFailed as failure:
             self._report(role, failure, now, tracked.connection)
+
+    def _dropped(self, lane: Lane, tracked: Tracked, now: Time) -> None:
+        """The monitor that watched, if one did, knows the connection no more."""
+        if (instance := tracked.instance(lane.role)) is not None:
+            tracked.detach(lane.role)
+            lane.dropped(instance, tracked.connection, now)
 
     def _release(self, tracked: Tracked, now: Time) -> None:
         """The connection is gone, and nothing about it is undecided."""
@@ -164,6 +189,18 @@ class Watching:
         wanted = tracked.stage.acting
         return wanted.other if tracked.instance(wanted) is None else wanted
 
+    def _let_act(self, tracked: Tracked, role: Role) -> None:
+        """From now on this monitor's effects reach the connection; a close that is held goes nowhere."""
+        self._candidate_acts_for += (role is Role.CANDIDATE) - (tracked.acting is Role.CANDIDATE)
+        tracked.acting = role
+        if role is Role.CONTROL:
+            self._save(tracked)
+
+    def _save(self, tracked: Tracked) -> None:
+        """If the close of this connection is held, it is no longer wanted (R6b)."""
+        if self.guard is not None and (decision := self.guard.forget(tracked.connection.id)):
+            self._observer.decided(tracked.connection, Role.CANDIDATE, decision, False)
+
     # -- Failures (R4, R5) -----------------------------------------------------------------------------
 
     def _connection_failed(
@@ -197,7 +234,7 @@ class Watching:
     def _replace(self, lane: Lane, watched: list[Tracked], failure: CallFailed, now: Time) -> None:
         role = lane.role
         for tracked in watched:
-            tracked.detach(role)
+            self._dropped(lane, tracked, now)
         for tracked in watched:
             if tracked.closed_by is not None:
                 self._error_verdict(tracked, now)
@@ -227,7 +264,7 @@ class Watching:
             if tracked.acting is not role:
                 if verdict := self._comparator.handed_over(tracked.connection.id, now):
                     self._observer.verdict(verdict)
-                tracked.acting = role
+                self._let_act(tracked, role)
             return
         # The next sign of life tries again.
         tracked.alert = True
@@ -257,9 +294,12 @@ class Watching:
 
     def _slow(self, call: str, cpu: Duration) -> None:
         """A candidate's call took too long; its answer stands, but not too often."""
+        lane = self._lanes[Role.CANDIDATE]
         failure = CallFailed(call, f"took {cpu / 1000:.0f} ms of CPU")
-        self._report(Role.CANDIDATE, failure, self._now)
-        self._lanes[Role.CANDIDATE].strikes += 1
+        if self._may_be_quarantined(lane):
+            self._strike(lane, failure, self._now)
+        else:  # it is no reason not to be called again
+            self._report(lane.role, failure, self._now)
 
     def _report(
         self, role: Role, failure: CallFailed, now: Time, connection: Connection | None = None

@@ -25,7 +25,7 @@ from shim.model import (
     Time,
     Verdict,
 )
-from shim.router import Observer, Router, Tracked
+from shim.router import Guard, Observer, Router, Tracked
 from shim_legacy_global import LegacyGlobal, LegacySettings
 from shim_per_session import PerSession, PerSessionSettings
 
@@ -81,6 +81,7 @@ class Journal(Observer):
         self.failures: list[MonitorFailure] = []
         self.stages: list[tuple[str, Stage, Stage, Time]] = []
         self.brakes: list[tuple[bool, str, Time]] = []
+        self.guards: list[tuple[bool, int, Time]] = []
         self.notes: list[tuple[Role, str]] = []
 
     def decided(self, connection: Connection, role: Role, decision: Decision, acted: bool) -> None:
@@ -106,6 +107,9 @@ class Journal(Observer):
 
     def brake(self, engaged: bool, reason: str, now: Time) -> None:
         self.brakes.append((engaged, reason, now))
+
+    def guard(self, holding: bool, acting_for: int, now: Time) -> None:
+        self.guards.append((holding, acting_for, now))
 
     def note(self, role: Role, text: str) -> None:
         self.notes.append((role, text))
@@ -195,6 +199,15 @@ class FaultyMonitor:
         self._type.call("paused", lambda: self.real.paused(*args))
 
 
+class PromptRouter(Router):
+    """Moves everyone as soon as the brake engages; a running shim does it in slices (R21)."""
+
+    def engage_brake(self, reason: str, now: Time) -> None:
+        super().engage_brake(reason, now)
+        for tracked in list(self.connections()):
+            self.set_stage(tracked, tracked.stage, now)
+
+
 class World:
     """A router and its surroundings; time passes by `run`."""
 
@@ -206,12 +219,13 @@ class World:
         window: Duration = 60 * S,
         retired: bool = False,
         meter: Any = None,
+        guard: Guard | None = None,
     ) -> None:
         self.now: Time = 0
         self.journal = Journal()
         control = control or LegacyGlobal()
         candidate = candidate or PerSession()
-        self.router = Router(
+        self.router = PromptRouter(
             Monitors(
                 None if retired else (control, self._settings(control)),
                 (candidate, self._settings(candidate)),
@@ -221,6 +235,7 @@ class World:
             self.journal,
             start=0,
             meter=meter,
+            guard=guard,
         )
         self.ports: dict[str, RecordingPort] = {}
         self.tracked: dict[str, Tracked] = {}
@@ -263,6 +278,11 @@ class World:
 
     def stage(self, id: str, stage: Stage) -> None:
         self.router.set_stage(self.tracked[id], stage, self.now)
+
+    def reassess(self) -> None:
+        """Let the brake reach everyone."""
+        for tracked in list(self.router.connections()):
+            self.router.set_stage(tracked, tracked.stage, self.now)
 
     def run(self, until: float) -> None:
         """Let time pass, in seconds, and do all that is due, at `until` included."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shim.model import Close, Evidence, Forget, Pulse, Stage, VerdictKind, VerdictName
+from shim.model import Close, Evidence, Forget, Kind, Pulse, Stage, VerdictKind, VerdictName
 from tests.router.helpers import CANDIDATE, CONTROL, FaultyType, S, World
 
 CLOSED = (Close(1001, "Connection timeout detected", 5 * S), "forget")
@@ -15,7 +15,7 @@ def test_r6_in_shadow_the_candidates_pings_and_closes_are_recorded_only() -> Non
     assert {effect for _, effect in world.ports["c1"].effects} == {b"", "terminate"}
     lane = world.router.lane(CANDIDATE)
     assert lane is not None
-    assert lane.recorded_pings >= 3
+    assert lane.pings[Kind.APP] >= 3
     assert [d.at for d in world.journal.decided_by(CANDIDATE)] == [45 * S]
     assert [(r, acted) for r, _, acted in world.journal.decisions] == [
         (CANDIDATE, False),
@@ -33,7 +33,7 @@ def test_r6_in_live_the_controls_pings_and_terminations_are_recorded_only() -> N
     assert world.ports["c1"].endings == [(45 * S, effect) for effect in CLOSED]
     lane = world.router.lane(CONTROL)
     assert lane is not None
-    assert lane.recorded_pings >= 3
+    assert lane.pings[Kind.APP] >= 3
     assert [(d.at, d.effects) for d in world.journal.decided_by(CANDIDATE)] == [
         (45 * S, (CLOSED[0], Forget()))
     ]

@@ -168,6 +168,7 @@ def test_r22_the_brake_takes_everyone_to_shadow_and_keeps_them_there() -> None:
     world.message("c3")
     world.router.engage_brake("by hand", world.now)
     world.router.engage_brake("again", world.now)
+    world.reassess()
     assert world.journal.brakes == [(True, "by hand", 20 * S)]
     assert [world.tracked[f"c{n}"].stage for n in range(4)] == [
         Stage.OFF,
@@ -183,6 +184,33 @@ def test_r22_the_brake_takes_everyone_to_shadow_and_keeps_them_there() -> None:
     assert [bool(world.ports[f"c{n}"].endings) for n in range(4)] == [True, True, True, False]
     world.run(75)
     assert world.ports["c3"].endings == [(75 * S, "terminate")]
+
+
+@pytest.mark.parametrize("stage", [Stage.LIVE, Stage.COMPLETE])
+def test_r22_from_the_brake_on_the_candidate_closes_nobody(stage: Stage) -> None:
+    """Not even those whom the handover has not reached yet."""
+    world = World()
+    tracked = world.open("c1", stage)
+    world.run(20)
+    world.router.engage_brake("by hand", world.now)
+    world.run(59)
+    assert world.ports["c1"].endings == []
+    assert (tracked.stage, tracked.acting, world.orphans()) == (Stage.SHADOW, CONTROL, [])
+    world.run(60)
+    assert world.ports["c1"].endings == [TERMINATED_AT_60]
+    matched = [(v.control_at, v.candidate_at, v.acting) for v in world.journal.verdicts]
+    assert matched == [(60 * S, 45 * S, CONTROL)]
+
+
+def test_r22_a_released_brake_lets_everyone_go_where_the_flags_say() -> None:
+    world = World()
+    tracked = world.open("c1", Stage.LIVE)
+    world.router.engage_brake("by hand", world.now)
+    world.reassess()
+    world.router.release_brake("it was the network", world.now)
+    assert [engaged for engaged, _, _ in world.journal.brakes] == [True, False]
+    world.stage("c1", Stage.LIVE)
+    assert tracked.acting is CANDIDATE
 
 
 @pytest.mark.parametrize("stage", Stage)

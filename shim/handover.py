@@ -1,0 +1,82 @@
+"""Handover: a changed stage reaches connections that are already open (R21).
+
+Session by session, so that one user's connections change together, and a few milliseconds at a time, so
+that the event loop never stalls however many there are.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from time import monotonic
+
+from shim.flags import Evaluation
+from shim.model import Time
+from shim.router import Router, Tracked
+
+log = logging.getLogger("shim")
+
+_SLICE = 0.002
+"""Seconds of work between two turns of the event loop."""
+
+_LOOK_AT_CLOCK = 16
+"""Sessions after which the clock is looked at."""
+
+Members = tuple[str, Iterable[Tracked]]
+"""A user, and the connections of one of the user's sessions."""
+
+
+class Handover:
+    """Moves everyone to the stage that `evaluate` gives; a later order replaces an earlier one."""
+
+    def __init__(
+        self,
+        router: Router,
+        evaluate: Callable[[str], Evaluation],
+        clock: Callable[[], Time],
+        moved: Callable[[], None],
+    ) -> None:
+        self._router = router
+        self._evaluate = evaluate
+        self._clock = clock
+        self._moved = moved
+        self._pending: Iterator[Members] = iter(())
+        self._done = asyncio.Event()
+        self._done.set()
+
+    @property
+    def running(self) -> bool:
+        return not self._done.is_set()
+
+    async def finished(self) -> None:
+        """Wait until everyone has moved."""
+        await self._done.wait()
+
+    def start(self, sessions: Iterable[Members]) -> None:
+        """Begin; called within the running loop."""
+        self._pending = iter(sessions)
+        if self._done.is_set():
+            self._done.clear()
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    def move(self, user: str, connections: Iterable[Tracked]) -> None:
+        """Move one user's connections now."""
+        evaluation = self._evaluate(user)
+        now, router = self._clock(), self._router
+        for tracked in connections:
+            router.set_stage(
+                tracked, evaluation.stage, now, by_percentage=evaluation.by_percentage
+            )
+
+    def _go_on(self) -> None:
+        until = monotonic() + _SLICE
+        for number, (user, connections) in enumerate(self._pending, 1):
+            try:
+                self.move(user, connections)
+            except Exception:
+                log.exception("[User: %s] could not be moved to another stage", user)
+            if not number % _LOOK_AT_CLOCK and monotonic() >= until:
+                self._moved()
+                asyncio.get_running_loop().call_soon(self._go_on)
+                return
+        self._moved()
+        self._done.set()

@@ -1,0 +1,53 @@
+"""The shim in a service on the `websockets` library.
+
+shim = Shim(settings, rollout.evaluate)
+
+async def handler(websocket):
+    async with shim.register_app_connection(websocket, user, session, package):
+        async for message in websocket:
+            ...
+
+async with shim, serve(handler, host, port, **shim.options):
+    ...
+"""
+
+from typing import Any
+
+from shim.coordinator import Coordinator
+from shim.model import Kind, seconds
+from shim.websockets.connection import LiveConnection, ServerConnection
+
+
+class Shim(Coordinator[LiveConnection]):
+    """Runs the monitors over the connections of one `websockets` server."""
+
+    options: dict[str, Any] = {"create_connection": ServerConnection, "ping_interval": None}  # noqa: RUF012
+    """For `serve`: connections that can be watched, without pings of the library's own."""
+
+    async def __aenter__(self) -> "Shim":
+        self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.drain(seconds(self.settings.server.drain))
+        self.stop()
+
+    def register_glasses_connection(
+        self, websocket: ServerConnection, user: str, session: str
+    ) -> LiveConnection:
+        """Watch the connection of a user's glasses."""
+        return self._watch(websocket, Kind.GLASSES, user, session, None)
+
+    def register_app_connection(
+        self, websocket: ServerConnection, user: str, session: str, package: str
+    ) -> LiveConnection:
+        """Watch an app's connection in a user's session."""
+        return self._watch(websocket, Kind.APP, user, session, package)
+
+    def _watch(
+        self, websocket: ServerConnection, kind: Kind, user: str, session: str, package: str | None
+    ) -> LiveConnection:
+        live = LiveConnection(self, websocket)
+        self._register(live, kind, user, session, package)
+        websocket.live = live
+        return live

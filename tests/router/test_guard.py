@@ -1,0 +1,149 @@
+"""The guard: mass closing by the acting candidate is held, saved from, paced (R6b)."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shim.model import Decision, Duration, Stage, Terminate
+from shim.router import Guard
+from tests.router.helpers import CANDIDATE, CONTROL, S, World
+
+
+@dataclass(frozen=True)
+class Limits:
+    window: Duration = 30 * S
+    share: float = 0.1
+    count: int = 20
+    hold: Duration = 30 * S
+
+
+def decision(number: int, at: int) -> Decision:
+    return Decision(f"c{number}", at, at, 45 * S, (Terminate(),))
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 5 * S), st.booleans()), min_size=1, max_size=60),
+    st.integers(1, 8),
+    st.integers(1, 12),
+)
+def test_r6b_every_close_goes_on_is_held_or_was_saved(
+    steps: list[tuple[int, bool]], count: int, acting_for: int
+) -> None:
+    """Against a plain account of all decisions: who may be held, when, and how often it goes on."""
+    limits = Limits(window=10 * S, share=0.25, count=count, hold=7 * S)
+    guard = Guard(limits)
+    now, saved, held, gone = 0, set(), {}, []
+    decided: list[int] = []
+    for number, (wait, saves) in enumerate(steps):
+        now += wait
+        while (released := guard.release(now)) is not None:
+            gone.append((released.connection_id, now))
+        guard.calm(now)
+        was_holding = guard.holding
+        recent = [at for at in decided if at > now - limits.window]
+        decided.append(now)
+        many = len(recent) + 1
+        too_many = many >= count and many > 0.25 * (acting_for + len(recent))
+        if guard.holds(decision(number, now), now, acting_for):
+            assert was_holding or too_many
+            held[f"c{number}"] = now
+        else:
+            assert not was_holding
+            assert not too_many
+        if saves and held:
+            one = next(iter(held))
+            if guard.forget(one) is not None:
+                saved.add(one)
+    for _ in range(1000):
+        now += S
+        while (released := guard.release(now)) is not None:
+            gone.append((released.connection_id, now))
+        guard.calm(now)
+    assert not guard.holding
+    assert guard.next_due is None
+    assert sorted([*saved, *(name for name, _ in gone)]) == sorted(held)
+    assert all(at >= held[name] + limits.hold for name, at in gone)
+
+
+def fleet(stage: Stage, size: int, limits: Limits) -> World:
+    world = World(guard=Guard(limits))
+    for number in range(size):
+        world.open(f"c{number}", stage, user=f"u{number}", session=f"s{number}")
+    return world
+
+
+def test_r6b_a_cut_of_the_servers_network_closes_those_alone_who_do_not_come_back() -> None:
+    for stage in (Stage.LIVE, Stage.COMPLETE):
+        world = fleet(stage, 100, Limits())
+        world.run_before(45)
+        world.router.step(world.now)
+        closed = [name for name, port in world.ports.items() if port.endings]
+        assert len(closed) == 19
+        assert world.journal.guards == [(True, 81, 45 * S)]
+        held = [name for name in world.ports if name not in closed]
+        assert all(world.ports[name].effects[-1] == (45 * S, b"guard") for name in held)
+        world.run_before(70)
+        for name in held[:40]:
+            world.pong(name, b"guard")
+        assert all(world.watched_by(name) >= {CANDIDATE} for name in held[:40])
+        world.run_before(74)
+        assert not [name for name in held if world.ports[name].endings]
+        for second in range(80, 400, 10):
+            world.run(second)
+            for name in held[:40]:
+                world.message(name)
+        assert not [name for name in held[:40] if world.ports[name].endings]
+        ends = sorted(world.ports[name].endings[0][0] for name in held[40:])
+        assert ends[0] == 75 * S
+        paces = [later - earlier for earlier, later in pairwise(ends)]
+        assert min(paces) >= 30 * S // 20
+        assert world.journal.guards[-1][0] is False
+        acted = [acted for role, _, acted in world.journal.decisions if role is CANDIDATE]
+        assert (acted.count(True), acted.count(False)) == (60, 40)
+
+
+def test_r6b_few_decisions_or_a_small_share_are_not_held() -> None:
+    world = fleet(Stage.COMPLETE, 19, Limits())
+    world.run(45)
+    assert all(port.endings for port in world.ports.values())
+    large = fleet(Stage.COMPLETE, 400, Limits())
+    large.run(30)
+    for number in range(40, 400):
+        large.message(f"c{number}")
+    large.run(46)
+    assert all(large.ports[f"c{number}"].endings for number in range(40))
+    assert not world.journal.guards + large.journal.guards
+
+
+def test_r6b_the_shadow_is_not_held() -> None:
+    world = fleet(Stage.SHADOW, 100, Limits())
+    world.run(60)
+    assert all(port.endings == [(60 * S, "terminate")] for port in world.ports.values())
+    assert not world.journal.guards
+
+
+def test_r6b_what_is_held_is_the_controls_once_the_brake_is_engaged() -> None:
+    world = fleet(Stage.LIVE, 100, Limits())
+    world.run(50)
+    held = [name for name, port in world.ports.items() if not port.endings]
+    assert len(held) == 81
+    world.router.engage_brake("by hand", world.now)
+    world.reassess()
+    assert len(world.router.guard or ()) == 0
+    assert {world.tracked[name].acting for name in held} == {CONTROL}
+    world.run(60)
+    assert all(world.ports[name].endings == [(60 * S, "terminate")] for name in held)
+
+
+def test_r6b_a_held_connection_that_leaves_is_forgotten() -> None:
+    world = fleet(Stage.COMPLETE, 100, Limits())
+    world.run(50)
+    held = [name for name, port in world.ports.items() if not port.endings]
+    for name in held:
+        world.close(name)
+    world.run(500)
+    assert not [name for name in held if world.ports[name].endings]
+    assert world.router.guard is not None
+    assert not world.router.guard.holding
