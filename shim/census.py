@@ -60,7 +60,12 @@ class Census(Observer):
             del users[connection.user]
 
     def users(self, stage: Stage) -> int:
+        """Users with an open connection at this stage."""
         return len(self._users[stage])
+
+    def acted_for(self, acting: Role) -> int:
+        """Users for whom this monitor acts."""
+        return sum(len(users) for stage, users in self._users.items() if stage.acting is acting)
 
     def open(self, kind: Kind | None = None, stage: Stage | None = None) -> int:
         """Connections of this kind, at this stage."""

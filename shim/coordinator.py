@@ -11,7 +11,9 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Generic, TypeVar
 
+from shim.census import Census
 from shim.compare import Comparator, ExpectedRules, Outcomes
+from shim.coverage import INTERVAL, CoverageMeter
 from shim.driver import CpuMeter, Driver
 from shim.driver.driver import clock
 from shim.flags import Evaluation
@@ -76,17 +78,44 @@ class Coordinator(Generic[L]):
             CpuMeter(settings.monitors.call_limit),
             Guard(settings.guard),
         )
+        self.census = Census(clock())
+        self.observer.add(self.census)
+        self._coverage = CoverageMeter(
+            self.router,
+            self.census,
+            getattr(settings.monitors.candidate.settings, "heartbeat_interval", None),
+            self.observer.coverage,
+            clock(),
+        )
         self.handover = Handover(self.router, evaluate, clock, self.driver.hurry)
         self.observer.add(_OnBrake(self.reassess))
 
     def start(self) -> None:
         """Begin to watch; called within the running loop."""
         self.driver.start(self.router)
+        self._tell_expired()
+        self.driver.call_at(clock() + INTERVAL, self._each_minute)
 
     def stop(self) -> None:
         """Stop watching: what is open stays undecided."""
         self.driver.stop()
         self.router.shutdown(clock())
+        self._coverage.measure(clock())
+
+    def _each_minute(self) -> None:
+        now = clock()
+        self._coverage.measure(now)
+        today = datetime.now(UTC).date()
+        if today != self.expected.today:
+            self.expected.today = today
+            self._tell_expired()
+        self.driver.call_at(now + INTERVAL, self._each_minute)
+
+    def _tell_expired(self) -> None:
+        for rule in self.expected.expired:
+            log.warning(
+                "expected rule %r expired on %s: it matches nothing any more", rule.name, rule.until
+            )
 
     # -- Registration -----------------------------------------------------------------------------
 
