@@ -1,6 +1,6 @@
 """A router in virtual time with recording ports and observer, and monitors that fail on demand."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from shim.compare import Comparator, Outcomes
@@ -25,6 +25,7 @@ from shim.model import (
     Time,
     Verdict,
 )
+from shim.observers import Fanout
 from shim.router import Guard, Observer, Router, Tracked
 from shim_legacy_global import LegacyGlobal, LegacySettings
 from shim_per_session import PerSession, PerSessionSettings
@@ -220,6 +221,7 @@ class World:
         retired: bool = False,
         meter: Any = None,
         guard: Guard | None = None,
+        observers: Sequence[Observer] = (),
     ) -> None:
         self.now: Time = 0
         self.journal = Journal()
@@ -232,7 +234,7 @@ class World:
             ),
             Comparator(tolerance=16 * S, window=window),
             Outcomes(120 * S),
-            self.journal,
+            Fanout([self.journal, *observers]) if observers else self.journal,
             start=0,
             meter=meter,
             guard=guard,
