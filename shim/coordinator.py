@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Generic, TypeVar
 
+from shim.capture import Recorder
 from shim.census import Census
 from shim.compare import Comparator, ExpectedRules, Outcomes
 from shim.coverage import INTERVAL, CoverageMeter
@@ -62,9 +63,11 @@ class Coordinator(Generic[L]):
         self.sessions: dict[str, Session[L]] = {}
         self.observer = Fanout(observers)
         self.driver = Driver()
+        self.started = clock()
         self.draining = False
         self._evaluate = evaluate
         self._ids = count(1)
+        self._recorder: Recorder | None = None
         comparison = settings.comparison
         self.expected = ExpectedRules(comparison.expected, datetime.now(UTC).date())
         self.router = Router(
@@ -74,25 +77,32 @@ class Coordinator(Generic[L]):
             ),
             Outcomes(comparison.return_window),
             self.observer,
-            clock(),
+            self.started,
             CpuMeter(settings.monitors.call_limit),
             Guard(settings.guard),
         )
-        self.census = Census(clock())
+        self.census = Census(self.started)
         self.observer.add(self.census)
         self._coverage = CoverageMeter(
             self.router,
             self.census,
             getattr(settings.monitors.candidate.settings, "heartbeat_interval", None),
             self.observer.coverage,
-            clock(),
+            self.started,
         )
         self.handover = Handover(self.router, evaluate, clock, self.driver.hurry)
         self.observer.add(_OnBrake(self.reassess))
 
+    def capture(self, recorder: Recorder) -> None:
+        """Record what happens; to be said before `start`."""
+        self._recorder = recorder
+        self.observer.add(recorder)
+
     def start(self) -> None:
         """Begin to watch; called within the running loop."""
         self.driver.start(self.router)
+        if self._recorder is not None:
+            self._recorder.begin()
         self._tell_expired()
         self.driver.call_at(clock() + INTERVAL, self._each_minute)
 
@@ -101,6 +111,8 @@ class Coordinator(Generic[L]):
         self.driver.stop()
         self.router.shutdown(clock())
         self._coverage.measure(clock())
+        if self._recorder is not None:
+            self._recorder.close()
 
     def _each_minute(self) -> None:
         now = clock()
@@ -141,6 +153,8 @@ class Coordinator(Generic[L]):
         )
         live.touch = self.router.touch(tracked, clock)
         self.observer.opened(connection, evaluation, tracked.stage, tracked.acting, now)
+        if self._recorder is not None:
+            live.touch = self._recorder.touch(tracked, live.touch)
         self.driver.hurry()
         log.info(
             "[User: %s] %s connection registered%s",
@@ -170,10 +184,15 @@ class Coordinator(Generic[L]):
     # -- What live connections report -------------------------------------------------------------
 
     def pong(self, tracked: Tracked, payload: bytes) -> None:
+        if self._recorder is not None:
+            self._recorder.pong(tracked.connection.id)
         self.router.pong(tracked, payload, clock())
 
     def data(self, tracked: Tracked) -> None:
-        self.router.data(tracked, clock())
+        now = clock()
+        if self._recorder is not None:
+            self._recorder.data(tracked.connection.id, now)
+        self.router.data(tracked, now)
 
     def spoke_after_close(self, tracked: Tracked) -> None:
         self.router.spoke_after_close(tracked, clock())
@@ -181,8 +200,11 @@ class Coordinator(Generic[L]):
     def gone(self, live: L) -> None:
         """The connection ended, or begins to, for a cause that is no monitor's."""
         live.session.forget(live)
+        now = clock()
+        if self._recorder is not None and live.tracked.closed_by is None:
+            self._recorder.gone(live.connection.id, live.cause, now)
         if live.tracked.connection.id in self.router:
-            self.router.close(live.tracked, clock())
+            self.router.close(live.tracked, now)
 
     def released(self, live: L) -> None:
         """The socket has ended; with its last socket a session ends."""

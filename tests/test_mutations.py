@@ -157,7 +157,7 @@ MUTATIONS = [
     Mutation("R13", EXPECTED, "today <= rule.until", "today < rule.until"),
     Mutation("R13", EXPECTED, "if skew is None or not", "if skew is not None and not"),
     # The outcomes
-    Mutation("R15", OUTCOMES, "opened_at > last_activity", "opened_at >= last_activity"),
+    Mutation("R15", OUTCOMES, "other.opened_at > last_activity", "other.opened_at >= last_activity"),
     Mutation(
         "R15",
         OUTCOMES,
@@ -402,13 +402,18 @@ def check_first_of_the_oldest() -> None:
     from shim.compare import Outcomes
     from shim.model import Connection, Kind, Role
 
+    @dataclass
+    class Opening:
+        connection: Connection
+        opened_at: int
+
     outcomes = Outcomes(120 * S)
     two = [Connection(id, Kind.APP, "u", "s", "p") for id in ("c1", "c2")]
     for connection in two:
-        outcomes.opened(connection, 0)
+        outcomes.opened(Opening(connection, 0))
     for number, connection in enumerate(two):
         outcomes.acted(connection, Role.CONTROL, number * S, 0)
-    back = outcomes.opened(Connection("c3", Kind.APP, "u", "s", "p"), 2 * S)
+    back = outcomes.opened(Opening(Connection("c3", Kind.APP, "u", "s", "p"), 2 * S))
     assert back is not None
     assert back.connection.id == "c1"
 

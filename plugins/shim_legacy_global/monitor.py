@@ -8,6 +8,7 @@ Two maps of connections, one sweep each `heartbeat_interval`, counted from the s
 It does not know whose connections it kills, and a pause of the server is silence to it.
 """
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -51,12 +52,13 @@ class LegacySettings:
 
 
 class _Watch(Pulse):
-    """A connection's pulse together with its ping, which never changes."""
+    """A connection's pulse, since when it is watched, and its ping, which never changes."""
 
-    __slots__ = ("ping",)
+    __slots__ = ("ping", "since")
 
-    def __init__(self, connection_id: str, last_seen: Time) -> None:
+    def __init__(self, connection_id: str, now: Time, last_seen: Time) -> None:
         super().__init__(last_seen)
+        self.since = now
         self.ping = Ping(connection_id, b"")
 
 
@@ -68,6 +70,8 @@ class LegacyGlobalMonitor:
         self._start = start
         self._glasses: dict[str, _Watch] = {}
         self._apps: dict[str, _Watch] = {}
+        # As many sweeps as can lie in a silence, the first of them late and the last deciding.
+        self._sweeps: deque[Time] = deque(maxlen=settings.timeout // settings.heartbeat_interval + 3)
         self._next_sweep = start + settings.heartbeat_interval
         self._next_stats = start + settings.stats_interval
 
@@ -77,7 +81,7 @@ class LegacyGlobalMonitor:
         return min(self._next_sweep, self._next_stats)
 
     def register(self, connection: Connection, now: Time, last_seen: Time) -> Pulse:
-        watch = _Watch(connection.id, last_seen)
+        watch = _Watch(connection.id, now, last_seen)
         watches = self._glasses if connection.kind is Kind.GLASSES else self._apps
         watches[connection.id] = watch
         return watch
@@ -93,6 +97,7 @@ class LegacyGlobalMonitor:
         requests: list[Request] = []
         if now >= self._next_sweep:
             self._next_sweep = self._following(now, self._settings.heartbeat_interval)
+            self._sweeps.append(now)
             requests += [watch.ping for watch in self._glasses.values()]
             requests += [watch.ping for watch in self._apps.values()]
             requests += self._timeouts(self._glasses, now)
@@ -125,6 +130,7 @@ class LegacyGlobalMonitor:
         decisions = []
         for connection_id, watch in silent:
             del watches[connection_id]
+            since = max(watch.last_seen, watch.since)
             decisions.append(
                 Decision(
                     connection_id,
@@ -132,6 +138,7 @@ class LegacyGlobalMonitor:
                     deadline=watch.last_seen + timeout,
                     silence=now - watch.last_seen,
                     effects=_TERMINATE,
+                    pings=tuple(at for at in self._sweeps if at >= since),
                 )
             )
         return decisions

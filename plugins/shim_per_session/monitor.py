@@ -13,15 +13,18 @@ written behind the monitor's back, so a deadline is only ever later than the wak
 a wake that finds nothing due asks for the next.
 """
 
+from binascii import hexlify
 from collections.abc import Iterable
 from zlib import crc32
 
 from shim.model import (
+    SECOND,
     Close,
     Confirm,
     Connection,
     Decision,
     Duration,
+    Effect,
     Evidence,
     Forget,
     Ping,
@@ -31,37 +34,34 @@ from shim.model import (
 )
 from shim_per_session.settings import PerSessionSettings
 
+_GRID: Duration = SECOND // 50
+"""Heartbeats of all sessions fall on multiples of it, so that many are woken at once."""
+
 _ID_STEP = 0x9E3779B1
 """Odd, so that adding it modulo 2**32 visits every 8-digit id before one comes twice."""
 
 _PATIENCE = 3
 """A connection with unread bytes is judged all the same once it was idle for so many timeouts (R3b)."""
 
-
 _PAUSES = 1000
 """So many pauses are remembered; older ones lie before any silence that is still measured."""
 
 
 class Watch(Pulse):
-    """What the monitor knows of one connection."""
+    """What the monitor knows of one connection, which it watches since `since`.
 
-    __slots__ = (
-        "connection",
-        "ping_id",
-        "pinged_at",
-        "put_off",
-        "put_off_heard",
-        "round_trip",
-    )
+    `put_off` is a decision put off: the evidence of life it was put off for, and until when.
+    """
 
-    def __init__(self, connection: Connection, last_seen: Time) -> None:
-        super().__init__(last_seen)
+    __slots__ = ("connection", "ping_id", "pinged_at", "put_off", "round_trip", "since")
+
+    def __init__(self, connection: Connection, now: Time, last_seen: Time) -> None:
+        self.last_seen = self.last_data = last_seen
         self.connection = connection
-        # A decision put off, and the evidence of life it was put off for.
-        self.put_off: Time = last_seen
-        self.put_off_heard: Time = last_seen
+        self.since = now
+        self.put_off: tuple[Time, Time] | None = None
         self.ping_id: bytes | None = None
-        self.pinged_at: Time = last_seen
+        self.pinged_at: Time = now
         self.round_trip: Duration | None = None
 
     @property
@@ -74,7 +74,6 @@ class PerSessionMonitor:
     """The state machine of one user session's monitor."""
 
     __slots__ = (
-        "_effects",
         "_next_beat",
         "_pauses",
         "_ping_ids",
@@ -88,28 +87,24 @@ class PerSessionMonitor:
         self._watches: dict[str, Watch] = {}
         # Long pauses of the process, each with its start and duration.
         self._pauses: tuple[tuple[Time, Duration], ...] = ()
-        self._effects = (
-            Close(settings.close_code, settings.close_reason, settings.close_timeout),
-            Forget(),
-        )
         digest = crc32(session.encode())
         self._ping_ids = digest
         # Sessions that start together, as after a deploy, must not ping in one breath.
-        self._next_beat = start + (digest * settings.heartbeat_interval >> 32)
-        self._soonest: Time = self._next_beat
+        self._next_beat: Time = (digest * (settings.heartbeat_interval // _GRID) >> 32) * _GRID
+        self._next_beat = self._soonest = self._beat_from(start)
 
     @property
     def next_wake(self) -> Time | None:
         if not self._watches:
             return None
-        return self._soonest if self._soonest < self._next_beat else self._next_beat
+        return self._soonest
 
     def register(self, connection: Connection, now: Time, last_seen: Time) -> Pulse:
         if not self._watches:
-            self._soonest = last_seen + self._settings.timeout
             if self._next_beat < now:
-                self._next_beat = self._beat_after(now)
-        watch = Watch(connection, last_seen)
+                self._next_beat = self._beat_from(now)
+            self._soonest = self._next_beat
+        watch = Watch(connection, now, last_seen)
         self._watches[connection.id] = watch
         self._soonest = min(self._soonest, last_seen + self._settings.timeout)
         return watch
@@ -126,20 +121,30 @@ class PerSessionMonitor:
 
     def wake(self, now: Time) -> Iterable[Request]:
         requests: list[Request] = []
-        if now >= self._next_beat:
-            self._next_beat = self._beat_after(now)
-            self._ping_all(requests, now)
         timeout = self._settings.timeout
+        ping_id = self._ping_ids
+        beat = now >= self._next_beat
+        if beat:
+            self._next_beat = self._beat_from(now + 1)  # those that a pause swallowed are lost
         soonest = self._next_beat
+        # A sign of life may end the putting off of a decision; then the deadline is not before this.
+        if now + timeout < soonest:
+            soonest = now + timeout
         for connection_id, watch in self._watches.items():
+            if beat:
+                ping_id = (ping_id + _ID_STEP) & 0xFFFFFFFF
+                watch.ping_id = payload = hexlify(ping_id.to_bytes(4))
+                watch.pinged_at = now
+                requests.append(Ping(connection_id, payload))
             due = watch.last_seen + timeout  # what else there is only makes it later
-            if due <= now:
-                due = self._deadline(watch)
+            if due < soonest:
+                if due <= now:
+                    due = self._deadline(watch)
                 if due <= now:
                     requests.append(Confirm(connection_id))
-                    continue
-            if due < soonest:
-                soonest = due
+                elif due < soonest:
+                    soonest = due
+        self._ping_ids = ping_id
         self._soonest = soonest
         return requests
 
@@ -153,14 +158,19 @@ class PerSessionMonitor:
         if evidence.unread:
             patience_ends = watch.heard + self._paused_since(watch.heard) + _PATIENCE * timeout
             if now < patience_ends:
-                watch.put_off = min(now + self._settings.heartbeat_interval, patience_ends)
-                watch.put_off_heard = watch.heard
+                until = min(now + self._settings.heartbeat_interval, patience_ends)
+                watch.put_off = (watch.heard, until)
         deadline = self._deadline(watch)
         if deadline > now:
             self._soonest = min(self._soonest, deadline)
             return ()
         del self._watches[connection_id]
-        return (Decision(connection_id, now, deadline, now - watch.heard, self._effects),)
+        silence = now - watch.heard
+        return (
+            Decision(
+                connection_id, now, deadline, silence, self._effects(), self._pings(watch, now)
+            ),
+        )
 
     def paused(self, start: Time, end: Time) -> None:
         if end - start <= self._settings.stall_threshold:
@@ -170,25 +180,36 @@ class PerSessionMonitor:
     def _deadline(self, watch: Watch) -> Time:
         heard = watch.heard
         deadline = heard + self._settings.timeout + self._paused_since(heard)
-        if heard == watch.put_off_heard and watch.put_off > deadline:
-            return watch.put_off
+        if watch.put_off is not None and watch.put_off[0] == heard:
+            return max(deadline, watch.put_off[1])
         return deadline
 
     def _paused_since(self, heard: Time) -> Duration:
         """How long the server was paused after this evidence of life (R3; "before" is strict)."""
         return sum(duration for start, duration in self._pauses if heard < start)
 
-    def _ping_all(self, requests: list[Request], now: Time) -> None:
-        ping_id = self._ping_ids
-        for connection_id, watch in self._watches.items():
-            ping_id = (ping_id + _ID_STEP) & 0xFFFFFFFF
-            payload = b"%08x" % ping_id
-            watch.ping_id = payload
-            watch.pinged_at = now
-            requests.append(Ping(connection_id, payload))
-        self._ping_ids = ping_id
+    def _effects(self) -> tuple[Effect, ...]:
+        settings = self._settings
+        return (
+            Close(settings.close_code, settings.close_reason, settings.close_timeout),
+            Forget(),
+        )
 
-    def _beat_after(self, now: Time) -> Time:
-        """The next heartbeat of this session's own rhythm; those a pause swallowed are lost."""
-        interval = self._settings.heartbeat_interval
-        return now + interval - (now - self._next_beat) % interval
+    def _pings(self, watch: Watch, now: Time) -> tuple[Time, ...]:
+        """When a connection was pinged in its silence: worked out from the rhythm, so nothing is kept.
+
+        A heartbeat that fell into a pause came at its end, together with all others in it.
+        """
+        since = max(watch.heard, watch.since)
+        sent = set(range(self._beat_from(since), now + 1, self._settings.heartbeat_interval))
+        for start, duration in self._pauses:
+            end = start + duration
+            held_up = self._beat_from(start) < end
+            sent = {at for at in sent if not start <= at < end}
+            if held_up and since <= end <= now:
+                sent.add(end)
+        return tuple(sorted(sent))
+
+    def _beat_from(self, time: Time) -> Time:
+        """The first heartbeat at this time or later, in this session's own rhythm."""
+        return time + (self._next_beat - time) % self._settings.heartbeat_interval

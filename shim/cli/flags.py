@@ -1,4 +1,4 @@
-"""`shim flags`: is the file good, who is at which stage, and why."""
+"""`shim flags`: is the file good, who is at which stage and why, and who moves when it changes."""
 
 import json
 from pathlib import Path
@@ -6,54 +6,86 @@ from pathlib import Path
 import click
 
 from shim.cli.common import input_errors, json_option
-from shim.flags import ALGORITHM, BUCKETS, bucket
+from shim.cli.flagsdiff import diff
+from shim.discovery import monitor_types, plugin_manager
+from shim.flags import ALGORITHM, BUCKETS, bucket, flagd_flags
 from shim.model import InputError
-from shim.settings import UnreadableError, load_rollout
+from shim.rollout.caution import close_code_warning
+from shim.settings import Settings, UnreadableError, load_rollout, load_settings
+from shim.settings.rolloutfile import rollout_schema
 
 DEFAULT_FILE = Path("config/rollout.yaml")
-_file = click.argument("file", type=click.Path(path_type=Path), default=DEFAULT_FILE)
+_NO = 1
+
+_file = click.argument("file", type=click.Path(path_type=Path), required=False)
+_config = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="A settings file: its flags file is read, unless FILE is given.",
+)
 
 
 @click.group()
 def flags() -> None:
-    """Ask the flags file."""
+    """Ask the flags file (config/rollout.yaml, unless another FILE is given)."""
+
+
+flags.add_command(diff)
 
 
 @flags.command()
 @_file
+@_config
 @json_option
 @input_errors
-def check(file: Path, as_json: bool) -> None:
-    """Is FILE a good flags file? Exit code 1 with every problem in it, if it is not."""
+def check(file: Path | None, config: Path | None, as_json: bool) -> None:
+    """Is FILE a good flags file? Exit code 1 with every problem in it, if it is not.
+
+    With --config it is judged together with the settings: a warning says where it lets the candidate
+    act although the candidate closes in a way after which known clients stay away.
+    """
+    settings = _settings(config)
+    file = _file_of(file, settings)
     try:
         loaded = load_rollout(file)
     except UnreadableError:
         raise
     except InputError as error:
-        if as_json:
-            problems = [
-                {"line": p.line, "column": p.column, "path": p.path, "reason": p.reason}
-                for p in error.problems
-            ]
-            click.echo(json.dumps({"valid": False, "file": str(file), "problems": problems}))
-        else:
-            for problem in error.problems:
-                click.echo(str(problem), err=True)
-        raise SystemExit(1) from None
+        _show_problems(file, error, as_json)
+        raise SystemExit(_NO) from None
+    warning = None if settings is None else close_code_warning(settings, loaded.rollout)
     if as_json:
-        click.echo(json.dumps({"valid": True, "file": str(file), "digest": loaded.digest}))
+        answer = {"valid": True, "file": str(file), "digest": loaded.digest}
+        click.echo(json.dumps({**answer, "warnings": [warning] if warning else []}))
+        return
+    click.echo(f"{file} is good, digest {loaded.digest[:12]}")
+    if warning:
+        click.echo(f"warning: {warning}", err=True)
+
+
+def _show_problems(file: Path, error: InputError, as_json: bool) -> None:
+    if as_json:
+        problems = [
+            {"line": p.line, "column": p.column, "path": p.path, "reason": p.reason}
+            for p in error.problems
+        ]
+        click.echo(json.dumps({"valid": False, "file": str(file), "problems": problems}))
     else:
-        click.echo(f"{file} is good, digest {loaded.digest[:12]}")
+        for problem in error.problems:
+            click.echo(str(problem), err=True)
 
 
 @flags.command()
 @click.argument("user")
 @_file
+@_config
+@click.option("--brake", is_flag=True, help="As if the brake were engaged.")
 @json_option
 @input_errors
-def explain(user: str, file: Path, as_json: bool) -> None:
+def explain(user: str, file: Path | None, config: Path | None, brake: bool, as_json: bool) -> None:
     """At which stage is USER, and why?"""
-    evaluation = load_rollout(file).rollout.evaluate(user)
+    rollout = load_rollout(_file_of(file, _settings(config))).rollout
+    evaluation = rollout.evaluate(user, brake=brake)
     click.echo(json.dumps(evaluation.as_dict()) if as_json else evaluation.explain())
 
 
@@ -71,3 +103,43 @@ def bucket_(user: str, salt: str, as_json: bool) -> None:
         click.echo(json.dumps({**facts, "buckets": BUCKETS}))
     else:
         click.echo(str(number))
+
+
+@flags.command()
+def schema() -> None:
+    """The JSON Schema of the flags file, for editors."""
+    click.echo(json.dumps(rollout_schema(), indent=2))
+
+
+@flags.command()
+@_file
+@_config
+@click.option("--flagd", is_flag=True, required=True, help="As a flag definition of flagd.")
+@input_errors
+def export(file: Path | None, config: Path | None, flagd: bool) -> None:
+    """The rollout in the format of another system, on standard output.
+
+    Overrides, rules, widths and holdback are exported. flagd hashes users by a hash of its own, so
+    the shares are the same there, but other users are in them; and it does not know our brake.
+    """
+    rollout = load_rollout(_file_of(file, _settings(config))).rollout
+    click.echo(json.dumps(flagd_flags(rollout), indent=2, ensure_ascii=False))
+    click.echo(
+        "note: flagd hashes users by its own hash: the shares stay, the users in them do not; "
+        "evaluations there do not know our brake",
+        err=True,
+    )
+
+
+def _settings(config: Path | None) -> Settings | None:
+    return None if config is None else load_settings(config, monitor_types(plugin_manager()))
+
+
+def _file_of(file: Path | None, settings: Settings | None) -> Path:
+    if file is not None:
+        return file
+    if settings is None:
+        return DEFAULT_FILE
+    if settings.rollout is None:
+        raise InputError("these settings name no flags file (rollout: null)")
+    return settings.rollout

@@ -3,9 +3,10 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -15,9 +16,10 @@ from rich.table import Table
 from shim.cli.common import input_errors, json_option
 from shim.compare import ExpectedRules
 from shim.discovery import monitor_types, plugin_manager
-from shim.model import InputError, Monitors, Role, seconds
+from shim.model import InputError, Return, Role, Time, Verdict, seconds
 from shim.replay import CaptureReader, Replay, ReplayResult, ReplaySettings
 from shim.replay.capture import Event
+from shim.replay.diff import Difference, difference, feed_all
 from shim.replay.engine import CaptureError
 from shim.settings import load_settings
 
@@ -32,6 +34,12 @@ _MOST_ROWS = 100
 @click.argument("capture", type=click.Path(path_type=Path))
 @click.option("--config", type=click.Path(path_type=Path), help="Settings to judge by.")
 @click.option(
+    "--diff",
+    "other",
+    type=click.Path(path_type=Path),
+    help="Other settings: which verdicts would they change?",
+)
+@click.option(
     "--acting",
     type=click.Choice(["control", "candidate", "none"]),
     default="control",
@@ -40,48 +48,92 @@ _MOST_ROWS = 100
 )
 @json_option
 @input_errors
-def replay(capture: Path, config: Path | None, acting: str, as_json: bool) -> None:
-    """Replay the CAPTURE file through both monitors, in virtual time."""
-    settings = load_settings(config, monitor_types(plugin_manager()))
-    if settings.monitors.control is None:
-        raise InputError("a replay compares two monitors; these settings have no monitors.control")
-    control, candidate = settings.monitors.control, settings.monitors.candidate
+def replay(
+    capture: Path, config: Path | None, other: Path | None, acting: str, as_json: bool
+) -> None:
+    """Replay the CAPTURE file through both monitors, in virtual time.
+
+    With --diff the capture goes through the settings of --config (A) and the other ones (B) at once.
+    What a setting closes earlier is gone there: later events of that connection are ignored.
+    """
+    judge = _Judge(config, acting)
+    if other is None:
+        _play(capture, judge)
+        if as_json:
+            _print_json(judge.engine.result.as_dict())
+        else:
+            _show(judge.engine.result)
+        return
+    second = _Judge(other, acting)
+    _play(capture, judge, second)
+    found = difference(judge.engine.result, second.engine.result)
+    if as_json:
+        _print_json({"a": judge.as_dict(), "b": second.as_dict(), **found.as_dict()})
+    else:
+        _show_difference(judge, second, found)
+
+
+class _Judge:
+    """A settings file (None: the defaults), and a replay by it."""
+
+    engine: Replay
+
+    def __init__(self, config: Path | None, acting: str) -> None:
+        self.name = "the defaults" if config is None else str(config)
+        self._settings = load_settings(config, monitor_types(plugin_manager()))
+        self._acting = None if acting == "none" else Role(acting)
+        if self._settings.monitors.control is None:
+            raise InputError(f"a replay compares two monitors; {self.name} has no monitors.control")
+
+    def begin(self, today: date) -> Replay:
+        """`today`: the day for which expected rules hold or have expired (R13)."""
+        comparison = self._settings.comparison
+        self._expected = ExpectedRules(comparison.expected, today)
+        self.engine = Replay(
+            ReplaySettings(
+                self._settings.monitors.chosen,
+                comparison.tolerance,
+                comparison.window,
+                comparison.return_window,
+                self._expected,
+            ),
+            self._acting,
+        )
+        return self.engine
+
+    def warn(self) -> None:
+        """Say what in the settings had no effect, and which calls of a monitor failed."""
+        for rule in self._expected.expired:
+            click.echo(
+                f"expected rule {rule.name!r} expired on {rule.until}: it matched nothing", err=True
+            )
+        for failure in self.engine.result.failures:
+            click.echo(f"the {failure.role} failed in {failure.call}: {failure.reason}", err=True)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What `--diff --json` says of one of the two settings."""
+        answer = self.engine.result.as_dict()
+        del answer["verdicts"]
+        return {"settings": self.name, **answer}
+
+
+def _play(capture: Path, *judges: _Judge) -> None:
+    """Replay the capture for all of them in one pass. Raises InputError."""
     try:
         with capture.open("rb") as file:
             reader = CaptureReader(file, capture)
             today = reader.started or datetime.now(UTC).date()
-            expected = ExpectedRules(settings.comparison.expected, today)
-            engine = Replay(
-                ReplaySettings(
-                    Monitors(
-                        (control.type, control.settings), (candidate.type, candidate.settings)
-                    ),
-                    settings.comparison.tolerance,
-                    settings.comparison.window,
-                    settings.comparison.return_window,
-                    expected,
-                ),
-                None if acting == "none" else Role(acting),
-            )
+            engines = [judge.begin(today) for judge in judges]
             try:
-                engine.feed(_with_progress(reader, os.fstat(file.fileno()).st_size))
+                feed_all(engines, _with_progress(reader, os.fstat(file.fileno()).st_size))
             except CaptureError as error:
                 raise reader.error(error.reason, error.path) from None
-            if not engine.ended:
+            if not engines[0].ended:
                 raise reader.error("the capture has no end; is the file truncated?")
     except OSError as error:
         raise InputError(f"{capture}: {error.strerror}") from None
-    for rule in expected.expired:
-        click.echo(
-            f"expected rule {rule.name!r} expired on {rule.until}: it matched nothing", err=True
-        )
-    for failure in engine.result.failures:
-        click.echo(f"the {failure.role} failed in {failure.call}: {failure.reason}", err=True)
-    if as_json:
-        json.dump(engine.result.as_dict(), sys.stdout)
-        click.echo()
-    else:
-        _show(engine.result)
+    for judge in judges:
+        judge.warn()
 
 
 def _with_progress(reader: CaptureReader, size: int) -> Iterator[Event]:
@@ -97,10 +149,16 @@ def _with_progress(reader: CaptureReader, size: int) -> Iterator[Event]:
             yield event
 
 
+def _print_json(answer: dict[str, Any]) -> None:
+    json.dump(answer, sys.stdout)
+    click.echo()
+
+
 def _show(result: ReplayResult) -> None:
     console = Console()
-    summary = Table("", *(name.replace("_", " ") for name in result.summary()), box=None)
-    summary.add_row("", *(str(count) for count in result.summary().values()))
+    summary = Table("", "", box=None, show_header=False)
+    for name, number in result.summary().items():
+        summary.add_row(name.replace("_", " "), str(number))
     console.print(summary)
     for name, count in result.rules.items():
         console.print(f"expected by rule {name!r}: {count}")
@@ -108,19 +166,82 @@ def _show(result: ReplayResult) -> None:
         if outcomes["acted"]:
             counts = ", ".join(f"{count} {name}" for name, count in outcomes.items())
             console.print(f"closed by the {role}: {counts}")
-    rows = result.rows()
+    _show_verdicts(console, "Verdicts", result.rows())
+
+
+def _show_verdicts(console: Console, title: str, rows: Sequence[Verdict]) -> None:
     if not rows:
         return
-    table = Table("at", "connection", "verdict", "kind", "control", "candidate", "skew")
+    table = _table(title, "at", "connection", "verdict", "kind", "control", "candidate", "skew")
     for verdict in rows[:_MOST_ROWS]:
         times = (verdict.control_at, verdict.candidate_at, verdict.skew)
         table.add_row(
-            f"{seconds(verdict.at):g}",
+            _second(verdict.at),
             verdict.connection.id,
             verdict.name.value,
-            verdict.kind.value + (", recovered" if verdict.recovered else ""),
-            *("-" if time is None else f"{seconds(time):g}" for time in times),
+            _kind(verdict),
+            *(_second(time) for time in times),
         )
+    _print_table(console, table, rows)
+
+
+def _show_difference(a: _Judge, b: _Judge, found: Difference) -> None:
+    console = Console()
+    console.print(f"A: {a.name}\nB: {b.name}", markup=False, soft_wrap=True)
+    summary = Table("", "A", "B", "change", box=None)
+    for name, in_a, in_b in _figures(a.engine.result, b.engine.result):
+        summary.add_row(name, str(in_a), str(in_b), f"{in_b - in_a:+d}" if in_b != in_a else "")
+    console.print(summary)
+    console.print(
+        f"{found.unchanged} verdicts unchanged, {found.moved} the same at other times, "
+        f"{len(found.changed)} changed, {len(found.only_a)} in A only, {len(found.only_b)} in B only"
+    )
+    if found.changed:
+        table = _table("Changed", "connection", "silent since", "A", "at", "B", "at")
+        for was, now in found.changed[:_MOST_ROWS]:
+            table.add_row(
+                was.connection.id,
+                _second(was.last_activity),
+                f"{was.name.value} {_kind(was)}",
+                _second(was.at),
+                f"{now.name.value} {_kind(now)}",
+                _second(now.at),
+            )
+        _print_table(console, table, found.changed)
+    _show_verdicts(console, "In A only", found.only_a)
+    _show_verdicts(console, "In B only", found.only_b)
+
+
+def _figures(a: ReplayResult, b: ReplayResult) -> Iterator[tuple[str, int, int]]:
+    """The names of the summary's counts and of the outcomes, with both values."""
+    in_b = b.summary()
+    for name, number in a.summary().items():
+        yield name.replace("_", " "), number, in_b[name]
+    for role, counts in a.outcomes.items():
+        others = b.outcomes[role]
+        yield f"closed by the {role}", counts.total(), others.total()
+        for result in Return:
+            yield f"  {result}", counts[result], others[result]
+
+
+def _table(title: str, *columns: str) -> Table:
+    """A table that is readable on 80 columns: long names are folded, never cut."""
+    table = Table(title=title, title_justify="left", box=None)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _print_table(console: Console, table: Table, rows: Sequence[object]) -> None:
+    console.print()
     console.print(table)
     if len(rows) > _MOST_ROWS:
         console.print(f"… and {len(rows) - _MOST_ROWS} more; --json has them all")
+
+
+def _kind(verdict: Verdict) -> str:
+    return verdict.kind.value + (", recovered" if verdict.recovered else "")
+
+
+def _second(time: Time | None) -> str:
+    return "-" if time is None else f"{seconds(time):.12g}"

@@ -9,12 +9,10 @@ from aiohttp import web
 
 from shim.cli.common import input_errors
 from shim.discovery import monitor_types, plugin_manager
-from shim.flags import Rollout, everyone_at
-from shim.model import InputError, Stage, seconds
+from shim.model import InputError, seconds
 from shim.observers import PluginObserver
-from shim.server import Secrets, make_app
-from shim.settings import Settings, load_settings
-from shim.settings.rolloutfile import load_rollout
+from shim.server import Secrets, make_app, open_house
+from shim.settings import load_settings
 
 
 @click.command()
@@ -23,6 +21,11 @@ from shim.settings.rolloutfile import load_rollout
 @click.option("--port", type=click.IntRange(0, 65535), help="Listen here instead of `server.port`.")
 @click.option("--dev", is_flag=True, help="Make up missing secrets, accept any app with key `dev`.")
 @click.option(
+    "--capture",
+    type=click.Path(path_type=Path),
+    help="Record what happens, for `shim replay`, to files named after this one.",
+)
+@click.option(
     "--log-level",
     default="info",
     show_default=True,
@@ -30,30 +33,36 @@ from shim.settings.rolloutfile import load_rollout
 )
 @input_errors
 def serve(
-    config: Path | None, host: str | None, port: int | None, dev: bool, log_level: str
+    config: Path | None,
+    host: str | None,
+    port: int | None,
+    dev: bool,
+    capture: Path | None,
+    log_level: str,
 ) -> None:
     """Serve glasses and apps over WebSockets, watched by both monitors."""
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)-8s %(message)s")
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     manager = plugin_manager()
     settings = load_settings(config, monitor_types(manager))
-    rollout = rollout_of(settings)
     secrets = Secrets.from_environment(dev=dev)
     if dev:
         for name, value in secrets.environment().items():
             click.echo(f"{name}={value}")
-    app = make_app(settings, secrets, rollout.evaluate, [PluginObserver(manager)])
     listener = listen(host or settings.server.host, settings.server.port if port is None else port)
     address, number = listener.getsockname()[:2]
-    web.run_app(
-        app,
-        sock=listener,
-        print=lambda text: click.echo(
-            f"listening on http://{f'[{address}]' if ':' in address else address}:{number}"
-        ),
-        shutdown_timeout=seconds(settings.server.drain) + 5,
-        access_log=None,
-    )
+    with open_house(
+        settings, secrets, observers=[PluginObserver(manager)], capture=capture
+    ) as house:
+        web.run_app(
+            make_app(house),
+            sock=listener,
+            print=lambda text: click.echo(
+                f"listening on http://{f'[{address}]' if ':' in address else address}:{number}"
+            ),
+            shutdown_timeout=seconds(settings.server.drain) + 5,
+            access_log=None,
+        )
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -63,12 +72,3 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server(address[:2], family=family, backlog=1024)
     except OSError as error:
         raise InputError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
-
-
-def rollout_of(settings: Settings) -> Rollout:
-    """Who is at which stage, from the flags file; without a control everyone is at `complete`."""
-    if settings.monitors.control is None:
-        return everyone_at(Stage.COMPLETE)
-    if settings.rollout is None:
-        return everyone_at(Stage.SHADOW)
-    return load_rollout(settings.rollout).rollout

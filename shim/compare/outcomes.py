@@ -10,8 +10,16 @@ end of the record  pending actions whose window it does not cover: censored
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from shim.model import Connection, Duration, Identity, Outcome, Return, Role, Time
+
+
+class Opening(Protocol):
+    """A connection that is open, and since when."""
+
+    connection: Connection
+    opened_at: Time
 
 
 @dataclass(slots=True, eq=False)
@@ -29,8 +37,8 @@ class Outcomes:
 
     def __init__(self, return_window: Duration) -> None:
         self._return_window = return_window
-        # The open connections of each user with their openings; few each, so a list is smallest.
-        self._open: dict[str, list[tuple[Connection, Time]]] = {}
+        # What each user has open; few each, so a tuple is smallest.
+        self._open: dict[str, tuple[Opening, ...]] = {}
         self._pending: dict[Identity, deque[_Pending]] = {}
         # All windows are equally long, so they pass in the order of the actions.
         self._windows: deque[_Pending] = deque()
@@ -42,12 +50,13 @@ class Outcomes:
             self._windows.popleft()
         return self._windows[0].acted_at + self._return_window + 1 if self._windows else None
 
-    def opened(self, connection: Connection, now: Time) -> Outcome | None:
+    def opened(self, opening: Opening) -> Outcome | None:
         """A connection was registered: perhaps a client that comes back."""
-        self._open.setdefault(connection.user, []).append((connection, now))
+        user = opening.connection.user
+        self._open[user] = (*self._open.get(user, ()), opening)
         if not self._pending:
             return None
-        identity = connection.identity
+        identity = opening.connection.identity
         waiting = self._pending.get(identity)
         if not waiting:
             return None
@@ -55,17 +64,14 @@ class Outcomes:
         if not waiting:
             del self._pending[identity]
         pending.settled = True
-        return _outcome(pending, Return.RETURNED, now, now - pending.acted_at)
+        delay = opening.opened_at - pending.acted_at
+        return _outcome(pending, Return.RETURNED, opening.opened_at, delay)
 
     def closed(self, connection: Connection) -> None:
         """A connection is no longer open, whoever closed it."""
-        openings = self._open.get(connection.user, [])
-        for position, (other, _) in enumerate(openings):
-            if other.id == connection.id:
-                del openings[position]
-                break
-        if not openings:
-            self._open.pop(connection.user, None)
+        openings = self._open.pop(connection.user, ())
+        if others := tuple(one for one in openings if one.connection.id != connection.id):
+            self._open[connection.user] = others
 
     def acted(
         self,
@@ -81,8 +87,8 @@ class Outcomes:
         identity = connection.identity
         pending = _Pending(connection, role, now, code, by_percentage)
         if any(
-            opened_at > last_activity and other.identity == identity
-            for other, opened_at in self._open.get(connection.user, ())
+            other.opened_at > last_activity and other.connection.identity == identity
+            for other in self._open.get(connection.user, ())
         ):
             return _outcome(pending, Return.REPLACED, now)
         self._pending.setdefault(identity, deque()).append(pending)

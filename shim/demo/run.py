@@ -23,8 +23,7 @@ from shim.demo.summary import Summary
 from shim.demo.view import Scene, View
 from shim.discovery import monitor_types, plugin_manager
 from shim.model import InputError
-from shim.server import Secrets, make_app
-from shim.server.app import SHIM, TALLY
+from shim.server import House, Secrets, make_app, open_house
 from shim.settings import parse_rollout, settings_from
 
 _HOST = "127.0.0.1"
@@ -82,8 +81,11 @@ async def _run(options: Options, console: Console) -> int:
             dev=True,
         )
         log = LastLines()
-        app = make_app(settings, keys, rollout.evaluate, [stories])
         _capture_logs(stack, log)
+        house = stack.enter_context(
+            open_house(settings, keys, observers=[stories], rollout=rollout)
+        )
+        app = make_app(house)
         interrupted = _on_signals(stack)
         port = await _serve(stack, app, options.port)
         crew = await stack.enter_async_context(
@@ -98,14 +100,14 @@ async def _run(options: Options, console: Console) -> int:
         )
         url = f"http://{_HOST}:{port}/"
         scene = Scene(
-            app[SHIM], app[TALLY], stories, log.lines, url, options.factor, options.seconds
+            house.shim, house.tally, stories, log.lines, url, options.factor, options.seconds
         )
         with View(scene, console) as view:
             await _watch(view, options.seconds, crew, interrupted)
         if interrupted.is_set():
             console.print("interrupted; nothing was checked")
             return _INTERRUPTED
-        summary = await _summarise(crew, stories, app, url, options.factor, log)
+        summary = await _summarise(crew, stories, house, url, options.factor, log)
         summary.show(console)
         if options.keep:
             console.print(f"\nStill running at {url}api/report; Ctrl-C ends it.")
@@ -170,7 +172,7 @@ async def _first(*waits: Any) -> None:
 async def _summarise(
     crew: Crew,
     stories: Stories,
-    app: web.Application,
+    house: House,
     url: str,
     factor: float,
     log: LastLines,
@@ -184,7 +186,7 @@ async def _summarise(
     before = Totals.of(stories.by_client)
     async with aiohttp.ClientSession() as http, http.get(f"{url}api/report") as answer:
         report = await answer.json()
-    driver = app[SHIM].driver
+    driver = house.shim.driver
     objections += judge_report(report, before, Totals.of(stories.by_client))
     objections += stories.failures
     objections += [f"in the log: {line}" for line in log.errors]

@@ -3,15 +3,21 @@
 Pure: a `Rollout` is made once from a flags file (`shim.settings.load_rollout`) and then asked.
 """
 
+from shim.flags.acting import places_of_acting_candidate
 from shim.flags.buckets import ALGORITHM, BUCKETS, bucket, buckets_of, holdback_salt
+from shim.flags.diff import Comparison, Group, Moves, compare, moves_of
 from shim.flags.evaluation import Cap, Evaluation, Reason, Threshold
+from shim.flags.flagd import flagd_flags
 from shim.flags.rollout import Percentages, Rollout, Rule, everyone_at
 
 __all__ = [
     "ALGORITHM",
     "BUCKETS",
     "Cap",
+    "Comparison",
     "Evaluation",
+    "Group",
+    "Moves",
     "Percentages",
     "Reason",
     "Rollout",
@@ -19,6 +25,10 @@ __all__ = [
     "Threshold",
     "bucket",
     "buckets_of",
+    "compare",
     "everyone_at",
+    "flagd_flags",
     "holdback_salt",
+    "moves_of",
+    "places_of_acting_candidate",
 ]

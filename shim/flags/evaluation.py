@@ -14,6 +14,8 @@ class Reason(StrEnum):
     RULE = "rule"
     PERCENT = "percent"
     DEFAULT = "default"
+    PROVIDER = "provider"
+    """Another provider than the flags file, by OpenFeature."""
 
 
 class Cap(StrEnum):
@@ -38,7 +40,8 @@ class Evaluation(NamedTuple):
     lower it, the one that gave the final stage is named. `rule` and `rule_index` (from 0) tell the
     rule that granted it, `missed` the rules that are about the user but whose percentages did not
     hit. `thresholds` are those that `bucket` was last compared with: of the rule or the percentages
-    that hit, for the default those that missed, empty where no percentage was asked.
+    that hit, for the default those that missed, empty where no percentage was asked. `detail` is what
+    another provider said: its own reason, or why the flags file was asked instead.
     """
 
     flag: str
@@ -54,6 +57,7 @@ class Evaluation(NamedTuple):
     thresholds: tuple[Threshold, ...]
     holdback_bucket: int
     holdback_threshold: int
+    detail: str | None = None
 
     @property
     def by_percentage(self) -> bool:
@@ -61,6 +65,8 @@ class Evaluation(NamedTuple):
 
         That goes for users whom percentages miss, too: chance put them where they are.
         """
+        if self.reason is Reason.PROVIDER:
+            return self.detail == "SPLIT"
         return bool(self.missed) or any(below for _, below in self.thresholds)
 
     @property
@@ -76,6 +82,8 @@ class Evaluation(NamedTuple):
         lines += [
             f"Rule {rule!r} names this user, but its percentages miss." for rule in self.missed
         ]
+        if self.detail is not None and self.reason is not Reason.PROVIDER:
+            lines.append(f"The OpenFeature provider gave no stage: {self.detail}.")
         lines.append(self._granted())
         if self.lowered_by is not None:
             lines.append(self._lowered(self.lowered_by))
@@ -99,12 +107,15 @@ class Evaluation(NamedTuple):
             "thresholds": {str(stage): below for stage, below in self.thresholds},
             "holdback_bucket": self.holdback_bucket,
             "holdback_threshold": self.holdback_threshold,
+            "detail": self.detail,
         }
 
     def _granted(self) -> str:
         match self.reason:
             case Reason.OVERRIDE:
                 return f"An override gives this very user {self.granted}."
+            case Reason.PROVIDER:
+                return f"The OpenFeature provider gives {self.granted}: {self.detail}."
             case Reason.DEFAULT:
                 reach = max((below for _, below in self.thresholds), default=0)
                 return (

@@ -1,82 +1,124 @@
-"""Whom a rule is about: exact user ids and globs, matched in microseconds however many there are.
+"""Whom rules are about: exact user ids and globs, found in microseconds however many there are.
 
-A regular expression of 10 000 alternatives costs milliseconds per user. Nearly all globs have a
-literal head or tail (`*@example.com`, `test-*`), so they are found by that, in a dict; only globs
-of one head and tail share a regular expression, compiled when a user first gets that far.
+A regular expression of 10 000 alternatives costs milliseconds per user, and so do 10 000 rules asked
+one by one. Nearly all globs have some literal text (`*@example.com`, `test-*`, `*-team-7-*`), so all
+rules are looked up together: by exact id, then by the head and tail of their globs, then by the
+longest literal text between. Only globs whose literal text is in the user's id are asked one by one.
 """
 
 import re
 from collections.abc import Iterable
 from fnmatch import translate
 
-_WILDCARDS = re.compile(r"[*?\[]")
 _ANY = "*"
+# As fnmatch sees it: a bracket that is never closed is literal, and `]` may come first in a set.
+_WILDCARD = re.compile(r"\*|\?|\[!?+\]?+[^\]]*\]")
+# Private-use characters: nobody's id has them, so only wildcards are about them.
+_STRANGE = "\ue000"
+
+STRANGER = _STRANGE * 50
+"""A user whom only the wildcards of globs are about."""
 
 
 class UserPatterns:
-    """A set of user ids and globs: `*` any characters, `?` one, `[abc]` one of these.
+    """Lists of user ids and globs: `*` any characters, `?` one, `[abc]` one of these.
 
     Case counts, and a pattern is about the whole id.
     """
 
     __slots__ = ("_globs", "_users")
 
-    def __init__(self, patterns: Iterable[str]) -> None:
-        users = set()
+    def __init__(self, lists: Iterable[Iterable[str]]) -> None:
+        self._users: dict[str, list[int]] = {}
         # By the lengths of head and tail, then by head and tail themselves.
-        globs: dict[tuple[int, int], dict[tuple[str, str], _Globs]] = {}
-        for pattern in patterns:
-            if not _WILDCARDS.search(pattern):
-                users.add(pattern)
-                continue
-            head, tail = _head_and_tail(pattern)
-            same_lengths = globs.setdefault((len(head), len(tail)), {})
-            same_lengths.setdefault((head, tail), _Globs()).add(pattern, head, tail)
-        self._users = frozenset(users)
-        self._globs = globs
+        self._globs: dict[tuple[int, int], dict[tuple[str, str], _Globs]] = {}
+        for index, patterns in enumerate(lists):
+            for pattern in patterns:
+                self._add(pattern, index)
 
-    def match(self, user: str) -> bool:
-        if user in self._users:
-            return True
+    def _add(self, pattern: str, index: int) -> None:
+        head, *inner = split_glob(pattern)
+        if not inner:
+            self._users.setdefault(pattern, []).append(index)
+            return
+        tail = inner.pop()
+        same_lengths = self._globs.setdefault((len(head), len(tail)), {})
+        globs = same_lengths.setdefault((head, tail), _Globs())
+        if pattern == head + _ANY + tail:
+            globs.plain.append(index)
+        else:
+            globs.add(_Glob(pattern, index), max(inner, key=len, default=""))
+
+    def lists_with(self, user: str) -> list[int]:
+        """The indexes of the lists that name the user, in order."""
+        found = set(self._users.get(user, ()))
         length = len(user)
-        for (head, tail), globs in self._globs.items():
+        for (head, tail), same_lengths in self._globs.items():
             # Head and tail may not overlap in the user: `ab*ba` is not about `aba`.
             if head + tail <= length:
-                found = globs.get((user[:head], user[length - tail :]))
-                if found is not None and found.match(user):
-                    return True
-        return False
+                globs = same_lengths.get((user[:head], user[length - tail :]))
+                if globs is not None:
+                    found.update(globs.matching(user))
+        return sorted(found)
 
 
-class _Globs:
-    """Globs of one literal head and tail."""
+def split_glob(pattern: str) -> list[str]:
+    """The literal texts before, between and after the wildcards; one alone for an exact id."""
+    return _WILDCARD.split(pattern)
 
-    __slots__ = ("_any", "_globs", "_regex")
 
-    def __init__(self) -> None:
-        self._any = False
-        self._globs: list[str] = []
+def example_user(glob: str) -> str:
+    """A user whom the glob names, and no other glob that does not name all such users.
+
+    Of a set (`[abc]`) it is the first member; a set without members (`[b-a]`) names nobody.
+    """
+    return _WILDCARD.sub(lambda wildcard: _stand_in(wildcard[0]), glob)
+
+
+def _stand_in(wildcard: str) -> str:
+    if wildcard == _ANY:
+        return STRANGER
+    return _STRANGE if wildcard == "?" or wildcard[1] == "!" else wildcard[1]
+
+
+class _Glob:
+    """A pattern of the list `index`; compiled when a user first gets that far."""
+
+    __slots__ = ("_pattern", "_regex", "index")
+
+    def __init__(self, pattern: str, index: int) -> None:
+        self._pattern = pattern
         self._regex: re.Pattern[str] | None = None
-
-    def add(self, glob: str, head: str, tail: str) -> None:
-        if glob == head + _ANY + tail:
-            self._any = True
-        self._globs.append(glob)
+        self.index = index
 
     def match(self, user: str) -> bool:
-        """Whether one of them is about this user, who has their head and tail."""
-        if self._any:
-            return True
         if self._regex is None:
-            self._regex = re.compile("|".join(map(translate, self._globs)))
+            self._regex = re.compile(translate(self._pattern))
         return self._regex.match(user) is not None
 
 
-def _head_and_tail(glob: str) -> tuple[str, str]:
-    """The literal text before the first wildcard and after the last one."""
-    first = _WILDCARDS.search(glob)
-    assert first is not None
-    head = glob[: first.start()]
-    # A bracket closes a set, and what lies in a set is no literal text.
-    tail = re.split(r"[*?\[\]]", glob)[-1]
-    return head, tail
+class _Globs:
+    """Globs of one literal head and tail; `plain` are the lists with `head*tail` itself."""
+
+    __slots__ = ("_by_literal", "plain")
+
+    def __init__(self) -> None:
+        self.plain: list[int] = []
+        # By the length of the literal, then by the literal.
+        self._by_literal: dict[int, dict[str, list[_Glob]]] = {}
+
+    def add(self, glob: _Glob, literal: str) -> None:
+        """A glob that is only about users with this text in their id."""
+        self._by_literal.setdefault(len(literal), {}).setdefault(literal, []).append(glob)
+
+    def matching(self, user: str) -> set[int]:
+        """The lists with a glob about this user, who has the head and the tail."""
+        found = set(self.plain)
+        for length, globs in self._by_literal.items():
+            for start in range(len(user) - length + 1):
+                for glob in globs.get(user[start : start + length], ()):
+                    if glob.index not in found and glob.match(user):
+                        found.add(glob.index)
+                if not length:
+                    break
+        return found

@@ -73,12 +73,10 @@ class Rule:
     users: tuple[str, ...]
     stage: Stage | None = None
     percent: Percentages | None = None
-    patterns: UserPatterns = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if (self.stage is None) == (self.percent is None):
             raise ValueError(f"rule {self.name!r} needs either a stage or percentages")
-        object.__setattr__(self, "patterns", UserPatterns(self.users))
 
 
 @dataclass(frozen=True)
@@ -96,25 +94,31 @@ class Rollout:
     overrides: Mapping[str, Stage] = field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
     percent: Percentages = field(default_factory=Percentages)
+    patterns: UserPatterns = field(init=False, repr=False, compare=False)
     _bucket: Bucketing = field(init=False, repr=False, compare=False)
     _holdback_bucket: Bucketing = field(init=False, repr=False, compare=False)
-    _held_below: int = field(init=False, repr=False, compare=False)
+    held_below: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "patterns", UserPatterns(rule.users for rule in self.rules))
         object.__setattr__(self, "_bucket", Bucketing(self.salt))
         object.__setattr__(self, "_holdback_bucket", Bucketing(holdback_salt(self.salt)))
-        object.__setattr__(self, "_held_below", buckets_of(self.holdback))
+        object.__setattr__(self, "held_below", buckets_of(self.holdback))
 
     def evaluate(self, user: str, *, brake: bool = False) -> Evaluation:
         """The user's stage and every figure that led to it; `brake`: it is engaged (R22).
 
         Never raises, and always answers the same for the same user.
         """
-        bucket = self._bucket(user)
-        holdback_bucket = self._holdback_bucket(user)
+        return self.evaluate_at(user, self._bucket(user), self._holdback_bucket(user), brake=brake)
+
+    def evaluate_at(
+        self, user: str, bucket: int, holdback_bucket: int, *, brake: bool = False
+    ) -> Evaluation:
+        """The answer if the user's buckets were these: for questions about shares of all users."""
         grant = self._grant(user, bucket)
         exempt = grant.reason is Reason.OVERRIDE
-        held = not exempt and holdback_bucket < self._held_below
+        held = not exempt and holdback_bucket < self.held_below
         stage, lowered_by = self._lower(grant.stage, held=held, brake=brake)
         return Evaluation(
             flag=self.flag,
@@ -129,7 +133,7 @@ class Rollout:
             bucket=bucket,
             thresholds=grant.thresholds,
             holdback_bucket=holdback_bucket,
-            holdback_threshold=self._held_below,
+            holdback_threshold=self.held_below,
         )
 
     def _grant(self, user: str, bucket: int) -> "_Grant":
@@ -138,9 +142,8 @@ class Rollout:
         if stage is not None:
             return _Grant(stage, Reason.OVERRIDE)
         missed: tuple[str, ...] = ()
-        for index, rule in enumerate(self.rules):
-            if not rule.patterns.match(user):
-                continue
+        for index in self.patterns.lists_with(user):
+            rule = self.rules[index]
             if rule.stage is not None:
                 return _Grant(rule.stage, Reason.RULE, rule=index, missed=missed)
             assert rule.percent is not None

@@ -1,78 +1,40 @@
-"""The capture file: JSON Lines, a header, events in the order of time, an end (DESIGN section 8).
-
-The shape of a line is declared by the types below; what lines mean together is checked by the replay.
-"""
+"""Reads captures, line by line; what lines mean together is checked by the replay."""
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import msgspec
 
-from shim.model import Cause, InputError, Kind, Problem
+from shim.capture.format import (
+    VERSION,
+    Close,
+    Data,
+    End,
+    Event,
+    Header,
+    Line,
+    Message,
+    Open,
+    Pong,
+    Stall,
+)
+from shim.model import InputError, Problem
 
-
-class Line(msgspec.Struct, tag_field="event"):
-    """One event; `t` in seconds from the start of the capture."""
-
-    t: float
-
-
-class Open(Line, tag="open"):
-    connection: str
-    user: str
-    session: str
-    kind: Kind
-    package: str | None = None
-
-
-class Message(Line, tag="message"):
-    connection: str
-
-
-class Pong(Line, tag="pong"):
-    connection: str
-
-
-class Data(Line, tag="data"):
-    connection: str
-
-
-class Close(Line, tag="close"):
-    connection: str
-    cause: Cause | None = None
-
-
-class Stall(Line, tag="stall"):
-    duration: float
-
-
-class End(Line, tag="end"):
-    pass
-
-
-Event = Open | Message | Pong | Data | Close | Stall | End
-
-
-class Header(msgspec.Struct):
-    """The first line. `started` is the capture's start, ISO 8601 or seconds since 1970."""
-
-    capture: int
-    started: str | float | None = None
-    settings: Any = None
-
-    def day(self) -> date | None:
-        """The day, in UTC, on which the capture started. Raises ValueError."""
-        if self.started is None:
-            return None
-        if isinstance(self.started, str):
-            moment = datetime.fromisoformat(self.started)
-            return (moment.astimezone(UTC) if moment.tzinfo else moment).date()
-        try:
-            return datetime.fromtimestamp(self.started, UTC).date()
-        except (OverflowError, OSError) as error:
-            raise ValueError(f"no time: {self.started}") from error
+__all__ = [
+    "CaptureReader",
+    "Close",
+    "Data",
+    "End",
+    "Event",
+    "Header",
+    "Line",
+    "Message",
+    "Open",
+    "Pong",
+    "Stall",
+]
 
 
 class CaptureReader:
@@ -95,8 +57,10 @@ class CaptureReader:
         self.bytes_read = len(text)
         try:
             header = msgspec.json.decode(text, type=Header)
-            if header.capture != 1:
-                raise self.error(f"capture format {header.capture} is not known; 1 is", "capture")
+            if header.capture != VERSION:
+                raise self.error(
+                    f"capture format {header.capture} is not known; {VERSION} is", "capture"
+                )
             return header.day()
         except msgspec.MsgspecError as error:
             raise self.error(f'the first line must be {{"capture": 1}}: {error}') from None

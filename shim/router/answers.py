@@ -4,6 +4,7 @@ A request is taken only if it is exactly one of the model's types: then reading 
 the plugin. Everything else is the plugin's failure in the call that it answers.
 """
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from shim.model import (
@@ -83,22 +84,26 @@ def check_pulse(answer: Any) -> Pulse:
     return pulse
 
 
-def check_request(call: str, request: object, now: Time) -> None:
-    """Raise CallFailed unless this is a request that can be fulfilled; pings have a short cut."""
-    if type(request) is Ping:
-        if type(request.payload) is not bytes or len(request.payload) > _LONGEST_PING:
-            raise CallFailed(call, f"asked for a ping that cannot be sent: {shown(request)}")
-    elif type(request) is Decision:
-        _check_decision(call, request, now)
-    elif type(request) is Confirm:
-        if call == "confirmed":
+def check_requests(call: str, requests: Iterable[object], now: Time) -> None:
+    """Raise CallFailed unless each of them can be fulfilled; then none is."""
+    for request in requests:
+        kind = type(request)
+        if kind is Ping:
+            payload = request.payload  # type: ignore[attr-defined]
+            if type(payload) is not bytes or len(payload) > _LONGEST_PING:
+                raise CallFailed(call, f"asked for a ping that cannot be sent: {shown(request)}")
+        elif kind is Decision:
+            _check_decision(call, request, now)  # type: ignore[arg-type]
+        elif kind is Note:
+            if type(request.text) is not str:  # type: ignore[attr-defined]
+                raise CallFailed(call, f"noted what is no text: {shown(request)}")
+            continue
+        elif kind is not Confirm:
+            raise CallFailed(call, f"answered {shown(request)}")
+        elif call == "confirmed":
             raise CallFailed(call, "asked for confirmation of a confirmation")
-    elif type(request) is not Note:
-        raise CallFailed(call, f"answered {shown(request)}")
-    elif type(request.text) is not str:
-        raise CallFailed(call, f"noted {shown(request.text)}, no text")
-    if isinstance(request, Ping | Confirm | Decision) and type(request.connection_id) is not str:
-        raise CallFailed(call, f"answered about {shown(request.connection_id)}, no connection")
+        if type(request.connection_id) is not str:  # type: ignore[attr-defined]
+            raise CallFailed(call, f"answered about no connection: {shown(request)}")
 
 
 def _check_decision(call: str, decision: Decision, now: Time) -> None:

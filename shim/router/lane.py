@@ -163,7 +163,7 @@ class Lane:
         self._call("pong", instance.monitor, connection.id, payload, now)
 
     def wake(self, instance: Instance, now: Time) -> list[Request]:
-        return self._requests("wake", instance.monitor, now)
+        return self._requests("wake", self._call("wake", instance.monitor, now))
 
     def woken(self, instance: Instance, now: Time) -> None:
         """Everything that a wake asked for is done: enter the next."""
@@ -174,7 +174,8 @@ class Lane:
     def confirmed(
         self, instance: Instance, connection: Connection, evidence: Evidence, now: Time
     ) -> list[Request]:
-        return self._requests("confirmed", instance.monitor, connection.id, evidence, now)
+        answer = self._call("confirmed", instance.monitor, connection.id, evidence, now)
+        return self._requests("confirmed", answer)
 
     def paused(self, instance: Instance, start: Time, end: Time) -> None:
         self._call("paused", instance.monitor, start, end)
@@ -242,12 +243,11 @@ class Lane:
         self.agenda.enter(instance, due)
         return due
 
-    def _requests(self, call: str, monitor: Any, *args: Any) -> list[Request]:
-        requests = self._call(call, monitor, *args)
-        if type(requests) is list:
-            return requests
+    def _requests(self, call: str, answer: Any) -> list[Request]:
+        if type(answer) is list:
+            return answer
         try:
-            return list(requests)
+            return list(answer)
         except BaseException as error:
             raise blame(call, error) from error
 

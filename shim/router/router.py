@@ -9,7 +9,7 @@ The per-message call of a connection (`Router.touch`) writes to the pulses direc
 when there is something to do: `tracked.alert`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from shim.model import (
     Close,
@@ -25,7 +25,7 @@ from shim.model import (
     Time,
     Verdict,
 )
-from shim.router.answers import CallFailed, check_request
+from shim.router.answers import CallFailed, check_requests
 from shim.router.guard import Guard
 from shim.router.lane import Instance, Lane
 from shim.router.port import Port
@@ -231,16 +231,16 @@ class Router(Watching):
         lane: Lane,
         instance: Instance,
         call: str,
-        requests: Iterable[Request],
+        requests: list[Request],
         now: Time,
         decisions: list[tuple[Tracked, Decision]],
     ) -> None:
         """Do what a monitor asked for; its decisions are collected, to be acted on in order."""
-        role = lane.role
+        check_requests(call, requests, now)
+        role, pings = lane.role, lane.pings
         control = role is Role.CONTROL
         tracked_by_id = self._tracked
         for request in requests:
-            check_request(call, request, now)
             if isinstance(request, Note):
                 self._observer.note(role, request.text)
                 continue
@@ -252,7 +252,7 @@ class Router(Watching):
                     call, f"answered {type(request).__name__} for a connection it does not watch"
                 )
             if isinstance(request, Ping):
-                lane.pings[tracked.connection.kind] += 1
+                pings[tracked.connection.kind] += 1
                 if tracked.acting is role:
                     tracked.port.ping(request.payload)
             elif isinstance(request, Decision):

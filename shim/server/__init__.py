@@ -2,5 +2,6 @@
 
 from shim.server.app import make_app
 from shim.server.auth import Secrets
+from shim.server.house import House, open_house
 
-__all__ = ["Secrets", "make_app"]
+__all__ = ["House", "Secrets", "make_app", "open_house"]

@@ -23,12 +23,17 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """What `SHIM_JWT_SECRET`, `SHIM_OPERATOR_TOKEN` and `SHIM_HASH_KEY` hold."""
+    """What `SHIM_JWT_SECRET`, `SHIM_OPERATOR_TOKEN` and `SHIM_HASH_KEY` hold.
+
+    `SHIM_VIEWER_TOKEN` may hold another token.
+    """
 
     jwt_secret: str
     operator_token: str
     hash_key: str
     dev: bool = False
+    viewer_token: str = ""
+    """Reads everything but users' addresses, changes nothing; empty: there is none."""
 
     @classmethod
     def from_environment(cls, *, dev: bool) -> "Secrets":
@@ -45,7 +50,8 @@ class Secrets:
         for name in missing:
             found[name] = secrets.token_hex(32)
         jwt_secret, operator_token, hash_key = (found[name] for name in names)
-        return cls(jwt_secret, operator_token, hash_key, dev)
+        viewer_token = os.environ.get("SHIM_VIEWER_TOKEN", "")
+        return cls(jwt_secret, operator_token, hash_key, dev, viewer_token)
 
     def environment(self) -> dict[str, str]:
         return {

@@ -2,42 +2,34 @@
 
 Every top-level key is required, and the last line is `...`, YAML's end of document: whatever is cut
 off a good file, the rest is not taken for another good file.
-
-The readers below answer with something harmless for what they report: whoever reports anything
-gets no rollout.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from shim.flags import ALGORITHM, Percentages, Rollout, Rule
 from shim.flags.buckets import buckets_of
 from shim.model import Stage
 from shim.settings.document import Cursor, Document
-from shim.settings.suggest import unknown_key
+from shim.settings.shapes import (
+    BOOLEAN,
+    TEXT,
+    Key,
+    Shape,
+    constant,
+    list_of,
+    mapping_of,
+    record,
+    seen,
+)
 from shim.settings.yamlfile import decode, parse, read_bytes
 
-VERSION = 1
 END = "..."
-KEYS = (
-    "version",
-    "flag",
-    "hash",
-    "kill_switch",
-    "default",
-    "holdback",
-    "overrides",
-    "rules",
-    "percent",
-)
 
 _STAGES = {str(stage): stage for stage in Stage}
-_WIDTHS = tuple(str(stage) for stage in sorted(Stage, reverse=True) if stage is not Stage.OFF)
-_NO_WIDTH = Decimal(0)
-_LONGEST_QUOTE = 40
 
 
 @dataclass(frozen=True)
@@ -64,10 +56,23 @@ def parse_rollout(data: bytes, file: str) -> Rollout:
     if (text := decode(data, document)) is not None:
         _check_end(text, document)
         parse(text, document)
-    rollout = _rollout(Cursor(document, document.root)) if document.root else None
+    rollout = _FILE.read(Cursor(document, document.root)) if document.root else None
     document.raise_problems()
     assert rollout is not None, "a file without root has a problem"
     return rollout
+
+
+def rollout_schema() -> dict[str, Any]:
+    """The JSON Schema of the flags file, for editors.
+
+    It is laxer than the reader: it cannot say that widths add to 100 at most, that names are unique
+    and what the last line is.
+    """
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "Flags of the monitor migration",
+        **_FILE.schema,
+    }
 
 
 def _check_end(text: str, document: Document) -> None:
@@ -77,74 +82,31 @@ def _check_end(text: str, document: Document) -> None:
         document.report(len(lines), 1, reason)
 
 
-def _rollout(at: Cursor) -> Rollout:
-    _check_keys(at, required=KEYS)
-    _version(at["version"])
-    return Rollout(
-        flag=_text(at["flag"]),
-        salt=_salt(at["hash"]),
-        kill_switch=_bool(at["kill_switch"]),
-        default=_stage(at["default"]),
-        holdback=_width(at["holdback"]),
-        overrides=_overrides(at["overrides"]),
-        rules=tuple(_rules(at["rules"])),
-        percent=_percentages(at["percent"]),
-    )
+# -- Values ----------------------------------------------------------------------------------------
 
 
-def _version(at: Cursor) -> None:
-    if at.value is True or at.value != VERSION:
-        at.report(f"should be {VERSION}, the only version there is")
+def _read_stage(at: Cursor) -> Stage:
+    # YAML 1.1 reads a bare `off` as false.
+    name = "off" if at.value is False else at.value
+    if isinstance(name, str) and name in _STAGES:
+        return _STAGES[name]
+    at.report(f"should be one of the stages {', '.join(_STAGES)}, not {seen(at)}")
+    return Stage.OFF
 
 
-def _salt(at: Cursor) -> str:
-    _check_keys(at, required=("algorithm", "salt"))
-    if at["algorithm"].value != ALGORITHM:
-        at["algorithm"].report(f"should be {ALGORITHM}, the only one there is")
-    return _text(at["salt"])
+def _read_width(at: Cursor) -> Decimal:
+    if isinstance(at.value, bool) or not isinstance(at.value, int | Decimal):
+        at.report(f"should be a percentage such as 12.5, not {seen(at)}")
+        return Decimal(0)
+    try:
+        buckets_of(at.value)
+    except ValueError as error:
+        at.report(str(error))
+        return Decimal(0)
+    return Decimal(at.value)
 
 
-def _overrides(at: Cursor) -> dict[str, Stage]:
-    _check_mapping(at)
-    if "" in at:
-        at[""].report("a user id must not be empty")
-    return {user: _stage(stage) for user, stage in at.items()}
-
-
-def _rules(at: Cursor) -> Iterator[Rule]:
-    _check_list(at)
-    seen: dict[str, int] = {}
-    for index, element in enumerate(at.elements()):
-        rule = _rule(element)
-        first = seen.setdefault(rule.name, index)
-        if rule.name and first != index:
-            element["name"].report(f"duplicate name; the first is that of rules[{first}]")
-        yield rule
-
-
-def _rule(at: Cursor) -> Rule:
-    _check_keys(at, required=("name", "users"), optional=("stage", "percent"))
-    has_percent = "percent" in at
-    if has_percent == ("stage" in at) and isinstance(at.value, dict):
-        at.report("a rule has either stage or percent")
-    return Rule(
-        name=_text(at["name"]),
-        users=_users(at["users"]),
-        stage=None if has_percent else _stage(at["stage"]),
-        percent=_percentages(at["percent"]) if has_percent else None,
-    )
-
-
-def _users(at: Cursor) -> tuple[str, ...]:
-    _check_list(at)
-    if at.value == []:
-        at.report("a rule names at least one user or pattern")
-    return tuple(_text(user) for user in at.elements())
-
-
-def _percentages(at: Cursor) -> Percentages:
-    _check_keys(at, optional=_WIDTHS)
-    widths = {stage: _width(at[stage]) for stage in _WIDTHS if stage in at}
+def _make_percentages(at: Cursor, **widths: Decimal) -> Percentages:
     try:
         return Percentages(**widths)
     except ValueError as error:
@@ -152,83 +114,79 @@ def _percentages(at: Cursor) -> Percentages:
         return Percentages()
 
 
-def _width(at: Cursor) -> Decimal:
-    if isinstance(at.value, bool) or not isinstance(at.value, int | Decimal):
-        at.report(f"should be a percentage such as 12.5, not {_seen(at)}")
-        return _NO_WIDTH
-    try:
-        buckets_of(at.value)
-    except ValueError as error:
-        at.report(str(error))
-        return _NO_WIDTH
-    return Decimal(at.value)
+def _make_rule(
+    at: Cursor,
+    name: str,
+    users: tuple[str, ...],
+    stage: Stage | None = None,
+    percent: Percentages | None = None,
+) -> Rule:
+    if (stage is None) == (percent is None):
+        if isinstance(at.value, dict):
+            at.report("a rule has either stage or percent")
+        stage, percent = Stage.OFF, None
+    return Rule(name, users, stage, percent)
 
 
-def _stage(at: Cursor) -> Stage:
-    # YAML 1.1 reads a bare `off` as false.
-    name = "off" if at.value is False else at.value
-    if isinstance(name, str) and name in _STAGES:
-        return _STAGES[name]
-    at.report(f"should be one of the stages {', '.join(_STAGES)}, not {_seen(at)}")
-    return Stage.OFF
+def _read_rules(at: Cursor) -> tuple[Rule, ...]:
+    rules = _RULES.read(at)
+    seen_names: dict[str, int] = {}
+    for index, (rule, element) in enumerate(zip(rules, at.elements(), strict=True)):
+        first = seen_names.setdefault(rule.name, index)
+        if rule.name and first != index:
+            element["name"].report(f"duplicate name; the first is that of rules[{first}]")
+    return rules
 
 
-def _text(at: Cursor) -> str:
-    match at.value:
-        case "":
-            at.report("must not be empty")
-        case str():
-            return at.value
-        case None | dict() | list():
-            at.report(f"should be a string, not {_seen(at)}")
-        case _:
-            at.report(f"should be a string; put {_seen(at)} in quotes")
-    return ""
+def _make_rollout(at: Cursor, version: None, hash: str, **values: Any) -> Rollout:
+    return Rollout(salt=hash, **values)
 
 
-def _bool(at: Cursor) -> bool:
-    if isinstance(at.value, bool):
-        return at.value
-    at.report(f"should be true or false, not {_seen(at)}")
-    return False
+# -- The file --------------------------------------------------------------------------------------
 
-
-def _check_keys(
-    at: Cursor, *, required: tuple[str, ...] = (), optional: tuple[str, ...] = ()
-) -> None:
-    if not _check_mapping(at):
-        return
-    for key in required:
-        if key not in at:
-            at.report_missing(key)
-    known = required + optional
-    for key, child in at.items():
-        if key not in known:
-            child.report(unknown_key(key, known))
-
-
-def _check_mapping(at: Cursor) -> bool:
-    if isinstance(at.value, dict):
-        return True
-    at.report(f"should be a mapping ({{}} for nothing), not {_seen(at)}")
-    return False
-
-
-def _check_list(at: Cursor) -> None:
-    if not isinstance(at.value, list):
-        at.report(f"should be a list ([] for nothing), not {_seen(at)}")
-
-
-def _seen(at: Cursor) -> str:
-    """What is there instead, in a few words."""
-    match at.value:
-        case dict():
-            return "a mapping"
-        case list():
-            return "a list"
-        case None:
-            return "nothing"
-        case "":
-            return "an empty string"
-    text = at.node.text
-    return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}…"
+_STAGE = Shape(_read_stage, {"enum": [*_STAGES, False]})
+_WIDTH = Shape(_read_width, {"type": "number", "minimum": 0, "maximum": 100})
+_PERCENT = record(
+    {
+        "complete": Key(_WIDTH, "Percent of all users at `complete`.", required=False),
+        "live": Key(_WIDTH, "Percent of all users at `live`.", required=False),
+        "shadow": Key(_WIDTH, "Percent of all users at `shadow`.", required=False),
+    },
+    _make_percentages,
+)
+_RULE = record(
+    {
+        "name": Key(TEXT, "The rule's own name; every evaluation that it decides says it."),
+        "users": Key(list_of(TEXT, empty=False), "Exact user ids and globs: `*`, `?` and `[abc]`."),
+        "stage": Key(_STAGE, "The stage of all these users.", required=False),
+        "percent": Key(
+            _PERCENT, "Widths; whom they miss goes on to the next rule.", required=False
+        ),
+    },
+    _make_rule,
+    {"oneOf": [{"required": ["stage"]}, {"required": ["percent"]}]},
+)
+_RULES = list_of(_RULE)
+_HASH = record(
+    {
+        "algorithm": Key(constant(ALGORITHM, "the only one there is"), "The hash of the buckets."),
+        "salt": Key(TEXT, "Another salt gives every user another bucket: leave it."),
+    },
+    lambda at, algorithm, salt: str(salt),
+)
+_FILE = record(
+    {
+        "version": Key(constant(1, "the only version there is"), "The version of this format."),
+        "flag": Key(TEXT, "The flag's name in traces and for OpenFeature."),
+        "hash": Key(_HASH, "What gives each user a fixed bucket."),
+        "kill_switch": Key(BOOLEAN, "true: everyone is at `off`, overrides included."),
+        "default": Key(_STAGE, "The stage of whoever nothing else is about."),
+        "holdback": Key(_WIDTH, "Percent of all users who stay at `shadow` at most."),
+        "overrides": Key(mapping_of(_STAGE), "Single users by their exact id; asked first."),
+        "rules": Key(
+            Shape(_read_rules, _RULES.schema), "Asked next, from first to last, unless overridden."
+        ),
+        "percent": Key(_PERCENT, "Widths for everybody; asked after the rules."),
+    },
+    _make_rollout,
+)

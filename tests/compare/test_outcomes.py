@@ -1,6 +1,7 @@
 """R15: returns, losses, replacements and what the record does not cover."""
 
 from collections import Counter
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,12 @@ from shim.model import SECOND, Connection, Kind, Outcome, Return, Role, Time
 
 S = SECOND
 WINDOW = 120 * S
+
+
+@dataclass
+class Opening:
+    connection: Connection
+    opened_at: Time
 
 
 def app(id: str, user: str = "u1", session: str = "s1", package: str = "p1") -> Connection:
@@ -26,9 +33,9 @@ def acted(
 def test_r15_a_new_connection_of_the_identity_is_a_return_with_its_delay() -> None:
     outcomes = Outcomes(WINDOW)
     first, again = app("c1"), app("c2", session="s2")  # an identity has no session
-    assert outcomes.opened(first, 0) is None
+    assert outcomes.opened(Opening(first, 0)) is None
     assert acted(outcomes, first, 60 * S, role=Role.CANDIDATE) is None
-    assert outcomes.opened(again, 67 * S) == Outcome(
+    assert outcomes.opened(Opening(again, 67 * S)) == Outcome(
         first, Role.CANDIDATE, Return.RETURNED, 60 * S, 67 * S, 7 * S
     )
     assert outcomes.next_loss is None
@@ -45,27 +52,27 @@ def test_r15_a_new_connection_of_the_identity_is_a_return_with_its_delay() -> No
 )
 def test_r15_another_identity_is_nobodys_return(other: Connection) -> None:
     outcomes = Outcomes(WINDOW)
-    outcomes.opened(app("c1"), 0)
+    outcomes.opened(Opening(app("c1"), 0))
     acted(outcomes, app("c1"), 60 * S)
-    assert outcomes.opened(other, 61 * S) is None
+    assert outcomes.opened(Opening(other, 61 * S)) is None
     assert [o.result for o in outcomes.finish(10**12)] == [Return.LOST]
 
 
 @pytest.mark.parametrize(("delay", "result"), [(WINDOW, "returned"), (WINDOW + 1, "lost")])
 def test_r15_the_return_window_is_inclusive(delay: int, result: str) -> None:
     outcomes = Outcomes(WINDOW)
-    outcomes.opened(app("c1"), 0)
+    outcomes.opened(Opening(app("c1"), 0))
     acted(outcomes, app("c1"), 60 * S)
     assert outcomes.next_loss == 60 * S + WINDOW + 1
     now = 60 * S + delay
     lost = [outcome.result.value for outcome in outcomes.expire(now)]
-    back = outcomes.opened(app("c2"), now)
+    back = outcomes.opened(Opening(app("c2"), now))
     assert lost + [back.result.value for back in [back] if back] == [result]
 
 
 def test_r15_a_loss_is_known_when_the_window_has_passed() -> None:
     outcomes = Outcomes(WINDOW)
-    outcomes.opened(app("c1"), 0)
+    outcomes.opened(Opening(app("c1"), 0))
     acted(outcomes, app("c1"), 60 * S)
     assert list(outcomes.expire(60 * S + WINDOW)) == []
     (lost,) = outcomes.expire(10**12)
@@ -76,23 +83,23 @@ def test_r15_a_loss_is_known_when_the_window_has_passed() -> None:
 def test_r15_one_opening_settles_the_oldest_action_pending() -> None:
     outcomes = Outcomes(WINDOW)
     for number in (1, 2, 3):
-        outcomes.opened(app(f"c{number}"), 0)
+        outcomes.opened(Opening(app(f"c{number}"), 0))
     for number in (1, 2, 3):
         acted(outcomes, app(f"c{number}"), (60 + number) * S, since=0)
-    back = [outcomes.opened(app(f"d{number}"), 70 * S) for number in (1, 2)]
+    back = [outcomes.opened(Opening(app(f"d{number}"), 70 * S)) for number in (1, 2)]
     assert [o.connection.id for o in back if o is not None] == ["c1", "c2"]
     assert [(o.connection.id, o.result.value) for o in outcomes.finish(10**12)] == [("c3", "lost")]
 
 
 def test_r15_after_a_loss_the_next_pending_is_the_oldest() -> None:
     outcomes = Outcomes(WINDOW)
-    outcomes.opened(app("c1"), 0)
-    outcomes.opened(app("c2"), 0)
+    outcomes.opened(Opening(app("c1"), 0))
+    outcomes.opened(Opening(app("c2"), 0))
     acted(outcomes, app("c1"), 0)
     acted(outcomes, app("c2"), 50 * S)
     now = WINDOW + 1
     assert [o.connection.id for o in outcomes.expire(now)] == ["c1"]
-    back = outcomes.opened(app("c3"), now)
+    back = outcomes.opened(Opening(app("c3"), now))
     assert back is not None
     assert (back.connection.id, back.delay) == ("c2", now - 50 * S)
 
@@ -102,8 +109,8 @@ def test_r15_replaced_by_a_connection_opened_after_the_last_sign_of_life(
     opened: Time, replaced: bool
 ) -> None:
     outcomes = Outcomes(WINDOW)
-    outcomes.opened(app("c1"), 0)
-    outcomes.opened(app("c2"), opened)
+    outcomes.opened(Opening(app("c1"), 0))
+    outcomes.opened(Opening(app("c2"), opened))
     answer = acted(outcomes, app("c1"), 60 * S, since=10 * S)
     if replaced:
         assert answer == Outcome(app("c1"), Role.CONTROL, Return.REPLACED, 60 * S, 60 * S, None)
@@ -115,23 +122,23 @@ def test_r15_replaced_by_a_connection_opened_after_the_last_sign_of_life(
 
 def test_r15_only_what_is_still_open_replaces() -> None:
     outcomes = Outcomes(WINDOW)
-    outcomes.opened(app("c1"), 0)
-    outcomes.opened(app("c2"), 20 * S)
+    outcomes.opened(Opening(app("c1"), 0))
+    outcomes.opened(Opening(app("c2"), 20 * S))
     outcomes.closed(app("c2"))
     assert acted(outcomes, app("c1"), 60 * S) is None
 
 
 def test_r15_what_a_monitor_closed_is_not_open_any_more() -> None:
     outcomes = Outcomes(WINDOW)
-    outcomes.opened(app("c1"), 0)
-    outcomes.opened(app("c2"), 20 * S)
+    outcomes.opened(Opening(app("c1"), 0))
+    outcomes.opened(Opening(app("c2"), 20 * S))
     assert acted(outcomes, app("c2"), 60 * S, since=20 * S) is None
     assert acted(outcomes, app("c1"), 60 * S, since=0) is None
 
 
 def test_r15_a_connection_does_not_replace_itself() -> None:
     outcomes = Outcomes(WINDOW)
-    outcomes.opened(app("c1"), 10 * S)
+    outcomes.opened(Opening(app("c1"), 10 * S))
     assert acted(outcomes, app("c1"), 60 * S, since=5 * S) is None
 
 
@@ -140,7 +147,7 @@ def test_r15_a_connection_does_not_replace_itself() -> None:
 )
 def test_r15_a_window_that_the_record_does_not_cover_is_censored(end: Time, result: str) -> None:
     outcomes = Outcomes(WINDOW)
-    outcomes.opened(app("c1"), 0)
+    outcomes.opened(Opening(app("c1"), 0))
     acted(outcomes, app("c1"), 60 * S)
     (outcome,) = outcomes.finish(end)
     assert (outcome.result.value, outcome.at, outcome.delay) == (result, end, None)
@@ -177,7 +184,7 @@ def test_r15_against_a_look_at_the_whole_log(moves: list[tuple[str, int, int]], 
             connection = app(f"c{number}", user=f"u{who % 2}")
             open_now[connection.id] = (connection, now)
             log.append((now, "open", connection, 0))
-            keep(outcomes.opened(connection, now))
+            keep(outcomes.opened(Opening(connection, now)))
             continue
         id = sorted(open_now)[who % len(open_now)]
         connection, opened_at = open_now.pop(id)

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from shim.cli.flags import flags
+from shim.settings.rolloutfile import rollout_schema
 
 GOOD = """\
 version: 1
@@ -81,7 +82,152 @@ def test_bucket() -> None:
     assert answer["bucket"] == 44442
 
 
+def test_explain_under_the_brake(file: Path) -> None:
+    result = run("explain", "alice@example.com", file, "--brake")
+    assert "is at shadow" in result.stdout
+    assert "brake" in result.stdout
+
+
+def test_the_schema() -> None:
+    assert json.loads(run("schema").stdout) == rollout_schema()
+
+
+# -- With a settings file --------------------------------------------------------------------------
+
+
+def config(file: Path, close_code: int = 1001) -> Path:
+    path = file.with_name("shim.yaml")
+    candidate = f"{{plugin: per-session, close_code: {close_code}}}"
+    path.write_text(f"monitors: {{candidate: {candidate}}}\nrollout: {file.name}\n")
+    return path
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1008])
+def test_check_warns_of_clients_that_stay_away(file: Path, code: int) -> None:
+    result = run("check", "--config", config(file, code))
+    assert result.exit_code == 0
+    assert f"closes with {code}" in result.stderr
+    assert "overrides.alice@example.com, percent.live" in result.stderr
+    (warning,) = json.loads(run("check", "--config", config(file), "--json").stdout)["warnings"]
+    assert "stay away" in warning
+
+
+def test_check_warns_of_nothing_else(file: Path) -> None:
+    assert run("check", "--config", config(file, 4000)).stderr == ""
+    file.write_text(GOOD.replace("complete", "shadow").replace("live: 60", "shadow: 60"))
+    assert run("check", "--config", config(file)).stderr == ""
+
+
+def test_the_file_of_the_settings(file: Path) -> None:
+    path = config(file)
+    answer = json.loads(run("check", "--config", path, "--json").stdout)
+    assert answer["file"] == str(file)
+    assert "at complete" in run("explain", "alice@example.com", "--config", path).stdout
+    path.write_text("rollout: null\n")
+    result = run("check", "--config", path)
+    assert result.exit_code == 2
+    assert "name no flags file" in result.stderr
+    path.write_text("rolout: x\n")
+    assert run("check", "--config", path).exit_code == 2
+
+
+# -- diff ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def later(file: Path) -> Path:
+    later = file.with_name("later.yaml")
+    rules = '[{name: beta, users: ["*@beta"], stage: shadow}]'
+    text = GOOD.replace("live: 60", "live: 70").replace("rules: []", f"rules: {rules}")
+    later.write_text(text.replace("alice@example.com: complete", "bob@example.com: 'off'"))
+    return later
+
+
+def test_diff_by_buckets(file: Path, later: Path) -> None:
+    answer = json.loads(run("diff", file, later, "--json").stdout)
+    assert answer["new"]["file"] == str(later)
+    everyone_else, beta = answer["groups"]
+    assert everyone_else == {
+        "globs": None,
+        "moved_percent": 10.0,
+        "demoted_percent": 0.0,
+        "moves": [{"from": "off", "to": "live", "percent": 10.0}],
+    }
+    assert (beta["globs"], beta["moved_percent"], beta["demoted_percent"]) == (["*@beta"], 100, 60)
+    assert answer["named"]["users"] == [
+        {"user": "alice@example.com", "from": "complete", "to": "off"},
+        {"user": "bob@example.com", "from": "live", "to": "off"},
+    ]
+    words = run("diff", file, later).stdout
+    for said in ("everyone else", "*@beta", "10 %", "60 % back", "alice@example.com"):
+        assert said in words
+    assert run("diff", file, file).stdout == "nobody moves\n"
+
+
+def test_diff_by_users(file: Path, later: Path) -> None:
+    users = file.with_name("users.txt")
+    users.write_text("alice@example.com\r\nbob@example.com\n\nx@beta\nZoë@example.com\n")
+    result = run("diff", file, later, "--users", users, "--json")
+    counts = json.loads(result.stdout)["users"]
+    assert (counts["total"], counts["moved"], counts["demoted"]) == (4, 3, 2)
+    assert "3 of 4 users move, 2 of them back" in run("diff", file, later, "--users", users).stdout
+
+
+@pytest.mark.parametrize(
+    ("limit", "with_users", "code"),
+    [("3", True, 0), ("2", True, 1), ("75%", True, 0), ("74%", True, 1), ("99.9%", False, 1),
+     ("100%", False, 0)],
+)  # fmt: skip
+def test_max_moved(file: Path, later: Path, limit: str, with_users: bool, code: int) -> None:
+    users = file.with_name("users.txt")
+    users.write_text("alice@example.com\nbob@example.com\nx@beta\nZoë@example.com")
+    given = ["--users", users] if with_users else []
+    result = run("diff", file, later, *given, "--max-moved", limit)
+    assert (result.exit_code, "refused" in result.stderr) == (code, code == 1)
+    answer = json.loads(run("diff", file, later, *given, "--max-moved", limit, "--json").stdout)
+    assert answer["refused"] is (code == 1)
+
+
+def test_bad_input_of_diff(file: Path, later: Path) -> None:
+    users = file.with_name("users.txt")
+    users.write_bytes(b"good\n\xff\n")
+    for arguments, words in (
+        (["--max-moved", "3"], "needs --users"),
+        (["--max-moved", "-3%"], "no percentage"),
+        (["--max-moved", "nan%"], "no percentage"),
+        (["--max-moved", "many"], "no percentage"),
+        (["--users", users], "users.txt:2: not UTF-8"),
+        (["--users", file.parent], "cannot be read"),
+        (["--users", file.with_name("none")], "cannot be read"),
+    ):
+        result = run("diff", file, later, *arguments)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert words in result.stderr
+    file.write_text("version: 1\n")
+    assert run("diff", file, later).exit_code == 2
+
+
+# -- export ----------------------------------------------------------------------------------------
+
+
+def test_export(file: Path) -> None:
+    result = run("export", "--flagd", file)
+    assert result.exit_code == 0
+    (flag,) = json.loads(result.stdout)["flags"]
+    assert flag == "monitor-rollout"
+    assert "its own hash" in result.stderr
+
+
+def test_export_of_what_flagd_lacks(file: Path) -> None:
+    rules = 'rules: [{name: r, users: ["a?c"], stage: live}]'
+    file.write_text(GOOD.replace("rules: []", rules))
+    result = run("export", "--flagd", file)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "rules[0].users[0]" in result.stderr
+
+
 def test_usage_errors() -> None:
     assert run("bucket").exit_code == 2
     assert run("explain").exit_code == 2
+    assert run("export").exit_code == 2
     assert run("nonsense").exit_code == 2

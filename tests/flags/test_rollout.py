@@ -13,40 +13,10 @@ from shim.flags import Cap, Evaluation, Percentages, Reason, Rollout, Rule, buck
 from shim.flags.buckets import holdback_salt
 from shim.flags.patterns import UserPatterns
 from shim.model import Stage
+from tests.flags.strategies import USERS, percentages, rollouts
 
 SALT = "monitor-rollout"
 ALICE, BOB = "alice@example.com", "bob@example.com"  # buckets 83282 and 58671
-
-USERS = st.text(alphabet="ab.@*[]!-", max_size=6)
-STAGES = st.sampled_from(Stage)
-
-
-@st.composite
-def percentages(draw: st.DrawFn) -> Percentages:
-    """Any widths that add to at most 100."""
-    cuts = sorted(draw(st.lists(st.integers(0, 100), min_size=3, max_size=3)))
-    return Percentages(complete=cuts[0], live=cuts[1] - cuts[0], shadow=cuts[2] - cuts[1])
-
-
-@st.composite
-def rollouts(draw: st.DrawFn) -> Rollout:
-    users = st.lists(USERS, min_size=1, max_size=3).map(tuple)
-    rules: list[Rule] = []
-    for index in range(draw(st.integers(0, 3))):
-        if draw(st.booleans()):
-            rules.append(Rule(f"r{index}", draw(users), stage=draw(STAGES)))
-        else:
-            rules.append(Rule(f"r{index}", draw(users), percent=draw(percentages())))
-    return Rollout(
-        flag="f",
-        salt=draw(st.sampled_from(["s1", "s2"])),
-        default=draw(STAGES),
-        kill_switch=draw(st.booleans()),
-        holdback=draw(st.integers(0, 100)),
-        overrides=draw(st.dictionaries(USERS, STAGES, max_size=2)),
-        rules=tuple(rules),
-        percent=draw(percentages()),
-    )
 
 
 def stage_of_the_design(rollout: Rollout, user: str, *, brake: bool) -> Stage:
@@ -181,13 +151,14 @@ def test_by_percentage_is_whoever_is_where_they_are_by_their_bucket() -> None:
 
 
 @given(
-    globs=st.lists(st.text(alphabet="ab?*[]!-", max_size=5), max_size=4),
-    user=st.text(alphabet="ab[]!-\n", max_size=6),
+    lists=st.lists(st.lists(st.text(alphabet="ab?*[]!-", max_size=7), max_size=4), max_size=4),
+    user=st.text(alphabet="ab[]!-\n", max_size=8),
 )
-def test_globs_mean_what_fnmatch_says(globs: list[str], user: str) -> None:
-    expected = any(user == glob or fnmatchcase(user, glob) for glob in globs)
-    # An exact id without wildcards is matched as it is; fnmatch agrees on those.
-    assert UserPatterns(globs).match(user) is expected or user in globs
+def test_globs_mean_what_fnmatch_says(lists: list[list[str]], user: str) -> None:
+    expected = [
+        index for index, globs in enumerate(lists) if any(fnmatchcase(user, glob) for glob in globs)
+    ]
+    assert UserPatterns(lists).lists_with(user) == expected
 
 
 def test_widths_of_more_than_everybody_are_refused() -> None:

@@ -21,8 +21,7 @@ from shim.discovery import monitor_types, plugin_manager
 from shim.flags import everyone_at
 from shim.model import Stage
 from shim.observers import Tally
-from shim.server import Secrets, make_app
-from shim.server.app import SHIM, TALLY
+from shim.server import House, Secrets, make_app, open_house
 from shim.settings import load_settings
 
 SECRETS = Secrets("j" * 32, "operator", "hash-key", dev=True)
@@ -47,6 +46,7 @@ def token(user: str, secret: str = SECRETS.jwt_secret, **claims: Any) -> dict[st
 
 @dataclass
 class Server:
+    house: House
     shim: Shim
     tally: Tally
     url: str
@@ -57,23 +57,23 @@ class Server:
 
 @asynccontextmanager
 async def server(
-    folder: Path, stage: Stage = Stage.SHADOW, settings: str = QUICK
+    folder: Path, stage: Stage | None = Stage.SHADOW, settings: str = QUICK
 ) -> AsyncIterator[Server]:
-    """The reference server in this event loop."""
+    """The reference server in this event loop; without a stage the flags file has its say."""
     path = folder / "shim.yaml"
-    path.write_text(settings)
-    app = make_app(
-        load_settings(path, monitor_types(plugin_manager())), SECRETS, everyone_at(stage).evaluate
-    )
-    runner = web.AppRunner(app, shutdown_timeout=2)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = runner.addresses[0][1]
-    try:
-        yield Server(app[SHIM], app[TALLY], f"http://127.0.0.1:{port}")
-    finally:
-        await runner.cleanup()
+    path.write_text(f"{settings}\nledger: sqlite:///{folder}/shim.db\n")
+    types = monitor_types(plugin_manager())
+    rollout = None if stage is None else everyone_at(stage)
+    with open_house(load_settings(path, types), SECRETS, rollout=rollout) as house:
+        runner = web.AppRunner(make_app(house), shutdown_timeout=2)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        port = runner.addresses[0][1]
+        try:
+            yield Server(house, house.shim, house.tally, f"http://127.0.0.1:{port}")
+        finally:
+            await runner.cleanup()
 
 
 ROLLOUT = """version: 1
@@ -115,7 +115,7 @@ async def server_process(
 ) -> AsyncIterator[ServerProcess]:
     (folder / "rollout.yaml").write_text(ROLLOUT.replace("STAGE", f'"{stage}"'))
     config = folder / "shim.yaml"
-    config.write_text(settings + "\nrollout: rollout.yaml\n")
+    config.write_text(f"{settings}\nrollout: rollout.yaml\nledger: sqlite:///{folder}/shim.db\n")
     command = [
         sys.executable,
         "-m",

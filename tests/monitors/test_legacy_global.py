@@ -73,7 +73,7 @@ def test_r1_a_decision_terminates_and_drops() -> None:
     machine = monitor()
     machine.register(connection("c1"), 0, 3 * S)
     (decision,) = [r for r in wake(machine, 60 * S) if isinstance(r, Decision)]
-    assert decision == Decision("c1", 60 * S, 48 * S, 57 * S, (Terminate(),))
+    assert decision == Decision("c1", 60 * S, 48 * S, 57 * S, (Terminate(),), (60 * S,))
     later = wake(machine, 75 * S)
     assert pinged(later) == decided(later) == []
 
@@ -264,7 +264,10 @@ def test_r1_every_sequence_is_judged_as_the_rule_says(
             for request in machine.wake(now):
                 happened.append(summarised(request, now))
                 if isinstance(request, Decision):
-                    open_now.pop(request.connection_id)
+                    id, heard = request.connection_id, now - request.silence
+                    sent = [at for at, what, who in happened if (what, who) == ("ping", id)]
+                    assert request.pings == tuple(at for at in sent if at >= heard)
+                    open_now.pop(id)
 
     for step, act, who in actions:
         at = now + step

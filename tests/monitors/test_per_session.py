@@ -577,6 +577,12 @@ def test_r2_r3_r3b_every_sequence_is_judged_as_the_rules_say(
             else:
                 assert isinstance(request, Decision)
                 assert request.at == now
+                heard = now - request.silence
+                start = open_now[request.connection_id][0].start
+                # It knows of long pauses alone, and not whether others were waiting at a pause's end.
+                if all(end - begin > THRESHOLD and end != start for begin, end in pauses):
+                    sent = (at for at, id in pings if id == request.connection_id and at >= heard)
+                    assert request.pings == tuple(sent)
                 decided[request.connection_id] = now
                 open_now.pop(request.connection_id)
 
@@ -631,16 +637,16 @@ def test_r2_r3_r3b_every_sequence_is_judged_as_the_rules_say(
     run_until(until + 1)
     for life in lives:
         assert (asked[life.id], decided.get(life.id)) == judged(life, pauses, until), life
-    grid = beats(start + first_beat(), pauses, until)
+    grid = beats(first_beat(start), pauses, until)
     for life in lives:
         gone = decided.get(life.id, until if life.end is None else life.end - 1)
         in_time = [at for at, id in pings if id == life.id and at in grid and at > life.start]
         assert in_time == sorted(at for at in grid if life.start < at <= gone)
 
 
-def first_beat() -> int:
-    machine = PerSessionMonitor(PerSessionSettings(INTERVAL), "s1", 0)
-    machine.register(connection(), 0, 100)
+def first_beat(start: Time) -> Time:
+    machine = PerSessionMonitor(PerSessionSettings(INTERVAL), "s1", start)
+    machine.register(connection(), start, start + 100)
     assert machine.next_wake is not None
     return machine.next_wake
 

@@ -127,6 +127,10 @@ class Routed(RuleBasedStateMachine):
         # One of them at a time: where neither works there is nobody to watch.
         for type_ in self.types.values():
             type_.faults.clear()
+        candidate = self.world.router.lane(CANDIDATE)
+        assert candidate is not None
+        if role is CONTROL and candidate.quarantined:
+            return
         self.types[role].faults[fault[0]] = fault[1]
         self.types[role].left = times
 

@@ -1,0 +1,6 @@
+"""Captures: what happened to the connections of a running shim, written down for `shim replay`."""
+
+from shim.capture.digest import settings_digest
+from shim.capture.recorder import Limits, Recorder
+
+__all__ = ["Limits", "Recorder", "settings_digest"]

@@ -1,0 +1,107 @@
+"""The capture file: JSON Lines, a header, events in the order of time, an end (DESIGN section 8).
+
+The shape of a line is declared by the types below; what lines mean together is checked by the replay.
+The types that end in `Line` are what a running shim writes: they add where things came from. Readers
+do not know those fields, and ignore them.
+"""
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+import msgspec
+
+from shim.model import Cause, Kind, Role
+
+VERSION = 1
+
+
+class Header(msgspec.Struct, omit_defaults=True):
+    """The first line. `started` is the capture's start, ISO 8601 or seconds since 1970."""
+
+    capture: int
+    started: str | float | None = None
+    settings: Any = None
+
+    def day(self) -> date | None:
+        """The day, in UTC, on which the capture started. Raises ValueError."""
+        if self.started is None:
+            return None
+        if isinstance(self.started, str):
+            moment = datetime.fromisoformat(self.started)
+            return (moment.astimezone(UTC) if moment.tzinfo else moment).date()
+        try:
+            return datetime.fromtimestamp(self.started, UTC).date()
+        except (OverflowError, OSError) as error:
+            raise ValueError(f"no time: {self.started}") from error
+
+
+class Line(msgspec.Struct, tag_field="event", omit_defaults=True):
+    """One event; `t` in seconds from the start of the capture."""
+
+    t: float
+
+
+class Open(Line, tag="open"):
+    connection: str
+    user: str
+    session: str
+    kind: Kind
+    package: str | None = None
+
+
+class Message(Line, tag="message"):
+    connection: str
+
+
+class Pong(Line, tag="pong"):
+    connection: str
+
+
+class Data(Line, tag="data"):
+    connection: str
+
+
+class Close(Line, tag="close"):
+    connection: str
+    cause: Cause | None = None
+
+
+class Stall(Line, tag="stall"):
+    duration: float
+
+
+class End(Line, tag="end"):
+    pass
+
+
+Event = Open | Message | Pong | Data | Close | Stall | End
+
+
+class HeaderLine(Header):
+    """`settings` is a digest. `began`: the seconds from the start to where the file itself begins; what
+    it tells of the time before is the state that it begins with, and stands in the file before, too."""
+
+    began: float = 0.0
+
+
+class OpenLine(Open, tag="open"):
+    """`acting` at this stage; `reopened`: it was open before the file began, and `t` is its last sign
+    of life."""
+
+    stage: str | None = None
+    acting: Role | None = None
+    reopened: bool = False
+
+
+class MessageLine(Message, tag="message"):
+    """`stage`: it was changed to this since the connection's last line."""
+
+    stage: str | None = None
+
+
+class PongLine(Pong, tag="pong"):
+    stage: str | None = None
+
+
+class CloseLine(Close, tag="close"):
+    stage: str | None = None

@@ -1,0 +1,81 @@
+"""The lines of the last moment, put into the order in which a replay has to meet them.
+
+A pause of the process is told when it is over, and evidence of life may be learnt of late: both belong
+before lines that are there already. So lines wait here until nothing can come before them any more.
+"""
+
+from bisect import bisect_right
+
+import msgspec
+
+from shim.capture.format import Line, MessageLine, PongLine, Stall
+from shim.model import Time, seconds
+
+
+class Journal:
+    """Encoded lines with their times, which are those of the live clock; `zero` is the file's start.
+
+    `held`: the bytes that wait. `floor`: the time up to which lines have been taken away.
+    """
+
+    def __init__(self) -> None:
+        self._encode = msgspec.json.Encoder().encode
+        self._times: list[Time] = []
+        self._lines: list[bytes] = []
+        self._newest: Line | None = None
+        self._resumed: Time | None = None
+        self.zero: Time = 0
+        self.floor: Time = 0
+        self.held = 0
+
+    def restart(self, zero: Time, floor: Time) -> None:
+        """Begin a file whose time counts from `zero`, and which has been written up to `floor`."""
+        self.take()
+        self.zero, self.floor = zero, floor
+
+    def add(self, at: Time, line: Line) -> None:
+        """The newest line. What is read after a pause, before anyone judges, happens at its end (R3)."""
+        if self._resumed is not None:
+            at = self._resumed
+        self._insert(len(self._times), at, line)
+        self._newest = line
+
+    def add_earlier(self, at: Time, line: Line) -> Time:
+        """A line that belongs where `at` is, or, once that is taken, as early as can be; answers when."""
+        at = max(at, self.floor)
+        self._insert(bisect_right(self._times, at), at, line)
+        return at
+
+    def pause(self, start: Time, end: Time) -> None:
+        """The process did not run from `start` to `end`; what follows, up to `resume`, arrived then."""
+        start = max(start, self.floor)
+        self._insert(bisect_right(self._times, start), start, Stall(0, seconds(end - start)))
+        self._resumed = end
+        self._newest = None
+
+    def resume(self) -> None:
+        """All that arrived during the pause has been read."""
+        self._resumed = None
+
+    def was_pong(self, connection: str) -> None:
+        """The message that was added last was a pong of this connection."""
+        newest = self._newest
+        if isinstance(newest, MessageLine) and newest.connection == connection:
+            self.held -= len(self._lines.pop())
+            self._insert(len(self._lines), self._times.pop(), PongLine(0, connection, newest.stage))
+
+    def take(self) -> bytes:
+        """All lines that wait, as the file has them; the caller moves the floor."""
+        lines = b"".join(self._lines)
+        self._times.clear()
+        self._lines.clear()
+        self._newest = None
+        self.held = 0
+        return lines
+
+    def _insert(self, index: int, at: Time, line: Line) -> None:
+        line.t = seconds(at - self.zero)
+        text = self._encode(line) + b"\n"
+        self._times.insert(index, at)
+        self._lines.insert(index, text)
+        self.held += len(text)

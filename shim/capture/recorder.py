@@ -1,0 +1,357 @@
+"""Records what happens to the connections of a running shim, for `shim replay`.
+
+A file stands for itself: it begins with an `open` for whatever is open, at its true last sign of life,
+and with the pauses since the oldest of them. Its zero is that of a heartbeat of the live control, so
+that the control of a replay, which starts at zero, sweeps when the live one did.
+
+    touch, pong, data, gone    what the live connections report, as it happens
+    opened, closed, paused …   what the router's observers are told
+    every second               the journal's lines are handed to the sink's thread
+
+A capture with holes would be worthless: where lines cannot be kept, because the disk is slow, full or
+gone, the file ends with the last whole second, and a fresh one begins when there is room again.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+
+from shim.capture.format import (
+    VERSION,
+    CloseLine,
+    Data,
+    End,
+    HeaderLine,
+    Line,
+    MessageLine,
+    OpenLine,
+    Stall,
+)
+from shim.capture.journal import Journal
+from shim.capture.port import EvidencePort
+from shim.capture.sink import Sink
+from shim.flags import Evaluation
+from shim.model import (
+    SECOND,
+    Cause,
+    Closing,
+    Connection,
+    Decision,
+    Duration,
+    Evidence,
+    InputError,
+    Role,
+    Stage,
+    Time,
+    seconds,
+)
+from shim.router import Observer, Tracked
+
+log = logging.getLogger("shim")
+_FLUSH: Duration = SECOND
+_RETRY: Duration = 10 * SECOND
+_CLOSE_TIMEOUT = 5.0
+"""Seconds that the last lines get to reach the disk."""
+
+_END_WIDTH = 48
+"""Each `end` overwrites the one before, so none may be shorter."""
+
+_PAUSES = 1000
+"""So many pauses are remembered for the next file, as many as the per-session monitor remembers."""
+
+Clock = Callable[[], Time]
+CallAt = Callable[[Time, Callable[[], None]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When a file is ended and the next begun: `size` in bytes, `age`; `buffer`: bytes in memory."""
+
+    size: int = 256 * 1_048_576
+    age: Duration = 86_400 * SECOND
+    buffer: int = 32 * 1_048_576
+
+
+class _Followed:
+    """An open connection: what its first line says, and what the next file has to know of it.
+
+    `stage`: the stage it was given since its last line.
+    """
+
+    __slots__ = ("ended", "facts", "last_data", "last_seen", "stage")
+
+    def __init__(self, facts: OpenLine, now: Time) -> None:
+        self.facts = facts
+        self.last_seen = self.last_data = now
+        self.stage: str | None = None
+        self.ended = False
+
+    def news(self) -> str | None:
+        """The changed stage, once."""
+        stage, self.stage = self.stage, None
+        return stage
+
+
+class Recorder(Observer):
+    """Captures to files named after `path`.
+
+    `pseudonym` hides users and sessions; `settings` is told in the header; `start` and `interval` are
+    the control's start and heartbeat interval (None: it has none); `call_at` is the driver's: what it
+    calls comes after the pauses up to then were told and what had arrived was read. All methods
+    belong to the event loop's thread. Raises InputError if there is no folder for the files.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        limits: Limits,
+        *,
+        pseudonym: Callable[[str], str],
+        settings: str,
+        start: Time,
+        interval: Duration | None,
+        clock: Clock,
+        call_at: CallAt,
+    ) -> None:
+        if not path.parent.is_dir():
+            raise InputError(f"{path}: there is no folder for the captures")
+        self._limits = limits
+        self._pseudonym = pseudonym
+        self._settings = settings
+        self._start = start
+        self._interval = interval
+        self._clock = clock
+        self._call_at = call_at
+        self._sink = Sink(path)
+        self._journal = Journal()
+        self._followed: dict[str, _Followed] = {}
+        self._evidence: dict[str, Time] = {}
+        self._pauses: deque[tuple[Time, Time]] = deque(maxlen=_PAUSES)
+        self._writing = False
+        self._ended = False
+        self._handed: Time = 0
+        self._size = 0
+        self._began: Time = 0
+        self._retry_at: Time = 0
+
+    # -- Files ------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Begin to write, and go on until `close`; called when the driver runs."""
+        self._begin_file(self._clock())
+        self._call_at(self._clock() + _FLUSH, self._on_timer)
+
+    def close(self) -> None:
+        """End the capture; returns when it is on the disk, or after some seconds."""
+        self._ended = True
+        self._flush()
+        if self._writing:
+            self._writing = False
+            self._sink.finish(self._end_line(self._clock()))
+        if not self._sink.close(_CLOSE_TIMEOUT):
+            log.error("capture: %s could not be ended in time", self._sink.name)
+
+    def _on_timer(self) -> None:
+        if not self._ended:
+            self._flush()
+            self._call_at(self._clock() + _FLUSH, self._on_timer)
+
+    def _flush(self) -> None:
+        """Hand over all lines; no pause is told any more that began before now."""
+        now = self._clock()
+        self._journal.resume()
+        self._add_evidence()
+        if not self._writing:
+            if self._sink.idle and now >= self._retry_at and not self._ended:
+                self._begin_file(now)
+            return
+        if self._sink.error is not None:
+            self._give_up(f"cannot be written: {self._sink.error.strerror}", now + _RETRY)
+            return
+        lines = self._journal.take()
+        self._sink.write(lines, self._end_line(now))
+        self._size += len(lines)
+        self._handed = self._journal.floor = now
+        full = self._size >= self._limits.size or now - self._began >= self._limits.age
+        if full and not self._ended:
+            self._sink.finish(self._end_line(now))
+            self._begin_file(now)
+
+    def _begin_file(self, now: Time) -> None:
+        """Begin a file in which everything that is open is opened again."""
+        open_now = [
+            (followed.last_seen, followed.last_data, followed.facts)
+            for followed in self._followed.values()
+            if not followed.ended
+        ]
+        oldest = min((last_seen for last_seen, _, _ in open_now), default=now)
+        while self._pauses and self._pauses[0][1] < oldest:
+            self._pauses.popleft()
+        pauses = list(self._pauses)
+        if pauses:
+            oldest = min(oldest, pauses[0][0])
+        zero = oldest
+        if self._interval is not None:
+            zero -= (oldest - self._start) % self._interval
+        started = datetime.now(UTC) - timedelta(microseconds=now - zero)
+        self._journal.restart(zero, now)
+        self._handed = self._began = now
+        self._size = 0
+        self._writing = True
+        began = seconds(now - zero)
+        header = HeaderLine(VERSION, started.isoformat(), self._settings, began)
+        self._sink.begin(_opening(header, open_now, pauses, zero), self._end_line(now))
+
+    def _give_up(self, reason: str, retry_at: Time) -> None:
+        """End the file at what was handed over last: a capture must not have holes."""
+        self._sink.finish(self._end_line(self._handed))
+        self._journal.take()
+        self._writing = False
+        self._retry_at = retry_at
+        log.error(
+            "capture: %s %s; it ends at %g s, and another file begins when there is room again",
+            self._sink.name,
+            reason,
+            seconds(self._handed - self._journal.zero),
+        )
+
+    def _end_line(self, at: Time) -> bytes:
+        line = msgspec.json.encode(End(seconds(at - self._journal.zero)))
+        return line.ljust(_END_WIDTH - 1) + b"\n"
+
+    # -- What the live connections report ---------------------------------------------------------
+
+    def touch(self, tracked: Tracked, touch: Callable[[], None]) -> Callable[[], None]:
+        """The per-message call of a connection that was `opened`, with a capture of it."""
+        connection_id = tracked.connection.id
+        followed = self._followed[connection_id]
+        tracked.port = EvidencePort(tracked.port, lambda found: self._found(tracked, found))
+
+        def captured() -> None:
+            touch()
+            if tracked.closed_by is None:
+                followed.last_seen = tracked.last_activity
+            if not followed.ended:
+                self._add(tracked.last_activity, MessageLine(0, connection_id, followed.news()))
+
+        return captured
+
+    def pong(self, connection_id: str) -> None:
+        """The sign of life that was captured last was a pong."""
+        self._journal.was_pong(connection_id)
+
+    def data(self, connection_id: str, now: Time) -> None:
+        """Evidence of life that is no sign of life, such as a ping of the client (R3b)."""
+        followed = self._followed[connection_id]
+        if not followed.ended:
+            followed.last_data = now
+            self._add(now, Data(0, connection_id))
+
+    def gone(self, connection_id: str, cause: Cause | None, now: Time) -> None:
+        """The connection ended, or begins to, for a cause that is no monitor's (R11)."""
+        self._end(connection_id, cause, now)
+
+    def _found(self, tracked: Tracked, found: Evidence) -> None:
+        """The kernel knows more than the application has read (R3b)."""
+        followed = self._followed[tracked.connection.id]
+        if found.unread:
+            # Since when is not known: as early as can be, so that the replay does not decide either.
+            self._evidence[tracked.connection.id] = self._journal.floor
+        elif found.data_at is not None and found.data_at > max(
+            followed.last_seen, followed.last_data
+        ):
+            self._evidence[tracked.connection.id] = found.data_at
+
+    def _add_evidence(self) -> None:
+        for connection_id, at in self._evidence.items():
+            followed = self._followed.get(connection_id)
+            if followed is not None and not followed.ended:
+                followed.last_data = max(followed.last_data, at)
+                if self._writing:
+                    self._journal.add_earlier(at, Data(0, connection_id))
+        self._evidence.clear()
+
+    def _end(self, connection_id: str, cause: Cause | None, now: Time) -> None:
+        followed = self._followed[connection_id]
+        if not followed.ended:
+            self._add(now, CloseLine(0, connection_id, cause, followed.news()))
+            followed.ended = True
+
+    def _add(self, at: Time, line: Line) -> None:
+        if not self._writing:
+            return
+        self._journal.add(at, line)
+        if self._journal.held + self._sink.pending > self._limits.buffer:
+            self._give_up("is written more slowly than it grows", at)
+
+    # -- Observer ---------------------------------------------------------------------------------
+
+    def opened(
+        self,
+        connection: Connection,
+        evaluation: Evaluation,
+        stage: Stage,
+        acting: Role | None,
+        now: Time,
+    ) -> None:
+        facts = OpenLine(
+            0,
+            connection.id,
+            self._pseudonym(connection.user),
+            self._pseudonym(connection.session),
+            connection.kind,
+            connection.package,
+            str(stage),
+            acting,
+        )
+        self._followed[connection.id] = _Followed(facts, now)
+        self._add(now, facts)
+        facts.reopened = True
+
+    def closed(self, closing: Closing) -> None:
+        self._end(closing.connection.id, closing.cause, closing.at)
+        del self._followed[closing.connection.id]
+
+    def paused(self, start: Time, end: Time) -> None:
+        self._pauses.append((start, end))
+        if self._writing:
+            self._journal.pause(start, end)
+            self._call_at(end, self._journal.resume)
+
+    def decided(self, connection: Connection, role: Role, decision: Decision, acted: bool) -> None:
+        """The candidate was not held back by what the kernel knows: neither is the replay's."""
+        if role is Role.CANDIDATE:
+            self._evidence.pop(connection.id, None)
+
+    def stage_changed(self, connection: Connection, before: Stage, after: Stage, now: Time) -> None:
+        followed = self._followed[connection.id]
+        followed.stage = followed.facts.stage = str(after)
+        followed.facts.acting = after.acting
+
+
+def _opening(
+    header: HeaderLine,
+    open_now: list[tuple[Time, Time, OpenLine]],
+    pauses: list[tuple[Time, Time]],
+    zero: Time,
+) -> Iterator[bytes]:
+    """The header, and what happened before the file began; encoded by the sink's thread."""
+    encode = msgspec.json.Encoder().encode
+    # A pause concerns what was seen strictly before its start (R3): at one time, openings go first.
+    lines: list[tuple[Time, int, Line]] = [
+        (start, 1, Stall(0, seconds(end - start))) for start, end in pauses
+    ]
+    for last_seen, last_data, facts in open_now:
+        lines.append((last_seen, 0, facts))
+        if last_data > last_seen:
+            lines.append((last_data, 0, Data(0, facts.connection)))
+    lines.sort(key=lambda line: line[:2])
+    yield encode(header) + b"\n"
+    for at, _, line in lines:
+        line.t = seconds(at - zero)
+        yield encode(line) + b"\n"

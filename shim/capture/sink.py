@@ -1,0 +1,147 @@
+"""The thread that writes captures, so that a slow disk never holds up the event loop.
+
+A regular file always ends with a valid `end`: each batch of lines overwrites the `end` before it with
+one write. So a capture can be replayed also after its process was killed, and when the disk is full
+there is room for an `end` all the same. A pipe gets its `end` when it is closed.
+"""
+
+import os
+import stat
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
+from io import FileIO
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
+
+Command = Callable[[], None]
+
+
+class Sink:
+    """Writes files one after the other. Commands are queued; all methods return at once but `close`.
+
+    Read at any time: `error` (what went wrong with the present file, which has been ended), `pending`
+    (bytes queued), `idle` (nothing is queued or under way).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.error: OSError | None = None
+        self.name = str(path)
+        self._path = path
+        self._file: FileIO | None = None
+        self._regular = False
+        self._size = 0
+        self._end = b""
+        self._queue: SimpleQueue[tuple[Command, int] | None] = SimpleQueue()
+        # Each counter is written by one thread alone; sums of bytes and numbers of commands.
+        self._bytes_given = self._bytes_done = self._given = self._done = 0
+        # A daemon: a pipe that nobody reads must not keep the process from ending.
+        self._thread = Thread(target=self._run, name="capture", daemon=True)
+        self._thread.start()
+
+    @property
+    def pending(self) -> int:
+        return self._bytes_given - self._bytes_done
+
+    @property
+    def idle(self) -> bool:
+        return self._given == self._done
+
+    def begin(self, opening: Iterable[bytes], end: bytes) -> None:
+        """Begin a file with these lines. Only when `idle`, if the file before has failed."""
+        self.error = None
+        self._order(lambda: self._begin(opening, end))
+
+    def write(self, lines: bytes, end: bytes) -> None:
+        """Add lines; `end` is the line that would end the file after them."""
+        self._order(lambda: self._write(lines, end), len(lines))
+
+    def finish(self, end: bytes) -> None:
+        """End the file."""
+        self._order(lambda: self._finish(end))
+
+    def close(self, timeout: float) -> bool:
+        """Stop when all is written; False: it was not after so many seconds."""
+        self._queue.put(None)
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _order(self, command: Command, size: int = 0) -> None:
+        self._given += 1
+        self._bytes_given += size
+        self._queue.put((command, size))
+
+    def _run(self) -> None:
+        while (order := self._queue.get()) is not None:
+            command, size = order
+            try:
+                command()
+            except OSError as error:
+                self._fail(error)
+            self._bytes_done += size
+            self._done += 1
+
+    # -- In the thread ----------------------------------------------------------------------------
+
+    def _begin(self, opening: Iterable[bytes], end: bytes) -> None:
+        self._file = self._create()
+        self._size = 0
+        self._write(b"".join(opening), end)
+
+    def _create(self) -> FileIO:
+        """A file that was not there before; what is there and is no regular file is written to."""
+        if self._path.exists() and not self._path.is_file():
+            file = FileIO(self._path, "wb")
+            self.name = str(self._path)
+        else:
+            file = self._create_stamped()
+        self._regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+        return file
+
+    def _create_stamped(self) -> FileIO:
+        while True:
+            stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
+            path = self._path.with_name(f"{self._path.stem}-{stamp}{self._path.suffix}")
+            with suppress(FileExistsError):
+                file = FileIO(path, "xb")
+                self.name = str(path)
+                return file
+
+    def _write(self, lines: bytes, end: bytes) -> None:
+        if self._file is None:
+            return  # it has failed, and is ended
+        if self._regular:
+            self._put(lines + end)
+            self._end = end
+            self._file.seek(self._size + len(lines))
+        else:
+            self._put(lines)
+        self._size += len(lines)
+
+    def _finish(self, end: bytes) -> None:
+        if self._file is not None:
+            self._put(end)
+            self._file.close()
+            self._file = None
+
+    def _put(self, data: bytes) -> None:
+        assert self._file is not None
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._file.write(rest) or 0 :]
+
+    def _fail(self, error: OSError) -> None:
+        """End the file where it was whole; one that never was is removed."""
+        file, self._file = self._file, None
+        if file is not None:
+            with suppress(OSError):
+                if self._regular and self._size:
+                    file.seek(self._size)
+                    file.write(self._end)
+                    file.truncate()
+                elif self._regular:
+                    os.unlink(self.name)
+            with suppress(OSError):
+                file.close()
+        self.error = error

@@ -1,0 +1,160 @@
+"""`shim flags diff`: who moves when one flags file follows another."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from shim.cli.common import input_errors, json_option
+from shim.cli.users import read_users
+from shim.flags import Comparison, Moves, compare, moves_of
+from shim.settings import LoadedRollout, load_rollout
+
+_NO = 1
+_MOST_USERS = 20
+"""Users shown to people; `--json` has them all."""
+
+
+def _read_limit(
+    context: click.Context, option: click.Parameter, value: str | None
+) -> tuple[float, bool] | None:
+    """A number, and whether it is a percentage: of `100` or `2.5%`."""
+    if value is None:
+        return None
+    digits = value.removesuffix("%")
+    is_share = digits != value
+    try:
+        number = float(digits) if is_share else int(digits)
+    except ValueError:
+        number = -1
+    if not 0 <= number < float("inf"):
+        raise click.BadParameter(f"{value!r} is no number of users, and no percentage like 2.5%")
+    return number, is_share
+
+
+@click.command()
+@click.argument("old", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path))
+@click.option(
+    "--users", type=click.Path(path_type=Path), help="A file of user ids, one a line; - for stdin."
+)
+@click.option(
+    "--max-moved",
+    callback=_read_limit,
+    metavar="N|N%",
+    help="Exit code 1 if more users move: a number (needs --users), or a percentage like 5%.",
+)
+@json_option
+@input_errors
+def diff(
+    old: Path, new: Path, users: Path | None, max_moved: tuple[float, bool] | None, as_json: bool
+) -> None:
+    """Who moves between which stages if the flags file NEW follows OLD?
+
+    With --users these users are counted. Without, users whom the files name are counted, and for all
+    others the shares are exact, by buckets: for each group of users whom the same globs name. A
+    percentage of --max-moved then is the limit for each group.
+    """
+    if max_moved is not None and not max_moved[1] and users is None:
+        raise click.UsageError("a number of users needs --users; a share is written like 5%")
+    before, after = load_rollout(old), load_rollout(new)
+    answer: dict[str, Any] = {"old": _facts(before), "new": _facts(after)}
+    if users is not None:
+        counted = moves_of(before.rollout, after.rollout, read_users(users))
+        answer["users"] = _counts(counted)
+        refused = _exceeds(counted, max_moved)
+    else:
+        comparison = compare(before.rollout, after.rollout)
+        answer |= _shares(comparison)
+        refused = any(_exceeds(group.moves, max_moved) for group in comparison.groups)
+    if max_moved is not None:
+        answer["refused"] = refused
+    if as_json:
+        click.echo(json.dumps(answer))
+    elif users is not None:
+        _show_counts(counted)
+    else:
+        _show_shares(comparison)
+    if refused:
+        if not as_json:
+            click.echo("refused: more move than --max-moved allows", err=True)
+        raise SystemExit(_NO)
+
+
+def _exceeds(moves: Moves, limit: tuple[float, bool] | None) -> bool:
+    if limit is None:
+        return False
+    number, is_share = limit
+    return moves.percent(moves.moved) > number if is_share else moves.moved > number
+
+
+def _facts(loaded: LoadedRollout) -> dict[str, str]:
+    return {"file": str(loaded.path), "digest": loaded.digest}
+
+
+def _counts(moves: Moves) -> dict[str, Any]:
+    return {
+        "total": moves.total,
+        "moved": moves.moved,
+        "demoted": moves.demoted,
+        "moves": [
+            {"from": str(before), "to": str(after), "count": count}
+            for before, after, count in moves.changes()
+        ],
+    }
+
+
+def _shares(comparison: Comparison) -> dict[str, Any]:
+    return {
+        "named": {
+            **_counts(comparison.named),
+            "users": [
+                {"user": user, "from": str(before), "to": str(after)}
+                for user, before, after in comparison.moved_users
+            ],
+        },
+        "groups": [
+            {
+                "globs": None if group.globs is None else list(group.globs),
+                "moved_percent": group.moves.percent(group.moves.moved),
+                "demoted_percent": group.moves.percent(group.moves.demoted),
+                "moves": [
+                    {"from": str(before), "to": str(after), "percent": group.moves.percent(weight)}
+                    for before, after, weight in group.moves.changes()
+                ],
+            }
+            for group in comparison.groups
+        ],
+    }
+
+
+def _show_counts(moves: Moves) -> None:
+    click.echo(f"{moves.moved} of {moves.total} users move, {moves.demoted} of them back")
+    for before, after, count in moves.changes():
+        click.echo(f"  {before} → {after}: {count}")
+
+
+def _show_shares(comparison: Comparison) -> None:
+    table = Table("users", "from", "to", "share", box=None, pad_edge=False)
+    for group in comparison.groups:
+        who = "everyone else" if group.globs is None else _named(group.globs)
+        for before, after, weight in group.moves.changes():
+            share = f"{group.moves.percent(weight):.7g} %"
+            table.add_row(who, str(before), str(after), share + (" back" * (after < before)))
+    for user, before, after in comparison.moved_users[:_MOST_USERS]:
+        table.add_row(user, str(before), str(after), "back" if after < before else "")
+    if not table.row_count:
+        click.echo("nobody moves")
+        return
+    Console(soft_wrap=True, markup=False, highlight=False).print(table)
+    more = len(comparison.moved_users) - _MOST_USERS
+    if more > 0:
+        click.echo(f"… and {more} named users more; --json has them all")
+
+
+def _named(globs: tuple[str, ...]) -> str:
+    more = len(globs) - 3
+    return ", ".join(globs[:3]) + (f" and {more} globs more" if more > 0 else "")

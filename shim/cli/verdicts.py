@@ -1,0 +1,217 @@
+"""`shim verdicts`: what the two monitors made of each silence, from the ledger."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from shim.cli.common import input_errors, json_option
+from shim.discovery import monitor_types, plugin_manager
+from shim.ledger import SqliteReader, VerdictFilter, wall_clock
+from shim.ledger.rows import VerdictRow, Wall
+from shim.ledger.store import Episode, Page
+from shim.ledger.timeline import moments, why
+from shim.model import Kind, Role, VerdictKind, VerdictName, seconds
+from shim.settings import load_settings
+from shim.settings.durations import parse_duration
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_WIDE = 200
+"""Columns for whatever is no terminal: a line per verdict, to be searched."""
+
+
+def _moment(context: click.Context, option: click.Parameter, text: str | None) -> Wall | None:
+    """A time: so long ago (`2d`), or a date with or without a time of day, local unless it says so."""
+    if text is None:
+        return None
+    try:
+        return wall_clock() - parse_duration(text)
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(text).astimezone()
+    except (ValueError, OverflowError):
+        raise click.BadParameter(
+            f"{text!r} is no time; write 2d, 90m, 2026-11-23 or 2026-11-23T10:15"
+        ) from None
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def _word(name: str, words: type[StrEnum], help: str) -> Callable[[F], F]:
+    """An option that is one of these words, and None without."""
+
+    def read(context: click.Context, option: click.Parameter, word: str | None) -> StrEnum | None:
+        return None if word is None else words(word)
+
+    return click.option(name, type=click.Choice([*words]), callback=read, help=help)
+
+
+@click.command()
+@click.argument("episode", type=click.IntRange(1), required=False)
+@click.option("--ledger", type=click.Path(path_type=Path), help="The ledger's file.")
+@click.option(
+    "--config", type=click.Path(path_type=Path), help="The settings file that names the ledger."
+)
+@click.option("--user", help="Of this user.")
+@click.option("--package", help="Of this app.")
+@_word("--verdict", VerdictName, "With this verdict.")
+@_word("--kind", VerdictKind, "With a verdict of this kind.")
+@_word("--connection-kind", Kind, "On connections of this kind.")
+@_word("--acting", Role, "While this monitor acted.")
+@click.option("--recovered", is_flag=True, default=None, help="Where a client was alive after all.")
+@click.option("--since", callback=_moment, help="Not older than: 2d, 90m, or a time.")
+@click.option("--until", callback=_moment, help="Older than: 2d, 90m, or a time.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@click.option("--cursor", help="Go on where the last page ended.")
+@json_option
+@input_errors
+def verdicts(
+    episode: int | None,
+    ledger: Path | None,
+    config: Path | None,
+    user: str | None,
+    package: str | None,
+    verdict: VerdictName | None,
+    kind: VerdictKind | None,
+    connection_kind: Kind | None,
+    acting: Role | None,
+    recovered: bool | None,
+    since: Wall | None,
+    until: Wall | None,
+    limit: int,
+    cursor: str | None,
+    as_json: bool,
+) -> None:
+    """List verdicts, newest first; or tell the story of one EPISODE by its number.
+
+    Without --ledger it is the one in the settings.
+    """
+    if ledger is None:
+        ledger = load_settings(config, monitor_types(plugin_manager())).ledger
+    reader = SqliteReader(ledger)
+    if episode is not None:
+        found = reader.episode(episode)
+        if found is None:
+            raise click.UsageError(f"{ledger} has no episode {episode}")
+        _print_json(_episode_facts(found)) if as_json else _show_episode(found)
+        return
+    which = VerdictFilter(
+        user, package, connection_kind, verdict, kind, acting, recovered, None, since, until
+    )
+    page = reader.verdicts(which, limit=limit, cursor=cursor)
+    if as_json:
+        _print_json({"verdicts": [row.as_dict() for row in page.rows], "cursor": page.cursor})
+    else:
+        _show_page(page, ledger)
+
+
+def _print_json(facts: dict[str, Any]) -> None:
+    json.dump(facts, sys.stdout)
+    click.echo()
+
+
+def _console() -> Console:
+    told = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(highlight=False, markup=False, width=None if told else _WIDE)
+
+
+def _show_page(page: Page, ledger: Path) -> None:
+    console = _console()
+    if not page.rows:
+        console.print(f"no verdicts in {ledger} that fit", soft_wrap=True)
+        return
+    table = Table(box=None, pad_edge=False)
+    for title in ("#", "at", "user", "connection", "verdict", "skew", "acting"):
+        table.add_column(title, overflow="fold", justify="right" if title == "skew" else "left")
+    for row in page.rows:
+        table.add_row(
+            str(row.id),
+            _local(row.at).strftime("%Y-%m-%d %H:%M:%S"),
+            _plain(row.user),
+            _plain(row.package or row.connection_kind),
+            _in_words(row),
+            "" if row.skew is None else f"{seconds(row.skew):+.1f} s",
+            row.acting or "none",
+        )
+    console.print(table)
+    if page.cursor is not None:
+        console.print(f"older ones: --cursor {page.cursor}")
+
+
+def _in_words(row: VerdictRow) -> str:
+    parts = [row.verdict.value]
+    if row.kind is not VerdictKind.BOTH:
+        parts.append(row.kind.value.replace("_", " "))
+    if row.recovered:
+        parts.append("recovered")
+    if row.rule is not None:
+        parts.append(f"rule {row.rule}")
+    return ", ".join(parts)
+
+
+def _episode_facts(episode: Episode) -> dict[str, Any]:
+    start = episode.verdict.last_activity
+    return {
+        "verdict": episode.verdict.as_dict(),
+        "why": why(episode),
+        "timeline": [
+            {"at": seconds(at.at), "after": seconds(at.at - start), "text": at.text}
+            for at in moments(episode)
+        ],
+        "run": episode.run.as_dict(),
+        "decisions": [row.as_dict() for row in episode.decisions],
+        "late": [row.as_dict() for row in episode.late],
+        "action": None if episode.action is None else episode.action.as_dict(),
+        "closing": None if episode.closing is None else episode.closing.as_dict(),
+        "proofs": [row.as_dict() for row in episode.proofs],
+        "failures": [row.as_dict() for row in episode.failures],
+        "stages": [row.as_dict() for row in episode.stages],
+        "pauses": [row.as_dict() for row in episode.pauses],
+    }
+
+
+def _show_episode(episode: Episode) -> None:
+    console, verdict = _console(), episode.verdict
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="bold")
+    facts.add_column(overflow="fold")
+    for name, value in (
+        ("episode", str(verdict.id)),
+        ("user", verdict.user),
+        ("connection", f"{verdict.connection_kind} {verdict.package or ''}".strip()),
+        ("", f"{verdict.connection} of run {verdict.run}, session {verdict.session}"),
+        ("acting", verdict.acting or "no monitor"),
+        ("verdict", why(episode)),
+        ("trace", verdict.trace or "none"),
+    ):
+        facts.add_row(name, _plain(value))
+    story = Table(box=None, pad_edge=False)
+    story.add_column(_local(verdict.last_activity).strftime("%Y-%m-%d"), no_wrap=True)
+    story.add_column("silence", justify="right", no_wrap=True)
+    story.add_column("", overflow="fold")
+    for moment in moments(episode):
+        after = seconds(moment.at - verdict.last_activity)
+        story.add_row(
+            _local(moment.at).strftime("%H:%M:%S.%f")[:-3], f"{after:+.1f} s", _plain(moment.text)
+        )
+    console.print(facts)
+    console.print()
+    console.print(story)
+
+
+def _plain(text: str) -> str:
+    """Clients choose some of these names: nothing in them may steer the terminal."""
+    return "".join(letter if letter.isprintable() else "�" for letter in text)
+
+
+def _local(at: Wall) -> datetime:
+    return datetime.fromtimestamp(seconds(at)).astimezone()

@@ -1,0 +1,37 @@
+"""Where in a flags file the candidate comes to act, which is where clients feel how it closes."""
+
+from collections.abc import Iterator
+
+from shim.flags.buckets import BUCKETS
+from shim.flags.rollout import Percentages, Rollout
+from shim.model import Role, Stage
+
+
+def places_of_acting_candidate(rollout: Rollout) -> Iterator[str]:
+    """The paths of whatever puts somebody at `live` or `complete`, such as `rules[0].stage`."""
+    if rollout.kill_switch:
+        return
+    for user, stage in rollout.overrides.items():
+        if _acts(stage):
+            yield f"overrides.{user}"
+    if rollout.held_below == BUCKETS:
+        return
+    for index, rule in enumerate(rollout.rules):
+        if rule.percent is not None:
+            yield from _widths(rule.percent, f"rules[{index}].percent")
+        elif rule.stage is not None and _acts(rule.stage):
+            yield f"rules[{index}].stage"
+    yield from _widths(rollout.percent, "percent")
+    if _acts(rollout.default) and rollout.percent.stage_of(BUCKETS - 1) is None:
+        yield "default"
+
+
+def _acts(stage: Stage) -> bool:
+    return stage.acting is Role.CANDIDATE
+
+
+def _widths(percent: Percentages, path: str) -> Iterator[str]:
+    widths = {Stage.COMPLETE: percent.complete, Stage.LIVE: percent.live}
+    for stage, width in widths.items():
+        if width:
+            yield f"{path}.{stage}"

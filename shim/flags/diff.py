@@ -1,0 +1,169 @@
+"""Who moves when one flags file follows another: counted for known users, exact for all others.
+
+About users whom nobody lists, the files themselves tell everything: which globs name them, and that
+each bucket is as likely as any other. So for every group of users that the rules tell apart, the
+shares are sums of whole buckets, not estimates.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise, product
+from typing import TypeAlias
+
+from shim.flags.buckets import BUCKETS
+from shim.flags.patterns import STRANGER, example_user, split_glob
+from shim.flags.rollout import Percentages, Rollout
+from shim.model import Stage
+
+Move: TypeAlias = tuple[Stage, Stage]
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """How much of `total` goes from which stage to which; what stays is there, too."""
+
+    weights: Counter[Move]
+
+    @property
+    def total(self) -> int:
+        return self.weights.total()
+
+    @property
+    def moved(self) -> int:
+        return sum(weight for (before, after), weight in self.weights.items() if after != before)
+
+    @property
+    def demoted(self) -> int:
+        return sum(weight for (before, after), weight in self.weights.items() if after < before)
+
+    def percent(self, weight: int) -> float:
+        return 100 * weight / self.total if self.total else 0.0
+
+    def changes(self) -> list[tuple[Stage, Stage, int]]:
+        """The pairs of different stages with their weights, demotions first."""
+        changes = [(*move, weight) for move, weight in self.weights.items() if move[0] != move[1]]
+        return sorted(changes, key=lambda change: (change[1] > change[0], change))
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Users whom the same rules are about. `globs` name them; None: no glob does.
+
+    The weights are numbers of pairs of bucket and holdback bucket.
+    """
+
+    globs: tuple[str, ...] | None
+    moves: Moves
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """`named` counts the users whom one of the files names exactly; the groups are all others."""
+
+    named: Moves
+    moved_users: tuple[tuple[str, Stage, Stage], ...]
+    groups: tuple[Group, ...]
+
+
+def moves_of(old: Rollout, new: Rollout, users: Iterable[str]) -> Moves:
+    """The moves of these users, each counted as often as it comes."""
+    return Moves(Counter((old.evaluate(user).stage, new.evaluate(user).stage) for user in users))
+
+
+def compare(old: Rollout, new: Rollout) -> Comparison:
+    """What the second file changes for everybody."""
+    exact = sorted({*_named(old), *_named(new)})
+    stages = [(user, old.evaluate(user).stage, new.evaluate(user).stage) for user in exact]
+    return Comparison(
+        Moves(Counter((before, after) for _, before, after in stages)),
+        tuple(entry for entry in stages if entry[1] != entry[2]),
+        tuple(_groups(old, new)),
+    )
+
+
+def _named(rollout: Rollout) -> Iterator[str]:
+    yield from rollout.overrides
+    for rule in rollout.rules:
+        yield from (pattern for pattern in rule.users if len(split_glob(pattern)) == 1)
+
+
+@dataclass(slots=True)
+class _Alike:
+    """Globs that the same rules are about, and a user whom they name."""
+
+    user: str
+    globs: list[str] = field(default_factory=list)
+
+
+def _groups(old: Rollout, new: Rollout) -> Iterator[Group]:
+    def rules_of(user: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        return tuple(old.patterns.lists_with(user)), tuple(new.patterns.lists_with(user))
+
+    globs = {
+        pattern: None
+        for rollout in (old, new)
+        for rule in rollout.rules
+        for pattern in rule.users
+        if len(split_glob(pattern)) > 1
+    }
+    everyone_else = rules_of(STRANGER)
+    alike = {everyone_else: _Alike(STRANGER)}
+    for glob in globs:
+        user = example_user(glob)
+        if any(rules := rules_of(user)):
+            alike.setdefault(rules, _Alike(user)).globs.append(glob)
+    for rules, members in alike.items():
+        names = None if rules == everyone_else else tuple(members.globs)
+        yield Group(names, _shares(old, new, members.user, *rules))
+
+
+def _shares(
+    old: Rollout,
+    new: Rollout,
+    user: str,
+    old_rules: tuple[int, ...],
+    new_rules: tuple[int, ...],
+) -> Moves:
+    """The moves of everybody whom these rules are about; `user` is one of them."""
+    of_old, of_new = _percentages(old, old_rules), _percentages(new, new_rules)
+    weights: Counter[Move] = Counter()
+    if old.salt == new.salt:
+        buckets = _ranges(of_old + of_new)
+        held = _cut([old.held_below, new.held_below])
+        for (low, high), (held_low, held_high) in product(buckets, held):
+            before = old.evaluate_at(user, low, held_low).stage
+            after = new.evaluate_at(user, low, held_low).stage
+            weights[before, after] += (high - low) * (held_high - held_low)
+    else:
+        # Another salt shuffles everybody: where they were says nothing of where they come to.
+        old_shares = _stages(old, user, of_old)
+        new_shares = _stages(new, user, of_new)
+        for (before, share), (after, new_share) in product(old_shares.items(), new_shares.items()):
+            weights[before, after] += share * new_share
+    return Moves(weights)
+
+
+def _stages(rollout: Rollout, user: str, percentages: list[Percentages]) -> Counter[Stage]:
+    """How many pairs of bucket and holdback bucket are at each stage."""
+    stages: Counter[Stage] = Counter()
+    held = _cut([rollout.held_below])
+    for (low, high), (held_low, held_high) in product(_ranges(percentages), held):
+        stage = rollout.evaluate_at(user, low, held_low).stage
+        stages[stage] += (high - low) * (held_high - held_low)
+    return stages
+
+
+def _percentages(rollout: Rollout, rules: tuple[int, ...]) -> list[Percentages]:
+    """Those that decide about users of these rules."""
+    of_rules = (rollout.rules[index].percent for index in rules)
+    return [*(percent for percent in of_rules if percent is not None), rollout.percent]
+
+
+def _ranges(percentages: list[Percentages]) -> list[tuple[int, int]]:
+    """Ranges of buckets within which none of the percentages makes a difference."""
+    return _cut([below for percent in percentages for _, below in percent.thresholds])
+
+
+def _cut(thresholds: list[int]) -> list[tuple[int, int]]:
+    return list(pairwise(sorted({0, BUCKETS, *thresholds})))

@@ -1,0 +1,109 @@
+"""What the gate answers, for the command line, the API and the dashboard alike."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from shim.model import Duration, Kind, seconds
+
+
+class Standing(StrEnum):
+    """How one condition stands. `FAILED` is significantly so, or a fact; the rest is `OPEN`."""
+
+    MET = "met"
+    OPEN = "open"
+    FAILED = "failed"
+
+
+class GateVerdict(StrEnum):
+    READY = "ready"
+    NOT_READY = "not_ready"
+    INSUFFICIENT = "insufficient"
+
+
+class Sense(StrEnum):
+    """On which side of its target a bound has to be."""
+
+    AT_LEAST = "at_least"
+    AT_MOST = "at_most"
+
+
+class Scale(StrEnum):
+    """What a condition's numbers are: shares between 0 and 1, or counts."""
+
+    SHARE = "share"
+    COUNT = "count"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One of the things that must hold, for one kind of connection (None: for all of them).
+
+    `figure` is the plain figure, `interval` its 95 % Wilson interval where it is a proportion; `bound`
+    is what has to be on the right side of `target`: the figure itself, or what is certain of it however
+    often people look. None: there is nothing to compute it from. `missing` says in words what is not
+    there yet or what is wrong, `eta` about how long the rest takes at the present rate (None: that
+    cannot be said, or it never comes). `inputs` are the numbers that all this was computed from.
+    """
+
+    name: str
+    title: str
+    kind: Kind | None
+    standing: Standing
+    scale: Scale
+    sense: Sense
+    target: float | None
+    bound: float | None
+    figure: float | None
+    interval: tuple[float, float] | None = None
+    missing: str | None = None
+    eta: Duration | None = None
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; durations in seconds."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "kind": self.kind,
+            "standing": self.standing,
+            "scale": self.scale,
+            "sense": self.sense,
+            "target": self.target,
+            "bound": self.bound,
+            "figure": self.figure,
+            "interval": self.interval,
+            "missing": self.missing,
+            "eta": None if self.eta is None else seconds(self.eta),
+            "inputs": dict(self.inputs),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class GateAnswer:
+    """May the control be retired?"""
+
+    verdict: GateVerdict
+    conditions: tuple[Condition, ...]
+    eta: Duration | None = None
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def unmet(self) -> tuple[Condition, ...]:
+        """What stands between this answer and `ready`, the failed first."""
+        return tuple(
+            condition
+            for standing in (Standing.FAILED, Standing.OPEN)
+            for condition in self.conditions
+            if condition.standing is standing
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; durations in seconds."""
+        return {
+            "answer": self.verdict,
+            "eta": None if self.eta is None else seconds(self.eta),
+            "inputs": dict(self.inputs),
+            "conditions": [condition.as_dict() for condition in self.conditions],
+        }

@@ -1,0 +1,124 @@
+"""From rows to observations: one per user, so that a user with many timeouts counts once (R16).
+
+An outage that hits many users at once is one event, however many rows it leaves: what they say is not
+independent, and an easy one (everything falls silent, both monitors see it) would drown the hard cases.
+So a *crowd* is one observation: the share of successes among all its rows, which then count for none of
+its users. A crowd is a minute with rows of at least 20 users and more than 5 % of all users seen by
+then. That never looks at the successes, and never changes afterwards, so it cannot bend a test.
+"""
+
+from collections import Counter, deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from shim.gate.evidence import Shares
+from shim.model import SECOND, Duration, Time
+
+EPISODES = 5
+"""R16: so many conclusive episodes of a user are looked at."""
+
+CROWD_USERS = 20
+CROWD_SHARE = 0.05
+
+_MINUTE: Duration = 60 * SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """`users` with a final observation, `unsettled` ones without, and how many `crowds` there were."""
+
+    shares: Shares
+    users: int
+    unsettled: int
+    crowds: int
+
+
+@dataclass(slots=True)
+class _User:
+    first_at: Time
+    successes: int = 0
+    trials: int = 0
+    final: bool = False
+
+
+class Observations:
+    """Takes the rows of one sample in the order of their times; memory grows with the users alone.
+
+    A user's observation is the share of successes among their first `limit` rows, final when there are
+    so many or `unit` after the first: `EPISODES` and `gate.unit` for agreement, the first row alone for
+    returns and proofs of life.
+    """
+
+    def __init__(self, limit: int = 1, unit: Duration = 0) -> None:
+        self._limit = limit
+        self._unit = unit
+        self._shares: Counter[tuple[int, int]] = Counter()
+        self._users: dict[str, _User] = {}  # but those seen in crowds alone
+        self._seen: set[str] = set()
+        # Users in the order of their first rows; the final ones among them are skipped.
+        self._unsettled: deque[_User] = deque()
+        self._minute = -1
+        self._rows: list[tuple[str, Time, bool]] = []
+        self._settled_users = 0
+        self._crowds = 0
+
+    def extend(self, rows: Iterable[tuple[str, Time, bool]]) -> None:
+        """Rows are `(user, at, success)`; `at` never decreases."""
+        for row in rows:
+            minute = row[1] // _MINUTE
+            if minute != self._minute:
+                self._end_minute()
+                self._minute = minute
+            self._rows.append(row)
+
+    def observed(self, now: Time) -> Observed:
+        """What is final at `now`, not before the last row; rows of the running minute wait for its end."""
+        minute_end = (self._minute + 1) * _MINUTE
+        if now >= minute_end:
+            self._end_minute()
+            self._settle(now)
+        else:
+            self._settle(minute_end - _MINUTE)
+        return Observed(
+            Counter(self._shares),
+            self._settled_users,
+            len(self._users) - self._settled_users,
+            self._crowds,
+        )
+
+    def _end_minute(self) -> None:
+        rows, self._rows = self._rows, []
+        crowd = {user for user, _, _ in rows}
+        self._seen |= crowd
+        if len(crowd) >= CROWD_USERS and len(crowd) > CROWD_SHARE * len(self._seen):
+            self._crowds += 1
+            self._shares[sum(success for _, _, success in rows), len(rows)] += 1
+            return
+        for user, at, success in rows:
+            self._settle(at)
+            self._add(user, at, success)
+
+    def _add(self, name: str, at: Time, success: bool) -> None:
+        user = self._users.get(name)
+        if user is None:
+            user = self._users[name] = _User(at)
+            self._unsettled.append(user)
+        if user.final:
+            return
+        user.trials += 1
+        user.successes += success
+        if user.trials == self._limit:
+            self._finish(user)
+
+    def _settle(self, now: Time) -> None:
+        """Time has passed: observations begun a unit ago are final."""
+        waiting = self._unsettled
+        while waiting and (waiting[0].final or waiting[0].first_at + self._unit <= now):
+            user = waiting.popleft()
+            if not user.final:
+                self._finish(user)
+
+    def _finish(self, user: _User) -> None:
+        user.final = True
+        self._shares[user.successes, user.trials] += 1
+        self._settled_users += 1

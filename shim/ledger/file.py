@@ -1,0 +1,85 @@
+"""The ledger's file: who may write it, whether it is still the one that was opened, and where it goes
+when it is not."""
+
+import fcntl
+import os
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from shim.model import InputError
+
+_MAGIC = b"SQLite format 3\0"
+_COMPANIONS = ("", "-wal", "-shm")
+"""What SQLite appends to a database's name for the files that belong to it."""
+
+
+class Lock:
+    """One writer per ledger, for as long as its process lives.
+
+    It is a file of its own (`<ledger>-lock`) that stays behind: SQLite's locks on the database would
+    not survive our opening and closing it.
+    """
+
+    def __init__(self, ledger: Path) -> None:
+        self._descriptor = os.open(f"{ledger}-lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            owner = os.pread(self._descriptor, 20, 0).decode("ascii", "replace").strip()
+            os.close(self._descriptor)
+            raise InputError(
+                f"{ledger} is being written by process {owner or 'unknown'}; "
+                "each process needs a ledger of its own"
+            ) from None
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        os.close(self._descriptor)
+
+
+class Identity:
+    """Remembers which file was opened; holds it open, so that its number cannot be used again."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor = os.open(path, os.O_RDONLY)
+        self._file = _number(os.fstat(self._descriptor))
+
+    def moved(self) -> bool:
+        """Whether another file, or none, is at the path by now."""
+        try:
+            return _number(os.stat(self._path)) != self._file
+        except FileNotFoundError:
+            return True
+
+    def overwritten(self) -> bool:
+        """Whether the file does not even begin like a database any more."""
+        return os.pread(self._descriptor, len(_MAGIC), 0) != _MAGIC
+
+    def close(self) -> None:
+        """To be called after the database's own closing: it drops all of this process's locks."""
+        os.close(self._descriptor)
+
+
+def create(path: Path) -> None:
+    """Make the file if there is none, for its owner alone: it names users. SQLite's companions of it
+    get the same permissions."""
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+
+
+def set_aside(path: Path) -> Path | None:
+    """Rename what is at the path, with its companions; answer the new name, if anything was there."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
+    aside = path.with_name(f"{path.name}.corrupt-{stamp}")
+    found = path.exists()
+    for companion in _COMPANIONS:
+        with suppress(FileNotFoundError):
+            os.rename(f"{path}{companion}", f"{aside}{companion}")
+    return aside if found else None
+
+
+def _number(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino

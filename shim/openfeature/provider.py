@@ -1,0 +1,163 @@
+"""The rollout as an OpenFeature provider: one string flag, whose variants are the stages."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from openfeature.evaluation_context import EvaluationContext
+from openfeature.event import ProviderEventDetails
+from openfeature.exception import (
+    FlagNotFoundError,
+    ProviderFatalError,
+    TargetingKeyMissingError,
+    TypeMismatchError,
+)
+from openfeature.flag_evaluation import FlagResolutionDetails, FlagValueType
+from openfeature.flag_evaluation import Reason as OpenFeatureReason
+from openfeature.provider import AbstractProvider, Metadata
+
+from shim.flags import Cap, Evaluation, Reason, Rollout
+from shim.model import FlagsLoad, InputError, Time
+from shim.rollout import LiveRollout, Watcher
+from shim.settings import load_rollout
+
+NAME = "shim"
+
+
+class ShimProvider(AbstractProvider):
+    """Answers from the flags in force; the targeting key is the user.
+
+    The brake of a running shim is not known here: it lowers what monitors do, not what the flag says.
+    """
+
+    def __init__(self, live: LiveRollout | None) -> None:
+        super().__init__()
+        self._live = live
+
+    def get_metadata(self) -> Metadata:
+        return Metadata(NAME)
+
+    def resolve_string_details(
+        self,
+        flag_key: str,
+        default_value: str,
+        evaluation_context: EvaluationContext | None = None,
+    ) -> FlagResolutionDetails[str]:
+        """The user's stage. Raises FlagNotFoundError, TargetingKeyMissingError."""
+        live = self._live
+        if live is None or flag_key != live.rollout.flag:
+            raise FlagNotFoundError(f"there is no flag {flag_key!r}")
+        user = evaluation_context.targeting_key if evaluation_context else None
+        if not user:
+            raise TargetingKeyMissingError("the targeting key is the user, and there is none")
+        digest, evaluation = live.digest, live.evaluate(user)
+        stage = str(evaluation.stage)
+        return FlagResolutionDetails(
+            stage,
+            reason=_reason(evaluation),
+            variant=stage,
+            flag_metadata=_metadata(evaluation, digest),
+        )
+
+    def resolve_boolean_details(
+        self,
+        flag_key: str,
+        default_value: bool,
+        evaluation_context: EvaluationContext | None = None,
+    ) -> FlagResolutionDetails[bool]:
+        self._refuse(flag_key)
+
+    def resolve_integer_details(
+        self,
+        flag_key: str,
+        default_value: int,
+        evaluation_context: EvaluationContext | None = None,
+    ) -> FlagResolutionDetails[int]:
+        self._refuse(flag_key)
+
+    def resolve_float_details(
+        self,
+        flag_key: str,
+        default_value: float,
+        evaluation_context: EvaluationContext | None = None,
+    ) -> FlagResolutionDetails[float]:
+        self._refuse(flag_key)
+
+    def resolve_object_details(
+        self,
+        flag_key: str,
+        default_value: Sequence[FlagValueType] | Mapping[str, FlagValueType],
+        evaluation_context: EvaluationContext | None = None,
+    ) -> FlagResolutionDetails[Sequence[FlagValueType] | Mapping[str, FlagValueType]]:
+        self._refuse(flag_key)
+
+    def _refuse(self, flag_key: str) -> NoReturn:
+        if self._live is None or flag_key != self._live.rollout.flag:
+            raise FlagNotFoundError(f"there is no flag {flag_key!r}")
+        raise TypeMismatchError(f"{flag_key!r} is a string: the name of a stage")
+
+
+class FileProvider(ShimProvider):
+    """The same for other processes: reads the flags file itself and keeps up with its changes.
+
+    A file that is bad at the start is a fatal error, later a stale provider.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(None)
+        self._path = path
+        self._watcher: Watcher | None = None
+        self._stale = False
+
+    def initialize(self, evaluation_context: EvaluationContext) -> None:
+        try:
+            self._live = LiveRollout(load_rollout(self._path), _clock())
+        except InputError as error:
+            raise ProviderFatalError(str(error)) from error
+        self._watcher = Watcher(self._live, _clock, lambda done: done(), self._loaded)
+        self._watcher.start()
+
+    def shutdown(self) -> None:
+        if self._watcher is not None:
+            self._watcher.stop()
+            self._watcher = None
+
+    def _loaded(self, load: FlagsLoad, before: Rollout, after: Rollout) -> None:
+        if load.problem is not None:
+            self._stale = True
+            self.emit_provider_stale(ProviderEventDetails(message=load.problem))
+            return
+        if self._stale:
+            self._stale = False
+            self.emit_provider_ready(ProviderEventDetails())
+        if load.digest != load.before:
+            changed = sorted({before.flag, after.flag})
+            self.emit_provider_configuration_changed(ProviderEventDetails(flags_changed=changed))
+
+
+def _clock() -> Time:
+    return time.monotonic_ns() // 1000
+
+
+def _reason(evaluation: Evaluation) -> OpenFeatureReason:
+    if evaluation.lowered_by is Cap.KILL_SWITCH:
+        return OpenFeatureReason.DISABLED
+    if evaluation.lowered_by is Cap.HOLDBACK or evaluation.threshold is not None:
+        return OpenFeatureReason.SPLIT
+    if evaluation.reason is Reason.DEFAULT:
+        return OpenFeatureReason.DEFAULT
+    return OpenFeatureReason.TARGETING_MATCH
+
+
+def _metadata(evaluation: Evaluation, digest: str) -> dict[str, Any]:
+    """What led to the stage; metadata has no nulls."""
+    facts = {
+        "digest": digest,
+        "bucket": evaluation.bucket,
+        "granted": str(evaluation.granted),
+        "granted_by": evaluation.reason.value,
+        "rule": evaluation.rule,
+        "lowered_by": evaluation.lowered_by.value if evaluation.lowered_by else None,
+    }
+    return {key: value for key, value in facts.items() if value is not None}

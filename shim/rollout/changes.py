@@ -1,0 +1,64 @@
+"""Who changed the flags file and why: a line of JSON per change by a tool, beside the file.
+
+The running shim is another process than the tool that changes the file. It knows the change by the
+digest of what it reads, and brings it into the ledger.
+"""
+
+import getpass
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+_LONGEST = 1_000_000
+"""Bytes that are searched, from the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """`before` and `after` are digests of the file, `at` is a time like 2027-01-31T12:00:00+00:00."""
+
+    at: str
+    by: str
+    reason: str
+    before: str
+    after: str
+
+
+def changes_file(path: Path) -> Path:
+    """Where the changes of a flags file are written: beside the file itself, not beside a link."""
+    target = path.resolve()
+    return target.with_name(target.name + ".changes.jsonl")
+
+
+def record_change(path: Path, change: Change) -> None:
+    """Add a line; raises OSError."""
+    with changes_file(path).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(asdict(change), ensure_ascii=False) + "\n")
+
+
+def find_change(path: Path, digest: str) -> Change | None:
+    """The last change to this digest; None where no tool made it, or nothing can be read."""
+    try:
+        with changes_file(path).open("rb") as file:
+            file.seek(max(0, file.seek(0, 2) - _LONGEST))
+            lines = file.read().splitlines()
+    except OSError:
+        return None
+    needle = digest.encode()
+    for line in reversed(lines):
+        if needle in line:
+            try:
+                change = Change(**json.loads(line))
+            except (ValueError, TypeError):
+                continue
+            if change.after == digest:
+                return change
+    return None
+
+
+def this_user() -> str:
+    """Who runs the tool."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"

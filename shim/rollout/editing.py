@@ -1,0 +1,82 @@
+"""A flags file with other widths: only these numbers change, every comment and line stays."""
+
+from codecs import BOM_UTF8
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import yaml
+
+from shim.flags import Percentages
+from shim.model import Stage
+from shim.settings import parse_rollout
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_WIDTHS = tuple(str(stage) for stage in sorted(Stage, reverse=True) if stage is not Stage.OFF)
+
+
+def with_percent(data: bytes, percent: Percentages, file: str) -> bytes:
+    """The content with these widths at `percent`; raises InputError if it is no good flags file.
+
+    The result is read again: it means the same as before but for the widths.
+    """
+    before = parse_rollout(data, file)
+    bom = BOM_UTF8 if data.startswith(BOM_UTF8) else b""
+    text = data.removeprefix(bom).decode()
+    edited = bom + _edit(text, percent).encode()
+    if parse_rollout(edited, file) != replace(before, percent=percent):
+        raise AssertionError("an edit of the widths changed something else")
+    return edited
+
+
+def _edit(text: str, percent: Percentages) -> str:
+    """Replace the numbers where they stand; widths that are not there yet come after the others."""
+    mapping = _find_percent(text)
+    entries = {name.value: number for name, number in mapping.value}
+    wanted = {name: width_text(getattr(percent, name)) for name in _WIDTHS}
+    missing = {name: w for name, w in wanted.items() if name not in entries and w != "0"}
+    edits = [
+        (_span(number), wanted[name])
+        for name, number in entries.items()
+        if Decimal(number.value) != Decimal(wanted[name])
+    ]
+    if missing:
+        edits.append(_insertion(mapping, missing, text))
+    for (start, end), new in sorted(edits, reverse=True):
+        text = text[:start] + new + text[end:]
+    return text
+
+
+def _find_percent(text: str) -> yaml.MappingNode:
+    root = yaml.compose(text, Loader=_Loader)
+    assert isinstance(root, yaml.MappingNode)
+    (value,) = (value for key, value in root.value if key.value == "percent")
+    assert isinstance(value, yaml.MappingNode)
+    return value
+
+
+def _insertion(
+    mapping: yaml.MappingNode, missing: dict[str, str], text: str
+) -> tuple[tuple[int, int], str]:
+    """Where the missing widths go, and their text in the style of those that are there."""
+    entries = [f"{name}: {width}" for name, width in missing.items()]
+    if not mapping.value:  # {}
+        return _span(mapping), "{" + ", ".join(entries) + "}"
+    end = _span(mapping.value[-1][1])[1]
+    if mapping.flow_style:
+        return (end, end), "".join(f", {entry}" for entry in entries)
+    indent = " " * mapping.start_mark.column
+    newline = "\r\n" if "\r\n" in text else "\n"
+    # After the line's comment; a good file has more lines.
+    at = text.index("\n", end) + 1
+    return (at, at), "".join(f"{indent}{entry}{newline}" for entry in entries)
+
+
+def _span(node: yaml.Node) -> tuple[int, int]:
+    """From where to where a node stands in the text."""
+    return node.start_mark.index, node.end_mark.index
+
+
+def width_text(width: Decimal | int) -> str:
+    """A width as people write it: no exponent, no trailing zeros."""
+    return f"{Decimal(width).normalize():f}"

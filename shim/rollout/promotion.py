@@ -1,0 +1,96 @@
+"""The next file of the rollout: proposed by the plan, and put in place when it may be."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+
+from shim.flags import Rollout
+from shim.gate import Standing
+from shim.model import InputError, Problem, Time
+from shim.rollout.changes import Change, record_change
+from shim.rollout.editing import with_percent
+from shim.rollout.plan import Facts, Proposal, Step, propose
+from shim.rollout.writing import replace_file
+from shim.settings import parse_rollout
+from shim.settings.yamlfile import read_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """A flags file, what the plan proposes for it, and the next file (None: there is no next step).
+
+    `at` is when it was looked at, in wall-clock microseconds.
+    """
+
+    at: Time
+    path: Path
+    content: bytes
+    rollout: Rollout
+    proposal: Proposal
+    next_content: bytes | None
+    next_rollout: Rollout | None
+
+    @property
+    def digest(self) -> str:
+        return sha256(self.content).hexdigest()
+
+
+def prepare(path: Path, steps: Sequence[Step], facts_of: Callable[[str], Facts]) -> Promotion:
+    """What comes next for this file; `facts_of` tells what is known of a file by its digest.
+
+    Raises InputError if the file cannot be used.
+    """
+    content = read_bytes(path)
+    rollout = parse_rollout(content, str(path))
+    facts = facts_of(sha256(content).hexdigest())
+    proposal = propose(rollout, steps, facts)
+    if proposal.percent is None:
+        return Promotion(facts.now, path, content, rollout, proposal, None, None)
+    edited = with_percent(content, proposal.percent, str(path))
+    after = replace(rollout, percent=proposal.percent)
+    return Promotion(facts.now, path, content, rollout, proposal, edited, after)
+
+
+def put_in_place(promotion: Promotion, by: str, reason: str) -> Change:
+    """Replace the file by the next one, and leave a record of it (`changes`).
+
+    Raises InputError if it cannot be written, or is not the file that was looked at any more.
+    """
+    content = promotion.next_content
+    assert content is not None, "there is no next step"
+    path = promotion.path
+    if read_bytes(path) != promotion.content:
+        raise InputError(Problem("has changed meanwhile; look at it again", str(path)))
+    at = datetime.fromtimestamp(promotion.at / 1_000_000, UTC).isoformat(timespec="seconds")
+    change = Change(at, by, reason, promotion.digest, sha256(content).hexdigest())
+    # First the record: whoever sees the new file finds it.
+    try:
+        record_change(path, change)
+    except OSError as error:
+        problem = f"its record of changes cannot be written: {error.strerror}"
+        raise InputError(Problem(problem, str(path))) from None
+    replace_file(path, content)
+    return change
+
+
+def advance_by_itself(
+    path: Path, steps: Sequence[Step], facts_of: Callable[[str], Facts]
+) -> Change | None:
+    """Take the next step if everything it needs is there; None if not.
+
+    For a running shim, once a minute, in a thread: it reads files. Raises InputError like `prepare`.
+    """
+    promotion = prepare(path, steps, facts_of)
+    if promotion.next_content is None or promotion.proposal.standing is not Standing.MET:
+        return None
+    return put_in_place(promotion, "shim (by itself)", in_words(promotion))
+
+
+def in_words(promotion: Promotion) -> str:
+    """Why the next step may be taken: for the record."""
+    proposal = promotion.proposal
+    number = 1 if proposal.step is None else proposal.step + 2
+    shown = "; ".join(f"{check.name}: {check.words}" for check in proposal.checks)
+    return f"step {number} of {proposal.steps} by plan ({shown})"

@@ -1,0 +1,153 @@
+"""Takes up changes of the flags file, by content, however it was changed (R20).
+
+The file is read three times a second and compared byte for byte (by digest). No time stamp is trusted: they
+are restored by tools, coarse on some file systems, and those of a link when its target is swapped say
+nothing. New content counts when two readings in a row agree, so that a write that is under way is
+neither taken for a file nor reported as a bad one.
+
+All of this happens in a thread of its own. A file system that hangs, or a file that takes seconds to
+read, delays no connection; only the finished result is handed to the event loop.
+"""
+
+import logging
+import stat
+import threading
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import TypeAlias
+
+from shim.flags import Rollout
+from shim.model import SECOND, Duration, FlagsLoad, InputError, Problem, Time, seconds
+from shim.rollout.changes import Change, find_change
+from shim.rollout.live import LiveRollout
+from shim.settings import LoadedRollout, UnreadableError, parse_rollout
+from shim.settings.yamlfile import read_bytes
+
+log = logging.getLogger("shim")
+
+OnLoad: TypeAlias = Callable[[FlagsLoad, Rollout, Rollout], None]
+"""Told of each load, and the rollouts in force before and after it."""
+
+INTERVAL: Duration = 300_000
+_JOIN = 1.0
+_UNREADABLE = ""
+"""The digest of a file that cannot be read."""
+
+
+class Watcher:
+    """Keeps a `LiveRollout` up to date between `start` and `stop`.
+
+    `post` runs a function where the rollout is used (`loop.call_soon_threadsafe`); there, `on_load` is
+    called for each file taken over, refused, or good again.
+    """
+
+    def __init__(
+        self,
+        live: LiveRollout,
+        clock: Callable[[], Time],
+        post: Callable[[Callable[[], None]], object],
+        on_load: OnLoad,
+        interval: Duration = INTERVAL,
+    ) -> None:
+        self._live = live
+        self._clock = clock
+        self._post = post
+        self._on_load = on_load
+        self._interval = interval
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="shim-flags", daemon=True)
+        # Digests: of the content that was dealt with, and of the last reading.
+        self._settled = self._seen = live.digest
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Nothing is posted after this, unless a reading hangs; it dies with the process."""
+        self._stopped.set()
+        self._thread.join(_JOIN)
+
+    def _run(self) -> None:
+        while not self._stopped.wait(seconds(self._interval)):
+            try:
+                self.look()
+            except Exception:
+                if self._stopped.is_set():
+                    return
+                # The watcher must outlive whatever a file brings about.
+                log.exception("reading the flags file failed")
+
+    def look(self) -> None:
+        """One reading: deal with content that is new and was there the last time, too."""
+        path = self._live.path
+        data: bytes | None = None
+        problem: str | None = None
+        try:
+            data = _read(path)
+        except InputError as error:
+            problem = str(error)
+        digest = _UNREADABLE if data is None else sha256(data).hexdigest()
+        before, self._seen = self._seen, digest
+        if digest == self._settled or digest != before:
+            return
+        self._settled = digest
+        if data is not None:
+            try:
+                loaded = LoadedRollout(parse_rollout(data, str(path)), path, digest)
+            except InputError as error:
+                problem = _in_short(error)
+            else:
+                change = find_change(path, digest)
+                self._post(lambda: self._take(loaded, change))
+                return
+        assert problem is not None
+        self._post(lambda: self._refuse(digest, problem))
+
+    # -- In the event loop -------------------------------------------------------------------------
+
+    def _take(self, loaded: LoadedRollout, change: Change | None) -> None:
+        if self._stopped.is_set():
+            return
+        before = self._live.rollout
+        load = self._live.take(loaded, self._clock(), change)
+        if load.digest == load.before:
+            log.info("flags: %s is good again, digest %.12s", load.file, load.digest)
+        else:
+            log.info(
+                "flags: %s is in force, digest %.12s instead of %.12s%s",
+                load.file,
+                load.digest,
+                load.before,
+                f" ({load.by}: {load.reason})" if load.by else "",
+            )
+        self._on_load(load, before, loaded.rollout)
+
+    def _refuse(self, digest: str, problem: str) -> None:
+        if self._stopped.is_set():
+            return
+        load = self._live.refuse(digest, problem, self._clock())
+        age = (load.at - self._live.loaded_at) // SECOND
+        log.error(
+            "flags: refused, the file of digest %.12s stays in force (since %d s): %s",
+            load.before,
+            age,
+            problem,
+        )
+        self._on_load(load, self._live.rollout, self._live.rollout)
+
+
+def _read(path: Path) -> bytes:
+    """The content of a file; raises UnreadableError, also for pipes, which would never end."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UnreadableError(Problem("is no regular file", str(path)))
+    except OSError:
+        pass  # the reading tells
+    return read_bytes(path)
+
+
+def _in_short(error: InputError) -> str:
+    """The first problem, and how many there are."""
+    first, *others = error.problems
+    return f"{first} (and {len(others)} problems more)" if others else str(first)

@@ -1,0 +1,81 @@
+"""The dashboard's picture: one survey of the ledger and one answer of the gate for all who look."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from shim.gate import GateAnswer
+from shim.ledger import LedgerReader, wall_clock
+from shim.model import SECOND, Duration, Time
+from shim.server.console.evidence import Evidence
+from shim.server.console.operations import Operations
+from shim.server.console.problems import Refusal
+from shim.server.console.survey import PERIODS, Survey, default_period, survey
+
+_SURVEY_LASTS: Duration = 2 * SECOND
+_GATE_LASTS: Duration = 30 * SECOND
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """`survey` and `gate` are None where they cannot be had; `trouble` and `gate_trouble` say why."""
+
+    period: str
+    survey: Survey | None
+    trouble: str | None
+    gate: GateAnswer | None
+    gate_trouble: str | None
+
+
+class _Fresh(Generic[T]):
+    """An answer that is asked for anew when it is older than `lasts`; everybody waits for the same one."""
+
+    def __init__(
+        self, ask: Callable[[], Awaitable[T]], lasts: Duration, clock: Callable[[], Time]
+    ) -> None:
+        self._ask = ask
+        self._lasts = lasts
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._until: Time | None = None
+        self._answer: T | None = None
+        self._trouble: str | None = None
+
+    async def get(self) -> tuple[T | None, str | None]:
+        """The answer, or why there is none."""
+        async with self._lock:
+            if self._until is None or self._clock() >= self._until:
+                try:
+                    self._answer, self._trouble = await self._ask(), None
+                except Refusal as refusal:
+                    self._answer, self._trouble = None, refusal.detail
+                self._until = self._clock() + self._lasts
+            return self._answer, self._trouble
+
+
+class Dashboards:
+    def __init__(self, operations: Operations, evidence: Evidence) -> None:
+        clock, self._evidence = operations.shim.clock, evidence
+        self._settings = operations.shim.settings
+        self._surveys = {name: _Fresh(self._asking(name), _SURVEY_LASTS, clock) for name in PERIODS}
+        self._gate = _Fresh(evidence.gate, _GATE_LASTS, clock)
+        self._default = _Fresh(self._ask_default, _GATE_LASTS, clock)
+
+    async def picture(self, period: str | None) -> Picture:
+        if period is None:
+            period = (await self._default.get())[0] or "24h"
+        seen, trouble = await self._surveys[period].get()
+        gate, gate_trouble = await self._gate.get()
+        return Picture(period, seen, trouble, gate, gate_trouble)
+
+    def _asking(self, period: str) -> Callable[[], Awaitable[Survey]]:
+        def look(ledger: LedgerReader) -> Survey:
+            now = wall_clock()
+            return survey(ledger, self._settings, now - PERIODS[period], now)
+
+        return lambda: self._evidence.ask(look)
+
+    async def _ask_default(self) -> str:
+        return await self._evidence.ask(lambda ledger: default_period(ledger, wall_clock()))

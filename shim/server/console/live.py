@@ -1,0 +1,71 @@
+"""Live updates (server-sent events): the parts of the dashboard that changed, as they change."""
+
+import asyncio
+
+import msgspec
+from aiohttp import web
+
+from shim.server.console.access import Visitor
+from shim.server.console.dashboard import Dashboards
+from shim.server.console.html import Html
+from shim.server.console.problems import unavailable
+from shim.server.console.queries import DashboardQuery, read_query
+
+PARTS = ("status", "rollout", "agreement", "returns", "trouble", "gate")
+_EVERY = 2.0
+_MOST = 100
+_HEADERS = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "X-Accel-Buffering": "no",
+}
+
+
+class Live:
+    """Streams to everybody who looks at the dashboard."""
+
+    def __init__(self, html: Html, dashboards: Dashboards) -> None:
+        self._html = html
+        self._dashboards = dashboards
+        self._listeners = 0
+        self._ended = asyncio.Event()
+
+    async def stream(self, request: web.Request, visitor: Visitor) -> web.StreamResponse:
+        query = read_query(request, DashboardQuery)
+        if self._listeners >= _MOST:
+            raise unavailable("Too many are looking at the dashboard already.")
+        response = web.StreamResponse(headers=_HEADERS)
+        await response.prepare(request)
+        self._listeners += 1
+        try:
+            await self._tell(response, visitor, query.period)
+        except ConnectionResetError:
+            pass
+        finally:
+            self._listeners -= 1
+        return response
+
+    async def end(self, app: web.Application) -> None:
+        """Let all streams end: the application stops."""
+        self._ended.set()
+
+    async def _tell(
+        self, response: web.StreamResponse, visitor: Visitor, period: str | None
+    ) -> None:
+        await response.write(b"retry: 3000\n\n")
+        told: dict[str, str] = {}
+        while not self._ended.is_set():
+            picture = await self._dashboards.picture(period)
+            parts = {
+                part: self._html.part(visitor, f"parts/{part}.html", picture=picture)
+                for part in PARTS
+            }
+            changed = {part: text for part, text in parts.items() if told.get(part) != text}
+            told = parts
+            # Also with nothing to tell: it shows that the shim lives, and finds out who has left.
+            await response.write(b"event: parts\ndata: %b\n\n" % msgspec.json.encode(changed))
+            try:
+                await asyncio.wait_for(self._ended.wait(), _EVERY)
+            except TimeoutError:
+                continue

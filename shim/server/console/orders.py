@@ -1,0 +1,41 @@
+"""What operators change. Every change is in the log, with who made it and why."""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+
+import msgspec
+
+from shim.server.console.access import Visitor
+from shim.server.console.answers import BrakeOrder
+from shim.server.console.operations import Operations
+from shim.server.console.problems import Refusal, bad_request
+
+log = logging.getLogger("shim")
+
+
+def give_brake_order(operations: Operations, visitor: Visitor, order: BrakeOrder) -> None:
+    """Engage or release the brake (R22). Raises Refusal (409) if it stands that way already."""
+    if order.engaged == (operations.brake_reason is not None):
+        standing = "engaged" if order.engaged else "released"
+        raise Refusal(HTTPStatus.CONFLICT, f"the brake is {standing} already")
+    reason = order.reason.strip()
+    log.warning(
+        "audit: brake %s by %s: %s",
+        "engaged" if order.engaged else "released",
+        visitor.name,
+        reason,
+    )
+    if order.engaged:
+        operations.shim.engage_brake(reason)
+    else:
+        operations.shim.release_brake(reason)
+
+
+def read_brake_order(form: Mapping[str, str]) -> BrakeOrder:
+    """The order of a form. Raises Refusal (400)."""
+    body = {"engaged": form.get("engaged") == "yes", "reason": form.get("reason", "")}
+    try:
+        return msgspec.convert(body, BrakeOrder)
+    except msgspec.ValidationError:
+        raise bad_request("A reason of 3 to 500 characters, in one line, is needed.") from None

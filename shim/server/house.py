@@ -1,0 +1,194 @@
+"""The house: everything that a running shim consists of, put together from its settings.
+
+Whoever is told of a verdict is told in this order: the log, the counters, the traces (which give it its
+id), then whoever keeps or shows that id, and the plugins last.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from aiohttp import web
+
+from shim.aio import Shim
+from shim.brake import AutomaticBrake
+from shim.capture import Limits, Recorder, settings_digest
+from shim.driver.driver import clock
+from shim.flags import Evaluation, Rollout, everyone_at
+from shim.ledger import LedgerObserver, SqliteLedger, SqliteReader, describe, wall_clock
+from shim.model import FlagsLoad, Role, Stage
+from shim.observers import LifecycleLog, Tally
+from shim.pseudonyms import Pseudonyms
+from shim.rollout import LiveRollout, Watcher
+from shim.router import Observer
+from shim.server.auth import Secrets
+from shim.settings import Settings, load_rollout
+from shim.telemetry import Metrics, Readings, TraceObserver, Tracing, tracing
+
+log = logging.getLogger("shim")
+
+_LEDGER_CLOSE = 5.0
+"""Seconds that the last rows get to reach the disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    settings: Settings
+    secrets: Secrets
+    shim: Shim
+    tally: Tally
+    metrics: Metrics
+    ledger: SqliteLedger
+    reader: SqliteReader
+    flags: LiveRollout | None
+    tracing: Tracing | None
+
+    async def lifespan(self, app: web.Application) -> AsyncIterator[None]:
+        """For `app.cleanup_ctx`: the flags file is followed while the application runs."""
+        if self.flags is None:
+            yield
+            return
+        self.shim.observer.flags_loaded(self.flags.first_load())
+        watcher = Watcher(
+            self.flags, clock, asyncio.get_running_loop().call_soon_threadsafe, self._loaded
+        )
+        watcher.start()
+        yield
+        watcher.stop()
+
+    def _loaded(self, load: FlagsLoad, before: Rollout, after: Rollout) -> None:
+        self.shim.observer.flags_loaded(load)
+        if before is not after:
+            self.shim.reassess()
+
+
+@contextmanager
+def open_house(
+    settings: Settings,
+    secrets: Secrets,
+    *,
+    observers: Sequence[Observer] = (),
+    capture: Path | None = None,
+    rollout: Rollout | None = None,
+) -> Iterator[House]:
+    """Open what has to be closed again. Raises InputError.
+
+    `capture` is where to, instead of `capture.file`; `rollout` is in force instead of the flags file.
+    """
+    pseudonyms = Pseudonyms(secrets.hash_key)
+    flags = _flags(settings) if rollout is None else None
+    evaluate = _evaluator(settings, flags, rollout)
+    with tracing(settings.telemetry) as traced:
+        ledger = SqliteLedger(
+            settings.ledger, describe(settings, wall_clock()), keep=settings.retention
+        )
+        try:
+            tally = Tally()
+            shim = Shim(settings, evaluate, [LifecycleLog(), tally])
+            hashed = settings.privacy.telemetry == "hashed"
+            shim.observer.add(
+                TraceObserver(
+                    clock,
+                    pseudonyms if hashed else str,
+                    provider=None if traced is None else traced.provider,
+                )
+            )
+            shim.observer.add(LedgerObserver(ledger, clock, wall_clock))
+            metrics = Metrics(_readings(shim, ledger, traced))
+            for observer in (metrics, *observers):
+                shim.observer.add(observer)
+            _brake(shim, settings, ledger)
+            if (file := _capture_file(settings, capture)) is not None:
+                shim.capture(_recorder(shim, settings, file, pseudonyms))
+            reader = SqliteReader(settings.ledger)
+            yield House(settings, secrets, shim, tally, metrics, ledger, reader, flags, traced)
+        finally:
+            if not ledger.close(_LEDGER_CLOSE):
+                log.error("the ledger's last rows could not be written in time")
+
+
+def _flags(settings: Settings) -> LiveRollout | None:
+    if settings.monitors.control is None or settings.rollout is None:
+        return None
+    return LiveRollout(load_rollout(settings.rollout), clock())
+
+
+def _evaluator(
+    settings: Settings, flags: LiveRollout | None, rollout: Rollout | None
+) -> Callable[[str], Evaluation]:
+    """Retired everyone is at `complete`; without flags at `shadow`."""
+    if rollout is not None:
+        return rollout.evaluate
+    if flags is not None:
+        return flags.evaluate
+    retired = settings.monitors.control is None
+    return everyone_at(Stage.COMPLETE if retired else Stage.SHADOW).evaluate
+
+
+def _brake(shim: Shim, settings: Settings, ledger: SqliteLedger) -> None:
+    """The brake as it was left, and what engages it; retired there is nothing to go back to."""
+    if settings.monitors.control is None:
+        return
+    last = ledger.brake
+    if last is not None and last.engaged:
+        shim.router.brake_reason = last.reason
+        log.critical("the brake is still engaged: %s", last.reason)
+    shim.observer.add(
+        AutomaticBrake(
+            settings.brake, settings.comparison.return_window, shim.engage_brake, clock()
+        )
+    )
+
+
+def _capture_file(settings: Settings, capture: Path | None) -> Path | None:
+    if capture is not None:
+        return capture
+    return None if settings.capture.file is None else Path(settings.capture.file)
+
+
+def _recorder(
+    shim: Shim, settings: Settings, file: Path, pseudonyms: Callable[[str], str]
+) -> Recorder:
+    control = settings.monitors.control
+    return Recorder(
+        file,
+        Limits(settings.capture.max_size, settings.capture.max_age),
+        pseudonym=pseudonyms,
+        settings=settings_digest(settings),
+        start=shim.started,
+        interval=None if control is None else getattr(control.settings, "heartbeat_interval", None),
+        clock=clock,
+        call_at=shim.driver.call_at,
+    )
+
+
+def _readings(shim: Shim, ledger: SqliteLedger, traced: Tracing | None) -> Readings:
+    """What a scrape looks up, without visiting connections."""
+    candidate = shim.router.lane(Role.CANDIDATE)
+    assert candidate is not None
+
+    def commit_age() -> float:
+        last = ledger.status().last_commit
+        return 0.0 if last is None else (wall_clock() - last) / 1e6
+
+    readings = Readings(
+        sessions=lambda: len(shim.sessions),
+        candidate_quarantined=lambda: candidate.quarantined,
+        ledger_degraded=lambda: ledger.status().problem is not None,
+        ledger_queued_rows=lambda: ledger.status().queued,
+        ledger_dropped_rows=lambda: ledger.status().dropped,
+        ledger_commit_age_seconds=commit_age,
+    )
+    if traced is None:
+        return readings
+    delivery = traced.delivery
+    return replace(
+        readings,
+        trace_collector_answers=lambda: delivery.answers,
+        trace_queued_spans=lambda: delivery.queued,
+        trace_sent_spans=lambda: delivery.sent,
+        trace_dropped_spans=lambda: delivery.dropped,
+    )

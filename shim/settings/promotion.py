@@ -1,0 +1,99 @@
+"""The settings `promotion`: the steps of the rollout, and what must hold before the next is taken."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from shim.flags import Percentages
+from shim.model import SECOND
+from shim.settings.faults import Fault, Faults
+from shim.settings.fields import AnyDuration, Section, read_word
+from shim.settings.suggest import unknown_key
+
+_DAY = 86_400 * SECOND
+_WIDTHS = ("complete", "live", "shadow")
+
+
+class Requirement(StrEnum):
+    """What can be asked of the evidence since a step was taken; the gate's conditions by name (R16)."""
+
+    AGREEMENT = "agreement"
+    RETURNS = "returns"
+    PROOFS_OF_LIFE = "proofs_of_life"
+    COVERAGE = "coverage"
+    FAILURES = "failures"
+    EXPECTED = "expected"
+    TIMEOUTS = "timeouts"
+    USERS = "users"
+    DAYS = "days"
+    EXPIRED_RULES = "expired_rules"
+
+
+def _read_percentages(value: Any) -> Percentages:
+    if not isinstance(value, dict):
+        raise ValueError("must be a mapping of widths, like {live: 5, shadow: 50}")
+    faults = [
+        Fault((key,), unknown_key(str(key), _WIDTHS)) for key in value if key not in _WIDTHS
+    ] + [
+        Fault((key,), "must be a percentage such as 12.5")
+        for key, width in value.items()
+        if key in _WIDTHS and (isinstance(width, bool) or not isinstance(width, int | float))
+    ]
+    if faults:
+        raise Faults(faults)
+    # The shortest text of a float is what stands in the file.
+    return Percentages(**{key: Decimal(str(width)) for key, width in value.items()})
+
+
+def _read_requirements(value: Any) -> Any:
+    read = read_word(Requirement)
+    if not isinstance(value, list):
+        raise ValueError("must be a list; write [] for none")
+    return tuple(read(each if each is not None else "") for each in value)
+
+
+class StepSettings(Section):
+    """One step: the widths for everybody, and what it takes to leave it."""
+
+    percent: Annotated[Percentages, BeforeValidator(_read_percentages)] = Field(
+        description="The widths of `percent` in the flags file."
+    )
+    soak: AnyDuration = Field(
+        default=_DAY, description="How long the file stays as it is, at least."
+    )
+    require: Annotated[tuple[Requirement, ...], BeforeValidator(_read_requirements)] = Field(
+        default=(Requirement.AGREEMENT, Requirement.COVERAGE, Requirement.FAILURES),
+        description="What the evidence since then must show before the next step.",
+    )
+
+
+def _check_order(steps: Sequence[StepSettings]) -> tuple[StepSettings, ...]:
+    """The same steps; raises `Faults` where a step would move somebody back (R18), or nobody on."""
+    faults = []
+    for index in range(1, len(steps)):
+        before, after = (
+            [t.below for t in step.percent.thresholds] for step in steps[index - 1 :][:2]
+        )
+        if any(new < old for old, new in zip(before, after, strict=True)):
+            faults.append(
+                Fault((index, "percent"), "moves users back from where the step before is")
+            )
+        elif before == after:
+            faults.append(Fault((index, "percent"), "is the same as the step before"))
+    if faults:
+        raise Faults(faults)
+    return tuple(steps)
+
+
+class PromotionSettings(Section):
+    """How the rollout goes on; see `shim rollout`."""
+
+    auto: bool = Field(
+        default=False, description="Whether a running shim takes the steps by itself."
+    )
+    steps: Annotated[
+        tuple[StepSettings, ...], Field(strict=False), AfterValidator(_check_order)
+    ] = Field(default=(), description="From the first to the last; [] for no plan.")

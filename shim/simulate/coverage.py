@@ -1,0 +1,145 @@
+"""Coverage by arithmetic: what was connected and watched, whether or not the router knew of it.
+
+The candidate's pings are counted where the router knows a connection. For the rest they are reckoned:
+as many for each interval as it sent where it was seen.
+"""
+
+from collections.abc import Iterator
+
+from shim.model import Coverage, Duration, Kind, Role, Stage, Time
+from shim.router import Router
+from shim.simulate.fleet import Link, User
+from shim.simulate.scenario import Scenario
+
+
+_ALL = 0.9
+"""Where such a share of the pings was seen it is taken for all: what is seen is mostly trouble."""
+
+
+class _Integral:
+    """A count, integrated over time."""
+
+    __slots__ = ("_since", "_total", "count")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._since: Time = 0
+        self._total: Duration = 0
+
+    def change(self, by: int, now: Time) -> None:
+        self._total += self.count * (now - self._since)
+        self._since = now
+        self.count += by
+
+    def take(self, now: Time) -> Duration:
+        """What has come together since the last time."""
+        self.change(0, now)
+        total, self._total = self._total, 0
+        return total
+
+
+class _OfKind:
+    """The counts for one kind of connection; `lane_…`: what the routers' lanes said in sum."""
+
+    def __init__(self) -> None:
+        self.open = {role: _Integral() for role in Role}
+        self.unknown = _Integral()
+        self.users = dict.fromkeys(Role, 0)
+        self.told_pings = self.told_watched = 0
+        self.lane_pings = self.lane_watched = 0
+        self.reckoned: Duration = 0
+
+
+class CoverageCount:
+    """Told of every connection; `tell` answers what is due to the observers."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        _, settings = scenario.settings.monitors.chosen.candidate
+        self._interval: Duration | None = getattr(settings, "heartbeat_interval", None)
+        self._kinds = {client.kind: _OfKind() for client in scenario.clients.values()}
+        self._since: Time = 0
+        self._router: Router | None = None
+
+    def candidate_acts_for(self) -> int:
+        return sum(kind.open[Role.CANDIDATE].count for kind in self._kinds.values())
+
+    def opened(self, link: Link, now: Time) -> None:
+        kind, user = self._kinds[link.client.kind], link.user
+        acting = user.stage.acting
+        kind.open[acting].change(+1, now)
+        kind.users[acting] += self._count(user, link.client.kind, +1) == 1
+        self.skipped(link, now)
+
+    def closed(self, link: Link, now: Time, *, watched: bool) -> None:
+        kind, user = self._kinds[link.client.kind], link.user
+        acting = user.stage.acting
+        kind.open[acting].change(-1, now)
+        kind.users[acting] -= self._count(user, link.client.kind, -1) == 0
+        if not watched:
+            self.watched(link, now)
+
+    def watched(self, link: Link, now: Time) -> None:
+        """The router knows the connection from now on."""
+        self._kinds[link.client.kind].unknown.change(-_compared(link), now)
+
+    def skipped(self, link: Link, now: Time) -> None:
+        """The router does not know the connection any more."""
+        self._kinds[link.client.kind].unknown.change(+_compared(link), now)
+
+    def _count(self, user: User, kind: Kind, by: int) -> int:
+        user.open[kind] += by
+        return user.open[kind]
+
+    def began(self, router: Router) -> None:
+        """A router has begun to watch; `ended` was called for the one before."""
+        self._router = router
+
+    def ended(self, now: Time) -> None:
+        """The router watches no more."""
+        for name, kind in self._kinds.items():
+            pings, watched = self._lane(name, now)
+            kind.lane_pings += pings
+            kind.lane_watched += watched
+        self._router = None
+
+    def tell(self, now: Time) -> Iterator[Coverage]:
+        """What was covered since the last time."""
+        for name, kind in self._kinds.items():
+            acted = {role: kind.open[role].take(now) for role in Role}
+            pings, watched = self._lane(name, now)
+            pings, watched = pings + kind.lane_pings, watched + kind.lane_watched
+            kind.reckoned += kind.unknown.take(now)
+            unseen: Duration = 0
+            unseen_pings = 0
+            # What nobody has seen the like of waits until somebody has.
+            if watched and self._interval:
+                unseen, kind.reckoned = kind.reckoned, 0
+                share = pings * self._interval / watched
+                unseen_pings = round(unseen / self._interval * (1 if share > _ALL else share))
+            yield Coverage(
+                name,
+                self._since,
+                now,
+                sum(acted.values()),
+                acted[Role.CONTROL],
+                acted[Role.CANDIDATE],
+                watched - kind.told_watched + unseen,
+                pings - kind.told_pings + unseen_pings,
+                self._interval,
+                kind.users[Role.CONTROL],
+                kind.users[Role.CANDIDATE],
+            )
+            kind.told_pings, kind.told_watched = pings, watched
+        self._since = now
+
+    def _lane(self, kind: Kind, now: Time) -> tuple[int, Duration]:
+        if self._router is None:
+            return 0, 0
+        lane = self._router.lane(Role.CANDIDATE)
+        assert lane is not None
+        return lane.pings[kind], lane.watched_until(kind, now)
+
+
+def _compared(link: Link) -> int:
+    """1 if the candidate watches at the user's stage."""
+    return int(link.user.stage is not Stage.OFF)

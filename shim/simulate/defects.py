@@ -1,0 +1,179 @@
+"""A candidate with known faults: any monitor, wrapped, so that the truth about it is known.
+
+The wrapper keeps the pulses that the shim writes to and copies them into the monitor's own before each
+call: what it changes on the way is all that makes the faults. Each fault has a silence or it has not:
+chance looks at the connection and at the sign of life that began the silence, at nothing else.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+from zlib import crc32
+
+from shim.model import (
+    SECOND,
+    Connection,
+    Decision,
+    Duration,
+    Evidence,
+    Monitor,
+    MonitorType,
+    Ping,
+    Pulse,
+    Request,
+    Scope,
+    Time,
+)
+from shim.simulate import draws
+from shim.simulate.scenario import CandidateDefects, Defect
+
+_LOOK: Duration = 5 * SECOND
+"""A monitor that watches nothing but missed connections looks for their signs of life so often."""
+
+_EARLY, _MISS = 1, 2
+
+
+class _Watch(Pulse):
+    """What the shim writes to, and the monitor's own pulse beside it (None: it missed the silence)."""
+
+    __slots__ = ("connection", "inner", "key", "seen")
+
+    def __init__(self, connection: Connection, inner: Pulse, key: int) -> None:
+        super().__init__(inner.last_seen)
+        self.connection = connection
+        self.inner: Pulse | None = inner
+        self.key = key
+        # The sign of life that was copied last.
+        self.seen = inner.last_seen
+
+
+class _Faults:
+    """Which silences have which fault."""
+
+    def __init__(self, defects: CandidateDefects, seed: int) -> None:
+        self.pings = defects.pings
+        self._defects = defects
+        self._seed = seed
+
+    def key(self, connection: Connection) -> int:
+        return draws.key(self._seed, crc32(connection.id.encode()) << 32 | _user(connection))
+
+    def earlier(self, watch: _Watch, last_seen: Time) -> Duration:
+        early = self._defects.early
+        if early is None or not self._has(watch, early, _EARLY, last_seen):
+            return 0
+        return early.by
+
+    def misses(self, watch: _Watch, last_seen: Time) -> bool:
+        miss = self._defects.miss
+        return miss is not None and self._has(watch, miss, _MISS, last_seen)
+
+    def _has(self, watch: _Watch, defect: Defect, which: int, last_seen: Time) -> bool:
+        if defect.by_user:
+            key = draws.key(self._seed, which << 32 | _user(watch.connection))
+            return draws.uniform(key, 0) < defect.share
+        return draws.uniform(draws.key(watch.key, which), last_seen) < defect.share
+
+
+def _user(connection: Connection) -> int:
+    return crc32(connection.user.encode())
+
+
+class DefectiveMonitor:
+    """One monitor with its faults."""
+
+    def __init__(self, real: Monitor, faults: _Faults) -> None:
+        self._real = real
+        self._faults = faults
+        self._watches: dict[str, _Watch] = {}
+        self._missed = 0
+        self._look: Time = 0
+
+    @property
+    def next_wake(self) -> Time | None:
+        due = self._real.next_wake
+        if not self._missed:
+            return due
+        return self._look if due is None else min(due, self._look)
+
+    def register(self, connection: Connection, now: Time, last_seen: Time) -> Pulse:
+        inner = self._real.register(connection, now, last_seen)
+        watch = _Watch(connection, inner, self._faults.key(connection))
+        self._watches[connection.id] = watch
+        self._copy(watch, last_seen)
+        return watch
+
+    def unregister(self, connection_id: str, now: Time) -> None:
+        watch = self._watches.pop(connection_id, None)
+        if watch is not None and watch.inner is None:
+            self._missed -= 1
+        self._real.unregister(connection_id, now)
+
+    def pong(self, connection_id: str, payload: bytes, now: Time) -> None:
+        self._real.pong(connection_id, payload, now)
+
+    def wake(self, now: Time) -> Iterable[Request]:
+        for watch in self._watches.values():
+            self._catch_up(watch, now)
+        self._look = now + _LOOK
+        due = self._real.next_wake
+        return [] if due is None or due > now else self._answer(self._real.wake, now)
+
+    def confirmed(self, connection_id: str, evidence: Evidence, now: Time) -> Iterable[Request]:
+        return self._answer(self._real.confirmed, connection_id, evidence, now)
+
+    def paused(self, start: Time, end: Time) -> None:
+        self._real.paused(start, end)
+
+    def _catch_up(self, watch: _Watch, now: Time) -> None:
+        """Tell the monitor what the shim wrote meanwhile."""
+        if watch.last_seen == watch.seen:
+            return
+        if watch.inner is None:
+            self._missed -= 1
+            watch.inner = self._real.register(watch.connection, now, watch.last_seen)
+        self._copy(watch, watch.last_seen)
+
+    def _copy(self, watch: _Watch, last_seen: Time) -> None:
+        assert watch.inner is not None
+        watch.seen = last_seen
+        watch.inner.last_seen = last_seen - self._faults.earlier(watch, last_seen)
+        watch.inner.last_data = watch.inner.last_seen
+
+    def _answer(self, call: Callable[..., Iterable[Request]], *args: Any) -> list[Request]:
+        """What the monitor asks for, without its pings where it has that fault, and without misses."""
+        kept: list[Request] = []
+        for request in call(*args):
+            if isinstance(request, Ping) and not self._faults.pings:
+                continue
+            if isinstance(request, Decision):
+                watch = self._watches[request.connection_id]
+                watch.inner = None
+                if self._faults.misses(watch, watch.seen):
+                    self._missed += 1
+                    continue
+                del self._watches[request.connection_id]
+            kept.append(request)
+        return kept
+
+
+class DefectiveType:
+    """Makes monitors of another type, each with its faults."""
+
+    def __init__(self, real: MonitorType, defects: CandidateDefects, seed: int) -> None:
+        self._real = real
+        self._faults = _Faults(defects, seed)
+
+    @property
+    def name(self) -> str:
+        return self._real.name
+
+    @property
+    def scope(self) -> Scope:
+        return self._real.scope
+
+    @property
+    def Settings(self) -> type[Any]:  # noqa: N802
+        return self._real.Settings
+
+    def create(self, settings: Any, scope_id: str, start: Time) -> DefectiveMonitor:
+        return DefectiveMonitor(self._real.create(settings, scope_id, start), self._faults)

@@ -1,0 +1,91 @@
+"""From when on a connection has to be watched because of what will happen to it.
+
+What is too short to make a decision possible is not waited for, unless something else is near: then they
+may add up.
+"""
+
+from bisect import bisect_left
+from typing import Any
+
+from shim.model import Duration, Role, Stage, Time
+from shim.simulate.fleet import FREEZE, LEAVE, NEVER, Fleet, Link, Trouble
+from shim.simulate.scenario import Scenario
+
+
+class Forecast:
+    """Knows what is planned for the server, and how long a trouble has to be to matter.
+
+    With `skip` false everything is watched all the time, and so are the connections of a sample of users.
+    """
+
+    def __init__(self, scenario: Scenario, fleet: Fleet, *, skip: bool, sample: float) -> None:
+        chosen = scenario.settings.monitors.chosen
+        assert chosen.control is not None
+        settings = {Role.CONTROL: chosen.control[1], Role.CANDIDATE: chosen.candidate[1]}
+        intervals = {role: _key(one, "heartbeat_interval") for role, one in settings.items()}
+        timeouts = [_key(one, "timeout") for one in settings.values()]
+        self._sample = sample
+        self._skips = {
+            stage: skip
+            and all(timeouts)
+            and all(intervals.values())
+            and (stage.acting is Role.CONTROL or scenario.candidate.pings)
+            for stage in Stage
+        }
+        interval = max((one for one in intervals.values() if one), default=0)
+        answer = interval + 2 * fleet.longest_round_trip
+        early = scenario.candidate.early
+        timeout = min((one for one in timeouts if one), default=0)
+        self._harmless = timeout - (early.by if early else 0) - answer
+        """So long a block cannot make a silence long enough for a decision."""
+        if self._harmless <= 0:
+            self._skips = dict.fromkeys(Stage, False)
+        self._lead = interval + answer
+        self._near = 2 * self._lead
+        pauses = [(one.at, one.at + one.duration, 1.0) for one in scenario.server.pauses]
+        cuts = [(one.at, one.at + one.duration, one.users) for one in scenario.server.cuts]
+        self._pauses = sorted((start, end) for start, end, _ in pauses)
+        # By their ends, which is in what order they are over.
+        self._planned = sorted(pauses + cuts, key=lambda event: event[1])
+        self._ends = [end for _, end, _ in self._planned]
+
+    def watch_from(self, link: Link, now: Time) -> Time:
+        """From when on the router has to know the link's connection; NEVER: no trouble is in sight."""
+        user = link.user
+        if not self._skips[user.stage] or user.sample < self._sample:
+            return now
+        if link.blocked(now) or now < link.lossy_until:
+            return now
+        trouble = link.next_trouble
+        start = trouble.start if self._matters(link, trouble) else NEVER
+        for begins, ends, share in self._planned[bisect_left(self._ends, now - self._lead) :]:
+            if begins >= start:
+                continue
+            if user.cut < share and ends - begins > self._harmless:
+                start = begins
+        return self._before(start)
+
+    def _before(self, start: Time) -> Time:
+        """Early enough before `start`, and never while the server stands still."""
+        if start == NEVER:
+            return NEVER
+        since = start - self._lead
+        for begins, ends in reversed(self._pauses):
+            if begins < start and since <= ends + self._lead:
+                since = min(since, begins - self._lead)
+        return since
+
+    def _matters(self, link: Link, trouble: Trouble) -> bool:
+        if trouble.start == NEVER or trouble.kind == LEAVE:
+            return False
+        if trouble.kind != FREEZE or trouble.end - trouble.start > self._harmless:
+            return True
+        if link.following.start - trouble.end < self._near:
+            return True
+        near = self._planned[bisect_left(self._ends, trouble.start - self._near) :]
+        return any(begins < trouble.end + self._near for begins, _, _ in near)
+
+
+def _key(settings: Any, name: str) -> Duration | None:
+    value = getattr(settings, name, None)
+    return value if isinstance(value, int) else None

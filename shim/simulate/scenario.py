@@ -1,0 +1,322 @@
+"""The simulation file: a fleet of clients, what happens to it, and the shim's settings.
+
+Read as strictly as the settings themselves; times are whole microseconds here and `15s` in the file.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+
+from shim.flags import Percentages, Rollout
+from shim.model import SECOND, Duration, Kind, MonitorType, Stage, Time
+from shim.settings import Settings, parse_duration
+from shim.settings.document import Document
+from shim.settings.faults import Fault, Faults, faults_of
+from shim.settings.fields import (
+    AnyDuration,
+    Count,
+    Day,
+    PositiveDuration,
+    Section,
+    Share,
+    Text,
+    read_word,
+)
+from shim.settings.monitors import Surroundings
+from shim.settings.yamlfile import decode, parse, read_bytes
+
+DAY: Duration = 86_400 * SECOND
+_MILLISECOND = SECOND // 1000
+Rate = Annotated[float, Field(ge=0, le=10_000)]
+Sigma = Annotated[float, Field(ge=0, le=5)]
+
+
+class Durations(Section):
+    """How long something lasts: lognormal around a median, or a table of durations and shares."""
+
+    median: PositiveDuration | None = Field(default=None, description="Half of them are shorter.")
+    sigma: Sigma = Field(
+        default=0.0, description="The standard deviation of their logarithm; 0: all are equal."
+    )
+    max: PositiveDuration = Field(default=DAY, description="None of them is longer.")
+    table: dict[Text, Share] | None = Field(
+        default=None, description="Instead: durations, each with its share."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.median is None) == (self.table is None):
+            raise ValueError("has either a median or a table")
+        if self.table is not None:
+            try:
+                for text in self.table:
+                    parse_duration(text)
+            except ValueError as error:
+                raise Faults([Fault(("table", text), str(error))]) from None
+            if abs(sum(self.table.values()) - 1) > 1e-6:
+                raise Faults([Fault(("table",), "the shares must add to 1")])
+        return self
+
+
+class RoundTrip(Section):
+    """The time from a ping to its pong, where nothing is wrong."""
+
+    median: PositiveDuration = Field(default=80 * _MILLISECOND, description="Half are quicker.")
+    sigma: Sigma = Field(default=0.5, description="The standard deviation of the logarithm.")
+    max: PositiveDuration = Field(default=2 * SECOND, description="None is slower.")
+
+
+class Again(Section):
+    """Troubles that come in bursts."""
+
+    probability: Annotated[float, Field(ge=0, lt=1)] = Field(
+        description="That a trouble is followed by another one of its kind."
+    )
+    after: PositiveDuration = Field(description="So long after its end.")
+
+
+class TroubleSettings(Section):
+    """A trouble that befalls single clients, at random times."""
+
+    per_day: Rate = Field(description="How often, for each connection and day.")
+    duration: Durations = Field(description="How long it lasts.")
+    again: Again | None = Field(default=None, description="Bursts; null: none.")
+
+
+class LossySettings(TroubleSettings):
+    """A spell of bad reception: packets are lost and sent again, later and later."""
+
+    loss: Annotated[float, Field(ge=0, lt=1)] = Field(description="The share of packets lost.")
+
+
+class ReconnectSettings(Section):
+    """What a client does when its connection was closed."""
+
+    after: tuple[int, ...] | None = Field(
+        default=None, strict=False, description="Close codes; null: any. 1006: without close frame."
+    )
+    probability: Share = Field(default=1.0, description="That it comes back by itself.")
+    delay: AnyDuration = Field(default=SECOND, description="After so long, at least.")
+    jitter: AnyDuration = Field(default=0, description="And up to so much longer.")
+
+
+class ClientSettings(Section):
+    """One sort of client; each user has `connections` of them."""
+
+    kind: Annotated[Kind, BeforeValidator(read_word(Kind))] = Field(
+        default=Kind.APP, description="What is at the other end."
+    )
+    connections: Count = Field(default=1, description="Of each user.")
+    message_every: PositiveDuration | None = Field(
+        default=None, description="The mean time between messages; null: it only answers pings."
+    )
+    round_trip: RoundTrip = Field(default_factory=RoundTrip, description="How fast it answers.")
+    loss: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        default=0.0, description="The share of packets lost, and sent again, at all times."
+    )
+    reconnect: Annotated[tuple[ReconnectSettings, ...], Field(strict=False)] = Field(
+        default=(ReconnectSettings(),),
+        description="What it does after a close: the first entry that names the code. Where there "
+        "is none it stays away.",
+    )
+    away: Durations = Field(
+        default={"median": "1h", "sigma": 1.0},
+        validate_default=True,
+        description="When it does not come back by itself: until somebody starts it again.",
+    )
+    freezes: TroubleSettings | None = Field(
+        default=None, description="The client's process does not run, its connection persists."
+    )
+    drops: TroubleSettings | None = Field(
+        default=None,
+        description="The path is gone without a close: half-open for the server. At the end the "
+        "client notices, as after code 1006.",
+    )
+    leaves: TroubleSettings | None = Field(
+        default=None, description="The client closes with 1000 and comes back after the duration."
+    )
+    lossy: LossySettings | None = Field(default=None, description="Spells of bad reception.")
+
+
+class _Planned(Section):
+    at: AnyDuration = Field(description="So long after the start.")
+
+
+class Deploy(_Planned):
+    """The server restarts: everyone is closed with 1012."""
+
+    downtime: AnyDuration = Field(default=5 * SECOND, description="Until it accepts connections.")
+
+
+class Pause(_Planned):
+    """The server's process does not run."""
+
+    duration: PositiveDuration = Field(description="How long.")
+
+
+class Cut(_Planned):
+    """The server's network is cut for a share of the users; nothing is closed by that."""
+
+    duration: PositiveDuration = Field(description="How long.")
+    users: Share = Field(default=1.0, description="The share of users, the same in every cut.")
+
+
+class ServerEvents(Section):
+    """What happens to the server."""
+
+    replaces: bool = Field(
+        default=True, description="A client that comes back ends its older connection."
+    )
+    deploys: Annotated[tuple[Deploy, ...], Field(strict=False)] = ()
+    pauses: Annotated[tuple[Pause, ...], Field(strict=False)] = ()
+    cuts: Annotated[tuple[Cut, ...], Field(strict=False)] = ()
+
+
+class Defect(Section):
+    share: Share = Field(description="The share of silences in which the candidate has it.")
+    by_user: bool = Field(
+        default=False, description="It is a share of users instead: theirs are all affected."
+    )
+
+
+class EarlyDefect(Defect):
+    by: PositiveDuration = Field(description="So much too early is the decision.")
+
+
+class CandidateDefects(Section):
+    """Known faults of the candidate, beside what it does by itself."""
+
+    early: EarlyDefect | None = Field(default=None, description="It decides too early.")
+    miss: Defect | None = Field(default=None, description="It does not decide at all.")
+    pings: bool = Field(default=True, description="false: it never pings.")
+
+
+def _read_width(value: Any) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("must be a percentage such as 12.5")
+    return Decimal(str(value))
+
+
+Width = Annotated[Decimal, BeforeValidator(_read_width)]
+
+
+class Widths(Section):
+    """The width of each stage in percent of the users."""
+
+    complete: Width = Field(default=0, validate_default=True)
+    live: Width = Field(default=0, validate_default=True)
+    shadow: Width = Field(default=0, validate_default=True)
+
+
+class RolloutSettings(Section):
+    """Who is at which stage; the keys are those of the flags file."""
+
+    salt: Text = Field(default="monitor-rollout", description="`hash.salt` of the flags file.")
+    default: Literal["off", "shadow", "live", "complete"] = "shadow"
+    holdback: Width = Field(default=5, validate_default=True)
+    percent: Widths = Field(default={"live": 50, "shadow": 50}, validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _off_is_a_stage(cls, value: Any) -> Any:
+        # YAML 1.1 reads a bare `off` as false.
+        if isinstance(value, dict) and value.get("default") is False:
+            return {**value, "default": "off"}
+        return value
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        self.rollout()  # it says what is wrong with its widths
+        return self
+
+    def rollout(self) -> Rollout:
+        percent = Percentages(
+            complete=self.percent.complete, live=self.percent.live, shadow=self.percent.shadow
+        )
+        default = Stage[self.default.upper()]
+        return Rollout("simulation", self.salt, default, holdback=self.holdback, percent=percent)
+
+
+def _check_names(clients: dict[str, ClientSettings]) -> dict[str, ClientSettings]:
+    if not clients:
+        raise ValueError("names at least one sort of client")
+    return clients
+
+
+class Scenario(Section):
+    """Everything that a simulation file can say."""
+
+    seed: Annotated[int, Field(ge=0, lt=1 << 63)] = Field(default=1, description="Of all chance.")
+    users: Count = Field(description="How many there are.")
+    days: Annotated[float, Field(gt=0, le=3660)] = Field(description="How long it lasts.")
+    started: Day = Field(
+        default="2026-11-02", validate_default=True, description="The first day, in UTC."
+    )
+    connect_within: PositiveDuration = Field(
+        default=60 * SECOND, description="All users have connected so long after the start."
+    )
+    frailty: Sigma = Field(
+        default=0.0,
+        description="How unequal users are: the standard deviation of the logarithm of the factor "
+        "that each user's rates of trouble have.",
+    )
+    clients: Annotated[dict[Text, ClientSettings], AfterValidator(_check_names)] = Field(
+        description="The sorts of clients, by name; apps have the package com.example.<name>."
+    )
+    server: ServerEvents = Field(default_factory=ServerEvents, description="What happens to it.")
+    candidate: CandidateDefects = Field(
+        default_factory=CandidateDefects, description="Faults of the candidate, for known truth."
+    )
+    rollout: RolloutSettings = Field(
+        default_factory=RolloutSettings, description="Who is at which stage."
+    )
+    settings: Settings = Field(
+        default_factory=dict, validate_default=True, description="The keys of the settings file."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.settings.monitors.control is None:
+            path = ("settings", "monitors", "control")
+            raise Faults([Fault(path, "a simulation compares two monitors")])
+        stops = sorted(
+            [(d.at, d.at + d.downtime, "deploys", n) for n, d in enumerate(self.server.deploys)]
+            + [(p.at, p.at + p.duration, "pauses", n) for n, p in enumerate(self.server.pauses)]
+        )
+        for (_, ends, _, _), (begins, _, name, number) in zip(stops, stops[1:], strict=False):
+            if begins <= ends:
+                path = ("server", name, number, "at")
+                raise Faults([Fault(path, "the server still stands still then")])
+        return self
+
+    @property
+    def end(self) -> Time:
+        return round(self.days * DAY)
+
+    @property
+    def epoch(self) -> Time:
+        """The start, in microseconds since 1970."""
+        midnight = datetime(self.started.year, self.started.month, self.started.day, tzinfo=UTC)
+        return int(midnight.timestamp()) * SECOND
+
+
+def load_scenario(path: Path, types: Mapping[str, MonitorType]) -> Scenario:
+    """Read a simulation file. Raises InputError with every problem of it."""
+    document = Document(str(path))
+    if (text := decode(read_bytes(path), document)) is not None:
+        parse(text, document)
+    scenario: Scenario | None = None
+    if document.root is not None:
+        surroundings = Surroundings(types, path.parent)
+        try:
+            scenario = Scenario.model_validate(document.root.plain(), context=surroundings)
+        except ValidationError as error:
+            for fault in faults_of(error, Scenario):
+                document.report_path(fault.path, fault.reason)
+    document.raise_problems()
+    assert scenario is not None
+    return scenario

@@ -1,0 +1,64 @@
+"""What follows a timeout that was acted on: it belongs to the trace of its episode, and may be earlier.
+
+In `live` the acting monitor decides first and the client may be back before the other one has decided:
+the return then waits for the verdict, whose trace it will be part of.
+"""
+
+from typing import NamedTuple
+
+from opentelemetry.trace import SpanContext
+
+from shim.model import Stage, Time
+from shim.telemetry.spans import Attributes
+
+
+class Fact(NamedTuple):
+    """A span to be: `keep` as the sampler understands it, `error` the description of its status."""
+
+    name: str
+    start: Time
+    end: Time
+    keep: bool
+    attributes: Attributes
+    error: str | None = None
+
+
+class Action:
+    """A timeout acted on at `at`; kept until its verdict, if one is to come, and its outcome are known.
+
+    `registration` leads to the span of the connection's registration (empty: it was not sampled).
+    Only in the stages that compare a verdict is to come.
+    """
+
+    __slots__ = (
+        "at",
+        "awaits_outcome",
+        "awaits_verdict",
+        "episode",
+        "registration",
+        "stage",
+        "waiting",
+    )
+
+    def __init__(self, at: Time, stage: Stage | None, registration: bytes) -> None:
+        self.at = at
+        self.stage = stage
+        self.registration = registration
+        self.awaits_verdict = stage is not None and stage.shadowing is not None
+        self.awaits_outcome = True
+        self.episode: SpanContext | None = None
+        self.waiting: list[Fact] = []
+
+    @property
+    def over(self) -> bool:
+        return not self.awaits_verdict and not self.awaits_outcome
+
+
+def packed(context: SpanContext) -> bytes:
+    """A span context in 24 bytes; one is kept for each open connection."""
+    return context.trace_id.to_bytes(16, "big") + context.span_id.to_bytes(8, "big")
+
+
+def trace_id_of(registration: bytes) -> str:
+    """The trace id of a packed context, 32 hex digits."""
+    return registration[:16].hex()

@@ -1,0 +1,126 @@
+"""Spans as the shim makes them: complete when they are begun, short, and dated back (API only)."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    Status,
+    StatusCode,
+    TracerProvider,
+)
+
+from shim import __version__
+from shim.model import Time
+from shim.telemetry import attributes as names
+
+log = logging.getLogger("shim")
+
+Attributes: TypeAlias = Mapping[str, str | bool | int | float]
+
+_NO_PARENT = Context()
+"""The shim's traces are its own, whatever span of the application is current."""
+
+_MILLISECOND = 1_000_000
+"""In nanoseconds."""
+
+_PROBES = tuple(((1 << 128) - 1) * part // 16 for part in range(1, 17))
+"""Trace ids from the whole range, the last one among them, which every share below 1 drops."""
+
+
+class Spans:
+    """Makes spans with times of the shim's clock.
+
+    `clock` is the shim's (microseconds, monotonic), `wall` the time of day in nanoseconds since 1970.
+    Without a `provider` it is the one that the application has set, or sets later.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], Time],
+        wall: Callable[[], int],
+        provider: TracerProvider | None = None,
+    ) -> None:
+        self._clock = clock
+        self._wall = wall
+        self._provider = provider
+        self._tracer = trace.get_tracer("shim", __version__, provider)
+        self._sampler_checked = False
+        self._offset = 0
+
+    @property
+    def on(self) -> bool:
+        """Whether there is anybody to trace for."""
+        return self._provider is not None or not isinstance(
+            trace.get_tracer_provider(), trace.ProxyTracerProvider | trace.NoOpTracerProvider
+        )
+
+    def root(
+        self, name: str, start: Time, attributes: Attributes, links: Sequence[Link] = ()
+    ) -> Span:
+        """Begin a trace. What a sampler looks at has to be among the attributes."""
+        if not self._sampler_checked:
+            self._check_sampler()
+        return self._tracer.start_span(
+            name,
+            context=_NO_PARENT,
+            attributes=attributes,
+            links=links,
+            start_time=self._nanoseconds(start),
+        )
+
+    def child(
+        self,
+        parent: SpanContext,
+        name: str,
+        start: Time,
+        end: Time,
+        attributes: Attributes,
+        error: str | None = None,
+    ) -> None:
+        """A whole span in the parent's trace, which may have ended."""
+        context = trace.set_span_in_context(NonRecordingSpan(parent), _NO_PARENT)
+        span = self._tracer.start_span(
+            name, context=context, attributes=attributes, start_time=self._nanoseconds(start)
+        )
+        self.end(span, end, error)
+
+    def end(self, span: Span, end: Time, error: str | None = None) -> None:
+        if error is not None:
+            span.set_status(Status(StatusCode.ERROR, error))
+        span.end(self._nanoseconds(end))
+
+    def _nanoseconds(self, at: Time) -> int:
+        """The time of day of a time of the shim's clock, by what both clocks say now.
+
+        Two readings never lie equally far apart: differences below a millisecond are no change, so
+        that spans which begin together do so to the nanosecond.
+        """
+        offset = self._wall() - self._clock() * 1000
+        if abs(offset - self._offset) > _MILLISECOND:
+            self._offset = offset
+        return self._offset + at * 1000
+
+    def _check_sampler(self) -> None:
+        """Warn, once, if the application's sampler would drop mismatches."""
+        provider = self._provider or trace.get_tracer_provider()
+        sampler = getattr(provider, "sampler", None)
+        if sampler is None:
+            return
+        self._sampler_checked = True
+        mismatch = {names.KEEP: True, names.VERDICT: "mismatched"}
+        results = (
+            sampler.should_sample(_NO_PARENT, probe, "episode mismatched", attributes=mismatch)
+            for probe in _PROBES
+        )
+        if not all(result.decision.is_sampled() for result in results):
+            log.warning(
+                "traces: the sampler %s drops mismatches; put shim.telemetry.EpisodeSampler around it",
+                sampler.get_description(),
+            )

@@ -1,0 +1,285 @@
+"""Traces: one for each episode, built when its verdict is known, and short ones for what else happens.
+
+    episode mismatched   |=======================================|   last sign of life .. verdict
+      candidate silence  |==========================|                .. its decision
+      control silence    |=======================================|   .. its decision
+      closing                                       |=|              the close handshake
+      returned                                      |====|           .. the client is back
+
+The skew is what the eye sees. No span lives as long as a connection does.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from opentelemetry.trace import (
+    Link,
+    SpanContext,
+    TraceFlags,
+    TracerProvider,
+    format_trace_id,
+)
+
+from shim.flags import Evaluation
+from shim.model import (
+    Cause,
+    Closing,
+    Connection,
+    Decision,
+    FlagsLoad,
+    LateDecision,
+    MonitorFailure,
+    Outcome,
+    Return,
+    Role,
+    Stage,
+    Time,
+    Verdict,
+    VerdictName,
+)
+from shim.router import Observer
+from shim.telemetry import attributes as names
+from shim.telemetry import describe
+from shim.telemetry.actions import Action, Fact, packed, trace_id_of
+from shim.telemetry.allowance import Allowance
+from shim.telemetry.conventions import flag_attributes
+from shim.telemetry.spans import Spans
+
+
+class TraceObserver(Observer):
+    """Traces through OpenTelemetry's API: to whatever provider the application has set.
+
+    `pseudonym` is how users and sessions may be named, `clock` the shim's, `wall` the time of day in
+    nanoseconds. It has to be told of a verdict before those who keep it: it sets `verdict.trace`.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], Time],
+        pseudonym: Callable[[str], str],
+        wall: Callable[[], int] = time.time_ns,
+        provider: TracerProvider | None = None,
+    ) -> None:
+        self._spans = Spans(clock, wall, provider)
+        self._pseudonym = pseudonym
+        # Both have the open connections' ids as keys, and both are empty while nobody traces.
+        self._stages: dict[str, Stage] = {}
+        self._registrations: dict[str, bytes] = {}
+        self._actions: dict[str, Action] = {}
+        self._flags: FlagsLoad | None = None
+        self._allowance = Allowance()
+
+    # -- Connections ----------------------------------------------------------------------------------
+
+    def opened(
+        self,
+        connection: Connection,
+        evaluation: Evaluation,
+        stage: Stage,
+        acting: Role | None,
+        now: Time,
+    ) -> None:
+        if not self._spans.on:
+            return
+        self._stages[connection.id] = stage
+        if not self._allowance.allows("registration", now):
+            return
+        span = self._spans.root("registration", now, self._marks("registration", keep=False))
+        if span.get_span_context().trace_flags.sampled:
+            self._registrations[connection.id] = packed(span.get_span_context())
+            span.set_attributes(
+                self._connection(connection)
+                | {names.STAGE: str(stage), names.ACTING: describe.role_name(acting)}
+                | flag_attributes(evaluation, self._pseudonym(connection.user), self._flags)
+            )
+        self._spans.end(span, now)
+
+    def closed(self, closing: Closing) -> None:
+        connection = closing.connection
+        start = closing.at
+        action = self._actions.get(connection.id)
+        if action is not None and closing.cause in (Cause.CONTROL, Cause.CANDIDATE):
+            start = action.at
+        fact = Fact("closing", start, closing.at, False, describe.of_closing(closing))
+        self._happened(connection, fact)
+        self._stages.pop(connection.id, None)
+        self._registrations.pop(connection.id, None)
+
+    def stage_changed(self, connection: Connection, before: Stage, after: Stage, now: Time) -> None:
+        if connection.id in self._stages:
+            self._stages[connection.id] = after
+        attributes = {names.STAGE_BEFORE: str(before), names.STAGE: str(after)}
+        self._happened(connection, Fact("handover", now, now, False, attributes))
+
+    # -- Episodes -------------------------------------------------------------------------------------
+
+    def decided(self, connection: Connection, role: Role, decision: Decision, acted: bool) -> None:
+        if acted and self._spans.on:
+            stage = self._stages.get(connection.id)
+            registration = self._registrations.get(connection.id, b"")
+            self._actions[connection.id] = Action(decision.at, stage, registration)
+
+    def late(self, late: LateDecision) -> None:
+        action = self._actions.get(late.connection.id)
+        if action is not None and late.acting is late.role:
+            # The silence has its verdict: no trace will come that this closing belongs to.
+            self._judged(late.connection, action, None)
+        fact = Fact("late decision", late.at, late.at, False, {names.ROLE: late.role.value})
+        self._happened(late.connection, fact)
+
+    def verdict(self, verdict: Verdict) -> None:
+        connection = verdict.connection
+        action = self._actions.get(connection.id)
+        keep = verdict.name is not VerdictName.MATCHED
+        if action is not None:
+            keep = keep or any(fact.keep for fact in action.waiting)
+        name = f"episode {verdict.name.value}"
+        context: SpanContext | None = None
+        if keep or self._allowance.allows(name, verdict.at):
+            context = self._trace_episode(verdict, name, keep)
+        if action is not None:
+            self._judged(connection, action, context)
+
+    def _trace_episode(self, verdict: Verdict, name: str, keep: bool) -> SpanContext | None:
+        """The episode's spans; the context of the root, if it was sampled."""
+        start, connection = verdict.last_activity, verdict.connection
+        first = {names.VERDICT: verdict.name.value, names.VERDICT_KIND: verdict.kind.value}
+        stage, registration = self._stage(connection.id), self._registration(connection.id)
+        root = self._spans.root(name, start, self._marks(name, keep) | first, _links(registration))
+        context = root.get_span_context()
+        if not context.trace_flags.sampled:
+            return None
+        verdict.trace = format_trace_id(context.trace_id)
+        root.set_attributes(self._connection(connection) | describe.of_verdict(verdict, stage))
+        for role, at in (
+            (Role.CANDIDATE, verdict.candidate_at),
+            (Role.CONTROL, verdict.control_at),
+        ):
+            if at is not None:
+                attributes = {names.KEEP: keep} | describe.of_silence(role, start, at, verdict)
+                self._spans.child(context, f"{role.value} silence", start, at, attributes)
+        error = None
+        if verdict.name is VerdictName.MISMATCHED:
+            error = verdict.kind.value + (", recovered" if verdict.recovered else "")
+        self._spans.end(root, verdict.at, error)
+        return context
+
+    def outcome(self, outcome: Outcome) -> None:
+        start = outcome.at if outcome.result is Return.REPLACED else outcome.acted_at
+        attributes = describe.of_outcome(outcome)
+        fact = Fact(outcome.result.value, start, outcome.at, False, attributes)
+        self._happened(outcome.connection, fact)
+        action = self._actions.get(outcome.connection.id)
+        if action is not None:
+            action.awaits_outcome = False
+            if action.over:
+                del self._actions[outcome.connection.id]
+
+    def proof_of_life(self, connection: Connection, role: Role, now: Time) -> None:
+        error = f"the {role.value} closed a live connection"
+        fact = Fact("proof of life", now, now, True, {names.ROLE: role.value}, error)
+        self._happened(connection, fact)
+
+    # -- The rest -------------------------------------------------------------------------------------
+
+    def failure(self, failure: MonitorFailure) -> None:
+        attributes = describe.of_failure(failure)
+        fact = Fact("monitor failure", failure.at, failure.at, True, attributes, failure.reason)
+        if self._allowance.allows(fact.name, failure.at):
+            self._short(fact, failure.connection)
+
+    def brake(self, engaged: bool, reason: str, now: Time) -> None:
+        fact = Fact("brake", now, now, True, {names.BRAKE_ENGAGED: engaged, names.REASON: reason})
+        self._short(fact)
+
+    def flags_loaded(self, load: FlagsLoad) -> None:
+        if load.problem is None:
+            self._flags = load
+        attributes = describe.of_flags_load(load)
+        self._short(Fact("flags load", load.at, load.at, True, attributes, load.problem))
+
+    def paused(self, start: Time, end: Time) -> None:
+        self._short(Fact("pause", start, end, True, {}))
+
+    # -- Where a span goes ----------------------------------------------------------------------------
+
+    def _happened(self, connection: Connection, fact: Fact) -> None:
+        """Something about a connection: it goes into the trace of its episode, or stands alone."""
+        if not self._spans.on:
+            return
+        action = self._actions.get(connection.id)
+        if action is not None and action.episode is not None:
+            attributes = {names.KEEP: fact.keep, **fact.attributes}
+            self._spans.child(
+                action.episode, fact.name, fact.start, fact.end, attributes, fact.error
+            )
+        elif action is not None and action.awaits_verdict:
+            action.waiting.append(fact)
+        elif fact.keep or self._allowance.allows(fact.name, fact.end):
+            self._short(fact, connection)
+
+    def _judged(self, connection: Connection, action: Action, episode: SpanContext | None) -> None:
+        """Nothing waits any more for the verdict; without a trace of it, facts stand alone."""
+        action.awaits_verdict = False
+        action.episode = episode
+        waiting, action.waiting = action.waiting, []
+        for fact in waiting:
+            self._happened(connection, fact)
+        if action.over:
+            del self._actions[connection.id]
+
+    def _short(self, fact: Fact, connection: Connection | None = None) -> None:
+        """A trace of one span."""
+        links = () if connection is None else _links(self._registration(connection.id))
+        span = self._spans.root(fact.name, fact.start, self._marks(fact.name, fact.keep), links)
+        if span.get_span_context().trace_flags.sampled:
+            span.set_attributes(fact.attributes)
+            if connection is not None:
+                span.set_attributes(self._connection(connection))
+        self._spans.end(span, fact.end, fact.error)
+
+    def _marks(self, name: str, keep: bool) -> dict[str, Any]:
+        """What a sampler looks at, with the number of such spans left out since the last one."""
+        marks: dict[str, Any] = {names.KEEP: keep}
+        if left_out := self._allowance.left_out(name):
+            marks[names.SUPPRESSED] = left_out
+        return marks
+
+    # -- Attributes -----------------------------------------------------------------------------------
+
+    def _connection(self, connection: Connection) -> dict[str, Any]:
+        attributes: dict[str, Any] = {
+            names.CONNECTION: connection.id,
+            names.CONNECTION_KIND: connection.kind.value,
+            names.USER: self._pseudonym(connection.user),
+            names.SESSION: self._pseudonym(connection.session),
+        }
+        if connection.package is not None:
+            attributes[names.PACKAGE] = connection.package
+        if registration := self._registration(connection.id):
+            attributes[names.REGISTRATION] = trace_id_of(registration)
+        return attributes
+
+    def _stage(self, connection_id: str) -> Stage | None:
+        if (action := self._actions.get(connection_id)) is not None:
+            return action.stage
+        return self._stages.get(connection_id)
+
+    def _registration(self, connection_id: str) -> bytes:
+        """Where the connection was registered; empty if that was not sampled."""
+        if (action := self._actions.get(connection_id)) is not None:
+            return action.registration
+        return self._registrations.get(connection_id, b"")
+
+
+def _links(registration: bytes) -> tuple[Link, ...]:
+    if not registration:
+        return ()
+    context = SpanContext(
+        int.from_bytes(registration[:16], "big"),
+        int.from_bytes(registration[16:], "big"),
+        is_remote=False,
+        trace_flags=TraceFlags(TraceFlags.SAMPLED),
+    )
+    return (Link(context),)

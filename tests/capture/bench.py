@@ -1,0 +1,202 @@
+"""A shim in virtual time, captured: the real router and monitors, a driver that is never late."""
+
+from collections.abc import Callable
+from heapq import heappop, heappush
+from itertools import count
+from pathlib import Path
+
+from shim.capture import Limits, Recorder
+from shim.compare import Comparator, Outcomes
+from shim.flags import everyone_at
+from shim.model import (
+    SECOND,
+    Cause,
+    Close,
+    Closing,
+    Connection,
+    Duration,
+    Evidence,
+    Kind,
+    Stage,
+    Time,
+    Verdict,
+)
+from shim.observers import Fanout
+from shim.router import NO_EVIDENCE, Observer, Router, Tracked
+from tests.replay.helpers import replay_settings
+
+START: Time = 7_654_321
+INTERVAL: Duration = 15 * SECOND
+NEVER = Limits()
+"""No file of a test is ended for its size or age."""
+
+
+class Socket:
+    """What the port of a virtual connection has done and would answer."""
+
+    def __init__(self) -> None:
+        self.evidence = NO_EVIDENCE
+
+    def ping(self, payload: bytes) -> None: ...
+
+    def close(self, close: Close) -> None: ...
+
+    def terminate(self) -> None: ...
+
+    def forget(self) -> None: ...
+
+    def confirm(self) -> Evidence:
+        return self.evidence
+
+
+class Verdicts(Observer):
+    def __init__(self) -> None:
+        self.all: list[Verdict] = []
+
+    def verdict(self, verdict: Verdict) -> None:
+        self.all.append(verdict)
+
+
+class Bench:
+    """Each method is something that happens now; `wait` lets time pass."""
+
+    def __init__(
+        self, path: Path, limits: Limits = NEVER, stage: Stage = Stage.SHADOW, late: Duration = 0
+    ) -> None:
+        self.now = START
+        self._zeros: dict[Time, Time] = {}
+        self.live = Verdicts()
+        self._stage = stage
+        self._deadlines: list[tuple[Time, int, Callable[[], None]]] = []
+        self._numbers = count(1)
+        self._open: dict[str, tuple[Tracked, Callable[[], None], Socket]] = {}
+        self.observer = Fanout([self.live])
+        settings = replay_settings()
+        self.router = Router(
+            settings.monitors,
+            Comparator(tolerance=settings.tolerance, window=settings.window),
+            Outcomes(settings.return_window),
+            self.observer,
+            self.now,
+        )
+        self.now += late
+        self.recorder = Recorder(
+            path,
+            limits,
+            pseudonym=lambda value: f"hidden-{value}",
+            settings="digest",
+            start=START,
+            interval=INTERVAL,
+            clock=lambda: self.now,
+            call_at=self._call_at,
+        )
+        self.observer.add(self.recorder)
+        self.recorder.begin()
+        self._note_file()
+
+    def _call_at(self, when: Time, callback: Callable[[], None]) -> None:
+        heappush(self._deadlines, (when, next(self._numbers), callback))
+
+    def _note_file(self) -> bool:
+        """Whether another file has begun."""
+        before = len(self._zeros)
+        self._zeros[self.recorder._began] = self.recorder._journal.zero
+        return len(self._zeros) > before
+
+    @property
+    def zeros(self) -> list[Time]:
+        """When time began in each of the files, in their order."""
+        return list(self._zeros.values())
+
+    # -- What happens -----------------------------------------------------------------------------
+
+    def ids(self) -> list[str]:
+        return list(self._open)
+
+    def open(self, user: str = "u", kind: Kind = Kind.APP, package: str = "com.example.a") -> str:
+        name = f"c{next(self._numbers)}"
+        connection = Connection(
+            name, kind, user, f"s-{user}", package if kind is Kind.APP else None
+        )
+        socket = Socket()
+        tracked = self.router.open(connection, socket, self.now, self._stage)
+        evaluation = everyone_at(self._stage).evaluate(user)
+        self.observer.opened(connection, evaluation, self._stage, tracked.acting, self.now)
+        touch = self.recorder.touch(tracked, self.router.touch(tracked, lambda: self.now))
+        self._open[name] = tracked, touch, socket
+        return name
+
+    def message(self, name: str) -> None:
+        self._open[name][1]()
+
+    def pong(self, name: str) -> None:
+        tracked, touch, _ = self._open[name]
+        touch()
+        self.router.pong(tracked, b"", self.now)
+        self.recorder.pong(name)
+
+    def data(self, name: str) -> None:
+        tracked = self._open[name][0]
+        self.router.data(tracked, self.now)
+        self.recorder.data(name, self.now)
+
+    def socket(self, name: str) -> Socket:
+        return self._open[name][2]
+
+    def set_stage(self, name: str, stage: Stage) -> None:
+        self.router.set_stage(self._open[name][0], stage, self.now)
+
+    def close(self, name: str, cause: Cause = Cause.PEER) -> None:
+        """The socket ends, as it does for a live connection: `gone`, then `closed`."""
+        tracked, _, _ = self._open.pop(name)
+        if tracked.closed_by is None:
+            self.router.close(tracked, self.now)
+            self.recorder.gone(name, cause, self.now)
+        else:
+            cause = Cause(tracked.closed_by.value)
+        self.observer.closed(
+            Closing(
+                tracked.connection, tracked.stage, tracked.opened_at, self.now, cause, None, 1006
+            )
+        )
+
+    def wait(self, duration: Duration) -> None:
+        """What is due before the end of this time is done, each at its own time."""
+        until = self.now + duration
+        self._run(until)
+        self.now = max(self.now, until)
+
+    def pause(self, duration: Duration, arrived: list[str], late: Duration = 0) -> None:
+        """The process does not run; what `arrived` meanwhile is read, so late, when it runs again."""
+        start, end = self.now, self.now + duration
+        self.now = end
+        self.router.paused(start, end)
+        self.router.step_control(end)
+        self.now += late
+        for name in arrived:
+            self.message(name)
+        self.router.step_candidate(self.now)
+        self._call_back()
+
+    def stop(self) -> None:
+        """The end of the process."""
+        self._run(self.now + 1)
+        self.router.shutdown(self.now)
+        self.recorder.close()
+
+    def _run(self, until: Time) -> None:
+        while True:
+            due = [self._deadlines[0][0]] if self._deadlines else []
+            if (wake := self.router.next_wake) is not None:
+                due.append(wake)
+            if not due or min(due) >= until:
+                break
+            self.now = max(self.now, min(due))
+            self.router.step(self.now)
+            self._call_back()
+
+    def _call_back(self) -> None:
+        while self._deadlines and self._deadlines[0][0] <= self.now:
+            heappop(self._deadlines)[2]()
+        if self._note_file():
+            self.now += 1  # nothing happens in one instant both before a file begins and after

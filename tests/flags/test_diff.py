@@ -1,0 +1,115 @@
+"""Who moves from one flags file to the next: exact shares against counted users."""
+
+from collections import Counter
+from dataclasses import replace
+from fractions import Fraction
+
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from shim.flags import Group, Moves, Percentages, Rollout, Rule, compare, moves_of
+from shim.model import Stage
+from tests.flags.strategies import percentages, rollouts
+
+GLOBS = st.sampled_from(["*@a.example", "*@b.example", "*@?.example", "*", "[xy]*", "*5*"])
+CROWD = [f"user{number}" for number in range(4000)]
+
+
+def shares(moves: Moves) -> dict[tuple[Stage, Stage], Fraction]:
+    return {move: Fraction(weight, moves.total) for move, weight in moves.weights.items() if weight}
+
+
+def group(groups: tuple[Group, ...], glob: str | None) -> Group:
+    (found,) = [g for g in groups if (g.globs is None if glob is None else glob in (g.globs or ()))]
+    return found
+
+
+def test_shares_are_exact() -> None:
+    old = Rollout("f", "s", holdback=5, percent=Percentages(live=1, shadow=10))
+    new = replace(old, percent=Percentages(live=5, shadow=20))
+    (everyone,) = compare(old, new).groups
+    assert everyone.globs is None
+    assert shares(everyone.moves) == {
+        (Stage.LIVE, Stage.LIVE): Fraction(1, 100) * Fraction(95, 100),
+        (Stage.SHADOW, Stage.LIVE): Fraction(4, 100) * Fraction(95, 100),
+        # Of the old `live` and the new one, the held back stay at `shadow`.
+        (Stage.SHADOW, Stage.SHADOW): Fraction(6, 100) + Fraction(5, 100) * Fraction(5, 100),
+        (Stage.OFF, Stage.SHADOW): Fraction(14, 100),
+        (Stage.OFF, Stage.OFF): Fraction(75, 100),
+    }
+    assert everyone.moves.percent(everyone.moves.moved) == 17.8
+    assert everyone.moves.demoted == 0
+
+
+def test_another_salt_shuffles_everybody() -> None:
+    old = Rollout("f", "s", percent=Percentages(live=50))
+    (everyone,) = compare(old, replace(old, salt="t")).groups
+    assert set(shares(everyone.moves).values()) == {Fraction(1, 4)}
+
+
+def test_named_users_are_told_by_name() -> None:
+    old = Rollout("f", "s", overrides={"ann": Stage.LIVE, "bob": Stage.SHADOW})
+    rule = Rule("staff", ("cid", "*@x.example"), stage=Stage.LIVE)
+    new = replace(old, overrides={"bob": Stage.SHADOW}, rules=(rule,))
+    comparison = compare(old, new)
+    assert comparison.moved_users == (
+        ("ann", Stage.LIVE, Stage.OFF),
+        ("cid", Stage.OFF, Stage.LIVE),
+    )
+    assert (comparison.named.total, comparison.named.moved, comparison.named.demoted) == (3, 2, 1)
+    staff = group(comparison.groups, "*@x.example").moves
+    assert shares(staff) == {(Stage.OFF, Stage.LIVE): 1}
+    assert group(comparison.groups, None).moves.moved == 0
+
+
+def test_a_glob_in_a_wider_one_is_a_group_of_its_own() -> None:
+    narrow = Rule("narrow", ("*@beta.x.example",), percent=Percentages(live=50))
+    wide = Rule("wide", ("*@*x.example",), stage=Stage.SHADOW)
+    old = Rollout("f", "s", rules=(wide,))
+    groups = compare(old, replace(old, rules=(narrow, wide))).groups
+    assert shares(group(groups, "*@beta.x.example").moves) == {
+        (Stage.SHADOW, Stage.LIVE): Fraction(1, 2),
+        (Stage.SHADOW, Stage.SHADOW): Fraction(1, 2),
+    }
+    assert group(groups, "*@*x.example").moves.moved == 0
+
+
+@settings(max_examples=25, deadline=None)
+@given(old=rollouts(GLOBS), new=rollouts(GLOBS))
+def test_shares_are_those_of_a_crowd(old: Rollout, new: Rollout) -> None:
+    groups = compare(old, new).groups
+    everyone_else = shares(group(groups, None).moves)
+    nobody_special = [
+        user for user in CROWD if "5" not in user and user not in {*old.overrides, *new.overrides}
+    ]
+    counted = shares(moves_of(old, new, nobody_special))
+    for move in {*everyone_else, *counted}:
+        difference = everyone_else.get(move, Fraction(0)) - counted.get(move, Fraction(0))
+        assert abs(difference) < 0.06, move
+
+
+@given(before=percentages(), after=percentages(), rules=rollouts(GLOBS))
+def test_raised_thresholds_demote_nobody(
+    before: Percentages, after: Percentages, rules: Rollout
+) -> None:
+    """R18 for everybody at once, not for a sample of users."""
+    assume(
+        all(
+            new.below >= old.below
+            for old, new in zip(before.thresholds, after.thresholds, strict=True)
+        )
+    )
+    # With the default at `off`, so that being hit at all is no step back.
+    old = replace(rules, percent=before, default=Stage.OFF)
+    new = replace(old, percent=after)
+    comparison = compare(old, new)
+    assert comparison.named.demoted == 0
+    assert all(each.moves.demoted == 0 for each in comparison.groups)
+
+
+def test_changes_are_listed_demotions_first() -> None:
+    moves = Moves(
+        Counter({(Stage.OFF, Stage.LIVE): 3, (Stage.LIVE, Stage.OFF): 1, (Stage.OFF, Stage.OFF): 9})
+    )
+    assert moves.changes() == [(Stage.LIVE, Stage.OFF, 1), (Stage.OFF, Stage.LIVE, 3)]
+    assert (moves.total, moves.moved, moves.demoted) == (13, 4, 1)

@@ -1,0 +1,141 @@
+"""Ledgers for tests: rows, and a writer that is surely closed."""
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import Any, Union, get_args, get_type_hints
+
+from hypothesis import strategies as st
+
+from shim.ledger import SqliteLedger
+from shim.ledger.rows import ROWS, DecisionRow, Row, RunRow, VerdictRow
+from shim.model import Kind, Role, VerdictKind, VerdictName
+
+S = 1_000_000
+DAY = 86_400 * S
+NOW = 1_795_000_000 * S
+RUN = RunRow(NOW, 4711, "1.2.3", "digest", 16 * S, 60 * S, 120 * S)
+
+
+class Wall:
+    """A wall clock that stands still unless told otherwise."""
+
+    def __init__(self, now: int = NOW) -> None:
+        self.now = now
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@contextmanager
+def ledger(path: Path, run: RunRow = RUN, **options: Any) -> Iterator[SqliteLedger]:
+    writer = SqliteLedger(path, run, **options)
+    try:
+        yield writer
+    finally:
+        writer.close(5)
+
+
+def verdict(number: int = 0, **changes: Any) -> VerdictRow:
+    """A matched verdict, the candidate first, while the control acted; `number` seconds after NOW."""
+    at = NOW + number * S
+    facts: dict[str, Any] = {
+        "connection": f"c{number}",
+        "connection_kind": Kind.APP,
+        "user": f"u{number}",
+        "session": f"s{number}",
+        "package": "com.example.app1",
+        "verdict": VerdictName.MATCHED,
+        "kind": VerdictKind.BOTH,
+        "at": at,
+        "first": Role.CANDIDATE,
+        "acting": Role.CONTROL,
+        "control_at": at,
+        "candidate_at": at - 11 * S,
+        "recovered": False,
+        "last_activity": at - 56 * S,
+        "rule": None,
+        "trace": None,
+    }
+    return VerdictRow(**{**facts, **changes})
+
+
+def mismatch(number: int = 0, **changes: Any) -> VerdictRow:
+    """The candidate alone decided, and the client was alive."""
+    facts = {"kind": VerdictKind.ONLY_CANDIDATE, "control_at": None, "recovered": True}
+    return verdict(number, verdict=VerdictName.MISMATCHED, **{**facts, **changes})
+
+
+def decision(number: int = 0, **changes: Any) -> DecisionRow:
+    at = NOW + number * S
+    facts: dict[str, Any] = {
+        "connection": f"c{number}",
+        "connection_kind": Kind.APP,
+        "user": f"u{number}",
+        "session": f"s{number}",
+        "package": "com.example.app1",
+        "role": Role.CANDIDATE,
+        "acted": False,
+        "at": at,
+        "deadline": at,
+        "silence": 45 * S,
+        "code": 1001,
+        "pings": (at - 30 * S, at - 15 * S),
+    }
+    return DecisionRow(**{**facts, **changes})
+
+
+def content(path: Path, table: str = "verdict", column: str = "connection") -> list[Any]:
+    """One column of what a stranger's SQLite finds in the file, in the order of writing."""
+    database = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+    try:
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        return [value for (value,) in database.execute(f"SELECT {column} FROM {table} ORDER BY id")]
+    finally:
+        database.close()
+
+
+def blocked(path: Path) -> sqlite3.Connection:
+    """A stranger who holds the write lock."""
+    stranger = sqlite3.connect(path, isolation_level=None)
+    stranger.execute("BEGIN IMMEDIATE")
+    return stranger
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    """Wait for what the writer's thread does in its own time."""
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+# -- Any row at all --------------------------------------------------------------------------------
+
+
+def any_row() -> st.SearchStrategy[Row]:
+    """Rows of all types but `RunRow`, with any values that they may have."""
+    return st.one_of(*(_of(row) for row in ROWS if row is not RunRow))
+
+
+def _of(row: type[Row]) -> st.SearchStrategy[Row]:
+    hints = get_type_hints(row)
+    return st.builds(row, **{name: _value(hints[name]) for name in row.columns()})
+
+
+def _value(hint: Any) -> st.SearchStrategy[Any]:
+    if type(None) in get_args(hint):
+        return st.none() | _value(Union[tuple(a for a in get_args(hint) if a is not type(None))])
+    if hint is str:
+        return st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+    if hint is bool:
+        return st.booleans()
+    if hint is int:
+        return st.integers(-(2**63), 2**63 - 1)
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return st.sampled_from(hint)
+    assert hint == tuple[int, ...], hint
+    return st.lists(st.integers(0, 2**53), max_size=4).map(tuple)

@@ -1,0 +1,438 @@
+"""The writer: what was acknowledged is there, in order, synced; and what becomes of everything else."""
+
+import logging
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shim.ledger import SqliteLedger, SqliteReader, VerdictFilter, schema
+from shim.ledger.rows import ActionRow, BrakeRow, GapRow, ProofRow, Row, RunRow
+from shim.model import InputError, Kind, Return, Role, VerdictName
+from tests.ledger.disk import disk
+from tests.ledger.helpers import (
+    DAY,
+    NOW,
+    RUN,
+    S,
+    Wall,
+    any_row,
+    blocked,
+    content,
+    decision,
+    ledger,
+    mismatch,
+    verdict,
+    wait_for,
+)
+
+
+def action(number: int = 0, result: Return | None = None, settled: int | None = None) -> ActionRow:
+    about = (f"c{number}", Kind.APP, f"u{number}", f"s{number}", "com.example.app1")
+    return ActionRow(*about, Role.CONTROL, NOW + number * S, None, result, settled)
+
+
+# -- What is there ---------------------------------------------------------------------------------
+
+
+@settings(max_examples=30, deadline=None)
+@given(rows=st.lists(any_row(), max_size=30))
+def test_every_row_comes_back_as_it_was(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[Row]
+) -> None:
+    path = tmp_path_factory.mktemp("ledger") / "shim.db"
+    with ledger(path) as writer:
+        for row in rows:
+            writer.append(row)
+        assert writer.flush(30)
+        reader = SqliteReader(path)
+        for kind in {type(row) for row in rows}:
+            found = [row.values() for row in reversed(reader.rows(kind))]
+            handed = [row.values() for row in rows if type(row) is kind]
+            if kind is ActionRow:  # a later one of a connection settles the earlier one
+                handed = list({connection: row for row in handed for connection in row[:1]}.values())
+            assert found == handed
+
+
+def test_rows_are_durable_in_the_order_of_handing_over(tmp_path: Path) -> None:
+    path = tmp_path / "shim.db"
+    with ledger(path) as writer:
+        for number in range(3000):
+            writer.append(verdict(number))
+        assert writer.flush(30)
+        assert content(path) == [f"c{number}" for number in range(3000)]
+        status = writer.status()
+    assert (status.written, status.queued, status.dropped, status.problem) == (3000, 0, 0, None)
+    assert status.last_commit is not None
+
+
+def test_what_the_writer_asks_of_sqlite(tmp_path: Path) -> None:
+    with ledger(tmp_path / "shim.db") as writer:
+        assert writer._database is not None
+        ask = writer._database.connection.execute
+        pragmas = ("journal_mode", "synchronous", "wal_autocheckpoint", "application_id")
+        answers = [ask(f"PRAGMA {name}").fetchone()[0] for name in pragmas]
+    assert answers == ["wal", 2, 1000, schema.APPLICATION_ID]  # 2 is FULL
+
+
+def test_every_group_is_synced_before_it_is_acknowledged(tmp_path: Path) -> None:
+    """A killed process would not show a missing sync: the syncs themselves are counted."""
+    with disk() as watched, ledger(tmp_path / "shim.db") as writer:
+        for number in range(20):
+            before = watched.syncs
+            writer.append(verdict(number))
+            assert writer.flush(30)
+            assert watched.syncs > before
+        before = watched.syncs
+        for number in range(10_000):
+            writer.append(verdict(100 + number))
+        assert writer.flush(30)
+        groups = watched.syncs - before
+    # 512 rows share a sync; a writer that is faster than we are makes smaller groups.
+    assert 10_000 // 512 < groups < 10_000
+
+
+def test_readers_see_commits_while_the_shim_writes(tmp_path: Path) -> None:
+    path = tmp_path / "shim.db"
+    reader = SqliteReader(path)
+    with ledger(path) as writer:
+        feeding = Thread(target=lambda: [writer.append(verdict(n)) for n in range(20_000)])
+        feeding.start()
+        seen: list[int] = []
+        while feeding.is_alive() or writer.status().queued:
+            page = reader.verdicts(VerdictFilter(), limit=1)
+            seen += [row.id for row in page.rows]
+        feeding.join()
+        assert seen == sorted(seen)
+        assert len(set(seen)) > 1
+        assert writer.status().problem is None
+
+
+def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:
+    with ledger(tmp_path / "shim.db") as writer:
+        writer.append(verdict())
+        assert writer.flush(30)
+        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert set(modes) == {"shim.db", "shim.db-wal", "shim.db-shm", "shim.db-lock"}
+    assert set(modes.values()) == {0o600}
+
+
+# -- Room --------------------------------------------------------------------------------------------
+
+
+def test_agreements_give_way_first_and_are_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "shim.db"
+    with ledger(path, capacity=100) as writer:
+        stranger = blocked(path)
+        writer.append(verdict(9999))
+        wait_for(lambda: writer.status().problem is not None)
+        for number in range(150):
+            writer.append(verdict(number))
+        for number in range(60):
+            writer.append(mismatch(1000 + number))
+        stranger.rollback()
+        stranger.close()
+        assert writer.flush(30)
+        writer.append(verdict(7777))
+        wait_for(lambda: content(path, "gap", "what"))
+        assert writer.flush(30)
+        kept = content(path)
+    mismatches = [f"c{1000 + number}" for number in range(60)]
+    assert [name for name in kept if name in mismatches] == mismatches
+    (lost,) = content(path, "gap", "count")
+    assert content(path, "gap", "what") == ["matched verdict"]
+    assert lost == 152 - (len(kept) - 60)
+    assert lost >= 50
+    assert writer.status().dropped == lost
+    assert any(record.levelno >= logging.WARNING and "lost" in record.message for record in caplog.records)
+
+
+def test_mismatches_are_lost_only_when_nothing_else_waits_and_loudly(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "shim.db"
+    with ledger(path, capacity=20) as writer:
+        stranger = blocked(path)
+        writer.append(verdict(9999))
+        wait_for(lambda: writer.status().problem is not None)
+        for number in range(30):
+            writer.append(decision(number))
+            writer.append(mismatch(number))
+        assert any(
+            record.levelno == logging.CRITICAL and "mismatched verdict" in record.message
+            for record in caplog.records
+        )
+        stranger.rollback()
+        stranger.close()
+        assert writer.flush(30)
+        kept = len(content(path)) - 1
+        writer.append(mismatch(100))
+        wait_for(lambda: content(path, "gap", "what"))
+    gaps = dict(zip(content(path, "gap", "what"), content(path, "gap", "count"), strict=True))
+    assert kept >= 20
+    assert gaps == {"decision": 30, "mismatched verdict": 30 - kept}
+    (since, until) = content(path, "gap", "since")[0], content(path, "gap", "at")[0]
+    assert since <= until
+
+
+def test_a_row_that_cannot_be_stored_keeps_no_other_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "shim.db"
+    with ledger(path) as writer:
+        writer.append(verdict(1))
+        writer.append(verdict(2, user="\ud800"))
+        writer.append(verdict(3, at=2**70))
+        writer.append(verdict(4))
+        assert writer.flush(30)
+        assert content(path) == ["c1", "c4"]
+        assert writer.status().dropped == 2
+        writer.append(verdict(5))
+        assert writer.flush(30)
+    assert content(path, "gap", "count") == [2]
+    assert sum("cannot be stored" in record.message for record in caplog.records) == 2
+
+
+# -- Runs ----------------------------------------------------------------------------------------------
+
+
+def test_a_second_process_is_told_who_writes(tmp_path: Path) -> None:
+    path = tmp_path / "shim.db"
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom shim.ledger import SqliteLedger\n"
+        "from tests.ledger.helpers import RUN\n"
+        "ledger = SqliteLedger(Path(sys.argv[1]), RUN)\nprint('ready', flush=True)\n"
+        "sys.stdin.read()\nledger.close(5)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "ready\n"
+        with pytest.raises(InputError, match=rf"written by process {other.pid}\b"):
+            SqliteLedger(path, RUN)
+        other.communicate("")
+    with ledger(path) as writer:  # it has let go
+        writer.append(verdict())
+        assert writer.flush(30)
+
+
+def test_two_ledgers_in_one_process_do_not_share_a_file(tmp_path: Path) -> None:
+    with (
+        ledger(tmp_path / "shim.db"),
+        pytest.raises(InputError, match=f"process {os.getpid()}"),
+    ):
+        SqliteLedger(tmp_path / "shim.db", RUN)
+
+
+def test_runs_begin_and_end(tmp_path: Path) -> None:
+    path = tmp_path / "shim.db"
+    wall = Wall()
+    for number in range(2):
+        wall.now = NOW + number * 1000 * S
+        with ledger(path, RunRow(wall.now, 1, "v", "s", 1, 2, 3), wall=wall) as writer:
+            writer.append(verdict(number))
+            wall.now += 100 * S
+            assert writer.close(30)
+    second, first = SqliteReader(path).rows(RunRow)
+    assert (first.started_at, first.stopped_at) == (NOW, NOW + 100 * S)
+    assert (second.started_at, second.stopped_at) == (NOW + 1000 * S, NOW + 1100 * S)
+    assert content(path, "verdict", "run") == [first.id, second.id]
+
+
+def test_outcomes_pending_at_a_restart_become_censored(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "shim.db"
+    with ledger(path) as writer:
+        writer.append(action(1))
+        writer.append(action(2))
+        writer.append(action(1, Return.RETURNED, NOW + 2 * S))
+        assert writer.flush(30)
+        assert [row.result for row in SqliteReader(path).outcomes()] == [None, Return.RETURNED]
+    wall = Wall(NOW + DAY)
+    with ledger(path, RunRow(NOW + DAY, 1, "v", "s", 1, 2, 3), wall=wall) as writer:
+        writer.append(action(2))  # the same id in another run is another connection
+        assert writer.flush(30)
+        rows = SqliteReader(path).outcomes()
+    settled = [(row.run, row.connection, row.result, row.at) for row in rows]
+    assert sorted(settled, key=str) == [
+        (1, "c1", Return.RETURNED, NOW + 2 * S),
+        (1, "c2", Return.CENSORED, NOW + DAY),
+        (2, "c2", None, None),
+    ]
+    assert any("outcomes of 1 timeouts" in record.message for record in caplog.records)
+
+
+def test_the_brake_is_remembered(tmp_path: Path) -> None:
+    path = tmp_path / "shim.db"
+    with ledger(path) as writer:
+        assert writer.brake is None
+        writer.append(BrakeRow(True, "false kills", NOW))
+        assert writer.brake == BrakeRow(True, "false kills", NOW)
+    with ledger(path) as writer:
+        assert writer.brake is not None
+        assert writer.brake.engaged
+        writer.append(BrakeRow(False, "looked into", NOW + S))
+    brake = SqliteReader(path).brake()
+    assert brake is not None
+    assert (brake.engaged, brake.reason) == (False, "looked into")
+
+
+def test_closing_is_bounded_and_tells_what_was_lost(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "shim.db"
+    writer = SqliteLedger(path, RUN)
+    stranger = blocked(path)
+    for number in range(10):
+        writer.append(mismatch(number))
+    assert not writer.flush(0.1)
+    assert not writer.close(0.2)
+    wait_for(lambda: not writer._thread.is_alive())
+    stranger.close()
+    assert any("10 rows are lost" in record.message for record in caplog.records)
+    writer.append(verdict())  # too late, but harmless
+    assert writer.status().dropped == 1
+    with ledger(path) as writer:
+        assert writer.status().problem is None
+
+
+# -- Old rows, old files -------------------------------------------------------------------------------
+
+
+def test_old_rows_are_deleted_but_never_the_brake(tmp_path: Path) -> None:
+    path = tmp_path / "shim.db"
+    with ledger(path) as writer:
+        for number in range(1000):
+            writer.append(verdict(number))
+        for number in (0, 999):
+            writer.append(ProofRow(f"c{number}", Kind.APP, "u", "s", None, Role.CONTROL, NOW + number * S))
+        writer.append(action(0))
+        writer.append(BrakeRow(True, "false kills", NOW))
+        writer.append(GapRow(NOW, NOW, "decision", 3))
+    wall = Wall(NOW + 30 * DAY + 900 * S)
+    with ledger(path, keep=30 * DAY, wall=wall):
+        wait_for(lambda: len(content(path)) == 100)
+        wait_for(lambda: not content(path, "action"))
+    assert content(path) == [f"c{number}" for number in range(900, 1000)]
+    assert content(path, "proof") == ["c999"]
+    assert content(path, "brake", "reason") == ["false kills"]
+    assert content(path, "gap", "what") == ["decision"]
+
+
+def test_an_older_file_is_migrated_and_a_newer_one_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "shim.db"
+    with ledger(path) as writer:
+        writer.append(verdict(1))
+    older = schema.MIGRATIONS
+    newer = (*older, "ALTER TABLE late ADD COLUMN note TEXT; CREATE TABLE extra (id INTEGER);")
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "MIGRATIONS", newer)
+        with pytest.raises(InputError, match="let a shim of this version write to it once"):
+            SqliteReader(path).verdicts(VerdictFilter())
+        with ledger(path) as writer:
+            writer.append(verdict(2))
+        assert content(path) == ["c1", "c2"]
+        assert content(path, "late", "note") == []
+    with pytest.raises(InputError, match=r"newer shim \(schema 2, this one knows 1\)"):
+        SqliteLedger(path, RUN)
+    with pytest.raises(InputError, match="newer shim"):
+        SqliteReader(path).verdicts(VerdictFilter())
+    assert content(path) == ["c1", "c2"]
+
+
+def test_a_migration_that_fails_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "shim.db"
+    with ledger(path) as writer:
+        writer.append(verdict(1))
+    broken = (*schema.MIGRATIONS, "CREATE TABLE extra (id INTEGER); CREATE TABLE verdict (id);")
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "MIGRATIONS", broken)
+        with pytest.raises(InputError, match="already exists"):
+            SqliteLedger(path, RUN)
+    with ledger(path) as writer:
+        writer.append(verdict(2))
+    assert content(path) == ["c1", "c2"]
+
+
+# -- Files that are no ledger --------------------------------------------------------------------------
+
+
+def make_rubbish(path: Path) -> None:
+    path.write_bytes(b"not a database at all " * 500)
+
+
+def make_stranger(path: Path) -> None:
+    database = sqlite3.connect(path)
+    database.execute("CREATE TABLE recipes (name)")
+    database.close()
+
+
+def make_folder(path: Path) -> None:
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (make_rubbish, "is no ledger: file is not a database"),
+        (make_stranger, "is the database of another program"),
+        (make_folder, "cannot be used as a ledger"),
+    ],
+)
+def test_what_is_no_ledger_is_refused_and_left_alone(
+    tmp_path: Path, make: Callable[[Path], None], reason: str
+) -> None:
+    path = tmp_path / "shim.db"
+    make(path)
+    before = path.read_bytes() if path.is_file() else None
+    with pytest.raises(InputError, match=reason):
+        SqliteLedger(path, RUN)
+    assert (path.read_bytes() if path.is_file() else None) == before
+    assert {found.name for found in tmp_path.iterdir()} <= {"shim.db", "shim.db-lock"}
+    with pytest.raises(InputError):
+        SqliteReader(path).verdicts(VerdictFilter())
+
+
+def test_a_folder_that_is_not_there_or_not_ours(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot be written: No such file or directory"):
+        SqliteLedger(tmp_path / "none" / "shim.db", RUN)
+    folder = tmp_path / "theirs"
+    folder.mkdir(mode=0o555)
+    user = os.geteuid()
+    try:
+        if user == 0:  # root may write anywhere
+            tmp_path.chmod(0o755)
+            os.seteuid(65534)
+        with pytest.raises(InputError, match=r"cannot be written: Permission denied"):
+            SqliteLedger(folder / "shim.db", RUN)
+    finally:
+        os.seteuid(user)
+
+
+def test_no_ledger_and_an_empty_one(tmp_path: Path) -> None:
+    path = tmp_path / "shim.db"
+    with pytest.raises(InputError, match="there is no ledger"):
+        SqliteReader(path).verdicts(VerdictFilter())
+    path.touch()
+    with pytest.raises(InputError, match="is empty"):
+        SqliteReader(path).verdicts(VerdictFilter())
+    with ledger(path):
+        assert SqliteReader(path).verdicts(VerdictFilter(verdict=VerdictName.MATCHED)).rows == []
