@@ -29,15 +29,6 @@ from shim.server.console.names import Names
 StageWord = Literal["off", "shadow", "live", "complete"]
 
 
-class ProblemAnswer(msgspec.Struct, kw_only=True):
-    """An error (RFC 9457)."""
-
-    type: str = "about:blank"
-    title: str
-    status: int
-    detail: str
-
-
 class ConnectionAnswer(msgspec.Struct, kw_only=True):
     """An open connection, or one on which the shadowing monitor still has to decide."""
 

@@ -8,9 +8,8 @@ import msgspec
 
 from shim import __version__
 from shim.server.console.access import COOKIE, CSRF_HEADER
-from shim.server.console.answers import ProblemAnswer
 from shim.server.console.endpoints import Endpoint
-from shim.server.console.problems import CONTENT_TYPE
+from shim.server.console.problems import CONTENT_TYPE, ProblemAnswer
 
 _REFERENCE = "#/components/schemas/{name}"
 

@@ -6,9 +6,16 @@ from http import HTTPStatus
 import msgspec
 from aiohttp import web
 
-from shim.server.console.answers import ProblemAnswer
-
 CONTENT_TYPE = "application/problem+json"
+
+
+class ProblemAnswer(msgspec.Struct, kw_only=True):
+    """An error (RFC 9457)."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
 
 
 class Refusal(Exception):
