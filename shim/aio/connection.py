@@ -1,9 +1,9 @@
 """A live connection of an aiohttp service: what is read from its WebSocket."""
 
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import WSMessage, WSMsgType
+from aiohttp.web import WebSocketResponse
 
 from shim.aio.websocket import WebSocket
 from shim.live import LiveConnection as Base
@@ -47,18 +47,26 @@ class LiveConnection(Base):
     async def __aenter__(self) -> "LiveConnection":
         return self
 
-    async def __aiter__(self) -> AsyncIterator[WSMessage]:
-        """The data messages, until the connection ends; pings are answered, pongs are seen."""
-        websocket, touch = self.websocket, self.touch
+    def __aiter__(self) -> "LiveConnection":
+        return self
+
+    async def __anext__(self) -> WSMessage:
+        """The next data message, until the connection ends; pings are answered, pongs are seen."""
+        websocket = self.websocket
         while True:
-            message = await websocket.receive()
+            # Not `websocket.receive()`: that is one coroutine more for each idle connection.
+            websocket.receiving = True
+            try:
+                message = await WebSocketResponse.receive(websocket)
+            finally:
+                websocket.receiving = False
             kind = message.type
             if kind in _DATA:
-                touch()
+                self.touch()
                 if websocket.close_sent is None:
-                    yield message
+                    return message
             elif kind is WSMsgType.PONG:
-                touch()
+                self.touch()
                 self._shim.pong(self.tracked, bytes(message.data))
             elif kind is WSMsgType.PING:
                 websocket.write_frame(WSMsgType.PONG, bytes(message.data))
@@ -68,5 +76,5 @@ class LiveConnection(Base):
                     if websocket.close_sent is not None:
                         self._shim.spoke_after_close(self.tracked)
                     websocket.peer_closed(message.data)
-                break
-        self.release()
+                self.release()
+                raise StopAsyncIteration

@@ -26,7 +26,8 @@ class WebSocket(web.WebSocketResponse):
     close_sent: tuple[int, str] | None = None
     close_received: int | None = None
     aborted: bool = False
-    _receiving: bool = False
+    receiving: bool = False
+    """Whether somebody is in `receive()`, be it in what follows the waiting."""
 
     def __init__(self, clock: Callable[[], Time], call_at: CallAt, **options: Any) -> None:
         super().__init__(**{**options, "autoping": False, "autoclose": False, "heartbeat": None})
@@ -87,11 +88,11 @@ class WebSocket(web.WebSocketResponse):
             self._gone.set()
 
     async def receive(self, timeout: float | None = None) -> Any:
-        self._receiving = True
+        self.receiving = True
         try:
             return await super().receive(timeout)
         finally:
-            self._receiving = False
+            self.receiving = False
 
     async def close(
         self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True
@@ -106,7 +107,7 @@ class WebSocket(web.WebSocketResponse):
             # Another task receives: it meets the reply.
             self._gone = self._gone or asyncio.Event()
             await self._gone.wait()
-        elif not self._receiving:
+        elif not self.receiving:
             await self._await_reply()
         self._end()
         return True

@@ -214,10 +214,9 @@ class Recorder(Observer):
         self._writing = False
         self._retry_at = retry_at
         log.error(
-            "capture: %s %s; it ends at %g s, and another file begins when there is room again",
+            "capture: %s %s; it has been ended, and another begins when there is room again",
             self._sink.name,
             reason,
-            seconds(self._handed - self._journal.zero),
         )
 
     def _end_line(self, at: Time) -> bytes:

@@ -5,8 +5,11 @@ import click
 from shim import __version__
 from shim.cli.demo import demo
 from shim.cli.flags import flags
+from shim.cli.gate import gate
 from shim.cli.replay import replay
+from shim.cli.rollout import rollout
 from shim.cli.serve import serve
+from shim.cli.verdicts import verdicts
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -15,5 +18,5 @@ def main() -> None:
     """Replace a WebSocket health monitor in production, and know when it is safe."""
 
 
-for command in (demo, flags, replay, serve):
+for command in (demo, flags, gate, replay, rollout, serve, verdicts):
     main.add_command(command)

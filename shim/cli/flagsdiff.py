@@ -68,7 +68,7 @@ def diff(
         refused = _exceeds(counted, max_moved)
     else:
         comparison = compare(before.rollout, after.rollout)
-        answer |= _shares(comparison)
+        answer |= shares_as_dict(comparison)
         refused = any(_exceeds(group.moves, max_moved) for group in comparison.groups)
     if max_moved is not None:
         answer["refused"] = refused
@@ -77,7 +77,7 @@ def diff(
     elif users is not None:
         _show_counts(counted)
     else:
-        _show_shares(comparison)
+        show_shares(comparison)
     if refused:
         if not as_json:
             click.echo("refused: more move than --max-moved allows", err=True)
@@ -107,7 +107,8 @@ def _counts(moves: Moves) -> dict[str, Any]:
     }
 
 
-def _shares(comparison: Comparison) -> dict[str, Any]:
+def shares_as_dict(comparison: Comparison) -> dict[str, Any]:
+    """A comparison for JSON; shares in percent of each group."""
     return {
         "named": {
             **_counts(comparison.named),
@@ -137,7 +138,8 @@ def _show_counts(moves: Moves) -> None:
         click.echo(f"  {before} → {after}: {count}")
 
 
-def _show_shares(comparison: Comparison) -> None:
+def show_shares(comparison: Comparison) -> None:
+    """A comparison for people."""
     table = Table("users", "from", "to", "share", box=None, pad_edge=False)
     for group in comparison.groups:
         who = "everyone else" if group.globs is None else _named(group.globs)

@@ -15,7 +15,7 @@ from shim.model import SECOND, Duration, Time
 from shim.router import Router
 
 _TICK: Duration = SECOND // 10
-_BATCH: Duration = SECOND // 100
+_BATCH: Duration = SECOND // 500
 """Wake-ups so close together share one run of the loop, and a decision is late by that at most: each
 run costs a system call or two, which is more than all bookkeeping of a heartbeat."""
 

@@ -74,12 +74,12 @@ class Case:
         if factor is None:
             return "more data of the same kind would not do: the figure is too close", None
         more, wait = f"about {ceil(have * (factor - 1))} more {what}", self._wait(factor)
-        if wait is None:
+        if wait is None and self.span:
             more += f"; at the present rate {self.targets.period / _DAY:g} d do not hold so many"
         return more, wait
 
     def _wait(self, factor: float) -> Duration | None:
-        if self.span * factor > self.targets.period:
+        if not self.span or self.span * factor > self.targets.period:
             return None
         return round(self.span * (factor - 1))
 

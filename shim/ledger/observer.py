@@ -25,6 +25,7 @@ from shim.model import (
     Connection,
     Coverage,
     Decision,
+    Duration,
     FlagsLoad,
     Kind,
     LateDecision,
@@ -36,6 +37,9 @@ from shim.model import (
     Verdict,
 )
 from shim.router import Observer
+
+
+_CHANGED: Duration = 10_000
 
 
 class LedgerObserver(Observer):
@@ -50,6 +54,7 @@ class LedgerObserver(Observer):
         self._ledger = ledger
         self._clock = clock
         self._wall = wall
+        self._last_offset: Wall = wall() - clock()
         # The open connections that some monitor decided on: their closings are kept.
         self._decided: set[str] = set()
 
@@ -124,6 +129,7 @@ class LedgerObserver(Observer):
         self._ledger.append(
             ClosingRow(
                 *_about(closing.connection),
+                closing.stage,
                 offset + closing.opened_at,
                 offset + closing.at,
                 closing.cause,
@@ -184,8 +190,15 @@ class LedgerObserver(Observer):
         self._ledger.append(PauseRow(offset + start, offset + end))
 
     def _offset(self) -> Wall:
-        """What makes a time of the monotonic clock one of the wall clock, as that goes now."""
-        return self._wall() - self._clock()
+        """What makes a time of the monotonic clock one of the wall clock, as that goes now.
+
+        Reading two clocks takes a moment; so that one instant has one time in all rows, only a real
+        change counts.
+        """
+        offset = self._wall() - self._clock()
+        if abs(offset - self._last_offset) > _CHANGED:
+            self._last_offset = offset
+        return self._last_offset
 
 
 def _about(connection: Connection) -> tuple[str, Kind, str, str, str | None]:

@@ -223,11 +223,15 @@ class ClosingRow(ConnectionRow, frozen=True):
 
     TABLE = "closing"
 
+    stage: Stage
     opened_at: Wall
     at: Wall
     cause: Cause
     intended: int | None
     observed: int
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**super().as_dict(), "stage": str(self.stage)}
 
 
 class StageRow(ConnectionRow, frozen=True):

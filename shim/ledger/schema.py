@@ -93,6 +93,7 @@ CREATE TABLE proof ({_CONNECTION}
 CREATE INDEX proof_connection ON proof (run, connection);
 CREATE INDEX proof_at ON proof (at);
 CREATE TABLE closing ({_CONNECTION}
+    stage INTEGER NOT NULL,
     opened_at INTEGER NOT NULL,
     at INTEGER NOT NULL,
     cause TEXT NOT NULL,

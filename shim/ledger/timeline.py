@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from shim.ledger.rows import ActionRow, ClosingRow, DecisionRow, Wall
 from shim.ledger.store import Episode
-from shim.model import Duration, Return, Role, VerdictKind, VerdictName, seconds
+from shim.model import SECOND, Duration, Return, Role, VerdictKind, VerdictName, seconds
 
 _NO_CLOSE_FRAME = 1006
 _ONLY = {VerdictKind.ONLY_CONTROL: Role.CONTROL, VerdictKind.ONLY_CANDIDATE: Role.CANDIDATE}
@@ -45,9 +45,9 @@ def _moments(episode: Episode) -> Iterator[Moment]:
         yield Moment(stage.at, f"the user's stage changes from {stage.before} to {stage.after}")
     for failure in episode.failures:
         yield Moment(failure.at, f"the {failure.role} fails in {failure.call}: {failure.reason}")
-    too_late = {(late.role, late.at) for late in episode.late}
+    too_late = [(late.role, late.at) for late in episode.late]
     for decision in episode.decisions:
-        yield from _decision(decision, (decision.role, decision.at) in too_late)
+        yield from _decision(decision, _among(too_late, decision.role, decision.at))
     yield from _without_details(episode)
     if episode.action is not None:
         yield from _action(episode.action, episode.run.return_window)
@@ -76,10 +76,15 @@ def _decision(decision: DecisionRow, late: bool) -> Iterator[Moment]:
 def _without_details(episode: Episode) -> Iterator[Moment]:
     """Decisions of which the ledger has only the time: their rows were dropped, or are too old."""
     verdict = episode.verdict
-    told = {(decision.role, decision.at) for decision in episode.decisions}
+    told = [(decision.role, decision.at) for decision in episode.decisions]
     for role, at in ((Role.CONTROL, verdict.control_at), (Role.CANDIDATE, verdict.candidate_at)):
-        if at is not None and (role, at) not in told:
+        if at is not None and not _among(told, role, at):
             yield Moment(at, f"the {role} decides; no more is recorded")
+
+
+def _among(decisions: list[tuple[Role, Wall]], role: Role, at: Wall) -> bool:
+    """Whether this decision is one of them. The wall clock may have been adjusted meanwhile."""
+    return any(role is who and abs(at - when) < SECOND // 2 for who, when in decisions)
 
 
 def _action(action: ActionRow, return_window: Duration) -> Iterator[Moment]:

@@ -29,7 +29,7 @@ from shim.router.answers import CallFailed, check_requests
 from shim.router.guard import Guard
 from shim.router.lane import Instance, Lane
 from shim.router.port import Port
-from shim.router.tracked import Tracked, compose_touch
+from shim.router.tracked import Touch, Tracked
 from shim.router.watching import Watching
 
 _NEVER: Time = 1 << 62
@@ -67,7 +67,7 @@ class Router(Watching):
 
     def touch(self, tracked: Tracked, clock: Callable[[], Time]) -> Callable[[], None]:
         """The connection's per-message call: to be called for each message and pong."""
-        return compose_touch(tracked, clock, self.alerted)
+        return Touch(tracked, clock, self).touch
 
     def alerted(self, tracked: Tracked, now: Time) -> None:
         """A sign of life on a connection that is not simply healthy; the pulses have it already."""
@@ -252,7 +252,7 @@ class Router(Watching):
                     call, f"answered {type(request).__name__} for a connection it does not watch"
                 )
             if isinstance(request, Ping):
-                pings[tracked.connection.kind] += 1
+                pings[tracked.kind] += 1
                 if tracked.acting is role:
                     tracked.port.ping(request.payload)
             elif isinstance(request, Decision):

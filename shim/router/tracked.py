@@ -1,15 +1,24 @@
 """The router's record of one connection, and its per-message path."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 from shim.model import Connection, Evidence, Pulse, Role, Stage, Time
 from shim.router.lane import Instance
 from shim.router.port import NO_EVIDENCE, Port
 
-_Alert = Callable[["Tracked", Time], None]
+
+class _Listener(Protocol):
+    def alerted(self, tracked: "Tracked", now: Time) -> None: ...
 
 
-class Tracked:
+class _Heartbeat:
+    """What a heartbeat needs, side by side in memory: a hundred thousand connections fit no cache."""
+
+    __slots__ = ("acting", "candidate_instance", "control_instance", "kind", "port")
+
+
+class Tracked(_Heartbeat):
     """One connection from its registration until it is gone and its last episode is closed.
 
     `control` and `candidate` are the pulses that signs of life are written to; a monitor that does
@@ -20,21 +29,17 @@ class Tracked:
     """
 
     __slots__ = (
-        "acting",
         "alert",
         "by_percentage",
         "candidate",
-        "candidate_instance",
         "closed_by",
         "connection",
         "control",
-        "control_instance",
         "ever_decided",
         "failed",
         "last_activity",
         "opened_at",
         "order",
-        "port",
         "spoke_after_close",
         "stage",
     )
@@ -51,6 +56,7 @@ class Tracked:
     ) -> None:
         self.by_percentage = by_percentage
         self.connection = connection
+        self.kind = connection.kind
         self.order = order
         self.port = port
         self.stage = stage
@@ -93,13 +99,18 @@ class Tracked:
 _UNREAD = Pulse(0)
 
 
-def compose_touch(tracked: Tracked, clock: Callable[[], Time], alert: _Alert) -> Callable[[], None]:
+class Touch:
     """The per-message call of a connection: one clock read, direct stores, no plugin code (R5)."""
 
-    def touch() -> None:
-        now = clock()
+    __slots__ = ("_clock", "_listener", "_tracked")
+
+    def __init__(self, tracked: Tracked, clock: Callable[[], Time], listener: _Listener) -> None:
+        self._clock = clock
+        self._listener = listener
+        self._tracked = tracked
+
+    def touch(self) -> None:
+        now, tracked = self._clock(), self._tracked
         tracked.last_activity = tracked.control.last_seen = tracked.candidate.last_seen = now
         if tracked.alert:
-            alert(tracked, now)
-
-    return touch
+            self._listener.alerted(tracked, now)

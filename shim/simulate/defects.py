@@ -5,12 +5,11 @@ call: what it changes on the way is all that makes the faults. Each fault has a 
 chance looks at the connection and at the sign of life that began the silence, at nothing else.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 from zlib import crc32
 
 from shim.model import (
-    SECOND,
     Connection,
     Decision,
     Duration,
@@ -26,21 +25,18 @@ from shim.model import (
 from shim.simulate import draws
 from shim.simulate.scenario import CandidateDefects, Defect
 
-_LOOK: Duration = 5 * SECOND
-"""A monitor that watches nothing but missed connections looks for their signs of life so often."""
-
 _EARLY, _MISS = 1, 2
 
 
 class _Watch(Pulse):
-    """What the shim writes to, and the monitor's own pulse beside it (None: it missed the silence)."""
+    """What the shim writes to, and the monitor's own pulse beside it."""
 
     __slots__ = ("connection", "inner", "key", "seen")
 
     def __init__(self, connection: Connection, inner: Pulse, key: int) -> None:
         super().__init__(inner.last_seen)
         self.connection = connection
-        self.inner: Pulse | None = inner
+        self.inner = inner
         self.key = key
         # The sign of life that was copied last.
         self.seen = inner.last_seen
@@ -85,15 +81,10 @@ class DefectiveMonitor:
         self._real = real
         self._faults = faults
         self._watches: dict[str, _Watch] = {}
-        self._missed = 0
-        self._look: Time = 0
 
     @property
     def next_wake(self) -> Time | None:
-        due = self._real.next_wake
-        if not self._missed:
-            return due
-        return self._look if due is None else min(due, self._look)
+        return self._real.next_wake
 
     def register(self, connection: Connection, now: Time, last_seen: Time) -> Pulse:
         inner = self._real.register(connection, now, last_seen)
@@ -103,9 +94,7 @@ class DefectiveMonitor:
         return watch
 
     def unregister(self, connection_id: str, now: Time) -> None:
-        watch = self._watches.pop(connection_id, None)
-        if watch is not None and watch.inner is None:
-            self._missed -= 1
+        self._watches.pop(connection_id, None)
         self._real.unregister(connection_id, now)
 
     def pong(self, connection_id: str, payload: bytes, now: Time) -> None:
@@ -113,43 +102,33 @@ class DefectiveMonitor:
 
     def wake(self, now: Time) -> Iterable[Request]:
         for watch in self._watches.values():
-            self._catch_up(watch, now)
-        self._look = now + _LOOK
-        due = self._real.next_wake
-        return [] if due is None or due > now else self._answer(self._real.wake, now)
+            if watch.last_seen != watch.seen:
+                self._copy(watch, watch.last_seen)
+        return self._answer(self._real.wake(now))
 
     def confirmed(self, connection_id: str, evidence: Evidence, now: Time) -> Iterable[Request]:
-        return self._answer(self._real.confirmed, connection_id, evidence, now)
+        return self._answer(self._real.confirmed(connection_id, evidence, now))
 
     def paused(self, start: Time, end: Time) -> None:
         self._real.paused(start, end)
 
-    def _catch_up(self, watch: _Watch, now: Time) -> None:
-        """Tell the monitor what the shim wrote meanwhile."""
-        if watch.last_seen == watch.seen:
-            return
-        if watch.inner is None:
-            self._missed -= 1
-            watch.inner = self._real.register(watch.connection, now, watch.last_seen)
-        self._copy(watch, watch.last_seen)
-
     def _copy(self, watch: _Watch, last_seen: Time) -> None:
-        assert watch.inner is not None
         watch.seen = last_seen
         watch.inner.last_seen = last_seen - self._faults.earlier(watch, last_seen)
         watch.inner.last_data = watch.inner.last_seen
 
-    def _answer(self, call: Callable[..., Iterable[Request]], *args: Any) -> list[Request]:
+    def _answer(self, requests: Iterable[Request]) -> list[Request]:
         """What the monitor asks for, without its pings where it has that fault, and without misses."""
         kept: list[Request] = []
-        for request in call(*args):
+        for request in list(requests):
             if isinstance(request, Ping) and not self._faults.pings:
                 continue
             if isinstance(request, Decision):
                 watch = self._watches[request.connection_id]
-                watch.inner = None
                 if self._faults.misses(watch, watch.seen):
-                    self._missed += 1
+                    # It is made to believe in a sign of life, as often as this silence lasts.
+                    at = request.at
+                    watch.inner = self._real.register(watch.connection, at, at)
                     continue
                 del self._watches[request.connection_id]
             kept.append(request)

@@ -4,7 +4,7 @@ Read as strictly as the settings themselves; times are whole microseconds here a
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -296,6 +296,10 @@ class Scenario(Section):
     @property
     def end(self) -> Time:
         return round(self.days * DAY)
+
+    def day(self, now: Time) -> date:
+        """The day of a time of the simulation, in UTC."""
+        return self.started + timedelta(microseconds=now)
 
     @property
     def epoch(self) -> Time:

@@ -8,21 +8,17 @@ would have had all along.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
 from typing import Protocol
 
 from shim.compare import Comparator, ExpectedRules, Outcomes
 from shim.flags import Rollout
 from shim.model import (
-    SECOND,
     Cause,
     Closing,
     Decision,
     Duration,
     Monitors,
     Role,
-    Stage,
     Time,
 )
 from shim.router import Guard, Observer, Router
@@ -79,16 +75,12 @@ class Server:
         self._observer = observer
         self._recorder = recorder
         self._monitors = monitors(scenario)
-        self._started = datetime.fromtimestamp(scenario.epoch // SECOND, UTC).date()
         self.router = self._new_router(0)
-
-    def today(self) -> date:
-        return datetime.fromtimestamp((self._scenario.epoch + self.starts) // SECOND, UTC).date()
 
     def _new_router(self, start: Time) -> Router:
         self.starts = start
         comparison = self._scenario.settings.comparison
-        self.expected = ExpectedRules(comparison.expected, self.today())
+        self.expected = ExpectedRules(comparison.expected, self._scenario.day(start))
         router = Router(
             self._monitors,
             Comparator(

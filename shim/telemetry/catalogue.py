@@ -22,6 +22,7 @@ class Readings:
 
     sessions: Callable[[], float] | None = None
     open_episodes: Callable[[], float] | None = None
+    brake_engaged: Callable[[], float] | None = None
     candidate_quarantined: Callable[[], float] | None = None
     ledger_degraded: Callable[[], float] | None = None
     ledger_queued_rows: Callable[[], float] | None = None
@@ -36,6 +37,7 @@ class Readings:
 _READINGS = {
     "sessions": "User sessions with an open connection.",
     "open_episodes": "Episodes that wait for their verdict.",
+    "brake_engaged": "1 while the brake is engaged (R22).",
     "candidate_quarantined": "1 if the candidate failed so often that it runs no more (R5).",
     "ledger_degraded": "1 while the ledger cannot be written.",
     "ledger_queued_rows": "Rows that wait to be written to the ledger.",
@@ -175,8 +177,11 @@ class Catalogue:
         self.failures = self._counter(
             "monitor_failures", "Calls of a monitor that failed (R5).", ("role", "call")
         )
-        self.brake = self._gauge("brake_engaged", "1 while the brake is engaged (R22).")
         self.brakes = self._counter("brake_engagements", "Times that the brake engaged.")
+        self.guard = self._gauge(
+            "guard_holding", "1 while the guard holds up closes of the candidate (R6b)."
+        )
+        self.guards = self._counter("guard_engagements", "Times that the guard began to hold.")
         self.flags_info = self._gauge(
             "flags_info", "1 for the digest of the flags file in use (R20).", ("digest",)
         )

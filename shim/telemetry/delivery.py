@@ -195,7 +195,8 @@ class _Words(logging.Filter):
         super().__init__()
         self._heard: list[str] = []
         for name in _EXPORTER_LOGS:
-            logging.getLogger(name).addFilter(self)
+            # Before the exporters' own filter, which withholds what was said a while ago already.
+            logging.getLogger(name).filters.insert(0, self)
 
     @property
     def first(self) -> str:

@@ -42,6 +42,7 @@ def of_silence(role: Role, since: Time, at: Time, verdict: Verdict) -> dict[str,
 def of_closing(closing: Closing) -> dict[str, Any]:
     return _known(
         {
+            names.STAGE: str(closing.stage),
             names.CAUSE: closing.cause.value,
             names.CODE_INTENDED: closing.intended,
             names.CODE_OBSERVED: closing.observed,

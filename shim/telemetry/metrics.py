@@ -46,8 +46,6 @@ class Metrics(Observer):
     ) -> None:
         self._wall = wall
         self._all = catalogue = Catalogue(readings or Readings())
-        # A closing does not say the stage. The values are shared: an entry is a pointer or two.
-        self._stages: dict[str, Stage] = {}
         self._exposition = Exposition(catalogue.series, catalogue.histograms)
         observe(catalogue.series, provider)
 
@@ -69,22 +67,18 @@ class Metrics(Observer):
         acting: Role | None,
         now: Time,
     ) -> None:
-        self._stages[connection.id] = stage
         self._all.connections.add(connection.kind.value, str(stage))
         self._all.registrations.add(connection.kind.value, str(stage))
 
     def closed(self, closing: Closing) -> None:
         kind = closing.connection.kind.value
         self._all.closings.add(kind, closing.cause.value, _code(closing.intended))
-        if (stage := self._stages.pop(closing.connection.id, None)) is not None:
-            self._all.connections.add(kind, str(stage), by=-1)
+        self._all.connections.add(kind, str(closing.stage), by=-1)
 
     def stage_changed(self, connection: Connection, before: Stage, after: Stage, now: Time) -> None:
         self._all.stage_changes.add(str(before), str(after))
-        if (stage := self._stages.get(connection.id)) is not None:
-            self._stages[connection.id] = after
-            self._all.connections.add(connection.kind.value, str(stage), by=-1)
-            self._all.connections.add(connection.kind.value, str(after))
+        self._all.connections.add(connection.kind.value, str(before), by=-1)
+        self._all.connections.add(connection.kind.value, str(after))
 
     def coverage(self, coverage: Coverage) -> None:
         kind = coverage.kind.value
@@ -146,9 +140,13 @@ class Metrics(Observer):
         self._all.failures.add(failure.role.value, failure.call)
 
     def brake(self, engaged: bool, reason: str, now: Time) -> None:
-        self._all.brake.set(to=engaged)
         if engaged:
             self._all.brakes.add()
+
+    def guard(self, holding: bool, acting_for: int, now: Time) -> None:
+        self._all.guard.set(to=holding)
+        if holding:
+            self._all.guards.add()
 
     def flags_loaded(self, load: FlagsLoad) -> None:
         refused = load.problem is not None

@@ -67,6 +67,8 @@ class TraceObserver(Observer):
         self._stages: dict[str, Stage] = {}
         self._registrations: dict[str, bytes] = {}
         self._actions: dict[str, Action] = {}
+        # Episodes whose acting monitor had decided, but not acted: the guard held it up (R6b).
+        self._held: dict[str, tuple[Time, SpanContext | None]] = {}
         self._flags: FlagsLoad | None = None
         self._allowance = Allowance()
 
@@ -105,6 +107,7 @@ class TraceObserver(Observer):
         self._happened(connection, fact)
         self._stages.pop(connection.id, None)
         self._registrations.pop(connection.id, None)
+        self._held.pop(connection.id, None)
 
     def stage_changed(self, connection: Connection, before: Stage, after: Stage, now: Time) -> None:
         if connection.id in self._stages:
@@ -118,7 +121,10 @@ class TraceObserver(Observer):
         if acted and self._spans.on:
             stage = self._stages.get(connection.id)
             registration = self._registrations.get(connection.id, b"")
-            self._actions[connection.id] = Action(decision.at, stage, registration)
+            action = self._actions[connection.id] = Action(decision.at, stage, registration)
+            decided_at, episode = self._held.pop(connection.id, (None, None))
+            if decided_at == decision.at:
+                self._judged(connection, action, episode)
 
     def late(self, late: LateDecision) -> None:
         action = self._actions.get(late.connection.id)
@@ -138,8 +144,11 @@ class TraceObserver(Observer):
         context: SpanContext | None = None
         if keep or self._allowance.allows(name, verdict.at):
             context = self._trace_episode(verdict, name, keep)
+        acting_at = _acting_at(verdict)
         if action is not None:
             self._judged(connection, action, context)
+        elif acting_at is not None and connection.id in self._stages:
+            self._held[connection.id] = (acting_at, context)
 
     def _trace_episode(self, verdict: Verdict, name: str, keep: bool) -> SpanContext | None:
         """The episode's spans; the context of the root, if it was sampled."""
@@ -192,6 +201,10 @@ class TraceObserver(Observer):
     def brake(self, engaged: bool, reason: str, now: Time) -> None:
         fact = Fact("brake", now, now, True, {names.BRAKE_ENGAGED: engaged, names.REASON: reason})
         self._short(fact)
+
+    def guard(self, holding: bool, acting_for: int, now: Time) -> None:
+        attributes = {names.GUARD_HOLDING: holding, names.ACTING_FOR: acting_for}
+        self._short(Fact("guard", now, now, True, attributes))
 
     def flags_loaded(self, load: FlagsLoad) -> None:
         if load.problem is None:
@@ -271,6 +284,13 @@ class TraceObserver(Observer):
         if (action := self._actions.get(connection_id)) is not None:
             return action.registration
         return self._registrations.get(connection_id, b"")
+
+
+def _acting_at(verdict: Verdict) -> Time | None:
+    """When the acting monitor decided, if it did."""
+    if verdict.acting is None:
+        return None
+    return verdict.control_at if verdict.acting is Role.CONTROL else verdict.candidate_at
 
 
 def _links(registration: bytes) -> tuple[Link, ...]:

@@ -126,8 +126,12 @@ class Bench:
         self._open[name] = tracked, touch, socket
         return name
 
+    def touch(self, name: str) -> Callable[[], None]:
+        """The per-message call of a connection."""
+        return self._open[name][1]
+
     def message(self, name: str) -> None:
-        self._open[name][1]()
+        self.touch(name)()
 
     def pong(self, name: str) -> None:
         tracked, touch, _ = self._open[name]
@@ -177,6 +181,7 @@ class Bench:
             self.message(name)
         self.router.step_candidate(self.now)
         self._call_back()
+        self.now += 1  # what is read from now on was not read before the candidate judged
 
     def stop(self) -> None:
         """The end of the process."""

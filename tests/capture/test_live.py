@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from shim.cli import main
 from tests.capture.recording import captures
-from tests.live.servers import app_client
+from tests.live.servers import app_client, until
 
 pytestmark = pytest.mark.real
 
@@ -49,9 +49,10 @@ async def serving(
             line = (await process.stdout.readline()).decode()
         assert line, (folder / "log").read_text()
         yield line.split()[-1], process
-        process.terminate()
-        async with asyncio.timeout(20):
-            assert await process.wait() == 0, (folder / "log").read_text()
+        if process.returncode is None:
+            process.terminate()
+            async with asyncio.timeout(20):
+                assert await process.wait() == 0, (folder / "log").read_text()
     finally:
         if process.returncode is None:
             process.kill()
@@ -149,3 +150,12 @@ async def test_live_and_replay_agree(tmp_path: Path, pause: float) -> None:
     for folder in (shadow, live):
         stalls = captures(folder)[0].read_text().count('"stall"')
         assert stalls >= bool(pause)
+
+
+async def test_the_capture_of_a_killed_server_can_be_replayed(tmp_path: Path) -> None:
+    async with serving(tmp_path, "SHADOW") as (url, process), aiohttp.ClientSession() as http:
+        await app_client(http, url, "u")
+        await until(lambda: '"open"' in captures(tmp_path)[0].read_text())
+        process.kill()
+        await process.wait()
+    assert replayed(tmp_path, "control")["summary"]["connections"] == 1

@@ -82,7 +82,7 @@ def row(verdict: Verdict, zero: Time) -> tuple[Any, ...]:
 STAGES = st.sampled_from([(Stage.SHADOW, Role.CONTROL), (Stage.LIVE, Role.CANDIDATE)])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(MOVES, max_size=30), STAGES, st.integers(0, 100 * SECOND))
 def test_a_replay_gives_the_live_verdicts(
     moves: list[Move], stages: tuple[Stage, Role], late: Duration
@@ -98,7 +98,7 @@ def test_a_replay_gives_the_live_verdicts(
         assert sorted(found, key=str) == sorted((row(v, 0) for v in bench.live.all), key=str)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(MOVES, min_size=10, max_size=60), STAGES, st.integers(100, 2000))
 def test_each_file_gives_the_verdicts_of_its_own_time(
     moves: list[Move], stages: tuple[Stage, Role], size: int

@@ -1,40 +1,29 @@
 """`kill -9` in the middle of writing: no acknowledged row is lost, and none is torn."""
 
-import os
+import multiprocessing
 import random
-import signal
-import subprocess
-import sys
-import textwrap
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
-from shim.ledger import SqliteReader, VerdictFilter
+from shim.ledger import SqliteLedger, SqliteReader, VerdictFilter
 from shim.ledger.rows import RunRow
-from tests.ledger.helpers import NOW, ledger, verdict
+from tests.ledger.helpers import NOW, RUN, ledger, verdict
 
 KILLS = 20
 VERDICTS = 10_000
 
-WRITER = textwrap.dedent(
-    """
-    import sys
-    from pathlib import Path
-    from shim.ledger import SqliteLedger
-    from tests.ledger.helpers import RUN, verdict
 
-    ledger = SqliteLedger(Path(sys.argv[1]), RUN)
-    print(0, flush=True)
-    for number in range(int(sys.argv[2])):
-        ledger.append(verdict(number))
-        if number % 100 == 99:
-            # What is said here is acknowledged: committed, by the ledger's own account.
-            print(ledger.status().written, flush=True)
-    ledger.flush(60)
-    print(ledger.status().written, flush=True)
-    """
-)
+def write(path: Path, told: Connection) -> None:
+    """What runs in the process to be killed: it says how many rows are acknowledged."""
+    writer = SqliteLedger(path, RUN)
+    for number in range(VERDICTS):
+        writer.append(verdict(number))
+        if number % 50 == 49:
+            told.send(writer.status().written)
+        if number % 1000 == 999:
+            writer.flush(60)
 
 
 @pytest.mark.real
@@ -43,7 +32,7 @@ def test_no_acknowledged_row_is_lost(tmp_path: Path) -> None:
     in_the_middle = 0
     for kill in range(KILLS):
         path = tmp_path / f"shim{kill}.db"
-        acknowledged = write_and_kill(path, chance.randrange(1, VERDICTS))
+        acknowledged = write_and_kill(path, chance.randrange(1, VERDICTS - 1000))
         with ledger(path, RunRow(NOW + 1, 1, "v", "s", 1, 2, 3)) as writer:
             writer.append(verdict(VERDICTS + 1))
             assert writer.flush(30)
@@ -60,19 +49,22 @@ def test_no_acknowledged_row_is_lost(tmp_path: Path) -> None:
 
 def write_and_kill(path: Path, enough: int) -> int:
     """Kill the writer when it has acknowledged `enough` rows; answer what it had acknowledged last."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(path), str(VERDICTS)], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["tests.ledger.helpers"])
+    told, telling = processes.Pipe(duplex=False)
+    process = processes.Process(target=write, args=(path, telling))
+    process.start()
+    telling.close()
     acknowledged = 0
-    with process:
-        for line in process.stdout:
-            acknowledged = int(line)
-            if acknowledged >= enough:
-                os.kill(process.pid, signal.SIGKILL)
-                break
-        # What it still said before it died counts, too: but for a last line that is torn itself.
-        for line in process.stdout:
-            if line.endswith("\n"):
-                acknowledged = int(line)
-    return acknowledged
+    try:
+        while acknowledged < enough:
+            acknowledged = told.recv()
+        process.kill()
+        while True:  # what it still said before it died counts, too
+            acknowledged = told.recv()
+    except (EOFError, OSError):
+        return acknowledged
+    finally:
+        told.close()
+        process.join()
+        process.close()

@@ -8,7 +8,7 @@ from shim.gate.statistics import wilson
 from shim.ledger import LedgerReader, VerdictFilter
 from shim.ledger.rows import RunRow, VerdictRow, Wall
 from shim.ledger.store import Bucket, VerdictCounts, Worst
-from shim.model import SECOND, Duration, Return, Role, VerdictName
+from shim.model import SECOND, Duration, Return, Role, VerdictKind, VerdictName
 from shim.settings import Settings
 
 PERIODS: Mapping[str, Duration] = {
@@ -23,7 +23,7 @@ _BUCKETS = 60
 _SKEW_STEPS = 8
 _DELAY_STEPS = 24
 _MOST_DELAYS = 1000
-_LATEST = 8
+_LATEST = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,11 @@ class Survey:
     @property
     def matched(self) -> int:
         return self.counts.proving[VerdictName.MATCHED]
+
+    @property
+    def commonest(self) -> list[tuple[tuple[VerdictName, VerdictKind], int]]:
+        """Verdicts by name and kind, the most frequent first."""
+        return self.counts.all.most_common()
 
     @property
     def conclusive(self) -> int:

@@ -6,6 +6,7 @@ from shim.gate import Scale
 from shim.ledger.rows import Wall
 from shim.model import SECOND, Duration
 
+_SPACE = "\N{NO-BREAK SPACE}"
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
@@ -17,8 +18,12 @@ def duration(value: Duration | None) -> str:
     sign = "−" if value < 0 else ""
     for size, unit in _UNITS:
         if length >= 1.5 * size:
-            return f"{sign}{length / size:.1f} {unit}"
-    return f"{sign}{length:.1f} s" if length >= 1 or not length else f"{sign}{length * 1000:.0f} ms"
+            return f"{sign}{length / size:.1f}{_SPACE}{unit}"
+    return (
+        f"{sign}{length:.1f}{_SPACE}s"
+        if length >= 1 or not length
+        else f"{sign}{length * 1000:.0f}{_SPACE}ms"
+    )
 
 
 def percent(share: float | None, digits: int = 1) -> str:
@@ -27,12 +32,12 @@ def percent(share: float | None, digits: int = 1) -> str:
         return "–"
     if 0 < share < 1:
         most = 100 - 10**-digits
-        return f"{min(max(100 * share, 10**-digits), most):.{digits}f} %"
-    return f"{100 * share:.0f} %"
+        return f"{min(max(100 * share, 10**-digits), most):.{digits}f}{_SPACE}%"
+    return f"{100 * share:.0f}{_SPACE}%"
 
 
 def interval(bounds: tuple[float, float] | None) -> str:
-    return "" if bounds is None else f"{100 * bounds[0]:.1f}–{100 * bounds[1]:.1f} %"
+    return "" if bounds is None else f"{100 * bounds[0]:.1f}–{100 * bounds[1]:.1f}{_SPACE}%"
 
 
 def amount(value: float, scale: Scale) -> str:

@@ -1,0 +1,171 @@
+"""`shim gate`: may the control be retired?"""
+
+import json
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from shim.cli.common import input_errors, json_option
+from shim.discovery import monitor_types, plugin_manager
+from shim.evidence import gate_evidence
+from shim.gate import Condition, GateAnswer, GateVerdict, Scale, Sense, Standing, judge
+from shim.ledger import SqliteReader, wall_clock
+from shim.model import SECOND, Duration, Kind
+from shim.settings import load_settings
+
+EXIT_CODES = {GateVerdict.READY: 0, GateVerdict.NOT_READY: 1, GateVerdict.INSUFFICIENT: 3}
+_WIDE = 200
+"""Columns for whatever is no terminal."""
+
+_ROOMY = 150
+"""Columns from which what is missing stands beside the figures."""
+
+_BAR = 24
+_STYLES = {Standing.MET: "green", Standing.OPEN: "yellow", Standing.FAILED: "bold red"}
+_SIGNS = {Standing.MET: "✓", Standing.OPEN: "…", Standing.FAILED: "✗"}
+_WORDS = {
+    GateVerdict.READY: "ready: the control may be retired",
+    GateVerdict.NOT_READY: "not ready",
+    GateVerdict.INSUFFICIENT: "insufficient evidence",
+}
+
+
+@click.command()
+@click.option(
+    "--config", type=click.Path(path_type=Path), help="The settings with targets and ledger."
+)
+@click.option(
+    "--ledger", type=click.Path(path_type=Path), help="Another ledger than the settings'."
+)
+@click.option("--kind", type=click.Choice([*Kind]), help="Show this kind of connection alone.")
+@json_option
+@input_errors
+def gate(config: Path | None, ledger: Path | None, kind: Kind | None, as_json: bool) -> None:
+    """May the control be retired?
+
+    Each condition with its figure, what is certain of it drawn against its target, and what is
+    missing. Exit code 0: ready; 1: not ready; 3: insufficient evidence. With --kind, too, the answer
+    is about all kinds.
+    """
+    settings = load_settings(config, monitor_types(plugin_manager()))
+    reader = SqliteReader(ledger or settings.ledger)
+    answer = judge(gate_evidence(reader, settings, wall_clock()), settings.gate)
+    if as_json:
+        facts = answer.as_dict()
+        if kind is not None:
+            facts["conditions"] = [c for c in facts["conditions"] if c["kind"] in (None, kind)]
+        json.dump(facts, sys.stdout)
+        click.echo()
+    else:
+        show(answer, kind)
+    sys.exit(EXIT_CODES[answer.verdict])
+
+
+def show(answer: GateAnswer, kind: Kind | None = None) -> None:
+    """The answer for people."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_WIDE)
+    standing = {
+        GateVerdict.READY: Standing.MET,
+        GateVerdict.NOT_READY: Standing.FAILED,
+        GateVerdict.INSUFFICIENT: Standing.OPEN,
+    }[answer.verdict]
+    console.print(Text(_WORDS[answer.verdict], style=_STYLES[standing]))
+    if answer.eta is not None and answer.verdict is GateVerdict.INSUFFICIENT:
+        console.print(f"At the present rate that takes about {_time(answer.eta)} more.")
+    for shown in (None, *Kind):
+        conditions = [c for c in answer.conditions if c.kind is shown]
+        if conditions and (kind is None or shown in (None, kind)):
+            console.print()
+            console.print(Text("all connections" if shown is None else shown.value, style="bold"))
+            console.print(_table(conditions, console.width))
+
+
+def _table(conditions: list[Condition], width: int) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold", ratio=1 if width < _ROOMY else None)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    for condition in conditions:
+        style = _STYLES[condition.standing]
+        title, figures = Text(condition.title), _figures(condition)
+        missing = Text(condition.missing or "", style=style)
+        if condition.eta is not None:
+            missing.append(f" (about {_time(condition.eta)})", style="dim")
+        if missing and width < _ROOMY:
+            title.append("\n").append_text(missing)
+        elif missing:
+            figures.append("  ").append_text(missing)
+        sign = Text(_SIGNS[condition.standing], style=style)
+        table.add_row(sign, title, _bar(condition), figures)
+    return table
+
+
+def _bar(condition: Condition) -> Text:
+    """The bound as a bar, the target as a mark on it."""
+    target, bound = condition.target, condition.bound
+    if target is None or (bound is None and condition.figure is None):
+        return Text("")
+    low, high = _range(condition)
+    filled = 0 if bound is None else _place(bound, low, high)
+    mark = _place(target, low, high)
+    style = _STYLES[condition.standing]
+    return Text.assemble(
+        ("━" * min(filled, mark), style),
+        ("·" * max(0, mark - filled), "dim"),
+        ("│", "bold"),
+        ("━" * max(0, filled - mark - 1), style),
+        ("·" * (_BAR - 1 - max(mark, filled - 1)), "dim"),
+    )
+
+
+def _figures(condition: Condition) -> Text:
+    """What is certain, what it has to be, what was seen."""
+    target, bound, figure = condition.target, condition.bound, condition.figure
+    text = Text()
+    if target is None or (bound is None and figure is None):
+        return text
+    text.append(f"{_number(condition, bound)} ", style=_STYLES[condition.standing])
+    text.append("≥ " if condition.sense is Sense.AT_LEAST else "≤ ", style="dim")
+    text.append(_number(condition, target))
+    if figure is not None and figure != bound:
+        text.append(f"  (seen: {_number(condition, figure)})", style="dim")
+    return text
+
+
+def _range(condition: Condition) -> tuple[float, float]:
+    """From where to where the bar goes: shares near one of the ends are drawn large."""
+    values = [v for v in (condition.target, condition.bound, condition.figure) if v is not None]
+    if condition.scale is Scale.COUNT:
+        return 0, max(*values, 1) * 1.1
+    if min(values) > 0.5:
+        return max(0.0, 1 - (1 - min(values)) * 1.5 - 0.002), 1
+    return 0, min(1.0, max(values) * 1.5 + 0.002)
+
+
+def _place(value: float, low: float, high: float) -> int:
+    share = (value - low) / (high - low) if high > low else 1.0
+    return min(_BAR - 1, max(0, round(share * (_BAR - 1))))
+
+
+def _number(condition: Condition, value: float | None) -> str:
+    if value is None:
+        return "–"
+    if condition.scale is Scale.COUNT:
+        return f"{value:,.0f}"
+    return f"{value:.2%}"
+
+
+def _time(duration: Duration) -> str:
+    """A rough length of time in words."""
+    minutes = duration / SECOND / 60
+    if minutes < 90:
+        return f"{max(1, round(minutes))} min"
+    hours = minutes / 60
+    return f"{hours:.0f} h" if hours < 48 else f"{hours / 24:.1f} d"

@@ -1,0 +1,196 @@
+"""`shim rollout`: where the rollout is in its plan, and its next step."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from difflib import unified_diff
+from pathlib import Path
+from time import time_ns
+from typing import Any
+
+import click
+
+from shim.cli.common import input_errors, json_option
+from shim.cli.flagsdiff import shares_as_dict, show_shares
+from shim.compare import ExpectedRules
+from shim.discovery import monitor_types, plugin_manager
+from shim.flags import Percentages, compare
+from shim.gate import Standing
+from shim.ledger import SqliteReader
+from shim.model import InputError
+from shim.rollout.caution import close_code_warning
+from shim.rollout.changes import Change, this_user
+from shim.rollout.editing import widths_text
+from shim.rollout.facts import facts_from
+from shim.rollout.plan import Facts
+from shim.rollout.promotion import Promotion, in_words, prepare, put_in_place
+from shim.settings import Settings, load_settings
+
+_EXIT_CODES = {Standing.MET: 0, Standing.FAILED: 1, Standing.OPEN: 3}
+_SIGNS = {Standing.MET: "✓", Standing.FAILED: "✗", Standing.OPEN: "…"}
+
+_config = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    default=Path("config/shim.yaml"),
+    show_default=True,
+    help="The settings file, with the plan.",
+)
+
+
+@click.group()
+def rollout() -> None:
+    """Go on by the plan of the settings (`promotion`)."""
+
+
+@rollout.command()
+@_config
+@json_option
+@input_errors
+def status(config: Path, as_json: bool) -> None:
+    """At which step of the plan is the flags file, and what is missing for the next one?"""
+    settings, path = _plan(config)
+    promotion = prepare(path, settings.promotion.steps, _facts(settings))
+    if as_json:
+        click.echo(json.dumps(_as_dict(promotion)))
+    else:
+        _show(promotion)
+        _warn(settings, promotion)
+
+
+@rollout.command()
+@_config
+@click.option("--dry-run", is_flag=True, help="Show the next file and change nothing.")
+@click.option("--force", is_flag=True, help="Take the step whatever is missing; needs --reason.")
+@click.option("--reason", help="Why; it is kept with the change.")
+@json_option
+@input_errors
+def advance(config: Path, dry_run: bool, force: bool, reason: str | None, as_json: bool) -> None:
+    """Take the next step of the plan: put the next flags file in place.
+
+    Exit code 1 if something stands against it, 3 if there is not enough evidence or time yet; then
+    nothing is changed.
+    """
+    if force and not (reason or "").strip():
+        raise click.UsageError("--force needs --reason")
+    settings, path = _plan(config)
+    facts = _facts(settings)
+    promotion = prepare(path, settings.promotion.steps, _if_any(facts) if force else facts)
+    standing = Standing.MET if force else promotion.proposal.standing
+    change = None
+    if promotion.next_content is not None and standing is Standing.MET and not dry_run:
+        words = "by force" if force else in_words(promotion)
+        change = put_in_place(promotion, this_user(), f"{words}: {reason}" if reason else words)
+    if as_json:
+        done = None if change is None else _change_as_dict(change)
+        click.echo(json.dumps({**_as_dict(promotion), "dry_run": dry_run, "change": done}))
+    else:
+        _show(promotion)
+        _warn(settings, promotion)
+        if change is not None:
+            click.echo(f"{path} is replaced: digest {change.after[:12]}, by {change.by}")
+        elif promotion.next_content is not None:
+            click.echo("nothing is changed" + (" (dry run)" if dry_run else ""))
+    if promotion.next_content is not None:
+        raise SystemExit(_EXIT_CODES[standing])
+
+
+def _plan(config: Path) -> tuple[Settings, Path]:
+    """The settings and the flags file; raises InputError where there is nothing to go on with."""
+    settings = load_settings(config, monitor_types(plugin_manager()))
+    if settings.monitors.control is None:
+        raise InputError(f"{config}: the control is retired; there is no rollout any more")
+    if settings.rollout is None:
+        raise InputError(f"{config}: these settings name no flags file (rollout: null)")
+    if not settings.promotion.steps:
+        raise InputError(f"{config}: there is no plan (promotion.steps is empty)")
+    return settings, settings.rollout
+
+
+def _facts(settings: Settings) -> Callable[[str], Facts]:
+    """What the ledger says of a file by its digest, as of now."""
+    now = datetime.now(UTC)
+    expired = ExpectedRules(settings.comparison.expected, now.date()).expired
+    names = tuple(rule.name for rule in expired)
+    reader = SqliteReader(settings.ledger)
+    return lambda digest: facts_from(reader, settings, digest, time_ns() // 1000, names)
+
+
+def _if_any(facts: Callable[[str], Facts]) -> Callable[[str], Facts]:
+    """The same, and nothing instead of an error: a forced step needs no ledger."""
+
+    def ask(digest: str) -> Facts:
+        try:
+            return facts(digest)
+        except InputError as error:
+            click.echo(f"warning: {error}", err=True)
+            return Facts(time_ns() // 1000, None, None, {})
+
+    return ask
+
+
+def _as_dict(promotion: Promotion) -> dict[str, Any]:
+    proposal = promotion.proposal
+    answer: dict[str, Any] = {
+        "file": str(promotion.path),
+        "digest": promotion.digest,
+        "percent": _widths(promotion.rollout.percent),
+        "step": None if proposal.step is None else proposal.step + 1,
+        "steps": proposal.steps,
+        "next": None if proposal.percent is None else _widths(proposal.percent),
+        "standing": proposal.standing.value,
+        "checks": [check.as_dict() for check in proposal.checks],
+    }
+    if promotion.next_rollout is not None:
+        moves = shares_as_dict(compare(promotion.rollout, promotion.next_rollout))
+        answer |= {"moves": moves, "diff": _diff(promotion)}
+    return answer
+
+
+def _widths(percent: Percentages) -> dict[str, float]:
+    return {
+        "complete": float(percent.complete),
+        "live": float(percent.live),
+        "shadow": float(percent.shadow),
+    }
+
+
+def _change_as_dict(change: Change) -> dict[str, str]:
+    return {
+        "at": change.at,
+        "by": change.by,
+        "reason": change.reason,
+        "before": change.before,
+        "after": change.after,
+    }
+
+
+def _show(promotion: Promotion) -> None:
+    proposal = promotion.proposal
+    at = "before the first step" if proposal.step is None else f"at step {proposal.step + 1}"
+    widths = widths_text(promotion.rollout.percent)
+    click.echo(f"{promotion.path} is {at} of {proposal.steps}: {widths}")
+    if proposal.percent is None or promotion.next_rollout is None:
+        click.echo("the plan is done; `shim gate` says whether the control may be retired")
+        return
+    click.echo(f"the next step: {widths_text(proposal.percent)}")
+    for check in proposal.checks:
+        click.echo(f"  {_SIGNS[check.standing]} {check.name}: {check.words}")
+    show_shares(compare(promotion.rollout, promotion.next_rollout))
+    click.echo(_diff(promotion), nl=False)
+
+
+def _warn(settings: Settings, promotion: Promotion) -> None:
+    after = promotion.next_rollout or promotion.rollout
+    if warning := close_code_warning(settings, after):
+        click.echo(f"warning: {warning}", err=True)
+
+
+def _diff(promotion: Promotion) -> str:
+    """The lines that change."""
+    assert promotion.next_content is not None
+    before, after = (
+        content.decode("utf-8-sig").splitlines(keepends=True)
+        for content in (promotion.content, promotion.next_content)
+    )
+    return "".join(unified_diff(before, after, "now", "next", n=0))

@@ -1,0 +1,112 @@
+"""The brake's statistic: false kills within the window, and returns that fail to come (R22)."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shim.gate import FalseKills, FalseKillWatch, ReturnWatch
+from shim.model import SECOND, Role
+from shim.settings.sections import BrakeSettings
+from tests.gate.outcomes import DAY, RETURN_WINDOW, first_brake, outcome
+
+LIMITS = BrakeSettings()
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 10 * 60), st.integers(0, 400), st.booleans()), max_size=40)
+)
+def test_false_kills_are_those_of_the_window(steps):
+    """(seconds passed, decisions, whether one of them was wrong), against counting all of it anew."""
+    watch = FalseKillWatch(LIMITS)
+    now, decisions, kills = 0, [], []
+    for passed, count, wrong in steps:
+        now += passed * SECOND
+        for _ in range(count):
+            watch.decided(now)
+        decisions += [now] * count
+        reason = watch.killed(now) if wrong else watch.reason(now)
+        kills += [now] if wrong else []
+        recent = sum(at >= now - LIMITS.window for at in kills)
+        among = sum(at >= now - LIMITS.window for at in decisions)
+        expected = recent >= 5 and recent / max(1, among) >= 0.01
+        assert reason == (FalseKills(recent, among) if expected else None)
+
+
+def test_five_false_kills_of_five_hundred_decisions_engage():
+    watch = FalseKillWatch(LIMITS)
+    for _ in range(500):
+        watch.decided(0)
+    assert [watch.killed(0) for _ in range(4)] == [None] * 4
+    assert str(watch.killed(0)) == "5 of the candidate's 500 decisions hit a live connection"
+    watch.decided(0)
+    assert watch.reason(0) is None
+
+
+def run(watch: ReturnWatch, outcomes):
+    """The first reason, and after how many of the outcomes it came."""
+    for number, each in enumerate(sorted(outcomes, key=lambda outcome: outcome.at), start=1):
+        if (reason := watch.settled(each, each.at)) is not None:
+            return number, reason
+    return None
+
+
+def alternating(count: int, candidate_returns: bool = False, start: int = 0, **more):
+    """Each second a new user of either arm; the control's all return."""
+    return [
+        outcome(
+            f"{role}{n}",
+            role,
+            start + n * SECOND,
+            role is Role.CONTROL or candidate_returns,
+            **more,
+        )
+        for n in range(count)
+        for role in Role
+    ]
+
+
+def test_a_candidate_that_nobody_returns_from_is_seen_at_once():
+    number, reason = run(ReturnWatch(RETURN_WINDOW, 0), alternating(60))
+    assert reason.candidate == 0
+    assert reason.control == 1
+    assert reason.candidate_users <= 12
+    assert "app: 0.0% of" in str(reason)
+
+
+def test_returns_wait_until_losses_are_known():
+    """The control's thousand closings of one minute, half of them lost: not all of them returns at first."""
+    watch = ReturnWatch(RETURN_WINDOW, 0)
+    candidate = [outcome(f"a{n}", Role.CANDIDATE, n, n % 2 > 0) for n in range(1000)]
+    control = [outcome(f"b{n}", Role.CONTROL, DAY // 2 + n, n % 2 > 0) for n in range(1000)]
+    assert run(watch, candidate + control) is None
+
+
+def test_users_by_override_and_users_counted_already_say_nothing():
+    assert run(ReturnWatch(RETURN_WINDOW, 0), alternating(60, by_percentage=False)) is None
+    same = [
+        outcome(str(role), role, n * SECOND, role is Role.CONTROL)
+        for n in range(1000)
+        for role in Role
+    ]
+    assert run(ReturnWatch(RETURN_WINDOW, 0), same) is None
+
+
+def test_users_count_again_when_the_sequences_begin_anew():
+    """A month of good returns does not hide a day without."""
+    watch = ReturnWatch(RETURN_WINDOW, 0)
+    for day in range(30):
+        assert run(watch, alternating(60, candidate_returns=True, start=day * DAY)) is None
+    number, _ = run(watch, alternating(60, start=30 * DAY + SECOND))
+    assert number < 60
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.95])
+def test_without_a_difference_it_hardly_ever_engages(rate):
+    """Asked after each outcome of a month; 5 % would be 2 of 40."""
+    engaged = [first_brake(rate, rate, 0, seed) for seed in range(40)]
+    assert sum(hit is not None for hit in engaged) <= 2
+
+
+def test_a_drop_of_thirty_points_engages_within_some_hundred_outcomes():
+    engaged = [first_brake(0.95, 0.65, 0, seed, days=5) for seed in range(20)]
+    assert all(hit is not None and hit <= 400 for hit in engaged)

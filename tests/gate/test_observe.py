@@ -1,0 +1,106 @@
+"""From rows to observations, against a plain reading of the rule."""
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shim.gate import Observations
+from shim.model import SECOND
+
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+
+
+def plainly(rows, now, limit, unit):
+    """Every minute's crowd first, then every user for themselves."""
+    shares, seen, own = Counter(), set(), {}
+    over = [row for row in rows if (row[1] // MINUTE + 1) * MINUTE <= now]
+    # Time stands at the beginning of a minute that still runs and has rows already.
+    clock = now if len(over) == len(rows) else rows[-1][1] // MINUTE * MINUTE
+    crowds = 0
+    for minute in sorted({at // MINUTE for _, at, _ in over}):
+        inside = [row for row in over if row[1] // MINUTE == minute]
+        users = {user for user, _, _ in inside}
+        seen |= users
+        if len(users) >= 20 and len(users) / len(seen) > 0.05:
+            crowds += 1
+            shares[sum(row[2] for row in inside), len(inside)] += 1
+        else:
+            for user, at, success in inside:
+                own.setdefault(user, []).append((at, success))
+    final = 0
+    for theirs in own.values():
+        first_at = theirs[0][0]
+        counted = [
+            success for i, (at, success) in enumerate(theirs) if i == 0 or at < first_at + unit
+        ][:limit]
+        if len(counted) == limit or first_at + unit <= clock:
+            final += 1
+            shares[sum(counted), len(counted)] += 1
+    return shares, final, len(own) - final, crowds
+
+
+@st.composite
+def histories(draw):
+    """Quiet hours, and now and then a minute in which many users have rows."""
+    rows, at = [], 0
+    for _ in range(draw(st.integers(0, 12))):
+        at += draw(st.integers(0, 3 * HOUR))
+        users = draw(
+            st.one_of(
+                st.lists(st.integers(0, 5), min_size=1, max_size=4),
+                st.lists(st.integers(0, 60), min_size=15, max_size=40),
+            )
+        )
+        for user in users:
+            at += draw(st.integers(0, SECOND))
+            rows.append((f"u{user}", at, draw(st.booleans())))
+    return rows
+
+
+@given(histories(), st.integers(1, 5), st.sampled_from([0, HOUR, 24 * HOUR]), st.data())
+def test_observations_are_those_of_the_plain_rule_whenever_one_looks(rows, limit, unit, data):
+    observations = Observations(limit, unit)
+    cut = data.draw(st.integers(0, len(rows)))
+    now = 0
+    for part in (rows[:cut], rows[cut:]):
+        observations.extend(part)
+        now = max(now, part[-1][1] if part else 0)
+    now += data.draw(st.sampled_from([0, MINUTE, HOUR, 30 * HOUR]))
+    observed = observations.observed(now)
+    shares, users, unsettled, crowds = plainly(rows, now, limit, unit)
+    assert observed.shares == shares
+    assert (observed.users, observed.unsettled, observed.crowds) == (users, unsettled, crowds)
+
+
+@given(histories(), st.integers(1, 5))
+def test_looking_in_between_changes_nothing(rows, limit):
+    looked, unlooked = Observations(limit, HOUR), Observations(limit, HOUR)
+    for row in rows:
+        looked.extend([row])
+        looked.observed(row[1])
+    unlooked.extend(rows)
+    end = rows[-1][1] + 2 * HOUR if rows else 0
+    assert looked.observed(end) == unlooked.observed(end)
+
+
+def test_an_outage_is_one_observation_and_hides_no_mismatch():
+    quiet = [(f"u{n}", n * 5 * MINUTE, True) for n in range(100)]
+    start = 100 * 5 * MINUTE
+    outage = [(f"u{n}", start + n, n % 10 > 0) for n in range(50)]
+    observations = Observations()
+    observations.extend([*quiet, *outage])
+    observed = observations.observed(start + HOUR)
+    assert observed.shares == {(1, 1): 100, (45, 50): 1}
+    assert observed.crowds == 1
+
+
+def test_a_busy_fleet_is_no_outage():
+    """Fifty users a minute of twenty thousand: that is how it goes all day."""
+    observations = Observations()
+    observations.extend((f"u{n}", n * MINUTE // 50, True) for n in range(20_000))
+    observed = observations.observed(1000 * MINUTE)
+    assert observed.users == 20_000 - 19 * 50
+    # Until a thousand users have been seen, fifty are more than 5 % of them.
+    assert observed.crowds == 19

@@ -1,0 +1,133 @@
+"""E-processes, sequences and intervals against exact sums, plain products and scipy."""
+
+from collections import Counter
+from math import comb, exp, isclose, log, prod
+from random import Random
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from shim.gate.statistics import (
+    certainly_lower,
+    grown,
+    log_e_value,
+    log_e_value_below,
+    lower_bound,
+    mean_share,
+    upper_bound,
+    wilson,
+)
+
+means = st.floats(0.01, 0.99)
+pairs = st.integers(1, 7).flatmap(lambda trials: st.tuples(st.integers(0, trials), st.just(trials)))
+samples = st.lists(pairs, max_size=60)
+
+
+def bernoulli(successes: int, trials: int) -> dict[tuple[int, int], int]:
+    return {(1, 1): successes, (0, 1): trials - successes}
+
+
+@given(samples, means)
+def test_the_capital_is_won_by_fair_bets_in_any_order(sample, mean):
+    """The oracle plays: one gambler per bet, stake by stake, in the order given."""
+    bets = (0.98, 0.9, 0.75, 0.5, 0.25, 0.12, 0.06, 0.03, 0.015, 0.0075)
+    capitals = [
+        start * prod((1 - bet) + bet * (s / t) / mean for s, t in sample)
+        for bet, start in zip(bets, [0.4] + [0.6 / 9] * 9, strict=True)
+    ]
+    assert isclose(log_e_value(Counter(sample), mean), log(sum(capitals)), abs_tol=1e-9)
+
+
+@pytest.mark.parametrize("mean", [0.1, 0.5, 0.95, 0.99])
+@pytest.mark.parametrize("trials", [1, 7, 60])
+def test_at_the_border_the_expected_capital_is_exactly_one(mean, trials):
+    expected = sum(
+        comb(trials, k)
+        * mean**k
+        * (1 - mean) ** (trials - k)
+        * exp(log_e_value(bernoulli(k, trials), mean))
+        for k in range(trials + 1)
+    )
+    assert isclose(expected, 1, rel_tol=1e-9)
+
+
+@given(samples, means, means)
+def test_less_is_easier_to_refute(sample, one, other):
+    low, high = sorted((one, other))
+    shares = Counter(sample)
+    assert log_e_value(shares, low) >= log_e_value(shares, high) - 1e-9
+    assert log_e_value_below(shares, low) <= log_e_value_below(shares, high) + 1e-9
+
+
+@given(samples, pairs, means)
+def test_a_success_adds_evidence_and_a_failure_takes_it(sample, pair, mean):
+    shares = Counter(sample)
+    before = log_e_value(shares, mean)
+    assert log_e_value(shares + Counter([(1, 1)]), mean) > before
+    assert log_e_value(shares + Counter([(0, 1)]), mean) < before
+
+
+@given(samples, st.sampled_from([0.05, 0.025, 0.001]))
+def test_bounds_are_where_the_evidence_reaches_its_threshold(sample, alpha):
+    shares = Counter(sample)
+    low, high = lower_bound(shares, alpha), upper_bound(shares, alpha)
+    mean = mean_share(shares)
+    if mean is None:
+        assert (low, high) == (0, 1)
+        return
+    assert low <= mean <= high
+    if low > 0.001:
+        assert log_e_value(shares, low * 0.999) >= -log(alpha) >= log_e_value(shares, low * 1.001)
+    if high < 0.999:
+        assert log_e_value_below(shares, 1 - (1 - high) * 0.999) >= -log(alpha) - 1e-6
+
+
+def test_without_observations_there_is_no_evidence():
+    assert log_e_value({}, 0.99) == pytest.approx(0)
+    assert not certainly_lower({}, bernoulli(900, 900), 0.05)
+    assert not certainly_lower(bernoulli(0, 900), {}, 0.05)
+    assert mean_share({}) is None
+    assert wilson(0, 0) is None
+
+
+@given(samples, samples, st.sampled_from([-0.3, -0.05, 0.0, 0.05, 0.3]))
+def test_comparing_two_means_is_comparing_their_bounds(lesser, greater, margin):
+    """Many observations, so that sequences do exclude each other, and the shortcut decides nothing."""
+    one, other = (grown(Counter(sample), 50) for sample in (lesser, greater))
+    assume(one and other)
+    expected = upper_bound(one, 0.05) < lower_bound(other, 0.05) - margin
+    assert certainly_lower(one, other, 0.05, margin) == expected
+
+
+@pytest.mark.parametrize("mean", [0.5, 0.95, 0.99])
+def test_a_sequence_misses_the_truth_at_most_as_often_as_it_says(mean):
+    """Looked at after each of 1 000 observations: the bound excludes the truth when its e-value is 20."""
+    missed = 0
+    for seed in range(200):
+        random = Random(seed)
+        successes = 0
+        for trials in range(1, 1001):
+            successes += random.random() < mean
+            # Only a success can carry the bound over the truth.
+            if successes / trials > mean and log_e_value(bernoulli(successes, trials), mean) >= log(
+                20
+            ):
+                missed += 1
+                break
+    assert missed <= 10
+
+
+def test_perfect_agreement_needs_so_many_users():
+    """Fewer than 299 of one make can never show 0.99 at 95 %; betting needs little more."""
+    needed = next(n for n in range(1, 1000) if log_e_value({(5, 5): n}, 0.99) >= log(20))
+    assert 299 <= needed <= 400
+
+
+@given(st.integers(1, 100_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilson_is_scipys(counts):
+    successes, trials = counts
+    interval = wilson(successes, trials)
+    theirs = binomtest(successes, trials).proportion_ci(0.95, method="wilson")
+    assert interval == pytest.approx((theirs.low, theirs.high), abs=1e-6)

@@ -1,0 +1,301 @@
+"""What the router tells becomes rows, with the times of the wall clock; and the stories they tell."""
+
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from shim.ledger import LedgerObserver, SqliteReader, VerdictFilter
+from shim.ledger.rows import (
+    BrakeRow,
+    ClosingRow,
+    CoverageRow,
+    DecisionRow,
+    FailureRow,
+    FlagsRow,
+    GuardRow,
+    LateRow,
+    PauseRow,
+    ProofRow,
+    StageRow,
+)
+from shim.ledger.timeline import moments, why
+from shim.model import (
+    Cause,
+    Closing,
+    Connection,
+    Coverage,
+    Decision,
+    FlagsLoad,
+    Kind,
+    LateDecision,
+    MonitorFailure,
+    Return,
+    Role,
+    Stage,
+    VerdictKind,
+    VerdictName,
+)
+from shim.observers import Fanout
+from tests.ledger.helpers import NOW, S, ledger
+from tests.router.helpers import World
+
+APP = Connection("c1", Kind.APP, "u1", "s1", "com.example.app1")
+ABOUT = ("c1", Kind.APP, "u1", "s1", "com.example.app1")
+
+
+class Recorded:
+    """A router in virtual time whose observer is the ledger's; its second 0 is NOW."""
+
+    def __init__(self, world: World, observer: LedgerObserver, reader: SqliteReader) -> None:
+        self.world = world
+        self.observer = observer
+        self.reader = reader
+
+    def verdicts(self) -> list[tuple[VerdictName, VerdictKind]]:
+        rows = self.reader.verdicts(VerdictFilter()).rows
+        return [(row.verdict, row.kind) for row in reversed(rows)]
+
+    def story(self, verdict: int = 1) -> list[tuple[float, str]]:
+        episode = self.reader.episode(verdict)
+        assert episode is not None
+        return [((moment.at - NOW) / S, moment.text) for moment in moments(episode)]
+
+    def why(self, verdict: int = 1) -> str:
+        episode = self.reader.episode(verdict)
+        assert episode is not None
+        return why(episode)
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Iterator[Recorded]:
+    path = tmp_path / "shim.db"
+    world = World()
+    with ledger(path) as writer:
+        observer = LedgerObserver(writer, lambda: world.now, lambda: NOW + world.now)
+        world.router._observer = Fanout([world.journal, observer])
+
+        class Flushed(SqliteReader):
+            """Reads only when all that was handed over is there."""
+
+            @property
+            def path(self) -> Path:
+                assert writer.flush(30)
+                return path
+
+            @path.setter
+            def path(self, value: Path) -> None: ...
+
+        yield Recorded(world, observer, Flushed(path))
+
+
+def test_an_episode_in_shadow(recorded: Recorded) -> None:
+    world = recorded.world
+    world.open("c1", Stage.SHADOW)
+    world.run(3.2)
+    world.message("c1")
+    world.run(100)
+    recorded.observer.closed(Closing(APP, Stage.SHADOW, 0, 60 * S, Cause.CONTROL, None, 1006))
+    world.run(300)
+    (row,) = recorded.reader.verdicts(VerdictFilter()).rows
+    assert row.values() == (
+        *ABOUT,
+        VerdictName.MATCHED,
+        VerdictKind.BOTH,
+        NOW + 60 * S,
+        Role.CANDIDATE,
+        Role.CONTROL,
+        NOW + 60 * S,
+        NOW + 48_200_000,
+        False,
+        NOW + 3_200_000,
+        None,
+        None,
+    )
+    assert row.as_dict()["skew"] == 11.8
+    (outcome,) = recorded.reader.outcomes()
+    assert (outcome.role, outcome.result, outcome.delay) == (Role.CONTROL, Return.LOST, None)
+    assert (outcome.acted_at, outcome.code) == (NOW + 60 * S, None)
+    assert recorded.why() == (
+        "matched: the control decided 11.8 s after the candidate; up to 16 s count as agreement"
+    )
+    story = recorded.story()
+    pings = [at for at, text in story if text == "the candidate pings; no answer"]
+    assert len(pings) == 3
+    assert all(3.2 < at < 48.2 for at in pings)
+    assert [entry for entry in story if "pings" not in entry[1]] == [
+        (3.2, "last sign of life"),
+        (
+            48.2,
+            "the candidate decides: no sign of life for 45 s; "
+            "it does not act, so that is only recorded",
+        ),
+        (60.0, "the control decides: no sign of life for 56.8 s, 11.8 s over its limit"),
+        (60.0, "the control acts: it terminates the connection"),
+        (
+            60.0,
+            "the connection is gone, ended by the control: no close frame was sent, "
+            "none came from the client",
+        ),
+        (60.0, recorded.why()),
+        (180.000001, "the client is lost: it has not come back within 120 s"),
+    ]
+
+
+def test_an_episode_in_live_whose_client_comes_back(recorded: Recorded) -> None:
+    world = recorded.world
+    world.open("c1", Stage.LIVE)
+    world.run(46)
+    recorded.observer.closed(
+        Closing(APP, Stage.LIVE, 0, 45_100_000, Cause.CANDIDATE, 1001, 1000)
+    )
+    assert recorded.reader.outcomes()[0].result is None
+    world.run(46.5)
+    world.open("c2", Stage.LIVE)
+    world.run(70)
+    assert recorded.why() == (
+        "matched: the control decided 15 s after the candidate; up to 16 s count as agreement"
+    )
+    story = [text for _, text in recorded.story() if "pings" not in text]
+    assert story == [
+        "last sign of life",
+        "the candidate decides: no sign of life for 45 s",
+        "the candidate acts: it closes the connection with code 1001",
+        "the connection is gone, ended by the candidate: sent 1001, the client's code was 1000",
+        "the client comes back, 1.5 s after it was closed",
+        "the control decides: no sign of life for 60 s, 15 s over its limit; "
+        "it does not act, so that is only recorded",
+        recorded.why(),
+    ]
+    (outcome,) = recorded.reader.outcomes(result=Return.RETURNED)
+    assert (outcome.delay, outcome.by_percentage, outcome.code) == (1_500_000, True, 1001)
+    (decision,) = [row for row in recorded.reader.rows(DecisionRow) if row.acted]
+    assert (decision.at, decision.deadline, decision.silence) == (
+        NOW + 45 * S,
+        NOW + 45 * S,
+        45 * S,
+    )
+
+
+def test_an_action_whose_outcome_is_open(recorded: Recorded) -> None:
+    recorded.world.open("c1", Stage.LIVE)
+    recorded.world.run(70)
+    assert "whether the client comes back is not known yet" in dict(map(reversed, recorded.story()))
+
+
+def test_a_client_that_was_alive(recorded: Recorded) -> None:
+    world = recorded.world
+    world.open("c1", Stage.SHADOW)
+    world.run(50)
+    world.message("c1")
+    world.run(51)
+    assert recorded.verdicts() == [(VerdictName.MISMATCHED, VerdictKind.ONLY_CANDIDATE)]
+    assert recorded.why() == (
+        "mismatched: the candidate alone decided, and then the client gave a sign of life: "
+        "it would have closed a live connection"
+    )
+    # The next silence of the same connection is another story.
+    world.run(200)
+    assert recorded.verdicts()[1:] == [(VerdictName.MATCHED, VerdictKind.BOTH)]
+    assert [text for _, text in recorded.story(1) if "decides" in text] == [
+        "the candidate decides: no sign of life for 45 s; it does not act, so that is only recorded"
+    ]
+    assert [at for at, text in recorded.story(2) if "decides" in text] == [95.0, 105.0]
+
+
+def test_endings_that_leave_it_open(recorded: Recorded) -> None:
+    world = recorded.world
+    for number, id in enumerate(("c1", "c2", "c3")):
+        world.open(id, Stage.SHADOW, user=f"u{number}")
+    world.run(50)
+    world.close("c1")
+    world.stage("c2", Stage.LIVE)
+    world.router.shutdown(world.now)
+    assert [recorded.why(number) for number in (1, 2, 3)] == [
+        "inconclusive: the connection was closed before the control had decided",
+        "inconclusive: the user's stage changed before the control had decided",
+        "inconclusive: the shim stopped before the control had decided",
+    ]
+    (change,) = recorded.reader.rows(StageRow)
+    assert (change.connection, change.before, change.after) == ("c2", Stage.SHADOW, Stage.LIVE)
+    assert "the user's stage changes from shadow to live" in dict(map(reversed, recorded.story(2)))
+
+
+def test_what_is_about_no_episode(recorded: Recorded) -> None:
+    observer, reader = recorded.observer, recorded.reader
+    observer.late(LateDecision(APP, Role.CONTROL, 5 * S, Role.CANDIDATE))
+    observer.proof_of_life(APP, Role.CANDIDATE, 6 * S)
+    observer.failure(MonitorFailure(Role.CANDIDATE, "wake", "ValueError: no", 7 * S))
+    observer.failure(MonitorFailure(Role.CANDIDATE, "pong", "ValueError: no", 8 * S, APP))
+    observer.brake(True, "false kills", 9 * S)
+    observer.guard(True, 250, 10 * S)
+    observer.flags_loaded(FlagsLoad(11 * S, "rollout.yaml", "abc", "def"))
+    observer.paused(12 * S, 22 * S)
+    observer.coverage(Coverage(Kind.APP, 0, 60 * S, 120 * S, 70 * S, 50 * S, 110 * S, 7, 15 * S, 2, 1))
+    observer.closed(Closing(APP, Stage.LIVE, 0, 70 * S, Cause.PEER, None, 1000))
+    assert [row.values() for row in reader.rows(LateRow)] == [
+        (*ABOUT, Role.CONTROL, NOW + 5 * S, Role.CANDIDATE)
+    ]
+    assert [row.values() for row in reader.rows(ProofRow)] == [
+        (*ABOUT, Role.CANDIDATE, NOW + 6 * S)
+    ]
+    assert [row.values() for row in reader.rows(FailureRow)] == [
+        ("candidate", "pong", "ValueError: no", NOW + 8 * S, "c1", "app", "u1", "com.example.app1"),
+        ("candidate", "wake", "ValueError: no", NOW + 7 * S, None, None, None, None),
+    ]
+    assert [row.values() for row in reader.rows(BrakeRow)] == [(True, "false kills", NOW + 9 * S)]
+    assert [row.values() for row in reader.rows(GuardRow)] == [(True, 250, NOW + 10 * S)]
+    assert [row.values() for row in reader.rows(FlagsRow)] == [
+        (NOW + 11 * S, "rollout.yaml", "abc", "def", None)
+    ]
+    assert [row.values() for row in reader.rows(PauseRow)] == [(NOW + 12 * S, NOW + 22 * S)]
+    assert [row.values() for row in reader.rows(CoverageRow)] == [
+        (Kind.APP, NOW, NOW + 60 * S, 120 * S, 70 * S, 50 * S, 110 * S, 7, 15 * S, 2, 1)
+    ]
+    assert reader.rows(ClosingRow) == []  # nobody had decided on it
+
+
+def test_the_wall_clock_may_be_set(recorded: Recorded) -> None:
+    """A row's times go by the wall clock of its moment; their differences are always true."""
+    world, observer = recorded.world, recorded.observer
+    world.open("c1", Stage.SHADOW)
+    world.run(50)
+    observer._wall = lambda: NOW + 3600 * S + world.now
+    world.run(100)
+    (row,) = recorded.reader.verdicts(VerdictFilter()).rows
+    assert row.at == NOW + 3660 * S
+    assert row.control_at is not None
+    assert row.skew == 15 * S
+    assert row.at - row.last_activity == 60 * S
+
+
+def test_reading_two_clocks_takes_a_moment(recorded: Recorded) -> None:
+    """One instant has one time in all rows: what happened at once is not told twice, or in disorder."""
+    world, observer = recorded.world, recorded.observer
+    moments = count()
+    observer._wall = lambda: NOW + world.now + next(moments) * 7 % 50
+    world.open("c1", Stage.SHADOW)
+    world.run(300)
+    assert [text.split(":")[0] for _, text in recorded.story() if "pings" not in text] == [
+        "last sign of life",
+        "the candidate decides",
+        "the control decides",
+        "the control acts",
+        "matched",
+        "the client is lost",
+    ]
+
+
+def test_a_decision_that_comes_late(recorded: Recorded) -> None:
+    world, observer = recorded.world, recorded.observer
+    world.open("c1", Stage.SHADOW)
+    world.run(50)
+    world.message("c1")
+    decision = Decision("c1", 94 * S, 93 * S, 44 * S, ())
+    observer.decided(APP, Role.CONTROL, decision, False)
+    observer.late(LateDecision(APP, Role.CONTROL, 94 * S, Role.CONTROL))
+    assert (
+        94.0,
+        "the control decides: no sign of life for 44 s, 1 s over its limit; too late to be compared",
+    ) in recorded.story()
