@@ -7,6 +7,7 @@ from shim.cli.demo import demo
 from shim.cli.flags import flags
 from shim.cli.gate import gate
 from shim.cli.replay import replay
+from shim.cli.retire import retire
 from shim.cli.rollout import rollout
 from shim.cli.serve import serve
 from shim.cli.verdicts import verdicts
@@ -18,5 +19,5 @@ def main() -> None:
     """Replace a WebSocket health monitor in production, and know when it is safe."""
 
 
-for command in (demo, flags, gate, replay, rollout, serve, verdicts):
+for command in (demo, flags, gate, replay, retire, rollout, serve, verdicts):
     main.add_command(command)

@@ -78,6 +78,17 @@ class CoverageCount:
         if not watched:
             self.watched(link, now)
 
+    def demoted(self, user: User, now: Time) -> None:
+        """The user is about to be taken back to `shadow`."""
+        before = user.stage.acting
+        for name, kind in self._kinds.items():
+            connections = user.open[name]
+            if before is Role.CANDIDATE and connections:
+                kind.open[before].change(-connections, now)
+                kind.open[before.other].change(+connections, now)
+                kind.users[before] -= 1
+                kind.users[before.other] += 1
+
     def watched(self, link: Link, now: Time) -> None:
         """The router knows the connection from now on."""
         self._kinds[link.client.kind].unknown.change(-_compared(link), now)

@@ -69,6 +69,10 @@ class Simulation:
         """The server's time."""
         return self._clock.server()
 
+    def engage_brake(self, reason: str) -> None:
+        """Take everyone back to `shadow`, when what is going on at the moment is done."""
+        self._events.plan(self._clock.now, self._server.engage_brake, reason)
+
     def run(self) -> Iterator[Time]:
         """Simulate, stopping after each hour and at the end to give control and the time."""
         events, clock, server = self._events, self._clock, self._server

@@ -1,11 +1,11 @@
 """What the gate reads, gathered while the simulation runs: the same counts that a ledger answers."""
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable
 
 from shim.gate import EPISODES, Evidence, KindEvidence, Observations, Sample, Shares
 from shim.model import (
+    SECOND,
     Connection,
     Coverage,
     Kind,
@@ -21,7 +21,8 @@ from shim.router import Observer
 from shim.simulate.scenario import DAY, Scenario
 
 _CONCLUSIVE = (VerdictName.MATCHED, VerdictName.MISMATCHED)
-QUARANTINE = "quarantine"
+_QUARANTINE = "quarantine"
+_MINUTE = 60 * SECOND
 
 
 class _OfKind:
@@ -83,15 +84,15 @@ class GateEvidence(Observer):
             return Evidence(epoch + now, epoch_start=epoch, expired_rules=expired)
         end = max(both)
         start = max(0, end - self._gate.period)
-        failed = [failure.call for failure in self._failures if start <= failure.at]
+        failed = [failure.call for failure in self._failures if start <= failure.at <= end]
         return Evidence(
             epoch + now,
             epoch + start,
             epoch + end,
             epoch,
-            tuple(self._kind(name, start, now) for name in sorted(self._kinds)),
-            failures=sum(call != QUARANTINE for call in failed),
-            quarantines=failed.count(QUARANTINE),
+            tuple(self._kind(name, start, end, now) for name in sorted(self._kinds)),
+            failures=sum(call != _QUARANTINE for call in failed),
+            quarantines=failed.count(_QUARANTINE),
             expired_rules=expired,
         )
 
@@ -100,9 +101,9 @@ class GateEvidence(Observer):
         rules = self._scenario.settings.comparison.expected
         return tuple(rule.name for rule in rules if rule.until < today)
 
-    def _kind(self, name: Kind, since: Time, now: Time) -> KindEvidence:
+    def _kind(self, name: Kind, since: Time, end: Time, now: Time) -> KindEvidence:
         kind, epoch = self._kinds[name], self._scenario.epoch
-        verdicts = [one for one in kind.verdicts if one[0] >= since]
+        verdicts = [one for one in kind.verdicts if since <= one[0] <= end]
         proving = Counter(verdict for _, _, verdict, proves in verdicts if proves)
         every = Counter(verdict for _, _, verdict, _ in verdicts)
         days = {
@@ -110,17 +111,19 @@ class GateEvidence(Observer):
             for at, _, verdict, proves in verdicts
             if proves and verdict in _CONCLUSIVE
         }
-        agreed = self._agreement(kind, since, now)
-        observed = agreed.observed(now)
-        outcomes = [one for one in kind.outcomes if one.acted_at >= since]
+        observed = self._agreement(kind, since, end).observed(now)
+        epoch_agreed = self._agreement(kind, 0, end).observed(now)
+        # A loss is known after the return window only, so later returns must not count either.
+        settled = min(end, now - self._return_window - 1)
+        outcomes = [one for one in kind.outcomes if since <= one.acted_at <= end]
         acted = Counter(one.role for one in outcomes)
         results = Counter((one.role, one.result) for one in outcomes)
-        covered = kind.coverage[bisect_left(kind.coverage, since, key=lambda one: one.since) :]
+        covered = [one for one in kind.coverage if since <= one.since and one.until <= end]
         interval = covered[-1].heartbeat_interval if covered else None
         return KindEvidence(
             name,
-            Sample(observed.shares, *self._closings(kind, since, now)),
-            Sample(self._agreement(kind, 0, now).observed(now).shares, *self._closings(kind, 0, now)),
+            Sample(observed.shares, *self._closings(kind, since, settled)),
+            Sample(epoch_agreed.shares, *self._closings(kind, 0, settled)),
             matched=proving[VerdictName.MATCHED],
             mismatched=proving[VerdictName.MISMATCHED],
             expected=proving[VerdictName.EXPECTED],
@@ -130,30 +133,27 @@ class GateEvidence(Observer):
             unsettled_users=observed.unsettled,
             days=len(days),
             acted=acted,
-            proofs=Counter(role for at, role in kind.proofs if at >= since),
+            proofs=Counter(role for at, role in kind.proofs if since <= at <= end),
             outcomes={role: {one: results[role, one] for one in Return} for role in Role},
             pings=sum(one.pings for one in covered),
             heartbeats=sum(one.watched for one in covered) / interval if interval else None,
         )
 
-    def _agreement(self, kind: _OfKind, since: Time, now: Time) -> Observations:
+    def _agreement(self, kind: _OfKind, since: Time, end: Time) -> Observations:
         observations = Observations(EPISODES, self._gate.unit)
         observations.extend(
             (user, at, verdict is VerdictName.MATCHED)
             for at, user, verdict, proves in kind.verdicts
-            if proves and at >= since and verdict in _CONCLUSIVE
+            if proves and since <= at <= end and verdict in _CONCLUSIVE
         )
         return observations
 
     def _closings(
-        self, kind: _OfKind, since: Time, now: Time
+        self, kind: _OfKind, since: Time, end: Time
     ) -> tuple[dict[Role, Shares], dict[Role, Shares]]:
         """What the users' first timeouts acted on led to: returns, and proofs of life."""
-        # A loss is known after the return window only, so later returns must not count either.
         settled = [
-            one
-            for one in kind.outcomes
-            if one.by_percentage and since <= one.acted_at < now - self._return_window
+            one for one in kind.outcomes if one.by_percentage and since <= one.acted_at <= end
         ]
         settled.sort(key=lambda one: one.acted_at)
         returns: dict[Role, Shares] = {}
@@ -161,20 +161,20 @@ class GateEvidence(Observer):
         for role in Role:
             of_role = [one for one in settled if one.role is role]
             proofs[role] = _observed(
-                ((one, one.connection.id in self._alive) for one in of_role), now
+                (one, one.connection.id in self._alive) for one in of_role
             )
             returns[role] = _observed(
-                (
-                    (one, one.result is Return.RETURNED)
-                    for one in of_role
-                    if one.result in (Return.RETURNED, Return.LOST)
-                ),
-                now,
+                (one, one.result is Return.RETURNED)
+                for one in of_role
+                if one.result in (Return.RETURNED, Return.LOST)
             )
         return returns, proofs
 
 
-def _observed(rows: Iterable[tuple[Outcome, bool]], now: Time) -> Shares:
-    observations = Observations()
-    observations.extend((one.connection.user, one.acted_at, success) for one, success in rows)
-    return observations.observed(now).shares
+def _observed(rows: Iterable[tuple[Outcome, bool]]) -> Shares:
+    """Each user's first row; all of them are known, so the last minute is over."""
+    observations, last = Observations(), 0
+    for one, success in rows:
+        observations.extend([(one.connection.user, one.acted_at, success)])
+        last = one.acted_at
+    return observations.observed(last + _MINUTE).shares

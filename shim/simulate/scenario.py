@@ -271,6 +271,9 @@ class Scenario(Section):
     candidate: CandidateDefects = Field(
         default_factory=CandidateDefects, description="Faults of the candidate, for known truth."
     )
+    brake: bool = Field(
+        default=True, description="Whether the brake engages by itself, for the rest of the time."
+    )
     rollout: RolloutSettings = Field(
         default_factory=RolloutSettings, description="Who is at which stage."
     )

@@ -18,7 +18,7 @@ from shim.model import (
     Decision,
     Duration,
     Monitors,
-    Role,
+    Stage,
     Time,
 )
 from shim.router import Guard, Observer, Router
@@ -64,6 +64,7 @@ class Server:
         recorder: Recorder,
     ) -> None:
         self.starts: Time = 0
+        self._brake: str | None = None
         self.coverage = CoverageCount(scenario)
         self._scenario = scenario
         self._rollout = rollout
@@ -91,6 +92,7 @@ class Server:
             start,
             guard=_FleetGuard(self._scenario, self.coverage.candidate_acts_for),
         )
+        router.brake_reason = self._brake
         self.coverage.began(router)
         return router
 
@@ -244,6 +246,16 @@ class Server:
         connection.tracked = None
         self.coverage.skipped(connection.link, now)
         self._recorder.closed(connection, Cause.APPLICATION, now)
+
+    def engage_brake(self, reason: str) -> None:
+        """Everyone goes back to `shadow`, for good (R22)."""
+        if self._brake is not None:
+            return
+        now, self._brake = self._clock.server(), reason
+        for user in self._fleet.users:
+            self.coverage.demoted(user, now)
+            user.stage = min(user.stage, Stage.SHADOW)
+        self.router.engage_brake(reason, now)
 
     # -- What happens to the server -------------------------------------------------------------------
 

@@ -84,7 +84,7 @@ class Histogram:
         self.name = name
         self.documentation = documentation
         self.label = label
-        self.bounds = tuple(bounds)
+        self.bounds = tuple(map(float, bounds))
         self.counts = {value: [0] * (len(bounds) + 1) for value in zeros}
         self.sums = dict.fromkeys(self.counts, 0.0)
         self.examples: dict[tuple[str, int], Example] = {}

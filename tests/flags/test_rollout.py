@@ -1,7 +1,9 @@
 """R18 and R19: who is at which stage, and why."""
 
 import json
+import timeit
 from collections.abc import Iterator
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from itertools import permutations
 
@@ -54,6 +56,55 @@ def test_the_rules_of_the_design(rollout: Rollout, user: str, brake: bool) -> No
     assert (evaluation.lowered_by is not None) == (evaluation.stage is not evaluation.granted)
     assert evaluation.explain().startswith(f"{user} is at {evaluation.stage}.")
     assert json.loads(json.dumps(evaluation.as_dict()))["stage"] == str(evaluation.stage)
+
+
+@given(rollout=rollouts(), user=USERS, brake=st.booleans())
+def test_every_evaluation_names_what_granted_it(rollout: Rollout, user: str, brake: bool) -> None:
+    evaluation = rollout.evaluate(user, brake=brake)
+    assert (evaluation.rule is not None) == (evaluation.reason is Reason.RULE)
+    if evaluation.rule_index is not None:
+        rule = rollout.rules[evaluation.rule_index]
+        assert rule.name == evaluation.rule
+        assert f"Rule {rule.name!r} gives {evaluation.granted}" in evaluation.explain()
+        assert any(user == glob or fnmatchcase(user, glob) for glob in rule.users)
+        by_bucket = rule.percent and rule.percent.stage_of(evaluation.bucket)
+        assert evaluation.granted == (rule.stage if rule.percent is None else by_bucket)
+    assert (evaluation.reason is Reason.OVERRIDE) == (user in rollout.overrides)
+
+
+@given(rollout=rollouts(), users=st.lists(USERS, min_size=1, max_size=5), data=st.data())
+def test_the_connections_of_one_user_share_a_stage(
+    rollout: Rollout, users: list[str], data: st.DataObject
+) -> None:
+    """Whenever, after whomever and by whichever copy of the file a user is asked about."""
+    again = replace(rollout, overrides=dict(rollout.overrides), rules=tuple(rollout.rules))
+    first = {user: rollout.evaluate(user) for user in users}
+    for user in data.draw(st.permutations(users)):
+        assert rollout.evaluate(user) == again.evaluate(user) == first[user]
+
+
+def _cost(rollout: Rollout, user: str) -> float:
+    """The best time of several, in seconds."""
+    rollout.evaluate(user)
+    return min(timeit.repeat(lambda: rollout.evaluate(user), number=200, repeat=7))
+
+
+@pytest.mark.parametrize(
+    "glob",
+    ["*@domain{}.example", "team-{}-*", "team-{}-*@x.example", "*-team-{}-*", "?{}-*", "u{}"],
+)
+@pytest.mark.parametrize("one_rule", [True, False])
+def test_ten_thousand_globs_cost_hardly_more_than_ten(glob: str, one_rule: bool) -> None:
+    def rollout(count: int) -> Rollout:
+        globs = tuple(glob.format(number) for number in range(count))
+        lists = [globs] if one_rule else [(each,) for each in globs]
+        rules = tuple(Rule(f"r{i}", users, stage=Stage.LIVE) for i, users in enumerate(lists))
+        overrides = {f"u{number}@o.example": Stage.LIVE for number in range(count)}
+        return Rollout("f", SALT, overrides=overrides, rules=rules)
+
+    user = "someone-of-team-x@nowhere.example"
+    # Asked one by one it would be 1000 times as much; new lengths of texts may cost a little.
+    assert _cost(rollout(10_000), user) < 20 * _cost(rollout(10), user)
 
 
 @given(before=percentages(), after=percentages(), user=st.text(max_size=8))

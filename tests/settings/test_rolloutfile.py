@@ -1,5 +1,6 @@
 """R20: a flags file is read whole, or refused with everything that is wrong with it."""
 
+import re
 import time
 from pathlib import Path
 
@@ -78,6 +79,50 @@ def test_every_prefix_is_refused_or_means_the_whole(good: str) -> None:
             continue
         accepted.append(length)
     assert accepted == [len(data) - 1]  # without the last newline
+
+
+WORDS = re.compile(r"[a-z_0-9-]+(?=:)|(?<=: )(?:complete|live|'off'|off|blake2b-v1)(?=[\n,}])")
+
+
+@pytest.mark.parametrize("good", [BLOCK, FLOW], ids=["block", "flow"])
+def test_every_typo_in_a_word_of_the_format_is_refused(good: str) -> None:
+    """A letter lost, doubled, swapped with the next, or in upper case, in each of its words."""
+    whole = parse_rollout(good.encode(), "f")
+    accepted = []
+    for match in WORDS.finditer(good):
+        word = match[0]
+        if word.isdigit() or word in ("a",):  # a user
+            continue
+        for at in range(len(word)):
+            head, letter, rest = word[:at], word[at], word[at + 1 :]
+            for typo in (head + rest, head + letter * 2 + rest, head + rest[:1] + letter + rest[1:],
+                         head + letter.upper() + rest):  # fmt: skip
+                if typo == word:
+                    continue
+                text = good[: match.start()] + typo + good[match.end() :]
+                try:
+                    assert parse_rollout(text.encode(), "f") == whole
+                except InputError:
+                    continue
+                accepted.append(typo)
+    # What YAML reads as the same, and nothing else.
+    assert set(accepted) <= {"Off", "oFF"}
+
+
+@pytest.mark.parametrize("good", [BLOCK, FLOW], ids=["block", "flow"])
+def test_every_key_twice_is_refused(good: str) -> None:
+    names = {match[0] for match in re.finditer(r"[a-z_]+(?=: )", good)}
+    assert len(names) > 10
+    for name in names:
+        for match in re.finditer(rf"(?<![a-z_@.]){name}: ([^\n,\[{{}}]+)", good):
+            entry = match[0]
+            separator = (
+                ", " if good is FLOW or "{" in good[: match.start()].rsplit("\n")[-1] else None
+            )
+            indent = " " * (match.start() - good.rfind("\n", 0, match.start()) - 1)
+            again = f"{entry}{separator}{entry}" if separator else f"{entry}\n{indent}{entry}"
+            text = good[: match.start()] + again.replace("- ", "  ") + good[match.end() :]
+            assert any("duplicate key" in problem.reason for problem in problems(text)), text
 
 
 def test_every_problem_at_once_with_its_line() -> None:

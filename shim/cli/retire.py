@@ -1,0 +1,112 @@
+"""`shim retire`: the control goes, with a report of why it may."""
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from shim.cli.common import input_errors, json_option
+from shim.cli.gate import EXIT_CODES, show
+from shim.discovery import monitor_types, plugin_manager
+from shim.evidence import gate_evidence
+from shim.gate import GateVerdict, judge
+from shim.ledger import SqliteReader, wall_clock
+from shim.ledger.digest import ledger_digest
+from shim.model import InputError
+from shim.retirement import Report
+from shim.settings import Settings, load_settings
+
+
+@click.command()
+@click.option(
+    "--config", type=click.Path(path_type=Path), help="The settings with targets and ledger."
+)
+@click.option(
+    "--ledger", type=click.Path(path_type=Path), help="Another ledger than the settings'."
+)
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("retirement"),
+    show_default=True,
+    help="The folder for the report, in Markdown and JSON.",
+)
+@click.option("--force", is_flag=True, help="Although the gate does not say so; wants a --reason.")
+@click.option("--reason", help="Why, for the report.")
+@json_option
+@input_errors
+def retire(
+    config: Path | None,
+    ledger: Path | None,
+    report: Path,
+    force: bool,
+    reason: str | None,
+    as_json: bool,
+) -> None:
+    """Ask the gate, write the evidence down, and say what to delete.
+
+    Nothing is changed but the report's folder. Exit code 1 or 3, and no report, if the gate does not
+    say `ready`.
+    """
+    if force and not reason:
+        raise click.UsageError("--force wants a --reason")
+    settings = load_settings(config, monitor_types(plugin_manager()))
+    if settings.monitors.control is None:
+        raise InputError("these settings have no monitors.control: it is retired already")
+    path = ledger or settings.ledger
+    now = wall_clock()
+    answer = judge(gate_evidence(SqliteReader(path), settings, now), settings.gate)
+    if answer.verdict is not GateVerdict.READY and not force:
+        if as_json:
+            click.echo(json.dumps({"gate": answer.as_dict(), "report": None}))
+        else:
+            show(answer)
+        sys.exit(EXIT_CODES[answer.verdict])
+    digest, rows = ledger_digest(path)
+    written = Report(
+        answer,
+        now,
+        str(config) if config else "the settings",
+        _digest(config),
+        _flags(settings),
+        _digest(settings.rollout),
+        str(path),
+        digest,
+        rows,
+        reason if force else None,
+    )
+    files = _write(written, report)
+    if as_json:
+        click.echo(json.dumps({**written.as_dict(), "files": [str(file) for file in files]}))
+        return
+    show(answer)
+    click.echo(f"\nThe evidence is in {files[0]} and {files[1]}. What to do now:\n")
+    for number, step in enumerate(written.steps, 1):
+        click.echo(f"  {number}. {step}")
+
+
+def _flags(settings: Settings) -> str | None:
+    file = settings.rollout
+    return str(file) if file is not None and file.exists() else None
+
+
+def _digest(file: Path | None) -> str | None:
+    if file is None or not file.exists():
+        return None
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(f"{file}: {error.strerror}") from None
+
+
+def _write(report: Report, folder: Path) -> tuple[Path, Path]:
+    markdown, facts = folder / "report.md", folder / "report.json"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        markdown.write_text(report.as_markdown(), encoding="utf-8")
+        facts.write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{folder}: {error.strerror}") from None
+    return markdown, facts

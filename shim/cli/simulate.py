@@ -1,0 +1,143 @@
+"""`shim simulate`: a fleet and a rollout in virtual time, and what the gate would say of it."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from shim.cli.common import input_errors, json_option
+from shim.cli.gate import EXIT_CODES, show
+from shim.discovery import monitor_types, plugin_manager
+from shim.model import InputError, Role
+from shim.settings import load_settings
+from shim.simulate import Scenario, SimulationRun, load_scenario
+from shim.simulate.plan import Plan, make_plan, typical
+
+_path = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("file", type=_path, required=False)
+@click.option("--plan", is_flag=True, help="How many users and days until the gate can answer?")
+@click.option("--config", type=_path, help="A settings file, instead of the settings in FILE.")
+@click.option("--seed", type=click.IntRange(0), help="Another seed than the file's.")
+@click.option("--users", type=click.IntRange(1), help="Another number of users.")
+@click.option("--days", type=click.FloatRange(0, 3660, min_open=True), help="Other days.")
+@click.option("--ledger", type=_path, help="Write a ledger; a new file.")
+@click.option("--capture", type=_path, help="Write a capture; a new file.")
+@click.option(
+    "--sample",
+    type=click.FloatRange(0, 100),
+    default=0.1,
+    show_default=True,
+    help="The percentage of users whom the capture has in any case.",
+)
+@json_option
+@input_errors
+def simulate(
+    file: Path | None,
+    plan: bool,
+    config: Path | None,
+    seed: int | None,
+    users: int | None,
+    days: float | None,
+    ledger: Path | None,
+    capture: Path | None,
+    sample: float,
+    as_json: bool,
+) -> None:
+    """Simulate the fleet that FILE describes, and ask the gate.
+
+    Exit code 0: the gate would be ready; 1: not ready; 3: insufficient evidence. With --plan: 0 if the
+    gate can answer, 3 if it cannot.
+    """
+    types = monitor_types(plugin_manager())
+    if file is None and not plan:
+        raise click.UsageError("FILE is missing; only --plan can do without")
+    scenario = typical(types) if file is None else load_scenario(file, types)
+    changes: dict[str, Any] = {"seed": seed, "users": users, "days": days}
+    if config is not None:
+        changes["settings"] = load_settings(config, types)
+        if changes["settings"].monitors.control is None:
+            raise InputError(f"{config}: monitors.control: a simulation compares two monitors")
+    scenario = scenario.model_copy(update={k: v for k, v in changes.items() if v is not None})
+    if plan:
+        _plan(scenario, as_json)
+    else:
+        _simulate(scenario, ledger, capture, sample / 100, as_json)
+
+
+def _simulate(
+    scenario: Scenario, ledger: Path | None, capture: Path | None, sample: float, as_json: bool
+) -> None:
+    with SimulationRun(scenario, ledger=ledger, capture=capture, sample=sample) as run:
+        for _ in _with_progress(run):
+            pass
+    if as_json:
+        json.dump(run.as_dict(), sys.stdout)
+        click.echo()
+    else:
+        _show(run)
+    sys.exit(EXIT_CODES[run.answer().verdict])
+
+
+def _with_progress(run: SimulationRun) -> Iterator[int]:
+    if not sys.stderr.isatty():
+        yield from run.hours()
+        return
+    columns = (TextColumn("simulate"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("simulate", total=run.scenario.end)
+        for now in run.hours():
+            progress.update(task, completed=now)
+            yield now
+
+
+def _show(run: SimulationRun) -> None:
+    facts = run.as_dict()
+    tally = facts["tally"]
+    table = Table(box=None, show_header=False)
+    table.add_row("simulated", f"{facts['users']:,} users, {facts['days']:g} days")
+    table.add_row("connections", f"{facts['connections']:,}")
+    verdicts = ", ".join(f"{count:,} {name}" for name, count in tally["verdicts"].items() if count)
+    table.add_row("verdicts", verdicts or "none")
+    for role in Role:
+        outcomes = tally["outcomes"][role]
+        counts = ", ".join(f"{count:,} {name}" for name, count in outcomes.items() if count)
+        table.add_row(f"closed by the {role}", counts or "none")
+    proofs = tally["proofs_of_life"]
+    table.add_row("closed alive", ", ".join(f"{proofs[role]:,} by the {role}" for role in Role))
+    if tally["brake"] is not None:
+        table.add_row("the brake engaged", tally["brake"])
+    Console(highlight=False).print(table)
+    click.echo()
+    show(run.answer())
+
+
+def _plan(scenario: Scenario, as_json: bool) -> None:
+    plan = make_plan(scenario)
+    if as_json:
+        json.dump(plan.as_dict(), sys.stdout)
+        click.echo()
+    else:
+        _show_plan(plan)
+    sys.exit(0 if any(step.users is not None for step in plan.steps) else 3)
+
+
+def _show_plan(plan: Plan) -> None:
+    console = Console(highlight=False)
+    console.print(
+        f"By {plan.pilot_users:,} simulated users, of whom {plan.timeouts_per_user_day:.3g} timeouts "
+        "a user and day were compared, the gate needs:"
+    )
+    table = Table("days", "users", "answer", "what takes most", box=None)
+    for step in plan.steps:
+        users = "never" if step.users is None else f"{step.users:,}"
+        table.add_row(f"{step.days:g}", users, step.verdict.value, step.reason)
+    console.print(table)

@@ -1,0 +1,130 @@
+"""Retirement: the report of the evidence on which the control goes, and what then is to be deleted."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from shim import __version__
+from shim.gate import Condition, GateAnswer, Scale, Sense
+from shim.model import Time, seconds
+
+STEPS = (
+    "Set `monitors.control: null` in {settings}, and restart the service: from then on the candidate "
+    "runs alone, for everybody.",
+    "Watch for a day. To go back, put the section `monitors.control` back and restart: nothing else.",
+    "Set `rollout: null` in {settings}, and delete the flags file {flags}: there are no stages any more.",
+    "Delete the global health monitor from the service, with the calls that register sockets with it; "
+    "what registers with the shim stays.",
+    "Delete boards and alerts about agreement, brake and stages.",
+    "Keep this report and the ledger {ledger}: they are the evidence.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything the decision rests on. Digests are SHA-256, in hex."""
+
+    answer: GateAnswer
+    at: Time
+    settings: str
+    settings_digest: str | None
+    flags: str | None
+    flags_digest: str | None
+    ledger: str
+    ledger_digest: str
+    ledger_rows: int
+    reason: str | None = None
+    """Why it goes although the gate did not say so."""
+
+    @property
+    def steps(self) -> list[str]:
+        names = {"settings": self.settings, "flags": self.flags or "", "ledger": self.ledger}
+        steps = STEPS if self.flags else [step for step in STEPS if "{flags}" not in step]
+        return [step.format(**names) for step in steps]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "report": 1,
+            "at": _moment(self.at),
+            "version": __version__,
+            "reason": self.reason,
+            "gate": self.answer.as_dict(),
+            "settings": {"file": self.settings, "sha256": self.settings_digest},
+            "flags": {"file": self.flags, "sha256": self.flags_digest},
+            "ledger": {
+                "file": self.ledger,
+                "sha256_of_rows": self.ledger_digest,
+                "rows": self.ledger_rows,
+            },
+            "steps": self.steps,
+        }
+
+    def as_markdown(self) -> str:
+        lines = [
+            "# Retirement of the control",
+            "",
+            f"The gate answered **{self.answer.verdict}** at {_moment(self.at)} "
+            f"(shim {__version__}).",
+        ]
+        if self.reason:
+            lines += ["", f"Forced: {self.reason}"]
+        lines += ["", "## Conditions", *_conditions(self.answer.conditions)]
+        lines += ["", "## Inputs", ""]
+        lines += [f"- {name}: {_plain(value)}" for name, value in self.answer.inputs.items()]
+        for condition in self.answer.conditions:
+            if condition.inputs:
+                lines += ["", f"### {_title(condition)}", ""]
+                lines += [f"- {name}: {_plain(v)}" for name, v in condition.inputs.items()]
+        lines += [
+            "",
+            "## What this was computed from",
+            "",
+            f"- settings `{self.settings}`: SHA-256 {self.settings_digest or '(no file)'}",
+            f"- flags `{self.flags or '(no file)'}`: SHA-256 {self.flags_digest or '-'}",
+            f"- ledger `{self.ledger}`: SHA-256 {self.ledger_digest} over {self.ledger_rows} rows",
+            "",
+            "## What to do",
+            "",
+            *(f"{number}. {step}" for number, step in enumerate(self.steps, 1)),
+        ]
+        return "\n".join(lines) + "\n"
+
+
+def _conditions(conditions: tuple[Condition, ...]) -> list[str]:
+    lines = [
+        "",
+        "| condition | stands | certain | target | seen | 95 % (Wilson) |",
+        "|---|---|---|---|---|---|",
+    ]
+    for condition in conditions:
+        sign = "≥" if condition.sense is Sense.AT_LEAST else "≤"
+        interval = condition.interval
+        seen = "-" if interval is None else " to ".join(_number(condition, end) for end in interval)
+        lines.append(
+            f"| {_title(condition)} | {condition.standing} | {_number(condition, condition.bound)} "
+            f"| {sign} {_number(condition, condition.target)} "
+            f"| {_number(condition, condition.figure)} | {seen} |"
+        )
+    return lines
+
+
+def _title(condition: Condition) -> str:
+    return condition.title if condition.kind is None else f"{condition.kind}: {condition.title}"
+
+
+def _number(condition: Condition, value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.2%}" if condition.scale is Scale.SHARE else f"{value:g}"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_plain(inner)}" for name, inner in value.items()) or "none"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "none"
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
+def _moment(at: Time) -> str:
+    return datetime.fromtimestamp(seconds(at), UTC).isoformat(timespec="seconds")

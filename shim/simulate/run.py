@@ -1,0 +1,109 @@
+"""One simulation with everything that is made of it: the gate's answer, a ledger, a capture."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from shim.brake import AutomaticBrake
+from shim.gate import GateAnswer, judge
+from shim.ledger import LedgerObserver, SqliteLedger
+from shim.ledger.run import describe
+from shim.model import InputError, Time
+from shim.observers import Fanout, Tally
+from shim.simulate.engine import Simulation
+from shim.simulate.evidence import GateEvidence
+from shim.simulate.recording import CaptureFile, Decisions, NoRecorder
+from shim.simulate.scenario import Scenario
+from shim.simulate.server import Recorder
+
+_FLUSH = 60.0
+"""Seconds that the ledger's writer gets for what an hour of the simulation has brought."""
+
+
+class SimulationRun:
+    """A context: the files are complete when it ends.
+
+    `sample` is a share of users who are simulated and captured without leaving anything out. Raises
+    InputError for files that cannot be begun, or exist.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        *,
+        ledger: Path | None = None,
+        capture: Path | None = None,
+        skip: bool = True,
+        sample: float = 0.0,
+    ) -> None:
+        self.scenario = scenario
+        self.tally = Tally()
+        self.gathered = GateEvidence(scenario)
+        self.now: Time = 0
+        self._stack = ExitStack()
+        observers = Fanout([self.tally, self.gathered])
+        self._capture: CaptureFile | None = None
+        recorder: Recorder = NoRecorder()
+        if capture is not None:
+            recorder = self._capture = self._begin_capture(capture, sample)
+            observers.add(Decisions(self._capture))
+        self._ledger: SqliteLedger | None = None
+        self.simulation = Simulation(scenario, observers, recorder, skip=skip, sample=sample)
+        if ledger is not None:
+            self._ledger = self._begin_ledger(ledger)
+            observers.add(LedgerObserver(self._ledger, self.simulation.now, self._wall))
+        if scenario.brake:
+            settings, window = scenario.settings, scenario.settings.comparison.return_window
+            observers.add(AutomaticBrake(settings.brake, window, self.simulation.engage_brake, 0))
+
+    def __enter__(self) -> "SimulationRun":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def hours(self) -> Iterator[Time]:
+        """Simulate; gives control after each hour and at the end."""
+        for self.now in self.simulation.run():
+            if self._ledger is not None:
+                self._ledger.flush(_FLUSH)
+            if self._capture is not None:
+                self._capture.write(self.now)
+            yield self.now
+        if self._capture is not None:
+            self._capture.end(self.now)
+
+    def answer(self) -> GateAnswer:
+        """What the gate says by now."""
+        return judge(self.gathered.evidence(self.now), self.scenario.settings.gate)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The output of `shim simulate --json`."""
+        fleet = self.simulation.fleet
+        return {
+            "users": len(fleet.users),
+            "days": self.scenario.days,
+            "seed": self.scenario.seed,
+            "connections": sum(link.opened for link in fleet.links),
+            "tally": self.tally.as_dict(),
+            "gate": self.answer().as_dict(),
+        }
+
+    def _wall(self) -> Time:
+        return self.scenario.epoch + self.simulation.now()
+
+    def _begin_capture(self, path: Path, sample: float) -> CaptureFile:
+        try:
+            file = self._stack.enter_context(path.open("xb"))
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror}") from None
+        return CaptureFile(file, self.scenario, sample)
+
+    def _begin_ledger(self, path: Path) -> SqliteLedger:
+        if path.exists():
+            raise InputError(f"{path}: a simulation begins its own ledger, and this file exists")
+        run = describe(self.scenario.settings, self.scenario.epoch)
+        ledger = SqliteLedger(path, run, wall=self._wall)
+        self._stack.callback(ledger.close, _FLUSH)
+        return ledger

@@ -1,0 +1,249 @@
+"""The metrics: counted from events, readable by Prometheus and through OpenTelemetry's API."""
+
+import shutil
+import subprocess
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families as open_metrics,
+)
+from prometheus_client.parser import text_string_to_metric_families as plain_text
+from prometheus_client.samples import Sample
+
+from shim.model import (
+    SECOND,
+    Cause,
+    Closing,
+    Coverage,
+    FlagsLoad,
+    Kind,
+    LateDecision,
+    MonitorFailure,
+    Outcome,
+    Return,
+    Role,
+    Stage,
+    VerdictKind,
+    VerdictName,
+)
+from shim.telemetry import Metrics, Readings
+from shim.telemetry.series import Histogram
+from tests.support import skip
+from tests.telemetry.records import APP, GLASSES, decision, evaluation, verdict
+
+S = SECOND
+OPEN_METRICS = "application/openmetrics-text; version=1.0.0"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "telemetry.md"
+
+
+def all_readings() -> Readings:
+    return Readings(**{field.name: lambda: 7 for field in fields(Readings)})
+
+
+def a_day() -> Metrics:
+    """Metrics that were told of one thing of every sort."""
+    metrics = Metrics(all_readings(), wall=lambda: 1_800_000_000_000_000_000)
+    metrics.opened(APP, evaluation(), Stage.SHADOW, Role.CONTROL, 0)
+    metrics.opened(GLASSES, evaluation(GLASSES.user), Stage.SHADOW, Role.CONTROL, 0)
+    metrics.stage_changed(APP, Stage.SHADOW, Stage.LIVE, S)
+    metrics.decided(APP, Role.CANDIDATE, decision(), True)
+    metrics.decided(APP, Role.CONTROL, decision(), False)
+    metrics.verdict(verdict(acting=Role.CANDIDATE))
+    metrics.verdict(verdict(trace="ab" * 16))
+    mismatched = {"name": VerdictName.MISMATCHED, "kind": VerdictKind.ONLY_CANDIDATE}
+    metrics.verdict(verdict(**mismatched, control_at=None, recovered=True, trace="cd" * 16))
+    metrics.late(LateDecision(APP, Role.CONTROL, S, Role.CANDIDATE))
+    metrics.outcome(Outcome(APP, Role.CANDIDATE, Return.RETURNED, 0, S, S, 1001))
+    metrics.outcome(Outcome(APP, Role.CONTROL, Return.LOST, 0, S, by_percentage=False))
+    metrics.proof_of_life(APP, Role.CANDIDATE, S)
+    metrics.failure(MonitorFailure(Role.CANDIDATE, "wake", "no", S))
+    metrics.brake(True, "by hand", S)
+    metrics.brake(False, "by hand", S)
+    metrics.guard(True, 100, S)
+    metrics.flags_loaded(FlagsLoad(0, "f", "d1"))
+    metrics.flags_loaded(FlagsLoad(1, "f", "d2", "d1"))
+    metrics.flags_loaded(FlagsLoad(2, "f", "d3", "d2", "no version"))
+    metrics.coverage(Coverage(Kind.APP, 0, 60 * S, 90 * S, 30 * S, 60 * S, 75 * S, 4, 15 * S, 1, 2))
+    metrics.paused(S, 4 * S)
+    metrics.timer_late(30_000)
+    metrics.closed(Closing(APP, Stage.LIVE, 0, S, Cause.CANDIDATE, 1001, 1006))
+    metrics.closed(Closing(GLASSES, Stage.SHADOW, 0, S, Cause.PEER, None, 1000))
+    return metrics
+
+
+def samples(metrics: Metrics) -> list[Sample]:
+    content_type, body = metrics.render(OPEN_METRICS)
+    assert content_type.startswith("application/openmetrics-text")
+    return [sample for family in open_metrics(body.decode()) for sample in family.samples]
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float:
+    (found,) = [s for s in samples(metrics) if s.name == name and s.labels == labels]
+    return found.value
+
+
+def test_every_event_is_counted_where_it_belongs() -> None:
+    metrics = a_day()
+    app = {"connection_kind": "app"}
+    for expected, name, labels in [
+        (0, "shim_connections", {**app, "stage": "live"}),
+        (0, "shim_connections", {**app, "stage": "shadow"}),
+        (1, "shim_registrations_total", {**app, "stage": "shadow"}),
+        (1, "shim_closings_total", {**app, "cause": "candidate", "code": "1001"}),
+        (1, "shim_closings_total", {"connection_kind": "glasses", "cause": "peer", "code": "none"}),
+        (1, "shim_stage_changes_total", {"before": "shadow", "after": "live"}),
+        (1, "shim_decisions_total", {**app, "role": "candidate", "acted": "true"}),
+        (0, "shim_decisions_total", {**app, "role": "candidate", "acted": "false"}),
+        (1, "shim_late_decisions_total", {"role": "control"}),
+        (1, "shim_proofs_of_life_total", {"role": "candidate"}),
+        (1, "shim_monitor_failures_total", {"role": "candidate", "call": "wake"}),
+        (1, "shim_brake_engagements_total", {}),
+        (7, "shim_brake_engaged", {}),
+        (1, "shim_guard_holding", {}),
+        (1, "shim_guard_engagements_total", {}),
+        (1, "shim_flags_info", {"digest": "d2"}),
+        (1, "shim_flags_stale", {}),
+        (1, "shim_flags_failures_total", {}),
+        (1_800_000_000, "shim_flags_loaded_timestamp_seconds", {}),
+        (90, "shim_connected_seconds_total", app),
+        (30, "shim_acted_seconds_total", {**app, "role": "control"}),
+        (60, "shim_acted_seconds_total", {**app, "role": "candidate"}),
+        (4, "shim_candidate_pings_total", app),
+        (5, "shim_candidate_pings_due_total", app),
+        (2, "shim_users", {**app, "role": "candidate"}),
+        (1, "shim_pauses_total", {}),
+        (3, "shim_paused_seconds_total", {}),
+        (7, "shim_sessions", {}),
+        (7, "shim_trace_dropped_spans_total", {}),
+        (1, "shim_return_delay_seconds_sum", {"role": "candidate"}),
+        (0, "shim_return_delay_seconds_bucket", {"role": "candidate", "le": "0.5"}),
+        (1, "shim_return_delay_seconds_bucket", {"role": "candidate", "le": "1.0"}),
+        (0, "shim_timer_lateness_seconds_bucket", {"le": "0.025"}),
+        (1, "shim_timer_lateness_seconds_bucket", {"le": "0.05"}),
+        (2, "shim_skew_seconds_count", {"first": "candidate"}),
+        (2, "shim_skew_seconds_bucket", {"first": "candidate", "le": "12.0"}),
+        (0, "shim_skew_seconds_bucket", {"first": "candidate", "le": "8.0"}),
+    ]:
+        assert value(metrics, name, **labels) == expected, (name, labels)
+    outcomes = {s.labels["outcome"]: s for s in samples(metrics) if "outcomes_total" in s.name}
+    assert outcomes["returned"].labels["code"] == "1001"
+    assert outcomes["lost"].labels["code"] == "none"
+    assert outcomes["lost"].labels["by_percentage"] == "false"
+
+
+def test_the_agreement_can_be_asked_for_as_rule_14_has_it() -> None:
+    found = [s for s in samples(a_day()) if s.name == "shim_verdicts_total"]
+    informative = [s for s in found if s.labels["informative"] == "true"]
+    assert {s.labels["verdict"]: s.value for s in informative} == {"matched": 1, "mismatched": 1}
+    assert len(found) == 3
+
+
+def test_exemplars_lead_to_the_traces() -> None:
+    metrics = a_day()
+    traced = {
+        s.labels["verdict"]: s.exemplar.labels["trace_id"]
+        for s in samples(metrics)
+        if s.name == "shim_verdicts_total" and s.exemplar is not None
+    }
+    assert traced == {"matched": "ab" * 16, "mismatched": "cd" * 16}
+    (skew,) = [s for s in samples(metrics) if "skew" in s.name and s.exemplar is not None]
+    assert skew.labels["le"] == "12.0"
+    assert skew.exemplar is not None
+    assert skew.exemplar.value == 11.8
+
+
+def test_readers_of_the_plain_format_get_the_same_numbers() -> None:
+    metrics = a_day()
+    content_type, body = metrics.render("text/plain")
+    assert content_type.startswith("text/plain; version=0.0.4")
+    plain = {
+        (s.name, *sorted(s.labels.items())): s.value
+        for family in plain_text(body.decode())
+        for s in family.samples
+        if s.name.startswith("shim_")
+    }
+    rich = {
+        (s.name, *sorted(s.labels.items())): s.value
+        for s in samples(metrics)
+        if s.name.startswith("shim_")
+    }
+    assert plain == rich
+    assert b"trace_id" not in body
+
+
+def test_opentelemetry_reads_the_same_numbers() -> None:
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    metrics = Metrics(all_readings(), provider=provider)
+    metrics.decided(APP, Role.CANDIDATE, decision(), True)
+    metrics.paused(0, 3 * S)
+    found: dict[str, Any] = {}
+    data = reader.get_metrics_data()
+    assert data is not None
+    for metric in data.resource_metrics[0].scope_metrics[0].metrics:
+        for point in metric.data.data_points:
+            attributes = tuple(sorted((point.attributes or {}).items()))
+            found[metric.name, metric.unit, attributes] = getattr(point, "value", None)
+    labels = (("acted", "true"), ("connection_kind", "app"), ("role", "candidate"))
+    assert found["shim.decisions", "1", labels] == 1
+    assert found["shim.paused", "s", ()] == 3
+    assert found["shim.sessions", "1", ()] == 7
+    provider.shutdown()
+
+
+def test_a_reading_that_nobody_offers_is_left_out() -> None:
+    body = Metrics().render()[1].decode()
+    assert "shim_sessions" not in body
+    assert "shim_connections" in body
+
+
+def test_no_label_names_a_user_or_a_connection() -> None:
+    for s in samples(a_day()):
+        assert not {APP.user, APP.session, APP.id, GLASSES.user} & set(s.labels.values())
+
+
+def test_the_document_lists_every_metric_and_no_other() -> None:
+    text = DOCUMENT.read_text()
+    names = {s.name for s in samples(a_day())}
+    families = {
+        name.removesuffix("_bucket").removesuffix("_count").removesuffix("_sum") for name in names
+    }
+    listed = {
+        line.split("`")[1].split("{")[0]
+        for line in text.splitlines()
+        if line.startswith(("| `shim_", "| `process_"))
+    }
+    assert listed == families
+
+
+def test_promtool_finds_nothing_to_say() -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        skip("there is no promtool")
+    body = a_day().render("text/plain")[1]
+    checked = subprocess.run([promtool, "check", "metrics"], input=body, capture_output=True)
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
+
+
+@given(
+    bounds=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=8, unique=True).map(sorted),
+    values=st.lists(st.floats(-1e6, 1e6), max_size=50),
+)
+def test_a_histogram_counts_each_value_in_the_first_bucket_that_holds_it(
+    bounds: list[float], values: list[float]
+) -> None:
+    histogram = Histogram("h", "words", bounds)
+    for one in values:
+        histogram.add(one)
+    for bucket, bound in enumerate(bounds):
+        below = sum(histogram.counts[""][: bucket + 1])
+        assert below == sum(one <= bound for one in values)
+    assert sum(histogram.counts[""]) == len(values)
+    assert histogram.sums[""] == pytest.approx(sum(values))

@@ -1,0 +1,381 @@
+"""Who may see and change what; and what becomes of those who may not."""
+
+import asyncio
+import logging
+from http.cookies import SimpleCookie
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from shim.model import SECOND, Stage
+from shim.pseudonyms import Pseudonyms
+from shim.server.console.throttle import Throttle
+from tests.live.servers import app_client, until
+from tests.web.servers import OPERATOR, SECRETS, VIEWER, Server, console
+
+pytestmark = pytest.mark.real
+FOREIGN = {"Host": "evil.example"}
+BRAKE = {"engaged": True, "reason": "too many false kills"}
+READABLE = (
+    "/",
+    "/connections",
+    "/sessions",
+    "/verdicts",
+    "/outcomes",
+    "/brake",
+    "/live",
+    "/metrics",
+    "/api/connections",
+    "/api/sessions",
+    "/api/report",
+    "/api/verdicts",
+    "/api/outcomes",
+    "/api/gate",
+    "/api/flags",
+    "/api/flags/explain?user=alice@example.com",
+    "/api/brake",
+    "/api/openapi.json",
+)
+
+
+@pytest.mark.parametrize("path", READABLE)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        FOREIGN,
+        {"X-Forwarded-For": "203.0.113.7"},
+        {"Forwarded": "for=203.0.113.7"},
+        {**FOREIGN, "Cookie": "shim_session=forged"},
+    ],
+    ids=["foreign host", "behind a proxy", "behind another", "forged cookie"],
+)
+async def test_nothing_without_a_token_but_on_loopback(
+    tmp_path: Path, path: str, headers: dict[str, str]
+) -> None:
+    async with (
+        console(tmp_path) as it,
+        aiohttp.ClientSession() as http,
+        http.get(it.url + path, headers=headers, allow_redirects=False) as answer,
+    ):
+        if path.startswith("/api") or path == "/metrics":
+            assert answer.status == 401
+            assert answer.content_type == "application/problem+json"
+            assert (await answer.json())["status"] == 401
+        elif path == "/live":
+            assert answer.status == 401
+        else:
+            assert answer.status == 303
+            assert answer.headers["Location"].startswith("/login?next=")
+
+
+async def test_the_token_opens_everything_from_anywhere(tmp_path: Path) -> None:
+    async with console(tmp_path) as it, aiohttp.ClientSession() as http:
+        for path in set(READABLE) - {"/live", "/api/gate", "/api/flags"}:
+            async with http.get(it.url + path, headers={**FOREIGN, **OPERATOR}) as answer:
+                assert answer.status == 200, path
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Authorization": "Bearer wrong"}, {"Authorization": "Basic b3BlcmF0b3I="}]
+)
+async def test_a_wrong_token_is_refused_where_none_is_needed(
+    tmp_path: Path, headers: dict[str, str]
+) -> None:
+    async with (
+        console(tmp_path) as it,
+        aiohttp.ClientSession() as http,
+        http.get(f"{it.url}/api/report", headers=headers) as answer,
+    ):
+        assert answer.status == 401
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+async def test_addresses_are_for_operators(tmp_path: Path) -> None:
+    alice = "alice@example.com"
+    hashed = Pseudonyms(SECRETS.hash_key)(alice)
+    async with console(tmp_path) as it, aiohttp.ClientSession() as http:
+        app = await app_client(http, it.url, alice)
+        for headers, shown in ((VIEWER, hashed), ({}, hashed), (OPERATOR, alice)):
+            for path, rows in (("connections", "connections"), ("sessions", "sessions")):
+                async with http.get(f"{it.url}/api/{path}", headers=headers) as answer:
+                    (row,) = (await answer.json())[rows]
+                assert (row["user"], row["session"]) == (shown, shown)
+            async with http.get(f"{it.url}/connections", headers=headers) as answer:
+                page = await answer.text()
+            assert shown in page
+            assert (alice in page) == (headers is OPERATOR)
+        # What a pseudonym leads to is found, and what was asked for by its name has it.
+        for asked in (hashed, alice):
+            query = f"{it.url}/api/connections?user={asked}"
+            async with http.get(query, headers=VIEWER) as answer:
+                (row,) = (await answer.json())["connections"]
+            assert row["user"] == asked
+            async with http.get(f"{it.url}/api/sessions/{asked}", headers=VIEWER) as answer:
+                session = await answer.json()
+            assert session["session"]["user"] == asked
+            explain = f"{it.url}/api/flags/explain?user={asked}"
+            async with http.get(explain, headers=VIEWER) as answer:
+                explained = await answer.json()
+            assert explained["user"] == asked
+            assert explained["words"].startswith(f"{asked} is at shadow.")
+        await app.close()
+
+
+async def brake(
+    http: aiohttp.ClientSession, it: Server, headers: dict[str, str], body: Any = BRAKE
+) -> tuple[int, Any]:
+    async with http.post(f"{it.url}/api/brake", json=body, headers=headers) as answer:
+        return answer.status, await answer.json()
+
+
+async def test_only_operators_change_anything(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "shim")
+    async with console(tmp_path, Stage.LIVE) as it, aiohttp.ClientSession() as http:
+        app = await app_client(http, it.url, "alice@example.com")
+        (tracked,) = it.house.shim.router.connections()
+        assert (await brake(http, it, {}))[0] == 401
+        assert (await brake(http, it, VIEWER))[0] == 403
+        assert (await brake(http, it, {"Authorization": "Bearer wrong"}))[0] == 401
+        assert it.house.shim.router.brake_reason is None
+        assert "audit: brake" not in caplog.text
+
+        status, answer = await brake(http, it, OPERATOR)
+        assert (status, answer["engaged"], answer["reason"]) == (200, True, BRAKE["reason"])
+        await until(lambda: tracked.stage is Stage.SHADOW)
+        assert "audit: brake engaged by operator token from 127.0.0.1: too many" in caplog.text
+        assert (await brake(http, it, OPERATOR))[0] == 409
+        status, answer = await brake(http, it, OPERATOR, {"engaged": False, "reason": "fixed"})
+        assert (status, answer["engaged"]) == (200, False)
+        assert "audit: brake released by operator token from 127.0.0.1: fixed" in caplog.text
+        assert it.house.ledger.flush(10)
+        async with http.get(f"{it.url}/api/brake") as found:
+            history = (await found.json())["history"]
+        assert [(event["engaged"], event["reason"]) for event in history] == [
+            (False, "fixed"),
+            (True, BRAKE["reason"]),
+        ]
+        assert SECRETS.operator_token not in caplog.text
+        await app.close()
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"engaged": True}, 400),
+        ({"engaged": True, "reason": ""}, 400),
+        ({"engaged": True, "reason": "   "}, 400),
+        ({"engaged": True, "reason": "x" * 501}, 400),
+        ({"engaged": True, "reason": "two\nlines: audit: brake released"}, 400),
+        ({"engaged": "yes", "reason": "because"}, 400),
+        ({"engaged": True, "reason": "because", "force": True}, 400),
+        ([], 400),
+        ({"engaged": True, "reason": "x" * 20_000}, 413),
+    ],
+)
+async def test_bad_orders_change_nothing(tmp_path: Path, body: Any, status: int) -> None:
+    async with console(tmp_path) as it, aiohttp.ClientSession() as http:
+        assert (await brake(http, it, OPERATOR, body))[0] == status
+        assert it.house.shim.router.brake_reason is None
+
+
+@pytest.mark.parametrize(
+    ("data", "content_type", "status"),
+    [
+        (b"{", "application/json", 400),
+        (b"\xff\xfe", "application/json", 400),
+        (b"[" * 10_000, "application/json", 400),
+        (b"engaged=yes&reason=because", "application/x-www-form-urlencoded", 415),
+        (b'{"engaged": true, "reason": "because"}', "text/plain", 415),
+    ],
+)
+async def test_bodies_that_are_no_orders(
+    tmp_path: Path, data: bytes, content_type: str, status: int
+) -> None:
+    headers = {**OPERATOR, "Content-Type": content_type}
+    async with (
+        console(tmp_path) as it,
+        aiohttp.ClientSession() as http,
+        http.post(f"{it.url}/api/brake", data=data, headers=headers) as answer,
+    ):
+        assert answer.status == status
+        assert answer.content_type == "application/problem+json"
+
+
+async def log_in(
+    http: aiohttp.ClientSession, it: Server, token: str, next_: str = "/", **headers: str
+) -> aiohttp.ClientResponse:
+    return await http.post(
+        f"{it.url}/login",
+        data={"token": token, "next": next_},
+        headers=headers,
+        allow_redirects=False,
+    )
+
+
+def csrf_of(page: str) -> str:
+    return page.split('name="csrf" value="')[1].split('"')[0]
+
+
+async def test_a_login_opens_what_its_token_does(tmp_path: Path) -> None:
+    jar = aiohttp.CookieJar(unsafe=True)
+    async with console(tmp_path) as it, aiohttp.ClientSession(cookie_jar=jar) as http:
+        async with await log_in(http, it, SECRETS.operator_token, "/brake") as answer:
+            assert (answer.status, answer.headers["Location"]) == (303, "/brake")
+            cookie = SimpleCookie(answer.headers["Set-Cookie"])["shim_session"]
+        assert cookie["httponly"]
+        assert cookie["samesite"] == "Lax"
+        assert SECRETS.operator_token not in cookie.value
+        async with http.get(f"{it.url}/brake") as answer:
+            csrf = csrf_of(await answer.text())
+
+        form = {"engaged": "yes", "reason": "by hand", "csrf": csrf}
+        for wrong, headers in (
+            ({**form, "csrf": "wrong"}, {}),
+            ({**form, "csrf": ""}, {}),
+            (form, {"Origin": "https://evil.example"}),
+            (form, {"Origin": "null"}),
+        ):
+            async with http.post(f"{it.url}/brake", data=wrong, headers=headers) as answer:
+                assert answer.status == 403
+        assert it.house.shim.router.brake_reason is None
+        async with http.post(f"{it.url}/brake", data=form, headers={"Origin": it.url}) as answer:
+            assert "Release the brake" in await answer.text()
+        assert it.house.shim.router.brake_reason == "by hand"
+        # A script has the same cookie, and needs the same proof.
+        release = {"engaged": False, "reason": "by script"}
+        assert (await brake(http, it, {}, release))[0] == 403
+        assert (await brake(http, it, {"X-CSRF-Token": csrf}, release))[0] == 200
+
+        async with http.post(f"{it.url}/logout", data={"csrf": "wrong"}) as answer:
+            assert answer.status == 403
+        old = {"Cookie": f"shim_session={cookie.value}", **FOREIGN}
+        async with http.get(f"{it.url}/api/report", headers=old) as answer:
+            assert answer.status == 200
+        async with http.post(f"{it.url}/logout", data={"csrf": csrf}) as answer:
+            assert answer.status == 200
+        async with http.get(f"{it.url}/api/report", headers=old) as answer:
+            assert answer.status == 401
+
+
+async def test_a_viewers_login_changes_nothing(tmp_path: Path) -> None:
+    jar = aiohttp.CookieJar(unsafe=True)
+    async with console(tmp_path) as it, aiohttp.ClientSession(cookie_jar=jar) as http:
+        async with await log_in(http, it, SECRETS.viewer_token) as answer:
+            assert answer.status == 303
+        async with http.get(f"{it.url}/brake") as answer:
+            page = await answer.text()
+        assert 'name="reason"' not in page
+        form = {"engaged": "yes", "reason": "by hand", "csrf": csrf_of(page)}
+        async with http.post(f"{it.url}/brake", data=form) as answer:
+            assert answer.status == 403
+        assert it.house.shim.router.brake_reason is None
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "https://evil.example/",
+        "//evil.example/",
+        "/\\evil.example",
+        "javascript:alert(1)",
+        "/x\r\nSet-Cookie: a=b",
+        "",
+    ],
+)
+async def test_a_login_leads_nowhere_else(tmp_path: Path, target: str) -> None:
+    async with (
+        console(tmp_path) as it,
+        aiohttp.ClientSession() as http,
+        await log_in(http, it, SECRETS.operator_token, target) as answer,
+    ):
+        assert (answer.status, answer.headers["Location"]) == (303, "/")
+
+
+async def test_a_login_form_of_another_site_is_refused(tmp_path: Path) -> None:
+    async with (
+        console(tmp_path) as it,
+        aiohttp.ClientSession() as http,
+        await log_in(http, it, SECRETS.operator_token, Origin="https://evil.example") as answer,
+    ):
+        assert answer.status == 403
+        assert "Set-Cookie" not in answer.headers
+
+
+async def test_guessing_is_slowed_down(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with console(tmp_path) as it, aiohttp.ClientSession() as http:
+        for _ in range(5):
+            async with await log_in(http, it, "guess-of-mine") as answer:
+                assert answer.status == 401
+        # From now on the right token is not looked at either, wherever it stands.
+        async with await log_in(http, it, SECRETS.operator_token) as answer:
+            assert answer.status == 429
+            assert 1 <= int(answer.headers["Retry-After"]) <= 61
+        async with http.get(f"{it.url}/api/report", headers=OPERATOR) as answer:
+            assert answer.status == 429
+        # Who needs no token is not concerned.
+        async with http.get(f"{it.url}/api/report") as answer:
+            assert answer.status == 200
+    assert caplog.text.count("audit: wrong token from 127.0.0.1") == 5
+    assert "guess-of-mine" not in caplog.text
+
+
+def test_an_address_waits_until_its_failures_are_old() -> None:
+    now = 0
+    throttle = Throttle(lambda: now)
+    for second in range(5):
+        now = second * SECOND
+        assert throttle.wait("192.0.2.1") == 0
+        throttle.failed("192.0.2.1")
+    assert throttle.wait("192.0.2.1") == 56 * SECOND
+    assert throttle.wait("::ffff:192.0.2.1") == 56 * SECOND
+    assert throttle.wait("192.0.2.2") == 0
+    now = 60 * SECOND - 1
+    assert throttle.wait("192.0.2.1") == 1
+    now = 60 * SECOND
+    assert throttle.wait("192.0.2.1") == 0
+
+
+def test_one_customers_ipv6_addresses_wait_together() -> None:
+    throttle = Throttle(lambda: 0)
+    for host in range(5):
+        throttle.failed(f"2001:db8:0:1::{host}")
+    assert throttle.wait("2001:db8:0:1:ffff::1")
+    assert not throttle.wait("2001:db8:0:2::1")
+
+
+def test_the_throttle_forgets_the_oldest_of_very_many_addresses() -> None:
+    throttle = Throttle(lambda: 0)
+    for _ in range(5):
+        throttle.failed("192.0.2.1")
+    for number in range(10_000):
+        throttle.failed(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
+    assert not throttle.wait("192.0.2.1")
+
+
+async def test_pages_may_load_nothing_from_elsewhere(tmp_path: Path) -> None:
+    async with console(tmp_path) as it, aiohttp.ClientSession() as http:
+        for path in ("/", "/login", "/verdicts", "/verdicts?no=such", "/static/console.js"):
+            async with http.get(it.url + path) as answer:
+                policy = answer.headers["Content-Security-Policy"]
+                assert "default-src 'none'" in policy
+                assert "unsafe" not in policy
+                assert answer.headers["X-Content-Type-Options"] == "nosniff"
+                page = await answer.text()
+            assert "http://" not in page.replace("http://www.w3.org/2000/svg", "")
+            assert "https://" not in page
+            assert " style=" not in page
+            assert "<script>" not in page
+
+
+async def test_a_stream_ends_with_the_server(tmp_path: Path) -> None:
+    async with aiohttp.ClientSession() as http:
+        async with console(tmp_path) as it:
+            answer = await http.get(f"{it.url}/live")
+            assert answer.content_type == "text/event-stream"
+            assert await answer.content.readline() == b"retry: 3000\n"
+        async with asyncio.timeout(10):
+            await answer.read()
