@@ -48,6 +48,7 @@ from shim.model import (
     Role,
     Stage,
     Time,
+    Verdict,
     seconds,
 )
 from shim.router import Observer, Tracked
@@ -78,18 +79,21 @@ class Limits:
 
 
 class _Followed:
-    """An open connection: what its first line says, and what the next file has to know of it.
+    """A connection: what its first line says, and what the next file has to know of it.
 
-    `stage`: the stage it was given since its last line.
+    `stage`: the stage it was given since its last line; `judged`: the silence that had the last
+    verdict; `ended`: its close has been captured, `closed_at` then, if a verdict is still to come.
     """
 
-    __slots__ = ("ended", "facts", "last_data", "last_seen", "stage")
+    __slots__ = ("closed_at", "ended", "facts", "judged", "last_data", "last_seen", "stage")
 
     def __init__(self, facts: OpenLine, now: Time) -> None:
         self.facts = facts
         self.last_seen = self.last_data = now
         self.stage: str | None = None
+        self.judged: Time | None = None
         self.ended = False
+        self.closed_at: Time | None = None
 
     def news(self) -> str | None:
         """The changed stage, once."""
@@ -185,11 +189,11 @@ class Recorder(Observer):
     def _begin_file(self, now: Time) -> None:
         """Begin a file in which everything that is open is opened again."""
         open_now = [
-            (followed.last_seen, followed.last_data, followed.facts)
+            (followed.last_seen, followed.last_data, followed.closed_at, followed.facts)
             for followed in self._followed.values()
-            if not followed.ended
+            if not followed.ended or followed.closed_at is not None
         ]
-        oldest = min((last_seen for last_seen, _, _ in open_now), default=now)
+        oldest = min((last_seen for last_seen, *_ in open_now), default=now)
         while self._pauses and self._pauses[0][1] < oldest:
             self._pauses.popleft()
         pauses = list(self._pauses)
@@ -313,8 +317,26 @@ class Recorder(Observer):
         facts.reopened = True
 
     def closed(self, closing: Closing) -> None:
-        self._end(closing.connection.id, closing.cause, closing.at)
-        del self._followed[closing.connection.id]
+        """What a monitor closed is told of until its episode has a verdict, also in the next file."""
+        connection_id = closing.connection.id
+        followed = self._followed[connection_id]
+        in_episode = (
+            not followed.ended  # so a monitor closed it
+            and closing.stage.shadowing is not None
+            and followed.judged != followed.last_seen
+        )
+        self._end(connection_id, closing.cause, closing.at)
+        if in_episode:
+            followed.closed_at = closing.at
+            followed.facts.closed_by = closing.cause
+        else:
+            del self._followed[connection_id]
+
+    def verdict(self, verdict: Verdict) -> None:
+        followed = self._followed[verdict.connection.id]
+        followed.judged = verdict.last_activity
+        if followed.closed_at is not None:
+            del self._followed[verdict.connection.id]
 
     def paused(self, start: Time, end: Time) -> None:
         self._pauses.append((start, end))
@@ -335,7 +357,7 @@ class Recorder(Observer):
 
 def _opening(
     header: HeaderLine,
-    open_now: list[tuple[Time, Time, OpenLine]],
+    open_now: list[tuple[Time, Time, Time | None, OpenLine]],
     pauses: list[tuple[Time, Time]],
     zero: Time,
 ) -> Iterator[bytes]:
@@ -345,10 +367,12 @@ def _opening(
     lines: list[tuple[Time, int, Line]] = [
         (start, 1, Stall(0, seconds(end - start))) for start, end in pauses
     ]
-    for last_seen, last_data, facts in open_now:
+    for last_seen, last_data, closed_at, facts in open_now:
         lines.append((last_seen, 0, facts))
         if last_data > last_seen:
             lines.append((last_data, 0, Data(0, facts.connection)))
+        if closed_at is not None:
+            lines.append((closed_at, 2, CloseLine(0, facts.connection, facts.closed_by)))
     lines.sort(key=lambda line: line[:2])
     yield encode(header) + b"\n"
     for at, _, line in lines:

@@ -3,6 +3,8 @@
 import click
 
 from shim import __version__
+from shim.cli.brake import brake
+from shim.cli.connections import connections
 from shim.cli.demo import demo
 from shim.cli.flags import flags
 from shim.cli.gate import gate
@@ -10,6 +12,7 @@ from shim.cli.replay import replay
 from shim.cli.retire import retire
 from shim.cli.rollout import rollout
 from shim.cli.serve import serve
+from shim.cli.status import status
 from shim.cli.verdicts import verdicts
 
 
@@ -19,5 +22,17 @@ def main() -> None:
     """Replace a WebSocket health monitor in production, and know when it is safe."""
 
 
-for command in (demo, flags, gate, replay, retire, rollout, serve, verdicts):
+for command in (
+    brake,
+    connections,
+    demo,
+    flags,
+    gate,
+    replay,
+    retire,
+    rollout,
+    serve,
+    status,
+    verdicts,
+):
     main.add_command(command)

@@ -34,3 +34,13 @@ def input_errors(command: Callable[P, R]) -> Callable[P, R]:
             fail(error)
 
     return wrapped
+
+
+def rough(seconds: float) -> str:
+    """A length of time as people say it."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    for unit, length, next_length in (("min", 60, 7200), ("h", 3600, 172_800)):
+        if seconds < next_length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds / 86_400:.1f} d"

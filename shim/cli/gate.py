@@ -9,12 +9,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from shim.cli.common import input_errors, json_option
+from shim.cli.common import input_errors, json_option, rough
 from shim.discovery import monitor_types, plugin_manager
 from shim.evidence import gate_evidence
 from shim.gate import Condition, GateAnswer, GateVerdict, Scale, Sense, Standing, judge
 from shim.ledger import SqliteReader, wall_clock
-from shim.model import SECOND, Duration, Kind
+from shim.model import Kind, seconds
 from shim.settings import load_settings
 
 EXIT_CODES = {GateVerdict.READY: 0, GateVerdict.NOT_READY: 1, GateVerdict.INSUFFICIENT: 3}
@@ -77,7 +77,7 @@ def show(answer: GateAnswer, kind: Kind | None = None) -> None:
     }[answer.verdict]
     console.print(Text(_WORDS[answer.verdict], style=_STYLES[standing]))
     if answer.eta is not None and answer.verdict is GateVerdict.INSUFFICIENT:
-        console.print(f"At the present rate that takes about {_time(answer.eta)} more.")
+        console.print(f"At the present rate that takes about {rough(seconds(answer.eta))} more.")
     for shown in (None, *Kind):
         conditions = [c for c in answer.conditions if c.kind is shown]
         if conditions and (kind is None or shown in (None, kind)):
@@ -97,7 +97,7 @@ def _table(conditions: list[Condition], width: int) -> Table:
         title, figures = Text(condition.title), _figures(condition)
         missing = Text(condition.missing or "", style=style)
         if condition.eta is not None:
-            missing.append(f" (about {_time(condition.eta)})", style="dim")
+            missing.append(f" (about {rough(seconds(condition.eta))})", style="dim")
         if missing and width < _ROOMY:
             title.append("\n").append_text(missing)
         elif missing:
@@ -160,12 +160,3 @@ def _number(condition: Condition, value: float | None) -> str:
     if condition.scale is Scale.COUNT:
         return f"{value:,.0f}"
     return f"{value:.2%}"
-
-
-def _time(duration: Duration) -> str:
-    """A rough length of time in words."""
-    minutes = duration / SECOND / 60
-    if minutes < 90:
-        return f"{max(1, round(minutes))} min"
-    hours = minutes / 60
-    return f"{hours:.0f} h" if hours < 48 else f"{hours / 24:.1f} d"

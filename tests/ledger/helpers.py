@@ -65,8 +65,13 @@ def verdict(number: int = 0, **changes: Any) -> VerdictRow:
 
 def mismatch(number: int = 0, **changes: Any) -> VerdictRow:
     """The candidate alone decided, and the client was alive."""
-    facts = {"kind": VerdictKind.ONLY_CANDIDATE, "control_at": None, "recovered": True}
-    return verdict(number, verdict=VerdictName.MISMATCHED, **{**facts, **changes})
+    facts = {
+        "verdict": VerdictName.MISMATCHED,
+        "kind": VerdictKind.ONLY_CANDIDATE,
+        "control_at": None,
+        "recovered": True,
+    }
+    return verdict(number, **{**facts, **changes})
 
 
 def decision(number: int = 0, **changes: Any) -> DecisionRow:

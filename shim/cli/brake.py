@@ -1,0 +1,90 @@
+"""`shim brake`: take everyone back to `shadow`, or let them go on (R22)."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from shim.cli.common import input_errors, json_option
+from shim.cli.remote import Remote, url_option
+from shim.ledger import SqliteReader
+from shim.ledger.rows import BrakeRow
+from shim.model import seconds
+
+_reason = click.option("--reason", required=True, help="Why; it is kept in the ledger.")
+_HISTORY = 20
+
+
+@click.group()
+def brake() -> None:
+    """Take everyone at `live` or `complete` back to `shadow`, in a running shim."""
+
+
+@brake.command()
+@_reason
+@url_option
+@json_option
+@input_errors
+def engage(reason: str, url: str, as_json: bool) -> None:
+    """Take everyone back, now; without disconnecting anybody."""
+    _order(url, reason, engaged=True, as_json=as_json)
+
+
+@brake.command()
+@_reason
+@url_option
+@json_option
+@input_errors
+def release(reason: str, url: str, as_json: bool) -> None:
+    """Let everyone be where the flags say. The brake never releases itself."""
+    _order(url, reason, engaged=False, as_json=as_json)
+
+
+@brake.command()
+@click.option(
+    "--ledger", type=click.Path(path_type=Path), help="Ask this file, not a running shim."
+)
+@url_option
+@json_option
+@input_errors
+def status(ledger: Path | None, url: str, as_json: bool) -> None:
+    """Is it engaged, since when, and why?"""
+    answer = Remote(url).get("/api/brake") if ledger is None else _from_ledger(ledger)
+    if as_json:
+        click.echo(json.dumps(answer))
+    else:
+        _show(answer)
+
+
+def _order(url: str, reason: str, *, engaged: bool, as_json: bool) -> None:
+    answer = Remote(url).post("/api/brake", {"engaged": engaged, "reason": reason})
+    if as_json:
+        click.echo(json.dumps(answer))
+    else:
+        _show(answer)
+
+
+def _from_ledger(ledger: Path) -> dict[str, Any]:
+    rows = SqliteReader(ledger).rows(BrakeRow, limit=_HISTORY)
+    history = [
+        {"engaged": row.engaged, "reason": row.reason, "at": seconds(row.at)} for row in rows
+    ]
+    engaged = bool(rows) and rows[0].engaged
+    return {
+        "engaged": engaged,
+        "reason": rows[0].reason if engaged else None,
+        "history": history,
+    }
+
+
+def _show(answer: dict[str, Any]) -> None:
+    if answer["engaged"]:
+        click.secho(f"engaged: {answer['reason']}", fg="red", bold=True)
+    else:
+        click.secho("released", fg="green")
+    for event in answer["history"] or ():
+        at = datetime.fromtimestamp(event["at"], UTC).astimezone()
+        word = "engaged " if event["engaged"] else "released"
+        click.echo(f"  {at:%Y-%m-%d %H:%M:%S}  {word}  {event['reason']}")

@@ -1,0 +1,65 @@
+"""`shim connections`: who is connected to a running shim."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from shim.cli.common import input_errors, json_option, rough
+from shim.cli.remote import Remote, url_option
+from shim.model import Kind, Role, Stage
+
+_WIDE = 200
+"""Columns for whatever is no terminal."""
+
+
+@click.command()
+@click.option("--user", help="Of this user.")
+@click.option("--package", help="Of this app.")
+@click.option("--kind", type=click.Choice([*Kind]), help="Of this kind.")
+@click.option("--stage", type=click.Choice([str(stage) for stage in Stage]), help="At this stage.")
+@click.option("--acting", type=click.Choice([*Role]), help="For which this monitor acts.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True)
+@click.option("--cursor", help="Go on where the last page ended.")
+@url_option
+@json_option
+@input_errors
+def connections(url: str, as_json: bool, **filters: Any) -> None:
+    """List the connections of a running shim, in the order of their opening."""
+    answer = Remote(url).get("/api/connections", **filters)
+    if as_json:
+        click.echo(json.dumps(answer))
+        return
+    rows = answer["connections"]
+    if not rows:
+        click.echo("no such connection")
+        return
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_WIDE)
+    console.print(_table(rows))
+    if answer.get("next"):
+        click.echo(f"… and more: --cursor {answer['next']}")
+
+
+def _table(rows: list[Mapping[str, Any]]) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("connection", "who", "stage", "acting", "watched by"):
+        table.add_column(name, overflow="fold")
+    for name in ("connected", "silent"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        who = row["user"] if row["package"] is None else f"{row['user']} {row['package']}"
+        table.add_row(
+            row["connection"],
+            who,
+            row["stage"],
+            row["acting"] or "-",
+            " ".join(row["watched_by"]),
+            rough(row["connected"]),
+            "closing" if row["closing"] else rough(row["silence"]),
+        )
+    return table

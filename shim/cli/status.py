@@ -1,0 +1,138 @@
+"""`shim status`: a running shim at a glance, once or live."""
+
+import json
+import time
+from typing import Any
+
+import click
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from shim.cli.common import input_errors, json_option, rough
+from shim.cli.remote import Remote, url_option
+from shim.model import InputError, Role, Stage
+
+_WIDE = 120
+"""Columns for whatever is no terminal."""
+
+
+@click.command()
+@click.option("--watch", is_flag=True, help="Go on until Ctrl-C.")
+@click.option(
+    "--interval",
+    type=click.FloatRange(0.2, 3600),
+    default=1.0,
+    show_default=True,
+    help="Seconds between two looks.",
+)
+@url_option
+@json_option
+@input_errors
+def status(watch: bool, interval: float, url: str, as_json: bool) -> None:
+    """Where is the rollout, do the monitors agree, do clients come back?"""
+    remote = Remote(url)
+    report = remote.get("/api/report")
+    if as_json:
+        click.echo(json.dumps(report))
+        return
+    console = Console(highlight=False)
+    if not watch or not console.is_terminal:
+        if not console.is_terminal:
+            console = Console(highlight=False, width=_WIDE)
+        console.print(picture(url, report))
+        return
+    try:
+        with Live(picture(url, report), console=console, auto_refresh=False, screen=True) as live:
+            while True:
+                time.sleep(interval)
+                live.update(_look(remote, url), refresh=True)
+    except KeyboardInterrupt:
+        return
+
+
+def _look(remote: Remote, url: str) -> RenderableType:
+    """The picture, or why there is none: a shim that restarts is waited for."""
+    try:
+        return picture(url, remote.get("/api/report"))
+    except InputError as error:
+        return Text(str(error), style="bold red")
+
+
+def picture(url: str, report: dict[str, Any]) -> RenderableType:
+    return Group(
+        _headline(url, report), "", _stages(report), "", _monitors(report), "", _verdicts(report)
+    )
+
+
+def _headline(url: str, report: dict[str, Any]) -> Text:
+    text = Text.assemble((f"{url}  ", "dim"))
+    if report["brake"] is not None:
+        text.append(f"BRAKE: {report['brake']}", style="bold white on red")
+    else:
+        text.append("brake released", style="green")
+    guard = report["guard"]
+    if guard["holding"]:
+        text.append(f"  GUARD holds {guard['held']} closes", style="bold white on red")
+    if report["quarantined"]:
+        text.append("  the candidate is in quarantine", style="bold red")
+    if flags := report["flags"]:
+        text.append(f"\nflags {flags['digest'][:12]}, in force for {rough(flags['age'])}")
+        if flags["problem"]:
+            text.append(f"\nthe flags file is refused: {flags['problem']}", style="bold red")
+    if ledger := report["ledger"]:
+        text.append(f"\nledger: {ledger['written']:,} rows, {ledger['queued']} waiting")
+        if ledger["problem"]:
+            text.append(f"\nthe ledger cannot be written: {ledger['problem']}", style="bold red")
+        if ledger["dropped"]:
+            text.append(f"\n{ledger['dropped']:,} rows were dropped", style="bold red")
+    return text
+
+
+def _stages(report: dict[str, Any]) -> Table:
+    table = _table("stage", "users", "connections")
+    for stage in reversed(Stage):
+        name = str(stage)
+        table.add_row(
+            name, f"{report['users'][name]:,}", f"{report['connections']['stages'][name]:,}"
+        )
+    return table
+
+
+def _monitors(report: dict[str, Any]) -> Table:
+    table = _table("monitor", "closed", "recorded", "came back", "lost", "alive", "failures")
+    for role in Role:
+        name = role.value
+        decisions, outcomes = report["decisions"][name], report["outcomes"][name]
+        figures = (
+            decisions["acted"],
+            decisions["recorded"],
+            outcomes["returned"],
+            outcomes["lost"],
+            report["proofs_of_life"][name],
+            report["failures"][name],
+        )
+        table.add_row(name, *(f"{figure:,}" for figure in figures))
+    return table
+
+
+def _verdicts(report: dict[str, Any]) -> Text:
+    agreement = report["agreement"]
+    share = "no episode yet" if agreement["share"] is None else f"{agreement['share']:.2%}"
+    text = Text.assemble(("agreement ", "bold"), share)
+    if agreement["conclusive"]:
+        text.append(f"  ({agreement['matched']:,.0f} of {agreement['conclusive']:,.0f} episodes)")
+    text.append(
+        "\nverdicts  " + ", ".join(f"{n:,} {name}" for name, n in report["verdicts"].items())
+    )
+    kinds = ", ".join(f"{n:,} {kind}" for kind, n in sorted(report["kinds"].items()))
+    text.append(f"\nby kind   {kinds or '-'}")
+    return text
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left")
+    return table

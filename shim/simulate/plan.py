@@ -1,0 +1,143 @@
+"""How many users and days it takes until the gate can answer.
+
+A pilot fleet is simulated, and the gate itself is asked what it would say if there were so many times the
+users, of the same make. So every target of the settings is in the plan, and every rate of the file.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from math import ceil
+from typing import Any
+
+from shim.gate import Evidence, GateAnswer, GateVerdict, KindEvidence, Sample, Standing, judge
+from shim.gate.statistics import grown
+from shim.model import MonitorType
+from shim.settings.monitors import Surroundings
+from shim.simulate.run import SimulationRun
+from shim.simulate.scenario import DAY, Scenario
+
+PILOT_USERS = 1000
+_STEP = 1.05
+_MOST_USERS = 10_000_000
+_FEWEST = 50
+
+_TYPICAL = {
+    "users": PILOT_USERS,
+    "days": 7.0,
+    "clients": {
+        "glasses": {
+            "kind": "glasses",
+            "freezes": {"per_day": 0.5, "duration": {"median": "60s", "sigma": 1.0}},
+            "drops": {"per_day": 0.5, "duration": {"median": "2m", "sigma": 1.0}},
+        },
+        "app": {
+            "reconnect": [{"after": [1000, 1001, 1008], "probability": 0.0}, {"delay": "1s"}],
+            "freezes": {"per_day": 1.0, "duration": {"median": "60s", "sigma": 1.0}},
+        },
+    },
+    "settings": {"monitors": {"candidate": {"close_code": 4000}}},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PlanStep:
+    """After so many days: the fewest users with whom the gate answers (None: it never does).
+
+    `reason` names the conditions that are the last to be decided.
+    """
+
+    days: float
+    users: int | None
+    verdict: GateVerdict
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`timeouts_per_user_day` counts those that compare the monitors (R14)."""
+
+    pilot_users: int
+    timeouts_per_user_day: float
+    steps: tuple[PlanStep, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def typical(types: Mapping[str, MonitorType]) -> Scenario:
+    """A fleet for those who have not described theirs: a timeout or two per user and day."""
+    return Scenario.model_validate(_TYPICAL, context=Surroundings(types))
+
+
+def make_plan(scenario: Scenario) -> Plan:
+    """Simulate a pilot of the scenario's fleet for one period of the gate, and grow it."""
+    gate = scenario.settings.gate
+    users = min(scenario.users, PILOT_USERS)
+    period = gate.period / DAY
+    pilot = scenario.model_copy(update={"users": users, "days": period, "brake": False})
+    due = sorted({min(float(gate.min_days), period), (gate.min_days + period) / 2, period})
+    steps: list[PlanStep] = []
+    run = SimulationRun(pilot)
+    for now in run.hours():
+        # The gate is asked a moment after a day has ended.
+        if due and now >= min(due[0] * DAY, pilot.end):
+            days = due.pop(0)
+            evidence = run.gathered.evidence(now)
+            steps.append(_step(evidence, scenario, users, days))
+    timeouts = sum(kind.timeouts for kind in run.gathered.evidence(run.now).kinds)
+    return Plan(users, timeouts / users / period, tuple(steps))
+
+
+def _step(evidence: Evidence, scenario: Scenario, pilot: int, days: float) -> PlanStep:
+    answer: GateAnswer | None = None
+    users = float(_FEWEST)
+    while users <= _MOST_USERS:
+        before, answer = answer, judge(_grown(evidence, users / pilot), scenario.settings.gate)
+        if answer.verdict is not GateVerdict.INSUFFICIENT:
+            last = answer if before is None else before
+            return PlanStep(days, ceil(users), answer.verdict, _reason(last, answer))
+        users *= _STEP
+    assert answer is not None
+    return PlanStep(days, None, answer.verdict, _reason(answer, answer))
+
+
+def _reason(before: GateAnswer, answer: GateAnswer) -> str:
+    """What is wrong, or else what was still open with fewer users."""
+    failed = [one for one in answer.conditions if one.standing is Standing.FAILED]
+    conditions = failed or [one for one in before.conditions if one.standing is Standing.OPEN]
+    names = {one.title + (f" ({one.kind.value})" if one.kind else ""): None for one in conditions}
+    return "; ".join(names) or "nothing"
+
+
+def _grown(evidence: Evidence, factor: float) -> Evidence:
+    kinds = tuple(_grown_kind(kind, factor) for kind in evidence.kinds)
+    return replace(evidence, kinds=kinds)
+
+
+def _grown_kind(kind: KindEvidence, factor: float) -> KindEvidence:
+    def times(count: int) -> int:
+        return round(count * factor)
+
+    return replace(
+        kind,
+        period=_grown_sample(kind.period, factor),
+        epoch=_grown_sample(kind.epoch, factor),
+        matched=times(kind.matched),
+        mismatched=times(kind.mismatched),
+        expected=times(kind.expected),
+        inconclusive=times(kind.inconclusive),
+        acting_first=times(kind.acting_first),
+        users=times(kind.users),
+        unsettled_users=times(kind.unsettled_users),
+        acted={role: times(count) for role, count in kind.acted.items()},
+        pings=times(kind.pings),
+        heartbeats=None if kind.heartbeats is None else kind.heartbeats * factor,
+    )
+
+
+def _grown_sample(sample: Sample, factor: float) -> Sample:
+    return Sample(
+        grown(sample.agreement, factor),
+        {role: grown(shares, factor) for role, shares in sample.returns.items()},
+        {role: grown(shares, factor) for role, shares in sample.proofs.items()},
+    )

@@ -1,0 +1,95 @@
+"""The OpenAPI document is valid, and the API does what it says, whatever it is asked."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+)
+
+from shim.model import Stage
+from tests.live.servers import app_client, token, until
+from tests.web.servers import OPERATOR, SECRETS, console
+
+pytestmark = pytest.mark.real
+
+
+class Running:
+    """A console in a loop and thread of its own, with something to answer about."""
+
+    def __init__(self, folder: Path) -> None:
+        self.url = ""
+        self.document: dict[str, Any] = {}
+        self._ready, self._done = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run(folder)))
+
+    def __enter__(self) -> "Running":
+        self._thread.start()
+        assert self._ready.wait(30)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join(30)
+
+    async def _run(self, folder: Path) -> None:
+        async with console(folder, Stage.LIVE) as it, aiohttp.ClientSession() as http:
+            for number in range(3):
+                user = f"user-{number}@example.com"
+                await http.ws_connect(f"{it.url}/glasses-ws", headers=token(user, SECRETS.jwt_secret))
+                await app_client(http, it.url, user, autoping=False)
+            await until(lambda: it.house.tally.verdicts.total() >= 3)
+            assert it.house.ledger.flush(10)
+            async with http.get(f"{it.url}/api/openapi.json") as answer:
+                self.document = await answer.json()
+            self.url = it.url
+            self._ready.set()
+            await asyncio.to_thread(self._done.wait)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with Running(tmp_path_factory.mktemp("console")) as it:
+        yield it
+
+
+def test_the_document_is_valid(running: Running) -> None:
+    OpenAPIV31SpecValidator(running.document).validate()
+    assert len(running.document["paths"]) >= 11
+
+
+def test_the_api_does_what_its_document_says(running: Running) -> None:
+    schema = schemathesis.openapi.from_dict(running.document)
+    operations = [found.ok() for found in schema.get_all_operations()]
+    assert len(operations) >= 12
+    answered: set[tuple[str, int]] = set()
+
+    @settings(
+        max_examples=250,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.one_of([operation.as_strategy() for operation in operations]))
+    def ask(case: Any) -> None:
+        response = case.call(base_url=running.url, headers=OPERATOR)
+        case.validate_response(
+            response,
+            checks=[not_a_server_error, content_type_conformance, response_schema_conformance],
+            excluded_checks=[],
+        )
+        answered.add((case.operation.label, response.status_code))
+
+    ask()
+    assert {status for _, status in answered} >= {200, 404}
