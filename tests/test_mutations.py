@@ -97,14 +97,25 @@ MUTATIONS = [
     Mutation("R1", LEGACY, "if now >= self._next_stats:", "if now > self._next_stats:"),
     # The per-session monitor
     Mutation(
-        "R2", PER_SESSION, "                if due <= now:\n", "                if due < now:\n"
+        "R2",
+        PER_SESSION,
+        "if due <= now:\n                    requests",
+        "if due < now:\n                    requests",
     ),
     Mutation("R2", PER_SESSION, "if deadline > now:", "if deadline >= now:"),
     Mutation("R2", PER_SESSION, " and payload == watch.ping_id:", ":"),
     Mutation("R2", PER_SESSION, "            Forget(),\n", ""),
-    Mutation("R2", PER_SESSION, "(digest * settings.heartbeat_interval >> 32)", "0"),
+    Mutation("R2", PER_SESSION, "(digest * (settings.heartbeat_interval // _GRID) >> 32)", "0"),
     Mutation("R2", PER_SESSION, "del self._watches[connection_id]", "pass"),
-    Mutation("R2", PER_SESSION, "(now - self._next_beat) % interval", "0"),
+    Mutation(
+        "R2",
+        PER_SESSION,
+        "time + (self._next_beat - time) % self._settings",
+        "time + self._settings",
+    ),
+    Mutation("R3", PER_SESSION, "sent = {at for at in sent if not start <= at < end}", "pass"),
+    Mutation("R3", PER_SESSION, "if held_up and since", "if since"),
+    Mutation("R3b", PER_SESSION, "if now + timeout < soonest:", "if False:"),
     Mutation("R3", PER_SESSION, "if heard < start)", "if heard <= start)"),  # "before" is strict
     Mutation(
         "R3", PER_SESSION, "if end - start <= self._settings", "if end - start < self._settings"
@@ -127,7 +138,7 @@ MUTATIONS = [
         "min(now + self._settings.heartbeat_interval, patience_ends)",
         "patience_ends",
     ),
-    Mutation("R3b", PER_SESSION, "if heard == watch.put_off_heard and", "if"),
+    Mutation("R3b", PER_SESSION, " and watch.put_off[0] == heard:", ":"),
     Mutation(
         "R3b",
         PER_SESSION,
@@ -176,8 +187,8 @@ MUTATIONS = [
     Mutation(
         "R6",
         ROUTER,
-        "if tracked.acting is not role:\n                    lane.recorded_pings",
-        "if False:\n                    lane.recorded_pings",
+        "if tracked.acting is role:\n                    tracked.port",
+        "if True:\n                    tracked.port",
     ),
     Mutation("R6", ROUTER, "acts = tracked.acting is role and", "acts ="),
     Mutation(
@@ -194,6 +205,10 @@ MUTATIONS = [
         "None:\n            self._observer.verdict(verdict)\n        tracked.stage",
     ),
     Mutation("R5", LANE, "STRIKES = 3", "STRIKES = 4"),
+    Mutation("R16", LANE, "self._watched[connection.kind].change(-1, now)", "pass"),
+    Mutation("R16", LANE, "        self._since = end\n", ""),
+    Mutation("R16", LANE, "self.until(max(start, self._since))", "self.until(end)"),
+    Mutation("R16", ROUTER, "pings[tracked.kind] += 1", "pass"),
     Mutation(
         "R5",
         ANSWERS,
@@ -465,7 +480,20 @@ def check_per_session() -> None:
     one, pulse = machine()
     one.confirmed("c1", Evidence(unread=True), 80 * S)
     pulse.last_seen = 46 * S
-    assert len(one.confirmed("c1", Evidence(), 91 * S)) == 1
+    (decision,) = one.confirmed("c1", Evidence(), 91 * S)
+    assert decision.pings == tuple(first + n * 15 * S for n in (4, 5))
+    one, pulse = machine()
+    one.paused(first, first + 10 * S)
+    one.paused(first + 16 * S, first + 29 * S)
+    (decision,) = one.confirmed("c1", Evidence(), 74 * S)
+    assert decision.pings == tuple(first + at * S for at in (10, 15, 30, 45, 60))
+    one = PerSessionMonitor(PerSessionSettings(heartbeat_interval=90 * S), "s1", 0)
+    pulse = one.register(Connection("c1", Kind.APP, "u", "s1"), 0, 0)
+    one.wake(45 * S)
+    one.confirmed("c1", Evidence(unread=True), 45 * S)
+    pulse.last_seen = 46 * S
+    one.wake(90 * S)
+    assert one.next_wake <= 91 * S
 
 
 def check_router() -> None:
@@ -530,6 +558,15 @@ def check_router() -> None:
     router.set_stage(tracked, Stage.LIVE, 45 * S + 1)
     assert journal.verdicts == ["handover"]
     assert tracked.candidate.last_seen == 0
+    lane = router.lane(Role.CANDIDATE)
+    assert lane.pings == {Kind.APP: 1, Kind.GLASSES: 0}
+    # Decided upon at 45, watched again a microsecond later.
+    assert lane.watched_until(Kind.APP, 46 * S) == 46 * S - 1
+    router.paused(50 * S, 60 * S)
+    assert lane.watched_until(Kind.APP, 62 * S) == 52 * S - 1
+    router.close(tracked, 63 * S)
+    assert lane.watched_until(Kind.APP, 99 * S) == 53 * S - 1
+    assert lane.watched_until(Kind.GLASSES, 62 * S) == 0
     router, tracked, port, journal = routed(Broken, Stage.SHADOW)
     lane = router.lane(Role.CANDIDATE)
     for strike in (1, 2, 3):

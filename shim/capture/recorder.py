@@ -82,10 +82,11 @@ class _Followed:
     """A connection: what its first line says, and what the next file has to know of it.
 
     `stage`: the stage it was given since its last line; `judged`: the silence that had the last
-    verdict; `ended`: its close has been captured, `closed_at` then, if a verdict is still to come.
+    verdict; `ended`: its close has been captured; `closing`: that close, by a monitor, while the
+    verdict is still to come.
     """
 
-    __slots__ = ("closed_at", "ended", "facts", "judged", "last_data", "last_seen", "stage")
+    __slots__ = ("closing", "ended", "facts", "judged", "last_data", "last_seen", "stage")
 
     def __init__(self, facts: OpenLine, now: Time) -> None:
         self.facts = facts
@@ -93,7 +94,7 @@ class _Followed:
         self.stage: str | None = None
         self.judged: Time | None = None
         self.ended = False
-        self.closed_at: Time | None = None
+        self.closing: Closing | None = None
 
     def news(self) -> str | None:
         """The changed stage, once."""
@@ -189,9 +190,9 @@ class Recorder(Observer):
     def _begin_file(self, now: Time) -> None:
         """Begin a file in which everything that is open is opened again."""
         open_now = [
-            (followed.last_seen, followed.last_data, followed.closed_at, followed.facts)
+            (followed.last_seen, followed.last_data, followed.facts, followed.closing)
             for followed in self._followed.values()
-            if not followed.ended or followed.closed_at is not None
+            if not followed.ended or followed.closing is not None
         ]
         oldest = min((last_seen for last_seen, *_ in open_now), default=now)
         while self._pauses and self._pauses[0][1] < oldest:
@@ -327,15 +328,14 @@ class Recorder(Observer):
         )
         self._end(connection_id, closing.cause, closing.at)
         if in_episode:
-            followed.closed_at = closing.at
-            followed.facts.closed_by = closing.cause
+            followed.closing = closing
         else:
             del self._followed[connection_id]
 
     def verdict(self, verdict: Verdict) -> None:
         followed = self._followed[verdict.connection.id]
         followed.judged = verdict.last_activity
-        if followed.closed_at is not None:
+        if followed.closing is not None:
             del self._followed[verdict.connection.id]
 
     def paused(self, start: Time, end: Time) -> None:
@@ -357,7 +357,7 @@ class Recorder(Observer):
 
 def _opening(
     header: HeaderLine,
-    open_now: list[tuple[Time, Time, Time | None, OpenLine]],
+    open_now: list[tuple[Time, Time, OpenLine, Closing | None]],
     pauses: list[tuple[Time, Time]],
     zero: Time,
 ) -> Iterator[bytes]:
@@ -367,12 +367,12 @@ def _opening(
     lines: list[tuple[Time, int, Line]] = [
         (start, 1, Stall(0, seconds(end - start))) for start, end in pauses
     ]
-    for last_seen, last_data, closed_at, facts in open_now:
+    for last_seen, last_data, facts, closing in open_now:
         lines.append((last_seen, 0, facts))
         if last_data > last_seen:
             lines.append((last_data, 0, Data(0, facts.connection)))
-        if closed_at is not None:
-            lines.append((closed_at, 2, CloseLine(0, facts.connection, facts.closed_by)))
+        if closing is not None:
+            lines.append((closing.at, 2, CloseLine(0, facts.connection, closing.cause)))
     lines.sort(key=lambda line: line[:2])
     yield encode(header) + b"\n"
     for at, _, line in lines:

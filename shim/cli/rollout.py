@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
 from difflib import unified_diff
 from pathlib import Path
 from time import time_ns
@@ -12,7 +11,6 @@ import click
 
 from shim.cli.common import input_errors, json_option
 from shim.cli.flagsdiff import shares_as_dict, show_shares
-from shim.compare import ExpectedRules
 from shim.discovery import monitor_types, plugin_manager
 from shim.flags import Percentages, compare
 from shim.gate import Standing
@@ -109,11 +107,8 @@ def _plan(config: Path) -> tuple[Settings, Path]:
 
 def _facts(settings: Settings) -> Callable[[str], Facts]:
     """What the ledger says of a file by its digest, as of now."""
-    now = datetime.now(UTC)
-    expired = ExpectedRules(settings.comparison.expected, now.date()).expired
-    names = tuple(rule.name for rule in expired)
     reader = SqliteReader(settings.ledger)
-    return lambda digest: facts_from(reader, settings, digest, time_ns() // 1000, names)
+    return lambda digest: facts_from(reader, settings, digest, time_ns() // 1000)
 
 
 def _if_any(facts: Callable[[str], Facts]) -> Callable[[str], Facts]:

@@ -52,7 +52,9 @@ def _word(name: str, words: type[StrEnum], help: str) -> Callable[[F], F]:
     def read(context: click.Context, option: click.Parameter, word: str | None) -> StrEnum | None:
         return None if word is None else words(word)
 
-    return click.option(name, type=click.Choice([*words]), callback=read, help=help)
+    return click.option(
+        name, type=click.Choice([word.value for word in words]), callback=read, help=help
+    )
 
 
 @click.command()

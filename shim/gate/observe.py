@@ -35,7 +35,7 @@ class Observed:
 
 @dataclass(slots=True)
 class _User:
-    first_at: Time
+    first_at: Time = 0
     successes: int = 0
     trials: int = 0
     final: bool = False
@@ -53,14 +53,14 @@ class Observations:
         self._limit = limit
         self._unit = unit
         self._shares: Counter[tuple[int, int]] = Counter()
-        self._users: dict[str, _User] = {}  # but those seen in crowds alone
-        self._seen: set[str] = set()
-        # Users in the order of their first rows; the final ones among them are skipped.
-        self._unsettled: deque[_User] = deque()
+        # All users seen; one seen in crowds alone has no trials.
+        self._users: dict[str, _User] = {}
+        self._unsettled: deque[_User] = deque()  # in the order of their first rows
+        self._begun = 0
+        self._final = 0
+        self._crowds = 0
         self._minute = -1
         self._rows: list[tuple[str, Time, bool]] = []
-        self._settled_users = 0
-        self._crowds = 0
 
     def extend(self, rows: Iterable[tuple[str, Time, bool]]) -> None:
         """Rows are `(user, at, success)`; `at` never decreases."""
@@ -79,32 +79,34 @@ class Observations:
             self._settle(now)
         else:
             self._settle(minute_end - _MINUTE)
-        return Observed(
-            Counter(self._shares),
-            self._settled_users,
-            len(self._users) - self._settled_users,
-            self._crowds,
-        )
+        return Observed(Counter(self._shares), self._final, self._begun - self._final, self._crowds)
 
     def _end_minute(self) -> None:
         rows, self._rows = self._rows, []
-        crowd = {user for user, _, _ in rows}
-        self._seen |= crowd
-        if len(crowd) >= CROWD_USERS and len(crowd) > CROWD_SHARE * len(self._seen):
+        if len(rows) >= CROWD_USERS and self._is_crowd({user for user, _, _ in rows}):
+            for user, _, _ in rows:
+                self._users.setdefault(user, _User())
             self._crowds += 1
             self._shares[sum(success for _, _, success in rows), len(rows)] += 1
-            return
-        for user, at, success in rows:
-            self._settle(at)
-            self._add(user, at, success)
+        else:
+            for user, at, success in rows:
+                self._settle(at)
+                self._add(user, at, success)
+
+    def _is_crowd(self, users: set[str]) -> bool:
+        seen = len(self._users) + sum(user not in self._users for user in users)
+        return len(users) >= CROWD_USERS and len(users) > CROWD_SHARE * seen
 
     def _add(self, name: str, at: Time, success: bool) -> None:
         user = self._users.get(name)
         if user is None:
-            user = self._users[name] = _User(at)
-            self._unsettled.append(user)
+            user = self._users[name] = _User()
         if user.final:
             return
+        if not user.trials:
+            user.first_at = at
+            self._unsettled.append(user)
+            self._begun += 1
         user.trials += 1
         user.successes += success
         if user.trials == self._limit:
@@ -113,7 +115,7 @@ class Observations:
     def _settle(self, now: Time) -> None:
         """Time has passed: observations begun a unit ago are final."""
         waiting = self._unsettled
-        while waiting and (waiting[0].final or waiting[0].first_at + self._unit <= now):
+        while waiting and waiting[0].first_at + self._unit <= now:
             user = waiting.popleft()
             if not user.final:
                 self._finish(user)
@@ -121,4 +123,4 @@ class Observations:
     def _finish(self, user: _User) -> None:
         user.final = True
         self._shares[user.successes, user.trials] += 1
-        self._settled_users += 1
+        self._final += 1

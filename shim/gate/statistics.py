@@ -30,13 +30,11 @@ _BISECTIONS = 40
 
 def log_e_value(shares: Shares, mean: float) -> float:
     """The logarithm of the evidence against "the mean is at most `mean`"; 0 without observations."""
-    logs = []
-    for bet, log_weight in zip(_BETS, _LOG_WEIGHTS, strict=True):
-        gains = (
-            count * log1p(bet * (successes / trials / mean - 1))
-            for (successes, trials), count in shares.items()
-        )
-        logs.append(log_weight + sum(gains))
+    gains = [(s / t / mean - 1, count) for (s, t), count in shares.items()]
+    logs = [
+        log_weight + sum(count * log1p(bet * gain) for gain, count in gains)
+        for bet, log_weight in zip(_BETS, _LOG_WEIGHTS, strict=True)
+    ]
     greatest = max(logs)
     return greatest + log(sum(exp(value - greatest) for value in logs))
 

@@ -1,4 +1,4 @@
-"""What the ledger's rows add up to: the figures of the gate, the brake and the dashboard."""
+"""What the ledger's rows add up to: the figures of the gate and the dashboard."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from shim.ledger.rows import Wall
 from shim.ledger.snapshot import Conditions, snapshot
-from shim.ledger.store import Bucket, Recent, VerdictCounts, Watched, Worst
+from shim.ledger.store import Bucket, VerdictCounts, Watched, Worst
 from shim.model import Duration, Kind, Return, Role, VerdictKind, VerdictName
 
 _DAY = 86_400_000_000
@@ -48,14 +48,6 @@ class Figures:
                 until,
             ):
                 yield user, acted_at, Return(result), bool(proof)
-
-    def decisions(self, kind: Kind | None, since: Wall, until: Wall) -> Counter[tuple[Role, bool]]:
-        where = _period(kind, since, until)
-        found = self._ask(
-            f"SELECT role, acted, count(*) FROM decision {where} GROUP BY role, acted",
-            *where.values,
-        )
-        return Counter({(Role(role), bool(acted)): count for role, acted, count in found})
 
     def results(
         self, kind: Kind | None, since: Wall, until: Wall
@@ -119,17 +111,6 @@ class Figures:
         )
         connected, control, candidate, watched, pings = (int(figure) for figure in sums)
         return Watched(connected, control, candidate, watched, pings, needed, both_until)
-
-    def recent(self, since: Wall) -> Recent:
-        ((decisions, recovered, proofs),) = self._ask(
-            "SELECT "
-            "(SELECT count(*) FROM decision WHERE at >= ?1 AND role = 'candidate'), "
-            "(SELECT count(*) FROM verdict WHERE at >= ?1 AND verdict = 'mismatched' "
-            "   AND verdict <> 'matched' AND kind = 'only_candidate' AND recovered), "
-            "(SELECT count(*) FROM proof WHERE at >= ?1 AND role = 'candidate')",
-            since,
-        )
-        return Recent(decisions, recovered, proofs)
 
     def timeline(
         self, kind: Kind | None, since: Wall, until: Wall, width: Duration

@@ -38,7 +38,6 @@ from shim.model import (
 )
 from shim.router import Observer
 
-
 _CHANGED: Duration = 10_000
 
 

@@ -46,7 +46,7 @@ CREATE TABLE decision ({_CONNECTION}
     code INTEGER,
     pings TEXT NOT NULL
 );
-CREATE INDEX decision_at ON decision (at, user, connection_kind, role, acted);
+CREATE INDEX decision_at ON decision (at, user);
 CREATE TABLE verdict ({_CONNECTION}
     verdict TEXT NOT NULL,
     kind TEXT NOT NULL,

@@ -134,15 +134,6 @@ class Watched:
 
 
 @dataclass(frozen=True, slots=True)
-class Recent:
-    """What the brake asks of its window (R22): the candidate's decisions, and its false kills."""
-
-    decisions: int
-    recovered: int
-    proofs: int
-
-
-@dataclass(frozen=True, slots=True)
 class Bucket:
     """The verdicts that fell within one stretch of time."""
 
@@ -208,9 +199,6 @@ class LedgerReader(Protocol):
         """User, time of the action, its result, and whether there was a proof of life, of each settled
         action for a user whose stage chance gave them (R15), oldest first."""
 
-    def decisions(self, kind: Kind | None, since: Wall, until: Wall) -> Counter[tuple[Role, bool]]:
-        """How often each monitor decided, acting (True) or not."""
-
     def results(
         self, kind: Kind | None, since: Wall, until: Wall
     ) -> Counter[tuple[Role, Return | None]]:
@@ -225,8 +213,6 @@ class LedgerReader(Protocol):
         """How often a monitor failed, about which kind of connection, in which call."""
 
     def watched(self, kind: Kind, since: Wall, until: Wall) -> Watched: ...
-
-    def recent(self, since: Wall) -> Recent: ...
 
     def timeline(
         self, kind: Kind | None, since: Wall, until: Wall, width: Duration

@@ -2,37 +2,27 @@
 
 from collections.abc import Iterable
 
+from shim.evidence import evidence_since
 from shim.gate import Condition, GateAnswer, Standing, judge
 from shim.ledger import LedgerReader
 from shim.ledger.rows import FlagsRow
 from shim.model import Time
-from shim.rollout.evidence import evidence_between
 from shim.rollout.plan import Facts, Finding
 from shim.settings import Settings
 
 _WORST_FIRST = (Standing.FAILED, Standing.OPEN, Standing.MET)
 
 
-def facts_from(
-    reader: LedgerReader, settings: Settings, digest: str, now: Time, expired: tuple[str, ...] = ()
-) -> Facts:
+def facts_from(reader: LedgerReader, settings: Settings, digest: str, now: Time) -> Facts:
     """Facts about the file of this digest; `now` is wall-clock microseconds.
 
-    `expired` are the names of expected rules that are past their last day. Raises InputError if there
-    is no ledger.
+    Raises InputError if there is no ledger.
     """
     active_since = in_force_since(reader.rows(FlagsRow), digest)
     brake = reader.brake()
     findings: dict[str, Finding] = {}
     if active_since is not None:
-        evidence = evidence_between(
-            reader,
-            active_since,
-            now,
-            unit=settings.gate.unit,
-            return_window=settings.comparison.return_window,
-            expired_rules=expired,
-        )
+        evidence = evidence_since(reader, settings, active_since, now)
         findings = findings_of(judge(evidence, settings.gate))
     engaged = brake.reason if brake is not None and brake.engaged else None
     return Facts(now, active_since, engaged, findings)

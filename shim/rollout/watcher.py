@@ -66,7 +66,8 @@ class Watcher:
     def stop(self) -> None:
         """Nothing is posted after this, unless a reading hangs; it dies with the process."""
         self._stopped.set()
-        self._thread.join(_JOIN)
+        if self._thread.is_alive():
+            self._thread.join(_JOIN)
 
     def _run(self) -> None:
         while not self._stopped.wait(seconds(self._interval)):

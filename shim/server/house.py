@@ -19,10 +19,12 @@ from shim.capture import Limits, Recorder, settings_digest
 from shim.driver.driver import clock
 from shim.flags import Evaluation, Rollout, everyone_at
 from shim.ledger import LedgerObserver, SqliteLedger, SqliteReader, describe, wall_clock
-from shim.model import FlagsLoad, Role, Stage
+from shim.model import FlagsLoad, InputError, Role, Stage
 from shim.observers import LifecycleLog, Tally
 from shim.pseudonyms import Pseudonyms
 from shim.rollout import LiveRollout, Watcher
+from shim.rollout.facts import facts_from
+from shim.rollout.promotion import advance_by_itself
 from shim.router import Observer
 from shim.server.auth import Secrets
 from shim.settings import Settings, load_rollout
@@ -30,6 +32,7 @@ from shim.telemetry import Metrics, Readings, TraceObserver, Tracing, tracing
 
 log = logging.getLogger("shim")
 
+_PROMOTION_INTERVAL = 60.0
 _LEDGER_CLOSE = 5.0
 """Seconds that the last rows get to reach the disk."""
 
@@ -56,8 +59,31 @@ class House:
             self.flags, clock, asyncio.get_running_loop().call_soon_threadsafe, self._loaded
         )
         watcher.start()
+        promotion = asyncio.create_task(self._promote()) if self.settings.promotion.auto else None
         yield
+        if promotion is not None:
+            promotion.cancel()
+            await asyncio.wait([promotion])
         watcher.stop()
+
+    async def _promote(self) -> None:
+        """Go on by the plan, once a minute at most; the watcher takes the new file up."""
+        while True:
+            await asyncio.sleep(_PROMOTION_INTERVAL)
+            try:
+                await asyncio.to_thread(self._advance)
+            except InputError as error:
+                log.error("the rollout cannot go on by its plan: %s", error)
+
+    def _advance(self) -> None:
+        assert self.flags is not None
+        change = advance_by_itself(
+            self.flags.path,
+            self.settings.promotion.steps,
+            lambda digest: facts_from(self.reader, self.settings, digest, wall_clock()),
+        )
+        if change is not None:
+            log.warning("the rollout goes on by its plan: %s", change.reason)
 
     def _loaded(self, load: FlagsLoad, before: Rollout, after: Rollout) -> None:
         self.shim.observer.flags_loaded(load)

@@ -12,6 +12,7 @@ from shim.settings.document import Document, KeyPath, Node
 from shim.settings.faults import faults_of
 from shim.settings.fields import PositiveDuration, Section
 from shim.settings.monitors import Surroundings
+from shim.settings.promotion import PromotionSettings
 from shim.settings.sections import (
     BrakeSettings,
     CaptureSettings,
@@ -72,6 +73,9 @@ class Settings(Section):
         validate_default=True,
         description="The flags file, from the folder of the settings file; null: none. Without a "
         "settings file there is none either.",
+    )
+    promotion: PromotionSettings = Field(
+        default_factory=PromotionSettings, description="The plan of the rollout."
     )
     ledger: Annotated[Path, BeforeValidator(_read_ledger)] = Field(
         default="sqlite:///shim.db",

@@ -74,7 +74,7 @@ def test_all_of_them_newest_first(path: Path) -> None:
         (("--connection-kind", "glasses"), ["c11"]),
         (("--acting", "control", "--since", "45m"), ["c12"]),
         (("--recovered",), ["c11", "c10"]),
-        (("--until", "12d"), [f"c{number}" for number in reversed(range(8))]),
+        (("--until", "11.5d"), [f"c{number}" for number in reversed(range(9))]),
         (("--since", "13.5d", "--until", "12.5d"), ["c7"]),
     ],
 )
@@ -149,7 +149,9 @@ def test_the_story_of_an_episode(tmp_path: Path) -> None:
         writer.append(ActionRow(*about, Role.CONTROL, at, None))
         writer.append(decision(60, role=Role.CONTROL, acted=True, silence=56_800_000, pings=()))
         writer.append(
-            verdict(60, candidate_at=at - 11_800_000, last_activity=at - 56_800_000, trace="ab" * 16)
+            verdict(
+                60, candidate_at=at - 11_800_000, last_activity=at - 56_800_000, trace="ab" * 16
+            )
         )
         writer.append(ClosingRow(*about, Stage.SHADOW, NOW, at, Cause.CONTROL, None, 1006))
         settled = (Return.RETURNED, at + 1_200_000, 1_200_000, True)

@@ -1,7 +1,7 @@
 """The brake's statistic: false kills within the window, and returns that fail to come (R22)."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shim.gate import FalseKills, FalseKillWatch, ReturnWatch
@@ -12,6 +12,7 @@ from tests.gate.outcomes import DAY, RETURN_WINDOW, first_brake, outcome
 LIMITS = BrakeSettings()
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 10 * 60), st.integers(0, 400), st.booleans()), max_size=40)
 )
@@ -66,7 +67,7 @@ def alternating(count: int, candidate_returns: bool = False, start: int = 0, **m
 
 
 def test_a_candidate_that_nobody_returns_from_is_seen_at_once():
-    number, reason = run(ReturnWatch(RETURN_WINDOW, 0), alternating(60))
+    _, reason = run(ReturnWatch(RETURN_WINDOW, 0), alternating(60))
     assert reason.candidate == 0
     assert reason.control == 1
     assert reason.candidate_users <= 12
@@ -96,14 +97,13 @@ def test_users_count_again_when_the_sequences_begin_anew():
     watch = ReturnWatch(RETURN_WINDOW, 0)
     for day in range(30):
         assert run(watch, alternating(60, candidate_returns=True, start=day * DAY)) is None
-    number, _ = run(watch, alternating(60, start=30 * DAY + SECOND))
-    assert number < 60
+    assert run(watch, alternating(60, start=30 * DAY)) is not None
 
 
 @pytest.mark.parametrize("rate", [0.5, 0.95])
 def test_without_a_difference_it_hardly_ever_engages(rate):
     """Asked after each outcome of a month; 5 % would be 2 of 40."""
-    engaged = [first_brake(rate, rate, 0, seed) for seed in range(40)]
+    engaged = [first_brake(rate, rate, 0, seed, per_day=40) for seed in range(40)]
     assert sum(hit is not None for hit in engaged) <= 2
 
 

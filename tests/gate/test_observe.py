@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shim.gate import Observations
@@ -59,6 +59,7 @@ def histories(draw):
     return rows
 
 
+@settings(deadline=None)
 @given(histories(), st.integers(1, 5), st.sampled_from([0, HOUR, 24 * HOUR]), st.data())
 def test_observations_are_those_of_the_plain_rule_whenever_one_looks(rows, limit, unit, data):
     observations = Observations(limit, unit)
@@ -74,6 +75,7 @@ def test_observations_are_those_of_the_plain_rule_whenever_one_looks(rows, limit
     assert (observed.users, observed.unsettled, observed.crowds) == (users, unsettled, crowds)
 
 
+@settings(deadline=None)
 @given(histories(), st.integers(1, 5))
 def test_looking_in_between_changes_nothing(rows, limit):
     looked, unlooked = Observations(limit, HOUR), Observations(limit, HOUR)

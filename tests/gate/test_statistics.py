@@ -5,7 +5,7 @@ from math import comb, exp, isclose, log, prod
 from random import Random
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
@@ -29,6 +29,7 @@ def bernoulli(successes: int, trials: int) -> dict[tuple[int, int], int]:
     return {(1, 1): successes, (0, 1): trials - successes}
 
 
+@settings(deadline=None)
 @given(samples, means)
 def test_the_capital_is_won_by_fair_bets_in_any_order(sample, mean):
     """The oracle plays: one gambler per bet, stake by stake, in the order given."""
@@ -53,6 +54,7 @@ def test_at_the_border_the_expected_capital_is_exactly_one(mean, trials):
     assert isclose(expected, 1, rel_tol=1e-9)
 
 
+@settings(deadline=None)
 @given(samples, means, means)
 def test_less_is_easier_to_refute(sample, one, other):
     low, high = sorted((one, other))
@@ -61,6 +63,7 @@ def test_less_is_easier_to_refute(sample, one, other):
     assert log_e_value_below(shares, low) <= log_e_value_below(shares, high) + 1e-9
 
 
+@settings(deadline=None)
 @given(samples, pairs, means)
 def test_a_success_adds_evidence_and_a_failure_takes_it(sample, pair, mean):
     shares = Counter(sample)
@@ -69,6 +72,7 @@ def test_a_success_adds_evidence_and_a_failure_takes_it(sample, pair, mean):
     assert log_e_value(shares + Counter([(0, 1)]), mean) < before
 
 
+@settings(deadline=None)
 @given(samples, st.sampled_from([0.05, 0.025, 0.001]))
 def test_bounds_are_where_the_evidence_reaches_its_threshold(sample, alpha):
     shares = Counter(sample)
@@ -92,6 +96,7 @@ def test_without_observations_there_is_no_evidence():
     assert wilson(0, 0) is None
 
 
+@settings(deadline=None)
 @given(samples, samples, st.sampled_from([-0.3, -0.05, 0.0, 0.05, 0.3]))
 def test_comparing_two_means_is_comparing_their_bounds(lesser, greater, margin):
     """Many observations, so that sequences do exclude each other, and the shortcut decides nothing."""
@@ -125,6 +130,7 @@ def test_perfect_agreement_needs_so_many_users():
     assert 299 <= needed <= 400
 
 
+@settings(deadline=None)
 @given(st.integers(1, 100_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_wilson_is_scipys(counts):
     successes, trials = counts

@@ -5,13 +5,12 @@ that it opens, two methods become ours. So a test sees what SQLite really asks o
 answer as a full or broken disk does. Nothing is mounted, and no privilege is needed.
 """
 
+import _sqlite3
 import ctypes
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-
-import _sqlite3
 
 from tests.support import skip
 

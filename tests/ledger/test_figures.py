@@ -20,7 +20,7 @@ from shim.ledger.rows import (
 )
 from shim.ledger.store import VerdictCounts
 from shim.model import InputError, Kind, Return, Role, VerdictKind, VerdictName
-from tests.ledger.helpers import DAY, NOW, S, decision, ledger, mismatch, verdict
+from tests.ledger.helpers import DAY, NOW, S, ledger, verdict
 
 USERS = st.sampled_from(["u1", "u2", "u3"])
 TIMES = st.integers(NOW, NOW + 40 * S)
@@ -125,9 +125,9 @@ def test_sums_of_verdicts(
     )
     buckets = reader.timeline(kind, since, until, width)
     assert [bucket.since for bucket in buckets] == sorted({bucket.since for bucket in buckets})
-    assert {(bucket.since, name): n for bucket in buckets for name, n in bucket.verdicts.items()} == (
-        Counter((since + (row.at - since) // width * width, row.verdict) for row in mine)
-    )
+    assert {
+        (bucket.since, name): n for bucket in buckets for name, n in bucket.verdicts.items()
+    } == (Counter((since + (row.at - since) // width * width, row.verdict) for row in mine))
     assert sum((bucket.proving for bucket in buckets), Counter()) == Counter(
         row.verdict for row in mine if proving(row)
     )
@@ -199,13 +199,23 @@ def test_pages_of_verdicts(
     reader = reader_of(tmp_path_factory, rows)
 
     def fits(row: VerdictRow) -> bool:
-        names = ("user", "package", "connection_kind", "verdict", "kind", "acting", "recovered", "rule")
+        names = (
+            "user",
+            "package",
+            "connection_kind",
+            "verdict",
+            "kind",
+            "acting",
+            "recovered",
+            "rule",
+        )
         same = all(getattr(which, name) in (None, getattr(row, name)) for name in names)
         since = which.since is None or row.at >= which.since
         return same and since and (which.until is None or row.at < which.until)
 
     expected = sorted(
-        ((row.at, number, row.values()) for number, row in enumerate(rows) if fits(row)), reverse=True
+        ((row.at, number, row.values()) for number, row in enumerate(rows) if fits(row)),
+        reverse=True,
     )
     found, cursor = [], None
     while True:
@@ -243,11 +253,11 @@ def test_a_page_does_not_move_when_new_verdicts_come(tmp_path: Path) -> None:
 
 
 def test_what_was_watched(tmp_path: Path) -> None:
-    def minute(kind: Kind, number: int, acted: tuple[int, int], interval: int | None) -> CoverageRow:
+    def minute(
+        kind: Kind, number: int, acted: tuple[int, int], interval: int | None
+    ) -> CoverageRow:
         since = NOW + number * 60 * S
-        return CoverageRow(
-            kind, since, since + 60 * S, 120 * S, *acted, 90 * S, 6, interval, 1, 2
-        )
+        return CoverageRow(kind, since, since + 60 * S, 120 * S, *acted, 90 * S, 6, interval, 1, 2)
 
     path = tmp_path / "shim.db"
     with ledger(path) as writer:
@@ -267,40 +277,13 @@ def test_what_was_watched(tmp_path: Path) -> None:
     assert reader.kinds(*WIDE) == [Kind.GLASSES, Kind.APP]
 
 
-def test_what_the_brake_asks(tmp_path: Path) -> None:
-    path = tmp_path / "shim.db"
-    about = ("c", Kind.APP, "u", "s", None)
-    with ledger(path) as writer:
-        for number in range(5):
-            writer.append(decision(number))
-            writer.append(decision(number, role=Role.CONTROL))
-            writer.append(mismatch(number))
-        writer.append(verdict(4))
-        writer.append(mismatch(4, verdict=VerdictName.EXPECTED, rule="sweep"))
-        writer.append(mismatch(4, kind=VerdictKind.ONLY_CONTROL))
-        writer.append(mismatch(4, recovered=False))
-        writer.append(ProofRow(*about, Role.CANDIDATE, NOW + 4 * S))
-        writer.append(ProofRow(*about, Role.CONTROL, NOW + 4 * S))
-    recent = SqliteReader(path).recent(NOW + 2 * S)
-    assert (recent.decisions, recent.recovered, recent.proofs) == (3, 3, 1)
-
-
-def test_how_often_who_decided_and_failed(tmp_path: Path) -> None:
+def test_how_often_who_failed(tmp_path: Path) -> None:
     path = tmp_path / "shim.db"
     with ledger(path) as writer:
-        writer.append(decision(1))
-        writer.append(decision(2, acted=True))
-        writer.append(decision(3, role=Role.CONTROL, connection_kind=Kind.GLASSES))
         for call in ("wake", "wake", "quarantine"):
             writer.append(FailureRow(Role.CANDIDATE, call, "no", NOW))
         writer.append(FailureRow(Role.CONTROL, "pong", "no", NOW, "c", Kind.APP, "u", None))
-    reader = SqliteReader(path)
-    assert reader.decisions(Kind.APP, *WIDE) == {
-        (Role.CANDIDATE, False): 1,
-        (Role.CANDIDATE, True): 1,
-    }
-    assert reader.decisions(None, *WIDE)[Role.CONTROL, False] == 1
-    assert reader.failures(*WIDE) == {
+    assert SqliteReader(path).failures(*WIDE) == {
         (Role.CANDIDATE, None, "wake"): 2,
         (Role.CANDIDATE, None, "quarantine"): 1,
         (Role.CONTROL, Kind.APP, "pong"): 1,

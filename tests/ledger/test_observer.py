@@ -147,9 +147,7 @@ def test_an_episode_in_live_whose_client_comes_back(recorded: Recorded) -> None:
     world = recorded.world
     world.open("c1", Stage.LIVE)
     world.run(46)
-    recorded.observer.closed(
-        Closing(APP, Stage.LIVE, 0, 45_100_000, Cause.CANDIDATE, 1001, 1000)
-    )
+    recorded.observer.closed(Closing(APP, Stage.LIVE, 0, 45_100_000, Cause.CANDIDATE, 1001, 1000))
     assert recorded.reader.outcomes()[0].result is None
     world.run(46.5)
     world.open("c2", Stage.LIVE)
@@ -232,7 +230,9 @@ def test_what_is_about_no_episode(recorded: Recorded) -> None:
     observer.guard(True, 250, 10 * S)
     observer.flags_loaded(FlagsLoad(11 * S, "rollout.yaml", "abc", "def"))
     observer.paused(12 * S, 22 * S)
-    observer.coverage(Coverage(Kind.APP, 0, 60 * S, 120 * S, 70 * S, 50 * S, 110 * S, 7, 15 * S, 2, 1))
+    observer.coverage(
+        Coverage(Kind.APP, 0, 60 * S, 120 * S, 70 * S, 50 * S, 110 * S, 7, 15 * S, 2, 1)
+    )
     observer.closed(Closing(APP, Stage.LIVE, 0, 70 * S, Cause.PEER, None, 1000))
     assert [row.values() for row in reader.rows(LateRow)] == [
         (*ABOUT, Role.CONTROL, NOW + 5 * S, Role.CANDIDATE)

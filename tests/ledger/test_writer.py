@@ -57,7 +57,9 @@ def test_every_row_comes_back_as_it_was(
             found = [row.values() for row in reversed(reader.rows(kind))]
             handed = [row.values() for row in rows if type(row) is kind]
             if kind is ActionRow:  # a later one of a connection settles the earlier one
-                handed = list({connection: row for row in handed for connection in row[:1]}.values())
+                handed = list(
+                    {connection: row for row in handed for connection in row[:1]}.values()
+                )
             assert found == handed
 
 
@@ -153,7 +155,9 @@ def test_agreements_give_way_first_and_are_counted(
     assert lost == 152 - (len(kept) - 60)
     assert lost >= 50
     assert writer.status().dropped == lost
-    assert any(record.levelno >= logging.WARNING and "lost" in record.message for record in caplog.records)
+    assert any(
+        record.levelno >= logging.WARNING and "lost" in record.message for record in caplog.records
+    )
 
 
 def test_mismatches_are_lost_only_when_nothing_else_waits_and_loudly(
@@ -319,7 +323,9 @@ def test_old_rows_are_deleted_but_never_the_brake(tmp_path: Path) -> None:
         for number in range(1000):
             writer.append(verdict(number))
         for number in (0, 999):
-            writer.append(ProofRow(f"c{number}", Kind.APP, "u", "s", None, Role.CONTROL, NOW + number * S))
+            writer.append(
+                ProofRow(f"c{number}", Kind.APP, "u", "s", None, Role.CONTROL, NOW + number * S)
+            )
         writer.append(action(0))
         writer.append(BrakeRow(True, "false kills", NOW))
         writer.append(GapRow(NOW, NOW, "decision", 3))

@@ -82,7 +82,7 @@ class Browser:
     async def until(self, condition: str) -> None:
         """Wait until an expression is true in the page."""
         async with asyncio.timeout(_PATIENCE):
-            while not await self.run(f"Boolean({condition})"):
+            while not await self.run(f"Boolean({condition})"):  # noqa: ASYNC110 - it is another process
                 await asyncio.sleep(0.1)
 
     async def text(self, selector: str = "main") -> str:
@@ -113,9 +113,10 @@ class Browser:
             features=[{"name": "prefers-color-scheme", "value": theme}],
         )
 
-    async def screenshot(self, file: Path) -> None:
+    async def screenshot(self) -> bytes:
+        """The whole page as PNG."""
         shot = await self.call("Page.captureScreenshot", captureBeyondViewport=True)
-        file.write_bytes(base64.b64decode(shot["data"]))
+        return base64.b64decode(shot["data"])
 
 
 @asynccontextmanager

@@ -28,7 +28,7 @@ from shim.server.console.evidence import Evidence
 from shim.server.console.names import Names, Register
 from shim.server.console.operations import Operations
 from shim.server.console.orders import give_brake_order
-from shim.server.console.problems import Refusal, not_found, unavailable
+from shim.server.console.problems import Refusal, not_found
 from shim.server.console.queries import (
     ConnectionsQuery,
     ExplainQuery,
@@ -202,7 +202,7 @@ class Api:
     async def flags(self, asked: Asked) -> web.Response:
         answer = flags_answer(self._operations)
         if answer is None:
-            raise unavailable("there is no flags file here")
+            raise not_found("there is no flags file here")
         return json_answer(answer)
 
     async def explain(self, asked: Asked) -> web.Response:

@@ -8,7 +8,7 @@ from shim.gate import GateAnswer
 from shim.ledger import LedgerReader
 from shim.model import InputError
 from shim.server.console.operations import Operations
-from shim.server.console.problems import unavailable
+from shim.server.console.problems import not_found, unavailable
 
 T = TypeVar("T")
 _AT_ONCE = 2
@@ -16,7 +16,7 @@ _AT_ONCE = 2
 
 
 class Evidence:
-    """The ledger and the gate, from the event loop. Each answer may raise Refusal (503)."""
+    """The ledger and the gate, from the event loop. Each answer may raise Refusal (404, 503)."""
 
     def __init__(self, operations: Operations) -> None:
         self._ledger = operations.ledger
@@ -25,7 +25,7 @@ class Evidence:
 
     async def ask(self, query: Callable[[LedgerReader], T]) -> T:
         if self._ledger is None:
-            raise unavailable("there is no ledger here")
+            raise not_found("there is no ledger here")
         async with self._places:
             try:
                 return await asyncio.to_thread(query, self._ledger)
@@ -34,5 +34,5 @@ class Evidence:
 
     async def gate(self) -> GateAnswer:
         if self._gate is None:
-            raise unavailable("there is no gate here")
+            raise not_found("there is no gate here")
         return await self.ask(self._gate)

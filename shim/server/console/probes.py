@@ -4,7 +4,7 @@ from aiohttp import web
 
 from shim.server.console.access import Access
 from shim.server.console.operations import Operations
-from shim.server.console.problems import Refusal, problem, unavailable
+from shim.server.console.problems import Refusal, not_found, problem
 from shim.server.console.responses import json_answer
 
 
@@ -33,7 +33,7 @@ class Probes:
         try:
             self._access.reader(request)
             if self._operations.metrics is None:
-                raise unavailable("there are no metrics here")
+                raise not_found("there are no metrics here")
         except Refusal as refusal:
             return problem(refusal)
         content_type, body = self._operations.metrics(request.headers.get("Accept", ""))
