@@ -2,7 +2,7 @@
 
 import click
 
-from benchmarks import bookkeeping, connections, touch
+from benchmarks import bookkeeping, connections, replay, touch
 
 
 @click.command()
@@ -10,6 +10,7 @@ from benchmarks import bookkeeping, connections, touch
 def main(quick: bool) -> None:
     touch.run()
     bookkeeping.run(10_000 if quick else 100_000)
+    replay.run(100_000 if quick else 500_000)
     for count in (500,) if quick else (2_000, 5_000):
         connections.run(count, seconds=6 if quick else 20)
 

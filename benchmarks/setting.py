@@ -8,6 +8,9 @@ from shim_legacy_global import LegacyGlobal, LegacySettings
 from shim_per_session import PerSession, PerSessionSettings
 
 
+MONITORS = Monitors((LegacyGlobal(), LegacySettings()), (PerSession(), PerSessionSettings()))
+
+
 class NullPort:
     def ping(self, payload: bytes) -> None: ...
 
@@ -23,7 +26,7 @@ class NullPort:
 
 def make_router(start: Time) -> Router:
     return Router(
-        Monitors((LegacyGlobal(), LegacySettings()), (PerSession(), PerSessionSettings())),
+        MONITORS,
         Comparator(tolerance=16 * SECOND, window=60 * SECOND),
         Outcomes(120 * SECOND),
         Observer(),

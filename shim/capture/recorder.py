@@ -251,14 +251,16 @@ class Recorder(Observer):
 
     def data(self, connection_id: str, now: Time) -> None:
         """Evidence of life that is no sign of life, such as a ping of the client (R3b)."""
-        followed = self._followed[connection_id]
-        if not followed.ended:
+        followed = self._followed.get(connection_id)
+        if followed is not None and not followed.ended:
             followed.last_data = now
             self._add(now, Data(0, connection_id))
 
     def gone(self, connection_id: str, cause: Cause | None, now: Time) -> None:
         """The connection ended, or begins to, for a cause that is no monitor's (R11)."""
-        self._end(connection_id, cause, now)
+        followed = self._followed.get(connection_id)
+        if followed is not None:
+            self._end(followed, cause, now)
 
     def _found(self, tracked: Tracked, found: Evidence) -> None:
         """The kernel knows more than the application has read (R3b)."""
@@ -280,10 +282,9 @@ class Recorder(Observer):
                     self._journal.add_earlier(at, Data(0, connection_id))
         self._evidence.clear()
 
-    def _end(self, connection_id: str, cause: Cause | None, now: Time) -> None:
-        followed = self._followed[connection_id]
+    def _end(self, followed: _Followed, cause: Cause | None, now: Time) -> None:
         if not followed.ended:
-            self._add(now, CloseLine(0, connection_id, cause, followed.news()))
+            self._add(now, CloseLine(0, followed.facts.connection, cause, followed.news()))
             followed.ended = True
 
     def _add(self, at: Time, line: Line) -> None:
@@ -326,7 +327,7 @@ class Recorder(Observer):
             and closing.stage.shadowing is not None
             and followed.judged != followed.last_seen
         )
-        self._end(connection_id, closing.cause, closing.at)
+        self._end(followed, closing.cause, closing.at)
         if in_episode:
             followed.closing = closing
         else:

@@ -16,7 +16,7 @@ class Unusable:
 UNUSABLE: Final = Unusable()
 
 MAX_PROBLEMS = 1000
-"""So many are kept; of the others there is the number. (A file could have a million.)"""
+"""After so many nothing more is read. (A file could have a million.)"""
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 """From the root of the file: keys of mappings, and indexes (from 0) in lists."""
@@ -69,14 +69,12 @@ class Document:
         self.file = file
         self.root: Node | None = None
         self._problems: list[Problem] = []
-        self._unkept = 0
 
     def report(self, line: int | None, column: int | None, reason: str, path: KeyPath = ()) -> None:
-        """A problem at a place, lines and columns from 1."""
-        if len(self._problems) < MAX_PROBLEMS:
-            self._problems.append(Problem(reason, self.file, line, column, path_text(path) or None))
-        else:
-            self._unkept += 1
+        """A problem at a place, lines and columns from 1; raises InputError if there are too many."""
+        if len(self._problems) == MAX_PROBLEMS:
+            self.raise_problems()
+        self._problems.append(Problem(reason, self.file, line, column, path_text(path) or None))
 
     def report_path(self, path: KeyPath, reason: str) -> None:
         """A problem with what is at `path`, placed at its nearest parent if it does not exist."""
@@ -96,8 +94,8 @@ class Document:
         problems = sorted(
             self._problems, key=lambda problem: (problem.line or 0, problem.column or 0)
         )
-        if self._unkept:
-            problems.append(Problem(f"and {self._unkept} problems more", self.file))
+        if len(problems) == MAX_PROBLEMS:
+            problems.append(Problem(f"after {MAX_PROBLEMS} problems no more is read", self.file))
         raise InputError(problems)
 
 

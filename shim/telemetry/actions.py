@@ -24,7 +24,7 @@ class Fact(NamedTuple):
 
 
 class Action:
-    """A timeout acted on at `at`; kept until its verdict, if one is to come, and its outcome are known.
+    """A timeout acted on at `at`; kept until its end, its outcome and, if one is to come, its verdict.
 
     `registration` leads to the span of the connection's registration (empty: it was not sampled).
     Only in the stages that compare a verdict is to come.
@@ -32,6 +32,7 @@ class Action:
 
     __slots__ = (
         "at",
+        "awaits_closing",
         "awaits_outcome",
         "awaits_verdict",
         "episode",
@@ -45,13 +46,14 @@ class Action:
         self.stage = stage
         self.registration = registration
         self.awaits_verdict = stage is not None and stage.shadowing is not None
+        self.awaits_closing = True
         self.awaits_outcome = True
         self.episode: SpanContext | None = None
         self.waiting: list[Fact] = []
 
     @property
     def over(self) -> bool:
-        return not self.awaits_verdict and not self.awaits_outcome
+        return not (self.awaits_closing or self.awaits_outcome or self.awaits_verdict)
 
 
 def packed(context: SpanContext) -> bytes:

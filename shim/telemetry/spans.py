@@ -27,6 +27,9 @@ Attributes: TypeAlias = Mapping[str, str | bool | int | float]
 _NO_PARENT = Context()
 """The shim's traces are its own, whatever span of the application is current."""
 
+_NOBODY = (trace.ProxyTracerProvider, trace.NoOpTracerProvider)
+"""What stands for a provider where none has been set."""
+
 _MILLISECOND = 1_000_000
 """In nanoseconds."""
 
@@ -57,9 +60,7 @@ class Spans:
     @property
     def on(self) -> bool:
         """Whether there is anybody to trace for."""
-        return self._provider is not None or not isinstance(
-            trace.get_tracer_provider(), trace.ProxyTracerProvider | trace.NoOpTracerProvider
-        )
+        return self._provider is not None or not isinstance(trace.get_tracer_provider(), _NOBODY)
 
     def root(
         self, name: str, start: Time, attributes: Attributes, links: Sequence[Link] = ()

@@ -98,6 +98,8 @@ class TraceObserver(Observer):
         self._spans.end(span, now)
 
     def closed(self, closing: Closing) -> None:
+        if not self._spans.on:
+            return
         connection = closing.connection
         start = closing.at
         action = self._actions.get(connection.id)
@@ -105,6 +107,9 @@ class TraceObserver(Observer):
             start = action.at
         fact = Fact("closing", start, closing.at, False, describe.of_closing(closing))
         self._happened(connection, fact)
+        if action is not None:
+            action.awaits_closing = False
+            self._drop_if_over(connection, action)
         self._stages.pop(connection.id, None)
         self._registrations.pop(connection.id, None)
         self._held.pop(connection.id, None)
@@ -135,6 +140,8 @@ class TraceObserver(Observer):
         self._happened(late.connection, fact)
 
     def verdict(self, verdict: Verdict) -> None:
+        if not self._spans.on:
+            return
         connection = verdict.connection
         action = self._actions.get(connection.id)
         keep = verdict.name is not VerdictName.MATCHED
@@ -182,8 +189,7 @@ class TraceObserver(Observer):
         action = self._actions.get(outcome.connection.id)
         if action is not None:
             action.awaits_outcome = False
-            if action.over:
-                del self._actions[outcome.connection.id]
+            self._drop_if_over(outcome.connection, action)
 
     def proof_of_life(self, connection: Connection, role: Role, now: Time) -> None:
         error = f"the {role.value} closed a live connection"
@@ -239,6 +245,9 @@ class TraceObserver(Observer):
         waiting, action.waiting = action.waiting, []
         for fact in waiting:
             self._happened(connection, fact)
+        self._drop_if_over(connection, action)
+
+    def _drop_if_over(self, connection: Connection, action: Action) -> None:
         if action.over:
             del self._actions[connection.id]
 

@@ -17,7 +17,7 @@ from shim.capture.format import OpenLine
 from shim.model import SECOND, Role
 from shim.replay.capture import End, Open
 from tests.capture.bench import Bench
-from tests.capture.recording import captures, read
+from tests.capture.files import captures, read
 from tests.capture.test_round_trip import replay
 
 BUFFER = 20_000

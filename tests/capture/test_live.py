@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from shim.cli import main
-from tests.capture.recording import captures
+from tests.capture.files import captures
 from tests.live.servers import app_client, until
 
 pytestmark = pytest.mark.real
@@ -25,6 +25,8 @@ monitors:
   candidate: {plugin: per-session, heartbeat_interval: 1s, timeout: 3s, close_timeout: 1s, stall_threshold: 1s}
 comparison: {tolerance: 7s, window: 9s, return_window: 4s}
 guard: {count: 1000}
+brake: {count: 1000}
+ledger: sqlite:///FOLDER/shim.db
 server: {drain: 200ms}
 """
 SLACK = 0.6
@@ -35,7 +37,7 @@ SLACK = 0.6
 async def serving(
     folder: Path, stage: str
 ) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
-    (folder / "shim.yaml").write_text(SETTINGS)
+    (folder / "shim.yaml").write_text(SETTINGS.replace("FOLDER", str(folder)))
     with (folder / "log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             sys.executable,

@@ -11,7 +11,7 @@ from shim.discovery import monitor_types, plugin_manager
 from shim.model import SECOND, Cause, Evidence, InputError, Kind, Role, Stage
 from shim.settings import settings_from
 from tests.capture.bench import START, Bench
-from tests.capture.recording import captures
+from tests.capture.files import captures
 from tests.capture.test_round_trip import replay, row
 
 

@@ -15,7 +15,7 @@ from shim.model import SECOND, Cause, Duration, Role, Stage, Time, Verdict, from
 from shim.replay import CaptureReader, Replay
 from shim.replay.result import verdict_row
 from tests.capture.bench import INTERVAL, START, Bench
-from tests.capture.recording import captures
+from tests.capture.files import captures
 from tests.replay.helpers import replay_settings
 
 

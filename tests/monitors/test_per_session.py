@@ -214,6 +214,27 @@ def test_r2_an_idle_monitor_comes_back_to_its_own_rhythm() -> None:
     assert driven.machine.next_wake == first + 105 * S  # and no burst of what was missed
 
 
+def test_r2_heartbeats_of_all_sessions_fall_on_one_grid() -> None:
+    firsts = set()
+    for number in range(400):
+        driven = Driven(session=f"user{number}", start=number * 12_345)
+        driven.register(now=number * 12_345)
+        firsts.add(driven.machine.next_wake)
+    assert {first % 20_000 for first in firsts if first is not None} == {0}
+
+
+def test_r2_a_decision_says_when_the_connection_was_pinged() -> None:
+    driven = Driven()
+    driven.register("old", 0, -44 * S)
+    driven.run(2 * S)
+    driven.register("taken over", 30 * S, 0)
+    driven.machine.paused(40 * S, 60 * S)
+    driven.run(100 * S)
+    sent = [at for at, ping in driven.pings if ping.connection_id == "taken over"]
+    assert [d.pings for d in driven.decisions] == [(), tuple(sent)]
+    assert sent[0] > 30 * S
+
+
 def test_r2_ping_ids_have_8_characters_and_are_never_repeated() -> None:
     driven = Driven(heartbeat_interval=1, timeout=10**9)
     for n in range(10):
@@ -424,6 +445,17 @@ def test_r3b_a_sign_of_life_ends_the_putting_off() -> None:
     driven.run(95 * S)
     assert driven.asked == [(45 * S, "c1"), (95 * S, "c1")]
     assert [d.at for d in driven.decisions] == [95 * S]
+
+
+def test_r3b_a_sign_of_life_ends_it_also_where_the_next_heartbeat_is_far() -> None:
+    driven = Driven(heartbeat_interval=200 * S)
+    pulse = driven.register()
+    driven.evidence["c1"] = Evidence(unread=True)
+    driven.run(46 * S)
+    pulse.last_seen = 46 * S
+    driven.evidence.clear()
+    driven.run(300 * S)
+    assert [d.at for d in driven.decisions] == [91 * S]
 
 
 def test_r3b_with_newer_data_and_unread_bytes_the_later_of_both_counts() -> None:

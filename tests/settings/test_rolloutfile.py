@@ -224,6 +224,18 @@ def test_depth_is_limited(text: str) -> None:
     assert any("deep" in problem.reason for problem in problems(f"{text}\n...\n"))
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["a: b\n", "k{}: v\n", "{}: v\n", "k{}: &a v\n"],
+    ids=["twice", "unknown", "number", "&"],
+)
+def test_after_a_thousand_problems_nothing_more_is_read(line: str) -> None:
+    found = problems("".join(line.format(number) for number in range(300_000)) + "...\n")
+    assert len(found) == 1001
+    assert found[-1].reason == "after 1000 problems no more is read"
+    assert max(problem.line or 0 for problem in found) < 1100
+
+
 @pytest.mark.parametrize("text", ["", "\n", "# nothing\n", "...\n", "[]\n...\n", "off\n...\n"])
 def test_a_file_with_nothing_in_it(text: str) -> None:
     assert problems(text)

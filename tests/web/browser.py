@@ -60,16 +60,17 @@ class Browser:
         result: dict[str, Any] = told["result"]
         return result
 
-    async def open(self, url: str) -> None:
+    def begin(self) -> None:
+        """Say this before something that leads to another page; then wait for `loaded`."""
         self._loaded.clear()
-        await self.call("Page.navigate", url=url)
+
+    async def loaded(self) -> None:
         await asyncio.wait_for(self._loaded.wait(), _PATIENCE)
 
-    async def leave_by(self, script: str) -> None:
-        """Do something that leads to another page, and wait for that."""
-        self._loaded.clear()
-        await self.run(script)
-        await asyncio.wait_for(self._loaded.wait(), _PATIENCE)
+    async def open(self, url: str) -> None:
+        self.begin()
+        await self.call("Page.navigate", url=url)
+        await self.loaded()
 
     async def run(self, script: str) -> Any:
         """The value of an expression in the page."""

@@ -8,7 +8,10 @@ from pathlib import Path
 from aiohttp import web
 
 from shim.discovery import monitor_types, plugin_manager
+from shim.evidence import gate_evidence
 from shim.flags import Rollout, everyone_at
+from shim.gate import judge
+from shim.ledger import wall_clock
 from shim.model import Stage
 from shim.server.auth import Gatekeeper, Secrets
 from shim.server.console import Operations, add_console
@@ -38,12 +41,13 @@ def console_app(house: House, rollout: Rollout) -> web.Application:
     operations = Operations(
         shim=house.shim,
         tally=house.tally,
-        evaluate=lambda user: rollout.evaluate(
-            user, brake=house.shim.router.brake_reason is not None
-        ),
+        evaluate=rollout.evaluate,
         flags=house.flags,
         ledger=house.reader,
         ledger_status=house.ledger.status,
+        gate=lambda ledger: judge(
+            gate_evidence(ledger, house.settings, wall_clock()), house.settings.gate
+        ),
         metrics=house.metrics.render,
     )
     add_console(app, operations, house.secrets)

@@ -207,7 +207,7 @@ class Api:
 
     async def explain(self, asked: Asked) -> web.Response:
         query: ExplainQuery = asked.query
-        evaluation = self._operations.evaluate(self._register.resolve(query.user))
+        evaluation = self._operations.explain(self._register.resolve(query.user))
         # Who asked for a pseudonym is answered with it.
         shown = evaluation._replace(user=query.user)
         return json_answer({**shown.as_dict(), "words": shown.explain()})

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from shim.aio import Shim
-from shim.flags import Evaluation
+from shim.flags import Cap, Evaluation
 from shim.gate import GateAnswer
 from shim.ledger import LedgerReader, Status
-from shim.model import Role, Time
+from shim.model import Role, Stage, Time
 from shim.observers import Tally
 
 
@@ -28,7 +28,7 @@ class Flags(Protocol):
 class Operations:
     """A running shim.
 
-    `evaluate` gives a user's stage, the brake considered. `gate` judges what a ledger has; it is
+    `evaluate` gives a user's stage, whatever the brake says. `gate` judges what a ledger has; it is
     called in a thread. `metrics` answers content type and body for an `Accept` header. None: there is
     no such thing.
     """
@@ -58,6 +58,13 @@ class Operations:
         """Whether the candidate has failed too often (R5)."""
         lane = self.shim.router.lane(Role.CANDIDATE)
         return lane is not None and lane.quarantined
+
+    def explain(self, user: str) -> Evaluation:
+        """Which stage a user has now, the brake considered (R19)."""
+        evaluation = self.evaluate(user)
+        if self.brake_reason is None or evaluation.stage <= Stage.SHADOW:
+            return evaluation
+        return evaluation._replace(stage=Stage.SHADOW, lowered_by=Cap.BRAKE)
 
     def trace_url(self, trace: str | None) -> str | None:
         """Where a trace is seen, as the settings say."""

@@ -1,0 +1,166 @@
+"""The ledger: verdicts a second, from the observer's call to the synced commit; memory; the questions."""
+
+import os
+import random
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter, sleep
+
+from shim.gate import EPISODES, Observations
+from shim.ledger import LedgerObserver, SqliteLedger, SqliteReader, VerdictFilter, wall_clock
+from shim.ledger.rows import RunRow
+from shim.ledger.writer import CAPACITY
+from shim.model import (
+    SECOND,
+    Cause,
+    Close,
+    Closing,
+    Connection,
+    Decision,
+    Kind,
+    Outcome,
+    Return,
+    Role,
+    Stage,
+    Verdict,
+    VerdictKind,
+    VerdictName,
+)
+
+USERS = 200_000
+_CHUNK = 1000
+_FOREVER = 1 << 62
+
+
+def main(verdicts: int = 1_000_000) -> None:
+    with _ledger() as (observer, ledger, path):
+        handing, total = _feed(ledger, min(verdicts, 100_000), _episode(observer))
+        print(
+            f"ledger: {total:,.0f} whole episodes/s (two decisions, action, verdict, closing, "
+            f"outcome: six rows), {handing:.1f} µs each on the event loop"
+        )
+    with _ledger() as (observer, ledger, path):
+        before = _resident()
+        _, early = _feed(ledger, verdicts // 10, _verdict(observer))
+        middle = _resident()
+        handing, total = _feed(ledger, verdicts - verdicts // 10, _verdict(observer))
+        print(
+            f"ledger: {total:,.0f} verdicts/s, each committed and synced (the first tenth "
+            f"{early:,.0f}; goal: at least 20,000), {handing:.1f} µs each on the event loop"
+        )
+        print(
+            f"ledger: memory before {before:.0f} MiB, after {verdicts // 10:,} verdicts "
+            f"{middle:.0f} MiB, after {verdicts:,} {_resident():.0f} MiB; the file "
+            f"{path.stat().st_size / verdicts:.0f} B a verdict"
+        )
+        _ask(SqliteReader(path))
+
+
+@contextmanager
+def _ledger() -> Iterator[tuple[LedgerObserver, SqliteLedger, Path]]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "shim.db"
+        run = RunRow(
+            wall_clock(), os.getpid(), "benchmark", "", 16 * SECOND, 60 * SECOND, 120 * SECOND
+        )
+        ledger = SqliteLedger(path, run)
+        try:
+            yield LedgerObserver(ledger, wall_clock, wall_clock), ledger, path
+        finally:
+            ledger.close(60)
+
+
+def _feed(ledger: SqliteLedger, count: int, tell: Callable[[int], None]) -> tuple[float, float]:
+    """Microseconds that the caller spends on each, and how many a second become durable."""
+    started, telling = perf_counter(), 0.0
+    for chunk in range(0, count, _CHUNK):
+        while ledger.status().queued > CAPACITY // 2:
+            sleep(0.001)
+        began = perf_counter()
+        for number in range(chunk, chunk + _CHUNK):
+            tell(number)
+        telling += perf_counter() - began
+    assert ledger.flush(600)
+    assert ledger.status().dropped == 0
+    return telling / count * 1e6, count / (perf_counter() - started)
+
+
+def _connection(number: int) -> Connection:
+    user = f"user{random.randrange(USERS)}@example.com"
+    return Connection(f"c{number}", Kind.APP, user, user, "com.example.app1")
+
+
+def _verdict(observer: LedgerObserver) -> Callable[[int], None]:
+    def tell(number: int) -> None:
+        observer.verdict(_matched(_connection(number), number))
+
+    return tell
+
+
+def _matched(connection: Connection, number: int) -> Verdict:
+    at = wall_clock()
+    return Verdict(
+        connection,
+        number,
+        VerdictName.MATCHED,
+        VerdictKind.BOTH,
+        at,
+        Role.CANDIDATE,
+        at,
+        at - 11 * SECOND,
+        False,
+        at - 56 * SECOND,
+        Role.CONTROL,
+    )
+
+
+def _episode(observer: LedgerObserver) -> Callable[[int], None]:
+    def tell(number: int) -> None:
+        connection, at = _connection(number), wall_clock()
+        pings = (at - 30 * SECOND, at - 15 * SECOND)
+        effects = (Close(1001, "Connection timeout detected", 5 * SECOND),)
+        decision = Decision(connection.id, at, at, 45 * SECOND, effects, pings)
+        observer.decided(connection, Role.CANDIDATE, decision, False)
+        observer.decided(connection, Role.CONTROL, decision, True)
+        observer.verdict(_matched(connection, number))
+        observer.closed(Closing(connection, Stage.SHADOW, 0, at, Cause.CONTROL, None, 1006))
+        observer.outcome(Outcome(connection, Role.CONTROL, Return.RETURNED, at, at, SECOND))
+
+    return tell
+
+
+def _resident() -> float:
+    """Mebibytes of this process in memory."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+
+
+def _ask(reader: SqliteReader) -> None:
+    def observations() -> None:
+        observed = Observations(EPISODES, 86_400 * SECOND)
+        observed.extend(reader.agreements(Kind.APP, 0, _FOREVER))
+        observed.observed(_FOREVER)
+
+    def read() -> None:
+        for _ in reader.agreements(Kind.APP, 0, _FOREVER):
+            pass
+
+    for what, question in (
+        ("every episode the gate looks at", read),
+        ("the same, and one observation made of each user", observations),
+        ("counts by verdict", lambda: reader.counts(Kind.APP, 0, _FOREVER)),
+        (
+            "the newest verdicts of one user",
+            lambda: reader.verdicts(VerdictFilter(user="user7@example.com")),
+        ),
+        ("one episode with all around it", lambda: reader.episode(1000)),
+    ):
+        started = perf_counter()
+        question()
+        print(f"ledger: {what}: {perf_counter() - started:.2f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,16 @@
+"""Where captures are, and what stands in them."""
+
+from pathlib import Path
+
+from shim.replay import CaptureReader
+from shim.replay.capture import Event
+
+
+def captures(folder: Path) -> list[Path]:
+    """The files that were captured, in the order of their start."""
+    return sorted(folder.glob("capture-*.jsonl"))
+
+
+def read(path: Path) -> list[Event]:
+    with path.open("rb") as file:
+        return list(CaptureReader(file, path))

@@ -1,0 +1,159 @@
+"""A person at the dashboard: a real browser, a real shim, real clients."""
+
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from shim.model import Stage
+from tests.live.servers import QUICK, app_client, until
+from tests.web.browser import Browser, browser
+from tests.web.servers import SECRETS, Server, console
+
+pytestmark = pytest.mark.real
+TRACED = QUICK + 'telemetry: {trace_url: "http://127.0.0.1:16686/trace/{trace_id}"}\n'
+
+
+async def log_in(page: Browser, it: Server) -> None:
+    await page.open(f"{it.url}/login?next=/")
+    await page.run("document.querySelector('#token').focus()")
+    await page.type(SECRETS.operator_token)
+    page.begin()
+    await page.press("Enter")
+    await page.loaded()
+
+
+async def test_an_operator_at_work(tmp_path: Path) -> None:
+    async with (
+        console(tmp_path, Stage.LIVE, TRACED) as it,
+        aiohttp.ClientSession() as http,
+        browser(tmp_path / "profile") as page,
+    ):
+        clients = [await app_client(http, it.url, "alice@example.com")]
+        await page.look_like(1440)
+
+        # Who only looks, on loopback, sees no address.
+        await page.open(it.url)
+        await page.until("document.querySelector('#live').classList.contains('on')")
+        assert "1 open connections in 1 sessions" in await page.text("#rollout")
+        assert "Log in" in await page.text("header")
+        await page.open(f"{it.url}/connections")
+        assert "alice@example.com" not in await page.text()
+
+        await log_in(page, it)
+        await page.until("document.querySelector('#live').classList.contains('on')")
+
+        # The figures follow what happens, without a reload.
+        clients.append(await app_client(http, it.url, "bob@example.com", autoping=False))
+        await page.until("document.querySelector('#rollout').innerText.includes('2 open')")
+        await until(lambda: it.house.tally.verdicts["matched"] >= 1)
+        await page.until("document.querySelector('#agreement').innerText.includes('matched')")
+        await page.until("document.querySelector('#returns').innerText.includes('closed 1')")
+        assert "Not known yet" in await page.text("#gate")
+
+        # Every number leads to its rows, every episode opens.
+        page.begin()
+        await page.run("document.querySelector('#agreement .kinds a').click()")
+        await page.loaded()
+        assert "bob@example.com" in await page.text("table")
+        page.begin()
+        await page.run("document.querySelector('a[href^=\"/verdicts/\"]').click()")
+        await page.loaded()
+        story = await page.text()
+        assert "last sign of life" in story
+        assert "closes the connection with code 1001" in story
+        link = await page.run("document.querySelector('a.button[href*=\"16686\"]')?.href")
+        assert link is not None
+        assert "{" not in link
+
+        # The brake, with a reason, and back.
+        for order, reason in (("Engage", "false kills"), ("Release", "fixed in 1.2")):
+            await page.open(f"{it.url}/brake")
+            await page.run("document.querySelector('#reason').focus()")
+            await page.type(reason)
+            page.begin()
+            await page.press("Enter")
+            await page.loaded()
+            engaged = order == "Engage"
+            assert (it.house.shim.router.brake_reason is not None) == engaged
+            assert ("The brake is engaged" in await page.text("body")) == engaged
+        await page.open(f"{it.url}/brake")
+        assert it.house.ledger.flush(10)
+        await page.open(f"{it.url}/brake")
+        history = await page.text("table")
+        assert "false kills" in history
+        assert "fixed in 1.2" in history
+
+        page.begin()
+        await page.run("document.querySelector('form[action=\"/logout\"] button').click()")
+        await page.loaded()
+        assert "Log in" in await page.text("header")
+
+        assert page.faults == []
+        assert all(url.startswith((it.url, "about:", "data:")) for url in page.requests)
+        for client in clients:
+            await client.close()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+async def test_every_page_fits_a_phone(tmp_path: Path, theme: str) -> None:
+    async with (
+        console(tmp_path, Stage.LIVE) as it,
+        aiohttp.ClientSession() as http,
+        browser(tmp_path / "profile") as page,
+    ):
+        user = f"{'a-very-long-name' * 4}@example.com"
+        silent = await app_client(http, it.url, user, "com.example." + "long" * 20, autoping=False)
+        await page.look_like(390, theme)
+        await log_in(page, it)
+        open_session = f"/sessions/{user}"
+        await page.open(it.url + open_session)
+        assert await page.run("document.documentElement.scrollWidth") <= 390
+        await until(lambda: it.house.tally.verdicts["matched"] >= 1)
+        assert it.house.ledger.flush(10)
+        for path in (
+            "/",
+            "/verdicts",
+            "/verdicts/1",
+            "/outcomes",
+            "/connections",
+            "/sessions",
+            "/brake",
+        ):
+            await page.open(it.url + path)
+            assert await page.run("document.documentElement.scrollWidth") <= 390, path
+        color = await page.run("getComputedStyle(document.body).backgroundColor")
+        light = sum(int(part) for part in color[4:-1].split(",")) > 380
+        assert light == (theme == "light")
+        # The button turns it round, and that lasts.
+        await page.run("document.querySelector('#theme').click()")
+        await page.open(it.url)
+        assert await page.run("getComputedStyle(document.body).backgroundColor") != color
+        assert page.faults == []
+        await silent.close()
+
+
+async def test_the_keyboard_is_enough_and_keeps_its_place(tmp_path: Path) -> None:
+    async with (
+        console(tmp_path) as it,
+        aiohttp.ClientSession() as http,
+        browser(tmp_path / "profile") as page,
+    ):
+        await page.look_like(1440)
+        await page.open(it.url)
+        await page.press("Tab")
+        assert await page.run("document.activeElement.innerText") == "Skip to the content"
+        seen: set[str] = set()
+        for _ in range(40):
+            await page.press("Tab")
+            seen.add(await page.run("document.activeElement.getAttribute('href') ?? ''"))
+            assert await page.run("document.activeElement.matches(':focus-visible, body')")
+        assert {"/verdicts", "/brake", "?period=7d", "/connections?stage=live"} <= seen
+        # A live update does not throw the keyboard out of the part that it replaces.
+        await page.run("document.querySelector('#rollout a[href=\"/connections\"]').focus()")
+        app = await app_client(http, it.url, "alice@example.com")
+        await page.until("document.querySelector('#rollout').innerText.includes('1 open')")
+        focused = await page.run("document.activeElement.getAttribute('href')")
+        assert focused == "/connections"
+        assert page.faults == []
+        await app.close()
