@@ -7,7 +7,7 @@ methods work on bare figures. Where nothing can be answered wrongly by chance, a
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from functools import cache, partial
 from statistics import median, quantiles
 
 import click
@@ -116,6 +116,7 @@ def _first_hit(failed: list[int], test: Callable[[int, int], bool]) -> int | Non
     return None
 
 
+@cache
 def _betting(successes: int, trials: int) -> bool:
     return log_e_value({(1, 1): successes, (0, 1): trials - successes}, 0.99) >= np.log(20)
 
@@ -127,26 +128,26 @@ def _wilson(successes: int, trials: int) -> bool:
 
 
 def sliding(seeds: int) -> None:
-    """Asked every hour for a month at a true agreement of 0.99: the period alone, and with the epoch."""
-    print(
-        "\nagreement at the border, asked every hour of a month (users observed an hour; wrongly ready)"
-    )
-    for rate in (10, 40):
-        period, both = 0, 0
+    """The period alone and with the epoch, at a true agreement of 0.99, asked every hour."""
+    print("\nagreement at the border, asked every hour: wrongly ready")
+    print("users observed an hour   days   the period alone   period and epoch")
+    week = 168
+    for rate, days in ((3, 30), (3, 365), (10, 30), (10, 365)):
+        alone = both = 0
         for seed in range(seeds):
-            random = np.random.default_rng(seed)
-            good = np.concatenate([[0], np.cumsum(random.binomial(rate, 0.99, 720))])
-            hours = np.arange(1, 721)
-            starts = np.maximum(0, hours - 168)
-            recent = [
-                _betting(int(good[hour] - good[start]), int(hour - start) * rate)
-                for hour, start in zip(hours, starts, strict=True)
-            ]
-            ever = [_betting(int(good[hour]), int(hour) * rate) for hour in hours]
-            period += any(recent)
-            both += any(a and b for a, b in zip(recent, ever, strict=True))
+            draws = np.random.default_rng(seed).binomial(rate, 0.99, days * 24)
+            good = [0, *np.cumsum(draws).tolist()]
+            period, agreed = False, False
+            for hour in range(1, days * 24 + 1):
+                start = max(0, hour - week)
+                if _betting(good[hour] - good[start], (hour - start) * rate):
+                    period = True
+                    agreed = agreed or _betting(good[hour], hour * rate)
+            alone += period
+            both += agreed
         print(
-            f"{rate:5d}: the period alone {period / seeds:.1%}, period and epoch {both / seeds:.1%}"
+            f"{rate:22d} {days:6d} {alone / seeds:18.1%} {both / seeds:18.1%}",
+            flush=True,
         )
 
 

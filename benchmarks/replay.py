@@ -40,8 +40,13 @@ def _capture(what: str, apart: float, events: int) -> bytes:
     """Connections in sessions of their own, evenly spread, which is the dearest case."""
     lines: list[dict[str, object]] = [
         {
-            **{"t": 0, "event": "open", "connection": f"c{n}", "user": f"u{n}", "session": f"s{n}"},
-            **{"kind": "app", "package": "com.example.app1"},
+            "t": 0,
+            "event": "open",
+            "connection": f"c{n}",
+            "user": f"u{n}",
+            "session": f"s{n}",
+            "kind": "app",
+            "package": "com.example.app1",
         }
         for n in range(CONNECTIONS)
     ]

@@ -7,7 +7,6 @@ from shim.router import NO_EVIDENCE, Observer, Router
 from shim_legacy_global import LegacyGlobal, LegacySettings
 from shim_per_session import PerSession, PerSessionSettings
 
-
 MONITORS = Monitors((LegacyGlobal(), LegacySettings()), (PerSession(), PerSessionSettings()))
 
 

@@ -168,7 +168,9 @@ MUTATIONS = [
     Mutation("R13", EXPECTED, "today <= rule.until", "today < rule.until"),
     Mutation("R13", EXPECTED, "if skew is None or not", "if skew is not None and not"),
     # The outcomes
-    Mutation("R15", OUTCOMES, "other.opened_at > last_activity", "other.opened_at >= last_activity"),
+    Mutation(
+        "R15", OUTCOMES, "other.opened_at > last_activity", "other.opened_at >= last_activity"
+    ),
     Mutation(
         "R15",
         OUTCOMES,

@@ -71,7 +71,9 @@ class LegacyGlobalMonitor:
         self._glasses: dict[str, _Watch] = {}
         self._apps: dict[str, _Watch] = {}
         # As many sweeps as can lie in a silence, the first of them late and the last deciding.
-        self._sweeps: deque[Time] = deque(maxlen=settings.timeout // settings.heartbeat_interval + 3)
+        self._sweeps: deque[Time] = deque(
+            maxlen=settings.timeout // settings.heartbeat_interval + 3
+        )
         self._next_sweep = start + settings.heartbeat_interval
         self._next_stats = start + settings.stats_interval
 

@@ -14,13 +14,14 @@ gone, the file ends with the last whole second, and a fresh one begins when ther
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
 
+from shim.capture.followed import Followed, opening
 from shim.capture.format import (
     VERSION,
     CloseLine,
@@ -30,7 +31,6 @@ from shim.capture.format import (
     Line,
     MessageLine,
     OpenLine,
-    Stall,
 )
 from shim.capture.journal import Journal
 from shim.capture.port import EvidencePort
@@ -78,30 +78,6 @@ class Limits:
     buffer: int = 32 * 1_048_576
 
 
-class _Followed:
-    """A connection: what its first line says, and what the next file has to know of it.
-
-    `stage`: the stage it was given since its last line; `judged`: the silence that had the last
-    verdict; `ended`: its close has been captured; `closing`: that close, by a monitor, while the
-    verdict is still to come.
-    """
-
-    __slots__ = ("closing", "ended", "facts", "judged", "last_data", "last_seen", "stage")
-
-    def __init__(self, facts: OpenLine, now: Time) -> None:
-        self.facts = facts
-        self.last_seen = self.last_data = now
-        self.stage: str | None = None
-        self.judged: Time | None = None
-        self.ended = False
-        self.closing: Closing | None = None
-
-    def news(self) -> str | None:
-        """The changed stage, once."""
-        stage, self.stage = self.stage, None
-        return stage
-
-
 class Recorder(Observer):
     """Captures to files named after `path`.
 
@@ -134,7 +110,7 @@ class Recorder(Observer):
         self._call_at = call_at
         self._sink = Sink(path)
         self._journal = Journal()
-        self._followed: dict[str, _Followed] = {}
+        self._followed: dict[str, Followed] = {}
         self._evidence: dict[str, Time] = {}
         self._pauses: deque[tuple[Time, Time]] = deque(maxlen=_PAUSES)
         self._writing = False
@@ -190,7 +166,7 @@ class Recorder(Observer):
     def _begin_file(self, now: Time) -> None:
         """Begin a file in which everything that is open is opened again."""
         open_now = [
-            (followed.last_seen, followed.last_data, followed.facts, followed.closing)
+            (followed.last_seen, followed.data, followed.facts, followed.closing)
             for followed in self._followed.values()
             if not followed.ended or followed.closing is not None
         ]
@@ -210,7 +186,7 @@ class Recorder(Observer):
         self._writing = True
         began = seconds(now - zero)
         header = HeaderLine(VERSION, started.isoformat(), self._settings, began)
-        self._sink.begin(_opening(header, open_now, pauses, zero), self._end_line(now))
+        self._sink.begin(opening(header, open_now, pauses, zero), self._end_line(now))
 
     def _give_up(self, reason: str, retry_at: Time) -> None:
         """End the file at what was handed over last: a capture must not have holes."""
@@ -253,7 +229,7 @@ class Recorder(Observer):
         """Evidence of life that is no sign of life, such as a ping of the client (R3b)."""
         followed = self._followed.get(connection_id)
         if followed is not None and not followed.ended:
-            followed.last_data = now
+            followed.add_data(now)
             self._add(now, Data(0, connection_id))
 
     def gone(self, connection_id: str, cause: Cause | None, now: Time) -> None:
@@ -269,7 +245,7 @@ class Recorder(Observer):
             # Since when is not known: as early as can be, so that the replay does not decide either.
             self._evidence[tracked.connection.id] = self._journal.floor
         elif found.data_at is not None and found.data_at > max(
-            followed.last_seen, followed.last_data
+            (followed.last_seen, *followed.data)
         ):
             self._evidence[tracked.connection.id] = found.data_at
 
@@ -277,12 +253,12 @@ class Recorder(Observer):
         for connection_id, at in self._evidence.items():
             followed = self._followed.get(connection_id)
             if followed is not None and not followed.ended:
-                followed.last_data = max(followed.last_data, at)
                 if self._writing:
-                    self._journal.add_earlier(at, Data(0, connection_id))
+                    at = self._journal.add_earlier(at, Data(0, connection_id))
+                followed.add_data(at)
         self._evidence.clear()
 
-    def _end(self, followed: _Followed, cause: Cause | None, now: Time) -> None:
+    def _end(self, followed: Followed, cause: Cause | None, now: Time) -> None:
         if not followed.ended:
             self._add(now, CloseLine(0, followed.facts.connection, cause, followed.news()))
             followed.ended = True
@@ -314,7 +290,7 @@ class Recorder(Observer):
             str(stage),
             acting,
         )
-        self._followed[connection.id] = _Followed(facts, now)
+        self._followed[connection.id] = Followed(facts, now)
         self._add(now, facts)
         facts.reopened = True
 
@@ -354,28 +330,3 @@ class Recorder(Observer):
         followed = self._followed[connection.id]
         followed.stage = followed.facts.stage = str(after)
         followed.facts.acting = after.acting
-
-
-def _opening(
-    header: HeaderLine,
-    open_now: list[tuple[Time, Time, OpenLine, Closing | None]],
-    pauses: list[tuple[Time, Time]],
-    zero: Time,
-) -> Iterator[bytes]:
-    """The header, and what happened before the file began; encoded by the sink's thread."""
-    encode = msgspec.json.Encoder().encode
-    # A pause concerns what was seen strictly before its start (R3): at one time, openings go first.
-    lines: list[tuple[Time, int, Line]] = [
-        (start, 1, Stall(0, seconds(end - start))) for start, end in pauses
-    ]
-    for last_seen, last_data, facts, closing in open_now:
-        lines.append((last_seen, 0, facts))
-        if last_data > last_seen:
-            lines.append((last_data, 0, Data(0, facts.connection)))
-        if closing is not None:
-            lines.append((closing.at, 2, CloseLine(0, facts.connection, closing.cause)))
-    lines.sort(key=lambda line: line[:2])
-    yield encode(header) + b"\n"
-    for at, _, line in lines:
-        line.t = seconds(at - zero)
-        yield encode(line) + b"\n"

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from shim.cli.common import input_errors, json_option
 from shim.cli.users import read_users
 from shim.flags import Comparison, Moves, compare, moves_of
+from shim.model import Stage
 from shim.settings import LoadedRollout, load_rollout
 
 _NO = 1
@@ -135,26 +134,28 @@ def shares_as_dict(comparison: Comparison) -> dict[str, Any]:
 def _show_counts(moves: Moves) -> None:
     click.echo(f"{moves.moved} of {moves.total} users move, {moves.demoted} of them back")
     for before, after, count in moves.changes():
-        click.echo(f"  {before} → {after}: {count}")
+        click.echo(f"  {_move(before, after)}  {count}")
 
 
 def show_shares(comparison: Comparison) -> None:
     """A comparison for people."""
-    table = Table("users", "from", "to", "share", box=None, pad_edge=False)
-    for group in comparison.groups:
-        who = "everyone else" if group.globs is None else _named(group.globs)
-        for before, after, weight in group.moves.changes():
-            share = f"{group.moves.percent(weight):.7g} %"
-            table.add_row(who, str(before), str(after), share + (" back" * (after < before)))
-    for user, before, after in comparison.moved_users[:_MOST_USERS]:
-        table.add_row(user, str(before), str(after), "back" if after < before else "")
-    if not table.row_count:
+    if not comparison.moved_users and not any(g.moves.moved for g in comparison.groups):
         click.echo("nobody moves")
         return
-    Console(soft_wrap=True, markup=False, highlight=False).print(table)
+    for group in comparison.groups:
+        if group.moves.moved:
+            click.echo("everyone else" if group.globs is None else _named(group.globs))
+        for before, after, weight in group.moves.changes():
+            click.echo(f"  {_move(before, after)}  {group.moves.percent(weight):.7g} %")
+    for user, before, after in comparison.moved_users[:_MOST_USERS]:
+        click.echo(f"{user}\n  {_move(before, after).rstrip()}")
     more = len(comparison.moved_users) - _MOST_USERS
     if more > 0:
         click.echo(f"… and {more} named users more; --json has them all")
+
+
+def _move(before: Stage, after: Stage) -> str:
+    return f"{before!s:>8} → {after!s:<8} {'back' if after < before else '    '}"
 
 
 def _named(globs: tuple[str, ...]) -> str:

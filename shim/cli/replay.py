@@ -193,7 +193,7 @@ def _show_difference(a: _Judge, b: _Judge, found: Difference) -> None:
         summary.add_row(name, str(in_a), str(in_b), f"{in_b - in_a:+d}" if in_b != in_a else "")
     console.print(summary)
     console.print(
-        f"{found.unchanged} verdicts unchanged, {found.moved} the same at other times, "
+        f"verdicts: {found.unchanged} unchanged, {found.moved} at other times, "
         f"{len(found.changed)} changed, {len(found.only_a)} in A only, {len(found.only_b)} in B only"
     )
     if found.changed:
@@ -213,12 +213,14 @@ def _show_difference(a: _Judge, b: _Judge, found: Difference) -> None:
 
 
 def _figures(a: ReplayResult, b: ReplayResult) -> Iterator[tuple[str, int, int]]:
-    """The names of the summary's counts and of the outcomes, with both values."""
+    """The summary's counts, and the outcomes of whoever closed anything, with both values."""
     in_b = b.summary()
     for name, number in a.summary().items():
         yield name.replace("_", " "), number, in_b[name]
     for role, counts in a.outcomes.items():
         others = b.outcomes[role]
+        if not counts and not others:
+            continue
         yield f"closed by the {role}", counts.total(), others.total()
         for result in Return:
             yield f"  {result}", counts[result], others[result]

@@ -41,13 +41,11 @@ class Database:
         file.create(path)
         self._path = path
         self._identity = file.Identity(path)
-        self.connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=rw",
-            uri=True,
-            isolation_level=None,
-            timeout=_BUSY,
-            check_same_thread=False,
-        )
+        try:
+            self.connection = _connect(path)
+        except sqlite3.Error:
+            self._identity.close()
+            raise
         self._inserts: dict[type[Row], str] = {}
         self._run = 0
         try:
@@ -122,10 +120,10 @@ class Database:
         with self._transaction():
             for row in ROWS:
                 if row.AGE is not None:
-                    # Rows come in about the order of their ages: the oldest have the lowest ids.
+                    # Every table that ages has an index that begins with its age.
                     deleted += self.connection.execute(
-                        f"DELETE FROM {row.TABLE} WHERE {row.AGE} < ? AND id IN "
-                        f"(SELECT id FROM {row.TABLE} ORDER BY id LIMIT ?)",
+                        f"DELETE FROM {row.TABLE} WHERE id IN (SELECT id FROM {row.TABLE} "
+                        f"WHERE {row.AGE} < ? ORDER BY {row.AGE} LIMIT ?)",
                         (before, most),
                     ).rowcount
         return deleted
@@ -158,6 +156,16 @@ class Database:
             with suppress(sqlite3.Error):
                 self.connection.execute("ROLLBACK")
             raise
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=rw",
+        uri=True,
+        isolation_level=None,
+        timeout=_BUSY,
+        check_same_thread=False,
+    )
 
 
 def _insert(row: type[Row], run: int) -> str:

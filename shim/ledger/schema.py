@@ -72,7 +72,7 @@ CREATE TABLE late ({_CONNECTION}
     at INTEGER NOT NULL,
     acting TEXT
 );
-CREATE INDEX late_connection ON late (run, connection);
+CREATE INDEX late_at ON late (at, user);
 CREATE TABLE action ({_CONNECTION}
     role TEXT NOT NULL,
     acted_at INTEGER NOT NULL,
@@ -100,14 +100,13 @@ CREATE TABLE closing ({_CONNECTION}
     intended INTEGER,
     observed INTEGER NOT NULL
 );
-CREATE INDEX closing_connection ON closing (run, connection);
+CREATE INDEX closing_at ON closing (at, user);
 CREATE TABLE stage_change ({_CONNECTION}
     before INTEGER NOT NULL,
     after INTEGER NOT NULL,
     at INTEGER NOT NULL
 );
-CREATE INDEX stage_change_connection ON stage_change (run, connection);
-CREATE INDEX stage_change_at ON stage_change (at);
+CREATE INDEX stage_change_at ON stage_change (at, user);
 CREATE TABLE failure (
     id INTEGER PRIMARY KEY,
     run INTEGER NOT NULL REFERENCES run (id),
@@ -166,6 +165,7 @@ CREATE TABLE pause (
     since INTEGER NOT NULL,
     at INTEGER NOT NULL
 );
+CREATE INDEX pause_at ON pause (at);
 CREATE TABLE gap (
     id INTEGER PRIMARY KEY,
     run INTEGER NOT NULL REFERENCES run (id),

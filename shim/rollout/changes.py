@@ -36,22 +36,25 @@ def record_change(path: Path, change: Change) -> None:
         file.write(json.dumps(asdict(change), ensure_ascii=False) + "\n")
 
 
-def find_change(path: Path, digest: str) -> Change | None:
-    """The last change to this digest; None where no tool made it, or nothing can be read."""
+def find_change(path: Path, after: str, before: str | None = None) -> Change | None:
+    """The last change to the digest `after`, from `before` if that is known.
+
+    None where no tool made it, or nothing can be read.
+    """
     try:
         with changes_file(path).open("rb") as file:
             file.seek(max(0, file.seek(0, 2) - _LONGEST))
             lines = file.read().splitlines()
     except OSError:
         return None
-    needle = digest.encode()
+    needle = after.encode()
     for line in reversed(lines):
         if needle in line:
             try:
                 change = Change(**json.loads(line))
             except (ValueError, TypeError):
                 continue
-            if change.after == digest:
+            if change.after == after and before in (None, change.before):
                 return change
     return None
 

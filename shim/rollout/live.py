@@ -6,7 +6,7 @@ from typing import Any
 
 from shim.flags import Evaluation, Rollout
 from shim.model import FlagsLoad, Time, seconds
-from shim.rollout.changes import Change
+from shim.rollout.changes import Change, find_change
 from shim.settings import LoadedRollout
 
 
@@ -38,8 +38,9 @@ class LiveRollout:
         """The user's stage and why; the brake is the router's."""
         return self.rollout.evaluate(user)
 
-    def first_load(self, change: Change | None = None) -> RolloutLoad:
-        """The record of what the shim started with."""
+    def first_load(self) -> RolloutLoad:
+        """The record of what the shim started with; it reads the file's changes."""
+        change = find_change(self.path, self.digest)
         return self._record(self.loaded_at, self.digest, None, change)
 
     def take(self, loaded: LoadedRollout, now: Time, change: Change | None = None) -> RolloutLoad:

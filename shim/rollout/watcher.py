@@ -27,7 +27,7 @@ from shim.settings.yamlfile import read_bytes
 log = logging.getLogger("shim")
 
 OnLoad: TypeAlias = Callable[[FlagsLoad, Rollout, Rollout], None]
-"""Told of each load, and the rollouts in force before and after it."""
+"""Told of each load, and the rollouts in force before and after it (the same one, if none was swapped)."""
 
 INTERVAL: Duration = 300_000
 _JOIN = 1.0
@@ -99,7 +99,7 @@ class Watcher:
             except InputError as error:
                 problem = _in_short(error)
             else:
-                change = find_change(path, digest)
+                change = find_change(path, digest, self._live.digest)
                 self._post(lambda: self._take(loaded, change))
                 return
         assert problem is not None
@@ -122,7 +122,7 @@ class Watcher:
                 load.before,
                 f" ({load.by}: {load.reason})" if load.by else "",
             )
-        self._on_load(load, before, loaded.rollout)
+        self._on_load(load, before, self._live.rollout)
 
     def _refuse(self, digest: str, problem: str) -> None:
         if self._stopped.is_set():

@@ -181,7 +181,7 @@ def _recorder(
     control = settings.monitors.control
     return Recorder(
         file,
-        Limits(settings.capture.max_size, settings.capture.max_age),
+        Limits(settings.capture.max_size, settings.capture.max_age, settings.capture.buffer),
         pseudonym=pseudonyms,
         settings=settings_digest(settings),
         start=shim.started,

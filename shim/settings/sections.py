@@ -171,6 +171,10 @@ class CaptureSettings(Section):
     max_age: PositiveDuration = Field(
         default=_DAY, description="An older file is ended and the next begun."
     )
+    buffer: Count = Field(
+        default=32 * 1_048_576,
+        description="Bytes in memory; where the disk is so much slower, the file ends early.",
+    )
 
 
 class AppSettings(Section):

@@ -21,8 +21,8 @@ class SimulatedConnection:
 
     __slots__ = (
         "alive",
-        "closing",
         "clients",
+        "closing",
         "gone",
         "heard_at",
         "id",

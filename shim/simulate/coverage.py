@@ -11,7 +11,6 @@ from shim.router import Router
 from shim.simulate.fleet import Link, User
 from shim.simulate.scenario import Scenario
 
-
 _ALL = 0.9
 """Where such a share of the pings was seen it is taken for all: what is seen is mostly trouble."""
 

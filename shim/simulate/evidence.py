@@ -160,9 +160,7 @@ class GateEvidence(Observer):
         proofs: dict[Role, Shares] = {}
         for role in Role:
             of_role = [one for one in settled if one.role is role]
-            proofs[role] = _observed(
-                (one, one.connection.id in self._alive) for one in of_role
-            )
+            proofs[role] = _observed((one, one.connection.id in self._alive) for one in of_role)
             returns[role] = _observed(
                 (one, one.result is Return.RETURNED)
                 for one in of_role

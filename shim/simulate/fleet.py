@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 NEVER: Final[Time] = 1 << 60
 FREEZE, DROP, LEAVE, LOSSY = range(4)
 
-_ROUND_TRIP, _RESENT, _MESSAGE, _RECONNECT, _AWAY, _TROUBLES, _FRAILTY, _ARRIVAL, _CUT, _SAMPLE = range(
-    10
+_ROUND_TRIP, _RESENT, _MESSAGE, _RECONNECT, _AWAY, _TROUBLES, _FRAILTY, _ARRIVAL, _CUT, _SAMPLE = (
+    range(10)
 )
 _MOST_RESENT, _MOST_RESENT_LOSSY = 4, 10
 _RESEND_AFTER: Duration = SECOND // 5
@@ -260,9 +260,9 @@ def drawn(durations: Durations, key: int, number: int) -> Duration:
 def _from_table(table: Sequence[tuple[str, float]], chance: float) -> Duration:
     for text, share in table:
         if chance < share:
-            break
+            return max(1, parse_duration(text))
         chance -= share
-    return max(1, parse_duration(text))
+    return max(1, parse_duration(table[-1][0]))
 
 
 def _resent(times: int) -> Duration:

@@ -12,7 +12,7 @@ from typing import BinaryIO
 import msgspec
 
 from shim.capture.format import VERSION, Close, End, Header, Line, Message, Open, Pong, Stall
-from shim.model import SECOND, Cause, Connection, Decision, Duration, Role, Time, seconds
+from shim.model import MICROSECOND, SECOND, Cause, Connection, Decision, Duration, Role, Time, seconds
 from shim.router import Observer
 from shim.simulate.connection import SimulatedConnection
 from shim.simulate.scenario import Scenario
@@ -74,6 +74,8 @@ class CaptureFile:
 
     def closed(self, connection: SimulatedConnection, cause: Cause, now: Time) -> None:
         if (stint := self._stints.pop(connection.id, None)) is not None:
+            if cause in (Cause.CONTROL, Cause.CANDIDATE):
+                now += MICROSECOND  # the decision comes first
             self._add(stint, now, Close(seconds(now), stint.open.connection, cause))
 
     def paused(self, start: Time, duration: Duration) -> None:

@@ -65,12 +65,13 @@ class SimulationRun:
 
     def hours(self) -> Iterator[Time]:
         """Simulate; gives control after each hour and at the end."""
-        for self.now in self.simulation.run():
+        for now in self.simulation.run():
+            self.now = now
             if self._ledger is not None:
                 self._ledger.flush(_FLUSH)
             if self._capture is not None:
-                self._capture.write(self.now)
-            yield self.now
+                self._capture.write(now)
+            yield now
         if self._capture is not None:
             self._capture.end(self.now)
 

@@ -6,6 +6,7 @@ Read as strictly as the settings themselves; times are whole microseconds here a
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -290,10 +291,10 @@ class Scenario(Section):
             [(d.at, d.at + d.downtime, "deploys", n) for n, d in enumerate(self.server.deploys)]
             + [(p.at, p.at + p.duration, "pauses", n) for n, p in enumerate(self.server.pauses)]
         )
-        for (_, ends, _, _), (begins, _, name, number) in zip(stops, stops[1:], strict=False):
+        for (_, ends, _, _), (begins, _, name, number) in pairwise(stops):
             if begins <= ends:
-                path = ("server", name, number, "at")
-                raise Faults([Fault(path, "the server still stands still then")])
+                place = ("server", name, number, "at")
+                raise Faults([Fault(place, "the server still stands still then")])
         return self
 
     @property

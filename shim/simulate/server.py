@@ -102,9 +102,7 @@ class Server:
         """A client connects; the router is told if it has to know."""
         now, user = self._clock.server(), link.user
         link.opened += 1
-        connection = SimulatedConnection(
-            self._clients, link, f"c{link.index}.{link.opened}", now
-        )
+        connection = SimulatedConnection(self._clients, link, f"c{link.index}.{link.opened}", now)
         self.coverage.opened(link, now)
         if self._scenario.server.replaces:
             for older in link.older[:]:
@@ -124,7 +122,9 @@ class Server:
         connection = link.connection
         if connection is not None and connection.tracked is None:
             self._events.plan(
-                max(self._forecast.watch_from(link, self._clock.now), self._clock.now), self._watch, connection
+                max(self._forecast.watch_from(link, self._clock.now), self._clock.now),
+                self._watch,
+                connection,
             )
 
     def heard(self, connection: SimulatedConnection, payload: bytes | None) -> None:

@@ -6,10 +6,12 @@ the return then waits for the verdict, whose trace it will be part of.
 
 from typing import NamedTuple
 
-from opentelemetry.trace import SpanContext
+from opentelemetry.trace import Link, SpanContext, TraceFlags
 
-from shim.model import Stage, Time
+from shim.model import Role, Stage, Time, Verdict
 from shim.telemetry.spans import Attributes
+
+_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 
 
 class Fact(NamedTuple):
@@ -64,3 +66,20 @@ def packed(context: SpanContext) -> bytes:
 def trace_id_of(registration: bytes) -> str:
     """The trace id of a packed context, 32 hex digits."""
     return registration[:16].hex()
+
+
+def links_to(registration: bytes) -> tuple[Link, ...]:
+    """The link to a packed context; none to an empty one."""
+    if not registration:
+        return ()
+    trace_id, span_id = (
+        int.from_bytes(part, "big") for part in (registration[:16], registration[16:])
+    )
+    return (Link(SpanContext(trace_id, span_id, is_remote=False, trace_flags=_SAMPLED)),)
+
+
+def acting_decided_at(verdict: Verdict) -> Time | None:
+    """When the acting monitor decided, if it did."""
+    if verdict.acting is None:
+        return None
+    return verdict.control_at if verdict.acting is Role.CONTROL else verdict.candidate_at

@@ -1,10 +1,10 @@
 """Traces: one for each episode, built when its verdict is known, and short ones for what else happens.
 
-    episode mismatched   |=======================================|   last sign of life .. verdict
-      candidate silence  |==========================|                .. its decision
+    episode matched      |=======================================|   last sign of life .. verdict
+      candidate silence  |==============================|            .. its decision
       control silence    |=======================================|   .. its decision
-      closing                                       |=|              the close handshake
-      returned                                      |====|           .. the client is back
+      closing                                           |====|       the close handshake
+      returned                                          |=|          the client is back
 
 The skew is what the eye sees. No span lives as long as a connection does.
 """
@@ -13,13 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from opentelemetry.trace import (
-    Link,
-    SpanContext,
-    TraceFlags,
-    TracerProvider,
-    format_trace_id,
-)
+from opentelemetry.trace import Span, SpanContext, TracerProvider, format_trace_id
 
 from shim.flags import Evaluation
 from shim.model import (
@@ -41,10 +35,19 @@ from shim.model import (
 from shim.router import Observer
 from shim.telemetry import attributes as names
 from shim.telemetry import describe
-from shim.telemetry.actions import Action, Fact, packed, trace_id_of
+from shim.telemetry.actions import (
+    Action,
+    Fact,
+    acting_decided_at,
+    links_to,
+    packed,
+    trace_id_of,
+)
 from shim.telemetry.allowance import Allowance
 from shim.telemetry.conventions import flag_attributes
-from shim.telemetry.spans import Spans
+from shim.telemetry.spans import Attributes, Spans
+
+_NONE: Attributes = {}
 
 
 class TraceObserver(Observer):
@@ -87,15 +90,15 @@ class TraceObserver(Observer):
         self._stages[connection.id] = stage
         if not self._allowance.allows("registration", now):
             return
-        span = self._spans.root("registration", now, self._marks("registration", keep=False))
-        if span.get_span_context().trace_flags.sampled:
+        span = self._begin("registration", now, False, None)
+        if span is not None:
             self._registrations[connection.id] = packed(span.get_span_context())
             span.set_attributes(
                 self._connection(connection)
                 | {names.STAGE: str(stage), names.ACTING: describe.role_name(acting)}
                 | flag_attributes(evaluation, self._pseudonym(connection.user), self._flags)
             )
-        self._spans.end(span, now)
+            self._spans.end(span, now)
 
     def closed(self, closing: Closing) -> None:
         if not self._spans.on:
@@ -151,7 +154,7 @@ class TraceObserver(Observer):
         context: SpanContext | None = None
         if keep or self._allowance.allows(name, verdict.at):
             context = self._trace_episode(verdict, name, keep)
-        acting_at = _acting_at(verdict)
+        acting_at = acting_decided_at(verdict)
         if action is not None:
             self._judged(connection, action, context)
         elif acting_at is not None and connection.id in self._stages:
@@ -160,12 +163,12 @@ class TraceObserver(Observer):
     def _trace_episode(self, verdict: Verdict, name: str, keep: bool) -> SpanContext | None:
         """The episode's spans; the context of the root, if it was sampled."""
         start, connection = verdict.last_activity, verdict.connection
+        stage = self._stage(connection.id)
         first = {names.VERDICT: verdict.name.value, names.VERDICT_KIND: verdict.kind.value}
-        stage, registration = self._stage(connection.id), self._registration(connection.id)
-        root = self._spans.root(name, start, self._marks(name, keep) | first, _links(registration))
-        context = root.get_span_context()
-        if not context.trace_flags.sampled:
+        root = self._begin(name, start, keep, connection.id, first)
+        if root is None:
             return None
+        context = root.get_span_context()
         verdict.trace = format_trace_id(context.trace_id)
         root.set_attributes(self._connection(connection) | describe.of_verdict(verdict, stage))
         for role, at in (
@@ -253,20 +256,32 @@ class TraceObserver(Observer):
 
     def _short(self, fact: Fact, connection: Connection | None = None) -> None:
         """A trace of one span."""
-        links = () if connection is None else _links(self._registration(connection.id))
-        span = self._spans.root(fact.name, fact.start, self._marks(fact.name, fact.keep), links)
-        if span.get_span_context().trace_flags.sampled:
+        id = None if connection is None else connection.id
+        span = self._begin(fact.name, fact.start, fact.keep, id)
+        if span is not None:
             span.set_attributes(fact.attributes)
             if connection is not None:
                 span.set_attributes(self._connection(connection))
-        self._spans.end(span, fact.end, fact.error)
+            self._spans.end(span, fact.end, fact.error)
 
-    def _marks(self, name: str, keep: bool) -> dict[str, Any]:
-        """What a sampler looks at, with the number of such spans left out since the last one."""
-        marks: dict[str, Any] = {names.KEEP: keep}
+    def _begin(
+        self,
+        name: str,
+        start: Time,
+        keep: bool,
+        connection_id: str | None,
+        more: Attributes = _NONE,
+    ) -> Span | None:
+        """Begin a trace, linked to the connection's registration; None if it is not sampled."""
+        registration = b"" if connection_id is None else self._registration(connection_id)
+        marks: dict[str, Any] = {names.KEEP: keep, **more}
+        span = self._spans.root(name, start, marks, links_to(registration))
+        if not span.get_span_context().trace_flags.sampled:
+            span.end()
+            return None
         if left_out := self._allowance.left_out(name):
-            marks[names.SUPPRESSED] = left_out
-        return marks
+            span.set_attribute(names.SUPPRESSED, left_out)
+        return span
 
     # -- Attributes -----------------------------------------------------------------------------------
 
@@ -293,22 +308,3 @@ class TraceObserver(Observer):
         if (action := self._actions.get(connection_id)) is not None:
             return action.registration
         return self._registrations.get(connection_id, b"")
-
-
-def _acting_at(verdict: Verdict) -> Time | None:
-    """When the acting monitor decided, if it did."""
-    if verdict.acting is None:
-        return None
-    return verdict.control_at if verdict.acting is Role.CONTROL else verdict.candidate_at
-
-
-def _links(registration: bytes) -> tuple[Link, ...]:
-    if not registration:
-        return ()
-    context = SpanContext(
-        int.from_bytes(registration[:16], "big"),
-        int.from_bytes(registration[16:], "big"),
-        is_remote=False,
-        trace_flags=TraceFlags(TraceFlags.SAMPLED),
-    )
-    return (Link(context),)

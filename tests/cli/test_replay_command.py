@@ -169,3 +169,63 @@ def test_people_get_a_table(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert "matched" in result.stdout
     assert "closed by the control: 1 acted" in result.stdout
+
+
+OTHER = "monitors:\n  candidate: {timeout: 30s}\n"
+EARLY = '{"t": 35, "event": "message", "connection": "c1"}'
+
+
+def with_diff(tmp_path: Path, *options: str, other: str = OTHER) -> Result:
+    """Silent for 34.5 s: too long for the other settings only; and then for good."""
+    path = tmp_path / "other.yaml"
+    path.write_text(other)
+    return run(tmp_path, HEADER, OPEN, EARLY, END, options=("--diff", str(path), *options))
+
+
+def test_what_other_settings_would_change(tmp_path: Path) -> None:
+    body = answer(with_diff(tmp_path, "--json"))
+    assert [body[name] for name in ("unchanged", "moved", "only_a")] == [0, 0, []]
+    (pair,) = body["changed"]
+    assert (pair["a"]["kind"], pair["b"]["kind"]) == ("both", "skewed")
+    (new,) = body["only_b"]
+    assert (new["kind"], new["recovered"], new["candidate_at"]) == ("only_candidate", True, 30.5)
+    assert body["a"]["settings"] == "the defaults"
+    assert body["b"]["settings"].endswith("other.yaml")
+    assert (body["a"]["summary"]["mismatched"], body["b"]["summary"]["mismatched"]) == (0, 2)
+    assert body["a"]["outcomes"]["control"]["acted"] == 1
+
+
+def test_the_difference_for_people(tmp_path: Path) -> None:
+    result = with_diff(tmp_path)
+    assert result.exit_code == 0
+    assert max(map(len, result.stdout.splitlines()[2:])) <= 80  # but for the names of the files
+    text = " ".join(result.stdout.split())
+    assert "mismatched 0 2 +2" in text
+    assert "0 unchanged, 0 at other times, 1 changed, 0 in A only, 1 in B only" in text
+    assert "closed by the control 1 1" in text
+    assert "closed by the candidate" not in text
+    assert "In B only" in text
+
+
+def test_the_same_settings_change_nothing(tmp_path: Path) -> None:
+    body = answer(with_diff(tmp_path, "--json", other="# all defaults\n"))
+    assert body["unchanged"] == 1
+    assert not any(body[name] for name in ("moved", "changed", "only_a", "only_b"))
+
+
+def test_other_settings_that_cannot_be_used(tmp_path: Path) -> None:
+    for other, reason in (("monitors: {control: null}", "control"), ("monitor: {}", "monitor")):
+        result = with_diff(tmp_path, other=other)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "other.yaml" in result.stderr
+        assert reason in result.stderr
+    result = run(tmp_path, HEADER, OPEN, options=("--diff", str(tmp_path / "other.yaml")))
+    assert result.exit_code == 2
+
+
+def test_a_table_fits_a_narrow_terminal(tmp_path: Path) -> None:
+    long = OPEN.replace('"c1"', '"a-connection-with-quite-a-long-name"')
+    result = run(tmp_path, HEADER, long, END)
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert "…" not in result.stdout
+    assert "proof of life  0" in result.stdout

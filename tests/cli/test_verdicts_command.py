@@ -2,7 +2,7 @@
 
 import json
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +165,7 @@ def test_the_story_of_an_episode(tmp_path: Path) -> None:
     assert facts["verdict"] == (
         "matched: the control decided 11.8 s after the candidate; up to 16 s count as agreement"
     )
-    day = datetime.fromtimestamp(NOW // S).strftime("%Y-%m-%d")
+    day = datetime.fromtimestamp(NOW // S, UTC).astimezone().strftime("%Y-%m-%d")
     story = result.stdout[result.stdout.index(day) :].splitlines()[1:]
     for line, (after, text) in zip(
         story,

@@ -159,7 +159,13 @@ def test_diff_by_buckets(file: Path, later: Path) -> None:
         {"user": "bob@example.com", "from": "live", "to": "off"},
     ]
     words = run("diff", file, later).stdout
-    for said in ("everyone else", "*@beta", "10 %", "60 % back", "alice@example.com"):
+    for said in (
+        "everyone else",
+        "*@beta",
+        "10 %",
+        "live → shadow   back  60 %",
+        "alice@example.com",
+    ):
         assert said in words
     assert run("diff", file, file).stdout == "nobody moves\n"
 
@@ -171,6 +177,16 @@ def test_diff_by_users(file: Path, later: Path) -> None:
     counts = json.loads(result.stdout)["users"]
     assert (counts["total"], counts["moved"], counts["demoted"]) == (4, 3, 2)
     assert "3 of 4 users move, 2 of them back" in run("diff", file, later, "--users", users).stdout
+
+
+def test_users_from_standard_input(file: Path, later: Path) -> None:
+    arguments = ["diff", str(file), str(later), "--users", "-", "--json"]
+    users = "\ufeffalice@example.com\n spaced \n".encode()
+    result = CliRunner().invoke(flags, arguments, input=users)
+    assert json.loads(result.stdout)["users"]["total"] == 2
+    assert json.loads(result.stdout)["users"]["moves"] == [
+        {"from": "complete", "to": "off", "count": 1}
+    ]
 
 
 @pytest.mark.parametrize(

@@ -212,6 +212,13 @@ def test_globs_mean_what_fnmatch_says(lists: list[list[str]], user: str) -> None
     assert UserPatterns(lists).lists_with(user) == expected
 
 
+def test_head_and_tail_of_a_glob_do_not_overlap() -> None:
+    patterns = UserPatterns([["ab*ba"], ["ab*?ba"]])
+    assert patterns.lists_with("aba") == []
+    assert patterns.lists_with("abba") == [0]
+    assert patterns.lists_with("ab-ba") == [0, 1]
+
+
 def test_widths_of_more_than_everybody_are_refused() -> None:
     with pytest.raises(ValueError, match="more than 100"):
         Percentages(complete=50, live=50, shadow=1)

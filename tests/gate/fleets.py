@@ -121,13 +121,13 @@ class Samples:
         self._agreement = _Feed(record.agreement, start, EPISODES, TARGETS.unit)
         self._returns = {role: _Feed(rows, start) for role, rows in record.returns.items()}
         self._proofs = {role: _Feed(rows, start) for role, rows in record.proofs.items()}
-        self.users = 0
+
+    def agreement(self, now: int) -> Observed:
+        return self._agreement.observed(now)
 
     def at(self, now: int) -> Sample:
-        observed = self._agreement.observed(now)
-        self.users = observed.users
         return Sample(
-            observed.shares,
+            self.agreement(now).shares,
             {role: feed.observed(now).shares for role, feed in self._returns.items()},
             {role: feed.observed(now).shares for role, feed in self._proofs.items()},
         )
@@ -192,46 +192,43 @@ def answer(record: Record, now: int, epoch: Sample, period: Sample, users: int) 
     )
 
 
-def hourly(fleet: Fleet, seed: int, every: int = 1) -> Iterator[tuple[int, int, GateAnswer]]:
-    """(hour, users observed by then, answer) for every hour of the fleet's days."""
+def hourly(fleet: Fleet, seed: int, every: int = 1) -> Iterator[GateAnswer]:
+    """The answers, asked so often in the fleet's days."""
     record = happen(fleet, seed)
     epochs = Samples(record)
     for hour in range(every, fleet.days * 24 + 1, every):
-        epoch = epochs.at(hour * HOUR)
-        yield hour, epochs.users, ask(record, hour * HOUR, epoch, epochs.users)
+        yield ask(record, hour * HOUR, epochs)
 
 
 def first_verdict(fleet: Fleet, seed: int) -> tuple[GateVerdict, int, int] | None:
     """What the gate says first but `insufficient`, the hour, and the users observed by then.
 
     It is asked every hour whether it is `ready`, and whether it is `not_ready` every day of the first
-    week and every week thereafter. Hours in which the epoch alone rules out `ready` are not asked in
-    full: that would take most of the time.
+    week and every week thereafter. Hours in which the epoch's agreement alone rules out `ready` are
+    not asked in full: that would take most of the time.
     """
     record = happen(fleet, seed)
     epochs = Samples(record)
     for hour in range(1, fleet.days * 24 + 1):
-        epoch = epochs.at(hour * HOUR)
-        step = 24 if hour <= 168 else 168
-        if hour % step and not _may_be_ready(epoch):
+        now = hour * HOUR
+        agreed = epochs.agreement(now)
+        if hour % (24 if now <= TARGETS.period else 168) and not _may_be_ready(agreed, epochs, now):
             continue
-        said = ask(record, hour * HOUR, epoch, epochs.users).verdict
+        said = ask(record, now, epochs).verdict
         if said is not GateVerdict.INSUFFICIENT:
-            return said, hour, epochs.users
+            return said, hour, agreed.users
     return None
 
 
-def ask(record: Record, now: int, epoch: Sample, users: int) -> GateAnswer:
+def ask(record: Record, now: int, epochs: Samples) -> GateAnswer:
     """The gate's answer at `now`."""
-    if now <= TARGETS.period:
-        return answer(record, now, epoch, epoch, users)
-    recent = Samples(record, now - TARGETS.period)
-    period = recent.at(now)
-    return answer(record, now, epoch, period, recent.users)
+    recent = epochs if now <= TARGETS.period else Samples(record, now - TARGETS.period)
+    return answer(record, now, epochs.at(now), recent.at(now), recent.agreement(now).users)
 
 
-def _may_be_ready(epoch: Sample) -> bool:
-    control, candidate = (epoch.returns.get(role, {}) for role in Role)
-    return log_e_value(epoch.agreement, TARGETS.min_agreement) >= log(E_VALUE) and certainly_lower(
-        control, candidate, SEQUENCE_ALPHA, -TARGETS.return_margin
-    )
+def _may_be_ready(agreed: Observed, epochs: Samples, now: int) -> bool:
+    if log_e_value(agreed.shares, TARGETS.min_agreement) < log(E_VALUE):
+        return False
+    returns = epochs.at(now).returns
+    control, candidate = (returns[role] for role in Role)
+    return certainly_lower(control, candidate, SEQUENCE_ALPHA, -TARGETS.return_margin)

@@ -27,7 +27,7 @@ def verdicts(fleet: Fleet, seeds: int) -> list[GateVerdict | None]:
     ids=["disagreement", "correlated", "outage", "returns", "returns-outage"],
 )
 def test_at_the_border_ready_is_hardly_ever_said(fleet):
-    assert verdicts(fleet, 40).count(GateVerdict.READY) <= 2
+    assert verdicts(fleet, 25).count(GateVerdict.READY) <= 1
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,6 @@ def test_a_good_candidate_becomes_ready():
 
 
 def test_a_small_fleet_is_told_what_is_missing_every_hour():
-    for _, _, said in hourly(Fleet(users=60, days=8), seed=1, every=6):
+    for said in hourly(Fleet(users=60, days=8), seed=1, every=6):
         assert said.verdict is GateVerdict.INSUFFICIENT
         assert "users" in {condition.name for condition in said.unmet}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import Any, Union, get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from hypothesis import strategies as st
 
@@ -132,8 +132,8 @@ def _of(row: type[Row]) -> st.SearchStrategy[Row]:
 
 
 def _value(hint: Any) -> st.SearchStrategy[Any]:
-    if type(None) in get_args(hint):
-        return st.none() | _value(Union[tuple(a for a in get_args(hint) if a is not type(None))])
+    if type(None) in (either := get_args(hint)):
+        return st.one_of(*(st.none() if part is type(None) else _value(part) for part in either))
     if hint is str:
         return st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
     if hint is bool:

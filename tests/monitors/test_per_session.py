@@ -228,7 +228,9 @@ def test_r2_a_decision_says_when_the_connection_was_pinged() -> None:
     driven.register("old", 0, -44 * S)
     driven.run(2 * S)
     driven.register("taken over", 30 * S, 0)
+    driven.run(40 * S)
     driven.machine.paused(40 * S, 60 * S)
+    driven.wake(60 * S)
     driven.run(100 * S)
     sent = [at for at, ping in driven.pings if ping.connection_id == "taken over"]
     assert [d.pings for d in driven.decisions] == [(), tuple(sent)]

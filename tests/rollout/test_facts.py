@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from shim.discovery import monitor_types, plugin_manager
+from shim.evidence import evidence_since
 from shim.gate import Standing
 from shim.ledger import SqliteReader
 from shim.ledger.rows import ActionRow, BrakeRow, CoverageRow, FailureRow, FlagsRow, ProofRow
 from shim.model import InputError, Kind, Return, Role
-from shim.rollout.evidence import evidence_between
 from shim.rollout.facts import facts_from, in_force_since
 from shim.settings import Settings, load_settings
 from tests.ledger.helpers import DAY, NOW, RUN, S, ledger, mismatch, verdict
@@ -74,11 +74,9 @@ def test_evidence_of_a_span(tmp_path: Path, settings: Settings) -> None:
         )
         assert writer.flush(30)
     now = NOW + 30 * DAY
-    evidence = evidence_between(
-        SqliteReader(path), NOW, now, unit=DAY, return_window=120 * S, expired_rules=("old",)
-    )
+    evidence = evidence_since(SqliteReader(path), settings, NOW, now)
     assert (evidence.period_start, evidence.period_end, evidence.epoch_start) == (NOW, now, NOW)
-    assert (evidence.failures, evidence.expired_rules) == (1, ("old",))
+    assert (evidence.failures, evidence.quarantines) == (1, 0)
     (app,) = evidence.kinds
     assert app.kind is Kind.APP
     assert (app.matched, app.mismatched, app.acting_first) == (100, 1, 1)
@@ -91,9 +89,7 @@ def test_evidence_of_a_span(tmp_path: Path, settings: Settings) -> None:
     assert app.proofs == {Role.CONTROL: 1}
     assert (app.pings, app.heartbeats) == (399, 400)
     # What the return window may still change counts for nothing yet.
-    early = evidence_between(
-        SqliteReader(path), NOW, NOW + 650 * S, unit=DAY, return_window=120 * S
-    )
+    early = evidence_since(SqliteReader(path), settings, NOW, NOW + 650 * S)
     assert early.kinds[0].period.returns[Role.CONTROL] == {(1, 1): 8}
 
 

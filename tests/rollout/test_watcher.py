@@ -132,7 +132,7 @@ def test_a_bad_file_changes_nothing_and_is_told_once(
         assert "good again" in caplog.text
         assert seen.live.as_dict(load.at)["problem"] is None
         before, after = seen.rollouts[-1]
-        assert before == after
+        assert before is after
 
 
 def test_deletion_and_return(path: Path) -> None:
@@ -176,12 +176,23 @@ def test_who_changed_it_and_why(path: Path) -> None:
     with watched(path) as seen:
         new = path.with_suffix(".new")
         new.write_text(flags("live"))
-        digest = load_rollout(new).digest
-        record_change(path, Change("2027-01-31T12:00:00+00:00", "ann", "step 2", "x", digest))
+        before, digest = seen.live.digest, load_rollout(new).digest
+        record_change(path, Change("2027-01-31T12:00:00+00:00", "ann", "step 2", before, digest))
         new.replace(path)
         load = seen.next_load()
         assert isinstance(load, RolloutLoad)
         assert (load.by, load.reason) == ("ann", "step 2")
+        # And after a restart.
+        first = unwatched(path).live.first_load()
+        assert (first.digest, first.before) == (digest, None)
+        assert (first.by, first.reason) == ("ann", "step 2")
+        # Whoever comes back to that file by hand is somebody else.
+        put(path, flags("off"))
+        seen.next_load()
+        put(path, flags("live"))
+        load = seen.next_load()
+        assert isinstance(load, RolloutLoad)
+        assert (load.digest, load.by, load.reason) == (digest, None, None)
 
 
 def test_every_truncation_leaves_the_running_stage_alone(path: Path) -> None:

@@ -260,6 +260,33 @@ def test_a_closing_after_a_late_decision_waits_for_no_verdict() -> None:
     assert recording.leftovers() == 0
 
 
+def test_a_close_that_the_guard_held_up_belongs_to_the_verdict_before_it() -> None:
+    recording = Recording()
+    recording.open(stage=Stage.LIVE)
+    tell(recording, "verdict")
+    recording.observer.decided(APP, Role.CANDIDATE, decision(at=48 * S), True)
+    for step in ("closed", "outcome"):
+        tell(recording, step)
+    root = recording.span("episode matched")
+    assert is_child(recording.span("closing"), root)
+    assert is_child(recording.span("returned"), root)
+    assert recording.leftovers() == 0
+
+
+def test_a_close_long_after_an_earlier_verdict_does_not() -> None:
+    """The client of the first verdict was saved by a sign of life; the second time it is closed."""
+    recording = Recording()
+    recording.open(stage=Stage.LIVE)
+    recording.observer.verdict(verdict(acting=Role.CANDIDATE, candidate_at=20 * S, at=21 * S))
+    recording.observer.decided(APP, Role.CANDIDATE, decision(at=48 * S), True)
+    for step in ("verdict", "closed", "outcome"):
+        tell(recording, step)
+    first, second = [span for span in recording.spans if span.name == "episode matched"]
+    assert is_child(recording.span("closing"), second)
+    assert trace_of(first) != trace_of(second)
+    assert recording.leftovers() == 0
+
+
 def test_the_rest_are_short_spans() -> None:
     recording = Recording()
     observer = recording.observer

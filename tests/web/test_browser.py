@@ -1,5 +1,6 @@
 """A person at the dashboard: a real browser, a real shim, real clients."""
 
+import asyncio
 from pathlib import Path
 
 import aiohttp
@@ -11,7 +12,13 @@ from tests.web.browser import Browser, browser
 from tests.web.servers import SECRETS, Server, console
 
 pytestmark = pytest.mark.real
-TRACED = QUICK + 'telemetry: {trace_url: "http://127.0.0.1:16686/trace/{trace_id}"}\n'
+# Episodes have traces, though nobody collects them here.
+TRACED = f"""{QUICK}
+telemetry:
+  endpoint: http://127.0.0.1:1
+  timeout: 100ms
+  trace_url: http://127.0.0.1:16686/trace/{{trace_id}}
+"""
 
 
 async def log_in(page: Browser, it: Server) -> None:
@@ -30,6 +37,7 @@ async def test_an_operator_at_work(tmp_path: Path) -> None:
         browser(tmp_path / "profile") as page,
     ):
         clients = [await app_client(http, it.url, "alice@example.com")]
+        alive = asyncio.create_task(clients[0].receive())
         await page.look_like(1440)
 
         # Who only looks, on loopback, sees no address.
@@ -91,6 +99,7 @@ async def test_an_operator_at_work(tmp_path: Path) -> None:
 
         assert page.faults == []
         assert all(url.startswith((it.url, "about:", "data:")) for url in page.requests)
+        alive.cancel()
         for client in clients:
             await client.close()
 

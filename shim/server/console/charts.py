@@ -70,11 +70,11 @@ def agreement(survey: Survey, target: float) -> Chart | None:
     ]
     share = points[-1][1]
     summary = f"Agreement {percent(share)} ({interval(points[-1][2:])}), target {percent(target)}"
-    notes = [] if not floor else [f"The axis begins at {percent(floor, 0)}."]
+    notes = [] if not floor else [f"The axis begins at {100 * floor:g} %."]
     return Chart(
         drawing(parts, summary),
         summary,
-        y=("100 %", percent((1 + floor) / 2, 2 if floor else 0), percent(floor, 0)),
+        y=tuple(f"{100 * share:g} %" for share in (1, (1 + floor) / 2, floor)),
         x=time_labels(survey.since, survey.until),
         notes=notes,
     )

@@ -15,6 +15,9 @@ from shim.server.console.survey import PERIODS, Survey, default_period, survey
 
 _SURVEY_LASTS: Duration = 2 * SECOND
 _GATE_LASTS: Duration = 30 * SECOND
+_AT_MOST = 10
+"""An answer that took long lasts longer: a tenth of the time goes into asking."""
+
 T = TypeVar("T")
 
 
@@ -47,11 +50,13 @@ class _Fresh(Generic[T]):
         """The answer, or why there is none."""
         async with self._lock:
             if self._until is None or self._clock() >= self._until:
+                began = self._clock()
                 try:
                     self._answer, self._trouble = await self._ask(), None
                 except Refusal as refusal:
                     self._answer, self._trouble = None, refusal.detail
-                self._until = self._clock() + self._lasts
+                now = self._clock()
+                self._until = now + max(self._lasts, _AT_MOST * (now - began))
             return self._answer, self._trouble
 
 

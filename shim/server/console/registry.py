@@ -72,8 +72,10 @@ class Registry:
                     order = min((member.tracked.order for member in session.members()), default=0)
                     if order > after or not (order or query.cursor):
                         found.append((order, session))
+            # What cannot be on the page any more is dropped at once: sorting it all would take long.
+            found.sort(key=lambda pair: pair[0])
+            del found[query.limit + 1 :]
             await asyncio.sleep(0)
-        found.sort(key=lambda pair: pair[0])
         items = [session for _, session in found[: query.limit]]
         more = len(found) > query.limit
         return Slice(items, str(found[query.limit - 1][0]) if more else None)

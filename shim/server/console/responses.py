@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 
 T = TypeVar("T")
-_PIECE = 500
+_PIECE = 250
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 

@@ -1,0 +1,65 @@
+"""What is known of the connections that are captured, and how the next file begins with it."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from shim.capture.format import CloseLine, Data, HeaderLine, Line, OpenLine, Stall
+from shim.model import Closing, Time, seconds
+
+_DATA = 1000
+"""Of one connection, so many pieces of evidence that are no signs of life are remembered."""
+
+
+class Followed:
+    """A connection: what its first line says, and what the next file has to know of it.
+
+    `data`: the times of what was evidence of life since `last_seen`, and maybe some from before it;
+    `stage`: the stage it was given since its last line; `judged`: the silence that had the last
+    verdict; `ended`: its close has been captured; `closing`: that close, by a monitor, while the
+    verdict is still to come.
+    """
+
+    __slots__ = ("closing", "data", "ended", "facts", "judged", "last_seen", "stage")
+
+    def __init__(self, facts: OpenLine, now: Time) -> None:
+        self.facts = facts
+        self.last_seen = now
+        self.data: tuple[Time, ...] = ()
+        self.stage: str | None = None
+        self.judged: Time | None = None
+        self.ended = False
+        self.closing: Closing | None = None
+
+    def add_data(self, at: Time) -> None:
+        """Each counts: it may have come just in time to put off a decision (R3b)."""
+        self.data = (*(earlier for earlier in self.data if earlier > self.last_seen), at)[-_DATA:]
+
+    def news(self) -> str | None:
+        """The changed stage, once."""
+        stage, self.stage = self.stage, None
+        return stage
+
+
+def opening(
+    header: HeaderLine,
+    open_now: list[tuple[Time, tuple[Time, ...], OpenLine, Closing | None]],
+    pauses: list[tuple[Time, Time]],
+    zero: Time,
+) -> Iterator[bytes]:
+    """The header, and what happened before the file began; encoded by the sink's thread."""
+    encode = msgspec.json.Encoder().encode
+    # A pause concerns what was seen strictly before its start (R3): at one time, openings go first.
+    lines: list[tuple[Time, int, Line]] = [
+        (start, 2, Stall(0, seconds(end - start))) for start, end in pauses
+    ]
+    for last_seen, data, facts, closing in open_now:
+        lines.append((last_seen, 0, facts))
+        lines += [(at, 1, Data(0, facts.connection)) for at in data if at > last_seen]
+        if closing is not None:
+            lines.append((closing.at, 3, CloseLine(0, facts.connection, closing.cause)))
+    lines.sort(key=lambda line: line[:2])
+    yield encode(header) + b"\n"
+    for at, _, line in lines:
+        line.t = seconds(at - zero)
+        yield encode(line) + b"\n"

@@ -1,0 +1,64 @@
+"""The example files give the answers that they promise."""
+
+from pathlib import Path
+
+import pytest
+
+from shim.gate import GateAnswer, GateVerdict, Standing
+from shim.simulate import SimulationRun, load_scenario
+from tests.simulate.helpers import EXAMPLES, TYPES
+
+ANSWERS = {
+    "close-1001": (GateVerdict.NOT_READY, {"returns"}),
+    "close-4000": (GateVerdict.READY, set()),
+    "disagreement": (GateVerdict.NOT_READY, {"agreement"}),
+    "correlated": (GateVerdict.NOT_READY, {"agreement"}),
+    "outage": (GateVerdict.INSUFFICIENT, set()),
+    "returns-5": (GateVerdict.INSUFFICIENT, set()),
+    "returns-20": (GateVerdict.NOT_READY, {"returns"}),
+    "never-pings": (GateVerdict.NOT_READY, {"coverage", "proofs_of_life"}),
+    "too-little": (GateVerdict.INSUFFICIENT, set()),
+    "nothing": (GateVerdict.INSUFFICIENT, set()),
+    "expired-rule": (GateVerdict.NOT_READY, {"expired_rules"}),
+    "broad-rule": (GateVerdict.NOT_READY, {"expected"}),
+}
+
+
+def _simulated(path: Path, **changes: object) -> GateAnswer:
+    run = SimulationRun(load_scenario(path, TYPES).model_copy(update=changes))
+    for _ in run.hours():
+        pass
+    return run.answer()
+
+
+def _failed(answer: GateAnswer) -> set[str]:
+    return {one.name for one in answer.conditions if one.standing is Standing.FAILED}
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_example(path: Path) -> None:
+    verdict, failed = ANSWERS[path.stem]
+
+    answer = _simulated(path)
+
+    assert answer.verdict is verdict
+    assert failed <= _failed(answer)
+
+
+def test_after_1001_returns_are_all_that_is_wrong() -> None:
+    answer = _simulated(EXAMPLES / "close-1001.yaml")
+    assert {one.name for one in answer.unmet} == {"returns"}
+    agreement = next(one for one in answer.conditions if one.name == "agreement")
+    assert agreement.figure == 1.0
+
+
+@pytest.mark.parametrize("share", [0.005, 0.01])
+def test_little_disagreement_is_not_taken_for_readiness_by_a_small_fleet(share: float) -> None:
+    path = EXAMPLES / "disagreement.yaml"
+    candidate = load_scenario(path, TYPES).candidate
+    assert candidate.early is not None
+    early = candidate.early.model_copy(update={"share": share})
+    answer = _simulated(
+        path, users=700, candidate=candidate.model_copy(update={"early": early})
+    )
+    assert answer.verdict is not GateVerdict.READY

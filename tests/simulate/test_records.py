@@ -1,0 +1,103 @@
+"""What a simulation writes: a capture that replays to the same verdicts, a ledger that says the same."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shim.compare import ExpectedRules
+from shim.evidence import gate_evidence
+from shim.ledger import SqliteReader
+from shim.model import InputError, Role, Verdict
+from shim.replay import CaptureReader, Replay, ReplaySettings
+from shim.simulate import Scenario, SimulationRun
+from tests.simulate.helpers import GONE, records, scenario
+
+SHADOW = {"percent": {"shadow": 100}}
+LIVE = {"holdback": 0, "percent": {"live": 100}}
+# Far from the ends of the control's sweeps, so that nobody returns in the moment of being closed.
+PAUSED = {"pauses": [{"at": "1h", "duration": "20s"}, {"at": "2h", "duration": "50s"}]}
+
+
+def _replayed(path: Path, one: Scenario, acting: Role) -> Replay:
+    comparison = one.settings.comparison
+    settings = ReplaySettings(
+        one.settings.monitors.chosen,
+        comparison.tolerance,
+        comparison.window,
+        comparison.return_window,
+        ExpectedRules(),
+    )
+    engine = Replay(settings, acting)
+    with path.open("rb") as file:
+        engine.feed(CaptureReader(file, path))
+    assert engine.ended
+    return engine
+
+
+def _facts(verdict: Verdict) -> tuple[Any, ...]:
+    return (
+        verdict.connection.id.partition("~")[0],
+        verdict.name,
+        verdict.kind,
+        verdict.at,
+        verdict.first,
+        verdict.control_at,
+        verdict.candidate_at,
+        verdict.recovered,
+        verdict.last_activity,
+    )
+
+
+@pytest.mark.parametrize("skip", [True, False], ids=["skipped", "full"])
+@pytest.mark.parametrize("rollout", [SHADOW, LIVE], ids=["shadow", "live"])
+def test_the_capture_replays_to_the_same_verdicts(
+    tmp_path: Path, rollout: dict[str, Any], skip: bool
+) -> None:
+    one = scenario(
+        users=10,
+        days=0.3,
+        rollout=rollout,
+        server=PAUSED,
+        clients={"app": {"freezes": {**GONE, "per_day": 15.0}, "message_every": "30s"}},
+        settings={"monitors": {"candidate": {"close_code": 4000}}},
+    )
+    path = tmp_path / "capture.jsonl"
+    with SimulationRun(one, capture=path, skip=skip, sample=0.3) as run:
+        for _ in run.hours():
+            pass
+
+    acting = Role.CONTROL if rollout is SHADOW else Role.CANDIDATE
+    replayed = _replayed(path, one, acting).result
+
+    simulated = records(one, skip=skip)
+    assert len(simulated.verdicts) > 20
+    assert sorted(map(_facts, replayed.verdicts), key=str) == sorted(
+        map(_facts, simulated.verdicts), key=str
+    )
+    settled = [outcome.result for outcome in simulated.outcomes]
+    assert replayed.outcomes[acting].total() == len(settled)
+
+
+def test_the_ledger_says_what_was_gathered(tmp_path: Path) -> None:
+    one = scenario(users=60, days=1.5)
+    path = tmp_path / "ledger.db"
+    with SimulationRun(one, ledger=path) as run:
+        for _ in run.hours():
+            pass
+        gathered = run.gathered.evidence(run.now)
+
+    read = gate_evidence(SqliteReader(path), one.settings, one.epoch + one.end)
+
+    assert gathered.kinds
+    assert read == gathered
+
+
+def test_files_that_exist_are_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("precious")
+    with pytest.raises(InputError, match="exist"):
+        SimulationRun(scenario(), ledger=path)
+    with pytest.raises(InputError, match="exist"):
+        SimulationRun(scenario(), capture=path)
+    assert path.read_text() == "precious"
