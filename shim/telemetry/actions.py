@@ -26,7 +26,7 @@ class Fact(NamedTuple):
 
 
 class Action:
-    """A timeout acted on at `at`; kept until its end, its outcome and, if one is to come, its verdict.
+    """A timeout decided at `at` and acted on; kept until its end, outcome and, if one comes, verdict.
 
     `registration` leads to the span of the connection's registration (empty: it was not sampled).
     Only in the stages that compare a verdict is to come.

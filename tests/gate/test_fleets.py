@@ -6,7 +6,7 @@ from shim.gate import GateVerdict
 from shim.model import Role
 from tests.gate.fleets import Fleet, first_verdict, hourly
 
-SMALL = {"users": 1_600, "days": 8}
+SMALL = {"users": 1_200, "days": 8}
 
 
 def verdicts(fleet: Fleet, seeds: int) -> list[GateVerdict | None]:
@@ -27,7 +27,7 @@ def verdicts(fleet: Fleet, seeds: int) -> list[GateVerdict | None]:
     ids=["disagreement", "correlated", "outage", "returns", "returns-outage"],
 )
 def test_at_the_border_ready_is_hardly_ever_said(fleet):
-    assert verdicts(fleet, 25).count(GateVerdict.READY) <= 1
+    assert verdicts(fleet, 20).count(GateVerdict.READY) <= 1
 
 
 @pytest.mark.parametrize(
