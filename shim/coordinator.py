@@ -70,11 +70,12 @@ class Coordinator(Generic[L]):
         self._recorder: Recorder | None = None
         comparison = settings.comparison
         self.expected = ExpectedRules(comparison.expected, datetime.now(UTC).date())
+        self._comparator = Comparator(
+            tolerance=comparison.tolerance, window=comparison.window, expected=self.expected
+        )
         self.router = Router(
             settings.monitors.chosen,
-            Comparator(
-                tolerance=comparison.tolerance, window=comparison.window, expected=self.expected
-            ),
+            self._comparator,
             Outcomes(comparison.return_window),
             self.observer,
             self.started,
@@ -97,6 +98,11 @@ class Coordinator(Generic[L]):
         """Record what happens; to be said before `start`."""
         self._recorder = recorder
         self.observer.add(recorder)
+
+    @property
+    def open_episodes(self) -> int:
+        """Episodes that wait for their verdict."""
+        return self._comparator.open_episodes
 
     def start(self) -> None:
         """Begin to watch; called within the running loop."""

@@ -627,7 +627,7 @@ def test_a_mutation_is_noticed(mutation: Mutation) -> None:
     with mutated(mutation):
         for check in CHECKS:
             try:
-                with limited(0.7):
+                with limited(3):
                     check()
             except (Endless, SystemExit, Exception):
                 return

@@ -12,7 +12,7 @@ async def handler(request):
     return websocket
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -21,11 +21,24 @@ from shim.aio.connection import LiveConnection
 from shim.aio.websocket import WebSocket
 from shim.coordinator import Coordinator
 from shim.driver.driver import clock
+from shim.flags import Evaluation
 from shim.model import Kind, seconds
+from shim.router import Observer
+from shim.settings import Settings
 
 
 class Shim(Coordinator[LiveConnection]):
     """Runs the monitors over the connections of one aiohttp application."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        evaluate: Callable[[str], Evaluation],
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        super().__init__(settings, evaluate, observers)
+        # One bound method for all sockets.
+        self._call_at = self.driver.call_at
 
     async def lifespan(self, app: web.Application) -> AsyncIterator[None]:
         """For `app.cleanup_ctx`: start with the application, and go with it."""
@@ -39,7 +52,7 @@ class Shim(Coordinator[LiveConnection]):
 
     def websocket(self, **options: Any) -> WebSocket:
         """A WebSocket that can be registered; options as for `web.WebSocketResponse`."""
-        return WebSocket(clock, self.driver.call_at, **options)
+        return WebSocket(clock, self._call_at, **options)
 
     def register_glasses_connection(
         self, websocket: WebSocket, user: str, session: str

@@ -70,6 +70,7 @@ class Comparator:
         self._tolerance = tolerance
         self._window = window
         self.expected = expected or ExpectedRules()
+        self.open_episodes = 0
         self._silences: dict[str, _Silence] = {}
         # All windows are equally long, so they end in the order in which their episodes opened.
         self._windows: deque[_Silence] = deque()
@@ -81,8 +82,6 @@ class Comparator:
             self._windows.popleft()
         return self._windows[0].window_ends if self._windows else None
 
-    def open_episodes(self) -> int:
-        return sum(not silence.judged for silence in self._silences.values())
 
     def is_open(self, connection_id: str) -> bool:
         """Whether an episode of this connection waits for its verdict."""
@@ -104,6 +103,7 @@ class Comparator:
             silence = _Silence(connection, order, last_activity, acting, first=role)
             silence.record(role, at)
             silence.window_ends = at + self._window
+            self.open_episodes += 1
             self._silences[connection.id] = silence
             self._windows.append(silence)
             return None
@@ -179,6 +179,7 @@ class Comparator:
 
     def _judge(self, silence: _Silence, name: VerdictName, kind: VerdictKind, at: Time) -> Verdict:
         silence.judged = True
+        self.open_episodes -= silence.first is not None
         return Verdict(
             silence.connection,
             silence.order,

@@ -33,7 +33,10 @@ def clock() -> Time:
 
 
 class Driver:
-    """Wakes the router, notices pauses, and keeps the deadlines of closing handshakes."""
+    """Wakes the router, notices pauses, and keeps the deadlines of closing handshakes.
+
+    `on_timer` is told by how much each timer came too late.
+    """
 
     def __init__(self) -> None:
         self.router: Router
@@ -43,6 +46,7 @@ class Driver:
         self._reading = 0
         self._deadlines: list[tuple[Time, int, Callable[[], None]]] = []
         self._entry = count()
+        self.on_timer: Callable[[Duration], None] | None = None
         self.pauses = 0
         self.paused_for: Duration = 0
 
@@ -87,6 +91,8 @@ class Driver:
 
     def _on_timer(self) -> None:
         now = clock()
+        if self.on_timer is not None:
+            self.on_timer(now - self._expected)
         if now - self._expected <= _LATE:
             self.router.step(now)
             self._finish(now)

@@ -124,6 +124,7 @@ def open_house(
             )
             shim.observer.add(LedgerObserver(ledger, clock, wall_clock))
             metrics = Metrics(_readings(shim, ledger, traced))
+            shim.driver.on_timer = metrics.timer_late
             for observer in (metrics, *observers):
                 shim.observer.add(observer)
             _brake(shim, settings, ledger)
@@ -202,6 +203,8 @@ def _readings(shim: Shim, ledger: SqliteLedger, traced: Tracing | None) -> Readi
 
     readings = Readings(
         sessions=lambda: len(shim.sessions),
+        open_episodes=lambda: shim.open_episodes,
+        brake_engaged=lambda: shim.router.brake_reason is not None,
         candidate_quarantined=lambda: candidate.quarantined,
         ledger_degraded=lambda: ledger.status().problem is not None,
         ledger_queued_rows=lambda: ledger.status().queued,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from decimal import Decimal
 from enum import StrEnum
+from itertools import pairwise
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -52,7 +53,8 @@ def _read_requirements(value: Any) -> Any:
     read = read_word(Requirement)
     if not isinstance(value, list):
         raise ValueError("must be a list; write [] for none")
-    return tuple(read(each if each is not None else "") for each in value)
+    # A null in the list would be read as "nothing given".
+    return tuple(read("" if each is None else each) for each in value)
 
 
 class StepSettings(Section):
@@ -73,15 +75,13 @@ class StepSettings(Section):
 def _check_order(steps: Sequence[StepSettings]) -> tuple[StepSettings, ...]:
     """The same steps; raises `Faults` where a step would move somebody back (R18), or nobody on."""
     faults = []
-    for index in range(1, len(steps)):
-        before, after = (
-            [t.below for t in step.percent.thresholds] for step in steps[index - 1 :][:2]
-        )
-        if any(new < old for old, new in zip(before, after, strict=True)):
-            faults.append(
-                Fault((index, "percent"), "moves users back from where the step before is")
-            )
-        elif before == after:
+    for index, (step, following) in enumerate(pairwise(steps), 1):
+        old = [below for _, below in step.percent.thresholds]
+        new = [below for _, below in following.percent.thresholds]
+        if any(after < before for before, after in zip(old, new, strict=True)):
+            reason = "moves users back from where the step before is"
+            faults.append(Fault((index, "percent"), reason))
+        elif old == new:
             faults.append(Fault((index, "percent"), "is the same as the step before"))
     if faults:
         raise Faults(faults)

@@ -144,11 +144,12 @@ class TelemetrySettings(Section):
     protocol: Literal["grpc", "http"] = Field(default="grpc", description="The collector's.")
     timeout: PositiveDuration = Field(
         default=2 * SECOND,
-        description="How long an export may take; a dead collector delays the shutdown by it.",
+        description="How long an export may take.",
     )
     matched_share: Share = Field(
         default=1.0,
-        description="The share of matched episodes that are traced; all others always are.",
+        description="The share of matched episodes and routine spans that are traced; all other "
+        "episodes always are.",
     )
     trace_url: Annotated[Text | None, AfterValidator(_check_trace_url)] = Field(
         default=None,

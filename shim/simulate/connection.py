@@ -17,6 +17,7 @@ class SimulatedConnection:
     `alive`: the client's end exists; `gone`: the server's does not any more. `tracked` is None while
     nothing happens to the connection, so that the router need not know it. `closing` is what the acting
     monitor wanted, `owes`: the client has yet to answer a ping, `heard_at` when its last packet arrives.
+    `stint` counts the times that the router was told of it; `talking`: its next message is planned.
     """
 
     __slots__ = (
@@ -27,7 +28,6 @@ class SimulatedConnection:
         "heard_at",
         "id",
         "link",
-        "listed",
         "opened_at",
         "owes",
         "stint",
@@ -48,7 +48,6 @@ class SimulatedConnection:
         self.gone = False
         self.owes = False
         self.talking = False
-        self.listed = False
         self.stint = 0
         self.tracked: Tracked | None = None
         self.closing: Close | None = None

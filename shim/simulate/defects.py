@@ -15,6 +15,7 @@ from shim.model import (
     Duration,
     Evidence,
     Monitor,
+    Monitors,
     MonitorType,
     Ping,
     Pulse,
@@ -23,7 +24,7 @@ from shim.model import (
     Time,
 )
 from shim.simulate import draws
-from shim.simulate.scenario import CandidateDefects, Defect
+from shim.simulate.scenario import CandidateDefects, Defect, Scenario
 
 _EARLY, _MISS = 1, 2
 
@@ -156,3 +157,12 @@ class DefectiveType:
 
     def create(self, settings: Any, scope_id: str, start: Time) -> DefectiveMonitor:
         return DefectiveMonitor(self._real.create(settings, scope_id, start), self._faults)
+
+
+def with_defects(scenario: Scenario) -> Monitors:
+    """The two monitors of the settings, the candidate with its known faults, if it has any."""
+    chosen, defects = scenario.settings.monitors.chosen, scenario.candidate
+    if defects.early is None and defects.miss is None and defects.pings:
+        return chosen
+    kind, settings = chosen.candidate
+    return Monitors(chosen.control, (DefectiveType(kind, defects, scenario.seed), settings))

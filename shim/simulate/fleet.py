@@ -13,7 +13,8 @@ from shim.flags import Rollout
 from shim.model import SECOND, Duration, Kind, Stage, Time
 from shim.settings import parse_duration
 from shim.simulate import draws
-from shim.simulate.scenario import DAY, ClientSettings, Durations, Scenario, TroubleSettings
+from shim.simulate.behaviour import ClientSettings, Durations, TroubleSettings
+from shim.simulate.scenario import DAY, Scenario
 
 if TYPE_CHECKING:
     from shim.simulate.connection import SimulatedConnection

@@ -12,7 +12,17 @@ from typing import BinaryIO
 import msgspec
 
 from shim.capture.format import VERSION, Close, End, Header, Line, Message, Open, Pong, Stall
-from shim.model import MICROSECOND, SECOND, Cause, Connection, Decision, Duration, Role, Time, seconds
+from shim.model import (
+    MICROSECOND,
+    SECOND,
+    Cause,
+    Connection,
+    Decision,
+    Duration,
+    Role,
+    Time,
+    seconds,
+)
 from shim.router import Observer
 from shim.simulate.connection import SimulatedConnection
 from shim.simulate.scenario import Scenario

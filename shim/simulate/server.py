@@ -17,7 +17,6 @@ from shim.model import (
     Closing,
     Decision,
     Duration,
-    Monitors,
     Stage,
     Time,
 )
@@ -26,7 +25,7 @@ from shim.simulate.clients import ABNORMAL, NORMAL, Clients
 from shim.simulate.clock import Clock
 from shim.simulate.connection import SimulatedConnection
 from shim.simulate.coverage import CoverageCount
-from shim.simulate.defects import DefectiveType
+from shim.simulate.defects import with_defects
 from shim.simulate.events import Events
 from shim.simulate.fleet import Fleet, Link
 from shim.simulate.forecast import Forecast
@@ -75,7 +74,7 @@ class Server:
         self._forecast = forecast
         self._observer = observer
         self._recorder = recorder
-        self._monitors = monitors(scenario)
+        self._monitors = with_defects(scenario)
         self.router = self._new_router(0)
 
     def _new_router(self, start: Time) -> Router:
@@ -291,16 +290,6 @@ class Server:
     def end_pause(self) -> None:
         """What arrived meanwhile has been read."""
         self.router.step_candidate(self._clock.server())
-
-
-def monitors(scenario: Scenario) -> Monitors:
-    """The two monitors of the settings, the candidate with its known faults, if it has any."""
-    chosen = scenario.settings.monitors.chosen
-    kind, settings = chosen.candidate
-    faults = scenario.candidate
-    if faults.early is None and faults.miss is None and faults.pings:
-        return chosen
-    return Monitors(chosen.control, (DefectiveType(kind, faults, scenario.seed), settings))
 
 
 class _FleetGuard(Guard):

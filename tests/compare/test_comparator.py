@@ -44,7 +44,7 @@ def verdict(answer: Answer) -> tuple[str, str, float, bool]:
 
 
 def nothing_is_left(compared: Comparator) -> None:
-    assert compared.open_episodes() == 0
+    assert compared.open_episodes == 0
     assert compared.next_window is None
     assert list(compared.expire(10**15)) == []
     assert list(compared.shutdown(10**15)) == []
@@ -57,7 +57,7 @@ def nothing_is_left(compared: Comparator) -> None:
 def test_r7_quiet_a_decision_opens_an_episode(role: Role) -> None:
     compared = comparator()
     assert decide(compared, role, 45) is None
-    assert compared.open_episodes() == 1
+    assert compared.open_episodes == 1
     assert compared.next_window == 105 * S
 
 
@@ -136,7 +136,7 @@ def test_r7_open_a_second_decision_of_the_same_monitor_is_late(role: Role) -> No
     compared = comparator()
     decide(compared, role, 45)
     assert decide(compared, role, 50) == LateDecision(C1, role, 50 * S, CONTROL)
-    assert compared.open_episodes() == 1
+    assert compared.open_episodes == 1
     assert verdict(decide(compared, role.other, 55))[:2] == ("matched", "both")
 
 
@@ -150,7 +150,7 @@ def test_r9_open_a_sign_of_life_proves_the_decision_wrong(role: Role) -> None:
     assert (answer.first, answer.skew) == (role, None)
     nothing_is_left(compared)
     assert decide(compared, role.other, 95, since=50) is None  # a new silence, quiet until here
-    assert compared.open_episodes() == 1
+    assert compared.open_episodes == 1
 
 
 @pytest.mark.parametrize("role", Role)
@@ -290,11 +290,11 @@ def test_r7_connections_have_nothing_to_do_with_each_other() -> None:
     compared = comparator()
     decide(compared, CANDIDATE, 45, C1)
     decide(compared, CONTROL, 46, GLASSES)
-    assert compared.open_episodes() == 2
+    assert compared.open_episodes == 2
     answer = decide(compared, CONTROL, 50, C1)
     assert isinstance(answer, Verdict)
     assert answer.connection is C1
-    assert compared.open_episodes() == 1
+    assert compared.open_episodes == 1
 
 
 # -- R13 ---------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ _METHODS, _X_WRITE, _X_SYNC = 19, 3, 5
 _OPEN = ctypes.CFUNCTYPE(
     ctypes.c_int,
     ctypes.c_void_p,
-    ctypes.c_char_p,
+    ctypes.c_void_p,  # the name, of which SQLite keeps the place in memory
     ctypes.c_void_p,
     ctypes.c_int,
     ctypes.POINTER(ctypes.c_int),
@@ -64,7 +64,7 @@ def disk() -> Iterator[Disk]:
     system_open = _OPEN(vfs.open)
     disk = Disk()
 
-    def open_file(vfs_: int, name: bytes, file: int, flags: int, out: Any) -> int:
+    def open_file(vfs_: int, name: int, file: int, flags: int, out: Any) -> int:
         answer: int = system_open(vfs_, name, file, flags, out)
         methods = ctypes.c_void_p.from_address(file)
         if methods.value:

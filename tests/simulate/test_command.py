@@ -45,7 +45,9 @@ def test_json_and_exit_code(small: Path) -> None:
     assert facts["gate"]["answer"] == "insufficient"
     assert facts["tally"]["verdicts"]["matched"] > 0
     assert result.exit_code == 3
-    assert _shim(small, "--json", "--users", 20, "--days", 0.25, "--seed", 3).stdout == result.stdout
+    assert (
+        _shim(small, "--json", "--users", 20, "--days", 0.25, "--seed", 3).stdout == result.stdout
+    )
 
 
 def test_for_people(small: Path) -> None:

@@ -58,7 +58,5 @@ def test_little_disagreement_is_not_taken_for_readiness_by_a_small_fleet(share: 
     candidate = load_scenario(path, TYPES).candidate
     assert candidate.early is not None
     early = candidate.early.model_copy(update={"share": share})
-    answer = _simulated(
-        path, users=700, candidate=candidate.model_copy(update={"early": early})
-    )
+    answer = _simulated(path, users=700, candidate=candidate.model_copy(update={"early": early}))
     assert answer.verdict is not GateVerdict.READY

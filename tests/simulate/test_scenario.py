@@ -50,9 +50,7 @@ def test_a_good_file(tmp_path: Path) -> None:
 
 
 def test_a_seed_gives_the_same_again_and_another_seed_something_else() -> None:
-    first, again, other = (
-        records(scenario(seed=seed)).sorted_verdicts() for seed in (1, 1, 2)
-    )
+    first, again, other = (records(scenario(seed=seed)).sorted_verdicts() for seed in (1, 1, 2))
     assert first
     assert first == again
     assert first != other

@@ -371,6 +371,23 @@ async def test_pages_may_load_nothing_from_elsewhere(tmp_path: Path) -> None:
             assert "<script>" not in page
 
 
+async def test_a_stream_ends_with_its_login(tmp_path: Path) -> None:
+    jar = aiohttp.CookieJar(unsafe=True)
+    async with console(tmp_path) as it, aiohttp.ClientSession(cookie_jar=jar) as http:
+        async with await log_in(http, it, SECRETS.operator_token):
+            pass
+        async with http.get(f"{it.url}/brake") as answer:
+            csrf = csrf_of(await answer.text())
+        (cookie,) = jar
+        elsewhere = {**FOREIGN, "Cookie": f"shim_session={cookie.value}"}
+        stream = await http.get(f"{it.url}/live", headers=elsewhere)
+        assert stream.status == 200
+        async with http.post(f"{it.url}/logout", data={"csrf": csrf}):
+            pass
+        async with asyncio.timeout(20):
+            await stream.read()
+
+
 async def test_a_stream_ends_with_the_server(tmp_path: Path) -> None:
     async with aiohttp.ClientSession() as http:
         async with console(tmp_path) as it:
@@ -379,3 +396,18 @@ async def test_a_stream_ends_with_the_server(tmp_path: Path) -> None:
             assert await answer.content.readline() == b"retry: 3000\n"
         async with asyncio.timeout(10):
             await answer.read()
+
+
+async def test_the_console_may_have_a_listener_of_its_own(tmp_path: Path) -> None:
+    async with console(tmp_path, apart=True) as it, aiohttp.ClientSession() as http:
+        app = await app_client(http, it.url, "alice@example.com")
+        for path in ("/", "/api/report", "/brake", "/metrics", "/login"):
+            async with http.get(it.url + path) as answer:
+                assert answer.status == 404, path
+            async with http.get(it.admin + path) as answer:
+                assert answer.status == 200, path
+        async with http.get(f"{it.admin}/app-ws") as answer:
+            assert answer.status == 404
+        async with http.get(f"{it.admin}/api/connections") as answer:
+            assert len((await answer.json())["connections"]) == 1
+        await app.close()

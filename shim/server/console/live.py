@@ -5,10 +5,10 @@ import asyncio
 import msgspec
 from aiohttp import web
 
-from shim.server.console.access import Visitor
+from shim.server.console.access import Access, Visitor
 from shim.server.console.dashboard import Dashboards
 from shim.server.console.html import Html
-from shim.server.console.problems import unavailable
+from shim.server.console.problems import Refusal, unavailable
 from shim.server.console.queries import DashboardQuery, read_query
 
 PARTS = ("status", "rollout", "agreement", "returns", "trouble", "gate")
@@ -25,8 +25,9 @@ _HEADERS = {
 class Live:
     """Streams to everybody who looks at the dashboard."""
 
-    def __init__(self, html: Html, dashboards: Dashboards) -> None:
+    def __init__(self, html: Html, dashboards: Dashboards, access: Access) -> None:
         self._html = html
+        self._access = access
         self._dashboards = dashboards
         self._listeners = 0
         self._ended = asyncio.Event()
@@ -39,8 +40,8 @@ class Live:
         await response.prepare(request)
         self._listeners += 1
         try:
-            await self._tell(response, visitor, query.period)
-        except ConnectionResetError:
+            await self._tell(request, response, query.period)
+        except (ConnectionResetError, Refusal):
             pass
         finally:
             self._listeners -= 1
@@ -51,11 +52,13 @@ class Live:
         self._ended.set()
 
     async def _tell(
-        self, response: web.StreamResponse, visitor: Visitor, period: str | None
+        self, request: web.Request, response: web.StreamResponse, period: str | None
     ) -> None:
+        """Until the browser, the shim or the login ends: Refusal is raised for the last."""
         await response.write(b"retry: 3000\n\n")
         told: dict[str, str] = {}
         while not self._ended.is_set():
+            visitor = self._access.reader(request)
             picture = await self._dashboards.picture(period)
             parts = {
                 part: self._html.part(visitor, f"parts/{part}.html", picture=picture)

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
+from shim.ledger import VerdictFilter
 from shim.ledger.rows import BrakeRow
 from shim.ledger.timeline import moments, why
 from shim.server.console.access import CSRF_FIELD, Access, Visitor
@@ -48,7 +49,7 @@ class Pages:
         self._registry = Registry(operations.shim)
         self._html = Html(operations, register)
         self._dashboards = Dashboards(operations, evidence)
-        self._live = Live(self._html, self._dashboards)
+        self._live = Live(self._html, self._dashboards, access)
         self._login = LoginPages(self._html, access)
 
     def add_to(self, app: web.Application) -> None:
@@ -95,13 +96,22 @@ class Pages:
         session = self._registry.session(self._register.resolve(asked))
         if session is None:
             raise not_found("There is no such session now. It may have ended.")
-        names = self._names(visitor, asked)
+        names, user = self._names(visitor, asked), session.user
+        try:
+            which = VerdictFilter(user=user)
+            episodes = (
+                await self._evidence.ask(lambda ledger: ledger.verdicts(which, limit=10))
+            ).rows
+        except Refusal:
+            episodes = []
         return self._html.page(
             request,
             visitor,
             "session.html",
             session=self._registry.session_answer(session, names),
             connections=self._registry.session_connections(session, names),
+            episodes=episodes,
+            names=names,
         )
 
     async def verdicts(self, request: web.Request, visitor: Visitor) -> web.Response:

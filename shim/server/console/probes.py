@@ -8,15 +8,11 @@ from shim.server.console.problems import Refusal, not_found, problem
 from shim.server.console.responses import json_answer
 
 
-class Probes:
-    def __init__(self, operations: Operations, access: Access) -> None:
-        self._operations = operations
-        self._access = access
+class Health:
+    """For whoever starts and stops the process: open to all."""
 
-    def add_to(self, app: web.Application) -> None:
-        app.router.add_get("/healthz", self.healthz)
-        app.router.add_get("/readyz", self.readyz)
-        app.router.add_get("/metrics", self.metrics)
+    def __init__(self, operations: Operations) -> None:
+        self._operations = operations
 
     async def healthz(self, request: web.Request) -> web.Response:
         return json_answer({"status": "ok"})
@@ -26,19 +22,25 @@ class Probes:
         if self._operations.shim.draining:
             return json_answer({"status": "draining"}, status=503)
         status = self._operations.ledger_status
-        trouble = None if status is None else status().problem
-        return json_answer({"status": "ready"} if trouble is None else _degraded(trouble))
+        problem = None if status is None else status().problem
+        if problem is None:
+            return json_answer({"status": "ready"})
+        return json_answer({"status": "ready", "ledger": problem})
 
-    async def metrics(self, request: web.Request) -> web.Response:
+
+class MetricsPage:
+    """`/metrics`, for those who may read."""
+
+    def __init__(self, operations: Operations, access: Access) -> None:
+        self._render = operations.metrics
+        self._access = access
+
+    async def show(self, request: web.Request) -> web.Response:
         try:
             self._access.reader(request)
-            if self._operations.metrics is None:
+            if self._render is None:
                 raise not_found("there are no metrics here")
         except Refusal as refusal:
             return problem(refusal)
-        content_type, body = self._operations.metrics(request.headers.get("Accept", ""))
+        content_type, body = self._render(request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": content_type})
-
-
-def _degraded(trouble: str) -> dict[str, str]:
-    return {"status": "ready", "ledger": trouble}

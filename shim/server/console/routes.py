@@ -15,7 +15,7 @@ from shim.server.console.names import Register
 from shim.server.console.openapi import openapi
 from shim.server.console.operations import Operations
 from shim.server.console.pages import Pages
-from shim.server.console.probes import Probes
+from shim.server.console.probes import Health, MetricsPage
 from shim.server.console.problems import Refusal, problem
 from shim.server.console.responses import json_answer
 
@@ -24,7 +24,7 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def add_console(app: web.Application, operations: Operations, secrets: Secrets) -> None:
-    """Serve `/`, `/api`, the probes and the metrics on this application."""
+    """Serve the pages, the API and the metrics on this application."""
     access = Access(secrets, operations.shim.clock)
     evidence = Evidence(operations)
     register = Register(Pseudonyms(secrets.hash_key))
@@ -43,8 +43,15 @@ def add_console(app: web.Application, operations: Operations, secrets: Secrets) 
         app.router.add_route(endpoint.method, endpoint.path, endpoint.bound_to(access))
     app.router.add_get("/api/openapi.json", describe)
     Pages(operations, evidence, register, access).add_to(app)
-    Probes(operations, access).add_to(app)
+    app.router.add_get("/metrics", MetricsPage(operations, access).show)
     app.middlewares.append(_problems)
+
+
+def add_health(app: web.Application, operations: Operations) -> None:
+    """Serve `/healthz` and `/readyz` on this application."""
+    health = Health(operations)
+    app.router.add_get("/healthz", health.healthz)
+    app.router.add_get("/readyz", health.readyz)
 
 
 @web.middleware
