@@ -7,7 +7,6 @@ import asyncio
 import json
 import sys
 import tempfile
-from itertools import count as numbers
 from time import thread_time
 from typing import Any
 
@@ -155,18 +154,18 @@ async def _ask(url: str) -> None:
     assert client.stdout is not None
     stalls = _Stalls()
     watching = asyncio.create_task(stalls.watch())
-    for place in numbers():
-        line = await client.stdout.readline()
-        if not line:
-            break
+    first: dict[str, tuple[float, float]] = {}
+    while line := await client.stdout.readline():
         path, took, size = json.loads(line)
         longest = stalls.take()
-        # The first round is for what is only done once.
-        if place >= len(_PATHS):
-            print(
-                f"  {path:32} {took * 1000:6.0f} ms {size / 1024:7.0f} KiB;"
-                f" {longest * 1000:.1f} ms of CPU at most between two turns of the loop"
-            )
+        if path not in first:
+            first[path] = (took, longest)
+            continue
+        before, longest = first[path][0], max(longest, first[path][1])
+        print(
+            f"  {path:32} {before * 1000:5.0f} ms, again {took * 1000:4.0f} ms,"
+            f" {size / 1024:5.0f} KiB; at most {longest * 1000:.1f} ms of CPU at a stretch"
+        )
     watching.cancel()
     await client.wait()
 

@@ -133,8 +133,8 @@ def _plan(scenario: Scenario, as_json: bool) -> None:
 def _show_plan(plan: Plan) -> None:
     console = Console(highlight=False)
     console.print(
-        f"By {plan.pilot_users:,} simulated users, of whom {plan.timeouts_per_user_day:.3g} timeouts "
-        "a user and day were compared, the gate needs:"
+        f"A pilot of {plan.pilot_users:,} simulated users had {plan.timeouts_per_user_day:.3g} timeouts "
+        "per user and day that compare the monitors. So the gate needs:"
     )
     table = Table("days", "users", "answer", "what takes most", box=None)
     for step in plan.steps:

@@ -82,7 +82,6 @@ class Comparator:
             self._windows.popleft()
         return self._windows[0].window_ends if self._windows else None
 
-
     def is_open(self, connection_id: str) -> bool:
         """Whether an episode of this connection waits for its verdict."""
         silence = self._silences.get(connection_id)

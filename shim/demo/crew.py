@@ -10,7 +10,7 @@ from typing import Any
 import jwt
 
 from shim.demo.scenario import Client
-from shim.demo.story import Stories
+from shim.demo.story import Story
 from shim.model import Kind
 
 _THAW_TIMEOUT = 10.0
@@ -26,8 +26,7 @@ class Crew:
 
     def __init__(
         self,
-        clients: Sequence[Client],
-        stories: Stories,
+        stories: Sequence[Story],
         *,
         host: str,
         port: int,
@@ -45,10 +44,10 @@ class Crew:
                     "behaviour": client.behaviour.value,
                     "token": _token(client, jwt_secret),
                 }
-                for client in clients
+                for client in (story.client for story in stories)
             ],
         }
-        self._stories = stories
+        self.stories = stories
         self._thawed = asyncio.Event()
         self._process: asyncio.subprocess.Process
         self._hearing: asyncio.Task[None]
@@ -113,7 +112,7 @@ class Crew:
         async for line in stdout:
             event: dict[str, Any] = json.loads(line)
             if (number := event.get("client")) is not None:
-                self._stories.by_client[number].tell(event)
+                self.stories[number].tell(event)
             elif event["event"] == "lag":
                 self.lag = event["seconds"]
             elif event["event"] == "thawed":

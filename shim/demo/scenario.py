@@ -136,34 +136,36 @@ percent: {complete: 25, live: 25, shadow: 25}
 """
 
 
-def settings_value(factor: float, ledger: str) -> dict[str, Any]:
+def scaled(seconds: float, factor: float) -> str:
+    """A length of time of the seed, as the settings write it."""
+    return f"{seconds * 1000 / factor:.3f}ms"
+
+
+def settings_value(factor: float, ledger: str, trace_url: str | None = None) -> dict[str, Any]:
     """The settings of the seed, with every duration divided by `factor`."""
-
-    def scaled(seconds: float) -> str:
-        return f"{seconds * 1000 / factor:.3f}ms"
-
+    heartbeat, timeout = scaled(HEARTBEAT, factor), scaled(TIMEOUT, factor)
     return {
         "monitors": {
             "control": {
                 "plugin": "legacy-global",
-                "heartbeat_interval": scaled(HEARTBEAT),
-                "timeout": scaled(TIMEOUT),
-                "stats_interval": scaled(60),
+                "heartbeat_interval": heartbeat,
+                "timeout": timeout,
+                "stats_interval": scaled(60, factor),
             },
             "candidate": {
                 "plugin": "per-session",
-                "heartbeat_interval": scaled(HEARTBEAT),
-                "timeout": scaled(TIMEOUT),
+                "heartbeat_interval": heartbeat,
+                "timeout": timeout,
                 "close_code": 1001,
                 # Twice those of the seed: these are fractions of a second on a busy machine.
-                "close_timeout": scaled(10),
-                "stall_threshold": scaled(10),
+                "close_timeout": scaled(10, factor),
+                "stall_threshold": scaled(10, factor),
             },
         },
         "comparison": {
-            "tolerance": scaled(TOLERANCE),
-            "window": scaled(60),
-            "return_window": scaled(120),
+            "tolerance": scaled(TOLERANCE, factor),
+            "window": scaled(60, factor),
+            "return_window": scaled(120, factor),
         },
         # Half of this fleet times out, and much of it is alive, on purpose: brake and guard would
         # end the experiment that is shown here.
@@ -171,4 +173,5 @@ def settings_value(factor: float, ledger: str) -> dict[str, Any]:
         "guard": {"count": _NEVER},
         "ledger": f"sqlite:///{ledger}",
         "server": {"drain": "500ms"},
+        "telemetry": {"trace_url": trace_url},
     }

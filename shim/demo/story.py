@@ -82,6 +82,7 @@ class Stories(Observer):
         self.by_client = [Story(client) for client in clients]
         self._of = {(s.client.user, s.client.kind): s for s in self.by_client}
         self.failures: list[str] = []
+        self.guarding = False
 
     def of(self, user: str, kind: Kind) -> Story:
         return self._of[user, kind]
@@ -109,6 +110,5 @@ class Stories(Observer):
     def failure(self, failure: MonitorFailure) -> None:
         self.failures.append(f"the {failure.role} failed in {failure.call}: {failure.reason}")
 
-    def brake(self, engaged: bool, reason: str, now: Time) -> None:
-        if engaged:
-            self.failures.append(f"the brake engaged: {reason}")
+    def guard(self, holding: bool, acting_for: int, now: Time) -> None:
+        self.guarding = holding

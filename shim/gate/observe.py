@@ -91,18 +91,20 @@ class Observations:
         else:
             for user, at, success in rows:
                 self._settle(at)
-                self._add(user, at, success)
+                known = self._users.get(user)
+                if known is None or not known.final:  # of most users no more is wanted
+                    self._add(user, at, success)
 
     def _is_crowd(self, users: set[str]) -> bool:
+        if len(users) < CROWD_USERS or len(users) <= CROWD_SHARE * len(self._users):
+            return False
         seen = len(self._users) + sum(user not in self._users for user in users)
-        return len(users) >= CROWD_USERS and len(users) > CROWD_SHARE * seen
+        return len(users) > CROWD_SHARE * seen
 
     def _add(self, name: str, at: Time, success: bool) -> None:
         user = self._users.get(name)
         if user is None:
             user = self._users[name] = _User()
-        if user.final:
-            return
         if not user.trials:
             user.first_at = at
             self._unsettled.append(user)

@@ -1,8 +1,9 @@
 """The conditions that a test decides: agreement, returns, proofs of life (R14 to R16).
 
 Each holds if the test says so twice: on the period, as R16 asks, and on the whole epoch. Periods slide:
-asked every hour for a month they are many overlapping tests, each begun anew, and together they are wrong
-more often than each of them; the epoch is one test, never begun anew. Having *failed* is judged on
+asked every hour they are many overlapping tests, each begun anew, and together they are wrong more often
+than each of them (at the border, with 3 users an hour, in 13 % of months and 80 % of years); the epoch is
+one test, never begun anew (4 %). Having *failed* is judged on
 the period alone: what is wrong now must not hide behind a good past.
 """
 

@@ -163,8 +163,17 @@ class LedgerObserver(Observer):
         self._ledger.append(GuardRow(holding, acting_for, self._offset() + now))
 
     def flags_loaded(self, load: FlagsLoad) -> None:
-        at = self._offset() + load.at
-        self._ledger.append(FlagsRow(at, load.file, load.digest, load.before, load.problem))
+        self._ledger.append(
+            FlagsRow(
+                self._offset() + load.at,
+                load.file,
+                load.digest,
+                load.before,
+                load.problem,
+                load.by,
+                load.reason,
+            )
+        )
 
     def coverage(self, coverage: Coverage) -> None:
         offset = self._offset()

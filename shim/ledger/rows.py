@@ -263,7 +263,7 @@ class FailureRow(Row, frozen=True):
 
 
 class FlagsRow(Row, frozen=True):
-    """The flags file was taken over, or, with a `problem`, refused (R20)."""
+    """The flags file was taken over, or, with a `problem`, refused (R20); `by` and `reason` if known."""
 
     TABLE = "flags_load"
     AGE = None
@@ -273,6 +273,8 @@ class FlagsRow(Row, frozen=True):
     digest: str
     before: str | None
     problem: str | None
+    by: str | None = None
+    reason: str | None = None
 
 
 class BrakeRow(Row, frozen=True):

@@ -127,7 +127,9 @@ CREATE TABLE flags_load (
     file TEXT NOT NULL,
     digest TEXT NOT NULL,
     before TEXT,
-    problem TEXT
+    problem TEXT,
+    by TEXT,
+    reason TEXT
 );
 CREATE TABLE brake (
     id INTEGER PRIMARY KEY,

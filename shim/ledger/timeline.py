@@ -47,7 +47,8 @@ def _moments(episode: Episode) -> Iterator[Moment]:
         yield Moment(failure.at, f"the {failure.role} fails in {failure.call}: {failure.reason}")
     too_late = [(late.role, late.at) for late in episode.late]
     for decision in episode.decisions:
-        yield from _decision(decision, _among(too_late, decision.role, decision.at))
+        uncompared = _among(too_late, decision.role, decision.at)
+        yield from _decision(decision, uncompared, verdict.acting is decision.role)
     yield from _without_details(episode)
     if episode.action is not None:
         yield from _action(episode.action, episode.run.return_window)
@@ -59,10 +60,10 @@ def _moments(episode: Episode) -> Iterator[Moment]:
     yield Moment(verdict.at, why(episode))
 
 
-def _decision(decision: DecisionRow, late: bool) -> Iterator[Moment]:
+def _decision(decision: DecisionRow, late: bool, acting: bool) -> Iterator[Moment]:
     role = decision.role
     for ping in decision.pings:
-        yield Moment(ping, f"the {role} pings; no answer")
+        yield Moment(ping, f"the {role} pings; no answer" if acting else f"the {role} would ping")
     text = f"the {role} decides: no sign of life for {_seconds(decision.silence)}"
     if decision.at > decision.deadline:
         text += f", {_seconds(decision.at - decision.deadline)} over its limit"

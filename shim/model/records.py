@@ -160,10 +160,15 @@ class Coverage:
 
 @dataclass(slots=True)
 class FlagsLoad:
-    """The flags file was read: taken over, or, with a `problem`, refused (R20)."""
+    """The flags file was read: taken over, or, with a `problem`, refused (R20).
+
+    `by` and `reason`: who changed it and why, as far as the tools know.
+    """
 
     at: Time
     file: str
     digest: str
     before: str | None = None
     problem: str | None = None
+    by: str | None = None
+    reason: str | None = None

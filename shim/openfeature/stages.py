@@ -46,8 +46,9 @@ class OpenFeatureStages:
             answer = self._client.get_string_details(self._flag, _NONE, context)
         except Exception as error:
             return self._fall_back(fallback, type(error).__name__)
+        # With an error the value is the default, and that is no stage.
         stage = _STAGES.get(answer.value)
-        if answer.error_code is not None or stage is None:
+        if stage is None:
             return self._fall_back(fallback, _failure(answer))
         return fallback._replace(
             flag=self._flag,

@@ -1,6 +1,5 @@
 """The flags in force: one whole rollout at a time, and the file it came from."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +7,6 @@ from shim.flags import Evaluation, Rollout
 from shim.model import FlagsLoad, Time, seconds
 from shim.rollout.changes import Change, find_change
 from shim.settings import LoadedRollout
-
-
-@dataclass(slots=True)
-class RolloutLoad(FlagsLoad):
-    """A reading of the flags file, and who changed it and why, as far as the tools know (`changes`)."""
-
-    by: str | None = None
-    reason: str | None = None
 
 
 class LiveRollout:
@@ -38,12 +29,12 @@ class LiveRollout:
         """The user's stage and why; the brake is the router's."""
         return self.rollout.evaluate(user)
 
-    def first_load(self) -> RolloutLoad:
+    def first_load(self) -> FlagsLoad:
         """The record of what the shim started with; it reads the file's changes."""
         change = find_change(self.path, self.digest)
         return self._record(self.loaded_at, self.digest, None, change)
 
-    def take(self, loaded: LoadedRollout, now: Time, change: Change | None = None) -> RolloutLoad:
+    def take(self, loaded: LoadedRollout, now: Time, change: Change | None = None) -> FlagsLoad:
         """Put a good file in force; the same one once more ends its problem."""
         before = self.digest
         if loaded.digest != before:
@@ -51,7 +42,7 @@ class LiveRollout:
         self.problem = None
         return self._record(now, loaded.digest, before, change)
 
-    def refuse(self, digest: str, problem: str, now: Time) -> RolloutLoad:
+    def refuse(self, digest: str, problem: str, now: Time) -> FlagsLoad:
         """Keep the active file; the one that lies there cannot be used."""
         self.problem = problem
         return self._record(now, digest, self.digest)
@@ -68,6 +59,6 @@ class LiveRollout:
 
     def _record(
         self, at: Time, digest: str, before: str | None, change: Change | None = None
-    ) -> RolloutLoad:
+    ) -> FlagsLoad:
         by, reason = (None, None) if change is None else (change.by, change.reason)
-        return RolloutLoad(at, str(self.path), digest, before, self.problem, by, reason)
+        return FlagsLoad(at, str(self.path), digest, before, self.problem, by, reason)

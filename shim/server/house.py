@@ -23,6 +23,7 @@ from shim.model import FlagsLoad, InputError, Role, Stage
 from shim.observers import LifecycleLog, Tally
 from shim.pseudonyms import Pseudonyms
 from shim.rollout import LiveRollout, Watcher
+from shim.rollout.caution import close_code_warning
 from shim.rollout.facts import facts_from
 from shim.rollout.promotion import advance_by_itself
 from shim.router import Observer
@@ -54,6 +55,7 @@ class House:
         if self.flags is None:
             yield
             return
+        _warn(self.settings, self.flags.rollout)
         self.shim.observer.flags_loaded(self.flags.first_load())
         watcher = Watcher(
             self.flags, clock, asyncio.get_running_loop().call_soon_threadsafe, self._loaded
@@ -88,6 +90,7 @@ class House:
     def _loaded(self, load: FlagsLoad, before: Rollout, after: Rollout) -> None:
         self.shim.observer.flags_loaded(load)
         if before is not after:
+            _warn(self.settings, after)
             self.shim.reassess()
 
 
@@ -135,6 +138,11 @@ def open_house(
         finally:
             if not ledger.close(_LEDGER_CLOSE):
                 log.error("the ledger's last rows could not be written in time")
+
+
+def _warn(settings: Settings, rollout: Rollout) -> None:
+    if warning := close_code_warning(settings, rollout):
+        log.warning("%s", warning)
 
 
 def _flags(settings: Settings) -> LiveRollout | None:

@@ -21,21 +21,18 @@ _STEP = 1.05
 _MOST_USERS = 10_000_000
 _FEWEST = 50
 
+_BLIPS_AND_LOSSES = {"table": {"20s": 0.5, "75s": 0.3, "2m": 0.2}}
 _TYPICAL = {
     "users": PILOT_USERS,
     "days": 7.0,
     "clients": {
         "glasses": {
             "kind": "glasses",
-            "freezes": {"per_day": 0.5, "duration": {"median": "60s", "sigma": 1.0}},
-            "drops": {"per_day": 0.5, "duration": {"median": "2m", "sigma": 1.0}},
+            "freezes": {"per_day": 0.5, "duration": _BLIPS_AND_LOSSES},
+            "drops": {"per_day": 0.5, "duration": {"table": {"10s": 0.3, "90s": 0.7}}},
         },
-        "app": {
-            "reconnect": [{"after": [1000, 1001, 1008], "probability": 0.0}, {"delay": "1s"}],
-            "freezes": {"per_day": 1.0, "duration": {"median": "60s", "sigma": 1.0}},
-        },
+        "app": {"freezes": {"per_day": 1.0, "duration": _BLIPS_AND_LOSSES}},
     },
-    "settings": {"monitors": {"candidate": {"close_code": 4000}}},
 }
 
 
@@ -65,7 +62,8 @@ class Plan:
 
 
 def typical(types: Mapping[str, MonitorType]) -> Scenario:
-    """A fleet for those who have not described theirs: a timeout or two per user and day."""
+    """A fleet for those who have not described theirs: about one timeout per user and day, on which the
+    monitors agree, and clients that come back after any close code."""
     return Scenario.model_validate(_TYPICAL, context=Surroundings(types))
 
 

@@ -1,4 +1,4 @@
-"""The capture of a simulation: the connections that had decisions, and a sample of users.
+"""The capture of a simulation: connections that had decisions, what came back, and a sample of users.
 
 Whether a connection will have a decision is known later, so its lines wait until it is. A connection that
 the router need not know for a while ends here, by the application, and is another one afterwards:
@@ -73,7 +73,9 @@ class CaptureFile:
         about, stint = connection.connection, connection.stint
         name = about.id if stint == 1 else f"{about.id}~{stint}"
         line = Open(seconds(now), name, about.user, about.session, about.kind, about.package)
-        keep = connection.link.user.sample < self._sample
+        link = connection.link
+        # A client that may be coming back after a timeout belongs to what is told of that.
+        keep = link.user.sample < self._sample or link.pending_until >= now
         self._stints[about.id] = _Stint(line, now, keep)
         self._add(self._stints[about.id], now, line)
 

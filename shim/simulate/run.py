@@ -48,10 +48,14 @@ class SimulationRun:
         if capture is not None:
             recorder = self._capture = self._begin_capture(capture, sample)
             observers.add(Decisions(self._capture))
-        self._ledger: SqliteLedger | None = None
         self.simulation = Simulation(scenario, observers, recorder, skip=skip, sample=sample)
+        self._ledger: SqliteLedger | None = None
         if ledger is not None:
-            self._ledger = self._begin_ledger(ledger)
+            try:
+                self._ledger = self._begin_ledger(ledger)
+            except BaseException:
+                self._stack.close()
+                raise
             observers.add(LedgerObserver(self._ledger, self.simulation.now, self._wall))
         if scenario.brake:
             settings, window = scenario.settings, scenario.settings.comparison.return_window

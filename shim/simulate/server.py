@@ -80,12 +80,10 @@ class Server:
     def _new_router(self, start: Time) -> Router:
         self.starts = start
         comparison = self._scenario.settings.comparison
-        self.expected = ExpectedRules(comparison.expected, self._scenario.day(start))
+        expected = ExpectedRules(comparison.expected, self._scenario.day(start))
         router = Router(
             self._monitors,
-            Comparator(
-                tolerance=comparison.tolerance, window=comparison.window, expected=self.expected
-            ),
+            Comparator(tolerance=comparison.tolerance, window=comparison.window, expected=expected),
             Outcomes(comparison.return_window),
             self._observer,
             start,
@@ -118,13 +116,10 @@ class Server:
         return connection
 
     def expect(self, link: Link) -> None:
-        connection = link.connection
+        connection, now = link.connection, self._clock.now
         if connection is not None and connection.tracked is None:
-            self._events.plan(
-                max(self._forecast.watch_from(link, self._clock.now), self._clock.now),
-                self._watch,
-                connection,
-            )
+            at = max(self._forecast.watch_from(link, now), now)
+            self._events.plan(at, self._watch, connection)
 
     def heard(self, connection: SimulatedConnection, payload: bytes | None) -> None:
         tracked = connection.tracked

@@ -171,8 +171,8 @@ def test_the_story_of_an_episode(tmp_path: Path) -> None:
         story,
         [
             ("+0.0 s", "last sign of life"),
-            ("+26.8 s", "the candidate pings; no answer"),
-            ("+41.8 s", "the candidate pings; no answer"),
+            ("+26.8 s", "the candidate would ping"),
+            ("+41.8 s", "the candidate would ping"),
             ("+45.0 s", "the candidate decides: no sign of life for 45 s; it does not act"),
             ("+56.8 s", "the control decides: no sign of life for 56.8 s"),
             ("+56.8 s", "the control acts: it terminates the connection"),

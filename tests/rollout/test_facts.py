@@ -6,11 +6,11 @@ import pytest
 
 from shim.discovery import monitor_types, plugin_manager
 from shim.evidence import evidence_since
-from shim.gate import Standing
+from shim.gate import Condition, GateAnswer, GateVerdict, Scale, Sense, Standing
 from shim.ledger import SqliteReader
 from shim.ledger.rows import ActionRow, BrakeRow, CoverageRow, FailureRow, FlagsRow, ProofRow
 from shim.model import InputError, Kind, Return, Role
-from shim.rollout.facts import facts_from, in_force_since
+from shim.rollout.facts import facts_from, findings_of, in_force_since
 from shim.settings import Settings, load_settings
 from tests.ledger.helpers import DAY, NOW, RUN, S, ledger, mismatch, verdict
 
@@ -112,6 +112,28 @@ def test_facts_of_a_file(tmp_path: Path, settings: Settings) -> None:
         assert writer.flush(30)
         facts = facts_from(reader, settings, "old", now)
         assert (facts.active_since, facts.brake, dict(facts.findings)) == (None, None, {})
+
+
+def test_a_condition_is_as_good_as_for_its_worst_kind() -> None:
+    def condition(kind: Kind, standing: Standing, name: str = "returns") -> Condition:
+        return Condition(
+            name, "Returns", kind, standing, Scale.SHARE, Sense.AT_LEAST, 0.9, 0.95, 0.97
+        )
+
+    conditions = (
+        condition(Kind.APP, Standing.MET),
+        condition(Kind.GLASSES, Standing.FAILED),
+        condition(Kind.APP, Standing.MET, "users"),
+        condition(Kind.GLASSES, Standing.OPEN, "users"),
+        condition(Kind.APP, Standing.MET, "days"),
+    )
+    findings = findings_of(GateAnswer(GateVerdict.NOT_READY, conditions))
+    assert {name: finding.standing for name, finding in findings.items()} == {
+        "returns": Standing.FAILED,
+        "users": Standing.OPEN,
+        "days": Standing.MET,
+    }
+    assert findings["returns"].words == "glasses: 0.95, at least 0.9"
 
 
 def test_no_ledger(tmp_path: Path, settings: Settings) -> None:

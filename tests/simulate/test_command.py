@@ -23,7 +23,7 @@ clients:
   app: {freezes: {per_day: 2.0, duration: {table: {75s: 0.5, 2m: 0.5}}}}
 settings:
   monitors: {candidate: {close_code: 4000}}
-  gate: {period: 3d, min_days: 2}
+  gate: {period: 3d, min_days: 2, min_users: 100, min_timeouts: 100, min_agreement: 0.95, return_margin: 0.2}
 """
 
 

@@ -1,5 +1,6 @@
 """The example files give the answers that they promise."""
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,11 @@ ANSWERS = {
 }
 
 
+@cache
+def _answer(path: Path) -> GateAnswer:
+    return _simulated(path)
+
+
 def _simulated(path: Path, **changes: object) -> GateAnswer:
     run = SimulationRun(load_scenario(path, TYPES).model_copy(update=changes))
     for _ in run.hours():
@@ -39,14 +45,14 @@ def _failed(answer: GateAnswer) -> set[str]:
 def test_example(path: Path) -> None:
     verdict, failed = ANSWERS[path.stem]
 
-    answer = _simulated(path)
+    answer = _answer(path)
 
     assert answer.verdict is verdict
     assert failed <= _failed(answer)
 
 
 def test_after_1001_returns_are_all_that_is_wrong() -> None:
-    answer = _simulated(EXAMPLES / "close-1001.yaml")
+    answer = _answer(EXAMPLES / "close-1001.yaml")
     assert {one.name for one in answer.unmet} == {"returns"}
     agreement = next(one for one in answer.conditions if one.name == "agreement")
     assert agreement.figure == 1.0

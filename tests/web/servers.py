@@ -1,5 +1,6 @@
 """The console over a real shim, in this event loop."""
 
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -7,7 +8,6 @@ from pathlib import Path
 
 from aiohttp import web
 
-from shim.cli.serve import listen
 from shim.discovery import monitor_types, plugin_manager
 from shim.evidence import gate_evidence
 from shim.flags import Rollout, everyone_at
@@ -85,7 +85,7 @@ async def console(
         url = admin = ""
         if apart:
             app = sockets_app(house)
-            listener = listen("127.0.0.1", 0)
+            listener = socket.create_server(("127.0.0.1", 0))
             admin = f"http://127.0.0.1:{listener.getsockname()[1]}"
             app.cleanup_ctx.append(console_on(listener, operations_of(house, rollout), SECRETS))
         else:

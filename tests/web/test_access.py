@@ -228,6 +228,7 @@ async def test_a_login_opens_what_its_token_does(tmp_path: Path) -> None:
             cookie = SimpleCookie(answer.headers["Set-Cookie"])["shim_session"]
         assert cookie["httponly"]
         assert cookie["samesite"] == "Lax"
+        assert not cookie["secure"]
         assert SECRETS.operator_token not in cookie.value
         async with http.get(f"{it.url}/brake") as answer:
             csrf = csrf_of(await answer.text())
@@ -259,6 +260,16 @@ async def test_a_login_opens_what_its_token_does(tmp_path: Path) -> None:
             assert answer.status == 200
         async with http.get(f"{it.url}/api/report", headers=old) as answer:
             assert answer.status == 401
+
+
+async def test_over_tls_the_cookie_stays_there(tmp_path: Path) -> None:
+    proxied = {"X-Forwarded-Proto": "https"}
+    async with (
+        console(tmp_path) as it,
+        aiohttp.ClientSession() as http,
+        await log_in(http, it, SECRETS.operator_token, **proxied) as answer,
+    ):
+        assert SimpleCookie(answer.headers["Set-Cookie"])["shim_session"]["secure"]
 
 
 async def test_a_viewers_login_changes_nothing(tmp_path: Path) -> None:

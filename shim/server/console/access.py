@@ -116,7 +116,9 @@ class Access:
         return right[0]
 
 
-def set_cookie(response: web.StreamResponse, cookie: str, *, secure: bool) -> None:
+def set_cookie(request: web.Request, response: web.StreamResponse, cookie: str) -> None:
+    """Over TLS, a proxy's too, the browser sends it back over TLS only."""
+    secure = request.secure or request.headers.get("X-Forwarded-Proto") == "https"
     response.set_cookie(
         COOKIE,
         cookie,

@@ -5,7 +5,7 @@ import mimetypes
 from collections.abc import Mapping
 from importlib import resources
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import jinja2
 from aiohttp import web
@@ -52,6 +52,7 @@ class Html:
             "words": words,
             "seconds": seconds,
             "query": _query,
+            "segment": _segment,
             "static": self._static_url,
             "csrf_field": CSRF_FIELD,
             "settings": operations.shim.settings,
@@ -125,3 +126,8 @@ def _query(path: str, **filters: Any) -> str:
     """A link to rows: those filters that are there."""
     asked = {name: value for name, value in filters.items() if value not in (None, "")}
     return f"{path}?{urlencode(asked)}" if asked else path
+
+
+def _segment(name: str) -> str:
+    """One segment of a path, whatever characters are in the name."""
+    return quote(name, safe="")

@@ -14,6 +14,8 @@ from shim.server.console.queries import DashboardQuery, read_query
 PARTS = ("status", "rollout", "agreement", "returns", "trouble", "gate")
 _EVERY = 2.0
 _MOST = 100
+_PATIENCE = 30.0
+"""Seconds after which a browser that reads nothing is given up."""
 _HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
     "Cache-Control": "no-store",
@@ -41,7 +43,7 @@ class Live:
         self._listeners += 1
         try:
             await self._tell(request, response, query.period)
-        except (ConnectionResetError, Refusal):
+        except (ConnectionResetError, TimeoutError, Refusal):
             pass
         finally:
             self._listeners -= 1
@@ -67,7 +69,8 @@ class Live:
             changed = {part: text for part, text in parts.items() if told.get(part) != text}
             told = parts
             # Also with nothing to tell: it shows that the shim lives, and finds out who has left.
-            await response.write(b"event: parts\ndata: %b\n\n" % msgspec.json.encode(changed))
+            async with asyncio.timeout(_PATIENCE):
+                await response.write(b"event: parts\ndata: %b\n\n" % msgspec.json.encode(changed))
             try:
                 await asyncio.wait_for(self._ended.wait(), _EVERY)
             except TimeoutError:

@@ -36,7 +36,7 @@ class LoginPages:
             response.headers.update(refusal.headers)
             return response
         response = see_other(following)
-        set_cookie(response, cookie, secure=request.secure)
+        set_cookie(request, response, cookie)
         return response
 
     async def log_out(self, request: web.Request) -> web.Response:

@@ -65,7 +65,8 @@ class Pages:
             ("/outcomes", self.outcomes),
             ("/brake", self.brake),
         ):
-            app.router.add_get(path, self._for_readers(page))
+            # A HEAD of the stream would never end.
+            app.router.add_get(path, self._for_readers(page), allow_head=path != "/live")
         app.router.add_post("/brake", self._answered(self.order_brake))
         app.router.add_get("/login", self._answered(self._login.show))
         app.router.add_post("/login", self._answered(self._login.log_in))

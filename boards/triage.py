@@ -1,0 +1,156 @@
+"""From a mismatch to its trace: which sort it is, how far apart the decisions were, which episodes."""
+
+from grafana_foundation_sdk.builders.dashboard import Dashboard
+
+from boards.board import Section, make
+from boards.expressions import JOB, KIND, increase, quantile, rate
+from boards.panels import Query, counts, lines, link, number, spread, words
+
+_HOW = """\
+**How to read this.** Each diamond is an *exemplar*: one episode whose trace is a click away, and shows
+both silences on one time line. **Show the episodes**, in the menu of a line, lists them in the shim's
+console, with the story of each; `shim verdicts --verdict mismatched --since 1d` does so in a terminal.
+
+- `only_candidate`, recovered: the candidate would have closed a live connection, the worst sort.
+- `only_control`, recovered: the control would have.
+- Not recovered: one monitor saw a dead connection, the other did not.
+- `skewed`: both did, too far apart.
+
+What is understood and harmless becomes a rule of `comparison.expected`.
+"""
+
+_EPISODES = "${console}/verdicts?verdict=${__field.labels.verdict}&kind=${__field.labels.kind}"
+_ROW_EPISODES = "${console}/verdicts?verdict=${__data.fields.verdict}&kind=${__data.fields.kind}"
+_FALSE_KILLS = f'{KIND}, verdict="mismatched", kind="only_candidate", recovered="true"'
+
+
+def board() -> Dashboard:
+    return make(
+        "shim-mismatches",
+        "Migration: mismatches",
+        "Why the monitors did not agree, down to single episodes and their traces.",
+        [_which(), _skew(), _rest()],
+    )
+
+
+def _which() -> Section:
+    mismatched = f'{KIND}, verdict="mismatched"'
+    explained = f'{KIND}, verdict=~"mismatched|expected"'
+    expected = f'{KIND}, verdict="expected"'
+    window = "$window"
+    return Section(
+        "Which mismatches?",
+        [
+            words(_HOW, span=12, height=8),
+            number(
+                "Mismatches over $window",
+                "That no rule expected.",
+                f"{increase('shim_verdicts_total', mismatched, window)} or vector(0)",
+                unit="none",
+                span=4,
+            ),
+            number(
+                "False kills over $window",
+                "Live connections that the candidate would have closed, or did (R9).",
+                f"{increase('shim_verdicts_total', _FALSE_KILLS, window)} or vector(0)",
+                unit="none",
+                span=4,
+            ),
+            number(
+                "Explained over $window",
+                "Mismatches that a rule expected; the gate wants at most a tenth of all (R13).",
+                f"({increase('shim_verdicts_total', expected, window)} or vector(0))"
+                f" / {increase('shim_verdicts_total', explained, window)}",
+                unit="percentunit",
+                span=4,
+            ),
+            lines(
+                "Mismatches",
+                "By sort, with exemplars.",
+                Query(
+                    rate("shim_verdicts_total", mismatched, "verdict, kind, recovered"),
+                    "{{kind}}, recovered: {{recovered}}",
+                    exemplars=True,
+                ),
+                unit="cps",
+                span=12,
+                links=(link("Show the episodes", _EPISODES),),
+            ),
+            counts(
+                "All verdicts over $window",
+                "Informative: the shadow decided first, so that the agreement is evidence (R14).",
+                increase(
+                    "shim_verdicts_total", KIND, window, "verdict, kind, recovered, informative"
+                ),
+                link("Show the episodes", _ROW_EPISODES),
+            ),
+        ],
+    )
+
+
+def _skew() -> Section:
+    return Section(
+        "How far apart are the decisions?",
+        [
+            spread(
+                "Skew",
+                "Time between the two decisions of an episode, with exemplars. A sweeping control is up to "
+                "one interval later than an exact candidate.",
+                Query(rate("shim_skew_seconds_bucket", JOB, "le"), "{{le}}", exemplars=True),
+                unit="s",
+            ),
+            lines(
+                "Skew, by who decided first",
+                "Half of the episodes are below the lower line, 95 % below the upper one.",
+                Query(quantile(0.5, "shim_skew_seconds", JOB, "first"), "{{first}} first, half"),
+                Query(
+                    quantile(0.95, "shim_skew_seconds", JOB, "first"),
+                    "{{first}} first, 95 %",
+                    exemplars=True,
+                ),
+                unit="s",
+                span=12,
+            ),
+        ],
+    )
+
+
+def _rest() -> Section:
+    return Section(
+        "What else went wrong?",
+        [
+            lines(
+                "Proofs of life",
+                "Clients that spoke after this monitor had closed them: they were alive (R14b).",
+                Query(rate("shim_proofs_of_life_total", JOB, "role"), "{{role}}"),
+                unit="cps",
+                span=6,
+            ),
+            lines(
+                "Inconclusive",
+                "Episodes that ended before both had decided, for another cause (R11).",
+                Query(
+                    rate("shim_verdicts_total", f'{KIND}, verdict="inconclusive"', "verdict, kind"),
+                    "{{kind}}",
+                    exemplars=True,
+                ),
+                unit="cps",
+                span=6,
+                links=(link("Show the episodes", _EPISODES),),
+            ),
+            lines(
+                "Late decisions",
+                "On a silence that already had its verdict (R7).",
+                Query(rate("shim_late_decisions_total", JOB, "role"), "{{role}}"),
+                unit="cps",
+                span=6,
+            ),
+            lines(
+                "Failures of the monitors",
+                "Calls that raised, returned nonsense or took too long (R5).",
+                Query(rate("shim_monitor_failures_total", JOB, "role, call"), "{{role}}: {{call}}"),
+                unit="cps",
+                span=6,
+            ),
+        ],
+    )

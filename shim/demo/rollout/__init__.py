@@ -1,0 +1,1 @@
+"""Act two of the demo: a rollout by edits of the flags file, one bad step, the brake, the recovery."""

@@ -1,0 +1,60 @@
+"""A house that is served on a port of its own, for as long as an act lasts."""
+
+import secrets
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from shim.discovery import monitor_types, plugin_manager
+from shim.flags import Rollout
+from shim.model import InputError
+from shim.router import Observer
+from shim.server import House, Secrets, make_app, open_house
+from shim.settings import settings_from
+
+HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    house: House
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}/"
+
+
+@asynccontextmanager
+async def serve(
+    settings: Mapping[str, Any],
+    observers: Sequence[Observer],
+    *,
+    rollout: Rollout | None = None,
+    port: int = 0,
+) -> AsyncIterator[Served]:
+    """The reference server with these settings, and secrets that nobody knows; port 0 is any free one.
+
+    Raises InputError, as where it cannot listen.
+    """
+    read = settings_from(settings, monitor_types(plugin_manager()), "the demo's settings")
+    keys = Secrets(
+        jwt_secret=secrets.token_hex(32),
+        operator_token=secrets.token_hex(32),
+        hash_key=secrets.token_hex(32),
+        dev=True,
+    )
+    with open_house(read, keys, observers=observers, rollout=rollout) as house:
+        runner = web.AppRunner(make_app(house), access_log=None, shutdown_timeout=5)
+        await runner.setup()
+        try:
+            try:
+                await web.TCPSite(runner, HOST, port).start()
+            except OSError as error:
+                raise InputError(f"cannot listen on {HOST}:{port}: {error.strerror}") from None
+            yield Served(house, int(runner.addresses[0][1]))
+        finally:
+            await runner.cleanup()
