@@ -49,7 +49,10 @@ class Coordinator(Generic[L]):
     """Runs the monitors over the connections of one service.
 
     `evaluate` gives a user's stage (`shim.flags.Rollout.evaluate`); it is asked at each registration.
+    `name_in_log` is how users are named there.
     """
+
+    name_in_log: Callable[[str], str] = staticmethod(str)
 
     clock: Callable[[], Time] = staticmethod(clock)
 
@@ -164,7 +167,7 @@ class Coordinator(Generic[L]):
         self.driver.hurry()
         log.info(
             "[User: %s] %s connection registered%s",
-            user,
+            self.name_in_log(user),
             kind.value.capitalize(),
             "" if package is None else f": {package}",
         )
@@ -232,7 +235,7 @@ class Coordinator(Generic[L]):
         )
         log.info(
             "[User: %s] %s connection ended: %s (cause %s, close code intended %s, observed %s)",
-            connection.user,
+            self.name_in_log(connection.user),
             connection.kind.value.capitalize(),
             connection.package or "unknown",
             closing.cause,

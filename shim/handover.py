@@ -71,7 +71,7 @@ class Handover:
             try:
                 self.move(user, connections)
             except Exception:
-                log.exception("[User: %s] could not be moved to another stage", user)
+                log.exception("a user could not be moved to another stage")
             if not number % _LOOK_AT_CLOCK and monotonic() >= until:
                 self._moved()
                 asyncio.get_running_loop().call_soon(self._go_on)

@@ -62,7 +62,7 @@ class LiveConnection:
         if log.isEnabledFor(logging.DEBUG):
             log.debug(
                 "[User: %s] Heartbeat sent to %s [%s]",
-                self.connection.user,
+                self._shim.name_in_log(self.connection.user),
                 self.connection.package or "unknown",
                 payload.decode("ascii", "replace"),
             )

@@ -106,19 +106,26 @@ class Fanout(Observer):
 
 
 class LifecycleLog(Observer):
-    """The log lines of the seed, and those for what the seed does not have."""
+    """The log lines of the seed, and those for what the seed does not have.
+
+    `name` is how users are named in the log.
+    """
+
+    def __init__(self, name: Callable[[str], str] = str) -> None:
+        self._name = name
 
     def decided(self, connection: Connection, role: Role, decision: Decision, acted: bool) -> None:
         if acted:
             log.warning(
                 "[User: %s] Connection timed out: %s %s",
-                connection.user,
+                self._name(connection.user),
                 connection.kind.value,
                 connection.package or "unknown",
             )
 
     def failure(self, failure: MonitorFailure) -> None:
-        user = "" if failure.connection is None else f"[User: {failure.connection.user}] "
+        connection = failure.connection
+        user = "" if connection is None else f"[User: {self._name(connection.user)}] "
         log.error("%sthe %s failed in %s: %s", user, failure.role, failure.call, failure.reason)
 
     def brake(self, engaged: bool, reason: str, now: Time) -> None:

@@ -116,7 +116,9 @@ def open_house(
         )
         try:
             tally = Tally()
-            shim = Shim(settings, evaluate, [LifecycleLog(), tally])
+            in_log = pseudonyms if settings.privacy.logs == "hashed" else str
+            shim = Shim(settings, evaluate, [LifecycleLog(in_log), tally])
+            shim.name_in_log = in_log
             hashed = settings.privacy.telemetry == "hashed"
             shim.observer.add(
                 TraceObserver(
