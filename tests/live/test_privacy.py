@@ -21,8 +21,9 @@ async def test_users_in_the_log(
     caplog.set_level(logging.DEBUG, logger="shim")
     settings = f"{QUICK}\nprivacy: {{logs: {logs}}}\n"
     async with server(tmp_path, Stage.LIVE, settings) as it, aiohttp.ClientSession() as http:
-        await app_client(http, it.url, USER, autoping=False)
+        client = await app_client(http, it.url, USER, autoping=False)
         await until(lambda: it.tally.decisions[Role.CANDIDATE, True])
+        await client.close()
     name = USER if logs == "raw" else Pseudonyms(SECRETS.hash_key)(USER)
     assert f"[User: {name}] App connection registered: com.example.app1" in caplog.text
     assert f"[User: {name}] Connection timed out: app com.example.app1" in caplog.text

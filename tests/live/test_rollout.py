@@ -104,11 +104,12 @@ async def test_r22_the_brake_survives_a_restart_and_does_not_release_itself(tmp_
     async with server(tmp_path, Stage.LIVE) as it:
         it.shim.engage_brake("a test of it")
     async with server(tmp_path, Stage.LIVE) as it, aiohttp.ClientSession() as http:
-        await app_client(http, it.url, "u1")
+        client = await app_client(http, it.url, "u1")
         (tracked,) = it.shim.router.connections()
         assert (tracked.stage, tracked.acting) == (Stage.SHADOW, Role.CONTROL)
         it.shim.release_brake("the test is over")
         await until(lambda: tracked.acting is Role.CANDIDATE)
+        await client.close()
     async with server(tmp_path, Stage.LIVE) as it:
         assert it.shim.router.brake_reason is None
     row = SqliteReader(tmp_path / "shim.db").brake()
