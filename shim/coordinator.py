@@ -68,7 +68,7 @@ class Coordinator(Generic[L]):
         self.driver = Driver()
         self.started = clock()
         self.draining = False
-        self._evaluate = evaluate
+        self.evaluate = evaluate
         self._ids = count(1)
         self._recorder: Recorder | None = None
         comparison = settings.comparison
@@ -156,7 +156,7 @@ class Coordinator(Generic[L]):
         older = session.adopt(live)
         if older is not None:
             older.close_by_application(1000, "replaced by a newer connection")
-        now, evaluation = clock(), self._evaluate(user)
+        now, evaluation = clock(), self.evaluate(user)
         live.tracked = tracked = self.router.open(
             connection, live, now, evaluation.stage, by_percentage=evaluation.by_percentage
         )

@@ -12,6 +12,7 @@ from shim.cli.replay import replay
 from shim.cli.retire import retire
 from shim.cli.rollout import rollout
 from shim.cli.serve import serve
+from shim.cli.simulate import simulate
 from shim.cli.status import status
 from shim.cli.verdicts import verdicts
 
@@ -32,6 +33,7 @@ for command in (
     retire,
     rollout,
     serve,
+    simulate,
     status,
     verdicts,
 ):

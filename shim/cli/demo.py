@@ -1,18 +1,24 @@
-"""`shim demo`: both monitors, a fleet of real clients, and what became of them."""
+"""`shim demo`: both monitors, fleets of real clients, a rollout, and what became of them all."""
 
 import sys
+from math import ceil
 
 import click
 from rich.console import Console
 
 from shim.cli.common import input_errors
-from shim.demo.run import Options, run
+from shim.demo.production import ACT_ONE, Options
+from shim.demo.run import run
 from shim.demo.scenario import FACTOR, SHORTEST
 
 
 @click.command()
 @click.option(
-    "--seconds", type=click.FloatRange(1), default=60.0, show_default=True, help="How long it runs."
+    "--seconds",
+    type=click.FloatRange(1),
+    default=60.0,
+    show_default=True,
+    help="About how long it runs; the second act takes what its story needs.",
 )
 @click.option(
     "--users",
@@ -32,20 +38,29 @@ from shim.demo.scenario import FACTOR, SHORTEST
     "--port",
     type=click.IntRange(0, 65535),
     default=0,
-    help="The server's port; any free one unless given.",
+    help="The first act's port; any free one unless given.",
 )
-@click.option("--keep", is_flag=True, help="Go on after the summary, until Ctrl-C.")
+@click.option("--keep", is_flag=True, help="Go on with the first act's server, until Ctrl-C.")
+@click.option(
+    "--trace-url",
+    help="Where a trace is seen, like http://127.0.0.1:16686/trace/{trace_id}.",
+)
 @input_errors
-def demo(seconds: float, users: int, factor: float, port: int, keep: bool) -> None:
-    """Run the reference server and a fleet of WebSocket clients, and check what happens to each.
+def demo(
+    seconds: float, users: int, factor: float, port: int, keep: bool, trace_url: str | None
+) -> None:
+    """Run the reference server and fleets of WebSocket clients, and check what happens to each.
 
-    A second process has the clients: healthy, frozen, silent for a while, dropped, flapping, and
-    some that reconnect as the SDK does. It ends by itself; exit code 1 if anything went otherwise
-    than it had to.
+    In the first act all sorts of clients are at all stages: healthy, frozen, silent for a while,
+    dropped, flapping, and some that reconnect as the SDK does. The second is a rollout by edits of
+    the flags file: the stages rise, one step is a bad one, the brake takes everyone back, and it
+    goes on. The clients are in processes of their own. It ends by itself; exit code 1 if anything
+    went otherwise than it had to.
     """
-    if seconds * factor < SHORTEST:
+    shortest = ceil(SHORTEST / factor / ACT_ONE)
+    if seconds < shortest:
         raise click.UsageError(
             f"{seconds:g} s are too short for everything to happen: at --factor {factor:g} "
-            f"it takes --seconds {SHORTEST / factor:g}"
+            f"it takes --seconds {shortest}"
         )
-    sys.exit(run(Options(seconds, users, factor, port, keep), Console()))
+    sys.exit(run(Options(seconds, users, factor, port, keep, trace_url), Console()))

@@ -50,19 +50,29 @@ def serve(
         for name, value in secrets.environment().items():
             click.echo(f"{name}={value}")
     listener = listen(host or settings.server.host, settings.server.port if port is None else port)
-    address, number = listener.getsockname()[:2]
+    admin = settings.server.admin
+    console = None if admin is None else listen(admin.host, admin.port)
     with open_house(
         settings, secrets, observers=[PluginObserver(manager)], capture=capture
     ) as house:
         web.run_app(
-            make_app(house),
+            make_app(house, console),
             sock=listener,
-            print=lambda text: click.echo(
-                f"listening on http://{f'[{address}]' if ':' in address else address}:{number}"
-            ),
+            print=lambda text: _announce(listener, console),
             shutdown_timeout=seconds(settings.server.drain) + 5,
             access_log=None,
         )
+
+
+def _announce(listener: socket.socket, console: socket.socket | None) -> None:
+    click.echo(f"listening on {_url(listener)}")
+    if console is not None:
+        click.echo(f"console on {_url(console)}")
+
+
+def _url(listener: socket.socket) -> str:
+    address, port = listener.getsockname()[:2]
+    return f"http://{f'[{address}]' if ':' in address else address}:{port}"
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -34,9 +34,7 @@ async def play_act_one(stack: AsyncExitStack, production: Production) -> ActOne 
     rollout = parse_rollout(ROLLOUT.encode(), "the demo's rollout")
     stories = Stories(cast(options.users, lambda user: rollout.evaluate(user).stage))
     settings = settings_value(options.factor, f"{production.folder}/ledger.db", options.trace_url)
-    served = await stack.enter_async_context(
-        serve(settings, [stories], rollout=rollout, port=options.port)
-    )
+    served = await stack.enter_async_context(serve(settings, [stories], rollout, options.port))
     crew = await stack.enter_async_context(production.crew(stories.by_client, served))
     length = options.seconds * ACT_ONE
     view = View(served, stories, production.log.lines, options.factor, length, production.console)

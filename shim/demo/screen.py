@@ -15,7 +15,8 @@ _LIVE_INTERVAL = 0.25
 class Show(Protocol):
     """One act's looks; lines are asked for every `interval` seconds."""
 
-    interval: float
+    @property
+    def interval(self) -> float: ...
 
     def heading(self) -> str:
         """Said once, at the beginning."""

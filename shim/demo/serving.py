@@ -4,6 +4,7 @@ import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -32,15 +33,18 @@ class Served:
 async def serve(
     settings: Mapping[str, Any],
     observers: Sequence[Observer],
-    *,
-    rollout: Rollout | None = None,
+    flags: Rollout | Path,
     port: int = 0,
 ) -> AsyncIterator[Served]:
     """The reference server with these settings, and secrets that nobody knows; port 0 is any free one.
 
-    Raises InputError, as where it cannot listen.
+    `flags` is the rollout for good, or the file that has it. Raises InputError, as where it cannot
+    listen.
     """
     read = settings_from(settings, monitor_types(plugin_manager()), "the demo's settings")
+    rollout = None if isinstance(flags, Path) else flags
+    if rollout is None:
+        read = read.model_copy(update={"rollout": flags})
     keys = Secrets(
         jwt_secret=secrets.token_hex(32),
         operator_token=secrets.token_hex(32),

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
 from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
@@ -23,14 +22,14 @@ _FIGURES_WIDTH = 60
 class View:
     """The first act, for a `Screen`."""
 
-    interval: ClassVar[float] = 5.0
-
     served: Served
     stories: Stories
     log: Iterable[str]
     factor: float
     seconds: float
     console: Console
+
+    interval = 5.0
 
     def heading(self) -> str:
         stories = self.stories.by_client

@@ -10,7 +10,8 @@ async def unless(work: Awaitable[Any], *ends: Awaitable[Any]) -> bool:
 
     Nothing of either is left running. Raises what the work raises.
     """
-    doing, *others = tasks = [asyncio.ensure_future(each) for each in (work, *ends)]
+    tasks = [asyncio.ensure_future(each) for each in (work, *ends)]
+    doing = tasks[0]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if doing.done():

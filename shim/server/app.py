@@ -1,28 +1,50 @@
-"""The application: the shim, the sockets and the API put together."""
+"""The application: the sockets and the console put together."""
+
+import socket
 
 from aiohttp import web
 
-from shim.server.api import Api
+from shim.evidence import gate_evidence
+from shim.gate import GateAnswer, judge
+from shim.ledger import LedgerReader, wall_clock
 from shim.server.auth import Gatekeeper
+from shim.server.console import Operations, add_console, add_health, console_on
 from shim.server.house import House
 from shim.server.sockets import Sockets
 
 
-def make_app(house: House) -> web.Application:
-    """The reference server as an aiohttp application."""
-    shim, tally = house.shim, house.tally
-    gatekeeper = Gatekeeper(house.secrets, house.settings.server.apps)
-    sockets, api = Sockets(shim, gatekeeper), Api(shim, tally, gatekeeper)
-    app = web.Application(middlewares=[api.guard])
-    app.cleanup_ctx.extend((shim.lifespan, house.lifespan))
-    app.add_routes(
-        [
-            web.get("/glasses-ws", sockets.glasses),
-            web.get("/app-ws", sockets.apps),
-            web.get("/healthz", api.healthz),
-            web.get("/readyz", api.readyz),
-            web.get("/api/connections", api.connections),
-            web.get("/api/report", api.report),
-        ]
-    )
+def make_app(house: House, admin: socket.socket | None = None) -> web.Application:
+    """The reference server as an aiohttp application.
+
+    The console (dashboard, API, metrics) is on it, too, unless there is a listener for it alone.
+    """
+    app = web.Application()
+    app.cleanup_ctx.extend((house.shim.lifespan, house.lifespan))
+    sockets = Sockets(house.shim, Gatekeeper(house.secrets, house.settings.server.apps))
+    app.router.add_get("/glasses-ws", sockets.glasses)
+    app.router.add_get("/app-ws", sockets.apps)
+    operations = _operations(house)
+    add_health(app, operations)
+    if admin is None:
+        add_console(app, operations, house.secrets)
+    else:
+        app.cleanup_ctx.append(console_on(admin, operations, house.secrets))
     return app
+
+
+def _operations(house: House) -> Operations:
+    settings = house.settings
+
+    def gate(ledger: LedgerReader) -> GateAnswer:
+        return judge(gate_evidence(ledger, settings, wall_clock()), settings.gate)
+
+    return Operations(
+        shim=house.shim,
+        tally=house.tally,
+        evaluate=house.shim.evaluate,
+        flags=house.flags,
+        ledger=house.reader,
+        ledger_status=house.ledger.status,
+        gate=gate,
+        metrics=house.metrics.render,
+    )

@@ -1,7 +1,6 @@
 """Who takes part in the rollout, its flags file, and its settings."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from shim.demo import scenario
@@ -62,12 +61,9 @@ def new_release(users: int) -> list[Client]:
     ]
 
 
-def settings_value(
-    factor: float, ledger: Path, flags: Path, trace_url: str | None = None
-) -> dict[str, Any]:
-    """As in act one, but with brake and guard as the seed would have them, and a flags file."""
-    value = scenario.settings_value(factor, str(ledger), trace_url)
+def settings_value(factor: float, ledger: str, trace_url: str | None = None) -> dict[str, Any]:
+    """As in act one, but with brake and guard as the seed would have them."""
+    value = scenario.settings_value(factor, ledger, trace_url)
     value["brake"] = {"window": scaled(900, factor), "count": FALSE_KILLS}
     value["guard"] = {"window": scaled(30, factor), "hold": scaled(30, factor)}
-    value["rollout"] = str(flags)
     return value
