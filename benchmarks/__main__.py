@@ -2,7 +2,7 @@
 
 import click
 
-from benchmarks import bookkeeping, connections, replay, touch
+from benchmarks import bookkeeping, connections, handover, ledger, replay, telemetry, touch
 
 
 @click.command()
@@ -10,7 +10,10 @@ from benchmarks import bookkeeping, connections, replay, touch
 def main(quick: bool) -> None:
     touch.run()
     bookkeeping.run(10_000 if quick else 100_000)
+    handover.run(10_000 if quick else 100_000)
     replay.run(100_000 if quick else 500_000)
+    telemetry.run(10_000 if quick else 50_000)
+    ledger.main(50_000 if quick else 300_000)
     for count in (500,) if quick else (2_000, 5_000):
         connections.run(count, seconds=6 if quick else 20)
 

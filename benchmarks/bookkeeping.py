@@ -6,7 +6,8 @@ from statistics import median
 from time import process_time_ns
 
 from benchmarks.setting import NullPort, make_router
-from shim.model import SECOND, Connection, Kind, Stage
+from shim.model import SECOND, Connection, Kind, Stage, Time
+from shim.router import Router, Tracked
 
 INTERVALS = 5
 PER_SESSION = 4
@@ -36,10 +37,15 @@ def _connections(count: int) -> list[Connection]:
     ]
 
 
+def open_connections(router: Router, count: int, stage: Stage, now: Time) -> list[Tracked]:
+    """Users with glasses and three apps each."""
+    port = NullPort()
+    return [router.open(connection, port, now, stage) for connection in _connections(count)]
+
+
 def _cost(count: int, stage: Stage) -> float:
     router = make_router(0)
-    port = NullPort()
-    tracked = [router.open(c, port, 0, stage) for c in _connections(count)]
+    tracked = open_connections(router, count, stage, 0)
     rounds = []
     now = 0
     for _ in range(INTERVALS):

@@ -129,7 +129,10 @@ class LifecycleLog(Observer):
         log.error("%sthe %s failed in %s: %s", user, failure.role, failure.call, failure.reason)
 
     def brake(self, engaged: bool, reason: str, now: Time) -> None:
-        log.critical("brake %s: %s", "engaged" if engaged else "released", reason)
+        if engaged:
+            log.critical("brake engaged: %s", reason)
+        else:
+            log.warning("brake released: %s", reason)
 
     def guard(self, holding: bool, acting_for: int, now: Time) -> None:
         if holding:

@@ -9,7 +9,7 @@ from rich.console import Console
 from shim.demo.serving import Served
 from shim.ledger import VerdictFilter
 from shim.ledger.store import Episode
-from shim.ledger.timeline import moments, why
+from shim.ledger.timeline import moments
 from shim.model import VerdictName, seconds
 
 _FLUSH = 5.0
@@ -47,7 +47,7 @@ class Mismatch:
         for moment in moments(self.episode):
             after = seconds(moment.at - verdict.last_activity)
             lines.append(f"  {after:+6.2f} s  {moment.text}")
-        return [*lines, f"  {why(self.episode)}"]
+        return lines
 
     def _trace(self) -> str:
         trace = self.episode.verdict.trace

@@ -137,7 +137,7 @@ def _brake(evidence: Evidence) -> Finding:
     brake, began = evidence.record.engaged, evidence.began(BAD)
     if brake is None or began is None:
         return Finding(wanted, "it did not engage", ("it did not engage",))
-    kills = [at for at in evidence.record.false_kills() if at <= brake.at]
+    kills = [at for at, _ in evidence.record.false_kills() if at <= brake.at]
     objections = []
     if brake.at < began:
         objections.append("that was before the bad step")
@@ -146,6 +146,9 @@ def _brake(evidence: Evidence) -> Finding:
     elif brake.at - kills[FALSE_KILLS - 1] > _PROMPT:
         late = seconds(brake.at - kills[FALSE_KILLS - 1])
         objections.append(f"that was {late:.1f} s after they had been found")
+    new = {story.client.user for story in evidence.newcomers}
+    if others := {user for _, user in evidence.record.false_kills()} - new:
+        objections.append(f"others were hit, too: {min(others)}")
     happened = f"{seconds(brake.at - began):.1f} s after the bad step: {brake.reason}"
     return Finding(wanted, happened, tuple(objections))
 

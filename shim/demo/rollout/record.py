@@ -26,6 +26,8 @@ _ALL = 1_000_000
 _DIGITS = 8
 """Of a digest, for people."""
 
+_END: Wall = 1 << 62
+
 R = TypeVar("R", bound=Row)
 
 
@@ -51,11 +53,12 @@ class Record:
         """The last time."""
         return next((row for row in reversed(self.brakes) if not row.engaged), None)
 
-    def false_kills(self) -> list[Wall]:
-        """When the candidate was found to have decided wrongly, as the brake counts it (R22)."""
-        proofs = [row.at for row in self.proofs if row.role is Role.CANDIDATE]
+    def false_kills(self) -> list[tuple[Wall, str]]:
+        """When, and which user's connection, the candidate was found to have decided on wrongly, as the
+        brake counts it (R22)."""
+        proofs = [(row.at, row.user) for row in self.proofs if row.role is Role.CANDIDATE]
         recovered = [
-            row.at
+            (row.at, row.user)
             for row in self.verdicts
             if row.verdict is VerdictName.MISMATCHED
             and row.kind is VerdictKind.ONLY_CANDIDATE
@@ -99,9 +102,6 @@ def timeline(record: Record) -> Iterator[str]:
             yield f"{'':8}    {moved} connections: {before} -> {after}"
 
 
-_END: Wall = 1 << 62
-
-
 def _moves(rows: list[StageRow], since: Wall, until: Wall) -> Counter[tuple[Stage, Stage]]:
     return Counter((row.before, row.after) for row in rows if since <= row.at < until)
 
@@ -117,7 +117,7 @@ def _flags(row: FlagsRow) -> str:
 def _brake(row: BrakeRow, record: Record) -> str:
     if not row.engaged:
         return f"brake released: {row.reason}"
-    kills = sum(at <= row.at for at in record.false_kills())
+    kills = sum(at <= row.at for at, _ in record.false_kills())
     proofs = sum(proof.at <= row.at for proof in record.proofs)
     return f"brake engaged: {row.reason} ({proofs} of {kills} answered the close: alive)"
 

@@ -7,6 +7,7 @@ RELEASE_REASON = "the client release was withdrawn"
 
 _AGREED = 3
 _ACTED = 2
+_ACTED_AGAIN = 6
 """So many verdicts, and closings, are enough to have seen it happen."""
 
 
@@ -49,15 +50,15 @@ OFF = Step(
     lambda play: play.everyone_is_here and play.placed,
 )
 SHADOW = Step(
-    "shadow: 100",
-    "all moved to shadow; the monitors agree on who is gone",
+    "shadow 100 %",
+    "all move to shadow, the monitors agree on who is gone",
     0.22,
     _shadow,
     lambda play: play.placed and play.matched >= _AGREED,
 )
 HALF = Step(
-    "live: 50",
-    "half moved to live; the candidate closes those that are gone",
+    "live 50 %",
+    "half move to live, the candidate closes those that are gone",
     0.15,
     _half,
     lambda play: play.placed and play.acted >= _ACTED,
@@ -70,25 +71,25 @@ TRUNCATED = Step(
     lambda play: play.refused and play.placed,
 )
 BAD = Step(
-    "live: 90, and a bad client release",
-    "the brake engages by itself; all are back at shadow",
+    "live 90 %, and a bad client release",
+    "the brake engages by itself, all are back at shadow",
     0.0,
     _bad_step,
     lambda play: play.braked and play.placed,
 )
 WITHDRAWN = Step(
-    "shadow: 100; the client release is withdrawn",
+    "shadow 100 %, the client release is withdrawn",
     "its clients are gone",
     0.08,
     _withdraw,
     lambda play: play.placed and play.newcomers_are_gone,
 )
 RECOVERED = Step(
-    "the brake is released; live: 90",
-    "moved to live again; the candidate closes those that are gone",
+    "brake released, live 90 %",
+    "they move to live again, the candidate closes those that are gone",
     0.22,
     _recover,
-    lambda play: play.placed and not play.braked and play.acted >= _ACTED,
+    lambda play: play.placed and not play.braked and play.acted >= _ACTED_AGAIN,
 )
 
 STEPS = (OFF, SHADOW, HALF, TRUNCATED, BAD, WITHDRAWN, RECOVERED)

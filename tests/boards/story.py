@@ -1,0 +1,130 @@
+"""Three servers in this process on which everything happens that the boards and alerts are about."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+from aiohttp import web
+
+from shim.model import Return, Role, Stage
+from tests.live.servers import QUICK, ROLLOUT, Server, app_client, server, until
+
+CLIENTS = 4
+
+
+@dataclass(frozen=True)
+class Scene:
+    """`sound` goes from shadow to live, `rash` has a hasty candidate, `broken` one that fails."""
+
+    sound: Server
+    rash: Server
+    broken: Server
+    flags: Path
+    targets: list[str]
+
+
+@asynccontextmanager
+async def scene(folder: Path, collector: str) -> AsyncIterator[Scene]:
+    """The servers, their metrics at `targets`, their traces sent to the collector."""
+    traced = f"{QUICK}\ntelemetry: {{endpoint: '{collector}'}}\n"
+    # The control is much slower than the candidate: what happens in between happens alone.
+    rash = traced.replace("timeout: 1500ms", "timeout: 30s", 1).replace("window: 3s", "window: 30s")
+    broken = traced.replace("monitors:", "monitors:\n  call_limit: 0.001ms")
+    for name in ("sound", "rash", "broken"):
+        (folder / name).mkdir()
+    flags = folder / "sound" / "rollout.yaml"
+    write_flags(flags, "shadow")
+    async with AsyncExitStack() as stack:
+        servers = [
+            await stack.enter_async_context(it)
+            for it in (
+                server(folder / "sound", None, f"{traced}\nrollout: rollout.yaml\n"),
+                server(folder / "rash", Stage.SHADOW, rash),
+                server(folder / "broken", Stage.SHADOW, broken),
+            )
+        ]
+        targets = [await stack.enter_async_context(_metrics(it)) for it in servers]
+        yield Scene(*servers, flags, targets)
+
+
+def write_flags(file: Path, stage: str) -> None:
+    """Everyone at this stage, by percentage: only such users count for return rates (R15)."""
+    new = file.with_suffix(".new")
+    new.write_text(ROLLOUT.replace("STAGE", "off").replace(f"{stage}: 0", f"{stage}: 100"))
+    os.replace(new, file)
+
+
+@asynccontextmanager
+async def _metrics(it: Server) -> AsyncIterator[str]:
+    """`/metrics` on a port of its own; its address."""
+
+    async def show(request: web.Request) -> web.Response:
+        content_type, body = it.house.metrics.render(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    app = web.Application()
+    app.router.add_get("/metrics", show)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+async def play(it: Scene, http: aiohttp.ClientSession) -> None:
+    """Timeouts in both stages, returns and losses, mismatches, failures, new flags."""
+    await app_client(http, it.broken.url, "u", autoping=False)
+    await asyncio.gather(_rollout(it, http), _rashness(it.rash, http))
+    await until(lambda: it.broken.tally.failures[Role.CANDIDATE], 30)
+
+
+async def _rollout(it: Scene, http: aiohttp.ClientSession) -> None:
+    stays = await app_client(http, it.sound.url, "stays")
+    chatter = asyncio.create_task(_read(stays))
+    await _timeouts(it.sound, http, Role.CONTROL)
+    write_flags(it.flags, "live")
+    await until(lambda: all(t.stage is Stage.LIVE for t in it.sound.shim.router.connections()), 30)
+    await _timeouts(it.sound, http, Role.CANDIDATE)
+    await stays.close()
+    await chatter
+
+
+async def _timeouts(it: Server, http: aiohttp.ClientSession, acting: Role) -> None:
+    """Clients that answer nothing are closed; half of them come back, the others are lost."""
+
+    async def timed_out(user: str, returns: bool) -> None:
+        await app_client(http, it.url, user, autoping=False)
+        await until(lambda: user not in _connected(it), 30)
+        if returns:
+            await (await app_client(http, it.url, user)).close()
+
+    await asyncio.gather(*(timed_out(f"{acting.value}{n}", n % 2 == 0) for n in range(CLIENTS)))
+    for result in (Return.RETURNED, Return.LOST):
+        await until(lambda result=result: it.tally.outcomes[acting, result], 30)
+
+
+def _connected(it: Server) -> set[str]:
+    connections = it.shim.router.connections()
+    return {tracked.connection.user for tracked in connections if tracked.closed_by is None}
+
+
+async def _rashness(it: Server, http: aiohttp.ClientSession) -> None:
+    """Two clients that the candidate alone takes for dead: one then speaks, one leaves."""
+    speaks = await app_client(http, it.url, "speaks", autoping=False)
+    leaves = await app_client(http, it.url, "leaves", autoping=False)
+    await until(lambda: it.shim.open_episodes == 2, 30)
+    await speaks.send_str('{"type": "ping"}')
+    await leaves.close()
+    await until(lambda: {"only_candidate", "closed"} <= it.tally.kinds.keys(), 30)
+
+
+async def _read(websocket: aiohttp.ClientWebSocketResponse) -> None:
+    """Reading answers the pings."""
+    async for _ in websocket:
+        pass
