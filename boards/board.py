@@ -9,19 +9,22 @@ from grafana_foundation_sdk.builders.dashboard import (
     Dashboard,
     DashboardLink,
     DatasourceVariable,
-    Panel,
     QueryVariable,
     Row,
     TextBoxVariable,
 )
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.models.dashboard import AnnotationQuery as Annotation
 from grafana_foundation_sdk.models.dashboard import (
     DashboardCursorSync,
     DashboardLinkType,
+    VariableModel,
     VariableOption,
     VariableRefresh,
 )
+from grafana_foundation_sdk.models.dashboard import DashboardLink as Link
 
-from boards.panels import PROMETHEUS, RED
+from boards.panels import PROMETHEUS, RED, Panel
 
 TAG = "shim"
 CONSOLE = "http://127.0.0.1:8080"
@@ -50,7 +53,7 @@ def make(uid: str, title: str, description: str, sections: Sequence[Section]) ->
     return board
 
 
-def _variables() -> list[DatasourceVariable | QueryVariable | CustomVariable | TextBoxVariable]:
+def _variables() -> list[Builder[VariableModel]]:
     return [
         DatasourceVariable("datasource").label("Prometheus").type("prometheus"),
         _all(QueryVariable("job").label("Job"), "label_values(shim_connections, job)"),
@@ -77,7 +80,7 @@ def _option(value: str) -> VariableOption:
     return VariableOption(selected=True, text=value, value=value)
 
 
-def _annotations() -> list[AnnotationQuery]:
+def _annotations() -> list[Builder[Annotation]]:
     """What explains a step in the lines; Grafana draws a mark wherever a value is not 0."""
     return [
         _annotation("Brake", RED, 'changes(shim_brake_engaged{job=~"$job"}[$__rate_interval])'),
@@ -95,7 +98,7 @@ def _annotation(name: str, colour: str, expr: str) -> AnnotationQuery:
     return query.expr(expr).step("1m").title_format(name).text_format("{{instance}}")
 
 
-def _links() -> list[DashboardLink]:
+def _links() -> list[Builder[Link]]:
     boards = DashboardLink("Boards").type(DashboardLinkType.DASHBOARDS).tags([TAG]).keep_time(True)
     console = DashboardLink("Console").type(DashboardLinkType.LINK).url("${console}")
     return [boards.include_vars(True), console.target_blank(True)]

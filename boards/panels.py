@@ -11,13 +11,15 @@ from grafana_foundation_sdk.builders import (
     text,
     timeseries,
 )
-from grafana_foundation_sdk.builders.dashboard import DashboardLink, Panel, ThresholdsConfig
+from grafana_foundation_sdk.builders.dashboard import DashboardLink, ThresholdsConfig
 from grafana_foundation_sdk.models.common import (
     BigValueColorMode,
     BigValueGraphMode,
     DataSourceRef,
+    GraphThresholdsStyleMode,
     LegendDisplayMode,
     StackingMode,
+    VisibilityMode,
     VizOrientation,
 )
 from grafana_foundation_sdk.models.dashboard import (
@@ -32,10 +34,10 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from grafana_foundation_sdk.models.text import TextMode
 
 PROMETHEUS = DataSourceRef(type_val="prometheus", uid="${datasource}")
-WIDTH = 24
-"""Of a board, in Grafana's units."""
+GREEN, RED = "green", "red"
 
-GREEN, YELLOW, RED = "green", "yellow", "red"
+Panel = stat.Panel | timeseries.Panel | table.Panel | heatmap.Panel | text.Panel
+"""The builder of a panel of any sort that is used here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Query:
     exemplars: bool = False
 
 
-def state(title: str, description: str, expr: str, *, good: str, bad: str) -> Panel:
+def state(title: str, description: str, expr: str, *, good: str, bad: str) -> stat.Panel:
     """A number that is 0 when all is well and 1 when it is not, in words."""
     words = {
         "0": ValueMappingResult(text=good, color=GREEN),
@@ -57,7 +59,7 @@ def state(title: str, description: str, expr: str, *, good: str, bad: str) -> Pa
     return panel.mappings([ValueMap(options=words)]).color_mode(BigValueColorMode.BACKGROUND)
 
 
-def number(title: str, description: str, expr: str, *, unit: str, span: int = 3) -> Panel:
+def number(title: str, description: str, expr: str, *, unit: str, span: int = 3) -> stat.Panel:
     """The last value of one expression."""
     panel = stat.Panel().title(title).description(description).datasource(PROMETHEUS)
     panel = panel.with_target(_query("A", Query(expr)).instant()).graph_mode(BigValueGraphMode.NONE)
@@ -74,24 +76,33 @@ def lines(
     stacked: bool = False,
     target: float | None = None,
     links: tuple[DashboardLink, ...] = (),
-) -> Panel:
-    """Lines over time; below a `target` they are red."""
+) -> timeseries.Panel:
+    """Lines over time, with a dashed one at the `target`."""
     panel = timeseries.Panel().title(title).description(description).datasource(PROMETHEUS)
     for letter, query in zip("ABCDEF", queries, strict=False):
         panel = panel.with_target(_query(letter, query).range())
     legend = common.VizLegendOptions().show_legend(True).display_mode(LegendDisplayMode.LIST)
     panel = (
-        panel.legend(legend).unit(unit).span(span).height(8).fill_opacity(10).show_points("auto")
+        panel.legend(legend)
+        .unit(unit)
+        .span(span)
+        .height(8)
+        .fill_opacity(10)
+        .show_points(VisibilityMode.AUTO)
     )
     if stacked:
         panel = panel.stacking(common.StackingConfig().mode(StackingMode.NORMAL)).fill_opacity(40)
     if target is not None:
         panel = panel.thresholds(_steps(Threshold(None, RED), Threshold(target, GREEN)))
-        panel = panel.thresholds_style(common.GraphThresholdsStyleConfig().mode("dashed"))
+        panel = panel.thresholds_style(
+            common.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.DASHED)
+        )
     return panel.data_links(list(links)) if links else panel
 
 
-def counts(title: str, description: str, expr: str, *links: DashboardLink, span: int = 12) -> Panel:
+def counts(
+    title: str, description: str, expr: str, *links: DashboardLink, span: int = 12
+) -> table.Panel:
     """A table of what one expression gives now: its labels and its value."""
     query = _query("A", Query(expr)).instant().format(PromQueryFormat.TABLE)
     hidden = {"Time": True}
@@ -103,7 +114,9 @@ def counts(title: str, description: str, expr: str, *links: DashboardLink, span:
     return panel.data_links(list(links)).span(span).height(8)
 
 
-def spread(title: str, description: str, query: Query, *, unit: str, span: int = 12) -> Panel:
+def spread(
+    title: str, description: str, query: Query, *, unit: str, span: int = 12
+) -> heatmap.Panel:
     """The buckets of a histogram over time, with exemplars."""
     target = _query("A", query).range().format(PromQueryFormat.HEATMAP)
     panel = heatmap.Panel().title(title).description(description).datasource(PROMETHEUS)
@@ -113,7 +126,7 @@ def spread(title: str, description: str, query: Query, *, unit: str, span: int =
     return panel.exemplars_color("rgba(31,96,196,0.9)").span(span).height(8)
 
 
-def words(markdown: str, *, span: int = WIDTH, height: int = 5) -> Panel:
+def words(markdown: str, *, span: int, height: int) -> text.Panel:
     """Text for whoever looks at the board."""
     return text.Panel().mode(TextMode.MARKDOWN).content(markdown).span(span).height(height)
 

@@ -124,7 +124,6 @@ def _rest() -> Section:
                 "Clients that spoke after this monitor had closed them: they were alive (R14b).",
                 Query(rate("shim_proofs_of_life_total", JOB, "role"), "{{role}}"),
                 unit="cps",
-                span=6,
             ),
             lines(
                 "Inconclusive",
@@ -135,7 +134,6 @@ def _rest() -> Section:
                     exemplars=True,
                 ),
                 unit="cps",
-                span=6,
                 links=(link("Show the episodes", _EPISODES),),
             ),
             lines(
@@ -143,14 +141,27 @@ def _rest() -> Section:
                 "On a silence that already had its verdict (R7).",
                 Query(rate("shim_late_decisions_total", JOB, "role"), "{{role}}"),
                 unit="cps",
-                span=6,
             ),
             lines(
                 "Failures of the monitors",
                 "Calls that raised, returned nonsense or took too long (R5).",
                 Query(rate("shim_monitor_failures_total", JOB, "role, call"), "{{role}}: {{call}}"),
                 unit="cps",
-                span=6,
+            ),
+            lines(
+                "Decisions",
+                "Timeouts that each monitor decided, and whether they reached the socket.",
+                Query(
+                    rate("shim_decisions_total", KIND, "role, acted"), "{{role}}, acted: {{acted}}"
+                ),
+                unit="cps",
+            ),
+            lines(
+                "Brake and guard",
+                "How often they engaged, over $window.",
+                Query(increase("shim_brake_engagements_total", JOB, "$window"), "brake"),
+                Query(increase("shim_guard_engagements_total", JOB, "$window"), "guard"),
+                unit="none",
             ),
         ],
     )

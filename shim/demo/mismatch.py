@@ -43,7 +43,7 @@ class Mismatch:
     def _story(self) -> list[str]:
         verdict = self.episode.verdict
         who = f"{verdict.user}, {verdict.connection_kind}"
-        lines = [f"One mismatch as the ledger has it: episode {verdict.id}, {who}"]
+        lines = [f"One mismatch of act one, as the ledger has it: episode {verdict.id}, {who}"]
         for moment in moments(self.episode):
             after = seconds(moment.at - verdict.last_activity)
             lines.append(f"  {after:+6.2f} s  {moment.text}")

@@ -31,9 +31,10 @@ async def _run(options: Options, console: Console) -> int:
     ):
         production = Production(options, console, Path(folder), log, interrupted)
         code = await _play(production)
-        if interrupted.is_set() and code is None:
+        if code is None:
             console.print("interrupted; nothing more was checked")
-        return _INTERRUPTED if code is None else code
+            return _INTERRUPTED
+        return code
 
 
 async def _play(production: Production) -> int | None:

@@ -58,7 +58,7 @@ class View:
     def picture(self, elapsed: float) -> RenderableType:
         driver, tally = self.served.house.shim.driver, self.served.house.tally
         header = Text.assemble(
-            ("shim demo, act one: every behaviour at every stage   ", "bold"),
+            ("shim demo, act one   ", "bold"),
             f"{elapsed:.0f} of {self.seconds:.0f} s "
             f"(seed: {elapsed * self.factor / 60:.1f} min)   "
             f"pauses of the server: {driver.pauses} ({seconds(driver.paused_for):.1f} s)",

@@ -1,8 +1,7 @@
-"""Who may connect, and who may read: JSON web tokens, API keys, the operator's token."""
+"""Who may connect: JSON web tokens and API keys; and the secrets of the reference server."""
 
 import hashlib
 import hmac
-import ipaddress
 import os
 import secrets
 from collections.abc import Mapping
@@ -13,8 +12,6 @@ import jwt
 from aiohttp import web
 
 from shim.model import InputError, Problem
-
-_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
 class Refused(Exception):
@@ -98,28 +95,3 @@ class Gatekeeper:
         expected = app.api_key_sha256 if app is not None else "0" * 64
         if not hmac.compare_digest(digest, expected) or app is None:
             raise Refused("unknown package or wrong API key")
-
-    def may_read(self, request: web.Request) -> bool:
-        """Reading is open on loopback, to whoever names this host; elsewhere to the operator."""
-        if self.is_operator(request):
-            return True
-        return _is_loopback(request.remote) and _host_name(request.host) in _LOOPBACK_NAMES
-
-    def is_operator(self, request: web.Request) -> bool:
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        return scheme.lower() == "bearer" and hmac.compare_digest(
-            token.strip().encode(), self._secrets.operator_token.encode()
-        )
-
-
-def _is_loopback(address: str | None) -> bool:
-    try:
-        return ipaddress.ip_address(address or "").is_loopback
-    except ValueError:
-        return False
-
-
-def _host_name(host: str) -> str:
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0]

@@ -92,6 +92,13 @@ class Prometheus:
     async def has_data(self, expr: str) -> bool:
         return bool((await self.get("query", query=expr))["result"])
 
+    async def has_scraped(self, targets: int) -> bool:
+        """Whether each of so many targets has been scraped; False while it does not answer."""
+        try:
+            return await self.has_data(f"sum(up) == {targets}")
+        except (aiohttp.ClientConnectionError, aiohttp.ContentTypeError):
+            return False
+
 
 @asynccontextmanager
 async def prometheus(
@@ -116,21 +123,15 @@ async def prometheus(
     ]
     with (folder / "prometheus.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
+    prom = Prometheus(http, f"http://{address}")
     try:
-        async with asyncio.timeout(30):
-            while not await _is_ready(http, f"http://{address}/-/ready"):
+        # What a counter says first is no increase: nothing may happen before that.
+        async with asyncio.timeout(60):
+            while not await prom.has_scraped(len(targets)):
                 assert process.returncode is None, (folder / "prometheus.log").read_text()
                 await asyncio.sleep(0.1)
-        yield Prometheus(http, f"http://{address}")
+        yield prom
     finally:
         if process.returncode is None:
             process.terminate()
         await process.wait()
-
-
-async def _is_ready(http: aiohttp.ClientSession, url: str) -> bool:
-    try:
-        async with http.get(url) as answer:
-            return answer.status == 200
-    except aiohttp.ClientConnectionError:
-        return False

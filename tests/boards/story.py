@@ -79,15 +79,16 @@ async def _metrics(it: Server) -> AsyncIterator[str]:
 
 async def play(it: Scene, http: aiohttp.ClientSession) -> None:
     """Timeouts in both stages, returns and losses, mismatches, failures, new flags."""
-    await app_client(http, it.broken.url, "u", autoping=False)
+    kept = [await app_client(http, it.broken.url, f"u{n}") for n in range(CLIENTS)]
     await asyncio.gather(_rollout(it, http), _rashness(it.rash, http))
-    await until(lambda: it.broken.tally.failures[Role.CANDIDATE], 30)
+    for websocket in kept:
+        await websocket.close()
 
 
 async def _rollout(it: Scene, http: aiohttp.ClientSession) -> None:
+    await _timeouts(it.sound, http, Role.CONTROL)
     stays = await app_client(http, it.sound.url, "stays")
     chatter = asyncio.create_task(_read(stays))
-    await _timeouts(it.sound, http, Role.CONTROL)
     write_flags(it.flags, "live")
     await until(lambda: all(t.stage is Stage.LIVE for t in it.sound.shim.router.connections()), 30)
     await _timeouts(it.sound, http, Role.CANDIDATE)
@@ -99,8 +100,9 @@ async def _timeouts(it: Server, http: aiohttp.ClientSession, acting: Role) -> No
     """Clients that answer nothing are closed; half of them come back, the others are lost."""
 
     async def timed_out(user: str, returns: bool) -> None:
-        await app_client(http, it.url, user, autoping=False)
+        silent = await app_client(http, it.url, user, autoping=False)
         await until(lambda: user not in _connected(it), 30)
+        assert not silent.closed  # as far as it knows: it reads nothing
         if returns:
             await (await app_client(http, it.url, user)).close()
 

@@ -133,7 +133,7 @@ def test_the_timeline_tells_who_moved_when() -> None:
     assert lines[0].split() == ["0.0", "s", "flags", "aaaaaaaa", "in", "force"]
     assert lines[2].strip() == "2 connections: off -> shadow"
     assert "cccccccc refused: cut off" in lines[3]
-    assert "4 of 5 answered the close" in lines[4]
+    assert lines[4].endswith(f"brake engaged: {REASON} (4 proofs of life, 1 mismatched)")
     assert lines[5].strip() == "1 connections: live -> shadow"
     assert lines[6].endswith(f"brake released: {RELEASE_REASON}")
     assert len(lines) == 7

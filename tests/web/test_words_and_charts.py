@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,11 @@ from shim.discovery import monitor_types, plugin_manager
 from shim.gate import Condition, Scale, Sense, Standing
 from shim.ledger import LedgerObserver, SqliteLedger, SqliteReader, describe
 from shim.ledger.rows import VerdictRow
-from shim.model import SECOND, Kind, Role, Stage, Verdict, VerdictKind, VerdictName
+from shim.model import SECOND, Kind, Return, Role, Stage, Verdict, VerdictKind, VerdictName
 from shim.model.connection import Connection
 from shim.server.console import charts, words
 from shim.server.console.lanes import lanes
-from shim.server.console.survey import PERIODS, default_period, survey
+from shim.server.console.survey import PERIODS, Arm, default_period, survey
 from shim.settings import settings_from
 
 NOW = 1_900_000_000 * SECOND
@@ -163,6 +164,26 @@ def test_a_survey_counts_its_period(tmp_path: Path) -> None:
     middle = 500
     assert [bar["x"] > middle for bar in bars] == [True, True]
     assert {bar["height"] for bar in bars} == {100.0}
+
+
+def test_returns_are_drawn_from_none_to_all(tmp_path: Path) -> None:
+    settings = settings_from({"rollout": None}, monitor_types(plugin_manager()))
+    empty = survey(record(tmp_path, []), settings, NOW - PERIODS["1h"], NOW)
+    arm = Arm(
+        {Return.RETURNED: 3, Return.LOST: 1, Return.REPLACED: 9, None: 2},
+        proofs=0,
+        delays={0: 1, 60 * SECOND: 2},
+    )
+    assert (arm.acted, arm.returned, arm.settled) == (15, 3, 4)
+    chart = charts.rate(arm, Role.CANDIDATE)
+    assert chart is not None
+    assert plain(chart.summary).startswith("candidate: 75.0 % came back")
+    dots = re.findall(r'<line x1="([^"]*)"[^>]*class="dot candidate"', chart.drawing)
+    assert [float(x) for x in dots] == [750]
+    seen = replace(empty, arms={Role.CANDIDATE: arm})
+    soon = charts.delays(seen, Role.CANDIDATE, settings.comparison.return_window)
+    assert soon is not None
+    assert [(bar["x"], bar["height"]) for bar in rectangles(soon.drawing)] == [(0, 50), (500, 100)]
 
 
 def test_nothing_is_drawn_of_nothing(tmp_path: Path) -> None:

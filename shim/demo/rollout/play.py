@@ -18,7 +18,7 @@ from shim.model import Role, Stage, VerdictName
 from shim.rollout.writing import replace_file
 from shim.settings import parse_rollout
 
-_POLL = 0.05
+_POLL = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Play:
         self._with_newcomers = AsyncExitStack()
         self._seconds = seconds
         self._patience = patience
-        self._good = flags.read_bytes()
+        self._trust(flags.read_bytes())
         self._acted_before = 0
 
     async def run(self, steps: Sequence[Step]) -> None:
@@ -101,7 +101,7 @@ class Play:
 
     def put(self, content: bytes) -> None:
         """Put a good file in place, by rename as operators' tools do."""
-        self._good = content
+        self._trust(content)
         replace_file(self._flags, content)
 
     def put_truncated(self) -> None:
@@ -118,6 +118,12 @@ class Play:
 
     def release_brake(self, reason: str) -> None:
         self.house.shim.release_brake(reason)
+
+    def _trust(self, content: bytes) -> None:
+        """This is the last good file now."""
+        self._good = content
+        self._digest = sha256(content).hexdigest()
+        self._rollout = parse_rollout(content, str(self._flags))
 
     # -- What has come of it ----------------------------------------------------------------------
 
@@ -151,12 +157,11 @@ class Play:
     @property
     def placed(self) -> bool:
         """The last good file is in force, and every open connection where it says, or the brake."""
-        if self.live_flags.digest != sha256(self._good).hexdigest():
+        if self.live_flags.digest != self._digest:
             return False
-        rollout = parse_rollout(self._good, str(self._flags))
         highest = Stage.SHADOW if self.braked else Stage.COMPLETE
         return all(
-            tracked.stage is min(rollout.evaluate(tracked.connection.user).stage, highest)
+            tracked.stage is min(self._rollout.evaluate(tracked.connection.user).stage, highest)
             for tracked in self.house.shim.router.connections()
             if tracked.closed_by is None
         )

@@ -118,8 +118,8 @@ def _brake(row: BrakeRow, record: Record) -> str:
     if not row.engaged:
         return f"brake released: {row.reason}"
     kills = sum(at <= row.at for at, _ in record.false_kills())
-    proofs = sum(proof.at <= row.at for proof in record.proofs)
-    return f"brake engaged: {row.reason} ({proofs} of {kills} answered the close: alive)"
+    proofs = sum(p.at <= row.at and p.role is Role.CANDIDATE for p in record.proofs)
+    return f"brake engaged: {row.reason} ({proofs} proofs of life, {kills - proofs} mismatched)"
 
 
 def _guard(row: GuardRow) -> str:

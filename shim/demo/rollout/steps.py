@@ -52,7 +52,7 @@ OFF = Step(
 SHADOW = Step(
     "shadow 100 %",
     "all move to shadow, the monitors agree on who is gone",
-    0.22,
+    0.20,
     _shadow,
     lambda play: play.placed and play.matched >= _AGREED,
 )
@@ -80,7 +80,7 @@ BAD = Step(
 WITHDRAWN = Step(
     "shadow 100 %, the client release is withdrawn",
     "its clients are gone",
-    0.08,
+    0.12,
     _withdraw,
     lambda play: play.placed and play.newcomers_are_gone,
 )

@@ -24,7 +24,7 @@ class RolloutSummary:
         return not self.objections and all(finding.ok for finding in self.findings)
 
     def show(self, console: Console) -> None:
-        console.print("What the ledger tells of the rollout:", highlight=False)
+        console.print("\nWhat the ledger tells of the rollout:", highlight=False)
         for line in timeline(self.record):
             console.print(line, highlight=False, soft_wrap=True, markup=False)
         console.print()

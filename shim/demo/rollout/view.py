@@ -15,7 +15,8 @@ from shim.demo.story import Stories
 from shim.demo.tables import decisions, log_panel, right, table, verdicts
 from shim.model import Stage
 
-_BAR = 40
+_BAR = 16
+_TITLE = max(len(step.title) for step in STEPS)
 
 
 @dataclass(slots=True)
@@ -59,9 +60,7 @@ class RolloutView:
             "",
             self._steps(),
             "",
-            self._stages(),
-            "",
-            Columns([decisions(tally), verdicts(tally)], padding=(0, 4)),
+            Columns([self._stages(), decisions(tally), verdicts(tally)], padding=(0, 4)),
             log_panel(self.log),
         )
 
@@ -74,15 +73,19 @@ class RolloutView:
         )
         yield "   "
         holding = self.stories.guarding
-        yield ("GUARD HOLDS CLOSES", "bold white on red") if holding else ("guard calm", "green")
+        yield ("GUARD HOLDS", "bold white on red") if holding else ("guard calm", "green")
 
-    def _steps(self) -> Table:
-        rows = Table.grid(padding=(0, 2))
+    def _steps(self) -> Text:
+        """A line for each step; where the terminal is narrow, the goals give way."""
         marks = self.play.marks
+        lines = []
         for number, step in enumerate(STEPS):
             mark = marks[number] if number < len(marks) else None
-            rows.add_row(*_state(mark), Text(step.title, _style(mark)), Text(step.goal, "dim"))
-        return right(_columns(rows), 1)
+            title = (f"{step.title:{_TITLE}}  ", _style(mark))
+            lines.append(Text.assemble(f"{_state(mark):>9}  ", title, (step.goal, "dim")))
+        joined = Text("\n").join(lines)
+        joined.no_wrap, joined.overflow = True, "ellipsis"
+        return joined
 
     def _stages(self) -> Table:
         """How many open connections are at which stage, drawn as bars."""
@@ -96,20 +99,13 @@ class RolloutView:
         return right(rows, 1)
 
 
-def _state(mark: Mark | None) -> tuple[str, str]:
+def _state(mark: Mark | None) -> str:
     if mark is None:
-        return " ", ""
-    return (">", "") if mark.took is None else ("✓", f"{mark.took:.1f} s")
+        return ""
+    return ">" if mark.took is None else f"✓ {mark.took:.1f} s"
 
 
 def _style(mark: Mark | None) -> str:
     if mark is None:
         return "dim"
     return "bold" if mark.took is None else ""
-
-
-def _columns(rows: Table) -> Table:
-    """One line a step, also where the terminal is narrow."""
-    for column in rows.columns:
-        column.no_wrap = True
-    return rows

@@ -46,6 +46,7 @@ class Html:
             undefined=jinja2.StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
+            auto_reload=False,
         )
         self._templates.globals |= {
             "charts": charts,
@@ -58,6 +59,9 @@ class Html:
             "settings": operations.shim.settings,
             "trace_url": operations.trace_url,
         }
+        # To compile a template takes longer than the event loop may wait: now it does not run yet.
+        for name in self._templates.list_templates():
+            self._templates.get_template(name)
 
     def page(
         self,

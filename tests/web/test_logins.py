@@ -1,0 +1,50 @@
+"""Logins and pseudonyms end and are forgotten; nothing grows without bound."""
+
+from shim.model import SECOND
+from shim.server.console.access import Visitor
+from shim.server.console.logins import LIFETIME, Clearance, Logins
+from shim.server.console.names import Names, Register
+
+
+def test_a_login_ends_by_itself() -> None:
+    now = 0
+    logins = Logins(lambda: now)
+    cookie, login = logins.open(Clearance.VIEWER)
+    assert logins.find(cookie) == login
+    assert logins.find(cookie + "x") is None
+    now = LIFETIME - SECOND
+    assert logins.find(cookie) == login
+    now = LIFETIME
+    assert logins.find(cookie) is None
+    now = 0
+    assert logins.find(cookie) is None
+
+
+def test_the_oldest_of_too_many_logins_ends() -> None:
+    logins = Logins(lambda: 0)
+    first, _ = logins.open(Clearance.OPERATOR)
+    second, _ = logins.open(Clearance.OPERATOR)
+    for _ in range(999):
+        latest, _ = logins.open(Clearance.VIEWER)
+    assert logins.find(first) is None
+    assert logins.find(second) is not None
+    assert logins.find(latest) is not None
+
+
+def test_no_two_logins_share_anything() -> None:
+    logins = Logins(lambda: 0)
+    (cookie, login), (other_cookie, other) = (logins.open(Clearance.OPERATOR) for _ in range(2))
+    assert len({cookie, other_cookie, login.csrf, other.csrf}) == 4
+    assert len(cookie) >= 43
+
+
+def test_pseudonyms_lead_back_as_long_as_they_are_remembered() -> None:
+    register = Register(lambda name: f"<{name}>")
+    names = Names(register, Visitor(Clearance.VIEWER, "a viewer"))
+    assert register.resolve("<alice>") == "<alice>"
+    assert names("alice") == "<alice>"
+    assert register.resolve("<alice>") == "alice"
+    for number in range(100_000):
+        names(f"user-{number}")
+    assert register.resolve("<alice>") == "<alice>"
+    assert register.resolve("<user-0>") == "user-0"

@@ -1,0 +1,63 @@
+"""However many connections there are, others have their turns while they are looked through."""
+
+import asyncio
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import TypeVar
+
+from shim.discovery import monitor_types, plugin_manager
+from shim.flags import everyone_at
+from shim.model import Connection, Kind, Stage
+from shim.server.console.access import Visitor
+from shim.server.console.logins import Clearance
+from shim.server.console.names import Names, Register
+from shim.server.console.queries import ConnectionsQuery, StageName
+from shim.server.console.registry import CHUNK, Registry
+from shim.server.console.responses import json_page
+from shim.server.house import open_house
+from shim.settings import settings_from
+from tests.router.helpers import RecordingPort
+from tests.web.servers import SECRETS
+
+T = TypeVar("T")
+MANY = 5000
+
+
+async def turns_during(work: Awaitable[T]) -> tuple[T, int]:
+    """What the work answers, and how many turns somebody else had meanwhile."""
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    task = asyncio.create_task(other())
+    try:
+        return await work, turns
+    finally:
+        task.cancel()
+
+
+async def test_the_loop_has_its_turns(tmp_path: Path) -> None:
+    value = {"rollout": None, "ledger": f"sqlite:///{tmp_path}/ledger.db"}
+    settings = settings_from(value, monitor_types(plugin_manager()))
+    with open_house(settings, SECRETS, rollout=everyone_at(Stage.SHADOW)) as house:
+        shim = house.shim
+        for number in range(MANY):
+            connection = Connection(f"c{number}", Kind.GLASSES, f"u{number}", f"u{number}")
+            shim.router.open(connection, RecordingPort(shim.clock), shim.clock(), Stage.SHADOW)
+        registry = Registry(shim)
+        query = ConnectionsQuery(stage=StageName.LIVE)
+        nothing, turns = await turns_during(registry.connections(query, None))
+        assert (nothing.items, nothing.next) == ([], None)
+        assert turns >= MANY // CHUNK - 1
+        page = await registry.connections(ConnectionsQuery(limit=MANY), None)
+        assert len(page.items) == MANY
+        names = Names(Register(str), Visitor(Clearance.OPERATOR, "an operator"))
+        answer = registry.connection_answer(names)
+        response, turns = await turns_during(json_page("connections", page.items, answer, None))
+        assert turns >= 10
+        assert isinstance(response.body, bytes)
+        assert response.body.count(b'"connection":') == MANY
