@@ -48,7 +48,7 @@ async def _play(production: Production) -> int | None:
         if not keep:
             await stack.aclose()
         console.print()
-        two = await play_act_two(production)
+        two = await play_act_two(production.slowed(one.crew.lag))
         if two is None:
             return None
         two.show(console)

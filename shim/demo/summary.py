@@ -12,7 +12,7 @@ from shim.demo.scenario import TIMEOUT, Behaviour
 from shim.model import Role, Stage
 
 _LAG_WORTH_TELLING = 0.2
-"""As a share of the timeout: a fleet that did not run for so long may be why something failed."""
+"""As a share of the timeout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,7 @@ class Summary:
         for objection in self.objections:
             console.print(f"FAILED: {objection}", style="bold red", markup=False)
         self._show_figures(console)
-        if self.fleet_lag > TIMEOUT / self.factor * _LAG_WORTH_TELLING:
-            console.print(
-                f"The fleet's process did not run for {self.fleet_lag:.2f} s at a time: this "
-                "machine is too busy for this factor; a lower --factor gives it more time."
-            )
+        show_lag(console, self.fleet_lag, self.factor)
         wrap = not console.is_terminal
         console.print(f"\n{self._finding()}", highlight=False, soft_wrap=wrap)
         failed = sum(not result.ok for result in self.results) + len(self.objections)
@@ -112,6 +108,15 @@ class Summary:
             f"Finding: of {away[0]} SDK-like apps that the candidate closed with 1001, {away[1]} "
             f"stayed away; of {back[0]} that the control terminated (1006), {back[2]} came back. "
             "Both monitors decide alike about such apps; only the outcomes differ."
+        )
+
+
+def show_lag(console: Console, lag: float, factor: float) -> None:
+    """Tell it where the fleet's process did not run for so long that this may be why things failed."""
+    if lag > TIMEOUT / factor * _LAG_WORTH_TELLING:
+        console.print(
+            f"The fleet's process did not run for {lag:.2f} s at a time: this machine is too busy "
+            "for this factor; a lower --factor gives it more time."
         )
 
 

@@ -14,6 +14,17 @@ _KINDS = tuple(kind.value for kind in Kind)
 _ROLES = tuple(role.value for role in Role)
 _STAGES = tuple(str(stage) for stage in Stage)
 _EITHER = ("false", "true")
+_CALLS = (
+    "create",
+    "register",
+    "unregister",
+    "wake",
+    "next_wake",
+    "pong",
+    "confirmed",
+    "paused",
+    "quarantine",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +165,7 @@ class Catalogue:
             "verdicts",
             "Verdicts; informative: the shadow decided first, so that the agreement is evidence (R14).",
             ("verdict", "kind", "recovered", "informative", "connection_kind"),
+            zeros=_verdicts(),
         )
         self.late_decisions = self._counter(
             "late_decisions",
@@ -175,7 +187,11 @@ class Catalogue:
 
     def _operation(self) -> None:
         self.failures = self._counter(
-            "monitor_failures", "Calls of a monitor that failed (R5).", ("role", "call")
+            "monitor_failures",
+            "Calls of a monitor that failed (R5).",
+            ("role", "call"),
+            _ROLES,
+            _CALLS,
         )
         self.brakes = self._counter("brake_engagements", "Times that the brake engaged.")
         self.guard = self._gauge(
@@ -199,9 +215,15 @@ class Catalogue:
         return self._new(Series("gauge", f"shim_{name}", words, labels, _all(labels, values)))
 
     def _counter(
-        self, name: str, words: str, labels: Labels = (), *values: Sequence[str]
+        self,
+        name: str,
+        words: str,
+        labels: Labels = (),
+        *values: Sequence[str],
+        zeros: Sequence[Labels] = (),
     ) -> Series:
-        return self._new(Series("counter", f"shim_{name}", words, labels, _all(labels, values)))
+        begun = list(zeros) or _all(labels, values)
+        return self._new(Series("counter", f"shim_{name}", words, labels, begun))
 
     def _new(self, series: Series) -> Series:
         self.series.append(series)
@@ -211,3 +233,13 @@ class Catalogue:
 def _all(labels: Labels, values: tuple[Sequence[str], ...]) -> list[Labels]:
     """Every combination, where all values are known; a number without labels has one."""
     return list(product(*values)) if len(values) == len(labels) else []
+
+
+def _verdicts() -> list[Labels]:
+    """Every verdict that there can be, of every episode: an alert is about the first one, too."""
+    apart = [("skewed", "false"), ("error", "false")]
+    apart += product(("only_control", "only_candidate"), _EITHER)
+    verdicts = [("matched", "both", "false")]
+    verdicts += [("inconclusive", kind, "false") for kind in ("closed", "handover", "shutdown")]
+    verdicts += [(name, *sort) for name in ("mismatched", "expected") for sort in apart]
+    return [(*verdict, *rest) for verdict in verdicts for rest in product(_EITHER, _KINDS)]

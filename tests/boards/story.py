@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
-from aiohttp import web
 
 from shim.model import Return, Role, Stage
 from tests.live.servers import QUICK, ROLLOUT, Server, app_client, server, until
@@ -29,7 +28,7 @@ class Scene:
 
 @asynccontextmanager
 async def scene(folder: Path, collector: str) -> AsyncIterator[Scene]:
-    """The servers, their metrics at `targets`, their traces sent to the collector."""
+    """The servers, and where Prometheus finds them; their traces are sent to the collector."""
     traced = f"{QUICK}\ntelemetry: {{endpoint: '{collector}'}}\n"
     # The control is much slower than the candidate: what happens in between happens alone.
     rash = traced.replace("timeout: 1500ms", "timeout: 30s", 1).replace("window: 3s", "window: 30s")
@@ -47,7 +46,7 @@ async def scene(folder: Path, collector: str) -> AsyncIterator[Scene]:
                 server(folder / "broken", Stage.SHADOW, broken),
             )
         ]
-        targets = [await stack.enter_async_context(_metrics(it)) for it in servers]
+        targets = [it.url.removeprefix("http://") for it in servers]
         yield Scene(*servers, flags, targets)
 
 
@@ -56,25 +55,6 @@ def write_flags(file: Path, stage: str) -> None:
     new = file.with_suffix(".new")
     new.write_text(ROLLOUT.replace("STAGE", "off").replace(f"{stage}: 0", f"{stage}: 100"))
     os.replace(new, file)
-
-
-@asynccontextmanager
-async def _metrics(it: Server) -> AsyncIterator[str]:
-    """`/metrics` on a port of its own; its address."""
-
-    async def show(request: web.Request) -> web.Response:
-        content_type, body = it.house.metrics.render(request.headers.get("Accept", ""))
-        return web.Response(body=body, headers={"Content-Type": content_type})
-
-    app = web.Application()
-    app.router.add_get("/metrics", show)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
 
 
 async def play(it: Scene, http: aiohttp.ClientSession) -> None:

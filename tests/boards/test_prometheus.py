@@ -71,10 +71,12 @@ def _episodes(received: Received) -> set[str]:
 
 
 async def _alerts_are_raised(prom: Prometheus, it: Scene) -> None:
-    _, _, broken = it.targets
+    _, rash, broken = it.targets
     alerts = [alert["labels"] for alert in (await prom.get("alerts"))["alerts"]]
     raised = {(alert["alertname"], alert.get("instance")) for alert in alerts}
     assert ("ShimCandidateQuarantined", broken) in raised
+    assert ("ShimMonitorFailures", broken) in raised
+    assert ("ShimFalseKills", rash) in raised
     assert not {"ShimAbsent", "ShimDown"} & {name for name, _ in raised}
 
 

@@ -58,6 +58,13 @@ def production(folder: Path, *, interrupted: bool = False) -> Production:
     return Production(Options(32, 36, FACTOR, 0, False), console, folder, LastLines(), event)
 
 
+def test_a_busy_machine_gets_more_time(tmp_path: Path) -> None:
+    given = production(tmp_path)
+    assert given.slowed(0) is given
+    assert given.slowed(0.3).options.factor == FACTOR
+    assert given.slowed(1.5).options.factor == 7.5
+
+
 async def _wait(play: Play) -> None: ...
 
 

@@ -94,7 +94,7 @@ async def test_both_acts_fit_a_terminal(tmp_path: Path, width: int) -> None:
         play = Play(served, flags, stories.by_client, newcomers, seconds=1, patience=1)
         play.marks += [Mark(STEPS[0], at(0), 1.5), Mark(STEPS[1], at(1))]
         act_one = View(served, stories, ["a line"], FACTOR, 38, console)
-        act_two = RolloutView(served, play, stories, ["a line"], 22)
+        act_two = RolloutView(served, play, stories, ["a line"], FACTOR, 22)
         console.print(act_one.picture(1))
         console.print(act_two.picture(1))
         calm = console.file.getvalue()

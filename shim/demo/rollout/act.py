@@ -22,6 +22,9 @@ _PATIENCE_OF_THE_SEED = 300.0
 _FORESEEN = ("flags: refused", "brake engaged", "brake released", "the guard holds")
 """Errors in the log that belong to the story."""
 
+_HUNG_UP = "ClientConnectionResetError"
+"""So does this one: a client of the withdrawn release went in the middle of its handshake."""
+
 
 async def play_act_two(production: Production) -> RolloutSummary | None:
     """Play it, and judge; server and fleet are gone then. None: it was interrupted."""
@@ -45,7 +48,7 @@ async def play_act_two(production: Production) -> RolloutSummary | None:
             seconds=length,
             patience=_PATIENCE + _PATIENCE_OF_THE_SEED / options.factor,
         )
-        view = RolloutView(served, play, stories, log.lines, length)
+        view = RolloutView(served, play, stories, log.lines, options.factor, length)
         async with Screen(view, production.console):
             done = await unless(play.run(STEPS), production.interrupted.wait(), crew.died())
         if production.interrupted.is_set():
@@ -54,6 +57,10 @@ async def play_act_two(production: Production) -> RolloutSummary | None:
         evidence = Evidence(play.marks, record, old, new, served.house.shim.driver.pauses)
     objections = [] if done else ["the fleet's process ended"]
     objections += stories.failures
-    unforeseen = [line for line in log.errors[earlier:] if not line.startswith(_FORESEEN)]
-    objections += [f"in the log: {line}" for line in unforeseen]
-    return RolloutSummary(record, judge(evidence), tuple(objections))
+    objections += [
+        f"in the log: {line}"
+        for line in log.errors[earlier:]
+        if not line.startswith(_FORESEEN) and _HUNG_UP not in line
+    ]
+    findings = judge(evidence)
+    return RolloutSummary(record, findings, tuple(objections), crew.lag, options.factor)

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from shim.demo.rollout.checks import Finding
 from shim.demo.rollout.record import Record, timeline
+from shim.demo.summary import show_lag
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,8 @@ class RolloutSummary:
     record: Record
     findings: Sequence[Finding]
     objections: Sequence[str]
+    fleet_lag: float
+    factor: float
 
     @property
     def ok(self) -> bool:
@@ -34,6 +37,7 @@ class RolloutSummary:
             self._show_lines(console)
         for objection in self.objections:
             console.print(f"FAILED: {objection}", style="bold red", markup=False)
+        show_lag(console, self.fleet_lag, self.factor)
 
     def _show_table(self, console: Console) -> None:
         rows = Table("what had to happen", "what happened", "")

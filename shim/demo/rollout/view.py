@@ -27,6 +27,7 @@ class RolloutView:
     play: Play
     stories: Stories
     log: Iterable[str]
+    factor: float
     seconds: float
     _told: int = field(default=0, init=False)
 
@@ -35,7 +36,8 @@ class RolloutView:
     def heading(self) -> str:
         users = {story.client.user for story in self.stories.by_client}
         return (
-            f"Act two, a rollout: {len(users)} users; an operator edits {self.play.live_flags.path.name}; "
+            f"Act two, a rollout: {len(users)} users; an operator edits "
+            f"{self.play.live_flags.path.name}; {self.factor:.3g} times as fast as the seed; "
             f"server: {self.served.url}"
         )
 
