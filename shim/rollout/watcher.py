@@ -151,4 +151,5 @@ def _read(path: Path) -> bytes:
 def _in_short(error: InputError) -> str:
     """The first problem, and how many there are."""
     first, *others = error.problems
-    return f"{first} (and {len(others)} problems more)" if others else str(first)
+    more = f"{len(others)} more problem{'s' if len(others) > 1 else ''}"
+    return f"{first} (and {more})" if others else str(first)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -80,7 +81,10 @@ class Sockets:
         websocket = self._shim.websocket(max_msg_size=self._limits.max_message_size)
         if not websocket.can_prepare(request):
             return upgrade_required()
-        await websocket.prepare(request)
+        try:
+            await websocket.prepare(request)
+        except ConnectionResetError:
+            return upgrade_required()  # which nobody reads: the client hung up
         return websocket
 
     def _init_from_headers(self, request: web.Request) -> dict[str, Any]:
@@ -163,10 +167,7 @@ class Sockets:
                     "message": "unknown message type",
                 }
             if answer is not None:
-                try:
-                    await _send(websocket, answer)
-                except ConnectionResetError:
-                    continue  # a close began meanwhile; what follows is read to its end
+                await _send(websocket, answer)
 
 
 _KNOWN: dict[Any, dict[str, Any] | None] = {
@@ -190,14 +191,13 @@ def _parse(message: WSMessage) -> dict[str, Any] | None:
 
 
 async def _send(websocket: WebSocket, body: dict[str, Any]) -> None:
-    await websocket.send_str(json.dumps({**body, "timestamp": datetime.now(UTC).isoformat()}))
+    """Send, unless a close began or the client hung up; what there is to read is read to its end."""
+    with suppress(ConnectionResetError):
+        await websocket.send_str(json.dumps({**body, "timestamp": datetime.now(UTC).isoformat()}))
 
 
 async def _refuse(websocket: WebSocket, reason: str) -> None:
-    try:
-        await _send(websocket, {"type": "tpa_connection_error", "message": reason})
-    except ConnectionResetError:
-        return
+    await _send(websocket, {"type": "tpa_connection_error", "message": reason})
     await websocket.close(code=POLICY_VIOLATION, message=reason.encode()[:123])
 
 
