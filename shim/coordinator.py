@@ -21,7 +21,7 @@ from shim.flags import Evaluation
 from shim.handover import Handover, Members
 from shim.live import LiveConnection
 from shim.model import Closing, Connection, Kind, Time
-from shim.observers import Fanout
+from shim.observers import Fanout, LastClosings
 from shim.router import Guard, Observer, Router, Tracked
 from shim.sessions import Session
 from shim.settings import Settings
@@ -86,7 +86,9 @@ class Coordinator(Generic[L]):
             Guard(settings.guard),
         )
         self.census = Census(self.started)
-        self.observer.add(self.census)
+        self.closings = LastClosings()
+        for observer in (self.census, self.closings):
+            self.observer.add(observer)
         self._coverage = CoverageMeter(
             self.router,
             self.census,

@@ -1,7 +1,7 @@
 """Who is told of the rare events in a running shim: the log, the counters, plugins."""
 
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -145,6 +145,20 @@ class LifecycleLog(Observer):
 
     def note(self, role: Role, text: str) -> None:
         log.info("%s", text)
+
+
+class LastClosings(Observer):
+    """How the last connections ended: so many, whoever's."""
+
+    def __init__(self, most: int = 1000) -> None:
+        self._closings: deque[Closing] = deque(maxlen=most)
+
+    def closed(self, closing: Closing) -> None:
+        self._closings.append(closing)
+
+    def of(self, session: str) -> list[Closing]:
+        """Those of a session, the newest first."""
+        return [c for c in reversed(self._closings) if c.connection.session == session]
 
 
 class Tally(Observer):

@@ -119,6 +119,11 @@ class PerSessionMonitor:
             watch.round_trip = now - watch.pinged_at
             watch.ping_id = None
 
+    def round_trip(self, connection_id: str) -> Duration | None:
+        """The last one that was measured."""
+        watch = self._watches.get(connection_id)
+        return None if watch is None else watch.round_trip
+
     def wake(self, now: Time) -> Iterable[Request]:
         requests: list[Request] = []
         timeout = self._settings.timeout

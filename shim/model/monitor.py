@@ -114,7 +114,11 @@ Request: TypeAlias = Ping | Confirm | Note | Decision
 
 
 class Monitor(Protocol):
-    """One instance of a monitor. Every method is synchronous and quick (R5: 50 ms of CPU at most)."""
+    """One instance of a monitor. Every method is synchronous and quick (R5: 50 ms of CPU at most).
+
+    One that measures round trips may have `round_trip(connection_id) -> Duration | None` besides: the
+    last one that it measured.
+    """
 
     @property
     def next_wake(self) -> Time | None:

@@ -162,6 +162,13 @@ class Lane:
     def pong(self, instance: Instance, connection: Connection, payload: bytes, now: Time) -> None:
         self._call("pong", instance.monitor, connection.id, payload, now)
 
+    def round_trip(self, instance: Instance, connection: Connection) -> Duration | None:
+        """The last round trip that the monitor measured, if it measures any (`Monitor`)."""
+        if not hasattr(instance.monitor, "round_trip"):
+            return None
+        answer = self._call("round_trip", instance.monitor, connection.id)
+        return answer if type(answer) is int else None
+
     def wake(self, instance: Instance, now: Time) -> list[Request]:
         return self._requests("wake", self._call("wake", instance.monitor, now))
 

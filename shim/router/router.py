@@ -10,11 +10,13 @@ when there is something to do: `tracked.alert`.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from shim.model import (
     Close,
     Connection,
     Decision,
+    Duration,
     LateDecision,
     Note,
     Ping,
@@ -91,6 +93,15 @@ class Router(Watching):
                     lane.pong(instance, tracked.connection, payload, now)
                 except CallFailed as failure:
                     self._connection_failed(lane, tracked, failure, now)
+
+    def round_trip(self, tracked: Tracked) -> Duration | None:
+        """From a monitor's last ping to its pong, where one measures that."""
+        for role, lane in self._lanes.items():
+            if (instance := tracked.instance(role)) is not None:
+                with suppress(CallFailed):
+                    if (round_trip := lane.round_trip(instance, tracked.connection)) is not None:
+                        return round_trip
+        return None
 
     def data(self, tracked: Tracked, at: Time) -> None:
         """Evidence of life that is no sign of life: counted by monitors that care (R3b)."""

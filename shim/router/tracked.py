@@ -25,7 +25,7 @@ class Tracked(_Heartbeat):
     not watch has a pulse that nobody reads. `alert` makes the next sign of life take the slow path.
     `acting` is the monitor whose effects reach the socket (None: neither), `closed_by` the one that
     closed it, `failed` one that failed in a call about this connection. `by_percentage`: chance gave
-    the user the stage (R15).
+    the user the stage (R15). `signs` counts the messages and pongs.
     """
 
     __slots__ = (
@@ -40,6 +40,7 @@ class Tracked(_Heartbeat):
         "last_activity",
         "opened_at",
         "order",
+        "signs",
         "spoke_after_close",
         "stage",
     )
@@ -63,6 +64,7 @@ class Tracked(_Heartbeat):
         self.acting = acting
         self.opened_at = now
         self.last_activity = now
+        self.signs = 0
         self.control = self.candidate = _UNREAD
         self.control_instance: Instance | None = None
         self.candidate_instance: Instance | None = None
@@ -112,5 +114,6 @@ class Touch:
     def touch(self) -> None:
         now, tracked = self._clock(), self._tracked
         tracked.last_activity = tracked.control.last_seen = tracked.candidate.last_seen = now
+        tracked.signs += 1
         if tracked.alert:
             self._listener.alerted(tracked, now)

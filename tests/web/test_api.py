@@ -105,6 +105,34 @@ async def test_a_session_says_how_its_sockets_are(tmp_path: Path) -> None:
             assert page.status == 404
 
 
+async def test_a_session_tells_how_its_sockets_are_and_how_the_last_ones_ended(
+    tmp_path: Path,
+) -> None:
+    async with console(tmp_path, Stage.LIVE) as it, aiohttp.ClientSession() as http:
+        first = await app_client(http, it.url, "alice")
+        await first.send_str('{"type": "heartbeat"}')
+        second = await app_client(http, it.url, "alice", "com.example.app2", autoping=False)
+        pinger = asyncio.create_task(anext(aiter(first)))
+        (session,) = it.house.shim.sessions.values()
+        await until(lambda: session.app_connections.keys() == {"com.example.app1"})
+        live = session.app_connections["com.example.app1"]
+        await until(lambda: it.house.shim.router.round_trip(live.tracked) is not None)
+        await second.close()
+        await until(lambda: len(it.house.shim.closings.of("alice")) == 1)
+        answer = await get(http, it, "sessions/alice")
+        (row,) = answer["connections"]
+        assert row["messages"] >= 2
+        assert 0 < row["round_trip"] < 60
+        (ended,) = answer["ended"]
+        assert (ended["package"], ended["cause"]) == ("com.example.app2", "candidate")
+        assert ended["intended"] == 1001
+        async with http.get(f"{it.url}/sessions/alice", headers=OPERATOR) as page:
+            text = await page.text()
+        assert "Ping to pong" in text
+        assert "by the candidate, code 1001 sent" in text
+        pinger.cancel()
+
+
 async def test_counts_follow_what_happens(tmp_path: Path) -> None:
     async with console(tmp_path, Stage.LIVE) as it, aiohttp.ClientSession() as http:
         first, second = await glasses(http, it, "a"), await app_client(http, it.url, "a")

@@ -23,7 +23,7 @@ from shim.ledger.rows import (
     StageRow,
     VerdictRow,
 )
-from shim.model import Kind, Role, Stage
+from shim.model import Cause, Kind, Role, Stage
 from shim.server.console.names import Names
 
 StageWord = Literal["off", "shadow", "live", "complete"]
@@ -84,9 +84,26 @@ class SessionsAnswer(msgspec.Struct, kw_only=True):
 
 
 class SessionConnection(ConnectionAnswer, kw_only=True):
-    """A connection with what its socket says; null where that cannot be known."""
+    """A connection with what its socket and its monitors say; null where that cannot be known."""
 
+    messages: Annotated[int, Meta(description="Messages and pongs that came.")]
+    round_trip: Annotated[
+        float | None, Meta(description="Seconds from a monitor's last ping to its pong.")
+    ]
     socket: SocketAnswer | None
+
+
+class EndedAnswer(msgspec.Struct, kw_only=True):
+    """How a connection of the session ended."""
+
+    connection: str
+    kind: Kind
+    package: str | None
+    ago: Annotated[float, Meta(description="Seconds since then.")]
+    connected: Annotated[float, Meta(description="Seconds that it lasted.")]
+    cause: Cause
+    intended: Annotated[int | None, Meta(description="The close code that was sent.")]
+    observed: Annotated[int, Meta(description="The one that came; 1006: none did.")]
 
 
 class OpenConnections(msgspec.Struct, kw_only=True):
@@ -276,6 +293,7 @@ OneSessionAnswer = msgspec.defstruct(
     [
         ("session", SessionAnswer),
         ("connections", list[SessionConnection]),
+        ("ended", list[EndedAnswer]),
         ("verdicts", list[VerdictAnswer]),  # type: ignore[valid-type]
     ],
     namespace={"__doc__": "A session with its connections, and its user's latest verdicts."},

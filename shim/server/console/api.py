@@ -144,6 +144,7 @@ class Api:
             {
                 "session": self._registry.session_answer(session, names),
                 "connections": self._registry.session_connections(session, names),
+                "ended": self._registry.session_ended(session),
                 "verdicts": verdicts,
             }
         )

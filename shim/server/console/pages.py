@@ -111,6 +111,7 @@ class Pages:
             "session.html",
             session=self._registry.session_answer(session, names),
             connections=self._registry.session_connections(session, names),
+            ended=self._registry.session_ended(session),
             episodes=episodes,
             names=names,
         )

@@ -9,10 +9,11 @@ from typing import Any, Generic, TypeVar
 
 from shim.aio import Shim
 from shim.aio.connection import LiveConnection
-from shim.model import Role, Time, seconds
+from shim.model import Duration, Role, Time, seconds
 from shim.router import Tracked
 from shim.server.console.answers import (
     ConnectionAnswer,
+    EndedAnswer,
     SessionAnswer,
     SessionConnection,
     StageWord,
@@ -106,9 +107,28 @@ class Registry:
         return [
             SessionConnection(
                 **self._facts(live.tracked, names, now),
+                messages=live.tracked.signs,
+                round_trip=_seconds(self._shim.router.round_trip(live.tracked)),
                 socket=socket_health(live.websocket.transport),
             )
             for live in session.members()
+        ]
+
+    def session_ended(self, session: Session[LiveConnection]) -> list[EndedAnswer]:
+        """How the session's last connections ended, as far as that is remembered."""
+        now = self._shim.clock()
+        return [
+            EndedAnswer(
+                connection=closing.connection.id,
+                kind=closing.connection.kind,
+                package=closing.connection.package,
+                ago=seconds(now - closing.at),
+                connected=seconds(closing.at - closing.opened_at),
+                cause=closing.cause,
+                intended=closing.intended,
+                observed=closing.observed,
+            )
+            for closing in self._shim.closings.of(session.id)
         ]
 
     def _facts(self, tracked: Tracked, names: Names, now: Time) -> dict[str, Any]:
@@ -128,6 +148,10 @@ class Registry:
             "missed": None if self._heartbeat is None else silence // self._heartbeat,
             "closing": tracked.closed_by is not None,
         }
+
+
+def _seconds(duration: Duration | None) -> float | None:
+    return None if duration is None else seconds(duration)
 
 
 def _stage(tracked: Tracked) -> StageWord:
