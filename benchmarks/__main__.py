@@ -2,7 +2,17 @@
 
 import click
 
-from benchmarks import bookkeeping, connections, handover, ledger, replay, telemetry, touch
+from benchmarks import (
+    bookkeeping,
+    connections,
+    console,
+    gate,
+    handover,
+    ledger,
+    replay,
+    telemetry,
+    touch,
+)
 
 
 @click.command()
@@ -13,6 +23,8 @@ def main(quick: bool) -> None:
     handover.run(10_000 if quick else 100_000)
     replay.run(100_000 if quick else 500_000)
     telemetry.run(10_000 if quick else 50_000)
+    console.run(10_000 if quick else 100_000, 5_000 if quick else 50_000)
+    gate.run(50_000 if quick else 1_000_000)
     ledger.main(50_000 if quick else 300_000)
     for count in (500,) if quick else (2_000, 5_000):
         connections.run(count, seconds=6 if quick else 20)

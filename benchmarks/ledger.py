@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter, sleep
 
+from benchmarks.memory import resident
 from shim.gate import EPISODES, Observations
 from shim.ledger import LedgerObserver, SqliteLedger, SqliteReader, VerdictFilter, wall_clock
 from shim.ledger.rows import RunRow
@@ -42,9 +43,9 @@ def main(verdicts: int = 1_000_000) -> None:
             f"outcome: six rows), {handing:.1f} µs each on the event loop"
         )
     with _ledger() as (observer, ledger, path):
-        before = _resident()
+        before = resident()
         _, early = _feed(ledger, verdicts // 10, _verdict(observer))
-        middle = _resident()
+        middle = resident()
         handing, total = _feed(ledger, verdicts - verdicts // 10, _verdict(observer))
         print(
             f"ledger: {total:,.0f} verdicts/s, each committed and synced (the first tenth "
@@ -52,7 +53,7 @@ def main(verdicts: int = 1_000_000) -> None:
         )
         print(
             f"ledger: memory before {before:.0f} MiB, after {verdicts // 10:,} verdicts "
-            f"{middle:.0f} MiB, after {verdicts:,} {_resident():.0f} MiB; the file "
+            f"{middle:.0f} MiB, after {verdicts:,} {resident():.0f} MiB; the file "
             f"{path.stat().st_size / verdicts:.0f} B a verdict"
         )
         _ask(SqliteReader(path))
@@ -129,12 +130,6 @@ def _episode(observer: LedgerObserver) -> Callable[[int], None]:
         observer.outcome(Outcome(connection, Role.CONTROL, Return.RETURNED, at, at, SECOND))
 
     return tell
-
-
-def _resident() -> float:
-    """Mebibytes of this process in memory."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
 
 
 def _ask(reader: SqliteReader) -> None:

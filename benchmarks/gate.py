@@ -1,0 +1,108 @@
+"""How long the gate's answer takes over a week of a large service, and in how much memory."""
+
+import random
+import tempfile
+from pathlib import Path
+from time import perf_counter, sleep
+
+from benchmarks.memory import resident
+from shim.discovery import monitor_types, plugin_manager
+from shim.evidence import gate_evidence
+from shim.gate import judge
+from shim.ledger import SqliteLedger, SqliteReader, describe, wall_clock
+from shim.ledger.rows import ActionRow, CoverageRow, VerdictRow
+from shim.ledger.writer import CAPACITY
+from shim.model import SECOND, Kind, Return, Role, VerdictKind, VerdictName
+from shim.settings import settings_from
+
+USERS = 100_000
+_WEEK = 7 * 86_400 * SECOND
+_MINUTE = 60 * SECOND
+
+
+def run(verdicts: int) -> None:
+    """A ledger of so many verdicts, with an outcome for one in ten, and a week's coverage."""
+    settings = settings_from({}, monitor_types(plugin_manager()))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "shim.db"
+        now = wall_clock()
+        ledger = SqliteLedger(path, describe(settings, now - _WEEK))
+        _fill(ledger, verdicts, now - _WEEK)
+        assert ledger.close(600)
+        before, started = resident(), perf_counter()
+        answer = judge(gate_evidence(SqliteReader(path), settings, now), settings.gate)
+        took = perf_counter() - started
+        print(
+            f"gate: {verdicts:,} verdicts of {USERS:,} users: {answer.verdict} in {took:.2f} s, "
+            f"{resident() - before:.0f} MiB more memory"
+        )
+
+
+def _fill(ledger: SqliteLedger, verdicts: int, start: int) -> None:
+    for number in range(verdicts):
+        if not number % 1000:
+            while ledger.status().queued > CAPACITY // 2:
+                sleep(0.001)
+        user = f"user{random.randrange(USERS)}@example.com"
+        at = start + _WEEK * number // verdicts
+        ledger.append(_verdict(f"c{number}", user, at))
+        if not number % 10:
+            role = Role.CANDIDATE if number % 20 else Role.CONTROL
+            ledger.append(_action(f"c{number}", user, at, role))
+    for at in range(start, start + _WEEK, _MINUTE):
+        ledger.append(_minute(at))
+
+
+def _verdict(connection: str, user: str, at: int) -> VerdictRow:
+    return VerdictRow(
+        connection=connection,
+        connection_kind=Kind.APP,
+        user=user,
+        session=user,
+        package="com.example.app1",
+        verdict=VerdictName.MATCHED,
+        kind=VerdictKind.BOTH,
+        at=at,
+        first=Role.CANDIDATE,
+        acting=Role.CONTROL,
+        control_at=at,
+        candidate_at=at - 11 * SECOND,
+        recovered=False,
+        last_activity=at - 56 * SECOND,
+        rule=None,
+        trace=None,
+    )
+
+
+def _action(connection: str, user: str, at: int, role: Role) -> ActionRow:
+    return ActionRow(
+        connection=connection,
+        connection_kind=Kind.APP,
+        user=user,
+        session=user,
+        package="com.example.app1",
+        role=role,
+        acted_at=at,
+        code=None,
+        result=Return.RETURNED,
+        at=at + SECOND,
+        delay=SECOND,
+        by_percentage=True,
+    )
+
+
+def _minute(at: int) -> CoverageRow:
+    time = 100_000 * _MINUTE
+    return CoverageRow(
+        connection_kind=Kind.APP,
+        since=at,
+        at=at + _MINUTE,
+        connected=time,
+        control_acted=time // 2,
+        candidate_acted=time // 2,
+        watched=time,
+        pings=400_000,
+        heartbeat_interval=15 * SECOND,
+        control_users=50_000,
+        candidate_users=50_000,
+    )
