@@ -26,8 +26,11 @@ def main(quick: bool) -> None:
     console.run(10_000 if quick else 100_000, 5_000 if quick else 50_000)
     gate.run(50_000 if quick else 1_000_000)
     ledger.main(50_000 if quick else 300_000)
-    for count in (500,) if quick else (2_000, 5_000):
-        connections.run(count, seconds=6 if quick else 20)
+    if quick:
+        connections.run(300, rounds=1, turns=1, peers=True)
+    else:
+        connections.run(2_000, rounds=2, turns=2, peers=True)
+        connections.run(5_000, rounds=4, turns=1)
 
 
 main()

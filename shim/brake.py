@@ -21,8 +21,8 @@ from shim.router import Observer
 class AutomaticBrake(Observer):
     """Watches what the router finds out, and calls `engage` with the evidence.
 
-    It does not release the brake: that is a person's decision. Once engaged, calling again changes
-    nothing.
+    It does not release the brake: that is a person's decision, and from then on only new evidence
+    counts. Once engaged, calling again changes nothing.
     """
 
     def __init__(
@@ -32,9 +32,18 @@ class AutomaticBrake(Observer):
         engage: Callable[[str], None],
         now: Time,
     ) -> None:
-        self._kills = FalseKillWatch(limits)
-        self._returns = ReturnWatch(return_window, now)
+        self._limits = limits
+        self._return_window = return_window
         self._engage = engage
+        self._begin(now)
+
+    def _begin(self, now: Time) -> None:
+        self._kills = FalseKillWatch(self._limits)
+        self._returns = ReturnWatch(self._return_window, now)
+
+    def brake(self, engaged: bool, reason: str, now: Time) -> None:
+        if not engaged:
+            self._begin(now)
 
     def decided(self, connection: Connection, role: Role, decision: Decision, acted: bool) -> None:
         if role is Role.CANDIDATE:

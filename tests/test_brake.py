@@ -74,6 +74,24 @@ def test_r22_they_count_within_the_window_only(spread: int) -> None:
     assert (world.router.brake_reason is not None) == (spread == MINUTE)
 
 
+def test_r22_after_a_release_only_new_evidence_counts() -> None:
+    world = braked()
+    names = open_users(world, Stage.SHADOW, range(10))
+    world.run(50)
+    for name in names[:5]:
+        world.message(name)
+    assert world.router.brake_reason is not None
+    world.router.release_brake("it is mended", world.now)
+    for name in names[5:9]:
+        world.message(name)
+    assert world.router.brake_reason is None
+    more = open_users(world, Stage.SHADOW, range(10, 12))
+    world.run(96)
+    for name in more:
+        world.message(name)
+    assert world.router.brake_reason is not None
+
+
 def test_r22_few_among_many_are_no_reason() -> None:
     world = braked(share=0.5)
     names = open_users(world, Stage.SHADOW, range(11))
