@@ -5,16 +5,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-# Most tests wait for sockets and processes: two at a time take half as long.
-WORKERS ?= 2
-
 .PHONY: demo test check bench format clean
 
 demo: $(STAMP)
 	$(BIN)/shim demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --cov --cov-report=term:skip-covered
+	$(BIN)/python -m tests
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

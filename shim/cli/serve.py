@@ -1,7 +1,9 @@
 """`shim serve`: the reference server."""
 
+import asyncio
 import logging
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -25,6 +27,7 @@ from shim.settings import load_settings
     type=click.Path(path_type=Path),
     help="Record what happens, for `shim replay`, to files named after this one.",
 )
+@click.option("--uvloop", "on_uvloop", is_flag=True, help="Run on uvloop (extra `uvloop`).")
 @click.option(
     "--log-level",
     default="info",
@@ -38,6 +41,7 @@ def serve(
     port: int | None,
     dev: bool,
     capture: Path | None,
+    on_uvloop: bool,
     log_level: str,
 ) -> None:
     """Serve glasses and apps over WebSockets, watched by both monitors."""
@@ -46,6 +50,7 @@ def serve(
     manager = plugin_manager()
     settings = load_settings(config, monitor_types(manager))
     secrets = Secrets.from_environment(dev=dev)
+    new_event_loop = loop_factory(on_uvloop)
     if dev:
         for name, value in secrets.environment().items():
             click.echo(f"{name}={value}")
@@ -61,7 +66,21 @@ def serve(
             print=lambda text: _announce(listener, console),
             shutdown_timeout=seconds(settings.server.drain) + 5,
             access_log=None,
+            loop=new_event_loop(),
         )
+
+
+def loop_factory(on_uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop]:
+    """What makes the event loop. Raises InputError where uvloop is not installed."""
+    if not on_uvloop:
+        return asyncio.new_event_loop
+    try:
+        import uvloop
+    except ImportError:
+        raise InputError(
+            "--uvloop: uvloop is not installed; pip install 'monitor-migration-shim[uvloop]'"
+        ) from None
+    return uvloop.new_event_loop
 
 
 def _announce(listener: socket.socket, console: socket.socket | None) -> None:
