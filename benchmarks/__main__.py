@@ -7,9 +7,11 @@ from benchmarks import (
     connections,
     console,
     gate,
+    guard,
     handover,
     ledger,
     replay,
+    rollout,
     telemetry,
     touch,
 )
@@ -31,6 +33,8 @@ def main(quick: bool) -> None:
     else:
         connections.run(2_000, rounds=2, turns=2, peers=True)
         connections.run(5_000, rounds=4, turns=1)
+    rollout.run(500 if quick else 5_000)
+    guard.run(200 if quick else 1_000, speed=10 if quick else 4)
 
 
 main()

@@ -22,8 +22,9 @@ from itertools import pairwise
 from pathlib import Path
 from time import perf_counter, thread_time
 
-from benchmarks.guard import TALK, talking
+from benchmarks.guard import TALK
 from benchmarks.processes import raise_limit
+from benchmarks.talkers import talking
 from shim.ledger import SqliteReader
 from shim.ledger.rows import BrakeRow, ClosingRow, DecisionRow, FlagsRow, GapRow, StageRow
 from shim.model import Stage
