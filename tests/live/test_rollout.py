@@ -86,6 +86,11 @@ async def test_a_rollout_by_edits_of_the_file(tmp_path: Path) -> None:
         assert it.house.flags is not None
         await until(lambda: it.house.flags.problem is not None)
         assert at(it, Stage.COMPLETE)
+        async with aiohttp.ClientSession() as http, http.get(f"{it.url}/readyz") as answer:
+            ready = await answer.json()
+        assert (ready["status"], ready["flags"]["refused"]) == ("ready", True)
+        assert ready["flags"]["digest"] == it.house.flags.digest
+        assert ready["flags"]["age"] >= 0
         it.shim.engage_brake("a test of it")
         await until(lambda: at(it, Stage.SHADOW))
         write(tmp_path, "live")

@@ -1,7 +1,10 @@
 """What machines ask: is it alive, is it ready, and the metrics."""
 
+from typing import Any
+
 from aiohttp import web
 
+from shim.model import seconds
 from shim.server.console.access import Access
 from shim.server.console.operations import Operations
 from shim.server.console.problems import Refusal, not_found, problem
@@ -18,14 +21,24 @@ class Health:
         return json_answer({"status": "ok"})
 
     async def readyz(self, request: web.Request) -> web.Response:
-        """Ready also while the ledger has a problem: connections do not depend on it."""
-        if self._operations.shim.draining:
+        """Ready also while ledger or flags file have a problem: connections do not depend on it.
+
+        What is wrong with the flags file is not said here: it may name a user.
+        """
+        operations = self._operations
+        if operations.shim.draining:
             return json_answer({"status": "draining"}, status=503)
-        status = self._operations.ledger_status
-        problem = None if status is None else status().problem
-        if problem is None:
-            return json_answer({"status": "ready"})
-        return json_answer({"status": "ready", "ledger": problem})
+        answer: dict[str, Any] = {"status": "ready"}
+        if (flags := operations.flags) is not None:
+            age = seconds(operations.shim.clock() - flags.loaded_at)
+            answer["flags"] = {
+                "digest": flags.digest,
+                "age": age,
+                "refused": flags.problem is not None,
+            }
+        if (status := operations.ledger_status) and (problem := status().problem):
+            answer["ledger"] = problem
+        return json_answer(answer)
 
 
 class MetricsPage:
