@@ -31,8 +31,8 @@ def main(quick: bool) -> None:
     if quick:
         connections.run(300, rounds=1, turns=1, peers=True)
     else:
-        connections.run(2_000, rounds=2, turns=2, peers=True)
-        connections.run(5_000, rounds=4, turns=1)
+        connections.run(2_000, rounds=2, turns=1, peers=True)
+        connections.run(5_000, rounds=2, turns=1)
     rollout.run(500 if quick else 5_000)
     guard.run(200 if quick else 1_000, speed=10 if quick else 4)
 
