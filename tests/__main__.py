@@ -1,7 +1,7 @@
-"""`python -m tests`: all tests, in two processes at a time, with the coverage of both together.
+"""`python -m tests`: all tests, in three processes beside each other, with the coverage of all together.
 
-One half waits for sockets and other processes, the other computes; beside each other they take hardly
-longer than one alone. Its arguments go to both.
+Two of them mostly wait for sockets and other processes, the third computes; together they take hardly
+longer than that one alone. Arguments go to each of them.
 """
 
 import os
@@ -11,26 +11,27 @@ import tempfile
 from pathlib import Path
 
 TESTS = Path(__file__).parent
-WAITING = ("boards", "capture", "demo", "ledger", "live", "telemetry", "web")
+WAITING = (("demo", "live", "capture"), ("boards", "ledger", "telemetry", "web"))
 COVERAGE = [sys.executable, "-m", "coverage"]
 
 
 def main(options: list[str]) -> int:
-    waiting = [str(TESTS / name) for name in WAITING]
-    halves = {"waiting": waiting, "computing": [f"--ignore={path}" for path in waiting]}
+    parts = [[str(TESTS / name) for name in names] for names in WAITING]
+    parts.append([f"--ignore={path}" for part in parts for path in part])
+    print("all tests, which takes some minutes; what each part says comes when it ends", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        logs = {name: Path(folder) / name for name in halves}
-        started = {
-            name: _start(arguments + options, logs[name], Path(folder) / f".coverage.{name}")
-            for name, arguments in halves.items()
-        }
+        logs = [Path(folder) / f"part{number}.log" for number in range(len(parts))]
+        started = [
+            _start(part + options, log, Path(folder) / f".coverage.{log.stem}")
+            for part, log in zip(parts, logs, strict=True)
+        ]
         codes = []
-        for name, process in started.items():
+        for process, log in zip(started, logs, strict=True):
             codes.append(process.wait())
-            print(f"--- tests that are {name} ---\n{logs[name].read_text(errors='replace')}")
+            print(log.read_text(errors="replace"), flush=True)
         subprocess.run([*COVERAGE, "combine", "--quiet", folder], check=False)
     subprocess.run([*COVERAGE, "report", "--skip-covered"], check=False)
-    return max(codes)
+    return 1 if any(codes) else 0
 
 
 def _start(arguments: list[str], log: Path, data: Path) -> subprocess.Popen[bytes]:
