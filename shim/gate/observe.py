@@ -7,9 +7,12 @@ its users. A crowd is a minute with rows of at least 20 users and more than 5 % 
 then. That never looks at the successes, and never changes afterwards, so it cannot bend a test.
 """
 
+from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
+from operator import itemgetter
 
 from shim.gate.evidence import Shares
 from shim.model import SECOND, Duration, Time
@@ -21,6 +24,8 @@ CROWD_USERS = 20
 CROWD_SHARE = 0.05
 
 _MINUTE: Duration = 60 * SECOND
+_CHUNK = 10_000
+_AT = itemgetter(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +69,17 @@ class Observations:
 
     def extend(self, rows: Iterable[tuple[str, Time, bool]]) -> None:
         """Rows are `(user, at, success)`; `at` never decreases."""
-        for row in rows:
-            minute = row[1] // _MINUTE
-            if minute != self._minute:
-                self._end_minute()
-                self._minute = minute
-            self._rows.append(row)
+        rows = iter(rows)
+        while chunk := list(islice(rows, _CHUNK)):
+            begin = 0
+            while begin < len(chunk):
+                minute = chunk[begin][1] // _MINUTE
+                if minute != self._minute:
+                    self._end_minute()
+                    self._minute = minute
+                end = bisect_left(chunk, (minute + 1) * _MINUTE, begin, key=_AT)
+                self._rows += chunk[begin:end]
+                begin = end
 
     def observed(self, now: Time) -> Observed:
         """What is final at `now`, not before the last row; rows of the running minute wait for its end."""
@@ -89,9 +99,11 @@ class Observations:
             self._crowds += 1
             self._shares[sum(success for _, _, success in rows), len(rows)] += 1
         else:
+            waiting, users, unit = self._unsettled, self._users, self._unit
             for user, at, success in rows:
-                self._settle(at)
-                known = self._users.get(user)
+                if waiting and waiting[0].first_at + unit <= at:
+                    self._settle(at)
+                known = users.get(user)
                 if known is None or not known.final:  # of most users no more is wanted
                     self._add(user, at, success)
 

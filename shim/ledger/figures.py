@@ -28,10 +28,10 @@ class Figures:
     def agreements(self, kind: Kind, since: Wall, until: Wall) -> Iterator[tuple[str, Wall, bool]]:
         where = _period(kind, since, until).add("agreed IS NOT NULL")
         with snapshot(self.path) as ledger:
-            for user, at, agreed in ledger.ask(
+            # Millions of rows: SQLite's 0 and 1 will do.
+            yield from ledger.ask(
                 f"SELECT user, at, agreed FROM verdict {where} ORDER BY at", *where.values
-            ):
-                yield user, at, bool(agreed)
+            )
 
     def settled(
         self, kind: Kind, role: Role, since: Wall, until: Wall
