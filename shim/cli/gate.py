@@ -3,18 +3,21 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
+import msgspec
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from shim.cli.common import input_errors, json_option, rough
+from shim.cli.remote import Remote
 from shim.discovery import monitor_types, plugin_manager
 from shim.evidence import gate_evidence
 from shim.gate import Condition, GateAnswer, GateVerdict, Scale, Sense, Standing, judge
 from shim.ledger import SqliteReader, wall_clock
-from shim.model import Kind, seconds
+from shim.model import Kind, from_seconds, seconds
 from shim.settings import load_settings
 
 EXIT_CODES = {GateVerdict.READY: 0, GateVerdict.NOT_READY: 1, GateVerdict.INSUFFICIENT: 3}
@@ -41,19 +44,25 @@ _WORDS = {
 @click.option(
     "--ledger", type=click.Path(path_type=Path), help="Another ledger than the settings'."
 )
+@click.option("--url", help="A running shim, instead of a file; it is asked over the API.")
 @click.option("--kind", type=click.Choice([*Kind]), help="Show this kind of connection alone.")
 @json_option
 @input_errors
-def gate(config: Path | None, ledger: Path | None, kind: Kind | None, as_json: bool) -> None:
+def gate(
+    config: Path | None, ledger: Path | None, url: str | None, kind: Kind | None, as_json: bool
+) -> None:
     """May the control be retired?
 
     Each condition with its figure, what is certain of it drawn against its target, and what is
     missing. Exit code 0: ready; 1: not ready; 3: insufficient evidence. With --kind, too, the answer
     is about all kinds.
     """
-    settings = load_settings(config, monitor_types(plugin_manager()))
-    reader = SqliteReader(ledger or settings.ledger)
-    answer = judge(gate_evidence(reader, settings, wall_clock()), settings.gate)
+    if url is not None:
+        answer = msgspec.convert(_in_microseconds(Remote(url).get("/api/gate")), GateAnswer)
+    else:
+        settings = load_settings(config, monitor_types(plugin_manager()))
+        reader = SqliteReader(ledger or settings.ledger)
+        answer = judge(gate_evidence(reader, settings, wall_clock()), settings.gate)
     if as_json:
         facts = answer.as_dict()
         if kind is not None:
@@ -63,6 +72,13 @@ def gate(config: Path | None, ledger: Path | None, kind: Kind | None, as_json: b
     else:
         show(answer, kind)
     sys.exit(EXIT_CODES[answer.verdict])
+
+
+def _in_microseconds(facts: dict[str, Any]) -> dict[str, Any]:
+    """The API's answer as the fields of a `GateAnswer`."""
+    for part in (facts, *facts["conditions"]):
+        part["eta"] = None if part["eta"] is None else from_seconds(part["eta"])
+    return {**facts, "verdict": facts["answer"]}
 
 
 def show(answer: GateAnswer, kind: Kind | None = None) -> None:

@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from shim.cli.common import input_errors, json_option
+from shim.cli.remote import Remote
+from shim.cli.remoteledger import RemoteLedger
 from shim.discovery import monitor_types, plugin_manager
 from shim.ledger import SqliteReader, VerdictFilter, wall_clock
 from shim.ledger.rows import VerdictRow, Wall
@@ -63,6 +65,7 @@ def _word(name: str, words: type[StrEnum], help: str) -> Callable[[F], F]:
 @click.option(
     "--config", type=click.Path(path_type=Path), help="The settings file that names the ledger."
 )
+@click.option("--url", help="A running shim, instead of a file; its ledger is asked over the API.")
 @click.option("--user", help="Of this user.")
 @click.option("--package", help="Of this app.")
 @_word("--verdict", VerdictName, "With this verdict.")
@@ -80,6 +83,7 @@ def verdicts(
     episode: int | None,
     ledger: Path | None,
     config: Path | None,
+    url: str | None,
     user: str | None,
     package: str | None,
     verdict: VerdictName | None,
@@ -97,13 +101,17 @@ def verdicts(
 
     Without --ledger it is the one in the settings.
     """
-    if ledger is None:
-        ledger = load_settings(config, monitor_types(plugin_manager())).ledger
-    reader = SqliteReader(ledger)
+    reader: SqliteReader | RemoteLedger
+    if url is not None:
+        reader, place = RemoteLedger(Remote(url)), url
+    else:
+        if ledger is None:
+            ledger = load_settings(config, monitor_types(plugin_manager())).ledger
+        reader, place = SqliteReader(ledger), str(ledger)
     if episode is not None:
         found = reader.episode(episode)
         if found is None:
-            raise click.UsageError(f"{ledger} has no episode {episode}")
+            raise click.UsageError(f"{place} has no episode {episode}")
         _print_json(_episode_facts(found)) if as_json else _show_episode(found)
         return
     which = VerdictFilter(
@@ -113,7 +121,7 @@ def verdicts(
     if as_json:
         _print_json({"verdicts": [row.as_dict() for row in page.rows], "cursor": page.cursor})
     else:
-        _show_page(page, ledger)
+        _show_page(page, place)
 
 
 def _print_json(facts: dict[str, Any]) -> None:
@@ -126,7 +134,7 @@ def _console() -> Console:
     return Console(highlight=False, markup=False, width=None if told else _WIDE)
 
 
-def _show_page(page: Page, ledger: Path) -> None:
+def _show_page(page: Page, ledger: str) -> None:
     console = _console()
     if not page.rows:
         console.print(f"no verdicts in {ledger} that fit", soft_wrap=True)

@@ -6,6 +6,7 @@ are given by the store.
 """
 
 import json
+from collections.abc import Mapping
 from functools import cache
 from types import UnionType
 from typing import (
@@ -22,7 +23,18 @@ from typing import (
 
 import msgspec
 
-from shim.model import Cause, Duration, Kind, Return, Role, Stage, VerdictKind, VerdictName, seconds
+from shim.model import (
+    Cause,
+    Duration,
+    Kind,
+    Return,
+    Role,
+    Stage,
+    VerdictKind,
+    VerdictName,
+    from_seconds,
+    seconds,
+)
 
 Wall: TypeAlias = Annotated[int, "wall"]
 """Microseconds since 1970, UTC."""
@@ -60,6 +72,22 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def read(cls, values: dict[str, Any]) -> Self:
         """A row as it came from the store, its words as their types."""
+        return msgspec.convert(values, cls, strict=False)
+
+    @classmethod
+    def from_dict(cls, facts: Mapping[str, Any]) -> Self:
+        """A row as the API answers it (`as_dict`); what is no field is left out."""
+        timed, hints = _timed(cls), get_type_hints(cls)
+        values: dict[str, Any] = {}
+        for name in cls.__struct_fields__:
+            if name not in facts:
+                continue
+            value = facts[name]
+            if name in timed and value is not None:
+                value = from_seconds(value)
+            elif hints[name] is Stage and isinstance(value, str):
+                value = Stage[value.upper()]
+            values[name] = value
         return msgspec.convert(values, cls, strict=False)
 
     def as_dict(self) -> dict[str, Any]:
@@ -138,6 +166,10 @@ class DecisionRow(ConnectionRow, frozen=True):
     @classmethod
     def read(cls, values: dict[str, Any]) -> Self:
         return super().read({**values, "pings": json.loads(values["pings"])})
+
+    @classmethod
+    def from_dict(cls, facts: Mapping[str, Any]) -> Self:
+        return super().from_dict({**facts, "pings": [from_seconds(at) for at in facts["pings"]]})
 
     def as_dict(self) -> dict[str, Any]:
         return {**super().as_dict(), "pings": [seconds(ping) for ping in self.pings]}

@@ -1,0 +1,57 @@
+"""The commands against a running shim answer what they answer from its ledger."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import aiohttp
+import pytest
+from click.testing import CliRunner, Result
+
+from shim.cli import main
+from shim.model import Stage
+from tests.live.servers import SECRETS, app_client, server, until
+
+pytestmark = pytest.mark.real
+
+
+async def ask(*arguments: str) -> Result:
+    runner = CliRunner(env={"SHIM_OPERATOR_TOKEN": SECRETS.operator_token})
+    return await asyncio.to_thread(runner.invoke, main, arguments)
+
+
+async def test_remote_and_local_say_the_same(tmp_path: Path) -> None:
+    ledger = str(tmp_path / "shim.db")
+    async with server(tmp_path, Stage.LIVE) as it, aiohttp.ClientSession() as http:
+        client = await app_client(http, it.url, "alice", autoping=False)
+        await until(lambda: it.tally.verdicts.total())
+        await until(lambda: it.tally.outcomes.total())
+        assert await asyncio.to_thread(it.house.ledger.flush, 10)
+        for command in (["verdicts"], ["verdicts", "1"]):
+            local = await ask(*command, "--ledger", ledger, "--json")
+            remote = await ask(*command, "--url", it.url, "--json")
+            assert remote.exit_code == 0, remote.output
+            assert json.loads(remote.output) == json.loads(local.output)
+        shown = await ask("verdicts", "1", "--url", it.url)
+        assert "the candidate acts: it closes the connection with code 1001" in shown.output
+        gate = await ask("gate", "--url", it.url)
+        assert gate.exit_code == 3
+        assert "insufficient evidence" in gate.output
+        listed = await ask("connections", "--url", it.url, "--json")
+        assert json.loads(listed.output)["connections"] == []
+        assert "agreement" in (await ask("status", "--url", it.url)).output
+        for order, word in (("engage", "engaged: a test"), ("release", "released")):
+            answer = await ask("brake", order, "--reason", "a test", "--url", it.url)
+            assert word in answer.output
+        nothing = await ask("verdicts", "99", "--url", it.url)
+        assert nothing.exit_code == 2
+        assert "there is no such verdict" in nothing.output
+        await client.close()
+
+
+@pytest.mark.parametrize("command", [["status"], ["gate"], ["verdicts"], ["connections"]])
+async def test_nobody_there(command: list[str]) -> None:
+    answer = await ask(*command, "--url", "http://127.0.0.1:1")
+    assert answer.exit_code == 2
+    assert "cannot be asked" in answer.output
+    assert (await ask(*command, "--url", "gopher://x")).exit_code == 2
