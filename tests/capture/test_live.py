@@ -156,8 +156,9 @@ async def test_live_and_replay_agree(tmp_path: Path, pause: float) -> None:
 
 async def test_the_capture_of_a_killed_server_can_be_replayed(tmp_path: Path) -> None:
     async with serving(tmp_path, "SHADOW") as (url, process), aiohttp.ClientSession() as http:
-        await app_client(http, url, "u")
-        await until(lambda: '"open"' in captures(tmp_path)[0].read_text())
+        client = await app_client(http, url, "u")
+        await until(lambda: any('"open"' in file.read_text() for file in captures(tmp_path)))
         process.kill()
         await process.wait()
+        await client.close()
     assert replayed(tmp_path, "control")["summary"]["connections"] == 1
