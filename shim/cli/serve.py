@@ -28,6 +28,7 @@ from shim.settings import load_settings
     help="Record what happens, for `shim replay`, to files named after this one.",
 )
 @click.option("--uvloop", "on_uvloop", is_flag=True, help="Run on uvloop (extra `uvloop`).")
+@click.option("--auto", is_flag=True, help="Take the steps of the plan (`promotion`) by itself.")
 @click.option(
     "--log-level",
     default="info",
@@ -41,6 +42,7 @@ def serve(
     port: int | None,
     dev: bool,
     capture: Path | None,
+    auto: bool,
     on_uvloop: bool,
     log_level: str,
 ) -> None:
@@ -58,7 +60,7 @@ def serve(
     admin = settings.server.admin
     console = None if admin is None else listen(admin.host, admin.port)
     with open_house(
-        settings, secrets, observers=[PluginObserver(manager)], capture=capture
+        settings, secrets, observers=[PluginObserver(manager)], capture=capture, promote=auto
     ) as house:
         web.run_app(
             make_app(house, console),

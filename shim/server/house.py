@@ -49,6 +49,8 @@ class House:
     reader: SqliteReader
     flags: LiveRollout | None
     tracing: Tracing | None
+    promotes: bool
+    """Whether it takes the steps of the plan by itself."""
 
     async def lifespan(self, app: web.Application) -> AsyncIterator[None]:
         """For `app.cleanup_ctx`: the flags file is followed while the application runs."""
@@ -61,7 +63,7 @@ class House:
             self.flags, clock, asyncio.get_running_loop().call_soon_threadsafe, self._loaded
         )
         watcher.start()
-        promotion = asyncio.create_task(self._promote()) if self.settings.promotion.auto else None
+        promotion = asyncio.create_task(self._promote()) if self.promotes else None
         yield
         if promotion is not None:
             promotion.cancel()
@@ -102,10 +104,12 @@ def open_house(
     observers: Sequence[Observer] = (),
     capture: Path | None = None,
     rollout: Rollout | None = None,
+    promote: bool = False,
 ) -> Iterator[House]:
     """Open what has to be closed again. Raises InputError.
 
-    `capture` is where to, instead of `capture.file`; `rollout` is in force instead of the flags file.
+    `capture` is where to, instead of `capture.file`; `rollout` is in force instead of the flags file;
+    `promote`: go on by the plan, whatever `promotion.auto` says.
     """
     pseudonyms = Pseudonyms(secrets.hash_key)
     flags = _flags(settings) if rollout is None else None
@@ -136,7 +140,10 @@ def open_house(
             if (file := _capture_file(settings, capture)) is not None:
                 shim.capture(_recorder(shim, settings, file, pseudonyms))
             reader = SqliteReader(settings.ledger)
-            yield House(settings, secrets, shim, tally, metrics, ledger, reader, flags, traced)
+            promotes = promote or settings.promotion.auto
+            yield House(
+                settings, secrets, shim, tally, metrics, ledger, reader, flags, traced, promotes
+            )
         finally:
             if not ledger.close(_LEDGER_CLOSE):
                 log.error("the ledger's last rows could not be written in time")

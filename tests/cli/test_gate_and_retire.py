@@ -1,0 +1,88 @@
+"""`shim gate` and `shim retire`: exit codes, and a report that can be checked."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from shim.cli import main
+from shim.discovery import monitor_types, plugin_manager
+from shim.ledger import SqliteLedger, describe, wall_clock
+from shim.ledger.digest import ledger_digest
+from shim.ledger.rows import BrakeRow
+from shim.settings import load_settings
+
+FLAGS = Path(__file__).parents[2] / "config" / "rollout.yaml"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A place with settings, flags and a ledger in which nothing has happened yet."""
+    (tmp_path / "rollout.yaml").write_bytes(FLAGS.read_bytes())
+    (tmp_path / "shim.yaml").write_text("ledger: sqlite:///shim.db\n")
+    monkeypatch.chdir(tmp_path)
+    settings = load_settings(Path("shim.yaml"), monitor_types(plugin_manager()))
+    ledger = SqliteLedger(settings.ledger, describe(settings, wall_clock()))
+    ledger.append(BrakeRow(True, "a test", wall_clock()))
+    assert ledger.close(10)
+    return tmp_path
+
+
+def shim(*arguments: str) -> Result:
+    return CliRunner().invoke(main, [*arguments, "--config", "shim.yaml"])
+
+
+def test_r16_no_data_is_insufficient(folder: Path) -> None:
+    answer = shim("gate", "--json")
+    assert answer.exit_code == 3
+    assert json.loads(answer.output)["answer"] == "insufficient"
+    assert "never acted for users at the same time" in shim("gate").output
+
+
+def test_retire_writes_nothing_before_the_gate_says_so(folder: Path) -> None:
+    answer = shim("retire")
+    assert answer.exit_code == 3
+    assert "insufficient evidence" in answer.output
+    assert not (folder / "retirement").exists()
+    assert shim("retire", "--force").exit_code == 2
+
+
+def test_the_report_can_be_checked_against_ledger_and_flags(folder: Path) -> None:
+    answer = shim("retire", "--force", "--reason", "a drill")
+    assert answer.exit_code == 0, answer.output
+    assert "monitors.control: null" in answer.output
+    report = json.loads((folder / "retirement" / "report.json").read_text())
+    assert report["reason"] == "a drill"
+    assert report["gate"]["answer"] == "insufficient"
+    assert report["flags"]["sha256"] == hashlib.sha256(FLAGS.read_bytes()).hexdigest()
+    assert report["ledger"]["rows"] == 2
+    assert report["ledger"]["sha256_of_rows"] == ledger_digest(folder / "shim.db")[0]
+    text = (folder / "retirement" / "report.md").read_text()
+    for figure in (report["ledger"]["sha256_of_rows"], "Forced: a drill", "| open |"):
+        assert figure in text
+
+
+def test_the_digest_is_of_every_row(folder: Path) -> None:
+    before, rows = ledger_digest(folder / "shim.db")
+    assert (before, rows) == ledger_digest(folder / "shim.db")
+    settings = load_settings(None, monitor_types(plugin_manager()))
+    ledger = SqliteLedger(folder / "shim.db", describe(settings, wall_clock()))
+    assert ledger.close(10)
+    assert ledger_digest(folder / "shim.db")[0] != before
+
+
+def test_bad_input(folder: Path) -> None:
+    (folder / "shim.yaml").write_text("monitors: {control: null}\n")
+    answer = shim("retire")
+    assert (answer.exit_code, "retired already" in answer.output) == (2, True)
+    (folder / "shim.yaml").write_text("ledger: sqlite:///nothing.db\n")
+    assert shim("gate").exit_code == 2
+    assert shim("retire").exit_code == 2
+    (folder / "shim.yaml").write_text("ledger: sqlite:///shim.db\n")
+    (folder / "retirement").write_text("in the way")
+    answer = shim("retire", "--force", "--reason", "a drill")
+    assert answer.exit_code == 2
+    assert os.path.isfile("retirement")
