@@ -5,26 +5,7 @@ from collections import Counter
 from shim.flags import Evaluation
 from shim.model import Closing, Connection, Duration, Kind, Role, Stage, Time
 from shim.router import Observer
-
-
-class Integral:
-    """A count and its sum over time."""
-
-    __slots__ = ("_since", "_total", "count")
-
-    def __init__(self, now: Time) -> None:
-        self.count = 0
-        self._total: Duration = 0
-        self._since = now
-
-    def add(self, change: int, now: Time) -> None:
-        self._total = self.until(now)
-        self._since = now
-        self.count += change
-
-    def until(self, now: Time) -> Duration:
-        """Microseconds times the count, since the beginning."""
-        return self._total + self.count * (now - self._since)
+from shim.router.integral import Integral
 
 
 class Census(Observer):

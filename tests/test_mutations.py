@@ -29,6 +29,7 @@ ANSWERS = "shim.router.answers"
 COMPARATOR = "shim.compare.comparator"
 ENGINE = "shim.replay.engine"
 EXPECTED = "shim.compare.expected"
+INTEGRAL = "shim.router.integral"
 LANE = "shim.router.lane"
 LEGACY = "shim_legacy_global.monitor"
 OUTCOMES = "shim.compare.outcomes"
@@ -47,6 +48,7 @@ ORDER = [
     "shim.compare",
     AGENDA,
     ANSWERS,
+    INTEGRAL,
     LANE,
     "shim.router.tracked",
     WATCHING,
@@ -207,9 +209,9 @@ MUTATIONS = [
         "None:\n            self._observer.verdict(verdict)\n        tracked.stage",
     ),
     Mutation("R5", LANE, "STRIKES = 3", "STRIKES = 4"),
-    Mutation("R16", LANE, "self._watched[connection.kind].change(-1, now)", "pass"),
-    Mutation("R16", LANE, "        self._since = end\n", ""),
-    Mutation("R16", LANE, "self.until(max(start, self._since))", "self.until(end)"),
+    Mutation("R16", LANE, "self._watched[connection.kind].add(-1, now)", "pass"),
+    Mutation("R16", INTEGRAL, "        self._since = end\n", ""),
+    Mutation("R16", INTEGRAL, "self.until(max(start, self._since))", "self.until(end)"),
     Mutation("R16", ROUTER, "pings[tracked.kind] += 1", "pass"),
     Mutation(
         "R5",

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import NoReturn, ParamSpec, TypeVar
 
 import click
+from rich.console import Console
 
 from shim.model import InputError
 
@@ -34,6 +35,12 @@ def input_errors(command: Callable[P, R]) -> Callable[P, R]:
             fail(error)
 
     return wrapped
+
+
+def console_for(*, width: int = 200) -> Console:
+    """Standard output; so many columns for whatever is no terminal, to be searched line by line."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=width)
 
 
 def rough(seconds: float) -> str:

@@ -5,15 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
-from shim.cli.common import input_errors, json_option, rough
+from shim.cli.common import console_for, input_errors, json_option, rough
 from shim.cli.remote import Remote, url_option
 from shim.model import Kind, Role, Stage
-
-_WIDE = 200
-"""Columns for whatever is no terminal."""
 
 
 @click.command()
@@ -37,9 +33,7 @@ def connections(url: str, as_json: bool, **filters: Any) -> None:
     if not rows:
         click.echo("no such connection")
         return
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_WIDE)
+    console = console_for()
     console.print(_table(rows))
     if answer.get("next"):
         click.echo(f"… and more: --cursor {answer['next']}")

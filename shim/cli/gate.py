@@ -7,11 +7,10 @@ from typing import Any
 
 import click
 import msgspec
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from shim.cli.common import input_errors, json_option, rough
+from shim.cli.common import console_for, input_errors, json_option, rough
 from shim.cli.remote import Remote
 from shim.discovery import monitor_types, plugin_manager
 from shim.evidence import gate_evidence
@@ -21,9 +20,6 @@ from shim.model import Kind, from_seconds, seconds
 from shim.settings import load_settings
 
 EXIT_CODES = {GateVerdict.READY: 0, GateVerdict.NOT_READY: 1, GateVerdict.INSUFFICIENT: 3}
-_WIDE = 200
-"""Columns for whatever is no terminal."""
-
 _ROOMY = 150
 """Columns from which what is missing stands beside the figures."""
 
@@ -83,9 +79,7 @@ def _in_microseconds(facts: dict[str, Any]) -> dict[str, Any]:
 
 def show(answer: GateAnswer, kind: Kind | None = None) -> None:
     """The answer for people."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_WIDE)
+    console = console_for()
     standing = {
         GateVerdict.READY: Standing.MET,
         GateVerdict.NOT_READY: Standing.FAILED,

@@ -5,12 +5,12 @@ import time
 from typing import Any
 
 import click
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from shim.cli.common import input_errors, json_option, rough
+from shim.cli.common import console_for, input_errors, json_option, rough
 from shim.cli.remote import Remote, url_option
 from shim.model import InputError, Role, Stage
 
@@ -37,10 +37,8 @@ def status(watch: bool, interval: float, url: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(report))
         return
-    console = Console(highlight=False)
+    console = console_for(width=_WIDE)
     if not watch or not console.is_terminal:
-        if not console.is_terminal:
-            console = Console(highlight=False, width=_WIDE)
         console.print(picture(url, report))
         return
     try:

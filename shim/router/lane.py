@@ -24,6 +24,7 @@ from shim.model import (
 )
 from shim.router.agenda import Agenda
 from shim.router.answers import CallFailed, blame, check_pulse, shown
+from shim.router.integral import Integral
 
 _PAUSES = 16
 """So many pauses of the process are remembered."""
@@ -44,31 +45,6 @@ class Instance:
         self.wake_at: Time | None = None
         self.watched = 0
         self.session_ended = False
-
-
-class WatchedTime:
-    """The number of connections watched, integrated over time."""
-
-    __slots__ = ("_connections", "_since", "_total")
-
-    def __init__(self, now: Time) -> None:
-        self._connections = 0
-        self._total: Duration = 0
-        self._since = now
-
-    def change(self, by: int, now: Time) -> None:
-        """So many connections more are watched from now on."""
-        self._total = self.until(now)
-        self._since = now
-        self._connections += by
-
-    def leave_out(self, start: Time, end: Time) -> None:
-        """In this time nobody could watch (R3)."""
-        self._total = self.until(max(start, self._since))
-        self._since = end
-
-    def until(self, now: Time) -> Duration:
-        return self._total + self._connections * (now - self._since)
 
 
 class Meter(Protocol):
@@ -107,7 +83,7 @@ class Lane:
         self._type = monitor_type
         self._settings = settings
         self._instances: dict[str, Instance] = {}
-        self._watched = {kind: WatchedTime(start) for kind in Kind}
+        self._watched = {kind: Integral(start) for kind in Kind}
         self._pauses: deque[tuple[Time, Time]] = deque(maxlen=_PAUSES)
         self._meter = meter
         self._on_slow = on_slow
@@ -141,7 +117,7 @@ class Lane:
         instance = self._instance(scope_id, now)
         pulse = check_pulse(self._call("register", instance.monitor, connection, now, last_seen))
         instance.watched += 1
-        self._watched[connection.kind].change(+1, now)
+        self._watched[connection.kind].add(+1, now)
         return instance, pulse
 
     def unregister(self, instance: Instance, connection: Connection, now: Time) -> None:
@@ -157,7 +133,7 @@ class Lane:
 
     def _watches_no_more(self, instance: Instance, connection: Connection, now: Time) -> None:
         instance.watched -= 1
-        self._watched[connection.kind].change(-1, now)
+        self._watched[connection.kind].add(-1, now)
 
     def pong(self, instance: Instance, connection: Connection, payload: bytes, now: Time) -> None:
         self._call("pong", instance.monitor, connection.id, payload, now)
