@@ -4,7 +4,7 @@ from statistics import median
 from time import monotonic, perf_counter_ns
 
 from benchmarks.setting import NullPort, make_router
-from shim.driver.driver import clock
+from shim.driver.driver import TICKS, clock, ticks
 from shim.model import Connection, Kind, Stage
 
 CALLS = 200_000
@@ -19,7 +19,7 @@ def run() -> None:
         clock(),
         Stage.SHADOW,
     )
-    touch = router.touch(tracked, clock)
+    touch = router.touches(ticks, TICKS)(tracked)
     last_seen: dict[str, float] = {}
 
     def dict_store() -> None:

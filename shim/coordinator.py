@@ -16,7 +16,7 @@ from shim.census import Census
 from shim.compare import Comparator, ExpectedRules, Outcomes
 from shim.coverage import INTERVAL, CoverageMeter
 from shim.driver import CpuMeter, Driver
-from shim.driver.driver import clock
+from shim.driver.driver import TICKS, clock, ticks
 from shim.flags import Evaluation
 from shim.handover import Handover, Members
 from shim.live import LiveConnection
@@ -85,6 +85,7 @@ class Coordinator(Generic[L]):
             CpuMeter(settings.monitors.call_limit),
             Guard(settings.guard),
         )
+        self._touch_of = self.router.touches(ticks, TICKS)
         self.census = Census(self.started)
         self.closings = LastClosings()
         for observer in (self.census, self.closings):
@@ -162,7 +163,7 @@ class Coordinator(Generic[L]):
         live.tracked = tracked = self.router.open(
             connection, live, now, evaluation.stage, by_percentage=evaluation.by_percentage
         )
-        live.touch = self.router.touch(tracked, clock)
+        live.touch = self._touch_of(tracked)
         self.observer.opened(connection, evaluation, tracked.stage, tracked.acting, now)
         if self._recorder is not None:
             live.touch = self._recorder.touch(tracked, live.touch)

@@ -78,14 +78,14 @@ MUTATIONS = [
     Mutation(
         "R1",
         LEGACY,
-        "            requests += [watch.ping for watch in self._glasses.values()]\n"
-        "            requests += [watch.ping for watch in self._apps.values()]\n"
+        "            if pulses := [*self._glasses.values(), *self._apps.values()]:\n"
+        "                requests.append(Pings(pulses))\n"
         "            requests += self._timeouts(self._glasses, now)\n"
         "            requests += self._timeouts(self._apps, now)\n",
         "            requests += self._timeouts(self._glasses, now)\n"
         "            requests += self._timeouts(self._apps, now)\n"
-        "            requests += [watch.ping for watch in self._glasses.values()]\n"
-        "            requests += [watch.ping for watch in self._apps.values()]\n",
+        "            if pulses := [*self._glasses.values(), *self._apps.values()]:\n"
+        "                requests.append(Pings(pulses))\n",
     ),
     Mutation(
         "R1",
@@ -105,7 +105,7 @@ MUTATIONS = [
         "if due < now:\n                    requests",
     ),
     Mutation("R2", PER_SESSION, "if deadline > now:", "if deadline >= now:"),
-    Mutation("R2", PER_SESSION, " and payload == watch.ping_id:", ":"),
+    Mutation("R2", PER_SESSION, " and payload == watch.ping:", ":"),
     Mutation("R2", PER_SESSION, "            Forget(),\n", ""),
     Mutation("R2", PER_SESSION, "(digest * (settings.heartbeat_interval // _GRID) >> 32)", "0"),
     Mutation("R2", PER_SESSION, "del self._watches[connection_id]", "pass"),
@@ -191,8 +191,8 @@ MUTATIONS = [
     Mutation(
         "R6",
         ROUTER,
-        "if tracked.acting is role:\n                    tracked.port",
-        "if True:\n                    tracked.port",
+        "if tracked.acting is role:\n                tracked.port",
+        "if True:\n                tracked.port",
     ),
     Mutation("R6", ROUTER, "acts = tracked.acting is role and", "acts ="),
     Mutation(
@@ -212,14 +212,16 @@ MUTATIONS = [
     Mutation("R16", LANE, "self._watched[connection.kind].add(-1, now)", "pass"),
     Mutation("R16", INTEGRAL, "        self._since = end\n", ""),
     Mutation("R16", INTEGRAL, "self.until(max(start, self._since))", "self.until(end)"),
-    Mutation("R16", ROUTER, "pings[tracked.kind] += 1", "pass"),
+    Mutation("R16", ROUTER, "lane.pings[_APP] += len(pulses) - glasses", "pass"),
+    Mutation("R16", ROUTER, "glasses += 1", "pass"),
+    Mutation("R2", PER_SESSION, "self._last_beat = now", "pass"),
     Mutation(
         "R5",
         ANSWERS,
         "if isinstance(error, KeyboardInterrupt):",
         "if not isinstance(error, ValueError):",
     ),
-    Mutation("R5", LANE, "if due is not None and due <= now:", "if False:"),
+    Mutation("R5", LANE, "elif woken_at is not None and due <= woken_at:", "elif False:"),
     # The replay
     Mutation("R3", ENGINE, "if time <= ends and not", "if time < ends and not"),
     Mutation("R3", ENGINE, "        self._router.paused(time, ends)\n", ""),
@@ -438,21 +440,27 @@ def check_first_of_the_oldest() -> None:
 
 
 def check_legacy() -> None:
-    from shim.model import Connection, Kind
+    from shim.model import Connection, Kind, Pings
     from shim_legacy_global import LegacyGlobalMonitor, LegacySettings
 
     machine = LegacyGlobalMonitor(LegacySettings(), 7 * S)
     assert machine.next_wake == 22 * S
-    for id, kind in (("a", Kind.APP), ("g", Kind.GLASSES)):
-        machine.register(Connection(id, kind, "u", "s"), 7 * S, 7 * S)
-    names = [(type(r).__name__, r.connection_id) for r in machine.wake(65 * S)]  # type: ignore
-    assert names == [("Ping", "g"), ("Ping", "a"), ("Decision", "g"), ("Decision", "a")]
+    pulses = {
+        id: machine.register(Connection(id, kind, "u", "s"), 7 * S, 7 * S)
+        for id, kind in (("a", Kind.APP), ("g", Kind.GLASSES))
+    }
+    pings, *decisions = machine.wake(65 * S)
+    assert pings == Pings([pulses["g"], pulses["a"]])
+    assert [(type(r).__name__, r.connection_id) for r in decisions] == [  # type: ignore
+        ("Decision", "g"),
+        ("Decision", "a"),
+    ]
     assert machine.next_wake == 67 * S
     assert [type(r).__name__ for r in machine.wake(67 * S)] == ["Note"]
 
 
 def check_per_session() -> None:
-    from shim.model import Connection, Evidence, Kind
+    from shim.model import Connection, Evidence, Kind, Pings
     from shim_per_session import PerSessionMonitor, PerSessionSettings
 
     def machine() -> tuple[Any, Any]:
@@ -462,10 +470,10 @@ def check_per_session() -> None:
     one, pulse = machine()
     first = one.next_wake
     assert 0 < first < 15 * S
-    (ping,) = one.wake(first)
+    assert one.wake(first) == [Pings([pulse])]
     one.pong("c1", b"other", first + 1)
     assert pulse.round_trip is None
-    one.pong("c1", ping.payload, first + 2)
+    one.pong("c1", pulse.ping, first + 2)
     assert pulse.round_trip == 2
     pulse.last_seen = 31 * S
     one.wake(first + 31 * S)
@@ -546,13 +554,15 @@ def check_router() -> None:
         def create(self, settings: Any, scope_id: str, start: int) -> Any:
             return self.monitor(settings, scope_id, start)
 
-    def routed(candidate: Any, stage: Stage) -> tuple[Any, Any, Port, Journal]:
+    def routed(
+        candidate: Any, stage: Stage, kind: Kind = Kind.APP
+    ) -> tuple[Any, Any, Port, Journal]:
         port, journal = Port(), Journal()
         monitors = Monitors(
             (LegacyGlobal(), LegacySettings()), (Type(candidate), PerSessionSettings())
         )
         router = Router(monitors, Comparator(tolerance=S, window=S), Outcomes(S), journal, start=0)
-        connection = Connection("c1", Kind.APP, "u", "s", "p")
+        connection = Connection("c1", kind, "u", "s", "p")
         return router, router.open(connection, port, 0, stage), port, journal
 
     router, tracked, port, journal = routed(PerSessionMonitor, Stage.SHADOW)
@@ -581,6 +591,10 @@ def check_router() -> None:
     router.step(60 * S)
     assert router.lane(Role.CANDIDATE).strikes > 0
     assert port.effects == ["ping 0", "terminate"]
+    router, _, port, _ = routed(PerSessionMonitor, Stage.LIVE, Kind.GLASSES)
+    router.step(15 * S)
+    assert router.lane(Role.CANDIDATE).pings == {Kind.APP: 0, Kind.GLASSES: 1}
+    assert port.effects == ["ping 8"]
 
 
 CHECKS: list[Callable[[], None]] = [

@@ -20,7 +20,7 @@ from shim.model import (
     Evidence,
     Kind,
     Note,
-    Ping,
+    Pings,
     Pulse,
     Request,
     Terminate,
@@ -52,14 +52,13 @@ class LegacySettings:
 
 
 class _Watch(Pulse):
-    """A connection's pulse, since when it is watched, and its ping, which never changes."""
+    """A connection's pulse, and since when it is watched."""
 
-    __slots__ = ("ping", "since")
+    __slots__ = ("since",)
 
-    def __init__(self, connection_id: str, now: Time, last_seen: Time) -> None:
+    def __init__(self, now: Time, last_seen: Time) -> None:
         super().__init__(last_seen)
         self.since = now
-        self.ping = Ping(connection_id, b"")
 
 
 class LegacyGlobalMonitor:
@@ -83,7 +82,7 @@ class LegacyGlobalMonitor:
         return min(self._next_sweep, self._next_stats)
 
     def register(self, connection: Connection, now: Time, last_seen: Time) -> Pulse:
-        watch = _Watch(connection.id, now, last_seen)
+        watch = _Watch(now, last_seen)
         watches = self._glasses if connection.kind is Kind.GLASSES else self._apps
         watches[connection.id] = watch
         return watch
@@ -100,8 +99,8 @@ class LegacyGlobalMonitor:
         if now >= self._next_sweep:
             self._next_sweep = self._following(now, self._settings.heartbeat_interval)
             self._sweeps.append(now)
-            requests += [watch.ping for watch in self._glasses.values()]
-            requests += [watch.ping for watch in self._apps.values()]
+            if pulses := [*self._glasses.values(), *self._apps.values()]:
+                requests.append(Pings(pulses))
             requests += self._timeouts(self._glasses, now)
             requests += self._timeouts(self._apps, now)
         if now >= self._next_stats:

@@ -27,7 +27,7 @@ from shim.model import (
     Effect,
     Evidence,
     Forget,
-    Ping,
+    Pings,
     Pulse,
     Request,
     Time,
@@ -53,15 +53,13 @@ class Watch(Pulse):
     `put_off` is a decision put off: the evidence of life it was put off for, and until when.
     """
 
-    __slots__ = ("connection", "ping_id", "pinged_at", "put_off", "round_trip", "since")
+    __slots__ = ("connection", "put_off", "round_trip", "since")
 
     def __init__(self, connection: Connection, now: Time, last_seen: Time) -> None:
-        self.last_seen = self.last_data = last_seen
+        super().__init__(last_seen)
         self.connection = connection
         self.since = now
         self.put_off: tuple[Time, Time] | None = None
-        self.ping_id: bytes | None = None
-        self.pinged_at: Time = now
         self.round_trip: Duration | None = None
 
     @property
@@ -74,6 +72,7 @@ class PerSessionMonitor:
     """The state machine of one user session's monitor."""
 
     __slots__ = (
+        "_last_beat",
         "_next_beat",
         "_pauses",
         "_ping_ids",
@@ -92,6 +91,7 @@ class PerSessionMonitor:
         # Sessions that start together, as after a deploy, must not ping in one breath.
         self._next_beat: Time = (digest * (settings.heartbeat_interval // _GRID) >> 32) * _GRID
         self._next_beat = self._soonest = self._beat_from(start)
+        self._last_beat: Time = start
 
     @property
     def next_wake(self) -> Time | None:
@@ -115,9 +115,9 @@ class PerSessionMonitor:
     def pong(self, connection_id: str, payload: bytes, now: Time) -> None:
         """Measure the round trip, if this answers the latest ping."""
         watch = self._watches.get(connection_id)
-        if watch is not None and payload == watch.ping_id:
-            watch.round_trip = now - watch.pinged_at
-            watch.ping_id = None
+        if watch is not None and watch.ping and payload == watch.ping:
+            watch.round_trip = now - self._last_beat
+            watch.ping = b""
 
     def round_trip(self, connection_id: str) -> Duration | None:
         """The last one that was measured."""
@@ -127,20 +127,15 @@ class PerSessionMonitor:
     def wake(self, now: Time) -> Iterable[Request]:
         requests: list[Request] = []
         timeout = self._settings.timeout
-        ping_id = self._ping_ids
-        beat = now >= self._next_beat
-        if beat:
+        if now >= self._next_beat:
             self._next_beat = self._beat_from(now + 1)  # those that a pause swallowed are lost
+            self._last_beat = now
+            requests.append(self._heartbeat())
         soonest = self._next_beat
         # A sign of life may end the putting off of a decision; then the deadline is not before this.
         if now + timeout < soonest:
             soonest = now + timeout
         for connection_id, watch in self._watches.items():
-            if beat:
-                ping_id = (ping_id + _ID_STEP) & 0xFFFFFFFF
-                watch.ping_id = payload = hexlify(ping_id.to_bytes(4))
-                watch.pinged_at = now
-                requests.append(Ping(connection_id, payload))
             due = watch.last_seen + timeout  # what else there is only makes it later
             if due < soonest:
                 if due <= now:
@@ -149,9 +144,16 @@ class PerSessionMonitor:
                     requests.append(Confirm(connection_id))
                 elif due < soonest:
                     soonest = due
-        self._ping_ids = ping_id
         self._soonest = soonest
         return requests
+
+    def _heartbeat(self) -> Pings:
+        ping_id = self._ping_ids
+        for watch in self._watches.values():
+            ping_id = (ping_id + _ID_STEP) & 0xFFFFFFFF
+            watch.ping = hexlify(ping_id.to_bytes(4))
+        self._ping_ids = ping_id
+        return Pings([*self._watches.values()])
 
     def confirmed(self, connection_id: str, evidence: Evidence, now: Time) -> Iterable[Request]:
         watch = self._watches.get(connection_id)

@@ -27,9 +27,15 @@ _READ_ROUNDS = 5
 poll may come back empty, then bytes are read, then the handlers that await them run."""
 
 
+TICKS = 1000
+"""So many times in a microsecond `ticks` counts."""
+
+ticks = monotonic_ns
+
+
 def clock() -> Time:
     """The one clock: microseconds, monotonic."""
-    return monotonic_ns() // 1000
+    return ticks() // TICKS
 
 
 class Driver:

@@ -1,11 +1,11 @@
 """What a monitor is: a state machine without I/O, told what happened and what time it is.
 
 A monitor plugin offers a `MonitorType`; the shim makes `Monitor`s from it and calls them. It answers
-with requests (`Ping`, `Confirm`, `Note`), with `Decision`s and with the time it next wants to be woken.
+with requests (`Pings`, `Confirm`, `Note`), with `Decision`s and with the time it next wants to be woken.
 No monitor reads a clock, starts a task or touches a socket (DESIGN section 3).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol, TypeAlias
@@ -15,22 +15,28 @@ from shim.model.time import Duration, Time
 
 
 class Pulse:
-    """Where the shim writes one connection's signs of life for one monitor: direct stores, no call.
+    """One connection as the shim and one monitor share it: direct stores, no call, no look-up.
 
-    `last_seen` is the latest sign of life: the registration, a message or a pong. `last_data` is the
-    latest *other* evidence that the client lives (R3b: data in the kernel, pings of the client); a
-    monitor that does not want to count it ignores it. A monitor may return a subclass with further
-    slots, but the two stay plain slots: no plugin code runs per message.
+    The shim writes `last_seen`, the latest sign of life (the registration, a message or a pong), and
+    `last_data`, the latest *other* evidence that the client lives (R3b: data in the kernel, pings of
+    the client), which a monitor may ignore. The monitor writes `ping`, the payload of the pings that
+    it asks for: at most 125 bytes (RFC 6455 section 5.5). `owner` is the business of whoever
+    registered the connection. A monitor may return a subclass with further slots, but these stay
+    plain slots: no plugin code runs per message.
     """
 
-    __slots__ = ("last_data", "last_seen")
+    __slots__ = ("last_data", "last_seen", "owner", "ping")
 
     last_seen: Time
     last_data: Time
+    ping: bytes
+    owner: Any
 
     def __init__(self, last_seen: Time) -> None:
         self.last_seen = last_seen
         self.last_data = last_seen
+        self.ping = b""
+        self.owner = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -46,11 +52,14 @@ class Evidence:
 
 
 @dataclass(slots=True)
-class Ping:
-    """Send a WebSocket ping with this payload (at most 125 bytes, RFC 6455 section 5.5)."""
+class Pings:
+    """Send a WebSocket ping with the payload `Pulse.ping` to each of these connections, in this order.
 
-    connection_id: str
-    payload: bytes
+    A heartbeat is one request however many it pings, and names them by their pulses: every connection
+    has part in one in every interval, and finding it by its id would be the dearest part of that.
+    """
+
+    pulses: Sequence[Pulse]
 
 
 @dataclass(slots=True)
@@ -110,7 +119,7 @@ class Decision:
     pings: tuple[Time, ...] = ()
 
 
-Request: TypeAlias = Ping | Confirm | Note | Decision
+Request: TypeAlias = Pings | Confirm | Note | Decision
 
 
 class Monitor(Protocol):

@@ -13,7 +13,7 @@ from shim.model import (
     Decision,
     Forget,
     Note,
-    Ping,
+    Pings,
     Pulse,
     ShimError,
     Terminate,
@@ -21,11 +21,10 @@ from shim.model import (
 )
 
 _ABOUT_CONNECTION = frozenset(("register", "unregister", "pong", "confirmed"))
-_LONGEST_PING: Final = 125
+LONGEST_PING: Final = 125
 """Bytes (RFC 6455 section 5.5)."""
 
-_LAST_SEEN = vars(Pulse)["last_seen"]
-_LAST_DATA = vars(Pulse)["last_data"]
+_PULSE = {slot: vars(Pulse)[slot] for slot in Pulse.__slots__}
 
 
 class CallFailed(ShimError):
@@ -61,14 +60,18 @@ def shown(answer: object) -> str:
         return f"an unprintable {type(answer).__name__}"
 
 
+def not_watched(call: str, answer: object) -> CallFailed:
+    """The answer is about a connection that the monitor does not watch."""
+    return CallFailed(call, f"answered about a connection it does not watch: {shown(answer)}")
+
+
 def check_pulse(answer: Any) -> Pulse:
     """A pulse whose times are plain slots, so that no plugin code runs per message."""
     kind: Any = type(answer)
     if not issubclass(kind, Pulse):
         raise CallFailed("register", f"answered {shown(answer)}, not a Pulse")
     plain = (
-        kind.last_seen is _LAST_SEEN
-        and kind.last_data is _LAST_DATA
+        all(getattr(kind, slot) is descriptor for slot, descriptor in _PULSE.items())
         and kind.__setattr__ is object.__setattr__
         and kind.__getattribute__ is object.__getattribute__
     )
@@ -88,11 +91,11 @@ def check_requests(call: str, requests: Iterable[object], now: Time) -> None:
     """Raise CallFailed unless each of them can be fulfilled; then none is."""
     for request in requests:
         kind = type(request)
-        if kind is Ping:
-            payload = request.payload  # type: ignore[attr-defined]
-            if type(payload) is not bytes or len(payload) > _LONGEST_PING:
-                raise CallFailed(call, f"asked for a ping that cannot be sent: {shown(request)}")
-        elif kind is Decision:
+        if kind is Pings:
+            if type(request.pulses) not in (list, tuple):  # type: ignore[attr-defined]
+                raise CallFailed(call, f"asked for pings to nobody: {shown(request)}")
+            continue
+        if kind is Decision:
             _check_decision(call, request, now)  # type: ignore[arg-type]
         elif kind is Note:
             if type(request.text) is not str:  # type: ignore[attr-defined]

@@ -146,13 +146,17 @@ class Lane:
         return answer if type(answer) is int else None
 
     def wake(self, instance: Instance, now: Time) -> list[Request]:
-        return self._requests("wake", self._call("wake", instance.monitor, now))
-
-    def woken(self, instance: Instance, now: Time) -> None:
-        """Everything that a wake asked for is done: enter the next."""
-        due = self.reschedule(instance)
-        if due is not None and due <= now:
-            raise CallFailed("next_wake", "asks to be woken at a time that has passed")
+        # What `_call` does, spelled out: the one call that each session needs in each interval.
+        meter = self._meter
+        if meter is not None:
+            meter.start()
+        try:
+            answer = instance.monitor.wake(now)
+        except BaseException as error:
+            raise blame("wake", error) from error
+        if meter is not None and (cpu := meter.over_limit()) is not None and self._on_slow:
+            self._on_slow("wake", cpu)
+        return answer if type(answer) is list else self._requests("wake", answer)
 
     def confirmed(
         self, instance: Instance, connection: Connection, evidence: Evidence, now: Time
@@ -208,10 +212,10 @@ class Lane:
         instance.session_ended = False
         return instance
 
-    def reschedule(self, instance: Instance) -> Time | None:
-        """Ask when the monitor wants to be woken next. Raises CallFailed."""
+    def reschedule(self, instance: Instance, woken_at: Time | None = None) -> None:
+        """Ask when the monitor wants to be woken next, `woken_at` if it just was. Raises CallFailed."""
         if instance.discarded:
-            return None
+            return
         try:
             due = instance.monitor.next_wake
         except BaseException as error:
@@ -223,8 +227,9 @@ class Lane:
                 )
         elif type(due) is not int:
             raise CallFailed("next_wake", f"answered {shown(due)}, not a time")
+        elif woken_at is not None and due <= woken_at:
+            raise CallFailed("next_wake", "asks to be woken at a time that has passed")
         self.agenda.enter(instance, due)
-        return due
 
     def _requests(self, call: str, answer: Any) -> list[Request]:
         if type(answer) is list:

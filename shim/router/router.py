@@ -5,11 +5,11 @@ instant things happen in the order of DESIGN section 4: events, the control's ti
 windows. `step` does the timers and windows of one instant; a driver with events to deliver in between,
 as after a pause (R3), calls the parts.
 
-The per-message call of a connection (`Router.touch`) writes to the pulses directly and comes here only
+The per-message call of a connection (`Router.touches`) writes to the pulses directly and comes here only
 when there is something to do: `tracked.alert`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from shim.model import (
@@ -17,9 +17,11 @@ from shim.model import (
     Connection,
     Decision,
     Duration,
+    Kind,
     LateDecision,
     Note,
-    Ping,
+    Pings,
+    Pulse,
     Request,
     Role,
     Stage,
@@ -27,14 +29,18 @@ from shim.model import (
     Time,
     Verdict,
 )
-from shim.router.answers import CallFailed, check_requests
+from shim.router.answers import LONGEST_PING, CallFailed, blame, check_requests, not_watched, shown
 from shim.router.guard import Guard
 from shim.router.lane import Instance, Lane
 from shim.router.port import Port
-from shim.router.tracked import Touch, Tracked
+from shim.router.tracked import Tracked, touches
 from shim.router.watching import Watching
 
 _NEVER: Time = 1 << 62
+
+# A member is found in its enumeration in 70 ns on Python 3.11, which is as long as all else that a ping takes.
+_CONTROL, _CANDIDATE = Role.CONTROL, Role.CANDIDATE
+_GLASSES, _APP = Kind.GLASSES, Kind.APP
 
 
 class Router(Watching):
@@ -61,15 +67,20 @@ class Router(Watching):
         acting = stage.acting if act else None
         tracked = Tracked(connection, self._opened, port, stage, acting, now, by_percentage)
         self._tracked[connection.id] = tracked
-        self._candidate_acts_for += acting is Role.CANDIDATE
+        self._candidate_acts_for += acting is _CANDIDATE
         if outcome := self._outcomes.opened(tracked):
             self._observer.outcome(outcome)
         self._watch_all(tracked, now, now)
         return tracked
 
-    def touch(self, tracked: Tracked, clock: Callable[[], Time]) -> Callable[[], None]:
-        """The connection's per-message call: to be called for each message and pong."""
-        return Touch(tracked, clock, self).touch
+    def touches(
+        self, clock: Callable[[], int], per_microsecond: int = 1
+    ) -> Callable[[Tracked], Callable[[], None]]:
+        """Makes a connection's per-message call: to be called for each message and pong.
+
+        `clock` may count in smaller units, so that the system's own is read without a detour.
+        """
+        return touches(clock, per_microsecond, self)
 
     def alerted(self, tracked: Tracked, now: Time) -> None:
         """A sign of life on a connection that is not simply healthy; the pulses have it already."""
@@ -124,7 +135,7 @@ class Router(Watching):
         if verdict := self._comparator.closed(tracked.connection.id, now):
             self._observer.verdict(verdict)
         self._outcomes.closed(tracked.connection)
-        self._candidate_acts_for -= tracked.acting is Role.CANDIDATE
+        self._candidate_acts_for -= tracked.acting is _CANDIDATE
         self._save(tracked)
         self._release(tracked, now)
 
@@ -145,7 +156,7 @@ class Router(Watching):
     def next_wake(self) -> Time | None:
         """When `step` is due."""
         besides = self._next_besides_candidate()
-        due = self._lanes[Role.CANDIDATE].agenda.next_due
+        due = self._lanes[_CANDIDATE].agenda.next_due
         if due is not None and due < besides:
             return due
         return besides if besides < _NEVER else None
@@ -158,12 +169,12 @@ class Router(Watching):
     def step_control(self, now: Time) -> None:
         """End the windows that ended before `now`, then run the control's due timers."""
         self._begin(now)
-        if (lane := self._lanes.get(Role.CONTROL)) is not None:
+        if (lane := self._lanes.get(_CONTROL)) is not None:
             self._run(lane, now)
 
     def step_candidate(self, now: Time) -> None:
         """Run the candidate's due timers, then end the windows that end with `now`."""
-        self._run(self._lanes[Role.CANDIDATE], now)
+        self._run(self._lanes[_CANDIDATE], now)
         if self.guard is not None and self.guard.holding:
             self._end_holds(self.guard, now)
         for verdict in self._comparator.expire(now, inclusive=True):
@@ -171,7 +182,7 @@ class Router(Watching):
 
     def advance(self, until: Time) -> Time | None:
         """Do everything due before `until`, each at its own time; answer `next_wake` (virtual time)."""
-        lane = self._lanes[Role.CANDIDATE]
+        lane = self._lanes[_CANDIDATE]
         while True:
             besides = self._next_besides_candidate()
             alone = min(besides, until)
@@ -200,7 +211,7 @@ class Router(Watching):
 
     def _next_besides_candidate(self) -> Time:
         soonest = _NEVER
-        if (lane := self._lanes.get(Role.CONTROL)) is not None:
+        if (lane := self._lanes.get(_CONTROL)) is not None:
             due = lane.agenda.next_due
             if due is not None:
                 soonest = due
@@ -225,11 +236,11 @@ class Router(Watching):
         for instance in lane.agenda.due(now):
             try:
                 self._fulfil(lane, instance, "wake", lane.wake(instance, now), now, decisions)
-                lane.woken(instance, now)
+                lane.reschedule(instance, now)
             except CallFailed as failure:
                 self._instance_failed(lane, instance, failure, now)
                 failed = True
-        if lane.role is Role.CANDIDATE and len(decisions) > 1:
+        if lane.role is _CANDIDATE and len(decisions) > 1:
             decisions.sort(key=lambda decided: (decided[1].deadline, decided[0].order))
         for tracked, decision in decisions:
             self._decide(tracked, lane.role, decision, now)
@@ -248,29 +259,42 @@ class Router(Watching):
     ) -> None:
         """Do what a monitor asked for; its decisions are collected, to be acted on in order."""
         check_requests(call, requests, now)
-        role, pings = lane.role, lane.pings
-        control = role is Role.CONTROL
-        tracked_by_id = self._tracked
         for request in requests:
-            if isinstance(request, Note):
-                self._observer.note(role, request.text)
-                continue
-            tracked = tracked_by_id.get(request.connection_id)
-            if tracked is None or instance is not (
+            if isinstance(request, Pings):
+                self._ping(lane, instance, call, request.pulses)
+            elif isinstance(request, Note):
+                self._observer.note(lane.role, request.text)
+            else:
+                tracked = self._tracked.get(request.connection_id)
+                if tracked is None or tracked.instance(lane.role) is not instance:
+                    raise not_watched(call, request)
+                if isinstance(request, Decision):
+                    self._dropped(lane, tracked, now)
+                    decisions.append((tracked, request))
+                else:
+                    self._confirm(lane, instance, tracked, now, decisions)
+
+    def _ping(self, lane: Lane, instance: Instance, call: str, pulses: Sequence[Pulse]) -> None:
+        role = lane.role
+        control = role is _CONTROL
+        glasses = 0
+        for pulse in pulses:
+            try:
+                tracked, payload = pulse.owner, pulse.ping
+            except BaseException as error:
+                raise blame(call, error) from error
+            if type(tracked) is not Tracked or instance is not (
                 tracked.control_instance if control else tracked.candidate_instance
             ):
-                raise CallFailed(
-                    call, f"answered {type(request).__name__} for a connection it does not watch"
-                )
-            if isinstance(request, Ping):
-                pings[tracked.kind] += 1
-                if tracked.acting is role:
-                    tracked.port.ping(request.payload)
-            elif isinstance(request, Decision):
-                self._dropped(lane, tracked, now)
-                decisions.append((tracked, request))
-            else:
-                self._confirm(lane, instance, tracked, now, decisions)
+                raise not_watched(call, pulse)
+            if type(payload) is not bytes or len(payload) > LONGEST_PING:
+                raise CallFailed(call, f"asked for a ping that cannot be sent: {shown(payload)}")
+            if tracked.kind is _GLASSES:
+                glasses += 1
+            if tracked.acting is role:
+                tracked.port.ping(payload)
+        lane.pings[_GLASSES] += glasses
+        lane.pings[_APP] += len(pulses) - glasses
 
     def _confirm(
         self,
@@ -287,7 +311,7 @@ class Router(Watching):
             self._connection_failed(lane, tracked, failure, now)
 
     def _decide(self, tracked: Tracked, role: Role, decision: Decision, now: Time) -> None:
-        if role is Role.CANDIDATE and tracked.stage != self._allowed(tracked.stage):
+        if role is _CANDIDATE and tracked.stage != self._allowed(tracked.stage):
             # The brake is engaged and the handover has not come here yet; the candidate begins anew.
             self.set_stage(tracked, tracked.stage, now)
             return
@@ -299,7 +323,7 @@ class Router(Watching):
                 tracked.connection, tracked.order, role, now, tracked.last_activity, tracked.acting
             )
         acts = tracked.acting is role and tracked.closed_by is None
-        if acts and role is Role.CANDIDATE and self._held_up(tracked, decision, now):
+        if acts and role is _CANDIDATE and self._held_up(tracked, decision, now):
             acts = False
         else:
             self._observer.decided(tracked.connection, role, decision, acts)
@@ -330,11 +354,11 @@ class Router(Watching):
         while (decision := guard.release(now)) is not None:
             tracked = self._tracked[decision.connection_id]
             allowed = tracked.stage == self._allowed(tracked.stage)
-            self._observer.decided(tracked.connection, Role.CANDIDATE, decision, allowed)
+            self._observer.decided(tracked.connection, _CANDIDATE, decision, allowed)
             if not allowed:
                 self.set_stage(tracked, tracked.stage, now)
                 continue
-            self._act(tracked, Role.CANDIDATE, decision, now)
+            self._act(tracked, _CANDIDATE, decision, now)
             if not self._comparator.is_open(decision.connection_id):
                 self._release(tracked, now)
         if guard.calm(now):
@@ -343,7 +367,7 @@ class Router(Watching):
     def _act(self, tracked: Tracked, role: Role, decision: Decision, now: Time) -> None:
         """Let the decision reach the socket; from here on the connection is gone for the monitors."""
         tracked.closed_by = role
-        self._candidate_acts_for -= role is Role.CANDIDATE
+        self._candidate_acts_for -= role is _CANDIDATE
         tracked.mute()
         code = next((effect.code for effect in decision.effects if isinstance(effect, Close)), None)
         outcome = self._outcomes.acted(

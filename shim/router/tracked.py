@@ -1,11 +1,15 @@
 """The router's record of one connection, and its per-message path."""
 
 from collections.abc import Callable
+from functools import partial
+from types import MethodType
 from typing import Protocol
 
 from shim.model import Connection, Evidence, Pulse, Role, Stage, Time
 from shim.router.lane import Instance
 from shim.router.port import NO_EVIDENCE, Port
+
+_CONTROL = Role.CONTROL
 
 
 class _Listener(Protocol):
@@ -76,16 +80,17 @@ class Tracked(_Heartbeat):
 
     def instance(self, role: Role) -> Instance | None:
         """The monitor instance that watches the connection in this role."""
-        return self.control_instance if role is Role.CONTROL else self.candidate_instance
+        return self.control_instance if role is _CONTROL else self.candidate_instance
 
     def attach(self, role: Role, instance: Instance, pulse: Pulse) -> None:
-        if role is Role.CONTROL:
+        pulse.owner = self
+        if role is _CONTROL:
             self.control_instance, self.control = instance, pulse
         else:
             self.candidate_instance, self.candidate = instance, pulse
 
     def detach(self, role: Role) -> None:
-        if role is Role.CONTROL:
+        if role is _CONTROL:
             self.control_instance, self.control = None, _UNREAD
         else:
             self.candidate_instance, self.candidate = None, _UNREAD
@@ -101,19 +106,19 @@ class Tracked(_Heartbeat):
 _UNREAD = Pulse(0)
 
 
-class Touch:
-    """The per-message call of a connection: one clock read, direct stores, no plugin code (R5)."""
+def touches(
+    clock: Callable[[], int], per_microsecond: int, listener: _Listener
+) -> Callable[[Tracked], Callable[[], None]]:
+    """Makes the per-message calls: one clock read, direct stores, no plugin code (R5).
 
-    __slots__ = ("_clock", "_listener", "_tracked")
+    They are methods of the records, of which a connection needs no more than the binding.
+    """
 
-    def __init__(self, tracked: Tracked, clock: Callable[[], Time], listener: _Listener) -> None:
-        self._clock = clock
-        self._listener = listener
-        self._tracked = tracked
-
-    def touch(self) -> None:
-        now, tracked = self._clock(), self._tracked
+    def touch(tracked: Tracked) -> None:
+        now = clock() // per_microsecond
         tracked.last_activity = tracked.control.last_seen = tracked.candidate.last_seen = now
         tracked.signs += 1
         if tracked.alert:
-            self._listener.alerted(tracked, now)
+            listener.alerted(tracked, now)
+
+    return partial(MethodType, touch)

@@ -17,7 +17,7 @@ from shim.model import (
     Monitor,
     Monitors,
     MonitorType,
-    Ping,
+    Pings,
     Pulse,
     Request,
     Scope,
@@ -38,6 +38,7 @@ class _Watch(Pulse):
         super().__init__(inner.last_seen)
         self.connection = connection
         self.inner = inner
+        inner.owner = self
         self.key = key
         # The sign of life that was copied last.
         self.seen = inner.last_seen
@@ -122,7 +123,9 @@ class DefectiveMonitor:
         """What the monitor asks for, without its pings where it has that fault, and without misses."""
         kept: list[Request] = []
         for request in list(requests):
-            if isinstance(request, Ping) and not self._faults.pings:
+            if isinstance(request, Pings):
+                if self._faults.pings:
+                    kept.append(Pings([self._passed_on(pulse) for pulse in request.pulses]))
                 continue
             if isinstance(request, Decision):
                 watch = self._watches[request.connection_id]
@@ -130,10 +133,17 @@ class DefectiveMonitor:
                     # It is made to believe in a sign of life, as often as this silence lasts.
                     at = request.at
                     watch.inner = self._real.register(watch.connection, at, at)
+                    watch.inner.owner = watch
                     continue
                 del self._watches[request.connection_id]
             kept.append(request)
         return kept
+
+    def _passed_on(self, inner: Pulse) -> Pulse:
+        """The pulse that the shim knows, with the ping that the monitor wants sent."""
+        watch: _Watch = inner.owner
+        watch.ping = inner.ping
+        return watch
 
 
 class DefectiveType:

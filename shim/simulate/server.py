@@ -89,6 +89,7 @@ class Server:
             start,
             guard=_FleetGuard(self._scenario, self.coverage.candidate_acts_for),
         )
+        self._touch_of = router.touches(self._clock.server)
         router.brake_reason = self._brake
         self.coverage.began(router)
         return router
@@ -210,7 +211,7 @@ class Server:
         connection.tracked = tracked = self.router.open(
             described, connection, now, user.stage, by_percentage=user.by_percentage
         )
-        connection.touch = self.router.touch(tracked, self._clock.server)
+        connection.touch = self._touch_of(tracked)
         connection.stint += 1
         self.coverage.watched(link, now)
         self._recorder.opened(connection, now)

@@ -122,7 +122,7 @@ class Bench:
         tracked = self.router.open(connection, socket, self.now, self._stage)
         evaluation = everyone_at(self._stage).evaluate(user)
         self.observer.opened(connection, evaluation, self._stage, tracked.acting, self.now)
-        touch = self.recorder.touch(tracked, self.router.touch(tracked, lambda: self.now))
+        touch = self.recorder.touch(tracked, self.router.touches(lambda: self.now)(tracked))
         self._open[name] = tracked, touch, socket
         return name
 

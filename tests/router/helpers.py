@@ -262,7 +262,7 @@ class World:
         connection = Connection(id, kind, user, session, package)
         tracked = self.router.open(connection, port, self.now, stage, act=act)
         self.tracked[id] = tracked
-        self.touch[id] = self.router.touch(tracked, lambda: self.now)
+        self.touch[id] = self.router.touches(lambda: self.now)(tracked)
         return tracked
 
     def message(self, id: str) -> None:

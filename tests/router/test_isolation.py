@@ -9,15 +9,18 @@ import pytest
 from shim.model import (
     Close,
     Confirm,
+    Connection,
     Decision,
+    Kind,
     Note,
-    Ping,
+    Pings,
     Pulse,
     Role,
     Stage,
     Terminate,
     VerdictKind,
 )
+from shim.router import Tracked
 from shim_legacy_global import LegacyGlobal
 from tests.router.helpers import (
     CALLS,
@@ -25,6 +28,7 @@ from tests.router.helpers import (
     CONTROL,
     Fault,
     FaultyType,
+    RecordingPort,
     Runaway,
     S,
     World,
@@ -77,8 +81,16 @@ def text_pulse() -> Pulse:
     return pulse
 
 
-def failing_iterator() -> Iterator[Ping]:
-    yield Ping("c1", b"")
+def stolen_pulse() -> Pulse:
+    pulse = Pulse(0)
+    pulse.owner = Tracked(
+        Connection("another", Kind.APP, "u", "s", "p"), 1, RecordingPort(int), Stage.LIVE, None, 0
+    )
+    return pulse
+
+
+def failing_iterator() -> Iterator[Pings]:
+    yield Pings([])
     raise RuntimeError("in the middle")
 
 
@@ -141,10 +153,13 @@ BAD = [
             ("text", "text"),
             ("list of None", [None]),
             ("unprintable", [Unprintable()]),
-            ("class", [Ping]),
-            ("ping for nobody", [Ping("nobody", b"")]),
-            ("ping for None", [Ping(None, b"")]),  # type: ignore[arg-type]
-            ("ping for a list", [Ping([], b"")]),  # type: ignore[arg-type]
+            ("class", [Pings]),
+            ("ping for nobody", [Pings([Pulse(0)])]),
+            ("ping for None", [Pings([None])]),  # type: ignore[list-item]
+            ("ping for a list", [Pings([[]])]),  # type: ignore[list-item]
+            ("ping for an empty pulse", [Pings([EmptyPulse()])]),
+            ("ping for a stolen pulse", [Pings([stolen_pulse()])]),
+            ("pings for None", [Pings(None)]),  # type: ignore[arg-type]
             ("decision for nobody", [Decision("nobody", 0, 0, 0, (Terminate(),))]),
             ("decision of another time", [decision(at=-1)]),
             ("decision without time", [decision(at=None)]),
@@ -432,23 +447,30 @@ def test_r4_no_socket_lingers_because_of_effects_that_are_gone_when_acted_on(sta
 
 
 def test_r5_a_kind_of_ping_is_a_ping() -> None:
-    class Named(Ping):
+    class Named(Pings):
         pass
 
     candidate = FaultyType()
     world = World(candidate=candidate)
     world.open("c1", Stage.SHADOW)
-    candidate.faults["wake"] = lambda real: [*real(), Named("c1", b"12345678")]
+    candidate.faults["wake"] = lambda real: [*real(), Named([])]
     world.run(16)
     assert "confirmed" not in candidate.calls
 
 
 @pytest.mark.parametrize("payload", [None, "text", b"x" * 126])
 def test_r5_a_ping_that_cannot_be_sent_is_a_failure_of_the_monitor(payload: Any) -> None:
+    def wrong_payload(real: Callable[[], Any]) -> Any:
+        requests = list(real())
+        for request in requests:
+            for pulse in request.pulses:
+                pulse.ping = payload
+        return requests
+
     candidate = FaultyType()
     world = World(candidate=candidate)
     world.open("c1", Stage.LIVE)
-    candidate.faults["wake"] = lambda real: [*real(), Ping("c1", payload)]
+    candidate.faults["wake"] = wrong_payload
     world.run(16)
     assert payload not in [effect for _, effect in world.ports["c1"].effects]
     assert world.journal.failures
