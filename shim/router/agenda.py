@@ -54,6 +54,10 @@ class Agenda(Generic[S]):
             heappop(times)
         return None
 
+    def any_due(self, now: Time) -> bool:
+        """Whether there may be a sleeper whose time has come."""
+        return bool(self._times) and self._times[0] <= now
+
     def due(self, now: Time) -> Iterator[S]:
         """Whose time has come, in the order of their times, then of entering; no longer entered.
 

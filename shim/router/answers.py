@@ -24,7 +24,7 @@ _ABOUT_CONNECTION = frozenset(("register", "unregister", "pong", "confirmed"))
 LONGEST_PING: Final = 125
 """Bytes (RFC 6455 section 5.5)."""
 
-_PULSE = {slot: vars(Pulse)[slot] for slot in Pulse.__slots__}
+_PLAIN = vars(Pulse)
 
 
 class CallFailed(ShimError):
@@ -71,7 +71,10 @@ def check_pulse(answer: Any) -> Pulse:
     if not issubclass(kind, Pulse):
         raise CallFailed("register", f"answered {shown(answer)}, not a Pulse")
     plain = (
-        all(getattr(kind, slot) is descriptor for slot, descriptor in _PULSE.items())
+        kind.last_seen is _PLAIN["last_seen"]
+        and kind.last_data is _PLAIN["last_data"]
+        and kind.owner is _PLAIN["owner"]
+        and kind.ping is _PLAIN["ping"]
         and kind.__setattr__ is object.__setattr__
         and kind.__getattribute__ is object.__getattribute__
     )

@@ -231,6 +231,8 @@ class Router(Watching):
 
     def _run(self, lane: Lane, now: Time) -> bool:
         """Wake whoever is due; answer whether anything was decided or failed."""
+        if not lane.agenda.any_due(now) and not lane.strikes:
+            return False
         failed = False
         decisions: list[tuple[Tracked, Decision]] = []
         for instance in lane.agenda.due(now):

@@ -3,6 +3,7 @@
 Times are whole microseconds here and `15s` in the file.
 """
 
+from functools import cached_property
 from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -52,6 +53,11 @@ class Durations(Section):
             if abs(sum(self.table.values()) - 1) > 1e-6:
                 raise Faults([Fault(("table",), "the shares must add to 1")])
         return self
+
+    @cached_property
+    def shares(self) -> tuple[tuple[Duration, float], ...]:
+        """The table, its durations read."""
+        return tuple((parse_duration(text), share) for text, share in (self.table or {}).items())
 
 
 class RoundTrip(Section):

@@ -74,6 +74,8 @@ class Clients:
         if not connection.alive:
             return
         now, link = self._clock.server(), connection.link
+        if connection.owes and link.blocked_until > now + link.client.longest_when_lossy:
+            return  # it would arrive while nothing does, and one answer is enough
         round_trip = link.client.round_trip(link, now)
         self._send(connection, now + round_trip // 2, now + round_trip, payload)
 

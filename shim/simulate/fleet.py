@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from shim.flags import Rollout
 from shim.model import SECOND, Duration, Kind, Stage, Time
-from shim.settings import parse_duration
 from shim.simulate import draws
 from shim.simulate.behaviour import ClientSettings, Durations, TroubleSettings
 from shim.simulate.scenario import DAY, Scenario
@@ -131,12 +130,10 @@ class Client:
         self._sorts: list[TroubleSettings | None] = list(sorts)
         self._rates = list(accumulate(0.0 if sort is None else sort.per_day for sort in sorts))
         self._spell_loss = 0.0 if settings.lossy is None else settings.lossy.loss
-
-    @property
-    def longest_round_trip(self) -> Duration:
-        """What no answer exceeds while nothing is wrong."""
-        resent = _resent(_MOST_RESENT) if self._loss else 0
-        return self._round_trip.max + resent
+        # What no answer exceeds while nothing is wrong, and in a lossy spell.
+        longest = settings.round_trip.max
+        self.longest_round_trip = longest + (_resent(_MOST_RESENT) if self._loss else 0)
+        self.longest_when_lossy = longest + _resent(_MOST_RESENT_LOSSY)
 
     def package(self, number: int) -> str | None:
         if self.kind is Kind.GLASSES:
@@ -251,19 +248,19 @@ def arrival(link: Link, within: Duration) -> Time:
 
 def drawn(durations: Durations, key: int, number: int) -> Duration:
     """One of these durations, longer than nothing."""
-    if durations.table is not None:
-        return _from_table(list(durations.table.items()), draws.uniform(key, number))
+    if durations.shares:
+        return max(1, _from_table(durations.shares, draws.uniform(key, number)))
     assert durations.median is not None
     duration = durations.median * draws.lognormal(key, number, durations.sigma)
     return max(1, min(round(duration), durations.max))
 
 
-def _from_table(table: Sequence[tuple[str, float]], chance: float) -> Duration:
-    for text, share in table:
+def _from_table(table: Sequence[tuple[Duration, float]], chance: float) -> Duration:
+    for duration, share in table:
         if chance < share:
-            return max(1, parse_duration(text))
+            return duration
         chance -= share
-    return max(1, parse_duration(table[-1][0]))
+    return table[-1][0]
 
 
 def _resent(times: int) -> Duration:

@@ -40,7 +40,7 @@ class Forecast:
         """So long a block cannot make a silence long enough for a decision."""
         if self._harmless <= 0:
             self._skips = dict.fromkeys(Stage, False)
-        self._lead = interval + answer
+        self._lead = answer
         self._near = 2 * self._lead
         pauses = [(one.at, one.at + one.duration, 1.0) for one in scenario.server.pauses]
         cuts = [(one.at, one.at + one.duration, one.users) for one in scenario.server.cuts]

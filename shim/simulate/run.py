@@ -8,7 +8,9 @@ from typing import Any
 from shim.brake import AutomaticBrake
 from shim.gate import GateAnswer, judge
 from shim.ledger import LedgerObserver, SqliteLedger
+from shim.ledger.rows import Row
 from shim.ledger.run import describe
+from shim.ledger.writer import CAPACITY
 from shim.model import InputError, Time
 from shim.observers import Fanout, Tally
 from shim.simulate.engine import Simulation
@@ -17,8 +19,20 @@ from shim.simulate.recording import CaptureFile, Decisions, NoRecorder
 from shim.simulate.scenario import Scenario
 from shim.simulate.server import Recorder
 
-_FLUSH = 60.0
-"""Seconds that the ledger's writer gets for what an hour of the simulation has brought."""
+_PATIENCE = 60.0
+"""Seconds that the ledger's writer gets for what waits to be written."""
+
+
+class _UnhurriedLedger(SqliteLedger):
+    """Drops no row: virtual time stands still while the file is written."""
+
+    _handed_over = 0
+
+    def append(self, row: Row) -> None:
+        super().append(row)
+        self._handed_over += 1
+        if self._handed_over % (CAPACITY // 2) == 0:
+            self.flush(_PATIENCE)
 
 
 class SimulationRun:
@@ -38,6 +52,7 @@ class SimulationRun:
         sample: float = 0.0,
     ) -> None:
         self.scenario = scenario
+        self._epoch = scenario.epoch
         self.tally = Tally()
         self.gathered = GateEvidence(scenario)
         self.now: Time = 0
@@ -71,20 +86,22 @@ class SimulationRun:
         """Simulate; gives control after each hour and at the end."""
         for now in self.simulation.run():
             self.now = now
-            if self._ledger is not None:
-                self._ledger.flush(_FLUSH)
+            if self._ledger is not None and (problem := self._ledger.status().problem):
+                raise InputError(f"{self._ledger.path} cannot be written: {problem}")
             if self._capture is not None:
                 self._capture.write(now)
             yield now
         if self._capture is not None:
             self._capture.end(self.now)
+        if self._ledger is not None and not self._ledger.flush(_PATIENCE):
+            raise InputError(f"{self._ledger.path} is written too slowly")
 
     def answer(self) -> GateAnswer:
         """What the gate says by now."""
         return judge(self.gathered.evidence(self.now), self.scenario.settings.gate)
 
     def as_dict(self) -> dict[str, Any]:
-        """The output of `shim simulate --json`."""
+        """What happened, for the output of `shim simulate --json`."""
         fleet = self.simulation.fleet
         return {
             "users": len(fleet.users),
@@ -92,11 +109,10 @@ class SimulationRun:
             "seed": self.scenario.seed,
             "connections": sum(link.opened for link in fleet.links),
             "tally": self.tally.as_dict(),
-            "gate": self.answer().as_dict(),
         }
 
     def _wall(self) -> Time:
-        return self.scenario.epoch + self.simulation.now()
+        return self._epoch + self.simulation.now()
 
     def _begin_capture(self, path: Path, sample: float) -> CaptureFile:
         try:
@@ -109,6 +125,6 @@ class SimulationRun:
         if path.exists():
             raise InputError(f"{path}: a simulation begins its own ledger, and this file exists")
         run = describe(self.scenario.settings, self.scenario.epoch)
-        ledger = SqliteLedger(path, run, wall=self._wall)
-        self._stack.callback(ledger.close, _FLUSH)
+        ledger = _UnhurriedLedger(path, run, capacity=CAPACITY, wall=self._wall)
+        self._stack.callback(ledger.close, _PATIENCE)
         return ledger

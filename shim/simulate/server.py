@@ -4,7 +4,7 @@ A connection whose client answers every ping needs no router: neither monitor wi
 the router is told of a connection some intervals before trouble begins, early enough that its last sign
 of life is the true one, and no more when the client has answered again. Each session's monitors are
 made when its first connection opens, skipped or not, so that they ping in the rhythm that they
-would have had all along.
+would have had all along; and who may be coming back after a timeout is told of, too (R15).
 """
 
 from collections.abc import Callable
@@ -107,10 +107,10 @@ class Server:
                 self._close(older, NORMAL)
         session_begins, user.in_session = not user.in_session, True
         watch_from = self._forecast.watch_from(link, now)
-        if watch_from <= now or link.pending_until >= now or link.older:
+        if watch_from <= now or link.older:
             self._watch(connection)
         else:
-            if session_begins:
+            if session_begins or link.pending_until >= now:
                 self._watch(connection)
                 self._skip(connection)
             self._events.plan(watch_from, self._watch, connection)

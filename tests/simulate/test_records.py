@@ -9,9 +9,11 @@ import pytest
 from shim.compare import ExpectedRules
 from shim.evidence import gate_evidence
 from shim.ledger import SqliteReader
+from shim.ledger.rows import GapRow
 from shim.model import InputError, Return, Role, Verdict
 from shim.replay import CaptureReader, Replay, ReplaySettings
 from shim.simulate import Scenario, SimulationRun
+from shim.simulate import run as simulation_run
 from tests.simulate.helpers import GONE, records, scenario
 
 SHADOW = {"percent": {"shadow": 100}}
@@ -105,3 +107,21 @@ def test_files_that_exist_are_left_alone(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="exist"):
         SimulationRun(scenario(), capture=path)
     assert path.read_text() == "precious"
+
+
+def test_a_ledger_that_is_slower_than_the_simulation_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(simulation_run, "CAPACITY", 20)
+    everybody_is_closed = {"holdback": 0, "percent": {"live": 100}}
+    one = scenario(
+        users=20, days=0.05, candidate={"pings": False}, rollout=everybody_is_closed, brake=False
+    )
+    path = tmp_path / "ledger.db"
+    with SimulationRun(one, ledger=path) as run:
+        for _ in run.hours():
+            pass
+
+    verdicts = SqliteReader(path).counts(None, 0, 1 << 62).all
+    assert sum(verdicts.values()) == run.tally.as_dict()["verdicts"]["matched"] > 100
+    assert not SqliteReader(path).rows(GapRow)
