@@ -135,7 +135,8 @@ def _episode(observer: LedgerObserver) -> Callable[[int], None]:
 def _ask(reader: SqliteReader) -> None:
     def observations() -> None:
         observed = Observations(EPISODES, 86_400 * SECOND)
-        observed.extend(reader.agreements(Kind.APP, 0, _FOREVER))
+        for rows in reader.agreements(Kind.APP, 0, _FOREVER):
+            observed.extend(rows)
         observed.observed(_FOREVER)
 
     def read() -> None:

@@ -1,6 +1,6 @@
 """What the ledger says, as the gate wants to be told it (R14 to R16). Times are by the wall clock."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -99,23 +99,24 @@ class _Span:
         reader, since, until = self.reader, self.since, self.until
         agreed = self._agreements(kind)
         sample = self._sample(kind, agreed)
-        counts, watched = reader.counts(kind, since, until), reader.watched(kind, since, until)
+        watched = reader.watched(kind, since, until)
         results = reader.results(kind, since, until)
-        every = dict.fromkeys(VerdictName, 0)
-        for (name, _), count in counts.all.items():
-            every[name] += count
+        unproving = reader.unproving(kind, since, until)
+        others = dict.fromkeys(VerdictName, 0)
+        for (name, _), count in unproving.all.items():
+            others[name] += count
         return KindEvidence(
             kind,
             sample,
             sample if epoch.since == since else epoch._sample(kind, epoch._agreements(kind)),
-            matched=counts.proving[VerdictName.MATCHED],
-            mismatched=counts.proving[VerdictName.MISMATCHED],
-            expected=counts.proving[VerdictName.EXPECTED],
-            inconclusive=every[VerdictName.INCONCLUSIVE],
-            acting_first=sum(every[name] - counts.proving[name] for name in _CONCLUSIVE),
+            matched=agreed.successes,
+            mismatched=agreed.rows - agreed.successes,
+            expected=unproving.proving[VerdictName.EXPECTED],
+            inconclusive=others[VerdictName.INCONCLUSIVE],
+            acting_first=sum(others[name] for name in _CONCLUSIVE),
             users=agreed.users,
             unsettled_users=agreed.unsettled,
-            days=counts.days,
+            days=agreed.days,
             acted={
                 role: sum(count for (by, _), count in results.items() if by is role)
                 for role in Role
@@ -128,31 +129,29 @@ class _Span:
 
     def _agreements(self, kind: Kind) -> Observed:
         observations = Observations(EPISODES, self.settings.gate.unit)
-        observations.extend(self.reader.agreements(kind, self.since, self.until))
+        for rows in self.reader.agreements(kind, self.since, self.until):
+            observations.extend(rows)
         return observations.observed(self.now)
 
     def _sample(self, kind: Kind, agreed: Observed) -> Sample:
-        return Sample(
-            agreed.shares,
-            {role: self._observe(self._returns(kind, role)) for role in Role},
-            {role: self._observe(self._proofs(kind, role)) for role in Role},
-        )
-
-    def _returns(self, kind: Kind, role: Role) -> Iterator[tuple[str, Time, bool]]:
-        for user, at, result, _ in self._settled(kind, role):
-            if result in (Return.RETURNED, Return.LOST):
-                yield user, at, result is Return.RETURNED
-
-    def _proofs(self, kind: Kind, role: Role) -> Iterator[tuple[str, Time, bool]]:
-        for user, at, _, proof in self._settled(kind, role):
-            yield user, at, proof
-
-    def _settled(self, kind: Kind, role: Role) -> Iterator[tuple[str, Time, Return, bool]]:
         # Losses are known after the return window only: later returns must not count before them.
         window: Duration = self.settings.comparison.return_window
-        return self.reader.settled(kind, role, self.since, min(self.until, self.now - window))
+        until = min(self.until, self.now - window)
+        returns: dict[Role, Shares] = {}
+        proofs: dict[Role, Shares] = {}
+        for role in Role:
+            settled = self.reader.settled(kind, role, self.since, until)
+            returns[role] = self._observe(
+                [
+                    (user, at, result == Return.RETURNED)
+                    for user, at, result, _ in settled
+                    if result in (Return.RETURNED, Return.LOST)
+                ]
+            )
+            proofs[role] = self._observe([(user, at, proof) for user, at, _, proof in settled])
+        return Sample(agreed.shares, returns, proofs)
 
-    def _observe(self, rows: Iterable[tuple[str, Time, bool]]) -> Shares:
+    def _observe(self, rows: Sequence[tuple[str, Time, bool]]) -> Shares:
         observations = Observations()
         observations.extend(rows)
         return observations.observed(self.now).shares

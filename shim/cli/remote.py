@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
-import aiohttp
 import click
 from yarl import URL
 
@@ -17,7 +16,8 @@ R = TypeVar("R")
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 _TOKEN = "SHIM_OPERATOR_TOKEN"
-_TIMEOUT = aiohttp.ClientTimeout(total=15, connect=5)
+_TIMEOUT, _TIMEOUT_TO_CONNECT = 15, 5
+"""Seconds."""
 
 
 class Remote:
@@ -40,11 +40,14 @@ class Remote:
         return asyncio.run(self._ask("POST", path, json=body))
 
     async def _ask(self, method: str, path: str, **options: Any) -> Any:
+        import aiohttp  # a tenth of a second, which commands on the ledger alone need not wait
+
+        timeout = aiohttp.ClientTimeout(total=_TIMEOUT, connect=_TIMEOUT_TO_CONNECT)
         token = os.environ.get(_TOKEN)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
             async with (
-                aiohttp.ClientSession(timeout=_TIMEOUT, headers=headers) as http,
+                aiohttp.ClientSession(timeout=timeout, headers=headers) as http,
                 http.request(method, self.url.join(URL(path)), **options) as answer,
             ):
                 try:

@@ -9,9 +9,8 @@ then. That never looks at the successes, and never changes afterwards, so it can
 
 from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from operator import itemgetter
 
 from shim.gate.evidence import Shares
@@ -24,26 +23,41 @@ CROWD_USERS = 20
 CROWD_SHARE = 0.05
 
 _MINUTE: Duration = 60 * SECOND
-_CHUNK = 10_000
-_AT = itemgetter(1)
+_MINUTES_OF_A_DAY = 24 * 60
+_NAME, _AT, _SUCCESS = itemgetter(0), itemgetter(1), itemgetter(2)
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """`users` with a final observation, `unsettled` ones without, and how many `crowds` there were."""
+    """`users` with a final observation, `unsettled` ones without, and how many `crowds` there were.
+
+    `rows`, `successes` and `days` (those in UTC that have rows) are plain counts of all that was seen.
+    """
 
     shares: Shares
     users: int
     unsettled: int
     crowds: int
+    rows: int
+    successes: int
+    days: int
 
 
 @dataclass(slots=True)
 class _User:
-    first_at: Time = 0
-    successes: int = 0
-    trials: int = 0
+    """A user whose observation has begun and may not be final."""
+
+    first_at: Time
+    successes: int
+    trials: int = 1
     final: bool = False
+
+
+_FINAL = _User(0, 0, final=True)
+"""Stands for all users of whom no more is wanted, which most are."""
+
+_ONLY_IN_CROWDS = _User(0, 0, trials=0)
+"""Stands for all users who were seen, but have no observation of their own."""
 
 
 class Observations:
@@ -58,28 +72,32 @@ class Observations:
         self._limit = limit
         self._unit = unit
         self._shares: Counter[tuple[int, int]] = Counter()
-        # All users seen; one seen in crowds alone has no trials.
+        # All users seen.
         self._users: dict[str, _User] = {}
         self._unsettled: deque[_User] = deque()  # in the order of their first rows
         self._begun = 0
         self._final = 0
         self._crowds = 0
+        self._seen = 0
+        self._successes = 0
+        self._days: set[int] = set()
         self._minute = -1
         self._rows: list[tuple[str, Time, bool]] = []
 
-    def extend(self, rows: Iterable[tuple[str, Time, bool]]) -> None:
-        """Rows are `(user, at, success)`; `at` never decreases."""
-        rows = iter(rows)
-        while chunk := list(islice(rows, _CHUNK)):
-            begin = 0
-            while begin < len(chunk):
-                minute = chunk[begin][1] // _MINUTE
-                if minute != self._minute:
-                    self._end_minute()
-                    self._minute = minute
-                end = bisect_left(chunk, (minute + 1) * _MINUTE, begin, key=_AT)
-                self._rows += chunk[begin:end]
-                begin = end
+    def extend(self, rows: Sequence[tuple[str, Time, bool]]) -> None:
+        """Rows are `(user, at, success)`; `at` never decreases, from call to call neither."""
+        self._seen += len(rows)
+        self._successes += sum(map(_SUCCESS, rows))
+        begin = 0
+        while begin < len(rows):
+            minute = rows[begin][1] // _MINUTE
+            if minute != self._minute:
+                self._end_minute()
+                self._minute = minute
+                self._days.add(minute // _MINUTES_OF_A_DAY)
+            end = bisect_left(rows, (minute + 1) * _MINUTE, begin, key=_AT)
+            self._rows += rows[begin:end]
+            begin = end
 
     def observed(self, now: Time) -> Observed:
         """What is final at `now`, not before the last row; rows of the running minute wait for its end."""
@@ -89,42 +107,59 @@ class Observations:
             self._settle(now)
         else:
             self._settle(minute_end - _MINUTE)
-        return Observed(Counter(self._shares), self._final, self._begun - self._final, self._crowds)
+        return Observed(
+            Counter(self._shares),
+            self._final,
+            self._begun - self._final,
+            self._crowds,
+            self._seen,
+            self._successes,
+            len(self._days),
+        )
 
     def _end_minute(self) -> None:
         rows, self._rows = self._rows, []
-        if len(rows) >= CROWD_USERS and self._is_crowd({user for user, _, _ in rows}):
-            for user, _, _ in rows:
-                self._users.setdefault(user, _User())
+        if self._is_crowd(rows):
+            for name, _, _ in rows:
+                self._users.setdefault(name, _ONLY_IN_CROWDS)
             self._crowds += 1
-            self._shares[sum(success for _, _, success in rows), len(rows)] += 1
+            self._shares[sum(map(_SUCCESS, rows)), len(rows)] += 1
         else:
-            waiting, users, unit = self._unsettled, self._users, self._unit
-            for user, at, success in rows:
-                if waiting and waiting[0].first_at + unit <= at:
-                    self._settle(at)
-                known = users.get(user)
-                if known is None or not known.final:  # of most users no more is wanted
-                    self._add(user, at, success)
+            users = self._users
+            known = map(users.get, map(_NAME, rows))
+            for (name, at, success), user in zip(rows, known, strict=True):
+                if user is _FINAL:
+                    continue
+                if user is None or user is _ONLY_IN_CROWDS:
+                    self._begin(name, at, success)
+                    continue
+                if not user.final and at - user.first_at < self._unit:
+                    user.trials += 1
+                    user.successes += success
+                    if user.trials < self._limit:
+                        continue
+                if not user.final:
+                    self._finish(user)
+                users[name] = _FINAL
 
-    def _is_crowd(self, users: set[str]) -> bool:
-        if len(users) < CROWD_USERS or len(users) <= CROWD_SHARE * len(self._users):
+    def _is_crowd(self, rows: list[tuple[str, Time, bool]]) -> bool:
+        if len(rows) < CROWD_USERS or len(rows) <= CROWD_SHARE * len(self._users):
+            return False
+        users = {user for user, _, _ in rows}
+        if len(users) < CROWD_USERS:
             return False
         seen = len(self._users) + sum(user not in self._users for user in users)
         return len(users) > CROWD_SHARE * seen
 
-    def _add(self, name: str, at: Time, success: bool) -> None:
-        user = self._users.get(name)
-        if user is None:
-            user = self._users[name] = _User()
-        if not user.trials:
-            user.first_at = at
-            self._unsettled.append(user)
-            self._begun += 1
-        user.trials += 1
-        user.successes += success
-        if user.trials == self._limit:
+    def _begin(self, name: str, at: Time, success: bool) -> None:
+        self._begun += 1
+        user = _User(at, int(success))
+        if self._limit == 1:
             self._finish(user)
+            user = _FINAL
+        else:
+            self._unsettled.append(user)
+        self._users[name] = user
 
     def _settle(self, now: Time) -> None:
         """Time has passed: observations begun a unit ago are final."""

@@ -11,6 +11,7 @@ from shim.ledger.store import Bucket, VerdictCounts, Watched, Worst
 from shim.model import Duration, Kind, Return, Role, VerdictKind, VerdictName
 
 _DAY = 86_400_000_000
+_AT_ONCE = 10_000
 
 
 class Figures:
@@ -20,34 +21,41 @@ class Figures:
 
     def kinds(self, since: Wall, until: Wall) -> list[Kind]:
         occurs = " OR ".join(
-            f"EXISTS (SELECT 1 FROM {table} WHERE connection_kind = ?1 AND at >= ?2 AND at < ?3)"
-            for table in ("coverage", "verdict", "decision")
+            f"EXISTS (SELECT 1 FROM {table} connection_kind = ?1 AND at >= ?2 AND at < ?3)"
+            for table in (
+                "coverage WHERE",
+                # Each half has an index that begins with the kind.
+                "verdict WHERE agreed IS NULL AND",
+                "verdict WHERE agreed IS NOT NULL AND",
+            )
         )
         return [kind for kind in Kind if self._ask(f"SELECT {occurs}", kind, since, until)[0][0]]
 
-    def agreements(self, kind: Kind, since: Wall, until: Wall) -> Iterator[tuple[str, Wall, bool]]:
+    def agreements(
+        self, kind: Kind, since: Wall, until: Wall
+    ) -> Iterator[list[tuple[str, Wall, bool]]]:
         where = _period(kind, since, until).add("agreed IS NOT NULL")
         with snapshot(self.path) as ledger:
-            # Millions of rows: SQLite's 0 and 1 will do.
-            yield from ledger.ask(
+            found = ledger.ask(
                 f"SELECT user, at, agreed FROM verdict {where} ORDER BY at", *where.values
             )
+            # SQLite's 0 and 1 will do.
+            while rows := found.fetchmany(_AT_ONCE):
+                yield rows
 
     def settled(
         self, kind: Kind, role: Role, since: Wall, until: Wall
-    ) -> Iterator[tuple[str, Wall, Return, bool]]:
-        with snapshot(self.path) as ledger:
-            for user, acted_at, result, proof in ledger.ask(
-                "SELECT user, acted_at, result, EXISTS (SELECT 1 FROM proof WHERE "
-                "proof.run = action.run AND proof.connection = action.connection) FROM action "
-                "WHERE connection_kind = ? AND role = ? AND acted_at >= ? AND acted_at < ? "
-                "AND by_percentage AND result IS NOT NULL ORDER BY acted_at",
-                kind,
-                role,
-                since,
-                until,
-            ):
-                yield user, acted_at, Return(result), bool(proof)
+    ) -> list[tuple[str, Wall, str, bool]]:
+        return self._ask(
+            "SELECT user, acted_at, result, EXISTS (SELECT 1 FROM proof WHERE "
+            "proof.run = action.run AND proof.connection = action.connection) FROM action "
+            "WHERE connection_kind = ? AND role = ? AND acted_at >= ? AND acted_at < ? "
+            "AND by_percentage AND result IS NOT NULL ORDER BY acted_at",
+            kind,
+            role,
+            since,
+            until,
+        )
 
     def results(
         self, kind: Kind | None, since: Wall, until: Wall
@@ -70,22 +78,44 @@ class Figures:
         return Counter({Role(role): count for role, count in found})
 
     def counts(self, kind: Kind | None, since: Wall, until: Wall) -> VerdictCounts:
-        where = _period(kind, since, until)
-        groups = (
-            "SELECT verdict, kind, proving, rule, count(*) FROM verdict "
-            f"{where} GROUP BY verdict, kind, proving, rule"
-        )
-        days = f"SELECT count(DISTINCT at / {_DAY}) FROM verdict {where} AND agreed IS NOT NULL"
-        with snapshot(self.path) as ledger:
-            ((on_days,),) = ledger.ask(days, *where.values)
-            counts = VerdictCounts(Counter(), Counter(), Counter(), on_days)
-            for verdict, of, proving, rule, count in ledger.ask(groups, *where.values):
-                counts.all[VerdictName(verdict), VerdictKind(of)] += count
-                if proving:
-                    counts.proving[VerdictName(verdict)] += count
-                if rule is not None:
-                    counts.rules[rule] += count
+        counts = VerdictCounts(Counter(), Counter(), Counter())
+        for one in Kind if kind is None else (kind,):
+            self._count_unproving(counts, _period(one, since, until))
+            self._count_agreed(counts, _period(one, since, until))
         return counts
+
+    def unproving(self, kind: Kind, since: Wall, until: Wall) -> VerdictCounts:
+        counts = VerdictCounts(Counter(), Counter(), Counter())
+        self._count_unproving(counts, _period(kind, since, until))
+        return counts
+
+    # Each of these two has an index that knows all it asks for.
+
+    def _count_unproving(self, counts: VerdictCounts, where: Conditions) -> None:
+        where.add("agreed IS NULL")
+        self._count(
+            counts,
+            f"SELECT verdict, kind, proving, rule, count(*) FROM verdict {where} "
+            "GROUP BY verdict, kind, proving, rule",
+            where,
+        )
+
+    def _count_agreed(self, counts: VerdictCounts, where: Conditions) -> None:
+        where.add("agreed IS NOT NULL")
+        self._count(
+            counts,
+            "SELECT iif(agreed, 'matched', 'mismatched'), kind, 1, rule, count(*) FROM verdict "
+            f"{where} GROUP BY agreed, kind, rule",
+            where,
+        )
+
+    def _count(self, counts: VerdictCounts, statement: str, where: Conditions) -> None:
+        for verdict, of, proving, rule, count in self._ask(statement, *where.values):
+            counts.all[VerdictName(verdict), VerdictKind(of)] += count
+            if proving:
+                counts.proving[VerdictName(verdict)] += count
+            if rule is not None:
+                counts.rules[rule] += count
 
     def failures(self, since: Wall, until: Wall) -> Counter[tuple[Role, Kind | None, str]]:
         where = _period(None, since, until)

@@ -178,7 +178,16 @@ CREATE TABLE gap (
 );
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST,)
+_SECOND = """
+-- All that is counted of millions of verdicts, so that nobody has to look into the table for it.
+DROP INDEX verdict_agreed;
+CREATE INDEX verdict_agreed ON verdict (connection_kind, at, user, agreed, kind, rule)
+    WHERE agreed IS NOT NULL;
+CREATE INDEX verdict_unproving ON verdict (connection_kind, at, verdict, kind, proving, rule)
+    WHERE agreed IS NULL;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND)
 """One script for each version of the schema; a released one is never changed."""
 
 

@@ -42,7 +42,7 @@ class Snapshot:
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
 
-    def ask(self, statement: str, *values: Any) -> Iterator[tuple[Any, ...]]:
+    def ask(self, statement: str, *values: Any) -> sqlite3.Cursor:
         """The rows that a statement answers, as they come."""
         return self._database.execute(statement, values)
 

@@ -106,14 +106,12 @@ class Episode:
 class VerdictCounts:
     """Verdicts by name and kind, and by the expected rule that explained them.
 
-    `proving` are those whose first decider was shadowing (R14); the conclusive ones of them fell on so
-    many `days` (UTC).
+    `proving` are those whose first decider was shadowing (R14).
     """
 
     all: Counter[tuple[VerdictName, VerdictKind]]
     proving: Counter[VerdictName]
     rules: Counter[str]
-    days: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,15 +187,17 @@ class LedgerReader(Protocol):
     def kinds(self, since: Wall, until: Wall) -> list[Kind]:
         """The kinds of connection that occur."""
 
-    def agreements(self, kind: Kind, since: Wall, until: Wall) -> Iterator[tuple[str, Wall, bool]]:
+    def agreements(
+        self, kind: Kind, since: Wall, until: Wall
+    ) -> Iterator[list[tuple[str, Wall, bool]]]:
         """User, time and whether it was matched, of each conclusive episode whose first decider was
-        shadowing (R14), oldest first."""
+        shadowing (R14), oldest first; many at once, since there are millions."""
 
     def settled(
         self, kind: Kind, role: Role, since: Wall, until: Wall
-    ) -> Iterator[tuple[str, Wall, Return, bool]]:
-        """User, time of the action, its result, and whether there was a proof of life, of each settled
-        action for a user whose stage chance gave them (R15), oldest first."""
+    ) -> list[tuple[str, Wall, str, bool]]:
+        """User, time of the action, its result (`Return`), and whether there was a proof of life, of
+        each settled action for a user whose stage chance gave them (R15), oldest first."""
 
     def results(
         self, kind: Kind | None, since: Wall, until: Wall
@@ -208,6 +208,9 @@ class LedgerReader(Protocol):
         """Proofs of life, by acting monitor."""
 
     def counts(self, kind: Kind | None, since: Wall, until: Wall) -> VerdictCounts: ...
+
+    def unproving(self, kind: Kind, since: Wall, until: Wall) -> VerdictCounts:
+        """The `counts` without what `agreements` tells."""
 
     def failures(self, since: Wall, until: Wall) -> Counter[tuple[Role, Kind | None, str]]:
         """How often a monitor failed, about which kind of connection, in which call."""

@@ -142,9 +142,11 @@ class GateEvidence(Observer):
     def _agreement(self, kind: _OfKind, since: Time, end: Time) -> Observations:
         observations = Observations(EPISODES, self._gate.unit)
         observations.extend(
-            (user, at, verdict is VerdictName.MATCHED)
-            for at, user, verdict, proves in kind.verdicts
-            if proves and since <= at <= end and verdict in _CONCLUSIVE
+            [
+                (user, at, verdict is VerdictName.MATCHED)
+                for at, user, verdict, proves in kind.verdicts
+                if proves and since <= at <= end and verdict in _CONCLUSIVE
+            ]
         )
         return observations
 

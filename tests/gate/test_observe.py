@@ -73,6 +73,8 @@ def test_observations_are_those_of_the_plain_rule_whenever_one_looks(rows, limit
     shares, users, unsettled, crowds = plainly(rows, now, limit, unit)
     assert observed.shares == shares
     assert (observed.users, observed.unsettled, observed.crowds) == (users, unsettled, crowds)
+    assert (observed.rows, observed.successes) == (len(rows), sum(won for _, _, won in rows))
+    assert observed.days == len({at // (24 * HOUR) for _, at, _ in rows})
 
 
 @settings(deadline=None)
@@ -101,7 +103,7 @@ def test_an_outage_is_one_observation_and_hides_no_mismatch():
 def test_a_busy_fleet_is_no_outage():
     """Fifty users a minute of twenty thousand: that is how it goes all day."""
     observations = Observations()
-    observations.extend((f"u{n}", n * MINUTE // 50, True) for n in range(20_000))
+    observations.extend([(f"u{n}", n * MINUTE // 50, True) for n in range(20_000)])
     observed = observations.observed(1000 * MINUTE)
     assert observed.users == 20_000 - 19 * 50
     # Until a thousand users have been seen, fifty are more than 5 % of them.

@@ -20,7 +20,7 @@ from shim.ledger.rows import (
 )
 from shim.ledger.store import VerdictCounts
 from shim.model import InputError, Kind, Return, Role, VerdictKind, VerdictName
-from tests.ledger.helpers import DAY, NOW, S, ledger, verdict
+from tests.ledger.helpers import NOW, S, ledger, verdict
 
 USERS = st.sampled_from(["u1", "u2", "u3"])
 TIMES = st.integers(NOW, NOW + 40 * S)
@@ -103,7 +103,7 @@ def test_sums_of_verdicts(
     conclusive = {VerdictName.MATCHED, VerdictName.MISMATCHED}
     judged = [row for row in mine if proving(row) and row.verdict in conclusive]
 
-    found = list(reader.agreements(kind, since, until))
+    found = [row for rows in reader.agreements(kind, since, until) for row in rows]
     assert [at for _, at, _ in found] == sorted(row.at for row in judged)
     assert Counter(found) == Counter(
         (row.user, row.at, row.verdict is VerdictName.MATCHED) for row in judged
@@ -112,7 +112,12 @@ def test_sums_of_verdicts(
         Counter((row.verdict, row.kind) for row in mine),
         Counter(row.verdict for row in mine if proving(row)),
         Counter(row.rule for row in mine if row.rule is not None),
-        len({row.at // DAY for row in judged}),
+    )
+    rest = [row for row in mine if row not in judged]
+    assert reader.unproving(kind, since, until) == VerdictCounts(
+        Counter((row.verdict, row.kind) for row in rest),
+        Counter(row.verdict for row in rest if proving(row)),
+        Counter(row.rule for row in rest if row.rule is not None),
     )
     assert reader.counts(None, since, until).all == Counter(
         (row.verdict, row.kind) for row in period
@@ -162,7 +167,7 @@ def test_sums_of_actions(
         row.role for row in proofs if row.connection_kind is kind and since <= row.at < until
     )
     for role in Role:
-        settled = list(reader.settled(kind, role, since, until))
+        settled = reader.settled(kind, role, since, until)
         assert [at for _, at, _, _ in settled] == sorted(at for _, at, _, _ in settled)
         assert Counter(settled) == Counter(
             (row.user, row.acted_at, row.result, row.connection in proved)

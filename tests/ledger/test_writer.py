@@ -355,11 +355,25 @@ def test_an_older_file_is_migrated_and_a_newer_one_refused(
             writer.append(verdict(2))
         assert content(path) == ["c1", "c2"]
         assert content(path, "late", "note") == []
-    with pytest.raises(InputError, match=r"newer shim \(schema 2, this one knows 1\)"):
+    with pytest.raises(InputError, match=r"newer shim \(schema 3, this one knows 2\)"):
         SqliteLedger(path, RUN)
     with pytest.raises(InputError, match="newer shim"):
         SqliteReader(path).verdicts(VerdictFilter())
     assert content(path) == ["c1", "c2"]
+
+
+def test_a_file_of_the_first_schema_answers_all_that_the_gate_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "shim.db"
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+        with ledger(path) as writer:
+            writer.append(verdict(1))
+    with ledger(path) as writer:
+        writer.append(verdict(2))
+    (rows,) = SqliteReader(path).agreements(Kind.APP, 0, 1 << 62)
+    assert len(rows) == 2
 
 
 def test_a_migration_that_fails_changes_nothing(
