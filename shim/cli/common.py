@@ -1,7 +1,8 @@
-"""What the commands share: `--json`, and errors of the input told without a traceback."""
+"""What the commands share: `--json`, options that are one of some words, and errors of the input told
+without a traceback."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NoReturn, ParamSpec, TypeVar
 
 import click
@@ -11,10 +12,26 @@ from shim.model import InputError
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 INPUT_ERROR = 2
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+
+def word_option(
+    name: str, words: Iterable[T], help: str
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """An option that is one of these, written as `str` writes them; None without.
+
+    click is given the texts alone: its later versions take an enum by the names of its members.
+    """
+    by_text = {str(word): word for word in words}
+
+    def read(context: click.Context, option: click.Parameter, text: str | None) -> T | None:
+        return None if text is None else by_text[text]
+
+    return click.option(name, type=click.Choice([*by_text]), callback=read, help=help)
 
 
 def fail(error: InputError) -> NoReturn:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 from rich.table import Table
 
-from shim.cli.common import console_for, input_errors, json_option, rough
+from shim.cli.common import console_for, input_errors, json_option, rough, word_option
 from shim.cli.remote import Remote, url_option
 from shim.model import Kind, Role, Stage
 
@@ -15,9 +15,9 @@ from shim.model import Kind, Role, Stage
 @click.command()
 @click.option("--user", help="Of this user.")
 @click.option("--package", help="Of this app.")
-@click.option("--kind", type=click.Choice([*Kind]), help="Of this kind.")
-@click.option("--stage", type=click.Choice([str(stage) for stage in Stage]), help="At this stage.")
-@click.option("--acting", type=click.Choice([*Role]), help="For which this monitor acts.")
+@word_option("--kind", Kind, "Of this kind.")
+@word_option("--stage", Stage, "At this stage.")
+@word_option("--acting", Role, "For which this monitor acts.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True)
 @click.option("--cursor", help="Go on where the last page ended.")
 @url_option

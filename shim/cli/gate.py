@@ -10,7 +10,7 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from shim.cli.common import console_for, input_errors, json_option, rough
+from shim.cli.common import console_for, input_errors, json_option, rough, word_option
 from shim.cli.remote import Remote
 from shim.discovery import monitor_types, plugin_manager
 from shim.evidence import gate_evidence
@@ -41,7 +41,7 @@ _WORDS = {
     "--ledger", type=click.Path(path_type=Path), help="Another ledger than the settings'."
 )
 @click.option("--url", help="A running shim, instead of a file; it is asked over the API.")
-@click.option("--kind", type=click.Choice([*Kind]), help="Show this kind of connection alone.")
+@word_option("--kind", Kind, "Show this kind of connection alone.")
 @json_option
 @input_errors
 def gate(

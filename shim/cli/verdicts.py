@@ -3,17 +3,15 @@
 import json
 import os
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from shim.cli.common import input_errors, json_option
+from shim.cli.common import input_errors, json_option, word_option
 from shim.cli.remote import Remote
 from shim.cli.remoteledger import RemoteLedger
 from shim.discovery import monitor_types, plugin_manager
@@ -24,8 +22,6 @@ from shim.ledger.timeline import moments, why
 from shim.model import Kind, Role, VerdictKind, VerdictName, seconds
 from shim.settings import load_settings
 from shim.settings.durations import parse_duration
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 _WIDE = 200
 """Columns for whatever is no terminal: a line per verdict, to be searched."""
@@ -48,17 +44,6 @@ def _moment(context: click.Context, option: click.Parameter, text: str | None) -
     return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
-def _word(name: str, words: type[StrEnum], help: str) -> Callable[[F], F]:
-    """An option that is one of these words, and None without."""
-
-    def read(context: click.Context, option: click.Parameter, word: str | None) -> StrEnum | None:
-        return None if word is None else words(word)
-
-    return click.option(
-        name, type=click.Choice([word.value for word in words]), callback=read, help=help
-    )
-
-
 @click.command()
 @click.argument("episode", type=click.IntRange(1), required=False)
 @click.option("--ledger", type=click.Path(path_type=Path), help="The ledger's file.")
@@ -68,10 +53,10 @@ def _word(name: str, words: type[StrEnum], help: str) -> Callable[[F], F]:
 @click.option("--url", help="A running shim, instead of a file; its ledger is asked over the API.")
 @click.option("--user", help="Of this user.")
 @click.option("--package", help="Of this app.")
-@_word("--verdict", VerdictName, "With this verdict.")
-@_word("--kind", VerdictKind, "With a verdict of this kind.")
-@_word("--connection-kind", Kind, "On connections of this kind.")
-@_word("--acting", Role, "While this monitor acted.")
+@word_option("--verdict", VerdictName, "With this verdict.")
+@word_option("--kind", VerdictKind, "With a verdict of this kind.")
+@word_option("--connection-kind", Kind, "On connections of this kind.")
+@word_option("--acting", Role, "While this monitor acted.")
 @click.option("--recovered", is_flag=True, default=None, help="Where a client was alive after all.")
 @click.option("--since", callback=_moment, help="Not older than: 2d, 90m, or a time.")
 @click.option("--until", callback=_moment, help="Older than: 2d, 90m, or a time.")

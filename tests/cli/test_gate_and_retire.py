@@ -42,6 +42,13 @@ def test_r16_no_data_is_insufficient(folder: Path) -> None:
     assert "never acted for users at the same time" in shim("gate").output
 
 
+@pytest.mark.parametrize("kind", ["app", "glasses"])
+def test_the_gate_shows_one_kind(folder: Path, kind: str) -> None:
+    answer = shim("gate", "--kind", kind, "--json")
+    assert answer.exit_code == 3, answer.output
+    assert {c["kind"] for c in json.loads(answer.output)["conditions"]} <= {None, kind}
+
+
 def test_retire_writes_nothing_before_the_gate_says_so(folder: Path) -> None:
     answer = shim("retire")
     assert answer.exit_code == 3

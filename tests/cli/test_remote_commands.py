@@ -49,6 +49,28 @@ async def test_remote_and_local_say_the_same(tmp_path: Path) -> None:
         await client.close()
 
 
+@pytest.mark.parametrize(
+    ("option", "word", "found"),
+    [
+        ("--kind", "app", 1),
+        ("--kind", "glasses", 0),
+        ("--stage", "live", 1),
+        ("--stage", "off", 0),
+        ("--acting", "candidate", 1),
+        ("--acting", "control", 0),
+    ],
+)
+async def test_connections_by_the_words_of_the_api(
+    tmp_path: Path, option: str, word: str, found: int
+) -> None:
+    async with server(tmp_path, Stage.LIVE) as it, aiohttp.ClientSession() as http:
+        client = await app_client(http, it.url, "alice")
+        answer = await ask("connections", option, word, "--url", it.url, "--json")
+        assert answer.exit_code == 0, answer.output
+        assert len(json.loads(answer.output)["connections"]) == found
+        await client.close()
+
+
 @pytest.mark.parametrize("command", [["status"], ["gate"], ["verdicts"], ["connections"]])
 async def test_nobody_there(command: list[str]) -> None:
     answer = await ask(*command, "--url", "http://127.0.0.1:1")
