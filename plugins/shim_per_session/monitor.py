@@ -86,7 +86,8 @@ class PerSessionMonitor:
         self._watches: dict[str, Watch] = {}
         # Long pauses of the process, each with its start and duration.
         self._pauses: tuple[tuple[Time, Duration], ...] = ()
-        digest = crc32(session.encode())
+        # A lone surrogate is no valid UTF-8, but a session id must not be able to make this raise.
+        digest = crc32(session.encode("utf-8", "surrogatepass"))
         self._ping_ids = digest
         # Sessions that start together, as after a deploy, must not ping in one breath.
         self._next_beat: Time = (digest * (settings.heartbeat_interval // _GRID) >> 32) * _GRID

@@ -186,6 +186,14 @@ def test_r2_the_first_heartbeats_of_sessions_are_spread_over_one_interval() -> N
     assert again.machine.next_wake == firsts[3] + 7 * S  # by its id, not by chance
 
 
+@pytest.mark.parametrize("session", ["", "\x00", "Zo\u00eb", "u\ud800", "\udcff", "x" * 100_000])
+def test_r2_any_text_may_be_a_session(session: str) -> None:
+    driven = Driven(session=session)
+    driven.register()
+    driven.run(until=45 * S)
+    assert len(driven.decisions) == 1
+
+
 def test_r2_a_heartbeat_pings_every_connection_of_the_session() -> None:
     driven = Driven()
     for id in ("c1", "c2", "c3"):
