@@ -61,7 +61,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     def values(self) -> tuple[Any, ...]:
         """What is stored, in the order of `columns`."""
-        return msgspec.structs.astuple(self)[:-2]
+        return tuple(storable(value) for value in msgspec.structs.astuple(self)[:-2])
 
     @classmethod
     @cache
@@ -97,6 +97,13 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
             name: seconds(value) if name in timed and value is not None else value
             for name, value in msgspec.structs.asdict(self).items()
         }
+
+
+def storable(value: Any) -> Any:
+    """A value as a store takes it: a lone surrogate, which is no valid UTF-8, becomes `\\ud800`."""
+    if not isinstance(value, str) or value.isascii():
+        return value
+    return value.encode("utf-8", "backslashreplace").decode()
 
 
 @cache

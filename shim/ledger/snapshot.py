@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from shim.ledger import schema
-from shim.ledger.rows import Row
+from shim.ledger.rows import Row, storable
 from shim.model import InputError
 
 R = TypeVar("R", bound=Row)
@@ -43,8 +43,8 @@ class Snapshot:
         self._database = database
 
     def ask(self, statement: str, *values: Any) -> sqlite3.Cursor:
-        """The rows that a statement answers, as they come."""
-        return self._database.execute(statement, values)
+        """The rows that a statement answers, as they come; texts are looked for as they are stored."""
+        return self._database.execute(statement, [storable(value) for value in values])
 
     def rows(self, row: type[R], conditions: Conditions, order: str, limit: int = -1) -> list[R]:
         """Rows of a table."""

@@ -194,8 +194,8 @@ def test_a_row_that_cannot_be_stored_keeps_no_other_out(
     path = tmp_path / "shim.db"
     with ledger(path) as writer:
         writer.append(verdict(1))
-        writer.append(verdict(2, user="\ud800"))
-        writer.append(verdict(3, at=2**70))
+        writer.append(verdict(2, at=2**70))
+        writer.append(verdict(3, at=-(2**70)))
         writer.append(verdict(4))
         assert writer.flush(30)
         assert content(path) == ["c1", "c4"]
@@ -204,6 +204,23 @@ def test_a_row_that_cannot_be_stored_keeps_no_other_out(
         assert writer.flush(30)
     assert content(path, "gap", "count") == [2]
     assert sum("cannot be stored" in record.message for record in caplog.records) == 2
+
+
+def test_text_that_is_no_valid_utf_8_is_kept_and_found_again(tmp_path: Path) -> None:
+    path = tmp_path / "shim.db"
+    user, package = "Zo\u00eb\ud800", "com.example.\udcff"
+    with ledger(path) as writer:
+        writer.append(verdict(1, user=user, package=package))
+        writer.append(verdict(2, user="Zo\u00eb"))
+        writer.append(BrakeRow(True, "because of \ud800", NOW))
+        assert writer.flush(30)
+        assert writer.status().dropped == 0
+        reader = SqliteReader(path)
+        (row,) = reader.verdicts(VerdictFilter(user=user, package=package)).rows
+        assert (row.user, row.package) == ("Zo\u00eb\\ud800", "com.example.\\udcff")
+        assert reader.verdicts(VerdictFilter(user=row.user)).rows == [row]
+        assert (brake := reader.brake()) is not None
+        assert brake.reason == "because of \\ud800"
 
 
 # -- Runs ----------------------------------------------------------------------------------------------
