@@ -12,10 +12,8 @@ import jwt
 from aiohttp import web
 
 from shim.model import InputError, Problem
-
-
-class Refused(Exception):
-    """These credentials do not do; the reason may be told to the client."""
+from shim.server.ids import read_id
+from shim.server.refusals import Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,22 +72,23 @@ class Gatekeeper:
             claims: dict[str, Any] = jwt.decode(
                 token.strip(), self._secrets.jwt_secret, algorithms=["HS256"]
             )
+        except UnicodeError:
+            raise Refused("the token is not valid: it is no UTF-8") from None
         except jwt.InvalidTokenError as error:
             raise Refused(f"the token is not valid: {error}") from None
         return claims
 
     def user(self, request: web.Request) -> str:
         """The user of a glasses connection: the token's `email`. Raises Refused."""
-        email = self.claims(request).get("email")
-        if not isinstance(email, str) or not email:
-            raise Refused("the token has no email")
-        return email
+        return read_id("the token's email", self.claims(request).get("email"))
 
     def check_app(self, package: str, api_key: str) -> None:
         """Raises Refused unless this is the key of that package."""
-        if self._secrets.dev and hmac.compare_digest(api_key.encode(), b"dev"):
+        # A lone surrogate is no valid UTF-8; a key with one is wrong, and no reason to fail.
+        key = api_key.encode("utf-8", "surrogatepass")
+        if self._secrets.dev and hmac.compare_digest(key, b"dev"):
             return
-        digest = hashlib.sha256(api_key.encode()).hexdigest()
+        digest = hashlib.sha256(key).hexdigest()
         app = self._apps.get(package)
         # An unknown package takes as long as a wrong key.
         expected = app.api_key_sha256 if app is not None else "0" * 64

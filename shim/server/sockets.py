@@ -12,12 +12,11 @@ from aiohttp import WSMessage, WSMsgType, web
 from shim.aio import Shim, WebSocket
 from shim.aio.connection import LiveConnection
 from shim.model import seconds
-from shim.server.auth import Gatekeeper, Refused
+from shim.server.auth import Gatekeeper
+from shim.server.ids import read_id
+from shim.server.refusals import POLICY_VIOLATION, Refused
 
 log = logging.getLogger("shim")
-
-POLICY_VIOLATION = 1008
-TRY_AGAIN_LATER = 1013
 
 
 class Sockets:
@@ -100,18 +99,14 @@ class Sockets:
         """The user and the package of an app. Raises Refused."""
         if init is None:
             init = await self._read_init(websocket)
-        package, api_key, session = (
-            init.get(key) for key in ("packageName", "apiKey", "sessionId")
-        )
-        for name, value in (("packageName", package), ("apiKey", api_key), ("sessionId", session)):
-            if not isinstance(value, str) or not value:
-                raise Refused(f"{name} is missing")
-        assert isinstance(package, str)
-        assert isinstance(api_key, str)
-        assert isinstance(session, str)
+        user, package = _claimed(init)
+        package = read_id("packageName", package)
+        user = read_id("sessionId", user)
+        api_key = init.get("apiKey")
+        if not isinstance(api_key, str) or not api_key:
+            raise Refused("apiKey is missing")
         self._gatekeeper.check_app(package, api_key)
-        user = session.removesuffix(f"-{package}")
-        if not user or init.get("userId", user) != user:
+        if init.get("userId", user) != user:
             raise Refused("sessionId does not belong to the user")
         return user, package
 
@@ -176,6 +171,14 @@ _KNOWN: dict[Any, dict[str, Any] | None] = {
     "subscription_update": None,
     "pong": None,
 }
+
+
+def _claimed(init: dict[str, Any]) -> tuple[Any, Any]:
+    """The user and the package that an app says it is of, whatever they are."""
+    session, package = init.get("sessionId"), init.get("packageName")
+    if isinstance(session, str) and isinstance(package, str):
+        session = session.removesuffix(f"-{package}")
+    return session, package
 
 
 def _parse(message: WSMessage) -> dict[str, Any] | None:

@@ -1,0 +1,162 @@
+"""Who is let in: the ids and credentials that clients bring, and how many of them there may be."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import jwt
+import pytest
+
+from tests.live.servers import SECRETS, Server, app_client, server, token
+
+pytestmark = pytest.mark.real
+
+PACKAGE = "com.example.app1"
+INIT: dict[str, Any] = {
+    "type": "tpa_connection_init",
+    "sessionId": f"u-{PACKAGE}",
+    "packageName": PACKAGE,
+    "apiKey": "dev",
+}
+APP = {"packageName": PACKAGE, "apiKey": "dev"}
+UNFIT = [
+    "a\nb",
+    "a\x00b",
+    "a\x7fb",
+    "a\x85b",
+    "a\u2028b",
+    "u\ud800",
+    "  ",
+    "\t",
+    "x" * 257,
+    7,
+    None,
+]
+
+
+def untouched(it: Server) -> bool:
+    """Nothing of a client that was refused has reached the monitors."""
+    return not it.shim.sessions and not it.tally.failures
+
+
+async def refused(websocket: aiohttp.ClientWebSocketResponse, code: int = 1008) -> str:
+    """Why this client was refused, as it is told itself."""
+    answer = await websocket.receive_json(timeout=5)
+    assert answer["type"] in ("tpa_connection_error", "connection_error"), answer
+    closed = await websocket.receive(timeout=5)
+    assert (closed.type, closed.data) == (aiohttp.WSMsgType.CLOSE, code)
+    assert closed.extra == answer["message"]
+    return str(answer["message"])
+
+
+async def raw(url: str, path: str, headers: dict[str, bytes], until: bytes) -> bytes:
+    """What is answered to a handshake whose headers are these very bytes."""
+    host, port = url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    lines = [
+        f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade".encode(),
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        *(name.encode() + b": " + value for name, value in headers.items()),
+    ]
+    writer.write(b"\r\n".join([*lines, b"", b""]))
+    try:
+        async with asyncio.timeout(5):
+            answer = await reader.readuntil(until)
+    finally:
+        writer.close()
+    return answer
+
+
+# -- Tokens ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("email", UNFIT)
+async def test_glasses_need_an_email_that_can_be_an_id(tmp_path: Path, email: Any) -> None:
+    headers = token(email)
+    async with server(tmp_path) as it, aiohttp.ClientSession() as http:
+        async with http.get(f"{it.url}/glasses-ws", headers=headers) as answer:
+            assert answer.status == 401
+            assert "the token's email" in (await answer.json())["message"]
+        assert untouched(it)
+
+
+@pytest.mark.parametrize("algorithm", ["none", "HS384", "HS512"])
+@pytest.mark.parametrize("path", ["/glasses-ws", "/app-ws"])
+async def test_tokens_are_signed_with_hs256_alone(
+    tmp_path: Path, path: str, algorithm: str
+) -> None:
+    key = None if algorithm == "none" else SECRETS.jwt_secret * 2  # as long as HS512 wants
+    encoded = jwt.encode({"email": "alice", **APP}, key, algorithm)
+    secrets = {"Authorization": f"Bearer {encoded}", "x-user-id": "u", "x-session-id": "u"}
+    async with (
+        server(tmp_path) as it,
+        aiohttp.ClientSession() as http,
+        http.get(it.url + path, headers=secrets) as answer,
+    ):
+        assert answer.status == 401
+
+
+@pytest.mark.parametrize("path", ["/glasses-ws", "/app-ws"])
+async def test_a_token_that_is_no_text_is_401(tmp_path: Path, path: str) -> None:
+    async with server(tmp_path) as it:
+        head = await raw(it.url, path, {"Authorization": b"Bearer \xff\xfe.x.y"}, b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 401 ")
+        assert b"application/json" in head
+
+
+# -- Apps ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["sessionId", "packageName"])
+@pytest.mark.parametrize("value", UNFIT)
+async def test_apps_need_ids_that_can_be_ids(tmp_path: Path, key: str, value: Any) -> None:
+    async with server(tmp_path) as it, aiohttp.ClientSession() as http:
+        app = await http.ws_connect(f"{it.url}/app-ws")
+        await app.send_str(json.dumps({**INIT, key: value}))
+        assert key in await refused(app)
+        assert untouched(it)
+
+
+async def test_the_longest_ids_are_taken(tmp_path: Path) -> None:
+    async with server(tmp_path) as it, aiohttp.ClientSession() as http:
+        await app_client(http, it.url, "é" * 256, "p" * 256)
+        assert set(it.shim.sessions) == {"é" * 256}
+
+
+async def test_a_session_is_somebodys(tmp_path: Path) -> None:
+    async with server(tmp_path) as it, aiohttp.ClientSession() as http:
+        app = await http.ws_connect(f"{it.url}/app-ws")
+        await app.send_str(json.dumps({**INIT, "sessionId": f"-{PACKAGE}"}))
+        assert await refused(app) == "sessionId is missing"
+
+
+@pytest.mark.parametrize("key", ["\ud800", "dev\ud800", "", 7])
+async def test_an_api_key_may_be_any_text_and_wrong(tmp_path: Path, key: Any) -> None:
+    async with server(tmp_path) as it, aiohttp.ClientSession() as http:
+        app = await http.ws_connect(f"{it.url}/app-ws")
+        await app.send_str(json.dumps({**INIT, "apiKey": key}))
+        assert "key" in (await refused(app)).lower()
+
+
+@pytest.mark.parametrize("user", ["eve@example.com", "bob@example.co"])
+async def test_the_headers_of_an_app_agree_on_the_user(tmp_path: Path, user: str) -> None:
+    ids = {"x-user-id": user, "x-session-id": f"bob@example.com-{PACKAGE}"}
+    async with server(tmp_path) as it, aiohttp.ClientSession() as http:
+        app = await http.ws_connect(f"{it.url}/app-ws", headers={**token("x", **APP), **ids})
+        assert await refused(app) == "sessionId does not belong to the user"
+        assert untouched(it)
+
+
+@pytest.mark.parametrize("session", [b"u\xff", b"u\xff-com.example.app1"])
+async def test_headers_that_are_no_utf_8(tmp_path: Path, session: bytes) -> None:
+    headers = {
+        "Authorization": token("x", **APP)["Authorization"].encode(),
+        "x-user-id": b"u\xff",
+        "x-session-id": session,
+    }
+    async with server(tmp_path) as it:
+        answer = await raw(it.url, "/app-ws", headers, b"\x03\xf0")  # 1008
+        assert b"tpa_connection_error" in answer
+        assert untouched(it)
