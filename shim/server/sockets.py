@@ -11,10 +11,10 @@ from aiohttp import WSMessage, WSMsgType, web
 
 from shim.aio import Shim, WebSocket
 from shim.aio.connection import LiveConnection
-from shim.model import seconds
+from shim.model import Kind, seconds
 from shim.server.auth import Gatekeeper
 from shim.server.ids import read_id
-from shim.server.refusals import POLICY_VIOLATION, Refused
+from shim.server.refusals import TRY_AGAIN_LATER, Refused
 
 log = logging.getLogger("shim")
 
@@ -26,7 +26,6 @@ class Sockets:
         self._shim = shim
         self._gatekeeper = gatekeeper
         self._limits = shim.settings.server
-        self._open: dict[str, int] = {}
 
     async def glasses(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -36,15 +35,14 @@ class Sockets:
         websocket = await self._upgrade(request)
         if isinstance(websocket, web.Response):
             return websocket
-        if not self._admit(user):
-            await websocket.close(code=POLICY_VIOLATION, message=b"too many connections")
-            return websocket
         try:
-            async with self._shim.register_glasses_connection(websocket, user, user) as live:
-                await _send(websocket, {"type": "connection_ack", "sessionId": user})
-                await self._serve(live)
-        finally:
-            self._leave(user)
+            self._admit(user, Kind.GLASSES, None)
+        except Refused as refused:
+            await _refuse(websocket, "connection_error", refused)
+            return websocket
+        async with self._shim.register_glasses_connection(websocket, user, user) as live:
+            await _send(websocket, {"type": "connection_ack", "sessionId": user})
+            await self._serve(live)
         return websocket
 
     async def apps(self, request: web.Request) -> web.StreamResponse:
@@ -59,18 +57,13 @@ class Sockets:
             return websocket
         try:
             user, package = await self._authenticate(websocket, init)
-        except Refused as error:
-            await _refuse(websocket, str(error))
+            self._admit(user, Kind.APP, package)
+        except Refused as refused:
+            await _refuse(websocket, "tpa_connection_error", refused)
             return websocket
-        if not self._admit(user):
-            await _refuse(websocket, "too many connections")
-            return websocket
-        try:
-            async with self._shim.register_app_connection(websocket, user, user, package) as live:
-                await _send(websocket, {"type": "tpa_connection_ack", "settings": []})
-                await self._serve(live)
-        finally:
-            self._leave(user)
+        async with self._shim.register_app_connection(websocket, user, user, package) as live:
+            await _send(websocket, {"type": "tpa_connection_ack", "settings": []})
+            await self._serve(live)
         return websocket
 
     async def _upgrade(self, request: web.Request) -> WebSocket | web.Response:
@@ -123,17 +116,21 @@ class Sockets:
             raise Refused("the first message must be tpa_connection_init")
         return init
 
-    def _admit(self, user: str) -> bool:
-        count = self._open.get(user, 0)
-        if count >= self._limits.max_connections_per_user:
-            return False
-        self._open[user] = count + 1
-        return True
+    def _admit(self, user: str, kind: Kind, package: str | None) -> None:
+        """Raises Refused where this would be one connection too many of the user's.
 
-    def _leave(self, user: str) -> None:
-        self._open[user] -= 1
-        if not self._open[user]:
-            del self._open[user]
+        Who comes back takes the place of an older connection and is no additional one. The older one is
+        being closed meanwhile, which takes a frozen client's socket a while: a network change may replace
+        all of them at once, so that twice the limit are open; who floods gets no more than that.
+        """
+        session = self._shim.sessions.get(user)
+        if session is None:
+            return
+        identity = (user, kind, package)
+        others = sum(member.connection.identity != identity for member in session.members())
+        limit = self._limits.max_connections_per_user
+        if others >= limit or session.open >= 2 * limit:
+            raise Refused("too many connections", TRY_AGAIN_LATER)
 
     async def _serve(self, live: LiveConnection) -> None:
         """The service's protocol, as far as a reference needs one: each message has an answer."""
@@ -199,9 +196,11 @@ async def _send(websocket: WebSocket, body: dict[str, Any]) -> None:
         await websocket.send_str(json.dumps({**body, "timestamp": datetime.now(UTC).isoformat()}))
 
 
-async def _refuse(websocket: WebSocket, reason: str) -> None:
-    await _send(websocket, {"type": "tpa_connection_error", "message": reason})
-    await websocket.close(code=POLICY_VIOLATION, message=reason.encode()[:123])
+async def _refuse(websocket: WebSocket, kind: str, refused: Refused) -> None:
+    """Say why in a message of this kind, and in the close frame."""
+    reason = str(refused)
+    await _send(websocket, {"type": kind, "message": reason})
+    await websocket.close(code=refused.code, message=reason.encode()[:123])
 
 
 def unauthorized(reason: str) -> web.Response:

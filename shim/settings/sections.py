@@ -202,7 +202,7 @@ class ServerSettings(Section):
         default=1_048_576, description="Bytes; a longer message ends its connection."
     )
     max_connections_per_user: Count = Field(
-        default=20, description="More connections of one user are refused."
+        default=20, description="More glasses and apps of one user are refused, until one has gone."
     )
     init_timeout: PositiveDuration = Field(
         default=10 * SECOND, description="An app that has not introduced itself by then is closed."
