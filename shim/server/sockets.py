@@ -13,7 +13,7 @@ from shim.aio import Shim, WebSocket
 from shim.aio.connection import LiveConnection
 from shim.model import Kind, seconds
 from shim.server.auth import Gatekeeper
-from shim.server.ids import read_id
+from shim.server.ids import read_id, shown
 from shim.server.refusals import TRY_AGAIN_LATER, Refused
 
 log = logging.getLogger("shim")
@@ -30,14 +30,16 @@ class Sockets:
     async def glasses(self, request: web.Request) -> web.StreamResponse:
         try:
             user = self._gatekeeper.user(request)
-        except Refused as error:
-            return unauthorized(str(error))
+        except Refused as refused:
+            self._tell_refused(request, refused, Kind.GLASSES)
+            return unauthorized(str(refused))
         websocket = await self._upgrade(request)
         if isinstance(websocket, web.Response):
             return websocket
         try:
             self._admit(user, Kind.GLASSES, None)
         except Refused as refused:
+            self._tell_refused(request, refused, Kind.GLASSES, user)
             await _refuse(websocket, "connection_error", refused)
             return websocket
         async with self._shim.register_glasses_connection(websocket, user, user) as live:
@@ -46,19 +48,22 @@ class Sockets:
         return websocket
 
     async def apps(self, request: web.Request) -> web.StreamResponse:
-        init: dict[str, Any] | None = None
+        init: dict[str, Any] = {}
         if "Authorization" in request.headers:
             try:
                 init = self._init_from_headers(request)
-            except Refused as error:
-                return unauthorized(str(error))
+            except Refused as refused:
+                self._tell_refused(request, refused, Kind.APP, request.headers.get("x-user-id"))
+                return unauthorized(str(refused))
         websocket = await self._upgrade(request)
         if isinstance(websocket, web.Response):
             return websocket
         try:
-            user, package = await self._authenticate(websocket, init)
+            init = init or await self._read_init(websocket)
+            user, package = self._authenticate(init)
             self._admit(user, Kind.APP, package)
         except Refused as refused:
+            self._tell_refused(request, refused, Kind.APP, *_claimed(init))
             await _refuse(websocket, "tpa_connection_error", refused)
             return websocket
         async with self._shim.register_app_connection(websocket, user, user, package) as live:
@@ -86,12 +91,8 @@ class Sockets:
             raise Refused("x-user-id and x-session-id are needed")
         return {**claims, "sessionId": session, "userId": user}
 
-    async def _authenticate(
-        self, websocket: WebSocket, init: dict[str, Any] | None
-    ) -> tuple[str, str]:
+    def _authenticate(self, init: dict[str, Any]) -> tuple[str, str]:
         """The user and the package of an app. Raises Refused."""
-        if init is None:
-            init = await self._read_init(websocket)
         user, package = _claimed(init)
         package = read_id("packageName", package)
         user = read_id("sessionId", user)
@@ -131,6 +132,24 @@ class Sockets:
         limit = self._limits.max_connections_per_user
         if others >= limit or session.open >= 2 * limit:
             raise Refused("too many connections", TRY_AGAIN_LATER)
+
+    def _tell_refused(
+        self,
+        request: web.Request,
+        refused: Refused,
+        kind: Kind,
+        user: object = None,
+        package: object = None,
+    ) -> None:
+        """One line about a client that is not served, by what it claims to be; never its key or token."""
+        log.warning(
+            "[User: %s] %s connection refused: %s, from %s: %s",
+            shown(self._shim.name_in_log(user) if isinstance(user, str) else None),
+            kind.value.capitalize(),
+            shown(package),
+            request.remote,
+            shown(str(refused)),  # it may quote a token's header
+        )
 
     async def _serve(self, live: LiveConnection) -> None:
         """The service's protocol, as far as a reference needs one: each message has an answer."""

@@ -9,6 +9,7 @@ import aiohttp
 import jwt
 import pytest
 
+from shim.pseudonyms import Pseudonyms
 from tests.live.servers import SECRETS, Server, app_client, server, token, until
 
 pytestmark = pytest.mark.real
@@ -245,3 +246,73 @@ async def test_a_flood_of_one_app_holds_a_bounded_number_of_sockets(tmp_path: Pa
         assert answers.count("tpa_connection_error") == len(flood) - 2 * LIMIT
         # Of one that is replaced nothing is left after the time to close, though it never answers.
         await until(lambda: sockets(it) == 1, timeout=8)
+
+
+# -- What operators see of it ----------------------------------------------------------------------
+
+
+def told(caplog: pytest.LogCaptureFixture) -> str:
+    """The one line about a client that was refused."""
+    (line,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(line.splitlines()) == 1
+    assert len(line) < 400
+    return line
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"apiKey": "a secret"}, f"[User: u] App connection refused: {PACKAGE}, from 127.0.0.1: "),
+        ({"apiKey": "a secret"}, ": unknown package or wrong API key"),
+        ({"sessionId": "u\n[User: bob] FAKE"}, "[User: u\ufffd[User: bob] FAKE] App"),
+        ({"packageName": "\ud800"}, "refused: \ufffd, from 127.0.0.1: packageName has characters"),
+        ({"packageName": "y" * 5000}, f"refused: {'y' * 80}…, from"),
+        ({"sessionId": 7}, "[User: unknown] App connection refused: com.example.app1, from"),
+        ({"type": "hello"}, "[User: unknown] App connection refused: unknown, from"),
+    ],
+)
+async def test_a_refused_app_is_one_line_of_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, changes: dict[str, Any], line: str
+) -> None:
+    async with server(tmp_path) as it, aiohttp.ClientSession() as http:
+        app = await http.ws_connect(f"{it.url}/app-ws")
+        await app.send_str(json.dumps({**INIT, **changes}))
+        await refused(app)
+    assert line in told(caplog)
+    assert "secret" not in caplog.text
+
+
+async def test_an_app_that_says_nothing_is_one_line_of_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with server(tmp_path) as it, aiohttp.ClientSession() as http:
+        assert "in time" in await refused(await http.ws_connect(f"{it.url}/app-ws"))
+    assert "no tpa_connection_init came in time" in told(caplog)
+
+
+@pytest.mark.parametrize("path", ["/glasses-ws", "/app-ws"])
+async def test_a_refused_token_is_one_line_of_the_log_without_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    headers = token("alice", secret="k" * 32)
+    async with (
+        server(tmp_path) as it,
+        aiohttp.ClientSession() as http,
+        http.get(it.url + path, headers=headers) as answer,
+    ):
+        assert answer.status == 401
+    assert "connection refused: unknown, from 127.0.0.1: the token is not valid" in told(caplog)
+    assert headers["Authorization"].split()[1] not in caplog.text
+
+
+async def test_too_many_is_one_line_of_the_log_with_the_user_as_the_settings_say(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = f"{LIMITED}\nprivacy: {{logs: hashed}}"
+    async with server(tmp_path, settings=settings) as it, aiohttp.ClientSession() as http:
+        _apps = await all_apps(http, it.url)
+        glasses = await http.ws_connect(f"{it.url}/glasses-ws", headers=token("alice"))
+        await refused(glasses, 1013)
+    name = Pseudonyms(SECRETS.hash_key)("alice")
+    assert told(caplog).startswith(f"[User: {name}] Glasses connection refused: ")
+    assert "alice" not in caplog.text
