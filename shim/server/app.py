@@ -8,6 +8,7 @@ from shim.evidence import gate_evidence
 from shim.gate import GateAnswer, judge
 from shim.ledger import LedgerReader, wall_clock
 from shim.server.auth import Gatekeeper
+from shim.server.badhttp import told_in_a_line
 from shim.server.console import Operations, add_console, add_health, console_on
 from shim.server.house import House
 from shim.server.sockets import Sockets
@@ -19,7 +20,7 @@ def make_app(house: House, admin: socket.socket | None = None) -> web.Applicatio
     The console (dashboard, API, metrics) is on it, too, unless there is a listener for it alone.
     """
     app = web.Application()
-    app.cleanup_ctx.extend((house.shim.lifespan, house.lifespan))
+    app.cleanup_ctx.extend((told_in_a_line, house.shim.lifespan, house.lifespan))
     sockets = Sockets(house.shim, Gatekeeper(house.secrets, house.settings.server.apps))
     app.router.add_get("/glasses-ws", sockets.glasses)
     app.router.add_get("/app-ws", sockets.apps)

@@ -10,6 +10,8 @@ from shim.server.console.operations import Operations
 from shim.server.console.routes import add_console, add_health
 
 _SHUTDOWN = 2.0
+_KEEPALIVE = 75.0
+"""Seconds in which a request has to come, as `web.run_app` has it; a runner's own default is an hour."""
 
 
 def console_on(
@@ -21,7 +23,9 @@ def console_on(
         app = web.Application()
         add_health(app, operations)
         add_console(app, operations, secrets)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN)
+        runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=_SHUTDOWN, keepalive_timeout=_KEEPALIVE
+        )
         await runner.setup()
         await web.SockSite(runner, listener).start()
         yield

@@ -9,10 +9,10 @@ import msgspec
 from aiohttp import web
 
 from shim.server.console.access import CSRF_HEADER, Access, Visitor
+from shim.server.console.bodies import read_body
 from shim.server.console.problems import Refusal, bad_request, problem
 from shim.server.console.queries import NoQuery, read_query
 
-_MOST_BODY = 16_384
 B = TypeVar("B")
 
 
@@ -67,13 +67,7 @@ class Endpoint:
 async def _read_body(request: web.Request, model: Any) -> Any:
     if request.content_type != "application/json":
         raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body must be application/json")
-    body = bytearray()
-    async for chunk in request.content.iter_chunked(_MOST_BODY):
-        body += chunk
-        if len(body) > _MOST_BODY:
-            raise Refusal(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is longer than {_MOST_BODY} bytes"
-            )
+    body = await read_body(request)
     try:
         return msgspec.json.decode(body, type=model)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
