@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from shim.cli.common import input_errors, json_option
+from shim.cli.common import QUARANTINED, input_errors, json_option
 from shim.cli.remote import Remote, url_option
 from shim.ledger import SqliteReader
 from shim.ledger.rows import BrakeRow
@@ -75,6 +75,7 @@ def _from_ledger(ledger: Path) -> dict[str, Any]:
     return {
         "engaged": engaged,
         "reason": rows[0].reason if engaged else None,
+        "quarantined": None,  # only a running shim knows
         "history": history,
     }
 
@@ -84,6 +85,8 @@ def _show(answer: dict[str, Any]) -> None:
         click.secho(f"engaged: {answer['reason']}", fg="red", bold=True)
     else:
         click.secho("released", fg="green")
+    if answer["quarantined"]:
+        click.secho(QUARANTINED, fg="red", bold=True)
     for event in answer["history"] or ():
         at = datetime.fromtimestamp(event["at"], UTC).astimezone()
         word = "engaged " if event["engaged"] else "released"

@@ -16,6 +16,10 @@ T = TypeVar("T")
 
 INPUT_ERROR = 2
 
+QUARANTINED = (
+    "the candidate is in quarantine: the control acts for everyone until the shim restarts"
+)
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from shim.cli.common import console_for, input_errors, json_option, rough
+from shim.cli.common import QUARANTINED, console_for, input_errors, json_option, rough
 from shim.cli.remote import Remote, url_option
 from shim.model import InputError, Role, Stage
 
@@ -74,7 +74,7 @@ def _headline(url: str, report: dict[str, Any]) -> Text:
     if guard["holding"]:
         text.append(f"  GUARD holds {guard['held']} closes", style="bold white on red")
     if report["quarantined"]:
-        text.append("  the candidate is in quarantine", style="bold red")
+        text.append(f"\n{QUARANTINED}", style="bold red")
     if flags := report["flags"]:
         text.append(f"\nflags {flags['digest'][:12]}, in force for {rough(flags['age'])}")
         if flags["problem"]:

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from shim.cli import main
-from shim.model import Stage
+from shim.model import Role, Stage
 from tests.live.servers import SECRETS, app_client, server, until
 
 pytestmark = pytest.mark.real
@@ -69,6 +69,31 @@ async def test_connections_by_the_words_of_the_api(
         assert answer.exit_code == 0, answer.output
         assert len(json.loads(answer.output)["connections"]) == found
         await client.close()
+
+
+async def test_whoever_releases_the_brake_learns_of_a_quarantine(tmp_path: Path) -> None:
+    words = "the candidate is in quarantine"
+    async with server(tmp_path, Stage.LIVE) as it:
+        remote = ("--url", it.url)
+        await ask("brake", "engage", "--reason", "a test", *remote)
+        assert words not in (await ask("brake", "status", *remote)).output
+        candidate = it.shim.router.lane(Role.CANDIDATE)
+        assert candidate is not None
+        candidate.quarantine()
+        released = await ask("brake", "release", "--reason", "a test", *remote)
+        assert released.exit_code == 0
+        for answer in (
+            released,
+            await ask("brake", "status", *remote),
+            await ask("status", *remote),
+        ):
+            assert "released" in answer.output
+            assert words in answer.output
+        status = json.loads((await ask("brake", "status", *remote, "--json")).output)
+        assert (status["engaged"], status["quarantined"]) == (False, True)
+        assert await asyncio.to_thread(it.house.ledger.flush, 10)
+        local = await ask("brake", "status", "--ledger", str(tmp_path / "shim.db"), "--json")
+        assert json.loads(local.output) == {**status, "quarantined": None}
 
 
 @pytest.mark.parametrize("command", [["status"], ["gate"], ["verdicts"], ["connections"]])

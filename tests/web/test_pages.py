@@ -8,7 +8,7 @@ from urllib.parse import urljoin
 import aiohttp
 import pytest
 
-from shim.model import Stage
+from shim.model import Role, Stage
 from tests.live.servers import app_client, until
 from tests.web.servers import OPERATOR, Server, console
 
@@ -45,6 +45,15 @@ async def test_names_of_clients_are_only_text(tmp_path: Path) -> None:
         for evil in ("<img", "<script>", "<b>", 'onerror=alert(1)>"', "</title>@"):
             assert evil not in text
     assert sum(EVIL in unescape(text) for text in texts) >= 5
+
+
+async def test_the_page_of_the_brake_tells_of_a_quarantine(tmp_path: Path) -> None:
+    async with console(tmp_path, Stage.LIVE) as it, aiohttp.ClientSession() as http:
+        assert "quarantined" not in await page(http, it, "/brake")
+        candidate = it.house.shim.router.lane(Role.CANDIDATE)
+        assert candidate is not None
+        candidate.quarantine()
+        assert "The candidate is quarantined" in await page(http, it, "/brake")
 
 
 async def test_every_link_of_the_dashboard_leads_somewhere(tmp_path: Path) -> None:

@@ -194,6 +194,12 @@ class BrakeAnswer(msgspec.Struct, kw_only=True):
 
     engaged: bool
     reason: str | None
+    quarantined: Annotated[
+        bool,
+        Meta(
+            description="The candidate runs no more (R5): until a restart a release moves nobody."
+        ),
+    ]
     history: list[BrakeEvent] | None
 
 

@@ -223,13 +223,19 @@ class Api:
 
     async def _brake_answer(self) -> BrakeAnswer:
         reason = self._operations.brake_reason
+        history: list[BrakeEvent] | None
         try:
             rows = await self._evidence.ask(lambda ledger: ledger.rows(BrakeRow))
+            history = [BrakeEvent(row.engaged, row.reason, seconds(row.at)) for row in rows]
         except Refusal:
             # The brake has to be seen, and to be released, without a ledger, too.
-            return BrakeAnswer(engaged=reason is not None, reason=reason, history=None)
-        history = [BrakeEvent(row.engaged, row.reason, seconds(row.at)) for row in rows]
-        return BrakeAnswer(engaged=reason is not None, reason=reason, history=history)
+            history = None
+        return BrakeAnswer(
+            engaged=reason is not None,
+            reason=reason,
+            quarantined=self._operations.quarantined,
+            history=history,
+        )
 
     def _names(self, asked: Asked, name: str | None = None) -> Names:
         return Names(self._register, asked.visitor, name)
