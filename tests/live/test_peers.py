@@ -5,14 +5,14 @@ import base64
 import os
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from time import monotonic
 
 import aiohttp
 import pytest
 
-from shim.model import Stage
+from shim.model import SECOND, Stage
 from tests.live.servers import app_client, server, token, until
 
 pytestmark = pytest.mark.real
@@ -72,6 +72,31 @@ async def test_a_peer_that_never_answers_is_gone_in_time(
             assert live.websocket.aborted
         # The handler learns of the end from its pending receive, a little after the descriptor is gone.
         await until(lambda: descriptors() <= before and not it.shim.sessions)
+
+
+async def test_r2_nothing_of_the_application_follows_a_close_frame(tmp_path: Path) -> None:
+    loop = asyncio.get_running_loop()
+    async with server(tmp_path) as it, raw_glasses(it.url, "u") as sock:
+        await until(lambda: it.shim.sessions)
+        (session,) = it.shim.sessions.values()
+        assert session.glasses_connection is not None
+        websocket = session.glasses_connection.websocket
+        websocket.begin_close(4000, "bye", SECOND // 2)
+        for send in (
+            websocket.send_str("late"),
+            websocket.send_bytes(b"late"),
+            websocket.send_json("late"),
+            websocket.send_frame(b"late", aiohttp.WSMsgType.TEXT),
+            websocket.ping(b"late"),
+            websocket.pong(b"late"),
+        ):
+            with pytest.raises(ConnectionResetError):
+                await send
+        received = b""
+        with suppress(ConnectionResetError):
+            while chunk := await loop.sock_recv(sock, 4096):
+                received += chunk
+        assert received.endswith(b"\x88\x05\x0f\xa0bye")
 
 
 @pytest.mark.parametrize("kilobytes_a_second", [1, 32, 320])

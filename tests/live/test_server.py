@@ -127,6 +127,24 @@ async def test_the_newer_connection_of_an_identity_wins(tmp_path: Path) -> None:
         assert (await newer.receive_json())["type"] == "pong"
 
 
+async def test_r2_newer_glasses_stay_the_sessions_own(tmp_path: Path) -> None:
+    async with server(tmp_path) as it, aiohttp.ClientSession() as http:
+        older, newer = [
+            await http.ws_connect(f"{it.url}/glasses-ws", headers=token("u")) for _ in range(2)
+        ]
+        while (closed := await older.receive()).type is not aiohttp.WSMsgType.CLOSE:
+            pass
+        assert (closed.data, closed.extra) == (1000, "replaced by a newer connection")
+        await until(lambda: it.connections() == 1)
+        (session,) = it.shim.sessions.values()
+        await until(lambda: session.open == 1)
+        assert session.glasses_connection is not None
+        assert session.glasses_connection.websocket.close_sent is None
+        await newer.send_str('{"type": "ping"}')
+        assert (await newer.receive_json())["type"] == "connection_ack"
+        assert (await newer.receive_json())["type"] == "pong"
+
+
 @pytest.mark.parametrize("stage", list(Stage))
 async def test_a_silent_client_is_closed_as_its_stage_says(tmp_path: Path, stage: Stage) -> None:
     async with server(tmp_path, stage) as it, aiohttp.ClientSession() as http:
