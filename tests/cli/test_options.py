@@ -13,7 +13,10 @@ def choices(command: click.Command, path: str) -> "Iterator[tuple[str, click.Cho
         if isinstance(option.type, click.Choice):
             yield f"{path} {option.opts[0]}", option.type
     if isinstance(command, click.Group):
-        for name, part in command.commands.items():
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            part = command.get_command(context, name)
+            assert part is not None
             yield from choices(part, f"{path} {name}")
 
 
