@@ -24,7 +24,8 @@ _LATE: Duration = SECOND // 4
 
 _READ_ROUNDS = 5
 """Rounds of the loop in which what waits in the kernel gets to its readers: after SIGCONT the first
-poll may come back empty, then bytes are read, then the handlers that await them run."""
+poll may come back empty, then bytes are read, then the task that awaits them runs, and then the one
+that it may hand them on to."""
 
 
 TICKS = 1000
