@@ -7,6 +7,7 @@ The coordinator owns the router, the driver that wakes it, and the user sessions
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import count
 from typing import Generic, TypeVar
@@ -20,7 +21,7 @@ from shim.driver.driver import TICKS, clock, ticks
 from shim.flags import Evaluation
 from shim.handover import Handover, Members
 from shim.live import LiveConnection
-from shim.model import Closing, Connection, Kind, Time
+from shim.model import SECOND, Closing, Connection, Duration, Kind, Time, seconds
 from shim.observers import Fanout, LastClosings
 from shim.router import Guard, Observer, Router, Tracked
 from shim.sessions import Session
@@ -31,6 +32,11 @@ log = logging.getLogger("shim")
 ABNORMAL = 1006
 """What stands for a close frame that never came (RFC 6455 section 7.1.5)."""
 
+RESTART = (1012, "the service restarts")
+REPLACED = (1000, "replaced by a newer connection")
+
+_CLOSE_TIMEOUT: Duration = 5 * SECOND
+_DRAIN_STEP = 0.05
 
 L = TypeVar("L", bound=LiveConnection)
 
@@ -49,7 +55,8 @@ class Coordinator(Generic[L]):
     """Runs the monitors over the connections of one service.
 
     `evaluate` gives a user's stage (`shim.flags.Rollout.evaluate`); it is asked at each registration.
-    `name_in_log` is how users are named there.
+    `name_in_log` is how users are named there. `close_timeout` bounds the closings of the service's
+    own, too.
     """
 
     name_in_log: Callable[[str], str] = staticmethod(str)
@@ -69,6 +76,8 @@ class Coordinator(Generic[L]):
         self.started = clock()
         self.draining = False
         self.evaluate = evaluate
+        candidate = settings.monitors.candidate.settings
+        self.close_timeout: Duration = getattr(candidate, "close_timeout", _CLOSE_TIMEOUT)
         self._ids = count(1)
         self._recorder: Recorder | None = None
         comparison = settings.comparison
@@ -93,7 +102,7 @@ class Coordinator(Generic[L]):
         self._coverage = CoverageMeter(
             self.router,
             self.census,
-            getattr(settings.monitors.candidate.settings, "heartbeat_interval", None),
+            getattr(candidate, "heartbeat_interval", None),
             self.observer.coverage,
             self.started,
         )
@@ -158,7 +167,7 @@ class Coordinator(Generic[L]):
         session.open += 1
         older = session.adopt(live)
         if older is not None:
-            older.close_by_application(1000, "replaced by a newer connection")
+            older.close_by_application(*(RESTART if self.draining else REPLACED))
         now, evaluation = clock(), self.evaluate(user)
         live.tracked = tracked = self.router.open(
             connection, live, now, evaluation.stage, by_percentage=evaluation.by_percentage
@@ -174,6 +183,8 @@ class Coordinator(Generic[L]):
             kind.value.capitalize(),
             "" if package is None else f": {package}",
         )
+        if self.draining:
+            live.close_by_application(*RESTART)
 
     # -- Stages (R21, R22) -------------------------------------------------------------------------
 
@@ -249,16 +260,31 @@ class Coordinator(Generic[L]):
 
     # -- Shutdown ---------------------------------------------------------------------------------
 
-    async def drain(self, over: float) -> None:
-        """Close everyone with 1012, spread over so many seconds, and abort who does not go."""
+    async def drain(self) -> None:
+        """Send everyone away with 1012, spread over `server.drain`, and abort who is not gone in time.
+
+        To be called while the service still accepts and reads: who waits for the turn is judged as
+        ever, the replies are seen, and it is over as soon as everyone has gone.
+        """
         self.draining = True
+        loop, over = asyncio.get_running_loop(), seconds(self.settings.server.drain)
         lives = [live for session in self.sessions.values() for live in session.members()]
-        if not lives:
-            return
-        steps = max(1, min(len(lives), round(over * 20)))
-        for step in range(steps):
-            for live in lives[step::steps]:
-                live.close_by_application(1012, "the service restarts")
-            await asyncio.sleep(over / steps)
-        for live in lives:
-            live.abort()
+        started, told = loop.time(), 0
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(over + seconds(self.close_timeout)):
+                    while self._anyone_left():
+                        elapsed = loop.time() - started
+                        due = int(len(lives) * elapsed / over) + 1 if elapsed < over else len(lives)
+                        for live in lives[told:due]:
+                            live.close_by_application(*RESTART)
+                        told = due
+                        await asyncio.sleep(_DRAIN_STEP)
+        finally:
+            for live in lives:
+                if not live.ended:
+                    live.close_by_application(*RESTART)
+                    live.abort()
+
+    def _anyone_left(self) -> bool:
+        return bool(self.sessions)

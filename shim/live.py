@@ -18,10 +18,11 @@ log = logging.getLogger("shim")
 class LiveConnection:
     """One socket: the port of the router, and a context manager for the handler that serves it.
 
-    `touch` is the per-message call. `cause` is known once the connection ends, or begins to.
+    `touch` is the per-message call. `cause` is known once the connection ends, or begins to;
+    `ended`: nobody watches it any more.
     """
 
-    __slots__ = ("_released", "_shim", "cause", "connection", "session", "touch", "tracked")
+    __slots__ = ("_shim", "cause", "connection", "ended", "session", "touch", "tracked")
 
     connection: Connection
     session: "Session[Any]"
@@ -31,7 +32,7 @@ class LiveConnection:
     def __init__(self, shim: "Coordinator[Any]") -> None:
         self.cause: Cause | None = None
         self._shim = shim
-        self._released = False
+        self.ended = False
 
     # -- What an integration brings ---------------------------------------------------------------
 
@@ -100,16 +101,18 @@ class LiveConnection:
 
     def close_by_application(self, code: int, reason: str) -> None:
         """Begin to close for a reason of the service's own; bounded as every closing is."""
+        if self.ended:
+            return
         if self.cause is None and self.codes == (None, None):
             self.cause = Cause.APPLICATION
-        self._begin_close(code, reason)
+        self._begin_close(code, reason, self._shim.close_timeout)
         self._shim.gone(self)
 
     def release(self) -> None:
         """The socket has ended, or the handler has: nobody watches it any more."""
-        if self._released:
+        if self.ended:
             return
-        self._released = True
+        self.ended = True
         if self.cause is None:
             self.cause = Cause.PEER if self.codes[0] is None else Cause.APPLICATION
         self._shim.gone(self)

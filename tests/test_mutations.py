@@ -32,6 +32,7 @@ EXPECTED = "shim.compare.expected"
 INTEGRAL = "shim.router.integral"
 LANE = "shim.router.lane"
 LEGACY = "shim_legacy_global.monitor"
+OBSERVERS = "shim.observers"
 OUTCOMES = "shim.compare.outcomes"
 PER_SESSION = "shim_per_session.monitor"
 ROUTER = "shim.router.router"
@@ -54,6 +55,7 @@ ORDER = [
     WATCHING,
     ROUTER,
     "shim.router",
+    OBSERVERS,
     "shim.replay.result",
     ENGINE,
     "shim.replay",
@@ -167,6 +169,13 @@ MUTATIONS = [
         "if silence.judged or silence.decided_by(role):",
         "if silence.decided_by(role):",
     ),
+    Mutation(
+        "R12",
+        COMPARATOR,
+        "self._mismatch(self._judge(silence, VerdictName.MISMATCHED, VerdictKind.ERROR, at))",
+        "self._judge(silence, VerdictName.INCONCLUSIVE, VerdictKind.ERROR, at)",
+    ),
+    Mutation("R12", COMPARATOR, "elif silence.judged:\n            return None", "elif False: ..."),
     Mutation("R13", EXPECTED, "today <= rule.until", "today < rule.until"),
     Mutation("R13", EXPECTED, "if skew is None or not", "if skew is not None and not"),
     # The outcomes
@@ -208,6 +217,35 @@ MUTATIONS = [
         "            self._observer.verdict(verdict)\n        tracked.stage",
         "None:\n            self._observer.verdict(verdict)\n        tracked.stage",
     ),
+    Mutation(
+        "R11",
+        ROUTER,
+        "        tracked.alert = False\n\n    def session_ended",
+        "\n    def session_ended",
+    ),
+    Mutation(
+        "R12",
+        WATCHING,
+        "self._error_verdict(tracked, now)\n        self._unwatch",
+        "self._unwatch",
+    ),
+    Mutation("R12", WATCHING, "if self._compared(tracked) and (", "if ("),
+    Mutation(
+        "R14b",
+        ROUTER,
+        "if tracked.closed_by is not None and not tracked.spoke_after_close:",
+        "if tracked.closed_by is not None:",
+    ),
+    Mutation("R14b", ROUTER, "            self.spoke_after_close(tracked, now)\n", ""),
+    Mutation(
+        "R14b",
+        ROUTER,
+        "tracked.connection, tracked.closed_by, now)",
+        "tracked.connection, None, now)",
+    ),
+    Mutation("R14", OBSERVERS, " and verdict.first is not verdict.acting:", ":"),
+    Mutation("R14", OBSERVERS, "is not verdict.acting:", "is verdict.acting:"),
+    Mutation("R14", OBSERVERS, "matched + self.informative", "matched + self.verdicts"),
     Mutation("R5", LANE, "STRIKES = 3", "STRIKES = 4"),
     Mutation("R16", LANE, "self._watched[connection.kind].add(-1, now)", "pass"),
     Mutation("R16", INTEGRAL, "        self._since = end\n", ""),
@@ -231,6 +269,7 @@ MUTATIONS = [
         "self.result.after_close += 1\n                    self._router.spoke",
         "self._router.spoke",
     ),
+    Mutation("R14b", ENGINE, "self._router.spoke_after_close(tracked, time)", "pass"),
     Mutation("end", ENGINE, "self._advance(time + 1)", "self._advance(time)"),
 ]
 
@@ -507,12 +546,14 @@ def check_per_session() -> None:
     assert one.next_wake <= 91 * S
 
 
-def check_router() -> None:
+def routed(candidate: Any, stage: Any, kind: str = "app") -> Any:
+    """A router of the moment with one connection; `candidate` is the class of its monitor."""
     from shim.compare import Comparator, Outcomes
-    from shim.model import Connection, Evidence, Kind, Monitors, Role, Stage
+    from shim.model import Connection, Evidence, Kind, Monitors
+    from shim.observers import Fanout, Tally
     from shim.router import Observer, Router
     from shim_legacy_global import LegacyGlobal, LegacySettings
-    from shim_per_session import PerSession, PerSessionMonitor, PerSessionSettings
+    from shim_per_session import PerSession, PerSessionSettings
 
     class Port:
         def __init__(self) -> None:
@@ -536,9 +577,30 @@ def check_router() -> None:
     class Journal(Observer):
         def __init__(self) -> None:
             self.verdicts: list[str] = []
+            self.proofs: list[tuple[str, int]] = []
 
         def verdict(self, verdict: Any) -> None:
-            self.verdicts.append(verdict.kind.value)
+            self.verdicts.append(f"{verdict.name} {verdict.kind}")
+
+        def proof_of_life(self, connection: Any, role: Any, now: int) -> None:
+            self.proofs.append((role.value, now))
+
+    class Type(PerSession):
+        def create(self, settings: Any, scope_id: str, start: int) -> Any:
+            return candidate(settings, scope_id, start)
+
+    port, journal, tally = Port(), Journal(), Tally()
+    monitors = Monitors((LegacyGlobal(), LegacySettings()), (Type(), PerSessionSettings()))
+    comparator = Comparator(tolerance=16 * S, window=60 * S)
+    observer = Fanout([journal, tally])
+    router = Router(monitors, comparator, Outcomes(S), observer, start=0)
+    connection = Connection("c1", Kind(kind), "u", "s", "p")
+    return router, router.open(connection, port, 0, stage), port, journal, tally
+
+
+def check_router() -> None:
+    from shim.model import Kind, Role, Stage
+    from shim_per_session import PerSessionMonitor
 
     class Broken(PerSessionMonitor):
         def paused(self, start: int, end: int) -> None:
@@ -547,29 +609,11 @@ def check_router() -> None:
     class Impatient(PerSessionMonitor):
         next_wake = 1
 
-    class Type(PerSession):
-        def __init__(self, monitor: Any) -> None:
-            self.monitor = monitor
-
-        def create(self, settings: Any, scope_id: str, start: int) -> Any:
-            return self.monitor(settings, scope_id, start)
-
-    def routed(
-        candidate: Any, stage: Stage, kind: Kind = Kind.APP
-    ) -> tuple[Any, Any, Port, Journal]:
-        port, journal = Port(), Journal()
-        monitors = Monitors(
-            (LegacyGlobal(), LegacySettings()), (Type(candidate), PerSessionSettings())
-        )
-        router = Router(monitors, Comparator(tolerance=S, window=S), Outcomes(S), journal, start=0)
-        connection = Connection("c1", kind, "u", "s", "p")
-        return router, router.open(connection, port, 0, stage), port, journal
-
-    router, tracked, port, journal = routed(PerSessionMonitor, Stage.SHADOW)
+    router, tracked, port, journal, _ = routed(PerSessionMonitor, Stage.SHADOW)
     router.step(45 * S)
     assert port.effects == ["ping 0"]
     router.set_stage(tracked, Stage.LIVE, 45 * S + 1)
-    assert journal.verdicts == ["handover"]
+    assert journal.verdicts == ["inconclusive handover"]
     assert tracked.candidate.last_seen == 0
     lane = router.lane(Role.CANDIDATE)
     assert lane.pings == {Kind.APP: 1, Kind.GLASSES: 0}
@@ -580,21 +624,69 @@ def check_router() -> None:
     router.close(tracked, 63 * S)
     assert lane.watched_until(Kind.APP, 99 * S) == 53 * S - 1
     assert lane.watched_until(Kind.GLASSES, 62 * S) == 0
-    router, tracked, port, journal = routed(Broken, Stage.SHADOW)
+    router, tracked, port, journal, _ = routed(Broken, Stage.SHADOW)
     lane = router.lane(Role.CANDIDATE)
     for strike in (1, 2, 3):
         assert not lane.quarantined
         router.paused(strike, strike + 1)
     assert lane.quarantined
-    router, tracked, port, journal = routed(Impatient, Stage.SHADOW)
+    router, tracked, port, journal, _ = routed(Impatient, Stage.SHADOW)
     router.step(2 * S)
     router.step(60 * S)
     assert router.lane(Role.CANDIDATE).strikes > 0
     assert port.effects == ["ping 0", "terminate"]
-    router, _, port, _ = routed(PerSessionMonitor, Stage.LIVE, Kind.GLASSES)
+    router, _, port, _, _ = routed(PerSessionMonitor, Stage.LIVE, "glasses")
     router.step(15 * S)
     assert router.lane(Role.CANDIDATE).pings == {Kind.APP: 0, Kind.GLASSES: 1}
     assert port.effects == ["ping 8"]
+
+
+def check_errors() -> None:
+    from shim.compare import Comparator
+    from shim.model import Connection, Kind, Stage
+    from shim_per_session import PerSessionMonitor
+
+    class Deaf(PerSessionMonitor):
+        def pong(self, *_: Any) -> None:
+            raise ValueError
+
+    router, tracked, _, journal, _ = routed(Deaf, Stage.SHADOW)
+    router.pong(tracked, b"", S)
+    assert journal.verdicts == ["mismatched error"]
+    router, tracked, _, journal, _ = routed(Deaf, Stage.COMPLETE)
+    router.pong(tracked, b"", S)
+    assert journal.verdicts == []
+    comparator = Comparator(tolerance=S, window=S)
+    about = Connection("c1", Kind.APP, "u", "s", "p"), 1, S, 0, None
+    assert comparator.failed(*about) is not None
+    assert comparator.failed(*about) is None
+
+
+def check_evidence() -> None:
+    from shim.model import Stage
+    from shim_per_session import PerSessionMonitor
+
+    for stage, conclusive, acting in ((Stage.SHADOW, 1, "control"), (Stage.LIVE, 0, "candidate")):
+        router, tracked, _, journal, tally = routed(PerSessionMonitor, stage)
+        router.step(45 * S)
+        router.step(60 * S)
+        assert journal.verdicts == ["matched both"]
+        assert tally.as_dict()["agreement"]["conclusive"] == conclusive
+        router.touches(lambda: 61 * S)(tracked)()
+        router.spoke_after_close(tracked, 62 * S)
+        assert journal.proofs == [(acting, 61 * S)]
+    router, tracked, _, _, tally = routed(PerSessionMonitor, Stage.LIVE)
+    tracked.candidate.last_seen = S  # not the control's: it decides later, and too late to match
+    router.step(45 * S)
+    router.step(46 * S)
+    router.step(120 * S)
+    assert tally.as_dict()["verdicts"]["mismatched"] == 1
+    assert tally.as_dict()["agreement"]["conclusive"] == 0
+    router, tracked, _, _, _ = routed(PerSessionMonitor, Stage.SHADOW)
+    router.step(45 * S)
+    router.close(tracked, 46 * S)
+    router.touches(lambda: 47 * S)(tracked)()
+    assert tracked.candidate_instance is None
 
 
 CHECKS: list[Callable[[], None]] = [
@@ -609,6 +701,8 @@ CHECKS: list[Callable[[], None]] = [
     check_legacy,
     check_per_session,
     check_router,
+    check_errors,
+    check_evidence,
 ]
 
 

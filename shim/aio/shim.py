@@ -14,15 +14,16 @@ async def handler(request):
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
+from weakref import WeakSet
 
 from aiohttp import web
 
 from shim.aio.connection import LiveConnection
 from shim.aio.websocket import WebSocket
-from shim.coordinator import Coordinator
+from shim.coordinator import RESTART, Coordinator
 from shim.driver.driver import clock
 from shim.flags import Evaluation
-from shim.model import Kind, seconds
+from shim.model import Kind
 from shim.router import Observer
 from shim.settings import Settings
 
@@ -39,33 +40,53 @@ class Shim(Coordinator[LiveConnection]):
         super().__init__(settings, evaluate, observers)
         # One bound method for all sockets.
         self._call_at = self.driver.call_at
+        self._unregistered: WeakSet[WebSocket] = WeakSet()
 
     async def lifespan(self, app: web.Application) -> AsyncIterator[None]:
         """For `app.cleanup_ctx`: start with the application, and go with it."""
         self.start()
-        app.on_shutdown.append(self._on_shutdown)
+        # Before those of the application, which may take their time.
+        app.on_shutdown.insert(0, self._on_shutdown)
         yield
         self.stop()
 
     async def _on_shutdown(self, app: web.Application) -> None:
-        await self.drain(seconds(self.settings.server.drain))
+        """aiohttp reads nothing any more: who has not been sent away is, and nobody is judged."""
+        self.driver.stop_judging()
+        if not self.draining:
+            await self.drain()
+
+    async def drain(self) -> None:
+        for websocket in self._unregistered:
+            if websocket.is_open:
+                websocket.begin_close(*RESTART, self.close_timeout)
+        await super().drain()
+
+    def _anyone_left(self) -> bool:
+        return super()._anyone_left() or any(socket.is_open for socket in self._unregistered)
 
     def websocket(self, **options: Any) -> WebSocket:
         """A WebSocket that can be registered; options as for `web.WebSocketResponse`."""
-        return WebSocket(clock, self._call_at, **options)
+        websocket = WebSocket(clock, self._call_at, **options)
+        self._unregistered.add(websocket)
+        return websocket
 
     def register_glasses_connection(
         self, websocket: WebSocket, user: str, session: str
     ) -> LiveConnection:
         """Watch the connection of a user's glasses. Call it when `websocket` is prepared."""
-        live = LiveConnection(self, websocket)
-        self._register(live, Kind.GLASSES, user, session, None)
-        return live
+        return self._watch(websocket, Kind.GLASSES, user, session, None)
 
     def register_app_connection(
         self, websocket: WebSocket, user: str, session: str, package: str
     ) -> LiveConnection:
         """Watch an app's connection in a user's session. Call it when `websocket` is prepared."""
+        return self._watch(websocket, Kind.APP, user, session, package)
+
+    def _watch(
+        self, websocket: WebSocket, kind: Kind, user: str, session: str, package: str | None
+    ) -> LiveConnection:
+        self._unregistered.discard(websocket)
         live = LiveConnection(self, websocket)
-        self._register(live, Kind.APP, user, session, package)
+        self._register(live, kind, user, session, package)
         return live

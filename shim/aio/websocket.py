@@ -39,6 +39,11 @@ class WebSocket(web.WebSocketResponse):
         """The transport, while it is there."""
         return self._req.transport if self._req is not None else None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the handshake is done and the transport still there."""
+        return self.prepared and not self.closed and self.transport is not None
+
     def write_frame(self, opcode: WSMsgType, payload: bytes) -> bool:
         """Write one control frame (RFC 6455 section 5.5) without waiting; False: too late for that."""
         transport = self.transport

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
-from aiohttp import web
 
 from shim.cli.common import input_errors
 from shim.discovery import monitor_types, plugin_manager
-from shim.model import InputError, seconds
+from shim.model import InputError
 from shim.observers import PluginObserver
-from shim.server import Secrets, make_app, open_house
+from shim.server import Secrets, open_house
+from shim.server.serving import listen, serve_until_told, url_of
 from shim.settings import load_settings
 
 
@@ -62,13 +62,12 @@ def serve(
     with open_house(
         settings, secrets, observers=[PluginObserver(manager)], capture=capture, promote=auto
     ) as house:
-        web.run_app(
-            make_app(house, console),
-            sock=listener,
-            print=lambda text: _announce(listener, console),
-            shutdown_timeout=seconds(settings.server.drain) + 5,
-            access_log=None,
-            loop=new_event_loop(),
+        serve_until_told(
+            house,
+            listener,
+            console,
+            ready=lambda: _announce(listener, console),
+            new_event_loop=new_event_loop,
         )
 
 
@@ -86,20 +85,6 @@ def loop_factory(on_uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop]:
 
 
 def _announce(listener: socket.socket, console: socket.socket | None) -> None:
-    click.echo(f"listening on {_url(listener)}")
+    click.echo(f"listening on {url_of(listener)}")
     if console is not None:
-        click.echo(f"console on {_url(console)}")
-
-
-def _url(listener: socket.socket) -> str:
-    address, port = listener.getsockname()[:2]
-    return f"http://{f'[{address}]' if ':' in address else address}:{port}"
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; an address that cannot be had is an InputError."""
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=family, backlog=1024)
-    except OSError as error:
-        raise InputError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+        click.echo(f"console on {url_of(console)}")

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
-
 from shim.discovery import monitor_types, plugin_manager
 from shim.flags import Rollout
-from shim.model import InputError
 from shim.router import Observer
-from shim.server import House, Secrets, make_app, open_house
+from shim.server import House, Secrets, open_house
+from shim.server.serving import listen, serving
 from shim.settings import settings_from
 
 HOST = "127.0.0.1"
@@ -52,13 +50,6 @@ async def serve(
         dev=True,
     )
     with open_house(read, keys, observers=observers, rollout=rollout) as house:
-        runner = web.AppRunner(make_app(house), access_log=None, shutdown_timeout=5)
-        await runner.setup()
-        try:
-            try:
-                await web.TCPSite(runner, HOST, port).start()
-            except OSError as error:
-                raise InputError(f"cannot listen on {HOST}:{port}: {error.strerror}") from None
-            yield Served(house, int(runner.addresses[0][1]))
-        finally:
-            await runner.cleanup()
+        listener = listen(HOST, port)
+        async with serving(house, listener):
+            yield Served(house, int(listener.getsockname()[1]))

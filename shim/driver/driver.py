@@ -24,7 +24,8 @@ _LATE: Duration = SECOND // 4
 
 _READ_ROUNDS = 5
 """Rounds of the loop in which what waits in the kernel gets to its readers: after SIGCONT the first
-poll may come back empty, then bytes are read, then the handlers that await them run."""
+poll may come back empty, then bytes are read, then the task that awaits them runs, and then the one
+that it may hand them on to."""
 
 
 TICKS = 1000
@@ -50,6 +51,7 @@ class Driver:
         self._timer: asyncio.TimerHandle | None = None
         self._expected: Time = 0
         self._reading = 0
+        self._judging = True
         self._deadlines: list[tuple[Time, int, Callable[[], None]]] = []
         self._entry = count()
         self.on_timer: Callable[[Duration], None] | None = None
@@ -68,6 +70,10 @@ class Driver:
             self._timer.cancel()
         self._loop = None
 
+    def stop_judging(self) -> None:
+        """Nothing is decided any more; the deadlines of closing handshakes are kept."""
+        self._judging = False
+
     def call_at(self, when: Time, callback: Callable[[], None]) -> None:
         """Call back at about `when`, for the bounded closing of connections."""
         heappush(self._deadlines, (when, next(self._entry), callback))
@@ -82,8 +88,9 @@ class Driver:
         due = self._expected + _TICK
         if self._deadlines:
             due = min(due, self._deadlines[0][0])
-        wake = self.router.next_wake
-        return due if wake is None else min(due, wake)
+        if not self._judging or (wake := self.router.next_wake) is None:
+            return due
+        return min(due, wake)
 
     def _arm(self, now: Time) -> None:
         if self._loop is None:
@@ -99,6 +106,9 @@ class Driver:
         now = clock()
         if self.on_timer is not None:
             self.on_timer(now - self._expected)
+        if not self._judging:
+            self._finish(now)
+            return
         if now - self._expected <= _LATE:
             self.router.step(now)
             self._finish(now)
@@ -119,7 +129,8 @@ class Driver:
             self._loop.call_soon(self._read_on)
             return
         now = clock()
-        self.router.step_candidate(now)
+        if self._judging:
+            self.router.step_candidate(now)
         self._finish(now)
 
     def _finish(self, now: Time) -> None:

@@ -138,6 +138,8 @@ class Router(Watching):
         self._candidate_acts_for -= tracked.acting is _CANDIDATE
         self._save(tracked)
         self._release(tracked, now)
+        # What still comes, until the transport is gone, is no reason to watch it again.
+        tracked.alert = False
 
     def session_ended(self, session: str) -> None:
         for lane in self._lanes.values():

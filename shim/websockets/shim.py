@@ -7,14 +7,17 @@ async def handler(websocket):
         async for message in websocket:
             ...
 
-async with shim, serve(handler, host, port, **shim.options):
+async with serve(handler, host, port, **shim.options), shim:
     ...
+
+The server is the outer one: at the end the shim sends everyone away with 1012 while the library still
+reads. The other way round the library has closed everyone with 1001 already.
 """
 
 from typing import Any
 
 from shim.coordinator import Coordinator
-from shim.model import Kind, seconds
+from shim.model import Kind
 from shim.websockets.connection import LiveConnection, ServerConnection
 
 
@@ -29,7 +32,7 @@ class Shim(Coordinator[LiveConnection]):
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.drain(seconds(self.settings.server.drain))
+        await self.drain()
         self.stop()
 
     def register_glasses_connection(

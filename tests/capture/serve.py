@@ -8,15 +8,13 @@ import json
 import sys
 from pathlib import Path
 
-from aiohttp import web
-
-from shim.cli.serve import listen
 from shim.discovery import monitor_types, plugin_manager
 from shim.flags import everyone_at
 from shim.model import Stage, Verdict, seconds
 from shim.replay.result import verdict_row
 from shim.router import Observer
-from shim.server import make_app, open_house
+from shim.server import open_house
+from shim.server.serving import listen, serve_until_told, url_of
 from shim.settings import load_settings
 from tests.live.servers import SECRETS
 
@@ -35,8 +33,9 @@ def main(folder: Path, stage: Stage) -> None:
     rollout = everyone_at(stage)
     with open_house(settings, SECRETS, observers=[live], capture=capture, rollout=rollout) as house:
         sock = listen("127.0.0.1", 0)
-        print(f"listening on http://127.0.0.1:{sock.getsockname()[1]}", flush=True)
-        web.run_app(make_app(house), sock=sock, print=None, access_log=None)
+        serve_until_told(
+            house, sock, ready=lambda: print(f"listening on {url_of(sock)}", flush=True)
+        )
         verdicts = [verdict_row(verdict) for verdict in live.all]
         told = {"start": seconds(house.shim.started), "verdicts": verdicts}
         (folder / "live.json").write_text(json.dumps(told))

@@ -14,14 +14,14 @@ from typing import Any
 
 import aiohttp
 import jwt
-from aiohttp import web
 
 from shim.aio import Shim
 from shim.discovery import monitor_types, plugin_manager
 from shim.flags import everyone_at
 from shim.model import Stage
 from shim.observers import Tally
-from shim.server import House, Secrets, make_app, open_house
+from shim.server import House, Secrets, open_house
+from shim.server.serving import listen, serving, url_of
 from shim.settings import load_settings
 
 SECRETS = Secrets("j" * 32, "operator", "hash-key", dev=True)
@@ -65,15 +65,9 @@ async def server(
     types = monitor_types(plugin_manager())
     rollout = None if stage is None else everyone_at(stage)
     with open_house(load_settings(path, types), SECRETS, rollout=rollout) as house:
-        runner = web.AppRunner(make_app(house), shutdown_timeout=2)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        port = runner.addresses[0][1]
-        try:
-            yield Server(house, house.shim, house.tally, f"http://127.0.0.1:{port}")
-        finally:
-            await runner.cleanup()
+        listener = listen("127.0.0.1", 0)
+        async with serving(house, listener):
+            yield Server(house, house.shim, house.tally, url_of(listener))
 
 
 ROLLOUT = """version: 1

@@ -45,8 +45,10 @@ def test_a_peer_that_never_answers_is_gone_in_time(
     run(test_peers.test_a_peer_that_never_answers_is_gone_in_time(tmp_path, stage, pending))
 
 
-def test_r3b_a_busy_handler_is_not_a_dead_client(run: Run, tmp_path: Path) -> None:
-    run(test_peers.test_r3b_a_busy_handler_is_not_a_dead_client(tmp_path, 320))
+def test_r3b_a_busy_handler_is_not_a_dead_client(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(test_peers.test_r3b_a_busy_handler_is_not_a_dead_client(tmp_path, monkeypatch, 320))
 
 
 def test_r3_a_blocked_event_loop_closes_no_healthy_client(run: Run, tmp_path: Path) -> None:

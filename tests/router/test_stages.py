@@ -238,6 +238,18 @@ def test_r11_a_close_by_the_peer_and_a_shutdown() -> None:
     ]
 
 
+def test_r11_what_a_closed_connection_still_says_is_no_reason_to_watch_it_again() -> None:
+    """The application closes in an open episode, and the client talks until its transport is gone."""
+    world = World()
+    world.open("c1", Stage.SHADOW)
+    world.run(50)
+    world.close("c1")
+    world.message("c1")
+    assert world.watched_by("c1") == set()
+    world.run(200)
+    assert world.journal.failures == []
+
+
 @pytest.mark.parametrize("before", [Stage.OFF, Stage.SHADOW])
 def test_r3_r21_a_pause_before_the_handover_is_no_silence_either(before: Stage) -> None:
     candidate = FaultyType()

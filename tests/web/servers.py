@@ -1,18 +1,16 @@
 """The reference server with its console, in this event loop."""
 
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from aiohttp import web
-
 from shim.discovery import monitor_types, plugin_manager
 from shim.flags import everyone_at
 from shim.model import Stage
-from shim.server import Secrets, make_app
+from shim.server import Secrets
 from shim.server.house import House, open_house
+from shim.server.serving import listen, serving, url_of
 from shim.settings import load_settings
 from tests.live.servers import QUICK
 
@@ -43,13 +41,7 @@ async def console(
     path.write_text(f"{settings}\nledger: sqlite:///{folder}/shim.db\n")
     loaded = load_settings(path, monitor_types(plugin_manager()))
     with open_house(loaded, SECRETS, rollout=everyone_at(stage)) as house:
-        listener = socket.create_server(("127.0.0.1", 0)) if apart else None
-        runner = web.AppRunner(make_app(house, listener), shutdown_timeout=2)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        admin = url if listener is None else f"http://127.0.0.1:{listener.getsockname()[1]}"
-        try:
-            yield Server(house, url, admin)
-        finally:
-            await runner.cleanup()
+        listener = listen("127.0.0.1", 0)
+        admin = listen("127.0.0.1", 0) if apart else None
+        async with serving(house, listener, admin):
+            yield Server(house, url_of(listener), url_of(admin or listener))
