@@ -75,6 +75,8 @@ class Lane:
         on_slow: Callable[[str, Duration], None] | None = None,
     ) -> None:
         self.role = role
+        # A sweep has an order of its own (R1), the monitors of sessions among each other have none.
+        self.by_deadline = role is Role.CANDIDATE or monitor_type.scope is Scope.SESSION
         self.strikes = 0
         self.struck_at: Time | None = None
         self.quarantined = False

@@ -247,7 +247,7 @@ class Router(Watching):
             except CallFailed as failure:
                 self._instance_failed(lane, instance, failure, now)
                 failed = True
-        if lane.role is _CANDIDATE and len(decisions) > 1:
+        if lane.by_deadline and len(decisions) > 1:
             decisions.sort(key=lambda decided: (decided[1].deadline, decided[0].order))
         for tracked, decision in decisions:
             self._decide(tracked, lane.role, decision, now)

@@ -95,3 +95,28 @@ def test_r8_swapped_roles_swap_the_skew() -> None:
     (back,) = replay(events, both(PER_SESSION, LEGACY), "none")["verdicts"]
     assert (there["skew"], back["skew"]) == (15, -15)
     assert (there["first"], back["first"]) == ("candidate", "control")
+
+
+def test_sessions_in_the_control_role_are_acted_on_by_deadline_then_by_opening() -> None:
+    """Whichever session beats first: the younger connection is open yet when the older is closed."""
+    for sessions in (("s0", "s1"), ("s1", "s0")):
+        opened = [
+            {"t": at, "event": "open", "connection": f"c{at}", "user": "u", "session": session}
+            | {"kind": "glasses"}
+            for at, session in zip((0, 20), sessions, strict=True)
+        ]
+        alive = [
+            {"t": 30, "event": "message", "connection": "c20"},
+            {"t": 30, "event": "data", "connection": "c0"},
+        ]
+        answer = replay(
+            [*opened, *alive, {"t": 600, "event": "end"}],
+            both(PER_SESSION, PER_SESSION),
+        )
+        assert answer["outcomes"]["control"] == {
+            "acted": 2,
+            "returned": 0,
+            "lost": 1,
+            "replaced": 1,
+            "censored": 0,
+        }
