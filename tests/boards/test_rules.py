@@ -57,7 +57,9 @@ def test_the_commands_of_the_runbook_exist() -> None:
         command: Any = main
         words = shlex.split(line)[1:]
         while isinstance(command, click.Group):
-            command = command.commands[words.pop(0)]
+            name = words.pop(0)
+            command = command.get_command(click.Context(command), name)
+            assert command is not None, name
         known = {option for parameter in command.params for option in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= known, line
 

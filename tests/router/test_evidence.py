@@ -48,9 +48,8 @@ def test_r14_the_ledger_counts_them_so_too(tmp_path: Path) -> None:
         world.router._observer = Fanout([world.journal, observer])
         three_episodes_and_a_healthy_connection(world)
     reader, ever = SqliteReader(tmp_path / "shim.db"), (0, 1 << 62)
-    assert [(user, bool(agreed)) for user, _, agreed in reader.agreements(Kind.APP, *ever)] == [
-        ("u1", True)
-    ]
+    (agreements,) = reader.agreements(Kind.APP, *ever)
+    assert [(user, bool(agreed)) for user, _, agreed in agreements] == [("u1", True)]
     counts = reader.counts(Kind.APP, *ever)
     assert counts.proving == {VerdictName.MATCHED: 1}
     assert counts.all.total() == 3
