@@ -63,8 +63,9 @@ class Sockets:
             user, package = self._authenticate(init)
             self._admit(user, Kind.APP, package)
         except Refused as refused:
-            self._tell_refused(request, refused, Kind.APP, *_claimed(init))
-            await _refuse(websocket, "tpa_connection_error", refused)
+            if websocket.close_sent is None:  # otherwise the drain has sent it away
+                self._tell_refused(request, refused, Kind.APP, *_claimed(init))
+                await _refuse(websocket, "tpa_connection_error", refused)
             return websocket
         async with self._shim.register_app_connection(websocket, user, user, package) as live:
             await _send(websocket, {"type": "tpa_connection_ack", "settings": []})
