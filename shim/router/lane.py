@@ -168,11 +168,14 @@ class Lane:
         self._call("paused", instance.monitor, start, end)
         self.reschedule(instance)
 
+    def leave_out(self, start: Time, end: Time) -> None:
+        """Nothing was watched in a pause; to be called before anything that happens at its end."""
+        for watched in self._watched.values():
+            watched.leave_out(start, end)
+
     def remember_pause(self, start: Time, end: Time) -> None:
         """Monitors that are made later are told of it, too: they may watch who was silent then."""
         self._pauses.append((start, end))
-        for watched in self._watched.values():
-            watched.leave_out(start, end)
 
     def instances(self) -> list[Instance]:
         return list(self._instances.values())

@@ -199,6 +199,9 @@ class Router(Watching):
 
     def paused(self, start: Time, end: Time) -> None:
         """The process did not run from `start` to `end` (R3)."""
+        for lane in self._lanes.values():
+            # Before anything happens at the end: whoever is let go there was not watched in the pause.
+            lane.leave_out(start, end)
         self._begin(end)
         self._observer.paused(start, end)
         for lane in self._lanes.values():

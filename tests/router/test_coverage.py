@@ -1,11 +1,12 @@
 """R16: how long a lane watched, and how often it asked for a ping, for each kind of connection."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shim.model import Kind, Stage, Time
 from shim.router.lane import Lane
+from shim_legacy_global import LegacyGlobal
 from tests.router.helpers import CANDIDATE, CONTROL, FaultyType, S, World, answers, raises
 
 
@@ -75,6 +76,19 @@ def test_r16_a_pause_of_the_process_is_left_out() -> None:
     assert watched(world) == 10 * S
 
 
+def test_r16_whoever_is_taken_over_at_the_end_of_a_pause_was_not_watched_in_it() -> None:
+    control = FaultyType(LegacyGlobal())
+    world = World(control=control)
+    world.open("c1", Stage.OFF)
+    world.open("c2", Stage.SHADOW)
+    world.run(10)
+    control.faults = {"paused": raises(ValueError("no")), "create": raises(ValueError("no"))}
+    world.pause(20)
+    assert world.watched_by("c1") == {CANDIDATE}
+    world.run(40)
+    assert watched(world) == 10 * S + 20 * S
+
+
 def test_r16_a_quarantined_candidate_watches_nothing() -> None:
     candidate = FaultyType()
     world = World(candidate=candidate)
@@ -108,6 +122,8 @@ ACTIONS = st.lists(
 
 @settings(deadline=None)
 @given(ACTIONS)
+# The window of an episode ends within the last pause, and with it the candidate's watching.
+@example([(10, "open", 1), (1, "pause", 25), (25, "pause", 11), (19, "pause", 30)])
 def test_r16_the_integral_is_the_sum_of_every_instant(
     actions: list[tuple[int, str, int]],
 ) -> None:
