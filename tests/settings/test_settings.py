@@ -16,6 +16,7 @@ from shim.model import (
     Kind,
     Monitor,
     MonitorType,
+    Problem,
     Scope,
     Time,
     VerdictKind,
@@ -343,6 +344,22 @@ def test_what_cannot_be_read(file: Path) -> None:
     with pytest.raises(InputError, match="UTF-8") as caught:
         load_settings(file, TYPES)
     assert caught.value.problems[0].line == 2
+
+
+def test_the_key_to_blame(file: Path) -> None:
+    """What a value leads to is no part of the settings; its problems are told with its place."""
+    trouble = InputError(Problem("no such folder", "x.db"))
+    settings = loaded(file, "gate: {}\nserver: {port: 1}\n")
+    with pytest.raises(InputError) as caught, settings.origin.of("server", "port"):
+        raise trouble
+    assert str(caught.value) == f"{file}:2:10: server.port: x.db: no such folder"
+    with pytest.raises(InputError) as caught, settings.origin.of("ledger"):
+        raise trouble
+    assert str(caught.value) == f"{file}: ledger: x.db: no such folder"
+    with pytest.raises(InputError) as caught, load_settings(None, TYPES).origin.of("ledger"):
+        raise trouble
+    assert caught.value is trouble
+    assert settings.gate == load_settings(None, TYPES).gate
 
 
 def test_settings_from_plain_data() -> None:
