@@ -46,9 +46,9 @@ class LegacySettings:
     )
 
     def __post_init__(self) -> None:
-        for name in ("heartbeat_interval", "timeout", "stats_interval"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name}: must be longer than 0s")
+        names = ("heartbeat_interval", "timeout", "stats_interval")
+        if wrong := [name for name in names if getattr(self, name) <= 0]:
+            raise ValueError(*(f"{name}: must be longer than 0s" for name in wrong))
 
 
 class _Watch(Pulse):

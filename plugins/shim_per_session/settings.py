@@ -1,5 +1,6 @@
 """The settings of the per-session monitor: the keys of `monitors.<role>` for this plugin."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from shim.model import SECOND, Duration
@@ -44,18 +45,21 @@ class PerSessionSettings:
     )
 
     def __post_init__(self) -> None:
+        if mistakes := list(self._mistakes()):
+            raise ValueError(*mistakes)
+
+    def _mistakes(self) -> Iterator[str]:
         for name in ("heartbeat_interval", "timeout", "close_timeout"):
             if getattr(self, name) <= 0:
-                raise ValueError(f"{name}: must be longer than 0s")
+                yield f"{name}: must be longer than 0s"
         if self.stall_threshold < 0:
-            raise ValueError("stall_threshold: must not be negative")
-        if not (1000 <= self.close_code <= 1014 or 3000 <= self.close_code <= 4999):
-            raise ValueError(
-                f"close_code: {self.close_code} may not be sent; use 1000 to 1014 or 3000 to 4999"
-            )
-        if self.close_code in _FORBIDDEN_CODES:
-            raise ValueError(f"close_code: {self.close_code} {_FORBIDDEN_CODES[self.close_code]}")
+            yield "stall_threshold: must not be negative"
+        code = self.close_code
+        if not (1000 <= code <= 1014 or 3000 <= code <= 4999):
+            yield f"close_code: {code} may not be sent; use 1000 to 1014 or 3000 to 4999"
+        elif code in _FORBIDDEN_CODES:
+            yield f"close_code: {code} {_FORBIDDEN_CODES[code]}"
         if (length := len(self.close_reason.encode())) > _LONGEST_REASON:
-            raise ValueError(
+            yield (
                 f"close_reason: {length} bytes of UTF-8; at most {_LONGEST_REASON} fit a close frame"
             )

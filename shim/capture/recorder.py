@@ -78,6 +78,12 @@ class Limits:
     buffer: int = 32 * 1_048_576
 
 
+def check_folder(path: Path) -> None:
+    """Raises InputError if there is no folder for captures named after this path."""
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: there is no folder for the captures")
+
+
 class Recorder(Observer):
     """Captures to files named after `path`.
 
@@ -99,8 +105,7 @@ class Recorder(Observer):
         clock: Clock,
         call_at: CallAt,
     ) -> None:
-        if not path.parent.is_dir():
-            raise InputError(f"{path}: there is no folder for the captures")
+        check_folder(path)
         self._limits = limits
         self._pseudonym = pseudonym
         self._settings = settings

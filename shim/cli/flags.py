@@ -11,7 +11,14 @@ from shim.discovery import monitor_types, plugin_manager
 from shim.flags import ALGORITHM, BUCKETS, bucket, flagd_flags
 from shim.model import InputError
 from shim.rollout.caution import close_code_warning
-from shim.settings import Settings, UnreadableError, load_rollout, load_settings
+from shim.settings import (
+    LoadedRollout,
+    Settings,
+    UnreadableError,
+    load_flags,
+    load_rollout,
+    load_settings,
+)
 from shim.settings.rolloutfile import rollout_schema
 
 DEFAULT_FILE = Path("config/rollout.yaml")
@@ -45,31 +52,31 @@ def check(file: Path | None, config: Path | None, as_json: bool) -> None:
     act although the candidate closes in a way after which known clients stay away.
     """
     settings = _settings(config)
-    file = _file_of(file, settings)
     try:
-        loaded = load_rollout(file)
+        loaded = _loaded(file, settings)
     except UnreadableError:
         raise
     except InputError as error:
-        _show_problems(file, error, as_json)
+        _show_problems(error, as_json)
         raise SystemExit(_NO) from None
     warning = None if settings is None else close_code_warning(settings, loaded.rollout)
     if as_json:
-        answer = {"valid": True, "file": str(file), "digest": loaded.digest}
+        answer = {"valid": True, "file": str(loaded.path), "digest": loaded.digest}
         click.echo(json.dumps({**answer, "warnings": [warning] if warning else []}))
         return
-    click.echo(f"{file} is good, digest {loaded.digest[:12]}")
+    click.echo(f"{loaded.path} is good, digest {loaded.digest[:12]}")
     if warning:
         click.echo(f"warning: {warning}", err=True)
 
 
-def _show_problems(file: Path, error: InputError, as_json: bool) -> None:
+def _show_problems(error: InputError, as_json: bool) -> None:
     if as_json:
         problems = [
             {"line": p.line, "column": p.column, "path": p.path, "reason": p.reason}
             for p in error.problems
         ]
-        click.echo(json.dumps({"valid": False, "file": str(file), "problems": problems}))
+        file = error.problems[0].file
+        click.echo(json.dumps({"valid": False, "file": file, "problems": problems}))
     else:
         for problem in error.problems:
             click.echo(str(problem), err=True)
@@ -84,7 +91,7 @@ def _show_problems(file: Path, error: InputError, as_json: bool) -> None:
 @input_errors
 def explain(user: str, file: Path | None, config: Path | None, brake: bool, as_json: bool) -> None:
     """At which stage is USER, and why?"""
-    rollout = load_rollout(_file_of(file, _settings(config))).rollout
+    rollout = _loaded(file, _settings(config)).rollout
     evaluation = rollout.evaluate(user, brake=brake)
     click.echo(json.dumps(evaluation.as_dict()) if as_json else evaluation.explain())
 
@@ -122,7 +129,7 @@ def export(file: Path | None, config: Path | None, flagd: bool) -> None:
     Overrides, rules, widths and holdback are exported. flagd hashes users by a hash of its own, so
     the shares are the same there, but other users are in them; and it does not know our brake.
     """
-    rollout = load_rollout(_file_of(file, _settings(config))).rollout
+    rollout = _loaded(file, _settings(config)).rollout
     click.echo(json.dumps(flagd_flags(rollout), indent=2, ensure_ascii=False))
     click.echo(
         "note: flagd hashes users by its own hash: the shares stay, the users in them do not; "
@@ -135,11 +142,10 @@ def _settings(config: Path | None) -> Settings | None:
     return None if config is None else load_settings(config, monitor_types(plugin_manager()))
 
 
-def _file_of(file: Path | None, settings: Settings | None) -> Path:
-    if file is not None:
-        return file
-    if settings is None:
-        return DEFAULT_FILE
-    if settings.rollout is None:
-        raise InputError("these settings name no flags file (rollout: null)")
-    return settings.rollout
+def _loaded(file: Path | None, settings: Settings | None) -> LoadedRollout:
+    if file is not None or settings is None:
+        return load_rollout(file or DEFAULT_FILE)
+    loaded = load_flags(settings)
+    if loaded is None:
+        raise UnreadableError("these settings name no flags file (rollout: null)")
+    return loaded

@@ -22,7 +22,7 @@ from shim.rollout.editing import widths_text
 from shim.rollout.facts import facts_from
 from shim.rollout.plan import Facts
 from shim.rollout.promotion import Promotion, in_words, prepare, put_in_place
-from shim.settings import Settings, load_settings
+from shim.settings import Settings, UnreadableError, load_settings
 
 _EXIT_CODES = {Standing.MET: 0, Standing.FAILED: 1, Standing.OPEN: 3}
 _SIGNS = {Standing.MET: "✓", Standing.FAILED: "✗", Standing.OPEN: "…"}
@@ -48,7 +48,7 @@ def rollout() -> None:
 def status(config: Path, as_json: bool) -> None:
     """At which step of the plan is the flags file, and what is missing for the next one?"""
     settings, path = _plan(config)
-    promotion = prepare(path, settings.promotion.steps, _facts(settings))
+    promotion = _prepared(settings, path, _facts(settings))
     if as_json:
         click.echo(json.dumps(_as_dict(promotion)))
     else:
@@ -73,7 +73,7 @@ def advance(config: Path, dry_run: bool, force: bool, reason: str | None, as_jso
         raise click.UsageError("--force needs --reason")
     settings, path = _plan(config)
     facts = _facts(settings)
-    promotion = prepare(path, settings.promotion.steps, _if_any(facts) if force else facts)
+    promotion = _prepared(settings, path, _if_any(facts) if force else facts)
     standing = Standing.MET if force else promotion.proposal.standing
     change = None
     if promotion.next_content is not None and standing is Standing.MET and not dry_run:
@@ -103,6 +103,11 @@ def _plan(config: Path) -> tuple[Settings, Path]:
     if not settings.promotion.steps:
         raise InputError(f"{config}: there is no plan (promotion.steps is empty)")
     return settings, settings.rollout
+
+
+def _prepared(settings: Settings, path: Path, facts: Callable[[str], Facts]) -> Promotion:
+    with settings.origin.of("rollout", errors=UnreadableError):
+        return prepare(path, settings.promotion.steps, facts)
 
 
 def _facts(settings: Settings) -> Callable[[str], Facts]:

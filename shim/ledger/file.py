@@ -22,7 +22,18 @@ class Lock:
     """
 
     def __init__(self, ledger: Path) -> None:
-        self._descriptor = os.open(f"{ledger}-lock", os.O_RDWR | os.O_CREAT, 0o600)
+        self._path = Path(f"{ledger}-lock")
+        while True:
+            self._descriptor, self._is_new = _opened(self._path)
+            self._take(ledger)
+            if not _moved(self._path, self._descriptor):
+                break
+            # Its maker withdrew it between our opening and our locking it: it keeps nobody out.
+            os.close(self._descriptor)
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+
+    def _take(self, ledger: Path) -> None:
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -32,11 +43,15 @@ class Lock:
                 f"{ledger} is being written by process {owner or 'unknown'}; "
                 "each process needs a ledger of its own"
             ) from None
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
         os.close(self._descriptor)
+
+    def withdraw(self) -> None:
+        """Let go as if it had never been taken: a file that it made is gone again."""
+        if self._is_new:
+            self._path.unlink(missing_ok=True)
+        self.release()
 
 
 class Identity:
@@ -45,14 +60,10 @@ class Identity:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor = os.open(path, os.O_RDONLY)
-        self._file = _number(os.fstat(self._descriptor))
 
     def moved(self) -> bool:
         """Whether another file, or none, is at the path by now."""
-        try:
-            return _number(os.stat(self._path)) != self._file
-        except FileNotFoundError:
-            return True
+        return _moved(self._path, self._descriptor)
 
     def overwritten(self) -> bool:
         """Whether the file does not even begin like a database any more."""
@@ -70,6 +81,12 @@ def create(path: Path) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
+def remove(path: Path) -> None:
+    """Delete the file, with its companions."""
+    for companion in _COMPANIONS:
+        Path(f"{path}{companion}").unlink(missing_ok=True)
+
+
 def set_aside(path: Path) -> Path | None:
     """Rename what is at the path, with its companions; answer the new name, if anything was there."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
@@ -81,5 +98,16 @@ def set_aside(path: Path) -> Path | None:
     return aside if found else None
 
 
-def _number(status: os.stat_result) -> tuple[int, int]:
-    return status.st_dev, status.st_ino
+def _opened(path: Path) -> tuple[int, bool]:
+    """Open the file, and make it if there is none; answer whether it was made."""
+    with suppress(FileExistsError):
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), True
+    return os.open(path, os.O_RDWR | os.O_CREAT, 0o600), False
+
+
+def _moved(path: Path, descriptor: int) -> bool:
+    """Whether another file than the open one, or none, is at the path."""
+    try:
+        return not os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except FileNotFoundError:
+        return True

@@ -6,6 +6,7 @@ good to bad and back is one line in the log, and `status` tells it at any time.
 """
 
 import logging
+import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
@@ -81,13 +82,16 @@ class SqliteLedger:
             self._lock = file.Lock(path)
         except OSError as error:
             raise InputError(f"{path} cannot be written: {error.strerror}") from None
+        was_there = os.path.lexists(path)
         try:
             self._open()
-        except (sqlite3.Error, OSError) as error:
-            self._lock.release()
-            raise InputError(f"{path} cannot be used as a ledger: {error}") from None
-        except BaseException:
-            self._lock.release()
+        except BaseException as error:
+            # Nothing half done: what was begun here is gone again.
+            if not was_there:
+                file.remove(path)
+            self._lock.withdraw()
+            if isinstance(error, sqlite3.Error | OSError):
+                raise InputError(f"{path} cannot be used as a ledger: {error}") from None
             raise
         self._thread = Thread(target=self._work, name="shim-ledger", daemon=True)
         self._thread.start()

@@ -163,8 +163,9 @@ class MonitorType(Protocol):
     """What a plugin offers: a named kind of monitor with its settings.
 
     `Settings` is a dataclass whose fields, defaults and `description` metadata are the keys of the
-    settings file; fields typed `Duration` are written `15s` there; `__post_init__` raises ValueError
-    for values that make no sense.
+    settings file; fields typed `Duration` are written `15s` there; `__post_init__` raises one
+    ValueError for values that make no sense, with an argument for each: `<field>: <reason>`, or the
+    reason alone where it is about several fields.
     """
 
     @property

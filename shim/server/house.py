@@ -15,7 +15,7 @@ from aiohttp import web
 
 from shim.aio import Shim
 from shim.brake import AutomaticBrake
-from shim.capture import Limits, Recorder, settings_digest
+from shim.capture import Limits, Recorder, check_folder, settings_digest
 from shim.driver.driver import clock
 from shim.flags import Evaluation, Rollout, everyone_at
 from shim.ledger import LedgerObserver, SqliteLedger, SqliteReader, describe, wall_clock
@@ -28,7 +28,7 @@ from shim.rollout.facts import facts_from
 from shim.rollout.promotion import advance_by_itself
 from shim.router import Observer
 from shim.server.auth import Secrets
-from shim.settings import Settings, load_rollout
+from shim.settings import Settings, load_flags
 from shim.telemetry import Metrics, Readings, TraceObserver, Tracing, tracing
 
 log = logging.getLogger("shim")
@@ -111,13 +111,13 @@ def open_house(
     `capture` is where to, instead of `capture.file`; `rollout` is in force instead of the flags file;
     `promote`: go on by the plan, whatever `promotion.auto` says.
     """
+    # What may be refused comes first, the ledger last: then a refused start leaves nothing behind.
+    capture_file = _capture_file(settings, capture)
     pseudonyms = Pseudonyms(secrets.hash_key)
     flags = _flags(settings) if rollout is None else None
     evaluate = _evaluator(settings, flags, rollout)
     with tracing(settings.telemetry) as traced:
-        ledger = SqliteLedger(
-            settings.ledger, describe(settings, wall_clock()), keep=settings.retention
-        )
+        ledger = _ledger(settings)
         try:
             tally = Tally()
             in_log = pseudonyms if settings.privacy.logs == "hashed" else str
@@ -137,8 +137,8 @@ def open_house(
             for observer in (metrics, *observers):
                 shim.observer.add(observer)
             _brake(shim, settings, ledger)
-            if (file := _capture_file(settings, capture)) is not None:
-                shim.capture(_recorder(shim, settings, file, pseudonyms))
+            if capture_file is not None:
+                shim.capture(_recorder(shim, settings, capture_file, pseudonyms))
             reader = SqliteReader(settings.ledger)
             promotes = promote or settings.promotion.auto
             yield House(
@@ -155,9 +155,10 @@ def _warn(settings: Settings, rollout: Rollout) -> None:
 
 
 def _flags(settings: Settings) -> LiveRollout | None:
-    if settings.monitors.control is None or settings.rollout is None:
+    if settings.monitors.control is None:
         return None
-    return LiveRollout(load_rollout(settings.rollout), clock())
+    loaded = load_flags(settings)
+    return None if loaded is None else LiveRollout(loaded, clock())
 
 
 def _evaluator(
@@ -187,10 +188,23 @@ def _brake(shim: Shim, settings: Settings, ledger: SqliteLedger) -> None:
     )
 
 
+def _ledger(settings: Settings) -> SqliteLedger:
+    run = describe(settings, wall_clock())
+    with settings.origin.of("ledger"):
+        return SqliteLedger(settings.ledger, run, keep=settings.retention)
+
+
 def _capture_file(settings: Settings, capture: Path | None) -> Path | None:
+    """What captures are named after, if there are any. Raises InputError if they have no folder."""
     if capture is not None:
+        check_folder(capture)
         return capture
-    return None if settings.capture.file is None else Path(settings.capture.file)
+    if settings.capture.file is None:
+        return None
+    file = Path(settings.capture.file)
+    with settings.origin.of("capture", "file"):
+        check_folder(file)
+    return file
 
 
 def _recorder(

@@ -87,6 +87,19 @@ class Document:
         if node.value is not UNUSABLE:
             self.report(node.line, node.column, reason, path)
 
+    def blame(self, path: KeyPath, error: InputError) -> InputError:
+        """The error, with the value at `path` to blame; of a default there is no line to tell."""
+        node: Node | None = self.root
+        for step in path:
+            node = node.child(step) if node else None
+        line, column = (node.line, node.column) if node else (None, None)
+        return type(error)(
+            [
+                Problem(str(problem), self.file, line, column, path_text(path))
+                for problem in error.problems
+            ]
+        )
+
     def raise_problems(self) -> None:
         """Raise InputError with the problems, if any, in the order of the file."""
         if not self._problems:

@@ -82,12 +82,17 @@ def _plugin_settings(monitor_type: MonitorType, given: dict[str, Any]) -> Any:
         for name, field in known.items()
         if name not in given and not _has_default(field)
     ]
+    try:
+        settings = settings_class(**values)
+    except Exception as error:  # the code is a stranger's
+        own = _own_faults(error, known)
+        # Beside other faults only what it says of values that were read is sure to be meant.
+        faults += (
+            [fault for fault in own if fault.path and fault.path[0] in values] if faults else own
+        )
     if faults:
         raise Faults(faults)
-    try:
-        return settings_class(**values)
-    except Exception as error:  # the code is a stranger's
-        raise Faults([_own_fault(error, known)]) from error
+    return settings
 
 
 def _adapter(hint: Any) -> TypeAdapter[Any]:
@@ -100,11 +105,14 @@ def _has_default(field: "Field[Any]") -> bool:
     return field.default is not MISSING or field.default_factory is not MISSING
 
 
-def _own_fault(error: Exception, known: Mapping[str, Any]) -> Fault:
+def _own_faults(error: Exception, known: Mapping[str, Any]) -> list[Fault]:
     """What the plugin itself says is wrong; `<field>: <reason>` is about that field."""
     if not isinstance(error, ValueError):
-        return Fault((), f"the plugin failed with {type(error).__name__}: {error}")
-    name, colon, reason = str(error).partition(": ")
-    if colon and name in known:
-        return Fault((name,), reason)
-    return Fault((), str(error))
+        return [Fault((), f"the plugin failed with {type(error).__name__}: {error}")]
+    texts = error.args if all(isinstance(text, str) for text in error.args) else ()
+    return [_own_fault(text, known) for text in texts or (str(error),)]
+
+
+def _own_fault(text: str, known: Mapping[str, Any]) -> Fault:
+    name, colon, reason = text.partition(": ")
+    return Fault((name,), reason) if colon and name in known else Fault((), text)

@@ -5,14 +5,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, ValidationInfo
 
 from shim.model import SECOND, MonitorType
 from shim.settings.document import Document, KeyPath, Node
 from shim.settings.faults import faults_of
 from shim.settings.fields import PositiveDuration, Section
 from shim.settings.monitors import Surroundings
+from shim.settings.origin import Origin
 from shim.settings.promotion import PromotionSettings
+from shim.settings.rolloutfile import LoadedRollout, load_rollout
 from shim.settings.sections import (
     BrakeSettings,
     CaptureSettings,
@@ -24,7 +26,7 @@ from shim.settings.sections import (
     ServerSettings,
     TelemetrySettings,
 )
-from shim.settings.yamlfile import decode, parse, read_bytes
+from shim.settings.yamlfile import UnreadableError, decode, parse, read_bytes
 
 _DAY = 86_400 * SECOND
 _LEDGER_SCHEME = "sqlite:///"
@@ -98,6 +100,11 @@ class Settings(Section):
     server: ServerSettings = Field(
         default_factory=ServerSettings, description="The reference server."
     )
+    _origin: Origin = PrivateAttr(default_factory=Origin)
+
+    @property
+    def origin(self) -> Origin:
+        return self._origin
 
 
 def load_settings(path: Path | None, types: Mapping[str, MonitorType]) -> Settings:
@@ -111,14 +118,26 @@ def load_settings(path: Path | None, types: Mapping[str, MonitorType]) -> Settin
     surroundings = Surroundings(types, path.parent)
     document = Document(str(path))
     data = read_bytes(path)
-    if _says_nothing(data):
-        return _validate(document, surroundings)
-    if (text := decode(data, document)) is not None:
-        parse(text, document)
-    if document.root is None:
-        document.raise_problems()
+    if not _says_nothing(data):
+        if (text := decode(data, document)) is not None:
+            parse(text, document)
+        if document.root is None:
+            document.raise_problems()
     # What YAML had to complain of is raised together with what is wrong with the settings.
-    return _validate(document, surroundings)
+    settings = _validate(document, surroundings)
+    settings._origin = Origin(document)
+    return settings
+
+
+def load_flags(settings: Settings) -> LoadedRollout | None:
+    """The flags file that these settings name, if they do.
+
+    Raises InputError with every problem in it; where it cannot be read, with the key that names it.
+    """
+    if settings.rollout is None:
+        return None
+    with settings.origin.of("rollout", errors=UnreadableError):
+        return load_rollout(settings.rollout)
 
 
 def settings_from(value: Any, types: Mapping[str, MonitorType], file: str = "settings") -> Settings:

@@ -123,6 +123,6 @@ async def test_a_server_does_not_start_on_what_is_no_ledger(tmp_path: Path) -> N
     path.write_bytes(b"my thesis" * 1000)
     done = await serve(config)
     assert done.returncode == 2
-    assert f"error: {path} is no ledger" in done.stderr
+    assert f"error: {config}:1:1: ledger: {path} is no ledger" in done.stderr
     assert "Traceback" not in done.stderr
     assert path.read_bytes() == b"my thesis" * 1000

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shim.ledger import SqliteLedger, SqliteReader, VerdictFilter, schema
+from shim.ledger import SqliteLedger, SqliteReader, VerdictFilter, file, schema
 from shim.ledger.rows import ActionRow, BrakeRow, GapRow, ProofRow, Row, RunRow
 from shim.model import InputError, Kind, Return, Role, VerdictName
 from tests.ledger.disk import disk
@@ -443,9 +443,51 @@ def test_what_is_no_ledger_is_refused_and_left_alone(
     with pytest.raises(InputError, match=reason):
         SqliteLedger(path, RUN)
     assert (path.read_bytes() if path.is_file() else None) == before
-    assert {found.name for found in tmp_path.iterdir()} <= {"shim.db", "shim.db-lock"}
+    assert [found.name for found in tmp_path.iterdir()] == ["shim.db"]
     with pytest.raises(InputError):
         SqliteReader(path).verdicts(VerdictFilter())
+
+
+def test_what_was_begun_for_a_start_that_is_refused_is_gone_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, "no SQL"))
+    with pytest.raises(InputError, match="cannot be used as a ledger"):
+        SqliteLedger(tmp_path / "shim.db", RUN)
+    (tmp_path / "link.db").symlink_to(tmp_path / "none" / "shim.db")
+    with pytest.raises(InputError, match="cannot be used as a ledger"):
+        SqliteLedger(tmp_path / "link.db", RUN)
+    assert [found.name for found in tmp_path.iterdir()] == ["link.db"]
+
+
+def test_the_lock_of_an_earlier_run_outlives_a_start_that_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "shim.db"
+    with ledger(path):
+        pass
+    make_rubbish(path)
+    with pytest.raises(InputError, match="is no ledger"):
+        SqliteLedger(path, RUN)
+    assert (tmp_path / "shim.db-lock").exists()
+
+
+def test_a_lock_that_was_withdrawn_meanwhile_keeps_nobody_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever opened it before that takes the one that is there, not the one that is gone."""
+    path = tmp_path / "shim.db"
+    first = file.Lock(path)
+    take = file.Lock._take
+
+    def slowly(lock: file.Lock, of: Path) -> None:
+        first.withdraw()
+        monkeypatch.undo()
+        take(lock, of)
+
+    monkeypatch.setattr(file.Lock, "_take", slowly)
+    second = file.Lock(path)
+    with pytest.raises(InputError, match="is being written"):
+        file.Lock(path)
+    second.release()
 
 
 def test_a_folder_that_is_not_there_or_not_ours(tmp_path: Path) -> None:

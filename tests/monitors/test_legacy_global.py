@@ -176,6 +176,12 @@ def test_r1_settings_must_be_positive(key: str) -> None:
         LegacySettings(**{key: 0})
 
 
+def test_r1_all_mistakes_at_once() -> None:
+    with pytest.raises(ValueError, match="heartbeat_interval") as caught:
+        LegacySettings(0, 0, 0)
+    assert len(caught.value.args) == 3
+
+
 # -- Against the whole event log ---------------------------------------------------------------
 
 INTERVAL, TIMEOUT, STATS = 4, 9, 10

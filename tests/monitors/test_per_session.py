@@ -1,7 +1,7 @@
 """R2, R3, R3b: the per-session monitor, by examples and against a function of the event log."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import pytest
 from hypothesis import example, given, settings
@@ -324,6 +324,13 @@ def test_r3_the_stall_threshold_may_be_nothing_but_not_less() -> None:
     assert PerSessionSettings(stall_threshold=0).stall_threshold == 0
     with pytest.raises(ValueError, match="stall_threshold"):
         PerSessionSettings(stall_threshold=-1)
+
+
+def test_r2_all_mistakes_at_once() -> None:
+    with pytest.raises(ValueError, match="heartbeat_interval") as caught:
+        PerSessionSettings(0, 0, 1006, "x" * 124, 0, -1)
+    told = [text.partition(": ")[0] for text in caught.value.args]
+    assert sorted(told) == sorted(field.name for field in fields(PerSessionSettings))
 
 
 # -- R3 ----------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from shim.model import (
     Kind,
     Monitor,
     MonitorType,
+    Problem,
     Scope,
     Time,
     VerdictKind,
@@ -35,10 +36,17 @@ class FakeSettings:
     names: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        mistakes = []
         if self.retries < 0:
-            raise ValueError("retries: must not be negative")
+            mistakes.append("retries: must not be negative")
+        if self.share > 1:
+            mistakes.append("share: must not be above 1")
         if self.label == "nonsense":
-            raise ValueError("these make no sense together")
+            mistakes.append("these make no sense together")
+        if self.label == "bytes":
+            b"\xff".decode()
+        if mistakes:
+            raise ValueError(*mistakes)
         if self.label == "crash":
             raise RuntimeError("boom")
 
@@ -242,6 +250,7 @@ def test_columns(file: Path) -> None:
         ("retries: -1", "monitors.candidate.retries", "must not be negative"),
         ("label: nonsense", "monitors.candidate", "these make no sense together"),
         ("label: crash", "monitors.candidate", "RuntimeError: boom"),
+        ("label: bytes", "monitors.candidate", "can't decode byte 0xff"),
         ("plugin: fak", "monitors.candidate.plugin", "'fake'"),
         ("plugin: needy", "monitors.candidate.url", "missing"),
         ("plugin: 5", "monitors.candidate.plugin", "installed are: fake, legacy-global"),
@@ -251,6 +260,28 @@ def test_what_a_plugin_refuses(file: Path, keys: str, path: str, reason: str) ->
     text = f"monitors: {{candidate: {{{keys}}}}}\n"
     assert places(file, text) == [(1, path)]
     assert reason in reasons(file, text)
+
+
+def test_all_that_a_plugin_refuses_at_once(file: Path) -> None:
+    text = "monitors:\n  candidate:\n    share: 2.0\n    retries: -1\n    label: nonsense\n"
+    assert places(file, text) == [
+        (2, "monitors.candidate"),
+        (3, "monitors.candidate.share"),
+        (4, "monitors.candidate.retries"),
+    ]
+
+
+def test_what_cannot_be_read_does_not_hide_what_a_plugin_refuses(file: Path) -> None:
+    """But that it refuses all of them together may come from the default in place of the other."""
+    text = "monitors:\n  candidate:\n    loud: 1\n    retries: -1\n    label: nonsense\n"
+    assert places(file, text) == [
+        (3, "monitors.candidate.loud"),
+        (4, "monitors.candidate.retries"),
+    ]
+    assert set(places(file, "monitors: {candidate: {plugin: needy, urk: 1}}\n")) == {
+        (1, "monitors.candidate.urk"),
+        (1, "monitors.candidate.url"),
+    }
 
 
 def test_a_default_plugin_that_is_not_installed() -> None:
@@ -313,6 +344,22 @@ def test_what_cannot_be_read(file: Path) -> None:
     with pytest.raises(InputError, match="UTF-8") as caught:
         load_settings(file, TYPES)
     assert caught.value.problems[0].line == 2
+
+
+def test_the_key_to_blame(file: Path) -> None:
+    """What a value leads to is no part of the settings; its problems are told with its place."""
+    trouble = InputError(Problem("no such folder", "x.db"))
+    settings = loaded(file, "gate: {}\nserver: {port: 1}\n")
+    with pytest.raises(InputError) as caught, settings.origin.of("server", "port"):
+        raise trouble
+    assert str(caught.value) == f"{file}:2:10: server.port: x.db: no such folder"
+    with pytest.raises(InputError) as caught, settings.origin.of("ledger"):
+        raise trouble
+    assert str(caught.value) == f"{file}: ledger: x.db: no such folder"
+    with pytest.raises(InputError) as caught, load_settings(None, TYPES).origin.of("ledger"):
+        raise trouble
+    assert caught.value is trouble
+    assert settings.gate == load_settings(None, TYPES).gate
 
 
 def test_settings_from_plain_data() -> None:

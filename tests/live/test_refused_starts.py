@@ -1,0 +1,78 @@
+"""A start with what cannot be used: told with its place in the settings, and nothing is half done."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from shim.discovery import monitor_types, plugin_manager
+from shim.model import InputError
+from shim.server import Secrets, open_house
+from shim.settings import load_settings
+
+SECRETS = Secrets("j" * 32, "operator", "hash-key", dev=True)
+
+
+def refused(config: Path, text: str, capture: Path | None = None) -> str:
+    """What is said of these settings, of which nothing must be left behind."""
+    config.write_text(text)
+    before = contents(config.parent)
+    settings = load_settings(config, monitor_types(plugin_manager()))
+    with pytest.raises(InputError) as caught, open_house(settings, SECRETS, capture=capture):
+        pass
+    assert contents(config.parent) == before
+    return str(caught.value)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    return tmp_path / "shim.yaml"
+
+
+def test_flags_that_are_not_there(config: Path) -> None:
+    ledger = f"ledger: sqlite:///{config.parent}/shim.db"
+    missing = config.parent / "nosuch.yaml"
+    told = refused(config, f"{ledger}\nrollout: nosuch.yaml\n")
+    assert told == f"{config}:2:1: rollout: {missing}: no such file"
+
+
+def test_flags_that_are_not_there_where_nothing_names_them(config: Path) -> None:
+    missing = config.parent / "rollout.yaml"
+    told = refused(config, f"ledger: sqlite:///{config.parent}/shim.db\n")
+    assert told == f"{config}: rollout: {missing}: no such file"
+
+
+def test_a_mistake_in_the_flags_is_told_with_its_own_place(config: Path) -> None:
+    flags = config.parent / "rollout.yaml"
+    flags.write_text("version: 2\n...\n")
+    told = refused(config, f"ledger: sqlite:///{config.parent}/shim.db\n")
+    assert f"{flags}:1:1: version: should be 1" in told
+    assert str(config) not in told
+
+
+def test_a_ledger_that_is_none(config: Path) -> None:
+    path = config.parent / "shim.db"
+    database = sqlite3.connect(path)
+    database.execute("CREATE TABLE recipes (name)")
+    database.close()
+    told = refused(config, f"rollout: null\nledger: sqlite:///{path}\n")
+    assert told == f"{config}:2:1: ledger: {path} is the database of another program"
+
+
+def test_a_ledger_that_cannot_be_written(config: Path) -> None:
+    path = config.parent / "none" / "shim.db"
+    told = refused(config, f"rollout: null\nledger: sqlite:///{path}\n")
+    assert told.startswith(f"{config}:2:1: ledger: {path} cannot be written: No such file")
+
+
+def test_captures_without_a_folder(config: Path) -> None:
+    good = f"rollout: null\nledger: sqlite:///{config.parent}/shim.db\n"
+    file = config.parent / "none" / "capture.jsonl"
+    reason = f"{file}: there is no folder for the captures"
+    told = refused(config, f"{good}capture:\n  file: {file}\n")
+    assert told == f"{config}:4:3: capture.file: {reason}"
+    assert refused(config, good, file) == reason
