@@ -8,6 +8,7 @@ beyond it, or the end, is read.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import ulp
 
 from shim.compare import Comparator, ExpectedRules, Outcomes
 from shim.model import (
@@ -21,7 +22,6 @@ from shim.model import (
     ShimError,
     Stage,
     Time,
-    from_seconds,
 )
 from shim.model import Close as CloseEffect
 from shim.replay.capture import Close, Data, Event, Message, Open, Pong, Stall
@@ -29,8 +29,11 @@ from shim.replay.result import ReplayResult
 from shim.router import NO_EVIDENCE, Router, Tracked
 
 _NEVER: Time = 1 << 62
-_LATEST: Time = from_seconds(1e9)
-"""The control ticks all the time: a slip in an exponent would keep it ticking for ever."""
+_LONGEST = 1e9
+"""Seconds. The control ticks all the time: a slip in an exponent would keep it ticking for ever."""
+
+_NOISE = 0.0005
+"""Microseconds by which sums of floats may miss a whole one: far less than a seventh decimal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +97,11 @@ class Replay:
         """Play the events. Raises CaptureError at the first that cannot be."""
         connections = self._connections
         for event in events:
-            time = from_seconds(event.t)
+            time = _microseconds(event.t, "t")
             if time < self._last:
                 raise CaptureError(f"time goes backwards, from {self._last / 1e6:g} s", "t")
             if self.ended:
                 raise CaptureError("an event after the end")
-            if time > _LATEST:
-                raise CaptureError("captures of more than 30 years are not replayed", "t")
             self._last = time
             if self._stall_ends is not None:
                 time = self._within_stall(time, event)
@@ -161,9 +162,7 @@ class Replay:
             self.result.healthy += not tracked.ever_decided
 
     def _begin_stall(self, event: Stall, time: Time) -> None:
-        duration = from_seconds(event.duration)
-        if time + duration > _LATEST:
-            raise CaptureError("captures of more than 30 years are not replayed", "duration")
+        duration = _microseconds(event.duration, "duration")
         if duration < 0:
             raise CaptureError("a stall cannot last less than nothing", "duration")
         ends = self._stall_ends = time + duration
@@ -212,3 +211,15 @@ class Replay:
         if connection_id in self._connections:
             return CaptureError(f"connection {connection_id!r} was closed before", "connection")
         return CaptureError(f"connection {connection_id!r} is not known", "connection")
+
+
+def _microseconds(value: float, path: str) -> Time:
+    """Whole microseconds of the seconds at this key. Raises CaptureError where they are none."""
+    if not -_LONGEST <= value <= _LONGEST:
+        raise CaptureError("captures of more than 30 years are not replayed", path)
+    microseconds = value * 1e6
+    time = round(microseconds)
+    # The second condition is for times so late that floats themselves are coarser than the noise.
+    if not -_NOISE < microseconds - time < _NOISE and abs(value - time / 1e6) > ulp(value):
+        raise CaptureError(f"{value!r} has more than six decimals", path)
+    return time

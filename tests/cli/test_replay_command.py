@@ -129,6 +129,10 @@ def test_expected_rules_are_judged_at_the_start_of_the_capture(tmp_path: Path) -
         ([HEADER, '{"t": 1e999, "event": "end"}'], ":2:", ""),
         ([HEADER, '{"t": 1e300, "event": "end"}'], ":2: t:", "30 years"),
         ([HEADER, '{"t": 1, "event": "stall", "duration": 1e300}'], ":2: duration:", "30 years"),
+        ([HEADER, '{"t": 1e305, "event": "end"}'], ":2: t:", "30 years"),
+        ([HEADER, OPEN, '{"t": 600.1234567, "event": "end"}'], ":3: t:", "six decimals"),
+        ([HEADER, '{"t": 0.0000001, "event": "end"}'], ":2: t:", "six decimals"),
+        ([HEADER, '{"t": 1, "event": "stall", "duration": 0.1234567}'], ":2: duration:", "six"),
     ],
 )
 def test_what_cannot_be_replayed(tmp_path: Path, lines: list[str], where: str, reason: str) -> None:
