@@ -46,6 +46,7 @@ def _operations(house: House) -> Operations:
         flags=house.flags,
         ledger=house.reader,
         ledger_status=house.ledger.status,
+        flush=house.ledger.flush,
         gate=gate,
         metrics=house.metrics.render,
     )

@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from shim.cli import main
 from shim.model import Role, Stage
+from tests.ledger.helpers import blocked
 from tests.live.servers import SECRETS, app_client, server, until
 
 pytestmark = pytest.mark.real
@@ -94,6 +95,17 @@ async def test_whoever_releases_the_brake_learns_of_a_quarantine(tmp_path: Path)
         assert await asyncio.to_thread(it.house.ledger.flush, 10)
         local = await ask("brake", "status", "--ledger", str(tmp_path / "shim.db"), "--json")
         assert json.loads(local.output) == {**status, "quarantined": None}
+
+
+async def test_an_order_to_the_brake_is_in_the_history_it_is_answered_with(tmp_path: Path) -> None:
+    async with server(tmp_path, Stage.LIVE) as it:
+        await ask("brake", "engage", "--reason", "the first", "--url", it.url)
+        stranger = blocked(tmp_path / "shim.db")
+        asyncio.get_running_loop().call_later(0.5, stranger.close)
+        answer = await ask("brake", "release", "--reason", "the second", "--url", it.url)
+    second, first = answer.output.splitlines()[1:]
+    assert second.endswith("released  the second")
+    assert first.endswith("engaged   the first")
 
 
 @pytest.mark.parametrize("command", [["status"], ["gate"], ["verdicts"], ["connections"]])

@@ -218,7 +218,7 @@ class Api:
 
     async def order_brake(self, asked: Asked) -> web.Response:
         order: BrakeOrder = asked.body
-        give_brake_order(self._operations, asked.visitor, order)
+        await give_brake_order(self._operations, asked.visitor, order)
         return json_answer(await self._brake_answer())
 
     async def _brake_answer(self) -> BrakeAnswer:

@@ -28,9 +28,9 @@ class Flags(Protocol):
 class Operations:
     """A running shim.
 
-    `evaluate` gives a user's stage, whatever the brake says. `gate` judges what a ledger has; it is
-    called in a thread. `metrics` answers content type and body for an `Accept` header. None: there is
-    no such thing.
+    `evaluate` gives a user's stage, whatever the brake says. `gate` judges what a ledger has, and `flush`
+    waits so many seconds for it to have all; both are called in a thread. `metrics` answers content type
+    and body for an `Accept` header. None: there is no such thing.
     """
 
     shim: Shim
@@ -39,6 +39,7 @@ class Operations:
     flags: Flags | None = None
     ledger: LedgerReader | None = None
     ledger_status: Callable[[], Status] | None = None
+    flush: Callable[[float], bool] | None = None
     gate: Callable[[LedgerReader], GateAnswer] | None = None
     metrics: Callable[[str], tuple[str, bytes]] | None = None
 

@@ -1,5 +1,6 @@
 """What operators change. Every change is in the log, with who made it and why."""
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -13,9 +14,15 @@ from shim.server.console.problems import Refusal, bad_request
 
 log = logging.getLogger("shim")
 
+_FLUSH = 2.0
+"""Seconds that a ledger in trouble may hold up the answer to an order that is in force."""
 
-def give_brake_order(operations: Operations, visitor: Visitor, order: BrakeOrder) -> None:
-    """Engage or release the brake (R22). Raises Refusal (409) if it stands that way already."""
+
+async def give_brake_order(operations: Operations, visitor: Visitor, order: BrakeOrder) -> None:
+    """Engage or release the brake (R22). Raises Refusal (409) if it stands that way already.
+
+    Whoever then asks the ledger for the brake's history finds the order in it.
+    """
     if order.engaged == (operations.brake_reason is not None):
         standing = "engaged" if order.engaged else "released"
         raise Refusal(HTTPStatus.CONFLICT, f"the brake is {standing} already")
@@ -30,6 +37,8 @@ def give_brake_order(operations: Operations, visitor: Visitor, order: BrakeOrder
         operations.shim.engage_brake(reason)
     else:
         operations.shim.release_brake(reason)
+    if operations.flush is not None:
+        await asyncio.to_thread(operations.flush, _FLUSH)
 
 
 def read_brake_order(form: Mapping[str, str]) -> BrakeOrder:

@@ -174,7 +174,7 @@ class Pages:
     async def order_brake(self, request: web.Request) -> web.Response:
         form = await read_form(request)
         visitor = self._access.operator(request, form.get(CSRF_FIELD, ""))
-        give_brake_order(self._operations, visitor, read_brake_order(form))
+        await give_brake_order(self._operations, visitor, read_brake_order(form))
         return see_other("/brake")
 
     def _list(
