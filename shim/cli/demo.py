@@ -11,14 +11,22 @@ from shim.demo.production import ACT_ONE, Options
 from shim.demo.run import run
 from shim.demo.scenario import FACTOR, SHORTEST
 
+_FASTEST = 40.0
+
+
+def shortest(factor: float) -> int:
+    """The seconds within which everything happens that is checked."""
+    return ceil(SHORTEST / factor / ACT_ONE)
+
 
 @click.command()
 @click.option(
     "--seconds",
-    type=click.FloatRange(1),
+    type=click.FloatRange(shortest(_FASTEST)),
     default=60.0,
     show_default=True,
-    help="About how long it runs; the second act takes what its story needs.",
+    help=f"About how long it runs, {shortest(FACTOR)} at least at the default --factor; the second act "
+    "takes what its story needs.",
 )
 @click.option(
     "--users",
@@ -29,7 +37,7 @@ from shim.demo.scenario import FACTOR, SHORTEST
 )
 @click.option(
     "--factor",
-    type=click.FloatRange(1, 40),
+    type=click.FloatRange(1, _FASTEST),
     default=FACTOR,
     show_default=True,
     help="How much faster than in the seed time runs, by settings.",
@@ -57,10 +65,9 @@ def demo(
     goes on. The clients are in processes of their own. It ends by itself; exit code 1 if anything
     went otherwise than it had to.
     """
-    shortest = ceil(SHORTEST / factor / ACT_ONE)
-    if seconds < shortest:
+    if seconds < (least := shortest(factor)):
         raise click.UsageError(
             f"{seconds:g} s are too short for everything to happen: at --factor {factor:g} "
-            f"it takes --seconds {shortest}"
+            f"it takes --seconds {least}"
         )
     sys.exit(run(Options(seconds, users, factor, port, keep, trace_url), Console()))

@@ -158,7 +158,7 @@ def test_nothing_is_left_behind_when_it_is_interrupted(
 
 def test_too_short_a_time_is_refused() -> None:
     done = subprocess.run(
-        [*_COMMAND, "--seconds", "10"], capture_output=True, text=True, timeout=30, check=False
+        [*_COMMAND, "--seconds", "31"], capture_output=True, text=True, timeout=30, check=False
     )
     assert done.returncode == 2
     assert "--seconds 32" in done.stderr

@@ -3,7 +3,10 @@
 from collections import Counter
 
 import pytest
+from click.testing import CliRunner
 
+from shim.cli import main
+from shim.cli.demo import shortest
 from shim.demo.scenario import (
     PACKAGE,
     RHYTHM,
@@ -34,6 +37,19 @@ def test_every_behaviour_is_at_every_stage(users: int, rollout: Rollout) -> None
     assert all(rollout.evaluate(client.user).stage is client.stage for client in clients)
     assert len({(client.user, client.kind) for client in clients}) == len(clients)
     assert len({client.user for client in clients}) == pytest.approx(users, rel=0.3)
+
+
+def test_the_least_time_is_what_the_help_says() -> None:
+    runner = CliRunner()
+    told = " ".join(runner.invoke(main, ["demo", "--help"]).output.split())
+    assert "32 at least at the default --factor" in told
+    assert "x>=16" in told
+    for least, factor in ((16, 40), (32, 20), (64, 10)):
+        assert shortest(factor) == least
+        arguments = ["demo", "--factor", str(factor), "--seconds", str(least - 1)]
+        refused = runner.invoke(main, arguments)
+        assert refused.exit_code == 2
+        assert str(least) in refused.output
 
 
 def test_stages_are_by_percentage(rollout: Rollout) -> None:
