@@ -14,6 +14,9 @@ from shim.model import Role, Stage
 _LAG_WORTH_TELLING = 0.2
 """As a share of the timeout."""
 
+_ROOMY = 110
+"""Columns from which what had to happen and what did have room beside each other."""
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -30,7 +33,9 @@ class Summary:
         return bool(self.results) and not self.objections and all(r.ok for r in self.results)
 
     def show(self, console: Console) -> None:
-        if console.is_terminal:
+        if console.is_terminal and console.width < _ROOMY:
+            self._show_narrow_table(console)
+        elif console.is_terminal:
             self._show_table(console)
         else:
             self._show_lines(console)
@@ -50,15 +55,27 @@ class Summary:
         table = Table("behaviour", "stage", "clients", "what had to happen", "what happened", "")
         for result in self.results:
             cell = result.cell
-            verdict = "[green]ok[/]" if result.ok else "[bold red]FAILED[/]"
-            happened = "\n".join((result.happened, *(f"! {text}" for text in result.objections)))
             table.add_row(
                 cell.behaviour if cell.stage is Stage.OFF else "",
                 str(cell.stage),
                 str(result.clients),
                 result.wanted,
-                happened,
-                verdict,
+                _happened(result),
+                _verdict(result),
+                end_section=cell.stage is Stage.COMPLETE,
+            )
+        console.print(table)
+
+    def _show_narrow_table(self, console: Console) -> None:
+        """What had to happen above what happened."""
+        table = Table("stage", "what had to happen, what happened", "")
+        for result in self.results:
+            cell = result.cell
+            first = cell.stage is Stage.OFF
+            table.add_row(
+                f"[bold]{cell.behaviour}[/]\n{cell.stage}" if first else str(cell.stage),
+                f"{result.clients} clients: {result.wanted}\n{_happened(result)}",
+                _verdict(result),
                 end_section=cell.stage is Stage.COMPLETE,
             )
         console.print(table)
@@ -118,6 +135,14 @@ def show_lag(console: Console, lag: float, factor: float) -> None:
             f"The fleet's process did not run for {lag:.2f} s at a time: this machine is too busy "
             "for this factor; a lower --factor gives it more time."
         )
+
+
+def _verdict(result: Result) -> str:
+    return "[green]ok[/]" if result.ok else "[bold red]FAILED[/]"
+
+
+def _happened(result: Result) -> str:
+    return "\n".join((result.happened, *(f"! {text}" for text in result.objections)))
 
 
 def _sdk(results: Sequence[Result], stages: Sequence[Stage]) -> tuple[int, int, int]:

@@ -1,17 +1,21 @@
-"""Tables that both acts show."""
+"""What both acts show."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
+from rich.console import RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from shim.aio import Shim
+from shim.demo.layout import Beside, Stack
 from shim.model import Kind, Return, Role, Stage, VerdictName
 from shim.observers import Tally
 
 _LOG_LINES = 5
+_BORDER = 2
 
 
 def table(*columns: str) -> Table:
@@ -33,9 +37,44 @@ def open_connections(shim: Shim) -> Counter[tuple[Stage, Kind]]:
     )
 
 
-def decisions(tally: Tally) -> Table:
+def line(*parts: str | tuple[str, str]) -> Text:
+    """One line, cut off where the terminal ends."""
+    text = Text.assemble(*parts)
+    text.no_wrap, text.overflow = True, "ellipsis"
+    return text
+
+
+def picture(
+    heading: Text,
+    main: RenderableType,
+    stages: Table,
+    tally: Tally,
+    open: Counter[Stage],
+    log: Iterable[str],
+) -> Stack:
+    """An act: its heading, what it is about, the figures of both monitors, the log."""
+    acted, compared = _decisions(tally), _verdicts(tally)
+    figures = Beside(
+        stages,
+        acted,
+        compared,
+        instead=(
+            acted,
+            _counts(tally.verdicts, VerdictName),
+            _counts(open, Stage, "open  "),
+        ),
+    )
+    return Stack(
+        (heading, main, figures),
+        lambda height: _log_panel(log, height),
+        least=1 + _BORDER,
+        most=_LOG_LINES + _BORDER,
+    )
+
+
+def _decisions(tally: Tally) -> Table:
     """What each monitor did, and what became of the clients."""
-    rows = table("decisions", "acted", "recorded", "came back", "did not", "alive")
+    rows = table("decisions", "acted", "recorded", "back", "lost", "alive")
     for role in Role:
         figures = (
             tally.decisions[role, True],
@@ -48,14 +87,20 @@ def decisions(tally: Tally) -> Table:
     return right(rows, *range(1, 6))
 
 
-def verdicts(tally: Tally) -> Table:
+def _verdicts(tally: Tally) -> Table:
     rows = table("verdicts", "")
     for name in VerdictName:
         rows.add_row(name.value, str(tally.verdicts[name]))
     return right(rows, 1)
 
 
-def log_panel(lines: Iterable[str]) -> Panel:
+def _counts(counts: Mapping[Any, int], names: Iterable[Any], title: str = "") -> Text:
+    """The same as a table of names and numbers, in one line."""
+    return line((title, "bold"), "  ".join(f"{name} {counts[name]}" for name in names))
+
+
+def _log_panel(lines: Iterable[str], height: int) -> Panel:
     """The last lines of the log."""
-    text = Text("\n".join(list(lines)[-_LOG_LINES:]), no_wrap=True, overflow="ellipsis")
-    return Panel(text, title="log", title_align="left", height=_LOG_LINES + 2)
+    last = list(lines)[_BORDER - height :]
+    text = Text("\n".join(last), no_wrap=True, overflow="ellipsis")
+    return Panel(text, title="log", title_align="left", height=height)

@@ -4,18 +4,20 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from rich.columns import Columns
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.table import Table
-from rich.text import Text
 
 from shim.demo.scenario import DESCRIPTIONS, Behaviour
 from shim.demo.serving import Served
 from shim.demo.story import ABNORMAL, LEFT, Stories
-from shim.demo.tables import decisions, log_panel, open_connections, right, table, verdicts
+from shim.demo.tables import line, open_connections, picture, right, table
 from shim.model import Kind, Return, Role, Stage, VerdictName, seconds
 
 _FIGURES_WIDTH = 60
+_SHORTEST_DESCRIPTION = 12
+
+# First what the migration may break.
+_ORDER = (Behaviour.SDK, *(behaviour for behaviour in Behaviour if behaviour is not Behaviour.SDK))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,41 +58,44 @@ class View:
         )
 
     def picture(self, elapsed: float) -> RenderableType:
-        driver, tally = self.served.house.shim.driver, self.served.house.tally
-        header = Text.assemble(
-            ("shim demo, act one   ", "bold"),
-            f"{elapsed:.0f} of {self.seconds:.0f} s "
+        driver = self.served.house.shim.driver
+        heading = line(
+            ("act one", "bold"),
+            f"   {elapsed:.0f} of {self.seconds:.0f} s "
             f"(seed: {elapsed * self.factor / 60:.1f} min)   "
-            f"pauses of the server: {driver.pauses} ({seconds(driver.paused_for):.1f} s)",
+            f"pauses: {driver.pauses} ({seconds(driver.paused_for):.1f} s)",
         )
-        return Group(
-            header,
-            "",
-            Columns([self._connections(), decisions(tally), verdicts(tally)], padding=(0, 4)),
-            "",
-            self._behaviours(),
-            log_panel(self.log),
-        )
-
-    def _connections(self) -> Table:
-        rows = table("stage", *(kind.value for kind in Kind), "acting")
         connections = open_connections(self.served.house.shim)
+        stages = table("stage", *(kind.value for kind in Kind), "acting")
+        open_now: Counter[Stage] = Counter()
         for stage in Stage:
-            counts = (str(connections[stage, kind]) for kind in Kind)
-            rows.add_row(str(stage), *counts, stage.acting.value)
-        return right(rows, 1, 2)
+            counts = [connections[stage, kind] for kind in Kind]
+            stages.add_row(str(stage), *map(str, counts), stage.acting.value)
+            open_now[stage] = sum(counts)
+        return picture(
+            heading,
+            self._behaviours(),
+            right(stages, 1, 2),
+            self.served.house.tally,
+            open_now,
+            self.log,
+        )
 
     def _behaviours(self) -> Table:
-        rows = table(
-            *("clients", "", "number", "1001", "1006", "left"),
-            *("survived", "back", "away"),
-        )
-        for behaviour in Behaviour:
+        # Where the terminal is narrow, the descriptions give way.
+        room = self.console.width - _FIGURES_WIDTH
+        described = room >= _SHORTEST_DESCRIPTION
+        rows = table("clients", "number", "1001", "1006", "left", "survived", "back", "away")
+        right(rows, *range(1, 8))
+        if described:
+            rows.add_column(max_width=room)
+        for behaviour in _ORDER:
             stories = [s for s in self.stories.by_client if s.client.behaviour is behaviour]
             endings: Counter[str] = Counter()
             for story in stories:
                 endings += story.endings
             figures = (
+                len(stories),
                 endings["1001"],
                 endings[ABNORMAL],
                 endings[LEFT],
@@ -98,11 +103,8 @@ class View:
                 sum(story.back for story in stories),
                 sum(story.away for story in stories),
             )
-            rows.add_row(
-                behaviour.value, DESCRIPTIONS[behaviour], str(len(stories)), *map(str, figures)
-            )
-        # Where the terminal is narrow, the descriptions give way.
+            description = (DESCRIPTIONS[behaviour],) if described else ()
+            rows.add_row(behaviour.value, *map(str, figures), *description)
         for column in rows.columns:
             column.no_wrap = True
-        rows.columns[1].max_width = max(1, self.console.width - _FIGURES_WIDTH)
-        return right(rows, *range(2, 9))
+        return rows

@@ -4,11 +4,14 @@ import asyncio
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from rich.console import Console, RenderableType
 
+from shim.demo.checks import Cell, Result
+from shim.demo.layout import Stack
 from shim.demo.log import LastLines
 from shim.demo.mismatch import Mismatch
 from shim.demo.production import Options, Production
@@ -16,10 +19,11 @@ from shim.demo.rollout.play import Mark, Play
 from shim.demo.rollout.scenario import flags_file, old_release, settings_value
 from shim.demo.rollout.steps import STEPS
 from shim.demo.rollout.view import RolloutView
-from shim.demo.scenario import FACTOR
+from shim.demo.scenario import FACTOR, Behaviour
 from shim.demo.screen import Screen
 from shim.demo.serving import serve
 from shim.demo.story import Stories
+from shim.demo.summary import Summary
 from shim.demo.view import View
 from shim.ledger.rows import DecisionRow, RunRow
 from shim.ledger.store import Episode
@@ -27,6 +31,16 @@ from shim.model import SECOND, Role, Stage, VerdictKind, VerdictName
 from tests.demo.rollouts import about, at, verdict
 from tests.live.servers import until
 
+REPORT: dict[str, Any] = {
+    "agreement": {"share": None, "matched": 0, "conclusive": 0},
+    "kinds": {},
+    "verdicts": {},
+    "late": 0,
+    "decisions": {key: {"acted": 0, "recorded": 0} for key in Role},
+    "outcomes": {key: {} for key in Role},
+    "proofs_of_life": dict.fromkeys(Role, 0),
+    "pauses": {"count": 0, "seconds": 0.0},
+}
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
@@ -79,12 +93,14 @@ async def test_a_picture_that_cannot_be_drawn_is_no_secret() -> None:
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("width", [80, 130])
-async def test_both_acts_fit_a_terminal(tmp_path: Path, width: int) -> None:
+@pytest.mark.parametrize(("width", "height"), [(60, 20), (80, 24), (100, 30), (130, 50)])
+async def test_both_acts_fit_a_terminal(tmp_path: Path, width: int, height: int) -> None:
     flags = tmp_path / "rollout.yaml"
     flags.write_bytes(flags_file())
     stories = Stories(old_release(36))
-    console = Console(file=StringIO(), force_terminal=True, width=width, color_system=None)
+    console = Console(
+        file=StringIO(), force_terminal=True, width=width, height=height, color_system=None
+    )
     production = Production(
         Options(32, 36, FACTOR, 0, False), console, tmp_path, LastLines(), asyncio.Event()
     )
@@ -94,8 +110,9 @@ async def test_both_acts_fit_a_terminal(tmp_path: Path, width: int) -> None:
         play = Play(served, flags, stories.by_client, newcomers, seconds=1, patience=1)
         play.marks += [Mark(STEPS[0], at(0), 1.5), Mark(STEPS[1], at(1))]
         act_one = View(served, stories, ["a line"], FACTOR, 38, console)
-        act_two = RolloutView(served, play, stories, ["a line"], FACTOR, 22)
+        act_two = RolloutView(served, play, stories, ["a line"], FACTOR, 22, console)
         console.print(act_one.picture(1))
+        first = console.file.getvalue()
         console.print(act_two.picture(1))
         calm = console.file.getvalue()
         served.house.shim.engage_brake("a test")
@@ -106,11 +123,50 @@ async def test_both_acts_fit_a_terminal(tmp_path: Path, width: int) -> None:
         assert line.startswith("  1.5 s  everybody off: all clients are here")
         assert list(act_two.lines(2)) == []
     assert all(len(line) <= width for line in (calm + braked).splitlines())
+    for picture in (first, calm[len(first) :], braked):
+        assert len(picture.splitlines()) < height
+        assert "candidate " in picture
+        assert "inconclusive" in picture
+        assert "a line" in picture
+    lines = first.splitlines()
+    assert lines[3].startswith("sdk  ")
+    assert [line.split()[0] for line in lines[4:9]] == [
+        *("healthy", "frozen", "silent", "dropped", "flapping")
+    ]
     assert "brake released   guard calm" in calm
     assert "BRAKE ENGAGED   GUARD HOLDS" in braked
     assert all(str(stage) in calm for stage in Stage)
     assert "✓ 1.5 s  everybody off" in calm
     assert all(f" {step.title[:12]}" in calm for step in STEPS)
+
+
+@pytest.mark.parametrize(
+    ("height", "shown"),
+    [(3, "ab"), (4, "abc"), (5, "abcd"), (7, "abcddd"), (9, "a b c dd"), (30, "a b c dddd")],
+)
+def test_what_matters_least_gives_way(height: int, shown: str) -> None:
+    """As many parts as there are lines for but one, with space between them where there is some."""
+    file = StringIO()
+    console = Console(file=file, force_terminal=True, width=20, height=height, color_system=None)
+    console.print(Stack("abc", lambda rest: "\n".join("d" * rest), least=1, most=4))
+    assert "".join(line or " " for line in file.getvalue().splitlines()) == shown
+
+
+def summary(console: Console) -> str:
+    cell = Cell(Behaviour.SDK, Stage.OFF, (), FACTOR, 0)
+    wanted = "control closes (1006); at a sweep; come back"
+    results = [Result(cell, 8, wanted, "27 x 1006; 27 back", ("at a sweep: closed too soon",))]
+    Summary(results, REPORT, (), 0, FACTOR).show(console)
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 140])
+def test_words_of_the_summary_stay_whole(width: int) -> None:
+    text = summary(Console(file=StringIO(), force_terminal=True, width=width, color_system=None))
+    assert all(len(line) <= width for line in text.splitlines())
+    for words in ("control closes (1006);", "27 x 1006; 27 back", "! at a sweep:", "FAILED"):
+        assert words in text
 
 
 def mismatch(**changes: object) -> Mismatch:

@@ -48,7 +48,9 @@ async def play_act_two(production: Production) -> RolloutSummary | None:
             seconds=length,
             patience=_PATIENCE + _PATIENCE_OF_THE_SEED / options.factor,
         )
-        view = RolloutView(served, play, stories, log.lines, options.factor, length)
+        view = RolloutView(
+            served, play, stories, log.lines, options.factor, length, production.console
+        )
         async with Screen(view, production.console):
             done = await unless(play.run(STEPS), production.interrupted.wait(), crew.died())
         if production.interrupted.is_set():

@@ -1,10 +1,10 @@
 """The rollout as it is seen while it plays."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from rich.columns import Columns
-from rich.console import Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -12,11 +12,13 @@ from shim.demo.rollout.play import Mark, Play
 from shim.demo.rollout.steps import STEPS
 from shim.demo.serving import Served
 from shim.demo.story import Stories
-from shim.demo.tables import decisions, log_panel, right, table, verdicts
+from shim.demo.tables import line, picture, right, table
 from shim.model import Stage
 
-_BAR = 16
+_BAR = 8
 _TITLE = max(len(step.title) for step in STEPS)
+_STEPS_WIDTH = 11 + _TITLE + 2
+_SHORTEST_GOAL = 12
 
 
 @dataclass(slots=True)
@@ -29,6 +31,7 @@ class RolloutView:
     log: Iterable[str]
     factor: float
     seconds: float
+    console: Console
     _told: int = field(default=0, init=False)
 
     interval = 0.25
@@ -51,20 +54,14 @@ class RolloutView:
         self._told = len(done)
 
     def picture(self, elapsed: float) -> RenderableType:
-        tally = self.served.house.tally
-        header = Text.assemble(
-            ("shim demo, act two: a rollout   ", "bold"),
-            f"{elapsed:.0f} of about {self.seconds:.0f} s   ",
+        heading = line(
+            ("act two", "bold"),
+            "   ",
             *self._brake_and_guard(),
+            f"   {elapsed:.0f} of about {self.seconds:.0f} s",
         )
-        return Group(
-            header,
-            "",
-            self._steps(),
-            "",
-            Columns([self._stages(), decisions(tally), verdicts(tally)], padding=(0, 4)),
-            log_panel(self.log),
-        )
+        tally, stages = self.served.house.tally, self.play.stages()
+        return picture(heading, self._steps(), self._stages(stages), tally, stages, self.log)
 
     def _brake_and_guard(self) -> Iterator[str | tuple[str, str]]:
         reason = self.served.house.shim.router.brake_reason
@@ -80,18 +77,20 @@ class RolloutView:
     def _steps(self) -> Text:
         """A line for each step; where the terminal is narrow, the goals give way."""
         marks = self.play.marks
+        room = self.console.width - _STEPS_WIDTH >= _SHORTEST_GOAL
         lines = []
         for number, step in enumerate(STEPS):
             mark = marks[number] if number < len(marks) else None
             title = (f"{step.title:{_TITLE}}  ", _style(mark))
-            lines.append(Text.assemble(f"{_state(mark):>9}  ", title, (step.goal, "dim")))
+            lines.append(
+                Text.assemble(f"{_state(mark):>9}  ", title, (step.goal if room else "", "dim"))
+            )
         joined = Text("\n").join(lines)
         joined.no_wrap, joined.overflow = True, "ellipsis"
         return joined
 
-    def _stages(self) -> Table:
+    def _stages(self, stages: Counter[Stage]) -> Table:
         """How many open connections are at which stage, drawn as bars."""
-        stages = self.play.stages()
         rows = table("stage", "open", "", "acting")
         for stage in Stage:
             length = round(_BAR * stages[stage] / max(1, stages.total()))
