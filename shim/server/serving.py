@@ -15,6 +15,7 @@ from aiohttp import web
 from shim.model import InputError
 from shim.server.app import make_app
 from shim.server.house import House
+from shim.server.runner import runner_of
 
 _BACKLOG = 1024
 _SHUTDOWN = 5.0
@@ -40,7 +41,7 @@ async def serving(
     house: House, listener: socket.socket, console: socket.socket | None = None
 ) -> AsyncIterator[None]:
     """Serve for as long as it lasts, the console on a listener of its own if there is one."""
-    runner = web.AppRunner(make_app(house, console), access_log=None, shutdown_timeout=_SHUTDOWN)
+    runner = runner_of(make_app(house, console), _SHUTDOWN)
     try:
         await runner.setup()
         await web.SockSite(runner, listener, backlog=_BACKLOG).start()

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from shim.server.console import admin, bodies
+from shim.server import runner
+from shim.server.console import bodies
 from tests.web.servers import OPERATOR, console
 
 pytestmark = pytest.mark.real
@@ -106,9 +107,10 @@ async def test_a_long_form_is_413(tmp_path: Path, length: bytes) -> None:
 
 
 @pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n"])
-async def test_the_console_waits_for_no_request_for_ever(
+async def test_no_listener_waits_for_a_request_for_ever(
     tmp_path: Path, begun: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admin, "_KEEPALIVE", 0.3)
+    monkeypatch.setattr(runner, "KEEPALIVE", 0.3)
     async with console(tmp_path, apart=True) as it:
         assert await said(it.admin, begun) == b""
+        assert await said(it.url, begun) == b""

@@ -8,10 +8,9 @@ from aiohttp import web
 from shim.server.auth import Secrets
 from shim.server.console.operations import Operations
 from shim.server.console.routes import add_console, add_health
+from shim.server.runner import runner_of
 
 _SHUTDOWN = 2.0
-_KEEPALIVE = 75.0
-"""Seconds in which a request has to come, as `web.run_app` has it; a runner's own default is an hour."""
 
 
 def console_on(
@@ -23,9 +22,7 @@ def console_on(
         app = web.Application()
         add_health(app, operations)
         add_console(app, operations, secrets)
-        runner = web.AppRunner(
-            app, access_log=None, shutdown_timeout=_SHUTDOWN, keepalive_timeout=_KEEPALIVE
-        )
+        runner = runner_of(app, _SHUTDOWN)
         await runner.setup()
         await web.SockSite(runner, listener).start()
         yield
