@@ -4,6 +4,7 @@ import gc
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +81,10 @@ def simulate(
 def _simulate(
     scenario: Scenario, ledger: Path | None, capture: Path | None, sample: float, as_json: bool
 ) -> None:
-    with SimulationRun(scenario, ledger=ledger, capture=capture, sample=sample) as run:
-        gc.freeze()  # the fleet stays to the end
-        gc.set_threshold(_GARBAGE)
+    with (
+        SimulationRun(scenario, ledger=ledger, capture=capture, sample=sample) as run,
+        _little_garbage(),
+    ):
         for _ in _with_progress(run):
             pass
     answer = run.answer()
@@ -93,6 +95,19 @@ def _simulate(
         _show(run.as_dict())
         show(answer)
     sys.exit(EXIT_CODES[answer.verdict])
+
+
+@contextmanager
+def _little_garbage() -> Iterator[None]:
+    """What there is now stays to the end, and Python need not look through it again and again."""
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(_GARBAGE)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 def _with_progress(run: SimulationRun) -> Iterator[int]:

@@ -10,7 +10,6 @@ from shim.ledger.snapshot import Conditions, snapshot
 from shim.ledger.store import Bucket, VerdictCounts, Watched, Worst
 from shim.model import Duration, Kind, Return, Role, VerdictKind, VerdictName
 
-_DAY = 86_400_000_000
 _AT_ONCE = 10_000
 
 

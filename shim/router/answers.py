@@ -66,7 +66,7 @@ def not_watched(call: str, answer: object) -> CallFailed:
 
 
 def check_pulse(answer: Any) -> Pulse:
-    """A pulse whose times are plain slots, so that no plugin code runs per message."""
+    """A pulse whose slots are plain ones, so that no plugin code runs per message or ping."""
     kind: Any = type(answer)
     if not issubclass(kind, Pulse):
         raise CallFailed("register", f"answered {shown(answer)}, not a Pulse")

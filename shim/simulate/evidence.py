@@ -18,7 +18,7 @@ from shim.model import (
     VerdictName,
 )
 from shim.router import Observer
-from shim.simulate.scenario import DAY, Scenario
+from shim.simulate.scenario import Scenario
 
 _CONCLUSIVE = (VerdictName.MATCHED, VerdictName.MISMATCHED)
 _QUARANTINE = "quarantine"
@@ -102,17 +102,11 @@ class GateEvidence(Observer):
         return tuple(rule.name for rule in rules if rule.until < today)
 
     def _kind(self, name: Kind, since: Time, end: Time, now: Time) -> KindEvidence:
-        kind, epoch = self._kinds[name], self._scenario.epoch
+        kind = self._kinds[name]
         verdicts = [one for one in kind.verdicts if since <= one[0] <= end]
         proving = Counter(verdict for _, _, verdict, proves in verdicts if proves)
         every = Counter(verdict for _, _, verdict, _ in verdicts)
-        days = {
-            (epoch + at) // DAY
-            for at, _, verdict, proves in verdicts
-            if proves and verdict in _CONCLUSIVE
-        }
         observed = self._agreement(kind, since, end).observed(now)
-        epoch_agreed = self._agreement(kind, 0, end).observed(now)
         # A loss is known after the return window only, so later returns must not count either.
         settled = min(end, now - self._return_window - 1)
         outcomes = [one for one in kind.outcomes if since <= one.acted_at <= end]
@@ -120,18 +114,23 @@ class GateEvidence(Observer):
         results = Counter((one.role, one.result) for one in outcomes)
         covered = [one for one in kind.coverage if since <= one.since and one.until <= end]
         interval = covered[-1].heartbeat_interval if covered else None
+        sample = Sample(observed.shares, *self._closings(kind, since, settled))
+        in_epoch = sample
+        if since > 0:
+            agreed = self._agreement(kind, 0, end).observed(now)
+            in_epoch = Sample(agreed.shares, *self._closings(kind, 0, settled))
         return KindEvidence(
             name,
-            Sample(observed.shares, *self._closings(kind, since, settled)),
-            Sample(epoch_agreed.shares, *self._closings(kind, 0, settled)),
-            matched=proving[VerdictName.MATCHED],
-            mismatched=proving[VerdictName.MISMATCHED],
+            sample,
+            in_epoch,
+            matched=observed.successes,
+            mismatched=observed.rows - observed.successes,
             expected=proving[VerdictName.EXPECTED],
             inconclusive=every[VerdictName.INCONCLUSIVE],
             acting_first=sum(every[one] - proving[one] for one in _CONCLUSIVE),
             users=observed.users,
             unsettled_users=observed.unsettled,
-            days=len(days),
+            days=observed.days,
             acted=acted,
             proofs=Counter(role for at, role in kind.proofs if since <= at <= end),
             outcomes={role: {one: results[role, one] for one in Return} for role in Role},
