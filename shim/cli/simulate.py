@@ -23,7 +23,7 @@ from shim.simulate.plan import Plan, make_plan, typical
 
 _path = click.Path(path_type=Path)
 
-_GARBAGE = 50_000
+_GARBAGE = 200_000
 """So many objects are made between two looks for garbage, of which there is hardly any."""
 
 
@@ -82,9 +82,10 @@ def _simulate(
     scenario: Scenario, ledger: Path | None, capture: Path | None, sample: float, as_json: bool
 ) -> None:
     with (
-        SimulationRun(scenario, ledger=ledger, capture=capture, sample=sample) as run,
         _little_garbage(),
+        SimulationRun(scenario, ledger=ledger, capture=capture, sample=sample) as run,
     ):
+        gc.freeze()  # the fleet stays to the end
         for _ in _with_progress(run):
             pass
     answer = run.answer()
@@ -99,9 +100,8 @@ def _simulate(
 
 @contextmanager
 def _little_garbage() -> Iterator[None]:
-    """What there is now stays to the end, and Python need not look through it again and again."""
+    """Python need not look for it often, nor through what is frozen meanwhile."""
     before = gc.get_threshold()
-    gc.freeze()
     gc.set_threshold(_GARBAGE)
     try:
         yield

@@ -4,6 +4,7 @@ The shim hands rows to a `LedgerWriter` through a `LedgerObserver`; whoever want
 a `LedgerReader`. Both are embedded SQLite here.
 """
 
+from shim.ledger.direct import DirectLedger
 from shim.ledger.observer import LedgerObserver
 from shim.ledger.reader import SqliteReader
 from shim.ledger.run import describe, wall_clock
@@ -11,6 +12,7 @@ from shim.ledger.store import LedgerReader, LedgerWriter, Page, Status, VerdictF
 from shim.ledger.writer import SqliteLedger
 
 __all__ = [
+    "DirectLedger",
     "LedgerObserver",
     "LedgerReader",
     "LedgerWriter",

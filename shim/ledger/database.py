@@ -1,14 +1,15 @@
 """The writer's connection to the SQLite file: opening it, committing rows, deleting old ones."""
 
+import os
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from shim.ledger import file, schema
-from shim.ledger.rows import ROWS, ActionRow, BrakeRow, Row, RunRow, Wall
+from shim.ledger.rows import ROWS, ActionRow, BrakeRow, Row, RunRow, Wall, storable
 from shim.model import InputError
 
 _PRAGMAS = {
@@ -23,6 +24,28 @@ _PRAGMAS = {
 
 _BUSY = 1.0
 """Seconds to wait for a stranger who holds the file's write lock."""
+
+
+@contextmanager
+def first_opening(path: Path) -> Iterator[file.Lock]:
+    """Take the ledger's lock and open the file in this context: of a failure nothing half done is left.
+
+    Raises InputError when the file cannot be used.
+    """
+    try:
+        lock = file.Lock(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}") from None
+    was_there = os.path.lexists(path)
+    try:
+        yield lock
+    except BaseException as error:
+        if not was_there:
+            file.remove(path)
+        lock.withdraw()
+        if isinstance(error, sqlite3.Error | OSError):
+            raise InputError(f"{path} cannot be used as a ledger: {error}") from None
+        raise
 
 
 class MovedError(OSError):
@@ -67,7 +90,7 @@ class Database:
             self._run = self._number(run)
             self._inserts = {row: _insert(row, self._run) for row in ROWS}
             if brake is not None and self.brake() is None:
-                self.connection.execute(self._inserts[BrakeRow], brake.values())
+                self.connection.execute(self._inserts[BrakeRow], storable(brake.values()))
 
     def _number(self, run: RunRow) -> int:
         found = self.connection.execute(
@@ -107,9 +130,18 @@ class Database:
 
     def store(self, rows: Sequence[Row]) -> None:
         """Commit these rows, all or none."""
-        by_table: defaultdict[type[Row], list[tuple[Any, ...]]] = defaultdict(list)
+        by_table: defaultdict[type[Row], list[Sequence[Any]]] = defaultdict(list)
         for row in rows:
             by_table[type(row)].append(row.values())
+        try:
+            self._insert(by_table)
+        except UnicodeEncodeError:
+            # A lone surrogate somewhere; to look for it in every text would cost more than to begin anew.
+            for table, values in by_table.items():
+                by_table[table] = [storable(of_row) for of_row in values]
+            self._insert(by_table)
+
+    def _insert(self, by_table: Mapping[type[Row], Sequence[Sequence[Any]]]) -> None:
         with self._transaction():
             for table, values in by_table.items():
                 self.connection.executemany(self._inserts[table], values)

@@ -18,7 +18,7 @@ from shim.ledger.rows import (
     VerdictRow,
     Wall,
 )
-from shim.ledger.store import LedgerWriter
+from shim.ledger.store import RowTaker
 from shim.model import (
     Close,
     Closing,
@@ -48,7 +48,7 @@ class LedgerObserver(Observer):
     """
 
     def __init__(
-        self, ledger: LedgerWriter, clock: Callable[[], Time], wall: Callable[[], Wall]
+        self, ledger: RowTaker, clock: Callable[[], Time], wall: Callable[[], Wall]
     ) -> None:
         self._ledger = ledger
         self._clock = clock

@@ -5,8 +5,7 @@ unique within a run of the process only: a row belongs to its `run`, and both nu
 are given by the store.
 """
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from types import UnionType
 from typing import (
@@ -60,8 +59,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         return self.TABLE
 
     def values(self) -> tuple[Any, ...]:
-        """What is stored, in the order of `columns`."""
-        return tuple(storable(value) for value in msgspec.structs.astuple(self)[:-2])
+        """What is stored, in the order of `columns`; words as plain texts."""
+        return tuple(msgspec.to_builtins(self).values())[:-2]
 
     @classmethod
     @cache
@@ -99,11 +98,12 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         }
 
 
-def storable(value: Any) -> Any:
-    """A value as a store takes it: a lone surrogate, which is no valid UTF-8, becomes `\\ud800`."""
-    if not isinstance(value, str) or value.isascii():
-        return value
-    return value.encode("utf-8", "backslashreplace").decode()
+def storable(values: Iterable[Any]) -> list[Any]:
+    """Values as a store takes them: a lone surrogate, which is no valid UTF-8, becomes `\\ud800`."""
+    return [
+        value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+        for value in values
+    ]
 
 
 @cache
@@ -168,11 +168,11 @@ class DecisionRow(ConnectionRow, frozen=True):
 
     def values(self) -> tuple[Any, ...]:
         *before, pings = super().values()
-        return (*before, json.dumps(pings))
+        return (*before, msgspec.json.encode(pings).decode())
 
     @classmethod
     def read(cls, values: dict[str, Any]) -> Self:
-        return super().read({**values, "pings": json.loads(values["pings"])})
+        return super().read({**values, "pings": msgspec.json.decode(values["pings"])})
 
     @classmethod
     def from_dict(cls, facts: Mapping[str, Any]) -> Self:

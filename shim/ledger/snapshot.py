@@ -44,7 +44,7 @@ class Snapshot:
 
     def ask(self, statement: str, *values: Any) -> sqlite3.Cursor:
         """The rows that a statement answers, as they come; texts are looked for as they are stored."""
-        return self._database.execute(statement, [storable(value) for value in values])
+        return self._database.execute(statement, storable(values))
 
     def rows(self, row: type[R], conditions: Conditions, order: str, limit: int = -1) -> list[R]:
         """Rows of a table."""

@@ -44,11 +44,15 @@ class Status:
     last_commit: Wall | None
 
 
-class LedgerWriter(Protocol):
-    """Takes rows from the event loop; never blocks it, and never raises into it."""
+class RowTaker(Protocol):
+    """Takes rows, and never raises because of one."""
 
     def append(self, row: Row) -> None:
         """Hand a row over. It is durable after a later commit, in the order of handing over."""
+
+
+class LedgerWriter(RowTaker, Protocol):
+    """Takes rows from the event loop, and never blocks it."""
 
     def flush(self, timeout: float) -> bool:
         """Wait until everything handed over before is durable; False if it was not within `timeout` s."""

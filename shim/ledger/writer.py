@@ -6,7 +6,6 @@ good to bad and back is one line in the log, and `status` tells it at any time.
 """
 
 import logging
-import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,7 +15,7 @@ from threading import Event, Thread
 from time import monotonic, sleep
 
 from shim.ledger import file
-from shim.ledger.database import Database, MovedError, OverwrittenError
+from shim.ledger.database import Database, MovedError, OverwrittenError, first_opening
 from shim.ledger.queue import RowQueue
 from shim.ledger.rows import BrakeRow, Row, RunRow, Wall
 from shim.ledger.run import wall_clock
@@ -78,21 +77,8 @@ class SqliteLedger:
         self._next_trim = 0.0
         self._closing = Event()
         self._deadline = inf
-        try:
-            self._lock = file.Lock(path)
-        except OSError as error:
-            raise InputError(f"{path} cannot be written: {error.strerror}") from None
-        was_there = os.path.lexists(path)
-        try:
+        with first_opening(path) as self._lock:
             self._open()
-        except BaseException as error:
-            # Nothing half done: what was begun here is gone again.
-            if not was_there:
-                file.remove(path)
-            self._lock.withdraw()
-            if isinstance(error, sqlite3.Error | OSError):
-                raise InputError(f"{path} cannot be used as a ledger: {error}") from None
-            raise
         self._thread = Thread(target=self._work, name="shim-ledger", daemon=True)
         self._thread.start()
 

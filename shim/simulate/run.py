@@ -7,10 +7,7 @@ from typing import Any
 
 from shim.brake import AutomaticBrake
 from shim.gate import GateAnswer, judge
-from shim.ledger import LedgerObserver, SqliteLedger
-from shim.ledger.rows import Row
-from shim.ledger.run import describe
-from shim.ledger.writer import CAPACITY
+from shim.ledger import DirectLedger, LedgerObserver, describe
 from shim.model import InputError, Time
 from shim.observers import Fanout, Tally
 from shim.simulate.engine import Simulation
@@ -18,22 +15,6 @@ from shim.simulate.evidence import GateEvidence
 from shim.simulate.recording import CaptureFile, Decisions, NoRecorder
 from shim.simulate.scenario import Scenario
 from shim.simulate.server import Recorder
-
-_PATIENCE = 60.0
-"""Seconds that the ledger's writer gets for what waits to be written."""
-
-
-class _UnhurriedLedger(SqliteLedger):
-    """Drops no row: virtual time stands still while the file is written."""
-
-    _handed_over = 0
-
-    def append(self, row: Row) -> None:
-        super().append(row)
-        self._handed_over += 1
-        if self._handed_over % (CAPACITY // 2) == 0:
-            self.flush(_PATIENCE)
-
 
 class SimulationRun:
     """A context: the files are complete when it ends.
@@ -64,7 +45,7 @@ class SimulationRun:
             recorder = self._capture = self._begin_capture(capture, sample)
             observers.add(Decisions(self._capture))
         self.simulation = Simulation(scenario, observers, recorder, skip=skip, sample=sample)
-        self._ledger: SqliteLedger | None = None
+        self._ledger: DirectLedger | None = None
         if ledger is not None:
             try:
                 self._ledger = self._begin_ledger(ledger)
@@ -86,15 +67,13 @@ class SimulationRun:
         """Simulate; gives control after each hour and at the end."""
         for now in self.simulation.run():
             self.now = now
-            if self._ledger is not None and (problem := self._ledger.status().problem):
-                raise InputError(f"{self._ledger.path} cannot be written: {problem}")
+            self._commit()
             if self._capture is not None:
                 self._capture.write(now)
             yield now
         if self._capture is not None:
             self._capture.end(self.now)
-        if self._ledger is not None and not self._ledger.flush(_PATIENCE):
-            raise InputError(f"{self._ledger.path} is written too slowly")
+        self._commit()
 
     def answer(self) -> GateAnswer:
         """What the gate says by now."""
@@ -121,10 +100,15 @@ class SimulationRun:
             raise InputError(f"{path}: {error.strerror}") from None
         return CaptureFile(file, self.scenario, sample)
 
-    def _begin_ledger(self, path: Path) -> SqliteLedger:
+    def _begin_ledger(self, path: Path) -> DirectLedger:
         if path.exists():
             raise InputError(f"{path}: a simulation begins its own ledger, and this file exists")
-        run = describe(self.scenario.settings, self.scenario.epoch)
-        ledger = _UnhurriedLedger(path, run, capacity=CAPACITY, wall=self._wall)
-        self._stack.callback(ledger.close, _PATIENCE)
+        ledger = DirectLedger(path, describe(self.scenario.settings, self._epoch))
+        self._stack.callback(lambda: ledger.close(self._wall()))
         return ledger
+
+    def _commit(self) -> None:
+        if self._ledger is not None:
+            self._ledger.commit()
+            if (problem := self._ledger.problem) is not None:
+                raise InputError(f"{self._ledger.path} cannot be written: {problem}")

@@ -8,12 +8,11 @@ import pytest
 
 from shim.compare import ExpectedRules
 from shim.evidence import gate_evidence
-from shim.ledger import SqliteReader
-from shim.ledger.rows import GapRow
+from shim.ledger import SqliteReader, database, direct, file
+from shim.ledger.rows import GapRow, RunRow
 from shim.model import InputError, Return, Role, Verdict
 from shim.replay import CaptureReader, Replay, ReplaySettings
 from shim.simulate import Scenario, SimulationRun
-from shim.simulate import run as simulation_run
 from tests.simulate.helpers import GONE, records, scenario
 
 SHADOW = {"percent": {"shadow": 100}}
@@ -109,14 +108,11 @@ def test_files_that_exist_are_left_alone(tmp_path: Path) -> None:
     assert path.read_text() == "precious"
 
 
-def test_a_ledger_that_is_slower_than_the_simulation_loses_nothing(
+def test_everything_is_in_the_ledger_however_much_there_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(simulation_run, "CAPACITY", 20)
-    everybody_is_closed = {"holdback": 0, "percent": {"live": 100}}
-    one = scenario(
-        users=20, days=0.05, candidate={"pings": False}, rollout=everybody_is_closed, brake=False
-    )
+    monkeypatch.setattr(direct, "_GROUP", 20)
+    one = _everybody_is_closed()
     path = tmp_path / "ledger.db"
     with SimulationRun(one, ledger=path) as run:
         for _ in run.hours():
@@ -125,3 +121,26 @@ def test_a_ledger_that_is_slower_than_the_simulation_loses_nothing(
     verdicts = SqliteReader(path).counts(None, 0, 1 << 62).all
     assert sum(verdicts.values()) == run.tally.as_dict()["verdicts"]["matched"] > 100
     assert not SqliteReader(path).rows(GapRow)
+    (last,) = SqliteReader(path).rows(RunRow)
+    assert last.stopped_at == one.epoch + one.end
+
+
+def test_a_ledger_that_cannot_be_written_ends_the_simulation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(direct, "_GROUP", 20)
+    monkeypatch.setitem(database._PRAGMAS, "max_page_count", "60")
+    one = _everybody_is_closed()
+    path = tmp_path / "ledger.db"
+    with (
+        pytest.raises(InputError, match=r"ledger\.db cannot be written: database or disk is full"),
+        SimulationRun(one, ledger=path) as run,
+    ):
+        for _ in run.hours():
+            pass
+    file.Lock(path).release()  # it was let go
+
+
+def _everybody_is_closed() -> Scenario:
+    rollout = {"holdback": 0, "percent": {"live": 100}}
+    return scenario(users=20, days=0.05, candidate={"pings": False}, rollout=rollout, brake=False)
