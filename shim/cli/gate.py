@@ -10,8 +10,14 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from shim.cli.common import console_for, input_errors, json_option, rough, word_option
-from shim.cli.remote import Remote
+from shim.cli.common import (
+    console_for,
+    input_errors,
+    json_option,
+    little_garbage,
+    rough,
+    word_option,
+)
 from shim.discovery import monitor_types, plugin_manager
 from shim.evidence import gate_evidence
 from shim.gate import Condition, GateAnswer, GateVerdict, Scale, Sense, Standing, judge
@@ -54,11 +60,14 @@ def gate(
     is about all kinds.
     """
     if url is not None:
+        from shim.cli.remote import Remote  # a moment which who asks a ledger need not wait
+
         answer = msgspec.convert(_in_microseconds(Remote(url).get("/api/gate")), GateAnswer)
     else:
         settings = load_settings(config, monitor_types(plugin_manager()))
         reader = SqliteReader(ledger or settings.ledger)
-        answer = judge(gate_evidence(reader, settings, wall_clock()), settings.gate)
+        with little_garbage():
+            answer = judge(gate_evidence(reader, settings, wall_clock()), settings.gate)
     if as_json:
         facts = answer.as_dict()
         if kind is not None:

@@ -4,7 +4,6 @@ import gc
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from shim.cli.common import input_errors, json_option
+from shim.cli.common import input_errors, json_option, little_garbage
 from shim.cli.gate import EXIT_CODES, show
 from shim.discovery import monitor_types, plugin_manager
 from shim.model import InputError, Role
@@ -22,9 +21,6 @@ from shim.simulate import Scenario, SimulationRun, load_scenario
 from shim.simulate.plan import Plan, make_plan, typical
 
 _path = click.Path(path_type=Path)
-
-_GARBAGE = 200_000
-"""So many objects are made between two looks for garbage, of which there is hardly any."""
 
 
 @click.command()
@@ -82,7 +78,7 @@ def _simulate(
     scenario: Scenario, ledger: Path | None, capture: Path | None, sample: float, as_json: bool
 ) -> None:
     with (
-        _little_garbage(),
+        little_garbage(),
         SimulationRun(scenario, ledger=ledger, capture=capture, sample=sample) as run,
     ):
         gc.freeze()  # the fleet stays to the end
@@ -96,18 +92,6 @@ def _simulate(
         _show(run.as_dict())
         show(answer)
     sys.exit(EXIT_CODES[answer.verdict])
-
-
-@contextmanager
-def _little_garbage() -> Iterator[None]:
-    """Python need not look for it often, nor through what is frozen meanwhile."""
-    before = gc.get_threshold()
-    gc.set_threshold(_GARBAGE)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
 
 
 def _with_progress(run: SimulationRun) -> Iterator[int]:

@@ -23,7 +23,7 @@ CROWD_USERS = 20
 CROWD_SHARE = 0.05
 
 _MINUTE: Duration = 60 * SECOND
-_MINUTES_OF_A_DAY = 24 * 60
+_DAY: Duration = 24 * 60 * _MINUTE
 _NAME, _AT, _SUCCESS = itemgetter(0), itemgetter(1), itemgetter(2)
 
 
@@ -88,16 +88,31 @@ class Observations:
         """Rows are `(user, at, success)`; `at` never decreases, from call to call neither."""
         self._seen += len(rows)
         self._successes += sum(map(_SUCCESS, rows))
+        self._count_days(rows)
         begin = 0
         while begin < len(rows):
             minute = rows[begin][1] // _MINUTE
             if minute != self._minute:
                 self._end_minute()
+                end = self._end_of_calm(rows, begin)
+                if end > begin:
+                    self._count(rows[begin:end])
+                    begin = end
+                    continue
                 self._minute = minute
-                self._days.add(minute // _MINUTES_OF_A_DAY)
             end = bisect_left(rows, (minute + 1) * _MINUTE, begin, key=_AT)
             self._rows += rows[begin:end]
             begin = end
+
+    def _count_days(self, rows: Sequence[tuple[str, Time, bool]]) -> None:
+        ends = {row[1] // _DAY for row in (*rows[:1], *rows[-1:])}
+        self._days |= ends if len(ends) < 2 else {at // _DAY for _, at, _ in rows}
+
+    def _end_of_calm(self, rows: Sequence[tuple[str, Time, bool]], begin: int) -> int:
+        """Up to where whole minutes have too few rows, even together, for one to be a crowd."""
+        most = max(CROWD_USERS - 1, int(CROWD_SHARE * len(self._users)))
+        last = min(begin + most, len(rows)) - 1
+        return bisect_left(rows, rows[last][1] // _MINUTE * _MINUTE, begin, last, key=_AT)
 
     def observed(self, now: Time) -> Observed:
         """What is final at `now`, not before the last row; rows of the running minute wait for its end."""
@@ -119,28 +134,34 @@ class Observations:
 
     def _end_minute(self) -> None:
         rows, self._rows = self._rows, []
-        if self._is_crowd(rows):
-            for name, _, _ in rows:
-                self._users.setdefault(name, _ONLY_IN_CROWDS)
-            self._crowds += 1
-            self._shares[sum(map(_SUCCESS, rows)), len(rows)] += 1
-        else:
-            users = self._users
-            known = map(users.get, map(_NAME, rows))
-            for (name, at, success), user in zip(rows, known, strict=True):
-                if user is _FINAL:
+        if not self._is_crowd(rows):
+            self._count(rows)
+            return
+        for name, _, _ in rows:
+            self._users.setdefault(name, _ONLY_IN_CROWDS)
+        self._crowds += 1
+        self._shares[sum(map(_SUCCESS, rows)), len(rows)] += 1
+
+    def _count(self, rows: Sequence[tuple[str, Time, bool]]) -> None:
+        """Rows that belong to no crowd."""
+        users, unit, limit = self._users, self._unit, self._limit
+        # Not before its turn: a user may come twice.
+        known = map(users.get, map(_NAME, rows))
+        for row, user in zip(rows, known, strict=True):
+            if user is _FINAL:
+                continue
+            name, at, success = row
+            if user is None or user is _ONLY_IN_CROWDS:
+                self._begin(name, at, success)
+                continue
+            if not user.final and at - user.first_at < unit:
+                user.trials += 1
+                user.successes += success
+                if user.trials < limit:
                     continue
-                if user is None or user is _ONLY_IN_CROWDS:
-                    self._begin(name, at, success)
-                    continue
-                if not user.final and at - user.first_at < self._unit:
-                    user.trials += 1
-                    user.successes += success
-                    if user.trials < self._limit:
-                        continue
-                if not user.final:
-                    self._finish(user)
-                users[name] = _FINAL
+            if not user.final:
+                self._finish(user)
+            users[name] = _FINAL
 
     def _is_crowd(self, rows: list[tuple[str, Time, bool]]) -> bool:
         if len(rows) < CROWD_USERS or len(rows) <= CROWD_SHARE * len(self._users):
@@ -153,13 +174,13 @@ class Observations:
 
     def _begin(self, name: str, at: Time, success: bool) -> None:
         self._begun += 1
-        user = _User(at, int(success))
         if self._limit == 1:
-            self._finish(user)
-            user = _FINAL
+            self._final += 1
+            self._shares[int(success), 1] += 1
+            self._users[name] = _FINAL
         else:
+            self._users[name] = user = _User(at, int(success))
             self._unsettled.append(user)
-        self._users[name] = user
 
     def _settle(self, now: Time) -> None:
         """Time has passed: observations begun a unit ago are final."""

@@ -16,6 +16,7 @@ from shim.simulate.recording import CaptureFile, Decisions, NoRecorder
 from shim.simulate.scenario import Scenario
 from shim.simulate.server import Recorder
 
+
 class SimulationRun:
     """A context: the files are complete when it ends.
 
