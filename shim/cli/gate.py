@@ -18,10 +18,11 @@ from shim.cli.common import (
     rough,
     word_option,
 )
+from shim.cli.evidence import ledger_of
 from shim.discovery import monitor_types, plugin_manager
 from shim.evidence import gate_evidence
 from shim.gate import Condition, GateAnswer, GateVerdict, Scale, Sense, Standing, judge
-from shim.ledger import SqliteReader, wall_clock
+from shim.ledger import wall_clock
 from shim.model import Kind, from_seconds, seconds
 from shim.settings import load_settings
 
@@ -65,8 +66,7 @@ def gate(
         answer = msgspec.convert(_in_microseconds(Remote(url).get("/api/gate")), GateAnswer)
     else:
         settings = load_settings(config, monitor_types(plugin_manager()))
-        reader = SqliteReader(ledger or settings.ledger)
-        with little_garbage():
+        with ledger_of(settings, ledger) as reader, little_garbage():
             answer = judge(gate_evidence(reader, settings, wall_clock()), settings.gate)
     if as_json:
         facts = answer.as_dict()

@@ -8,11 +8,12 @@ from pathlib import Path
 import click
 
 from shim.cli.common import input_errors, json_option
+from shim.cli.evidence import ledger_of
 from shim.cli.gate import EXIT_CODES, show
 from shim.discovery import monitor_types, plugin_manager
 from shim.evidence import gate_evidence
 from shim.gate import GateVerdict, judge
-from shim.ledger import SqliteReader, wall_clock
+from shim.ledger import wall_clock
 from shim.ledger.digest import ledger_digest
 from shim.model import InputError
 from shim.retirement import Report
@@ -55,16 +56,16 @@ def retire(
     settings = load_settings(config, monitor_types(plugin_manager()))
     if settings.monitors.control is None:
         raise InputError("these settings have no monitors.control: it is retired already")
-    path = ledger or settings.ledger
     now = wall_clock()
-    answer = judge(gate_evidence(SqliteReader(path), settings, now), settings.gate)
+    with ledger_of(settings, ledger) as reader:
+        answer = judge(gate_evidence(reader, settings, now), settings.gate)
     if answer.verdict is not GateVerdict.READY and not force:
         if as_json:
             click.echo(json.dumps({"gate": answer.as_dict(), "report": None}))
         else:
             show(answer)
         sys.exit(EXIT_CODES[answer.verdict])
-    digest, rows = ledger_digest(path)
+    digest, rows = ledger_digest(reader.path)
     written = Report(
         answer,
         now,
@@ -72,7 +73,7 @@ def retire(
         _digest(config),
         _flags(settings),
         _digest(settings.rollout),
-        str(path),
+        str(reader.path),
         digest,
         rows,
         reason if force else None,

@@ -10,11 +10,11 @@ from typing import Any
 import click
 
 from shim.cli.common import input_errors, json_option
+from shim.cli.evidence import ledger_of
 from shim.cli.flagsdiff import shares_as_dict, show_shares
 from shim.discovery import monitor_types, plugin_manager
 from shim.flags import Percentages, compare
 from shim.gate import Standing
-from shim.ledger import SqliteReader
 from shim.model import InputError
 from shim.rollout.caution import close_code_warning
 from shim.rollout.changes import Change, this_user
@@ -112,8 +112,12 @@ def _prepared(settings: Settings, path: Path, facts: Callable[[str], Facts]) -> 
 
 def _facts(settings: Settings) -> Callable[[str], Facts]:
     """What the ledger says of a file by its digest, as of now."""
-    reader = SqliteReader(settings.ledger)
-    return lambda digest: facts_from(reader, settings, digest, time_ns() // 1000)
+
+    def ask(digest: str) -> Facts:
+        with ledger_of(settings) as reader:
+            return facts_from(reader, settings, digest, time_ns() // 1000)
+
+    return ask
 
 
 def _if_any(facts: Callable[[str], Facts]) -> Callable[[str], Facts]:

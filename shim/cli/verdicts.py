@@ -3,6 +3,8 @@
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from shim.cli.common import input_errors, json_option, word_option
+from shim.cli.evidence import ledger_of
 from shim.cli.remote import Remote
 from shim.cli.remoteledger import RemoteLedger
 from shim.discovery import monitor_types, plugin_manager
@@ -86,27 +89,36 @@ def verdicts(
 
     Without --ledger it is the one in the settings.
     """
-    reader: SqliteReader | RemoteLedger
-    if url is not None:
-        reader, place = RemoteLedger(Remote(url)), url
-    else:
-        if ledger is None:
-            ledger = load_settings(config, monitor_types(plugin_manager())).ledger
-        reader, place = SqliteReader(ledger), str(ledger)
-    if episode is not None:
-        found = reader.episode(episode)
-        if found is None:
-            raise click.UsageError(f"{place} has no episode {episode}")
-        _print_json(_episode_facts(found)) if as_json else _show_episode(found)
-        return
     which = VerdictFilter(
         user, package, connection_kind, verdict, kind, acting, recovered, None, since, until
     )
-    page = reader.verdicts(which, limit=limit, cursor=cursor)
+    with _asked(ledger, config, url) as (reader, place):
+        if episode is not None:
+            found = reader.episode(episode)
+            if found is None:
+                raise click.UsageError(f"{place} has no episode {episode}")
+            _print_json(_episode_facts(found)) if as_json else _show_episode(found)
+            return
+        page = reader.verdicts(which, limit=limit, cursor=cursor)
     if as_json:
         _print_json({"verdicts": [row.as_dict() for row in page.rows], "cursor": page.cursor})
     else:
         _show_page(page, place)
+
+
+@contextmanager
+def _asked(
+    ledger: Path | None, config: Path | None, url: str | None
+) -> Iterator[tuple[SqliteReader | RemoteLedger, str]]:
+    """Whom to ask, and what to call it."""
+    if url is not None:
+        yield RemoteLedger(Remote(url)), url
+    elif ledger is not None:
+        yield SqliteReader(ledger), str(ledger)
+    else:
+        settings = load_settings(config, monitor_types(plugin_manager()))
+        with ledger_of(settings) as reader:
+            yield reader, str(reader.path)
 
 
 def _print_json(facts: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from shim.ledger.direct import DirectLedger
 from shim.ledger.observer import LedgerObserver
 from shim.ledger.reader import SqliteReader
 from shim.ledger.run import describe, wall_clock
+from shim.ledger.schema import UnusableError
 from shim.ledger.store import LedgerReader, LedgerWriter, Page, Status, VerdictFilter
 from shim.ledger.writer import SqliteLedger
 
@@ -20,6 +21,7 @@ __all__ = [
     "SqliteLedger",
     "SqliteReader",
     "Status",
+    "UnusableError",
     "VerdictFilter",
     "describe",
     "wall_clock",

@@ -191,22 +191,26 @@ MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND)
 """One script for each version of the schema; a released one is never changed."""
 
 
+class UnusableError(InputError):
+    """The file is none that this shim can use as a ledger."""
+
+
 def check(database: sqlite3.Connection, name: str) -> int:
-    """The schema's version of a file, 0 for an empty one. Raises InputError if it is no ledger."""
+    """The schema's version of a file, 0 for an empty one. Raises UnusableError if it is no ledger."""
     try:
         (application,) = database.execute("PRAGMA application_id").fetchone()
         (version,) = database.execute("PRAGMA user_version").fetchone()
         (tables,) = database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-            raise InputError(f"{name} is no ledger: {error}") from None
+            raise UnusableError(f"{name} is no ledger: {error}") from None
         raise
     if application == 0 and version == 0 and tables == 0:
         return 0
     if application != APPLICATION_ID:
-        raise InputError(f"{name} is the database of another program")
+        raise UnusableError(f"{name} is the database of another program")
     if version > len(MIGRATIONS):
-        raise InputError(
+        raise UnusableError(
             f"{name} was written by a newer shim (schema {version}, this one knows {len(MIGRATIONS)})"
         )
     return int(version)

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 from shim.ledger import schema
 from shim.ledger.rows import Row, storable
-from shim.model import InputError
 
 R = TypeVar("R", bound=Row)
 
@@ -61,9 +60,9 @@ class Snapshot:
 
 @contextmanager
 def snapshot(path: Path) -> Iterator[Snapshot]:
-    """Open the ledger for one answer. Raises InputError if there is none, or it cannot be read."""
+    """Open the ledger for one answer. Raises UnusableError if there is none, or it cannot be read."""
     if not path.exists():
-        raise InputError(f"there is no ledger at {path}")
+        raise schema.UnusableError(f"there is no ledger at {path}")
     database = None
     try:
         database = sqlite3.connect(
@@ -71,7 +70,7 @@ def snapshot(path: Path) -> Iterator[Snapshot]:
         )
         version = schema.check(database, str(path))
         if version < len(schema.MIGRATIONS):
-            raise InputError(
+            raise schema.UnusableError(
                 f"{path} has schema {version}: let a shim of this version write to it once"
                 if version
                 else f"{path} is empty: no shim has written to it yet"
@@ -79,7 +78,7 @@ def snapshot(path: Path) -> Iterator[Snapshot]:
         database.execute("BEGIN")
         yield Snapshot(database)
     except sqlite3.Error as error:
-        raise InputError(f"{path} cannot be read: {error}") from None
+        raise schema.UnusableError(f"{path} cannot be read: {error}") from None
     finally:
         if database is not None:
             database.close()

@@ -42,6 +42,27 @@ def test_r16_no_data_is_insufficient(folder: Path) -> None:
     assert "never acted for users at the same time" in shim("gate").output
 
 
+@pytest.mark.parametrize("command", ["gate", "retire", "verdicts", "rollout status"])
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(None, "there is no ledger at shim.db"), (b"a letter", "shim.db is no ledger")],
+    ids=["none", "another"],
+)
+def test_a_ledger_that_cannot_be_used_is_blamed_on_its_key(
+    folder: Path, command: str, content: bytes | None, reason: str
+) -> None:
+    Path("shim.db").unlink()
+    if content is not None:
+        Path("shim.db").write_bytes(content)
+    Path("shim.yaml").write_text(
+        "rollout: rollout.yaml\nledger: sqlite:///shim.db\npromotion: {steps: [{percent: {live: 5}}]}\n"
+    )
+    answer = shim(*command.split())
+    assert answer.exit_code == 2
+    assert answer.stderr.startswith(f"error: shim.yaml:2:1: ledger: {reason}"), answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
 @pytest.mark.parametrize("kind", ["app", "glasses"])
 def test_the_gate_shows_one_kind(folder: Path, kind: str) -> None:
     answer = shim("gate", "--kind", kind, "--json")
