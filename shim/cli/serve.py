@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -14,7 +15,7 @@ from shim.model import InputError
 from shim.observers import PluginObserver
 from shim.server import Secrets, open_house
 from shim.server.serving import listen, serve_until_told, url_of
-from shim.settings import load_settings
+from shim.settings import Settings, load_settings
 
 
 @click.command()
@@ -56,12 +57,12 @@ def serve(
     if dev:
         for name, value in secrets.environment().items():
             click.echo(f"{name}={value}")
-    listener = listen(host or settings.server.host, settings.server.port if port is None else port)
-    admin = settings.server.admin
-    console = None if admin is None else listen(admin.host, admin.port)
-    with open_house(
-        settings, secrets, observers=[PluginObserver(manager)], capture=capture, promote=auto
-    ) as house:
+    with (
+        _listeners(settings, host, port) as (listener, console),
+        open_house(
+            settings, secrets, observers=[PluginObserver(manager)], capture=capture, promote=auto
+        ) as house,
+    ):
         serve_until_told(
             house,
             listener,
@@ -69,6 +70,27 @@ def serve(
             ready=lambda: _announce(listener, console),
             new_event_loop=new_event_loop,
         )
+
+
+@contextmanager
+def _listeners(
+    settings: Settings, host: str | None, port: int | None
+) -> Iterator[tuple[socket.socket, socket.socket | None]]:
+    """For connections, and for the console if it is apart; options go before settings."""
+    server, blamed = settings.server, settings.origin.of
+    if host is None and port is None:
+        with blamed("server", "port"):
+            listener = listen(server.host, server.port)
+    else:
+        listener = listen(host or server.host, server.port if port is None else port)
+    with listener:
+        if server.admin is None:
+            yield listener, None
+            return
+        with blamed("server", "admin", "port"):
+            console = listen(server.admin.host, server.admin.port)
+        with console:
+            yield listener, console
 
 
 def loop_factory(on_uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop]:

@@ -5,6 +5,7 @@ the server still accepts and reads, and then aiohttp cleans up.
 """
 
 import asyncio
+import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -27,8 +28,12 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+    except socket.gaierror as error:
+        raise InputError(f"cannot listen on {host}:{port}: {error.strerror}") from None
     except OSError as error:
-        raise InputError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+        # Its own words name the address, too.
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise InputError(f"cannot listen on {host}:{port}: {reason}") from None
 
 
 def url_of(listener: socket.socket) -> str:

@@ -1,10 +1,13 @@
 """A start with what cannot be used: told with its place in the settings, and nothing is half done."""
 
+import socket
 import sqlite3
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from shim.cli import main
 from shim.discovery import monitor_types, plugin_manager
 from shim.model import InputError
 from shim.server import Secrets, open_house
@@ -76,3 +79,26 @@ def test_captures_without_a_folder(config: Path) -> None:
     told = refused(config, f"{good}capture:\n  file: {file}\n")
     assert told == f"{config}:4:3: capture.file: {reason}"
     assert refused(config, good, file) == reason
+
+
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [
+        ("server: {{port: {port}}}", "2:10: server.port"),
+        ("server: {{port: 0, admin: {{port: {port}}}}}", "2:27: server.admin.port"),
+    ],
+    ids=["connections", "console"],
+)
+def test_a_port_that_another_program_has(config: Path, section: str, key: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        config.write_text(f"rollout: null\n{section.format(port=port)}\n")
+        answer = CliRunner().invoke(main, ["serve", "--dev", "--config", str(config)])
+        again = CliRunner().invoke(
+            main, ["serve", "--dev", "--config", str(config), "--port", str(port)]
+        )
+    assert (answer.exit_code, again.exit_code) == (2, 2)
+    reason = f"cannot listen on 127.0.0.1:{port}: Address already in use"
+    assert answer.stderr == f"error: {config}:{key}: {reason}\n"
+    assert again.stderr == f"error: {reason}\n"
+    assert contents(config.parent).keys() == {"shim.yaml"}
