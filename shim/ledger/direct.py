@@ -2,6 +2,7 @@
 so none has to wait for long or be dropped."""
 
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
 from shim.ledger.database import Database, first_opening
@@ -21,7 +22,11 @@ class DirectLedger:
         self._rows: list[Row] = []
         with first_opening(path) as self._lock:
             self._database = Database(path)
-            self._database.begin(run, None)
+            try:
+                self._database.begin(run, None)
+            except BaseException:
+                self._database.close()
+                raise
 
     def append(self, row: Row) -> None:
         self._rows.append(row)
@@ -31,7 +36,7 @@ class DirectLedger:
     def commit(self) -> None:
         """Commit what there is."""
         rows, self._rows = self._rows, []
-        if self.problem is None:
+        if rows and self.problem is None:
             try:
                 self._database.store(rows)
             except (sqlite3.Error, OSError) as error:
@@ -40,9 +45,8 @@ class DirectLedger:
     def close(self, at: Wall) -> None:
         """Commit the last rows; the run has ended at `at`."""
         self.commit()
-        try:
-            if self.problem is None:
+        if self.problem is None:
+            with suppress(sqlite3.Error):
                 self._database.stop(at)
-        finally:
-            self._database.close()
-            self._lock.release()
+        self._database.close()
+        self._lock.release()
