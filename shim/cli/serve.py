@@ -79,7 +79,7 @@ def _listeners(
     """For connections, and for the console if it is apart; options go before settings."""
     server, blamed = settings.server, settings.origin.of
     if host is None and port is None:
-        with blamed("server", "port"):
+        with blamed("server"):
             listener = listen(server.host, server.port)
     else:
         listener = listen(host or server.host, server.port if port is None else port)
@@ -87,7 +87,7 @@ def _listeners(
         if server.admin is None:
             yield listener, None
             return
-        with blamed("server", "admin", "port"):
+        with blamed("server", "admin"):
             console = listen(server.admin.host, server.admin.port)
         with console:
             yield listener, console

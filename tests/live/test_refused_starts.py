@@ -84,8 +84,8 @@ def test_captures_without_a_folder(config: Path) -> None:
 @pytest.mark.parametrize(
     ("section", "key"),
     [
-        ("server: {{port: {port}}}", "2:10: server.port"),
-        ("server: {{port: 0, admin: {{port: {port}}}}}", "2:27: server.admin.port"),
+        ("server: {{port: {port}}}", "2:1: server"),
+        ("server: {{port: 0, admin: {{port: {port}}}}}", "2:19: server.admin"),
     ],
     ids=["connections", "console"],
 )
