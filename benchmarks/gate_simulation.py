@@ -1,6 +1,6 @@
 """How often the gate and the brake are wrong, and how much data they need: the tables of the README.
 
-`python -m benchmarks.gate_simulation [--seeds 400]`: half an hour on two idle cores. The gate itself is
+`python -m benchmarks.gate_simulation [--seeds 400]`: a quarter of an hour on two idle cores. The gate itself is
 asked after every hour of a simulated month (tests/gate/fleets.py); only the two comparisons with other
 methods work on bare figures. Where nothing can be answered wrongly by chance, a quarter of the seeds do.
 """
