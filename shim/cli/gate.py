@@ -19,6 +19,7 @@ from shim.cli.common import (
     word_option,
 )
 from shim.cli.evidence import ledger_of
+from shim.cli.remote import Remote
 from shim.discovery import monitor_types, plugin_manager
 from shim.evidence import gate_evidence
 from shim.gate import Condition, GateAnswer, GateVerdict, Scale, Sense, Standing, judge
@@ -61,8 +62,6 @@ def gate(
     is about all kinds.
     """
     if url is not None:
-        from shim.cli.remote import Remote  # a moment which who asks a ledger need not wait
-
         answer = msgspec.convert(_in_microseconds(Remote(url).get("/api/gate")), GateAnswer)
     else:
         settings = load_settings(config, monitor_types(plugin_manager()))

@@ -1,13 +1,11 @@
 """A running shim, asked over its API: what the commands with `--url` share."""
 
-import asyncio
 import functools
 import os
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 import click
-from yarl import URL
 
 from shim.model import InputError
 
@@ -24,6 +22,9 @@ class Remote:
     """A shim at an address. The operator's token comes from the environment, if it is there."""
 
     def __init__(self, url: str) -> None:
+        # What asks takes a tenth of a second to import, which commands on the ledger alone need not wait.
+        from yarl import URL
+
         self.url = URL(url)
         if self.url.scheme not in ("http", "https") or not self.url.host:
             raise InputError(f"--url {url}: must be like {DEFAULT_URL}")
@@ -31,16 +32,22 @@ class Remote:
     def get(self, path: str, **query: Any) -> Any:
         """The answer of the API as plain values. Raises InputError for whatever is no answer."""
         filters = {name: str(value) for name, value in query.items() if value is not None}
-        return asyncio.run(self._ask("GET", path, params=filters))
+        return self._answer("GET", path, params=filters)
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """Change something; that wants the operator's token."""
         if not os.environ.get(_TOKEN):
             raise InputError(f"{_TOKEN} is not set: every change wants the operator's token")
-        return asyncio.run(self._ask("POST", path, json=body))
+        return self._answer("POST", path, json=body)
+
+    def _answer(self, method: str, path: str, **options: Any) -> Any:
+        import asyncio
+
+        return asyncio.run(self._ask(method, path, **options))
 
     async def _ask(self, method: str, path: str, **options: Any) -> Any:
-        import aiohttp  # a tenth of a second, which commands on the ledger alone need not wait
+        import aiohttp
+        from yarl import URL
 
         timeout = aiohttp.ClientTimeout(total=_TIMEOUT, connect=_TIMEOUT_TO_CONNECT)
         token = os.environ.get(_TOKEN)
