@@ -59,8 +59,12 @@ class OverwrittenError(OSError):
 class Database:
     """A connection that writes. After an error other than a row's own it is of no more use."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the file, or begin it. Raises InputError for one that is no ledger, or a newer shim's."""
+    def __init__(self, path: Path, run: RunRow, brake: BrakeRow | None = None) -> None:
+        """Open the file, or begin it, to write for this run, which may have begun before.
+
+        A file without any brake row gets `brake`. Raises InputError for one that is no ledger, or a newer
+        shim's.
+        """
         file.create(path)
         self._path = path
         self._identity = file.Identity(path)
@@ -80,12 +84,12 @@ class Database:
             schema.migrate(self.connection, version)
             # From now on the file itself begins like a database, not only its write-ahead log.
             self.connection.execute("PRAGMA wal_checkpoint").fetchone()
+            self._begin(run, brake)
         except BaseException:
             self.close()
             raise
 
-    def begin(self, run: RunRow, brake: BrakeRow | None) -> None:
-        """Write for this run, which may have begun before. A file without any brake row gets `brake`."""
+    def _begin(self, run: RunRow, brake: BrakeRow | None) -> None:
         with self._transaction():
             self._run = self._number(run)
             self._inserts = {row: _insert(row, self._run) for row in ROWS}

@@ -21,12 +21,7 @@ class DirectLedger:
         self.problem: str | None = None
         self._rows: list[Row] = []
         with first_opening(path) as self._lock:
-            self._database = Database(path)
-            try:
-                self._database.begin(run, None)
-            except BaseException:
-                self._database.close()
-                raise
+            self._database = Database(path, run)
 
     def append(self, row: Row) -> None:
         self._rows.append(row)

@@ -179,9 +179,8 @@ class SqliteLedger:
         return True
 
     def _open(self) -> Database:
-        database = Database(self.path)
+        database = Database(self.path, self._run, self._brake)
         try:
-            database.begin(self._run, self._brake)
             self._brake = self._brake or database.brake()
             if censored := database.censor(self._wall()):
                 log.warning(
