@@ -81,14 +81,10 @@ def rough(seconds: float) -> str:
 
 @contextmanager
 def little_garbage() -> Iterator[None]:
-    """For work that makes many objects and few cycles: Python looks for these more seldom.
-
-    What is frozen in this context is let go with it.
-    """
+    """For work that makes many objects and few cycles: Python looks for these more seldom."""
     before = gc.get_threshold()
     gc.set_threshold(_GARBAGE)
     try:
         yield
     finally:
         gc.set_threshold(*before)
-        gc.unfreeze()

@@ -82,8 +82,11 @@ def _simulate(
         SimulationRun(scenario, ledger=ledger, capture=capture, sample=sample) as run,
     ):
         gc.freeze()  # the fleet stays to the end
-        for _ in _with_progress(run):
-            pass
+        try:
+            for _ in _with_progress(run):
+                pass
+        finally:
+            gc.unfreeze()
     answer = run.answer()
     if as_json:
         json.dump({**run.as_dict(), "gate": answer.as_dict()}, sys.stdout)

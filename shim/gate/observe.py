@@ -175,8 +175,7 @@ class Observations:
     def _begin(self, name: str, at: Time, success: bool) -> None:
         self._begun += 1
         if self._limit == 1:
-            self._final += 1
-            self._shares[int(success), 1] += 1
+            self._conclude(int(success), 1)
             self._users[name] = _FINAL
         else:
             self._users[name] = user = _User(at, int(success))
@@ -192,5 +191,8 @@ class Observations:
 
     def _finish(self, user: _User) -> None:
         user.final = True
-        self._shares[user.successes, user.trials] += 1
+        self._conclude(user.successes, user.trials)
+
+    def _conclude(self, successes: int, trials: int) -> None:
+        self._shares[successes, trials] += 1
         self._final += 1

@@ -68,13 +68,15 @@ class SimulationRun:
         """Simulate; gives control after each hour and at the end."""
         for now in self.simulation.run():
             self.now = now
-            self._commit()
+            if self._ledger is not None:
+                self._ledger.commit()
+                if (problem := self._ledger.problem) is not None:
+                    raise InputError(f"{self._ledger.path} cannot be written: {problem}")
             if self._capture is not None:
                 self._capture.write(now)
             yield now
         if self._capture is not None:
             self._capture.end(self.now)
-        self._commit()
 
     def answer(self) -> GateAnswer:
         """What the gate says by now."""
@@ -107,9 +109,3 @@ class SimulationRun:
         ledger = DirectLedger(path, describe(self.scenario.settings, self._epoch))
         self._stack.callback(lambda: ledger.close(self._wall()))
         return ledger
-
-    def _commit(self) -> None:
-        if self._ledger is not None:
-            self._ledger.commit()
-            if (problem := self._ledger.problem) is not None:
-                raise InputError(f"{self._ledger.path} cannot be written: {problem}")
