@@ -12,14 +12,14 @@ from typing import Any
 
 from aiohttp import web
 
-from shim.discovery import monitor_types, plugin_manager
 from shim.flags import everyone_at
 from shim.ledger import wall_clock
 from shim.ledger.rows import ActionRow, DecisionRow, VerdictRow
-from shim.live import LiveConnection
 from shim.model import SECOND, Kind, Return, Role, Stage, VerdictKind, VerdictName
+from shim.plugin.discovery import monitor_types, plugin_manager
+from shim.runtime.live_connection import LiveConnection
+from shim.runtime.secrets import Secrets
 from shim.server.app import make_app
-from shim.server.auth import Secrets
 from shim.server.house import House, open_house
 from shim.settings import settings_from
 

@@ -6,13 +6,13 @@ from pathlib import Path
 from time import perf_counter, sleep
 
 from benchmarks.memory import resident
-from shim.discovery import monitor_types, plugin_manager
-from shim.evidence import gate_evidence
 from shim.gate import judge
 from shim.ledger import SqliteLedger, SqliteReader, describe, wall_clock
+from shim.ledger.gate_evidence import gate_evidence
 from shim.ledger.rows import ActionRow, CoverageRow, VerdictRow
-from shim.ledger.writer import CAPACITY
+from shim.ledger.sqlite.writer import CAPACITY
 from shim.model import SECOND, Kind, Return, Role, VerdictKind, VerdictName
+from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings import settings_from
 
 USERS = 100_000

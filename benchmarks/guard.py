@@ -18,9 +18,9 @@ from bisect import bisect_left
 from pathlib import Path
 
 from benchmarks.talkers import talking
-from shim.driver.driver import clock
 from shim.model import Connection, Decision, Role, Stage, Time, seconds
 from shim.router import Observer
+from shim.runtime.driver import clock
 from tests.live.servers import server, until
 
 TALK = 3.0

@@ -5,11 +5,11 @@ from time import perf_counter
 
 from benchmarks.bookkeeping import PER_SESSION, open_connections
 from benchmarks.setting import make_router
-from shim.driver.driver import clock
 from shim.flags import everyone_at
-from shim.handover import Handover
 from shim.model import Stage
 from shim.router import Tracked
+from shim.runtime.driver import clock
+from shim.runtime.handover import Handover
 
 _WAY = (Stage.SHADOW, Stage.LIVE, Stage.COMPLETE, Stage.OFF)
 

@@ -21,9 +21,9 @@ from aiohttp import web
 import shim.aio
 from benchmarks.connections import HEARTBEAT
 from benchmarks.processes import Command, answer, run_child
-from shim.discovery import monitor_types, plugin_manager
 from shim.flags import everyone_at
 from shim.model import Stage
+from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings import settings_from
 
 PROBE = 0.005

@@ -12,7 +12,7 @@ from benchmarks.memory import resident
 from shim.gate import EPISODES, Observations
 from shim.ledger import LedgerObserver, SqliteLedger, SqliteReader, VerdictFilter, wall_clock
 from shim.ledger.rows import RunRow
-from shim.ledger.writer import CAPACITY
+from shim.ledger.sqlite.writer import CAPACITY
 from shim.model import (
     SECOND,
     Cause,

@@ -1,9 +1,9 @@
 """What the benchmarks share: a router with the two monitors, and a port that costs nothing."""
 
 from shim.compare import Comparator, Outcomes
-from shim.driver import CpuMeter
-from shim.model import SECOND, Close, Evidence, Monitors, Time
-from shim.router import NO_EVIDENCE, Observer, Router
+from shim.model import SECOND, Close, Confirmation, Monitors, Time
+from shim.router import NO_CONFIRMATION, Observer, Router
+from shim.runtime.cpu_meter import CpuMeter
 from shim_legacy_global import LegacyGlobal, LegacySettings
 from shim_per_session import PerSession, PerSessionSettings
 
@@ -19,8 +19,8 @@ class NullPort:
 
     def forget(self) -> None: ...
 
-    def confirm(self) -> Evidence:
-        return NO_EVIDENCE
+    def confirm(self) -> Confirmation:
+        return NO_CONFIRMATION
 
 
 def make_router(start: Time) -> Router:

@@ -8,7 +8,6 @@ from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from shim.driver.driver import clock
 from shim.flags import everyone_at
 from shim.model import (
     SECOND,
@@ -27,8 +26,9 @@ from shim.model import (
     VerdictKind,
     VerdictName,
 )
-from shim.pseudonyms import Pseudonyms
 from shim.router import Observer
+from shim.runtime.driver import clock
+from shim.runtime.pseudonyms import Pseudonyms
 from shim.telemetry import EpisodeSampler, Metrics, TraceObserver
 from shim.telemetry.delivery import Delivery
 

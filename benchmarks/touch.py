@@ -4,8 +4,8 @@ from statistics import median
 from time import monotonic, perf_counter_ns
 
 from benchmarks.setting import NullPort, make_router
-from shim.driver.driver import TICKS, clock, ticks
 from shim.model import Connection, Kind, Stage
+from shim.runtime.driver import TICKS, clock, ticks
 
 CALLS = 200_000
 ROUNDS = 15

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from shim.brake import AutomaticBrake
 from shim.model import Duration, Role, Stage
+from shim.runtime.automatic_brake import AutomaticBrake
 from tests.router.helpers import S, World
 
 MINUTE = 60 * S

@@ -24,19 +24,19 @@ import shim
 
 S = 1_000_000
 
-AGENDA = "shim.router.agenda"
-ANSWERS = "shim.router.answers"
+AGENDA = "shim.router.timer_queue"
+ANSWERS = "shim.router.validation"
 COMPARATOR = "shim.compare.comparator"
-ENGINE = "shim.replay.engine"
-EXPECTED = "shim.compare.expected"
-INTEGRAL = "shim.router.integral"
-LANE = "shim.router.lane"
-LEGACY = "shim_legacy_global.monitor"
-OBSERVERS = "shim.observers"
+ENGINE = "shim.replay.replay_engine"
+EXPECTED = "shim.compare.expected_rules"
+INTEGRAL = "shim.router.time_integral"
+LANE = "shim.router.role_monitors"
+LEGACY = "shim_legacy_global.global_monitor"
+OBSERVERS = "shim.runtime.observers"
 OUTCOMES = "shim.compare.outcomes"
-PER_SESSION = "shim_per_session.monitor"
+PER_SESSION = "shim_per_session.session_monitor"
 ROUTER = "shim.router.router"
-WATCHING = "shim.router.watching"
+WATCHING = "shim.router.assignment"
 
 ORDER = [
     LEGACY,
@@ -355,7 +355,7 @@ def played(*events: Event, acting: str | None = "control", until: float, **chang
     from shim.compare import ExpectedRule, ExpectedRules
     from shim.model import Monitors, Role
     from shim.replay import Replay, ReplaySettings
-    from shim.replay.capture import Event as Line
+    from shim.replay.capture_reader import Event as Line
     from shim_legacy_global import LegacyGlobal, LegacySettings
     from shim_per_session import PerSession, PerSessionSettings
 
@@ -499,7 +499,7 @@ def check_legacy() -> None:
 
 
 def check_per_session() -> None:
-    from shim.model import Connection, Evidence, Kind, Pings
+    from shim.model import Confirmation, Connection, Kind, Pings
     from shim_per_session import PerSessionMonitor, PerSessionSettings
 
     def machine() -> tuple[Any, Any]:
@@ -517,31 +517,31 @@ def check_per_session() -> None:
     pulse.last_seen = 31 * S
     one.wake(first + 31 * S)
     assert one.next_wake == first + 45 * S
-    (decision,) = one.confirmed("c1", Evidence(), 76 * S)
+    (decision,) = one.confirmed("c1", Confirmation(), 76 * S)
     assert [type(effect).__name__ for effect in decision.effects] == ["Close", "Forget"]
     assert one.next_wake is None
     one, _ = machine()
-    assert list(one.confirmed("c1", Evidence(data_at=5 * S), 45 * S)) == []
-    assert len(one.confirmed("c1", Evidence(data_at=5 * S), 50 * S)) == 1
+    assert list(one.confirmed("c1", Confirmation(data_at=5 * S), 45 * S)) == []
+    assert len(one.confirmed("c1", Confirmation(data_at=5 * S), 50 * S)) == 1
     one, pulse = machine()
     for at in (45, 60, 75, 90, 105, 120):
         assert [type(r).__name__ for r in one.wake(at * S)][-1] == "Confirm"
-        assert list(one.confirmed("c1", Evidence(unread=True), at * S)) == []
-    assert len(one.confirmed("c1", Evidence(unread=True), 135 * S)) == 1
+        assert list(one.confirmed("c1", Confirmation(unread=True), at * S)) == []
+    assert len(one.confirmed("c1", Confirmation(unread=True), 135 * S)) == 1
     one, pulse = machine()
-    one.confirmed("c1", Evidence(unread=True), 80 * S)
+    one.confirmed("c1", Confirmation(unread=True), 80 * S)
     pulse.last_seen = 46 * S
-    (decision,) = one.confirmed("c1", Evidence(), 91 * S)
+    (decision,) = one.confirmed("c1", Confirmation(), 91 * S)
     assert decision.pings == tuple(first + n * 15 * S for n in (3, 4, 5))
     one, pulse = machine()
     one.paused(first, first + 10 * S)
     one.paused(first + 16 * S, first + 29 * S)
-    (decision,) = one.confirmed("c1", Evidence(), 74 * S)
+    (decision,) = one.confirmed("c1", Confirmation(), 74 * S)
     assert decision.pings == tuple(first + at * S for at in (10, 15, 30, 45, 60))
     one = PerSessionMonitor(PerSessionSettings(heartbeat_interval=90 * S), "s1", 0)
     pulse = one.register(Connection("c1", Kind.APP, "u", "s1"), 0, 0)
     one.wake(45 * S)
-    one.confirmed("c1", Evidence(unread=True), 45 * S)
+    one.confirmed("c1", Confirmation(unread=True), 45 * S)
     pulse.last_seen = 46 * S
     assert one.next_wake <= 91 * S
 
@@ -549,9 +549,9 @@ def check_per_session() -> None:
 def routed(candidate: Any, stage: Any, kind: str = "app") -> Any:
     """A router of the moment with one connection; `candidate` is the class of its monitor."""
     from shim.compare import Comparator, Outcomes
-    from shim.model import Connection, Evidence, Kind, Monitors
-    from shim.observers import Fanout, Tally
+    from shim.model import Confirmation, Connection, Kind, Monitors
     from shim.router import Observer, Router
+    from shim.runtime.observers import Fanout, Tally
     from shim_legacy_global import LegacyGlobal, LegacySettings
     from shim_per_session import PerSession, PerSessionSettings
 
@@ -571,8 +571,8 @@ def routed(candidate: Any, stage: Any, kind: str = "app") -> Any:
         def forget(self) -> None:
             self.effects.append("forget")
 
-        def confirm(self) -> Evidence:
-            return Evidence()
+        def confirm(self) -> Confirmation:
+            return Confirmation()
 
     class Journal(Observer):
         def __init__(self) -> None:

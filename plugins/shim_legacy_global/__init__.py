@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from shim.hooks import hookimpl
 from shim.model import MonitorType, Scope, Time
-from shim_legacy_global.monitor import LegacyGlobalMonitor, LegacySettings
+from shim_legacy_global.global_monitor import LegacyGlobalMonitor, LegacySettings
 
 __all__ = ["LegacyGlobal", "LegacyGlobalMonitor", "LegacySettings", "shim_monitor_types"]
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from shim.hooks import hookimpl
 from shim.model import MonitorType, Scope, Time
-from shim_per_session.monitor import PerSessionMonitor
-from shim_per_session.settings import PerSessionSettings
+from shim_per_session.session_monitor import PerSessionMonitor
+from shim_per_session.session_monitor_settings import PerSessionSettings
 
 __all__ = ["PerSession", "PerSessionMonitor", "PerSessionSettings", "shim_monitor_types"]
 

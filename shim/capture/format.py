@@ -61,7 +61,7 @@ class Data(Line, tag="data"):
     connection: str
 
 
-class Close(Line, tag="close"):
+class CloseEvent(Line, tag="close"):
     connection: str
     cause: Cause | None = None
 
@@ -74,7 +74,7 @@ class End(Line, tag="end"):
     pass
 
 
-Event = Open | Message | Pong | Data | Close | Stall | End
+Event = Open | Message | Pong | Data | CloseEvent | Stall | End
 
 
 class HeaderLine(Header):
@@ -103,5 +103,5 @@ class PongLine(Pong, tag="pong"):
     stage: str | None = None
 
 
-class CloseLine(Close, tag="close"):
+class CloseLine(CloseEvent, tag="close"):
     stage: str | None = None

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import msgspec
 
+from shim.capture.confirmation_port import ConfirmationPort
 from shim.capture.followed import Followed, opening
 from shim.capture.format import (
     VERSION,
@@ -33,17 +34,16 @@ from shim.capture.format import (
     OpenLine,
 )
 from shim.capture.journal import Journal
-from shim.capture.port import EvidencePort
 from shim.capture.sink import Sink
 from shim.flags import Evaluation
 from shim.model import (
     SECOND,
     Cause,
     Closing,
+    Confirmation,
     Connection,
     Decision,
     Duration,
-    Evidence,
     InputError,
     Role,
     Stage,
@@ -215,7 +215,7 @@ class Recorder(Observer):
         """The per-message call of a connection that was `opened`, with a capture of it."""
         connection_id = tracked.connection.id
         followed = self._followed[connection_id]
-        tracked.port = EvidencePort(tracked.port, lambda found: self._found(tracked, found))
+        tracked.port = ConfirmationPort(tracked.port, lambda found: self._found(tracked, found))
 
         def captured() -> None:
             touch()
@@ -243,7 +243,7 @@ class Recorder(Observer):
         if followed is not None:
             self._end(followed, cause, now)
 
-    def _found(self, tracked: Tracked, found: Evidence) -> None:
+    def _found(self, tracked: Tracked, found: Confirmation) -> None:
         """The kernel knows more than the application has read (R3b)."""
         followed = self._followed[tracked.connection.id]
         if found.unread:

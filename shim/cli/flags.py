@@ -7,10 +7,10 @@ import click
 
 from shim.cli.common import input_errors, json_option
 from shim.cli.flagsdiff import diff
-from shim.discovery import monitor_types, plugin_manager
 from shim.flags import ALGORITHM, BUCKETS, bucket, flagd_flags
 from shim.model import InputError
-from shim.rollout.caution import close_code_warning
+from shim.plugin.discovery import monitor_types, plugin_manager
+from shim.rollout.close_code_warning import close_code_warning
 from shim.settings import (
     LoadedRollout,
     Settings,

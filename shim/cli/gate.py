@@ -18,13 +18,13 @@ from shim.cli.common import (
     rough,
     word_option,
 )
-from shim.cli.evidence import ledger_of
+from shim.cli.ledger_option import ledger_of
 from shim.cli.remote import Remote
-from shim.discovery import monitor_types, plugin_manager
-from shim.evidence import gate_evidence
 from shim.gate import Condition, GateAnswer, GateVerdict, Scale, Sense, Standing, judge
 from shim.ledger import wall_clock
+from shim.ledger.gate_evidence import gate_evidence
 from shim.model import Kind, from_seconds, seconds
+from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings import load_settings
 
 EXIT_CODES = {GateVerdict.READY: 0, GateVerdict.NOT_READY: 1, GateVerdict.INSUFFICIENT: 3}

@@ -15,12 +15,12 @@ from rich.table import Table
 
 from shim.cli.common import input_errors, json_option
 from shim.compare import ExpectedRules
-from shim.discovery import monitor_types, plugin_manager
 from shim.model import InputError, Return, Role, Time, Verdict, seconds
+from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.replay import CaptureReader, Replay, ReplayResult, ReplaySettings
-from shim.replay.capture import Event
-from shim.replay.diff import Difference, difference, feed_all
-from shim.replay.engine import CaptureError
+from shim.replay.capture_reader import Event
+from shim.replay.replay_engine import CaptureError
+from shim.replay.result_diff import Difference, difference, feed_all
 from shim.settings import load_settings
 
 _LONG = 20_000_000

@@ -8,15 +8,15 @@ from pathlib import Path
 import click
 
 from shim.cli.common import input_errors, json_option
-from shim.cli.evidence import ledger_of
 from shim.cli.gate import EXIT_CODES, show
-from shim.discovery import monitor_types, plugin_manager
-from shim.evidence import gate_evidence
+from shim.cli.ledger_option import ledger_of
 from shim.gate import GateVerdict, judge
+from shim.gate.retirement_report import Report
 from shim.ledger import wall_clock
-from shim.ledger.digest import ledger_digest
+from shim.ledger.gate_evidence import gate_evidence
+from shim.ledger.sqlite.ledger_digest import ledger_digest
 from shim.model import InputError
-from shim.retirement import Report
+from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings import Settings, load_settings
 
 

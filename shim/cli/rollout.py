@@ -10,18 +10,18 @@ from typing import Any
 import click
 
 from shim.cli.common import input_errors, json_option
-from shim.cli.evidence import ledger_of
 from shim.cli.flagsdiff import shares_as_dict, show_shares
-from shim.discovery import monitor_types, plugin_manager
+from shim.cli.ledger_option import ledger_of
 from shim.flags import Percentages, compare
 from shim.gate import Standing
 from shim.model import InputError
-from shim.rollout.caution import close_code_warning
+from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.rollout.changes import Change, this_user
+from shim.rollout.close_code_warning import close_code_warning
 from shim.rollout.editing import widths_text
-from shim.rollout.facts import facts_from
-from shim.rollout.plan import Facts
 from shim.rollout.promotion import Promotion, in_words, prepare, put_in_place
+from shim.rollout.promotion_facts import facts_from
+from shim.rollout.promotion_plan import Facts
 from shim.settings import Settings, UnreadableError, load_settings
 
 _EXIT_CODES = {Standing.MET: 0, Standing.FAILED: 1, Standing.OPEN: 3}

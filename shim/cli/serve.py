@@ -10,9 +10,9 @@ from pathlib import Path
 import click
 
 from shim.cli.common import input_errors
-from shim.discovery import monitor_types, plugin_manager
 from shim.model import InputError
-from shim.observers import PluginObserver
+from shim.plugin.discovery import monitor_types, plugin_manager
+from shim.runtime.observers import PluginObserver
 from shim.server import Secrets, open_house
 from shim.server.serving import listen, serve_until_told, url_of
 from shim.settings import Settings, load_settings

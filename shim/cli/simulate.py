@@ -14,8 +14,8 @@ from rich.table import Table
 
 from shim.cli.common import input_errors, json_option, little_garbage
 from shim.cli.gate import EXIT_CODES, show
-from shim.discovery import monitor_types, plugin_manager
 from shim.model import InputError, Role
+from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings import load_settings
 from shim.simulate import Scenario, SimulationRun, load_scenario
 from shim.simulate.plan import Plan, make_plan, typical

@@ -14,15 +14,15 @@ from rich.console import Console
 from rich.table import Table
 
 from shim.cli.common import input_errors, json_option, word_option
-from shim.cli.evidence import ledger_of
+from shim.cli.ledger_option import ledger_of
 from shim.cli.remote import Remote
-from shim.cli.remoteledger import RemoteLedger
-from shim.discovery import monitor_types, plugin_manager
+from shim.cli.remote_ledger import RemoteLedger
 from shim.ledger import SqliteReader, VerdictFilter, wall_clock
+from shim.ledger.protocols import Episode, Page
 from shim.ledger.rows import VerdictRow, Wall
-from shim.ledger.store import Episode, Page
 from shim.ledger.timeline import moments, why
 from shim.model import Kind, Role, VerdictKind, VerdictName, seconds
+from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings import load_settings
 from shim.settings.durations import parse_duration
 

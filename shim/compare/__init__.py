@@ -5,7 +5,7 @@ nothing in it can disturb the acting path.
 """
 
 from shim.compare.comparator import Comparator
-from shim.compare.expected import ExpectedRule, ExpectedRules
+from shim.compare.expected_rules import ExpectedRule, ExpectedRules
 from shim.compare.outcomes import Outcomes
 
 __all__ = ["Comparator", "ExpectedRule", "ExpectedRules", "Outcomes"]

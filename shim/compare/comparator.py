@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from shim.compare.expected import ExpectedRules
+from shim.compare.expected_rules import ExpectedRules
 from shim.model import (
     Connection,
     Duration,

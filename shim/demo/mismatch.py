@@ -8,7 +8,7 @@ from rich.console import Console
 
 from shim.demo.serving import Served
 from shim.ledger import VerdictFilter
-from shim.ledger.store import Episode
+from shim.ledger.protocols import Episode
 from shim.ledger.timeline import moments
 from shim.model import VerdictName, seconds
 

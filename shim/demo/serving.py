@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shim.discovery import monitor_types, plugin_manager
-from shim.flags import Rollout
+from shim.flags import Targeting
+from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.router import Observer
 from shim.server import House, Secrets, open_house
 from shim.server.serving import listen, serving
@@ -31,7 +31,7 @@ class Served:
 async def serve(
     settings: Mapping[str, Any],
     observers: Sequence[Observer],
-    flags: Rollout | Path,
+    flags: Targeting | Path,
     port: int = 0,
 ) -> AsyncIterator[Served]:
     """The reference server with these settings, and secrets that nobody knows; port 0 is any free one.

@@ -8,7 +8,7 @@ from shim.flags.buckets import ALGORITHM, BUCKETS, bucket, buckets_of, holdback_
 from shim.flags.diff import Comparison, Group, Moves, compare, moves_of
 from shim.flags.evaluation import Cap, Evaluation, Reason, Threshold
 from shim.flags.flagd import flagd_flags
-from shim.flags.rollout import Percentages, Rollout, Rule, everyone_at
+from shim.flags.targeting import Percentages, Rule, Targeting, everyone_at
 
 __all__ = [
     "ALGORITHM",
@@ -20,8 +20,8 @@ __all__ = [
     "Moves",
     "Percentages",
     "Reason",
-    "Rollout",
     "Rule",
+    "Targeting",
     "Threshold",
     "bucket",
     "buckets_of",

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 from shim.flags.buckets import BUCKETS
-from shim.flags.rollout import Percentages, Rollout
+from shim.flags.targeting import Percentages, Targeting
 from shim.model import Role, Stage
 
 
-def places_of_acting_candidate(rollout: Rollout) -> Iterator[str]:
+def places_of_acting_candidate(rollout: Targeting) -> Iterator[str]:
     """The paths of whatever puts somebody at `live` or `complete`, such as `rules[0].stage`."""
     if rollout.kill_switch:
         return

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from shim.flags.buckets import BUCKETS
 from shim.flags.patterns import STRANGER, example_user, split_glob
-from shim.flags.rollout import Percentages, Rollout
+from shim.flags.targeting import Percentages, Targeting
 from shim.model import Stage
 
 Move: TypeAlias = tuple[Stage, Stage]
@@ -66,12 +66,12 @@ class Comparison:
     groups: tuple[Group, ...]
 
 
-def moves_of(old: Rollout, new: Rollout, users: Iterable[str]) -> Moves:
+def moves_of(old: Targeting, new: Targeting, users: Iterable[str]) -> Moves:
     """The moves of these users, each counted as often as it comes."""
     return Moves(Counter((old.evaluate(user).stage, new.evaluate(user).stage) for user in users))
 
 
-def compare(old: Rollout, new: Rollout) -> Comparison:
+def compare(old: Targeting, new: Targeting) -> Comparison:
     """What the second file changes for everybody."""
     exact = sorted({*_named(old), *_named(new)})
     stages = [(user, old.evaluate(user).stage, new.evaluate(user).stage) for user in exact]
@@ -82,7 +82,7 @@ def compare(old: Rollout, new: Rollout) -> Comparison:
     )
 
 
-def _named(rollout: Rollout) -> Iterator[str]:
+def _named(rollout: Targeting) -> Iterator[str]:
     yield from rollout.overrides
     for rule in rollout.rules:
         yield from (pattern for pattern in rule.users if len(split_glob(pattern)) == 1)
@@ -96,7 +96,7 @@ class _Alike:
     globs: list[str] = field(default_factory=list)
 
 
-def _groups(old: Rollout, new: Rollout) -> Iterator[Group]:
+def _groups(old: Targeting, new: Targeting) -> Iterator[Group]:
     def rules_of(user: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
         return tuple(old.patterns.lists_with(user)), tuple(new.patterns.lists_with(user))
 
@@ -119,8 +119,8 @@ def _groups(old: Rollout, new: Rollout) -> Iterator[Group]:
 
 
 def _shares(
-    old: Rollout,
-    new: Rollout,
+    old: Targeting,
+    new: Targeting,
     user: str,
     old_rules: tuple[int, ...],
     new_rules: tuple[int, ...],
@@ -144,7 +144,7 @@ def _shares(
     return Moves(weights)
 
 
-def _stages(rollout: Rollout, user: str, percentages: list[Percentages]) -> Counter[Stage]:
+def _stages(rollout: Targeting, user: str, percentages: list[Percentages]) -> Counter[Stage]:
     """How many pairs of bucket and holdback bucket are at each stage."""
     stages: Counter[Stage] = Counter()
     held = _cut([rollout.held_below])
@@ -154,7 +154,7 @@ def _stages(rollout: Rollout, user: str, percentages: list[Percentages]) -> Coun
     return stages
 
 
-def _percentages(rollout: Rollout, rules: tuple[int, ...]) -> list[Percentages]:
+def _percentages(rollout: Targeting, rules: tuple[int, ...]) -> list[Percentages]:
     """Those that decide about users of these rules."""
     of_rules = (rollout.rules[index].percent for index in rules)
     return [*(percent for percent in of_rules if percent is not None), rollout.percent]

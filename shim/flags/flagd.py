@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from shim.flags.buckets import BUCKETS, holdback_salt
 from shim.flags.patterns import split_glob
-from shim.flags.rollout import Percentages, Rollout
+from shim.flags.targeting import Percentages, Targeting
 from shim.model import InputError, Problem, Stage
 
 Logic: TypeAlias = Any
@@ -20,7 +20,7 @@ _USER: Logic = {"var": "targetingKey"}
 _NOBODY = "none"
 
 
-def flagd_flags(rollout: Rollout) -> dict[str, Any]:
+def flagd_flags(rollout: Targeting) -> dict[str, Any]:
     """A flagd definition with this one flag; raises InputError with every glob that flagd lacks."""
     _check_globs(rollout)
     kill = rollout.kill_switch
@@ -37,7 +37,7 @@ def flagd_flags(rollout: Rollout) -> dict[str, Any]:
     }
 
 
-def _check_globs(rollout: Rollout) -> None:
+def _check_globs(rollout: Targeting) -> None:
     problems = []
     for rule_index, rule in enumerate(rollout.rules):
         for index, pattern in enumerate(rule.users):
@@ -49,7 +49,7 @@ def _check_globs(rollout: Rollout) -> None:
         raise InputError(problems)
 
 
-def _targeting(rollout: Rollout) -> Logic:
+def _targeting(rollout: Targeting) -> Logic:
     branches: list[Logic] = []
     for stage in sorted(Stage):
         users = [user for user, given in rollout.overrides.items() if given is stage]
@@ -66,7 +66,7 @@ def _targeting(rollout: Rollout) -> Logic:
     return everybody if isinstance(everybody, dict) else {}
 
 
-def _granted(rollout: Rollout, highest: Stage) -> Logic:
+def _granted(rollout: Targeting, highest: Stage) -> Logic:
     """What rules, percentages and default give, `highest` at most."""
     branches: list[Logic] = []
     for rule in rollout.rules:

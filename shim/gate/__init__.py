@@ -1,17 +1,17 @@
 """The gate: may the control be retired? (R16), and the statistic of the brake (R22). Pure."""
 
 from shim.gate.answer import Condition, GateAnswer, GateVerdict, Scale, Sense, Standing
-from shim.gate.brake import (
+from shim.gate.brake_statistics import (
     BrakeLimits,
     FalseKills,
     FalseKillWatch,
     FewerReturns,
     ReturnWatch,
 )
-from shim.gate.case import GateTargets
 from shim.gate.evidence import Evidence, KindEvidence, Sample, Shares
-from shim.gate.gate import judge
-from shim.gate.observe import EPISODES, Observations, Observed
+from shim.gate.judge import judge
+from shim.gate.kind_gate import GateTargets
+from shim.gate.observations import EPISODES, Observations, Observed
 
 __all__ = [
     "EPISODES",

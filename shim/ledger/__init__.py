@@ -4,13 +4,13 @@ The shim hands rows to a `LedgerWriter` through a `LedgerObserver`; whoever want
 a `LedgerReader`. Both are embedded SQLite here.
 """
 
-from shim.ledger.direct import DirectLedger
-from shim.ledger.observer import LedgerObserver
-from shim.ledger.reader import SqliteReader
-from shim.ledger.run import describe, wall_clock
-from shim.ledger.schema import UnusableError
-from shim.ledger.store import LedgerReader, LedgerWriter, Page, Status, VerdictFilter
-from shim.ledger.writer import SqliteLedger
+from shim.ledger.ledger_observer import LedgerObserver
+from shim.ledger.protocols import LedgerReader, LedgerWriter, Page, Status, VerdictFilter
+from shim.ledger.run_row import describe, wall_clock
+from shim.ledger.sqlite.direct_writer import DirectLedger
+from shim.ledger.sqlite.reader import SqliteReader
+from shim.ledger.sqlite.schema import UnusableError
+from shim.ledger.sqlite.writer import SqliteLedger
 
 __all__ = [
     "DirectLedger",

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from shim.ledger.protocols import Episode
 from shim.ledger.rows import ActionRow, ClosingRow, DecisionRow, Wall
-from shim.ledger.store import Episode
 from shim.model import SECOND, Duration, Return, Role, VerdictKind, VerdictName, seconds
 
 _NO_CLOSE_FRAME = 1006

@@ -9,9 +9,9 @@ from shim.model.errors import InputError, Problem, ShimError
 from shim.model.monitor import (
     Close,
     Confirm,
+    Confirmation,
     Decision,
     Effect,
-    Evidence,
     Forget,
     Monitor,
     Monitors,
@@ -45,12 +45,13 @@ __all__ = [
     "Close",
     "Closing",
     "Confirm",
+    "Confirmation",
     "Connection",
     "Coverage",
     "Decision",
     "Duration",
-    "Effect",
     "Evidence",
+    "Effect",
     "FlagsLoad",
     "Forget",
     "Identity",
@@ -80,3 +81,6 @@ __all__ = [
     "from_seconds",
     "seconds",
 ]
+
+Evidence = Confirmation
+"""The older name of `Confirmation`, for plugins that were written against it."""

@@ -40,7 +40,7 @@ class Pulse:
 
 
 @dataclass(slots=True, frozen=True)
-class Evidence:
+class Confirmation:
     """The port's answer to `Confirm`; `None` stands for what cannot be known here.
 
     `data_at`: when the kernel last received data from the peer. `unread`: bytes wait unread, or
@@ -145,7 +145,7 @@ class Monitor(Protocol):
     def wake(self, now: Time) -> Iterable[Request]:
         """Do what is due at `now`, which is never before `next_wake`."""
 
-    def confirmed(self, connection_id: str, evidence: Evidence, now: Time) -> Iterable[Request]:
+    def confirmed(self, connection_id: str, evidence: Confirmation, now: Time) -> Iterable[Request]:
         """The answer to a `Confirm`; called in the same instant."""
 
     def paused(self, start: Time, end: Time) -> None:

@@ -17,7 +17,7 @@ from openfeature.flag_evaluation import FlagResolutionDetails, FlagValueType
 from openfeature.flag_evaluation import Reason as OpenFeatureReason
 from openfeature.provider import AbstractProvider, Metadata
 
-from shim.flags import Cap, Evaluation, Reason, Rollout
+from shim.flags import Cap, Evaluation, Reason, Targeting
 from shim.model import FlagsLoad, InputError, Time
 from shim.rollout import LiveRollout, Watcher
 from shim.settings import load_rollout
@@ -123,7 +123,7 @@ class FileProvider(ShimProvider):
             self._watcher.stop()
             self._watcher = None
 
-    def _loaded(self, load: FlagsLoad, before: Rollout, after: Rollout) -> None:
+    def _loaded(self, load: FlagsLoad, before: Targeting, after: Targeting) -> None:
         if load.problem is not None:
             self._stale = True
             self.emit_provider_stale(ProviderEventDetails(message=load.problem))

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
-from shim.flags import Rollout
+from shim.flags import Targeting
 from shim.gate import Standing
 from shim.model import InputError, Problem, Time
 from shim.rollout.changes import Change, record_change
 from shim.rollout.editing import with_percent
-from shim.rollout.plan import Facts, Proposal, Step, propose
+from shim.rollout.promotion_plan import Facts, PlannedStep, Proposal, propose
 from shim.rollout.writing import replace_file
 from shim.settings import parse_rollout
 from shim.settings.yamlfile import read_bytes
@@ -27,17 +27,19 @@ class Promotion:
     at: Time
     path: Path
     content: bytes
-    rollout: Rollout
+    rollout: Targeting
     proposal: Proposal
     next_content: bytes | None
-    next_rollout: Rollout | None
+    next_rollout: Targeting | None
 
     @property
     def digest(self) -> str:
         return sha256(self.content).hexdigest()
 
 
-def prepare(path: Path, steps: Sequence[Step], facts_of: Callable[[str], Facts]) -> Promotion:
+def prepare(
+    path: Path, steps: Sequence[PlannedStep], facts_of: Callable[[str], Facts]
+) -> Promotion:
     """What comes next for this file; `facts_of` tells what is known of a file by its digest.
 
     Raises InputError if the file cannot be used.
@@ -76,7 +78,7 @@ def put_in_place(promotion: Promotion, by: str, reason: str) -> Change:
 
 
 def advance_by_itself(
-    path: Path, steps: Sequence[Step], facts_of: Callable[[str], Facts]
+    path: Path, steps: Sequence[PlannedStep], facts_of: Callable[[str], Facts]
 ) -> Change | None:
     """Take the next step if everything it needs is there; None if not.
 

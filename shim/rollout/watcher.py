@@ -17,16 +17,16 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TypeAlias
 
-from shim.flags import Rollout
+from shim.flags import Targeting
 from shim.model import SECOND, Duration, FlagsLoad, InputError, Problem, Time, seconds
 from shim.rollout.changes import Change, find_change
-from shim.rollout.live import LiveRollout
+from shim.rollout.live_rollout import LiveRollout
 from shim.settings import LoadedRollout, UnreadableError, parse_rollout
 from shim.settings.yamlfile import read_bytes
 
 log = logging.getLogger("shim")
 
-OnLoad: TypeAlias = Callable[[FlagsLoad, Rollout, Rollout], None]
+OnLoad: TypeAlias = Callable[[FlagsLoad, Targeting, Targeting], None]
 """Told of each load, and the rollouts in force before and after it (the same one, if none was swapped)."""
 
 INTERVAL: Duration = 300_000

@@ -2,9 +2,9 @@
 
 from typing import Protocol
 
-from shim.model import Close, Evidence
+from shim.model import Close, Confirmation
 
-NO_EVIDENCE = Evidence()
+NO_CONFIRMATION = Confirmation()
 """What is answered about a socket that is gone, or of which nothing can be known."""
 
 
@@ -23,5 +23,5 @@ class Port(Protocol):
     def forget(self) -> None:
         """Drop the session's reference, if it still points at this very socket."""
 
-    def confirm(self) -> Evidence:
+    def confirm(self) -> Confirmation:
         """What the kernel knows about the peer; only reads."""

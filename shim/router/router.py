@@ -29,12 +29,19 @@ from shim.model import (
     Time,
     Verdict,
 )
-from shim.router.answers import LONGEST_PING, CallFailed, blame, check_requests, not_watched, shown
+from shim.router.assignment import Watching
 from shim.router.guard import Guard
-from shim.router.lane import Instance, Lane
 from shim.router.port import Port
+from shim.router.role_monitors import Instance, RoleMonitors
 from shim.router.tracked import Tracked, touches
-from shim.router.watching import Watching
+from shim.router.validation import (
+    LONGEST_PING,
+    CallFailed,
+    blame,
+    check_requests,
+    not_watched,
+    shown,
+)
 
 _NEVER: Time = 1 << 62
 
@@ -234,7 +241,7 @@ class Router(Watching):
 
     # -- Decisions -------------------------------------------------------------------------------------
 
-    def _run(self, lane: Lane, now: Time) -> bool:
+    def _run(self, lane: RoleMonitors, now: Time) -> bool:
         """Wake whoever is due; answer whether anything was decided or failed."""
         if not lane.agenda.any_due(now) and not lane.strikes:
             return False
@@ -257,7 +264,7 @@ class Router(Watching):
 
     def _fulfil(
         self,
-        lane: Lane,
+        lane: RoleMonitors,
         instance: Instance,
         call: str,
         requests: list[Request],
@@ -281,7 +288,9 @@ class Router(Watching):
                 else:
                     self._confirm(lane, instance, tracked, now, decisions)
 
-    def _ping(self, lane: Lane, instance: Instance, call: str, pulses: Sequence[Pulse]) -> None:
+    def _ping(
+        self, lane: RoleMonitors, instance: Instance, call: str, pulses: Sequence[Pulse]
+    ) -> None:
         role = lane.role
         control = role is _CONTROL
         glasses = 0
@@ -305,7 +314,7 @@ class Router(Watching):
 
     def _confirm(
         self,
-        lane: Lane,
+        lane: RoleMonitors,
         instance: Instance,
         tracked: Tracked,
         now: Time,

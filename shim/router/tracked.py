@@ -5,9 +5,9 @@ from functools import partial
 from types import MethodType
 from typing import Protocol
 
-from shim.model import Connection, Evidence, Pulse, Role, Stage, Time
-from shim.router.lane import Instance
-from shim.router.port import NO_EVIDENCE, Port
+from shim.model import Confirmation, Connection, Pulse, Role, Stage, Time
+from shim.router.port import NO_CONFIRMATION, Port
+from shim.router.role_monitors import Instance
 
 _CONTROL = Role.CONTROL
 
@@ -99,8 +99,8 @@ class Tracked(_Heartbeat):
         """Let no sign of life reach the monitors any more; those that watch go on watching (R6)."""
         self.control = self.candidate = _UNREAD
 
-    def evidence(self) -> Evidence:
-        return self.port.confirm() if self.closed_by is None else NO_EVIDENCE
+    def evidence(self) -> Confirmation:
+        return self.port.confirm() if self.closed_by is None else NO_CONFIRMATION
 
 
 _UNREAD = Pulse(0)

@@ -4,12 +4,12 @@ import socket
 
 from aiohttp import web
 
-from shim.evidence import gate_evidence
+from shim.console import Operations, add_console, add_health, console_on
 from shim.gate import GateAnswer, judge
 from shim.ledger import LedgerReader, wall_clock
+from shim.ledger.gate_evidence import gate_evidence
 from shim.server.auth import Gatekeeper
 from shim.server.badhttp import told_in_a_line
-from shim.server.console import Operations, add_console, add_health, console_on
 from shim.server.house import House
 from shim.server.sockets import Sockets
 

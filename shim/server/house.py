@@ -14,20 +14,20 @@ from pathlib import Path
 from aiohttp import web
 
 from shim.aio import Shim
-from shim.brake import AutomaticBrake
 from shim.capture import Limits, Recorder, check_folder, settings_digest
-from shim.driver.driver import clock
-from shim.flags import Evaluation, Rollout, everyone_at
+from shim.flags import Evaluation, Targeting, everyone_at
 from shim.ledger import LedgerObserver, SqliteLedger, SqliteReader, describe, wall_clock
 from shim.model import FlagsLoad, InputError, Role, Stage
-from shim.observers import LifecycleLog, Tally
-from shim.pseudonyms import Pseudonyms
 from shim.rollout import LiveRollout, Watcher
-from shim.rollout.caution import close_code_warning
-from shim.rollout.facts import facts_from
+from shim.rollout.close_code_warning import close_code_warning
 from shim.rollout.promotion import advance_by_itself
+from shim.rollout.promotion_facts import facts_from
 from shim.router import Observer
-from shim.server.auth import Secrets
+from shim.runtime.automatic_brake import AutomaticBrake
+from shim.runtime.driver import clock
+from shim.runtime.observers import LifecycleLog, Tally
+from shim.runtime.pseudonyms import Pseudonyms
+from shim.runtime.secrets import Secrets
 from shim.settings import Settings, load_flags
 from shim.telemetry import Metrics, Readings, TraceObserver, Tracing, tracing
 
@@ -89,7 +89,7 @@ class House:
         if change is not None:
             log.warning("the rollout goes on by its plan: %s", change.reason)
 
-    def _loaded(self, load: FlagsLoad, before: Rollout, after: Rollout) -> None:
+    def _loaded(self, load: FlagsLoad, before: Targeting, after: Targeting) -> None:
         self.shim.observer.flags_loaded(load)
         if before is not after:
             _warn(self.settings, after)
@@ -103,7 +103,7 @@ def open_house(
     *,
     observers: Sequence[Observer] = (),
     capture: Path | None = None,
-    rollout: Rollout | None = None,
+    rollout: Targeting | None = None,
     promote: bool = False,
 ) -> Iterator[House]:
     """Open what has to be closed again. Raises InputError.
@@ -149,7 +149,7 @@ def open_house(
                 log.error("the ledger's last rows could not be written in time")
 
 
-def _warn(settings: Settings, rollout: Rollout) -> None:
+def _warn(settings: Settings, rollout: Targeting) -> None:
     if warning := close_code_warning(settings, rollout):
         log.warning("%s", warning)
 
@@ -162,7 +162,7 @@ def _flags(settings: Settings) -> LiveRollout | None:
 
 
 def _evaluator(
-    settings: Settings, flags: LiveRollout | None, rollout: Rollout | None
+    settings: Settings, flags: LiveRollout | None, rollout: Targeting | None
 ) -> Callable[[str], Evaluation]:
     """Retired everyone is at `complete`; without flags at `shadow`."""
     if rollout is not None:

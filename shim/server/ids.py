@@ -2,7 +2,7 @@
 
 import re
 
-from shim.server.refusals import Refused
+from shim.server.refusals import ClientRefused
 
 LONGEST = 256
 """Characters; an e-mail address has 254 at most."""
@@ -17,11 +17,11 @@ make whoever stores or sends them fail."""
 def read_id(name: str, value: object) -> str:
     """A user, session or package as a client gave it. Raises Refused for what cannot be one."""
     if not isinstance(value, str) or not value.strip():
-        raise Refused(f"{name} is missing")
+        raise ClientRefused(f"{name} is missing")
     if len(value) > LONGEST:
-        raise Refused(f"{name} is longer than {LONGEST} characters")
+        raise ClientRefused(f"{name} is longer than {LONGEST} characters")
     if _UNFIT.search(value):
-        raise Refused(f"{name} has characters that no id may have")
+        raise ClientRefused(f"{name} has characters that no id may have")
     return value
 
 

@@ -13,10 +13,10 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 
 from aiohttp import web
 
+from shim.console.runner import runner_of
 from shim.model import InputError
 from shim.server.app import make_app
 from shim.server.house import House
-from shim.server.runner import runner_of
 
 _BACKLOG = 1024
 _SHUTDOWN = 5.0

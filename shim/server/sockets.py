@@ -10,11 +10,11 @@ from typing import Any
 from aiohttp import WSMessage, WSMsgType, web
 
 from shim.aio import Shim, WebSocket
-from shim.aio.connection import LiveConnection
+from shim.aio.aiohttp_connection import AiohttpConnection
 from shim.model import Kind, seconds
 from shim.server.auth import Gatekeeper
 from shim.server.ids import read_id, shown
-from shim.server.refusals import TRY_AGAIN_LATER, Refused
+from shim.server.refusals import TRY_AGAIN_LATER, ClientRefused
 
 log = logging.getLogger("shim")
 
@@ -30,7 +30,7 @@ class Sockets:
     async def glasses(self, request: web.Request) -> web.StreamResponse:
         try:
             user = self._gatekeeper.user(request)
-        except Refused as refused:
+        except ClientRefused as refused:
             self._tell_refused(request, refused, Kind.GLASSES)
             return unauthorized(str(refused))
         websocket = await self._upgrade(request)
@@ -38,7 +38,7 @@ class Sockets:
             return websocket
         try:
             self._admit(user, Kind.GLASSES, None)
-        except Refused as refused:
+        except ClientRefused as refused:
             self._tell_refused(request, refused, Kind.GLASSES, user)
             await _refuse(websocket, "connection_error", refused)
             return websocket
@@ -52,7 +52,7 @@ class Sockets:
         if "Authorization" in request.headers:
             try:
                 init = self._init_from_headers(request)
-            except Refused as refused:
+            except ClientRefused as refused:
                 self._tell_refused(request, refused, Kind.APP, request.headers.get("x-user-id"))
                 return unauthorized(str(refused))
         websocket = await self._upgrade(request)
@@ -62,7 +62,7 @@ class Sockets:
             init = init or await self._read_init(websocket)
             user, package = self._authenticate(init)
             self._admit(user, Kind.APP, package)
-        except Refused as refused:
+        except ClientRefused as refused:
             if websocket.close_sent is None:  # otherwise the drain has sent it away
                 self._tell_refused(request, refused, Kind.APP, *_claimed(init))
                 await _refuse(websocket, "tpa_connection_error", refused)
@@ -89,7 +89,7 @@ class Sockets:
         claims = self._gatekeeper.claims(request)
         user, session = request.headers.get("x-user-id"), request.headers.get("x-session-id")
         if not user or not session:
-            raise Refused("x-user-id and x-session-id are needed")
+            raise ClientRefused("x-user-id and x-session-id are needed")
         return {**claims, "sessionId": session, "userId": user}
 
     def _authenticate(self, init: dict[str, Any]) -> tuple[str, str]:
@@ -99,10 +99,10 @@ class Sockets:
         user = read_id("sessionId", user)
         api_key = init.get("apiKey")
         if not isinstance(api_key, str) or not api_key:
-            raise Refused("apiKey is missing")
+            raise ClientRefused("apiKey is missing")
         self._gatekeeper.check_app(package, api_key)
         if init.get("userId", user) != user:
-            raise Refused("sessionId does not belong to the user")
+            raise ClientRefused("sessionId does not belong to the user")
         return user, package
 
     async def _read_init(self, websocket: WebSocket) -> dict[str, Any]:
@@ -112,10 +112,10 @@ class Sockets:
                 while message.type in (WSMsgType.PING, WSMsgType.PONG):
                     message = await websocket.receive()
         except TimeoutError:
-            raise Refused("no tpa_connection_init came in time") from None
+            raise ClientRefused("no tpa_connection_init came in time") from None
         init = _parse(message)
         if init is None or init.get("type") != "tpa_connection_init":
-            raise Refused("the first message must be tpa_connection_init")
+            raise ClientRefused("the first message must be tpa_connection_init")
         return init
 
     def _admit(self, user: str, kind: Kind, package: str | None) -> None:
@@ -132,12 +132,12 @@ class Sockets:
         others = sum(member.connection.identity != identity for member in session.members())
         limit = self._limits.max_connections_per_user
         if others >= limit or session.open >= 2 * limit:
-            raise Refused("too many connections", TRY_AGAIN_LATER)
+            raise ClientRefused("too many connections", TRY_AGAIN_LATER)
 
     def _tell_refused(
         self,
         request: web.Request,
-        refused: Refused,
+        refused: ClientRefused,
         kind: Kind,
         user: object = None,
         package: object = None,
@@ -152,7 +152,7 @@ class Sockets:
             shown(str(refused)),  # it may quote a token's header
         )
 
-    async def _serve(self, live: LiveConnection) -> None:
+    async def _serve(self, live: AiohttpConnection) -> None:
         """The service's protocol, as far as a reference needs one: each message has an answer."""
         websocket = live.websocket
         async for message in live:
@@ -216,7 +216,7 @@ async def _send(websocket: WebSocket, body: dict[str, Any]) -> None:
         await websocket.send_str(json.dumps({**body, "timestamp": datetime.now(UTC).isoformat()}))
 
 
-async def _refuse(websocket: WebSocket, kind: str, refused: Refused) -> None:
+async def _refuse(websocket: WebSocket, kind: str, refused: ClientRefused) -> None:
     """Say why in a message of this kind, and in the close frame."""
     reason = str(refused)
     await _send(websocket, {"type": kind, "message": reason})

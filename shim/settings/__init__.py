@@ -3,7 +3,7 @@
 from shim.settings.durations import format_duration, parse_duration
 from shim.settings.monitors import MonitorChoice
 from shim.settings.rolloutfile import LoadedRollout, load_rollout, parse_rollout
-from shim.settings.schema import Settings, load_flags, load_settings, settings_from
+from shim.settings.settings import Settings, load_flags, load_settings, settings_from
 from shim.settings.yamlfile import UnreadableError
 
 __all__ = [

@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from shim.flags import ALGORITHM, Percentages, Rollout, Rule
+from shim.flags import ALGORITHM, Percentages, Rule, Targeting
 from shim.flags.buckets import buckets_of
 from shim.model import Stage
 from shim.settings.document import Cursor, Document
@@ -36,7 +36,7 @@ _STAGES = {str(stage): stage for stage in Stage}
 class LoadedRollout:
     """A rollout and the file it came from; `digest` is the SHA-256 of the file, in hex."""
 
-    rollout: Rollout
+    rollout: Targeting
     path: Path
     digest: str
 
@@ -47,7 +47,7 @@ def load_rollout(path: Path) -> LoadedRollout:
     return LoadedRollout(parse_rollout(data, str(path)), path, sha256(data).hexdigest())
 
 
-def parse_rollout(data: bytes, file: str) -> Rollout:
+def parse_rollout(data: bytes, file: str) -> Targeting:
     """The rollout that a file's content means; `file` is its name in problems.
 
     Raises InputError with every problem in it.
@@ -138,8 +138,8 @@ def _read_rules(at: Cursor) -> tuple[Rule, ...]:
     return rules
 
 
-def _make_rollout(at: Cursor, version: None, hash: str, **values: Any) -> Rollout:
-    return Rollout(salt=hash, **values)
+def _make_rollout(at: Cursor, version: None, hash: str, **values: Any) -> Targeting:
+    return Targeting(salt=hash, **values)
 
 
 # -- The file --------------------------------------------------------------------------------------

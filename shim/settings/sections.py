@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo
 
 from shim.model import SECOND, Monitors
-from shim.settings.expected import ExpectedRuleEntry, check_names
+from shim.settings.expected_rule_settings import ExpectedRuleEntry, check_names
 from shim.settings.fields import AnyDuration, Count, Port, PositiveDuration, Section, Share, Text
 from shim.settings.monitors import MonitorChoice, monitor_reader
 

@@ -9,10 +9,10 @@ from typing import Protocol
 
 from shim.model import SECOND, Close, Duration, Time
 from shim.simulate import draws
-from shim.simulate.clock import Clock
-from shim.simulate.connection import SimulatedConnection
-from shim.simulate.events import Events
+from shim.simulate.event_queue import EventQueue
 from shim.simulate.fleet import DROP, FREEZE, LEAVE, LOSSY, Fleet, Link, Trouble, arrival
+from shim.simulate.simulated_clock import Clock
+from shim.simulate.simulated_connection import SimulatedConnection
 
 NORMAL, ABNORMAL = 1000, 1006
 
@@ -46,7 +46,9 @@ class Clients:
 
     server: ServerSide
 
-    def __init__(self, fleet: Fleet, events: Events, clock: Clock, return_window: Duration) -> None:
+    def __init__(
+        self, fleet: Fleet, events: EventQueue, clock: Clock, return_window: Duration
+    ) -> None:
         self._fleet = fleet
         self._events = events
         self._clock = clock

@@ -10,10 +10,10 @@ from typing import Any
 from zlib import crc32
 
 from shim.model import (
+    Confirmation,
     Connection,
     Decision,
     Duration,
-    Evidence,
     Monitor,
     Monitors,
     MonitorType,
@@ -108,7 +108,7 @@ class DefectiveMonitor:
                 self._copy(watch, watch.last_seen)
         return self._answer(self._real.wake(now))
 
-    def confirmed(self, connection_id: str, evidence: Evidence, now: Time) -> Iterable[Request]:
+    def confirmed(self, connection_id: str, evidence: Confirmation, now: Time) -> Iterable[Request]:
         return self._answer(self._real.confirmed(connection_id, evidence, now))
 
     def paused(self, start: Time, end: Time) -> None:

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from shim.flags import Rollout
+from shim.flags import Targeting
 from shim.model import SECOND, Duration, Kind, Stage, Time
 from shim.simulate import draws
 from shim.simulate.behaviour import ClientSettings, Durations, TroubleSettings
 from shim.simulate.scenario import DAY, Scenario
 
 if TYPE_CHECKING:
-    from shim.simulate.connection import SimulatedConnection
+    from shim.simulate.simulated_connection import SimulatedConnection
 
 NEVER: Final[Time] = 1 << 60
 FREEZE, DROP, LEAVE, LOSSY = range(4)
@@ -212,7 +212,7 @@ class Client:
 class Fleet:
     """All users and their clients."""
 
-    def __init__(self, scenario: Scenario, rollout: Rollout) -> None:
+    def __init__(self, scenario: Scenario, rollout: Targeting) -> None:
         self.clients = [Client(name, client) for name, client in scenario.clients.items()]
         self.users: list[User] = []
         self.links: list[Link] = []
@@ -226,7 +226,7 @@ class Fleet:
                     client.first_troubles(link)
                     self.links.append(link)
 
-    def _user(self, index: int, scenario: Scenario, rollout: Rollout, key: int) -> User:
+    def _user(self, index: int, scenario: Scenario, rollout: Targeting, key: int) -> User:
         name = f"user-{index}@example.com"
         evaluation = rollout.evaluate(name)
         user = User(name, evaluation.stage, evaluation.by_percentage)

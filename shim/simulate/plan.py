@@ -13,8 +13,8 @@ from shim.gate import Evidence, GateAnswer, GateVerdict, KindEvidence, Sample, S
 from shim.gate.statistics import grown
 from shim.model import MonitorType
 from shim.settings.monitors import Surroundings
-from shim.simulate.run import SimulationRun
 from shim.simulate.scenario import DAY, Scenario
+from shim.simulate.simulation_run import SimulationRun
 
 PILOT_USERS = 1000
 _STEP = 1.05

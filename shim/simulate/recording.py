@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from shim.capture.format import VERSION, Close, End, Header, Line, Message, Open, Pong, Stall
+from shim.capture.format import VERSION, CloseLine, End, Header, Line, Message, Open, Pong, Stall
 from shim.model import (
     MICROSECOND,
     SECOND,
@@ -24,8 +24,8 @@ from shim.model import (
     seconds,
 )
 from shim.router import Observer
-from shim.simulate.connection import SimulatedConnection
 from shim.simulate.scenario import Scenario
+from shim.simulate.simulated_connection import SimulatedConnection
 
 _PATIENCE: Duration = 900 * SECOND
 """What a connection without decision did longer ago than this is forgotten, but its last sign of life."""
@@ -88,7 +88,7 @@ class CaptureFile:
         if (stint := self._stints.pop(connection.id, None)) is not None:
             if cause in (Cause.CONTROL, Cause.CANDIDATE):
                 now += MICROSECOND  # the decision comes first
-            self._add(stint, now, Close(seconds(now), stint.open.connection, cause))
+            self._add(stint, now, CloseLine(seconds(now), stint.open.connection, cause))
 
     def paused(self, start: Time, duration: Duration) -> None:
         self._ready.append(self._entry(start, Stall(seconds(start), seconds(duration))))

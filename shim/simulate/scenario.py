@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
-from shim.flags import Percentages, Rollout
+from shim.flags import Percentages, Targeting
 from shim.model import SECOND, Duration, MonitorType, Stage, Time
 from shim.settings import Settings
 from shim.settings.document import Document
@@ -124,12 +124,12 @@ class RolloutSettings(Section):
         self.rollout()  # it says what is wrong with its widths
         return self
 
-    def rollout(self) -> Rollout:
+    def rollout(self) -> Targeting:
         percent = Percentages(
             complete=self.percent.complete, live=self.percent.live, shadow=self.percent.shadow
         )
         default = Stage[self.default.upper()]
-        return Rollout("simulation", self.salt, default, holdback=self.holdback, percent=percent)
+        return Targeting("simulation", self.salt, default, holdback=self.holdback, percent=percent)
 
 
 def _check_names(clients: dict[str, ClientSettings]) -> dict[str, ClientSettings]:

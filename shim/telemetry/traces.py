@@ -43,8 +43,8 @@ from shim.telemetry.actions import (
     packed,
     trace_id_of,
 )
-from shim.telemetry.allowance import Allowance
 from shim.telemetry.conventions import flag_attributes
+from shim.telemetry.span_rate_limit import SpanRateLimit
 from shim.telemetry.spans import Attributes, Spans
 
 _NONE: Attributes = {}
@@ -73,7 +73,7 @@ class TraceObserver(Observer):
         # Episodes whose acting monitor had decided, but not acted: the guard held it up (R6b).
         self._held: dict[str, tuple[Time, SpanContext | None]] = {}
         self._flags: FlagsLoad | None = None
-        self._allowance = Allowance()
+        self._allowance = SpanRateLimit()
 
     # -- Connections ----------------------------------------------------------------------------------
 

@@ -29,7 +29,7 @@ async def test_every_expression_has_data_and_every_exemplar_a_trace(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program("prometheus")
-    monkeypatch.setattr("shim.coordinator.INTERVAL", 2 * SECOND)
+    monkeypatch.setattr("shim.runtime.coordinator.INTERVAL", 2 * SECOND)
     with grpc_collector() as (endpoint, received):
         async with (
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,

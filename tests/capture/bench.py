@@ -13,16 +13,16 @@ from shim.model import (
     Cause,
     Close,
     Closing,
+    Confirmation,
     Connection,
     Duration,
-    Evidence,
     Kind,
     Stage,
     Time,
     Verdict,
 )
-from shim.observers import Fanout
-from shim.router import NO_EVIDENCE, Observer, Router, Tracked
+from shim.router import NO_CONFIRMATION, Observer, Router, Tracked
+from shim.runtime.observers import Fanout
 from tests.replay.helpers import replay_settings
 
 START: Time = 7_654_321
@@ -35,7 +35,7 @@ class Socket:
     """What the port of a virtual connection has done and would answer."""
 
     def __init__(self) -> None:
-        self.evidence = NO_EVIDENCE
+        self.evidence = NO_CONFIRMATION
 
     def ping(self, payload: bytes) -> None: ...
 
@@ -45,7 +45,7 @@ class Socket:
 
     def forget(self) -> None: ...
 
-    def confirm(self) -> Evidence:
+    def confirm(self) -> Confirmation:
         return self.evidence
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from shim.replay import CaptureReader
-from shim.replay.capture import Event
+from shim.replay.capture_reader import Event
 
 
 def captures(folder: Path) -> list[Path]:

@@ -8,9 +8,9 @@ import json
 import sys
 from pathlib import Path
 
-from shim.discovery import monitor_types, plugin_manager
 from shim.flags import everyone_at
 from shim.model import Stage, Verdict, seconds
+from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.replay.result import verdict_row
 from shim.router import Observer
 from shim.server import open_house

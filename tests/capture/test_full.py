@@ -15,7 +15,7 @@ import pytest
 from shim.capture import Limits
 from shim.capture.format import OpenLine
 from shim.model import SECOND, Role
-from shim.replay.capture import End, Open
+from shim.replay.capture_reader import End, Open
 from tests.capture.bench import Bench
 from tests.capture.files import captures, read
 from tests.capture.test_round_trip import replay

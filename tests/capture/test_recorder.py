@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from shim.capture import Limits, settings_digest
-from shim.discovery import monitor_types, plugin_manager
-from shim.model import SECOND, Cause, Evidence, InputError, Kind, Role, Stage
+from shim.model import SECOND, Cause, Confirmation, InputError, Kind, Role, Stage
+from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings import settings_from
 from tests.capture.bench import START, Bench
 from tests.capture.files import captures
@@ -158,7 +158,7 @@ def test_r3b_what_the_kernel_knew_is_data(tmp_path: Path) -> None:
     bench = Bench(tmp_path / "capture.jsonl", stage=Stage.LIVE)
     name = bench.open()
     bench.wait(44_600_000)
-    bench.socket(name).evidence = Evidence(bench.now)
+    bench.socket(name).evidence = Confirmation(bench.now)
     bench.wait(100 * SECOND)
     bench.stop()
     assert {"event": "data", "t": 44.6, "connection": name} in lines(captures(tmp_path)[0])
@@ -171,7 +171,7 @@ def test_r3b_bytes_that_wait_are_data(tmp_path: Path) -> None:
     """A busy application is no silent client in the replay either; and patience ends."""
     bench = Bench(tmp_path / "capture.jsonl", stage=Stage.LIVE)
     name = bench.open()
-    bench.socket(name).evidence = Evidence(None, unread=True)
+    bench.socket(name).evidence = Confirmation(None, unread=True)
     bench.wait(80 * SECOND)
     bench.message(name)
     bench.wait(SECOND)
@@ -182,7 +182,7 @@ def test_r3b_bytes_that_wait_are_data(tmp_path: Path) -> None:
 
 def test_a_decision_in_spite_of_the_kernel_leaves_no_data(tmp_path: Path) -> None:
     bench = Bench(tmp_path / "capture.jsonl", stage=Stage.LIVE)
-    bench.socket(bench.open()).evidence = Evidence(None, unread=True)
+    bench.socket(bench.open()).evidence = Confirmation(None, unread=True)
     bench.wait(140 * SECOND)
     bench.stop()
     told = [line["t"] for line in lines(captures(tmp_path)[0]) if line.get("event") == "data"]

@@ -9,10 +9,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from shim.cli import main
-from shim.discovery import monitor_types, plugin_manager
 from shim.ledger import SqliteLedger, describe, wall_clock
-from shim.ledger.digest import ledger_digest
 from shim.ledger.rows import BrakeRow
+from shim.ledger.sqlite.ledger_digest import ledger_digest
+from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings import load_settings
 
 FLAGS = Path(__file__).parents[2] / "config" / "rollout.yaml"

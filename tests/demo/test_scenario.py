@@ -18,19 +18,19 @@ from shim.demo.scenario import (
     settings_value,
 )
 from shim.demo.story import LEFT, Story
-from shim.discovery import monitor_types, plugin_manager
-from shim.flags import Rollout
+from shim.flags import Targeting
 from shim.model import SECOND, Kind, Stage
+from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings import parse_rollout, settings_from
 
 
 @pytest.fixture(scope="module")
-def rollout() -> Rollout:
+def rollout() -> Targeting:
     return parse_rollout(ROLLOUT.encode(), "the demo's rollout")
 
 
 @pytest.mark.parametrize("users", [36, 60, 200, 1000])
-def test_every_behaviour_is_at_every_stage(users: int, rollout: Rollout) -> None:
+def test_every_behaviour_is_at_every_stage(users: int, rollout: Targeting) -> None:
     clients = cast(users, lambda user: rollout.evaluate(user).stage)
     cells = Counter((client.behaviour, client.stage) for client in clients)
     assert set(cells) == {(behaviour, stage) for behaviour in Behaviour for stage in Stage}
@@ -52,7 +52,7 @@ def test_the_least_time_is_what_the_help_says() -> None:
         assert str(least) in refused.output
 
 
-def test_stages_are_by_percentage(rollout: Rollout) -> None:
+def test_stages_are_by_percentage(rollout: Targeting) -> None:
     """Only such users are comparable (R15)."""
     for client in cast(200, lambda user: rollout.evaluate(user).stage):
         assert rollout.evaluate(client.user).by_percentage

@@ -25,8 +25,8 @@ from shim.demo.serving import serve
 from shim.demo.story import Stories
 from shim.demo.summary import Summary
 from shim.demo.view import View
+from shim.ledger.protocols import Episode
 from shim.ledger.rows import DecisionRow, RunRow
-from shim.ledger.store import Episode
 from shim.model import SECOND, Role, Stage, VerdictKind, VerdictName
 from tests.demo.rollouts import about, at, verdict
 from tests.live.servers import until

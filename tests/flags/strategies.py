@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from shim.flags import Percentages, Rollout, Rule
+from shim.flags import Percentages, Rule, Targeting
 from shim.model import Stage
 
 USERS = st.text(alphabet="ab.@*[]!-", max_size=6)
@@ -17,7 +17,7 @@ def percentages(draw: st.DrawFn) -> Percentages:
 
 
 @st.composite
-def rollouts(draw: st.DrawFn, patterns: st.SearchStrategy[str] = USERS) -> Rollout:
+def rollouts(draw: st.DrawFn, patterns: st.SearchStrategy[str] = USERS) -> Targeting:
     users = st.lists(patterns, min_size=1, max_size=3).map(tuple)
     rules: list[Rule] = []
     for index in range(draw(st.integers(0, 3))):
@@ -25,7 +25,7 @@ def rollouts(draw: st.DrawFn, patterns: st.SearchStrategy[str] = USERS) -> Rollo
             rules.append(Rule(f"r{index}", draw(users), stage=draw(STAGES)))
         else:
             rules.append(Rule(f"r{index}", draw(users), percent=draw(percentages())))
-    return Rollout(
+    return Targeting(
         flag="f",
         salt=draw(st.sampled_from(["s1", "s2"])),
         default=draw(STAGES),

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from shim.flags import Percentages, Rollout, Rule, everyone_at, places_of_acting_candidate
+from shim.flags import Percentages, Rule, Targeting, everyone_at, places_of_acting_candidate
 from shim.model import Stage
 
-FILE = Rollout(
+FILE = Targeting(
     "f",
     "s",
     overrides={"ann": Stage.COMPLETE, "bob": Stage.SHADOW},
@@ -33,7 +33,7 @@ def test_every_place_is_named() -> None:
 def test_what_reaches_nobody_is_not() -> None:
     assert not list(places_of_acting_candidate(replace(FILE, kill_switch=True)))
     assert list(places_of_acting_candidate(replace(FILE, holdback=100))) == ["overrides.ann"]
-    full = Rollout("f", "s", default=Stage.LIVE, percent=Percentages(shadow=100))
+    full = Targeting("f", "s", default=Stage.LIVE, percent=Percentages(shadow=100))
     assert not list(places_of_acting_candidate(full))
 
 

@@ -7,7 +7,7 @@ from fractions import Fraction
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from shim.flags import Group, Moves, Percentages, Rollout, Rule, compare, moves_of
+from shim.flags import Group, Moves, Percentages, Rule, Targeting, compare, moves_of
 from shim.model import Stage
 from tests.flags.strategies import percentages, rollouts
 
@@ -25,7 +25,7 @@ def group(groups: tuple[Group, ...], glob: str | None) -> Group:
 
 
 def test_shares_are_exact() -> None:
-    old = Rollout("f", "s", holdback=5, percent=Percentages(live=1, shadow=10))
+    old = Targeting("f", "s", holdback=5, percent=Percentages(live=1, shadow=10))
     new = replace(old, percent=Percentages(live=5, shadow=20))
     (everyone,) = compare(old, new).groups
     assert everyone.globs is None
@@ -42,13 +42,13 @@ def test_shares_are_exact() -> None:
 
 
 def test_another_salt_shuffles_everybody() -> None:
-    old = Rollout("f", "s", percent=Percentages(live=50))
+    old = Targeting("f", "s", percent=Percentages(live=50))
     (everyone,) = compare(old, replace(old, salt="t")).groups
     assert set(shares(everyone.moves).values()) == {Fraction(1, 4)}
 
 
 def test_named_users_are_told_by_name() -> None:
-    old = Rollout("f", "s", overrides={"ann": Stage.LIVE, "bob": Stage.SHADOW})
+    old = Targeting("f", "s", overrides={"ann": Stage.LIVE, "bob": Stage.SHADOW})
     rule = Rule("staff", ("cid", "*@x.example"), stage=Stage.LIVE)
     new = replace(old, overrides={"bob": Stage.SHADOW}, rules=(rule,))
     comparison = compare(old, new)
@@ -65,7 +65,7 @@ def test_named_users_are_told_by_name() -> None:
 def test_a_glob_in_a_wider_one_is_a_group_of_its_own() -> None:
     narrow = Rule("narrow", ("*@beta.x.example",), percent=Percentages(live=50))
     wide = Rule("wide", ("*@*x.example",), stage=Stage.SHADOW)
-    old = Rollout("f", "s", rules=(wide,))
+    old = Targeting("f", "s", rules=(wide,))
     groups = compare(old, replace(old, rules=(narrow, wide))).groups
     assert shares(group(groups, "*@beta.x.example").moves) == {
         (Stage.SHADOW, Stage.LIVE): Fraction(1, 2),
@@ -76,7 +76,7 @@ def test_a_glob_in_a_wider_one_is_a_group_of_its_own() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(old=rollouts(GLOBS), new=rollouts(GLOBS))
-def test_shares_are_those_of_a_crowd(old: Rollout, new: Rollout) -> None:
+def test_shares_are_those_of_a_crowd(old: Targeting, new: Targeting) -> None:
     groups = compare(old, new).groups
     everyone_else = shares(group(groups, None).moves)
     nobody_special = [
@@ -90,7 +90,7 @@ def test_shares_are_those_of_a_crowd(old: Rollout, new: Rollout) -> None:
 
 @given(before=percentages(), after=percentages(), rules=rollouts(GLOBS))
 def test_raised_thresholds_demote_nobody(
-    before: Percentages, after: Percentages, rules: Rollout
+    before: Percentages, after: Percentages, rules: Targeting
 ) -> None:
     """R18 for everybody at once, not for a sample of users."""
     assume(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shim.flags import Percentages, Rollout, Rule, bucket, flagd_flags
+from shim.flags import Percentages, Rule, Targeting, bucket, flagd_flags
 from shim.model import InputError, Stage
 from tests.flags.strategies import USERS, rollouts
 
@@ -71,7 +71,7 @@ def stage_in_flagd(definition: dict[str, Any], user: str) -> str:
 
 
 @given(rollout=rollouts(GLOBS), user=USERS | st.sampled_from(["x@a.b", "exactly", "ba.", "b!a."]))
-def test_the_export_means_the_same(rollout: Rollout, user: str) -> None:
+def test_the_export_means_the_same(rollout: Targeting, user: str) -> None:
     definition = json.loads(json.dumps(flagd_flags(rollout)))
     assert stage_in_flagd(definition, user) == str(rollout.evaluate(user).stage)
 
@@ -82,7 +82,7 @@ def test_globs_that_flagd_lacks_are_refused_all_at_once() -> None:
         Rule("two", ("fine*", "a*b*c"), percent=Percentages(live=1)),
     )
     with pytest.raises(InputError) as caught:
-        flagd_flags(Rollout("f", "s", rules=rules))
+        flagd_flags(Targeting("f", "s", rules=rules))
     assert [problem.path for problem in caught.value.problems] == [
         "rules[0].users[0]",
         "rules[1].users[1]",

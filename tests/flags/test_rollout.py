@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shim.flags import Cap, Evaluation, Percentages, Reason, Rollout, Rule, bucket
+from shim.flags import Cap, Evaluation, Percentages, Reason, Rule, Targeting, bucket
 from shim.flags.buckets import holdback_salt
 from shim.flags.patterns import UserPatterns
 from shim.model import Stage
@@ -21,7 +21,7 @@ SALT = "monitor-rollout"
 ALICE, BOB = "alice@example.com", "bob@example.com"  # buckets 83282 and 58671
 
 
-def stage_of_the_design(rollout: Rollout, user: str, *, brake: bool) -> Stage:
+def stage_of_the_design(rollout: Targeting, user: str, *, brake: bool) -> Stage:
     """R19 once more, written down as plainly as possible."""
 
     def by_widths(percent: Percentages) -> Stage | None:
@@ -50,7 +50,7 @@ def stage_of_the_design(rollout: Rollout, user: str, *, brake: bool) -> Stage:
 
 
 @given(rollout=rollouts(), user=USERS, brake=st.booleans())
-def test_the_rules_of_the_design(rollout: Rollout, user: str, brake: bool) -> None:
+def test_the_rules_of_the_design(rollout: Targeting, user: str, brake: bool) -> None:
     evaluation = rollout.evaluate(user, brake=brake)
     assert evaluation.stage is stage_of_the_design(rollout, user, brake=brake)
     assert (evaluation.lowered_by is not None) == (evaluation.stage is not evaluation.granted)
@@ -59,7 +59,7 @@ def test_the_rules_of_the_design(rollout: Rollout, user: str, brake: bool) -> No
 
 
 @given(rollout=rollouts(), user=USERS, brake=st.booleans())
-def test_every_evaluation_names_what_granted_it(rollout: Rollout, user: str, brake: bool) -> None:
+def test_every_evaluation_names_what_granted_it(rollout: Targeting, user: str, brake: bool) -> None:
     evaluation = rollout.evaluate(user, brake=brake)
     assert (evaluation.rule is not None) == (evaluation.reason is Reason.RULE)
     if evaluation.rule_index is not None:
@@ -74,7 +74,7 @@ def test_every_evaluation_names_what_granted_it(rollout: Rollout, user: str, bra
 
 @given(rollout=rollouts(), users=st.lists(USERS, min_size=1, max_size=5), data=st.data())
 def test_the_connections_of_one_user_share_a_stage(
-    rollout: Rollout, users: list[str], data: st.DataObject
+    rollout: Targeting, users: list[str], data: st.DataObject
 ) -> None:
     """Whenever, after whomever and by whichever copy of the file a user is asked about."""
     again = replace(rollout, overrides=dict(rollout.overrides), rules=tuple(rollout.rules))
@@ -83,7 +83,7 @@ def test_the_connections_of_one_user_share_a_stage(
         assert rollout.evaluate(user) == again.evaluate(user) == first[user]
 
 
-def _cost(rollout: Rollout, user: str) -> float:
+def _cost(rollout: Targeting, user: str) -> float:
     """The best time of several, in seconds."""
     rollout.evaluate(user)
     return min(timeit.repeat(lambda: rollout.evaluate(user), number=200, repeat=7))
@@ -95,12 +95,12 @@ def _cost(rollout: Rollout, user: str) -> float:
 )
 @pytest.mark.parametrize("one_rule", [True, False])
 def test_ten_thousand_globs_cost_hardly_more_than_ten(glob: str, one_rule: bool) -> None:
-    def rollout(count: int) -> Rollout:
+    def rollout(count: int) -> Targeting:
         globs = tuple(glob.format(number) for number in range(count))
         lists = [globs] if one_rule else [(each,) for each in globs]
         rules = tuple(Rule(f"r{i}", users, stage=Stage.LIVE) for i, users in enumerate(lists))
         overrides = {f"u{number}@o.example": Stage.LIVE for number in range(count)}
-        return Rollout("f", SALT, overrides=overrides, rules=rules)
+        return Targeting("f", SALT, overrides=overrides, rules=rules)
 
     user = "someone-of-team-x@nowhere.example"
     # Asked one by one it would be 1000 times as much; new lengths of texts may cost a little.
@@ -115,14 +115,14 @@ def test_raising_a_threshold_moves_nobody_back(
         new.below >= old.below for old, new in zip(before.thresholds, after.thresholds, strict=True)
     )
     if raised:
-        earlier = Rollout("f", SALT, percent=before).evaluate(user).stage
-        assert Rollout("f", SALT, percent=after).evaluate(user).stage >= earlier
+        earlier = Targeting("f", SALT, percent=before).evaluate(user).stage
+        assert Targeting("f", SALT, percent=after).evaluate(user).stage >= earlier
 
 
 def test_the_order_of_the_widths_does_not_count() -> None:
     widths = {"complete": 10, "live": 50, "shadow": 20}
     stages = {
-        Rollout("f", SALT, percent=Percentages(**{key: widths[key] for key in order}))
+        Targeting("f", SALT, percent=Percentages(**{key: widths[key] for key in order}))
         .evaluate(BOB)
         .stage
         for order in permutations(widths)
@@ -133,9 +133,9 @@ def test_the_order_of_the_widths_does_not_count() -> None:
 def test_a_threshold_is_exclusive() -> None:
     user_bucket = bucket(SALT, BOB)
     assert user_bucket == 58671
-    at = Rollout("f", SALT, percent=Percentages(live=58)).evaluate(BOB)
+    at = Targeting("f", SALT, percent=Percentages(live=58)).evaluate(BOB)
     assert at.stage is Stage.OFF
-    above = Rollout("f", SALT, percent=Percentages(live=59)).evaluate(BOB)
+    above = Targeting("f", SALT, percent=Percentages(live=59)).evaluate(BOB)
     assert (above.stage, above.reason, above.threshold) == (Stage.LIVE, Reason.PERCENT, 59_000)
 
 
@@ -144,14 +144,14 @@ def test_whom_a_rule_misses_falls_through_to_the_next() -> None:
         Rule("narrow", ("*@example.com",), percent=Percentages(live=5)),
         Rule("wide", ("bob*",), stage=Stage.SHADOW),
     )
-    evaluation = Rollout("f", SALT, rules=rules).evaluate(BOB)
+    evaluation = Targeting("f", SALT, rules=rules).evaluate(BOB)
     assert (evaluation.stage, evaluation.rule, evaluation.rule_index) == (Stage.SHADOW, "wide", 1)
     assert evaluation.missed == ("narrow",)
     assert "'narrow' names this user, but its percentages miss" in evaluation.explain()
 
 
 def test_an_override_comes_before_rules_and_is_exempt_from_the_holdback() -> None:
-    rollout = Rollout(
+    rollout = Targeting(
         "f",
         SALT,
         holdback=100,
@@ -175,29 +175,29 @@ def test_brake_and_kill_switch_are_for_overrides_too(
     kill_switch: bool, stage: Stage, lowered_by: Cap
 ) -> None:
     overrides = {ALICE: Stage.COMPLETE}
-    rollout = Rollout("f", SALT, kill_switch=kill_switch, overrides=overrides)
+    rollout = Targeting("f", SALT, kill_switch=kill_switch, overrides=overrides)
     evaluation = rollout.evaluate(ALICE, brake=True)
     assert (evaluation.stage, evaluation.lowered_by) == (stage, lowered_by)
 
 
 def test_nothing_is_lowered_that_is_low_already() -> None:
-    rollout = Rollout("f", SALT, holdback=100, default=Stage.SHADOW)
+    rollout = Targeting("f", SALT, holdback=100, default=Stage.SHADOW)
     assert rollout.evaluate(ALICE, brake=True).lowered_by is None
 
 
-def _evaluation(rollout: Rollout) -> Evaluation:
+def _evaluation(rollout: Targeting) -> Evaluation:
     return rollout.evaluate(BOB)
 
 
 def test_by_percentage_is_whoever_is_where_they_are_by_their_bucket() -> None:
     half = Percentages(live=50)
     missed = (Rule("half", ("*",), percent=half), Rule("rest", ("*",), stage=Stage.SHADOW))
-    assert _evaluation(Rollout("f", SALT, percent=Percentages(live=60))).by_percentage
-    assert _evaluation(Rollout("f", SALT, percent=half, default=Stage.SHADOW)).by_percentage
-    assert _evaluation(Rollout("f", SALT, rules=missed)).by_percentage
-    assert not _evaluation(Rollout("f", SALT)).by_percentage
-    assert not _evaluation(Rollout("f", SALT, rules=missed[1:])).by_percentage
-    override = Rollout("f", SALT, percent=half, overrides={BOB: Stage.LIVE})
+    assert _evaluation(Targeting("f", SALT, percent=Percentages(live=60))).by_percentage
+    assert _evaluation(Targeting("f", SALT, percent=half, default=Stage.SHADOW)).by_percentage
+    assert _evaluation(Targeting("f", SALT, rules=missed)).by_percentage
+    assert not _evaluation(Targeting("f", SALT)).by_percentage
+    assert not _evaluation(Targeting("f", SALT, rules=missed[1:])).by_percentage
+    override = Targeting("f", SALT, percent=half, overrides={BOB: Stage.LIVE})
     assert not _evaluation(override).by_percentage
 
 

@@ -20,7 +20,7 @@ from shim.gate import (
     Sample,
     judge,
 )
-from shim.gate.case import E_VALUE, SEQUENCE_ALPHA
+from shim.gate.kind_gate import E_VALUE, SEQUENCE_ALPHA
 from shim.gate.statistics import certainly_lower, log_e_value
 from shim.model import Kind, Role
 from shim.settings.sections import GateSettings

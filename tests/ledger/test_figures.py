@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shim.ledger import SqliteReader, VerdictFilter
+from shim.ledger.protocols import VerdictCounts
 from shim.ledger.rows import (
     ActionRow,
     CoverageRow,
@@ -18,7 +19,6 @@ from shim.ledger.rows import (
     Row,
     VerdictRow,
 )
-from shim.ledger.store import VerdictCounts
 from shim.model import InputError, Kind, Return, Role, VerdictKind, VerdictName
 from tests.ledger.helpers import NOW, S, ledger, verdict
 

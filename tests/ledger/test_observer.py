@@ -37,7 +37,7 @@ from shim.model import (
     VerdictKind,
     VerdictName,
 )
-from shim.observers import Fanout
+from shim.runtime.observers import Fanout
 from tests.ledger.helpers import NOW, S, ledger
 from tests.router.helpers import World
 

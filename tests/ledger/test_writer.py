@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shim.ledger import SqliteLedger, SqliteReader, VerdictFilter, file, schema
+from shim.ledger import SqliteLedger, SqliteReader, VerdictFilter
 from shim.ledger.rows import ActionRow, BrakeRow, GapRow, ProofRow, Row, RunRow
+from shim.ledger.sqlite import ledger_file as file
+from shim.ledger.sqlite import schema
 from shim.model import InputError, Kind, Return, Role, VerdictName
 from tests.ledger.disk import disk
 from tests.ledger.helpers import (

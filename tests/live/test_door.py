@@ -9,7 +9,7 @@ import aiohttp
 import jwt
 import pytest
 
-from shim.pseudonyms import Pseudonyms
+from shim.runtime.pseudonyms import Pseudonyms
 from tests.live.servers import SECRETS, Server, app_client, server, token, until
 
 pytestmark = pytest.mark.real

@@ -14,12 +14,12 @@ from aiohttp import web
 from websockets.asyncio.client import connect
 
 from shim.aio import Shim
-from shim.aio.connection import LiveConnection
-from shim.discovery import monitor_types, plugin_manager
+from shim.aio.aiohttp_connection import AiohttpConnection
 from shim.flags import everyone_at
 from shim.model import Cause, Closing, Stage
-from shim.observers import Tally
+from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.router import Observer
+from shim.runtime.observers import Tally
 from shim.server.serving import listen, url_of
 from shim.settings import load_settings
 from tests.live.servers import QUICK, app_client, server, server_process, until
@@ -277,10 +277,10 @@ async def test_without_hearing_nobody_is_judged(tmp_path: Path) -> None:
 async def test_a_handler_that_does_not_return_holds_nothing_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def busy(live: LiveConnection) -> None:
+    async def busy(live: AiohttpConnection) -> None:
         await asyncio.sleep(60)
 
-    monkeypatch.setattr(LiveConnection, "__anext__", busy)
+    monkeypatch.setattr(AiohttpConnection, "__anext__", busy)
     async with aiohttp.ClientSession() as http, service(tmp_path, QUICK) as it:
         client = await http.ws_connect(f"{it.url}/u")
         await until(lambda: it.shim.sessions)

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from selectors import DefaultSelector, SelectorKey
 
 from shim.compare import Comparator, Outcomes
-from shim.driver import Driver
-from shim.driver.driver import TICKS, clock, ticks
 from shim.model import Connection, Kind, Monitors, Role, Stage
 from shim.router import Router
+from shim.runtime.driver import TICKS, Driver, clock, ticks
 from shim_per_session import PerSession, PerSessionSettings
 from tests.router.helpers import Journal, RecordingPort, S
 

@@ -12,9 +12,9 @@ from time import monotonic
 import aiohttp
 import pytest
 
-from shim.aio.connection import LiveConnection
+from shim.aio.aiohttp_connection import AiohttpConnection
 from shim.model import SECOND, Stage
-from shim.router import NO_EVIDENCE
+from shim.router import NO_CONFIRMATION
 from tests.live.servers import app_client, server, token, until
 
 pytestmark = pytest.mark.real
@@ -113,7 +113,7 @@ async def test_r3b_a_busy_handler_is_not_a_dead_client(
 async def test_r3b_without_the_kernels_word_it_would_be(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kilobytes_a_second: int
 ) -> None:
-    monkeypatch.setattr(LiveConnection, "confirm", lambda live: NO_EVIDENCE)
+    monkeypatch.setattr(AiohttpConnection, "confirm", lambda live: NO_CONFIRMATION)
     # The guard may hold the last of them.
     assert await closed_while_busy(tmp_path, monkeypatch, kilobytes_a_second) >= CLIENTS - 1
 
@@ -123,13 +123,13 @@ async def closed_while_busy(
 ) -> int:
     """Handlers receive nothing for twice the timeout while clients keep sending; how many are closed?"""
     free = asyncio.Event()
-    receive = LiveConnection.__anext__
+    receive = AiohttpConnection.__anext__
 
-    async def receive_when_free(live: LiveConnection) -> aiohttp.WSMessage:
+    async def receive_when_free(live: AiohttpConnection) -> aiohttp.WSMessage:
         await free.wait()
         return await receive(live)
 
-    monkeypatch.setattr(LiveConnection, "__anext__", receive_when_free)
+    monkeypatch.setattr(AiohttpConnection, "__anext__", receive_when_free)
     chunk = "x" * (kilobytes_a_second * 100)
 
     async def talk(websocket: aiohttp.ClientWebSocketResponse) -> None:

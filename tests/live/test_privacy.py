@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from shim.model import Role, Stage
-from shim.pseudonyms import Pseudonyms
+from shim.runtime.pseudonyms import Pseudonyms
 from tests.live.servers import QUICK, SECRETS, app_client, server, until
 
 pytestmark = pytest.mark.real

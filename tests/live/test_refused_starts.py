@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from shim.cli import main
-from shim.discovery import monitor_types, plugin_manager
 from shim.model import InputError
+from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.server import Secrets, open_house
 from shim.settings import load_settings
 

@@ -15,9 +15,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from shim.driver.driver import clock
-from shim.kernel import evidence
 from shim.model import Role, Stage
+from shim.runtime.driver import clock
+from shim.runtime.tcp_info import evidence
 from tests.live import test_pauses, test_peers, test_websockets
 from tests.live.servers import QUICK, ROLLOUT, ServerProcess, app_client, server, until
 from tests.support import skip

@@ -12,11 +12,11 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 
-from shim.discovery import monitor_types, plugin_manager
 from shim.flags import everyone_at
 from shim.model import Cause, Closing, Outcome, Return, Role, Stage
-from shim.observers import Tally
+from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.router import Observer
+from shim.runtime.observers import Tally
 from shim.settings import load_settings
 from shim.websockets import ServerConnection, Shim
 from tests.live.servers import QUICK, until

@@ -11,9 +11,9 @@ from shim.model import (
     SECOND,
     Close,
     Confirm,
+    Confirmation,
     Connection,
     Decision,
-    Evidence,
     Forget,
     Kind,
     Pings,
@@ -25,7 +25,7 @@ from shim.model import (
 from shim_per_session import PerSession, PerSessionMonitor, PerSessionSettings
 
 S = SECOND
-NOTHING = Evidence()
+NOTHING = Confirmation()
 
 
 def connection(id: str = "c1", session: str = "s1") -> Connection:
@@ -37,7 +37,7 @@ class Driven:
 
     def __init__(self, session: str = "s1", start: Time = 0, **changes: int) -> None:
         self.machine = PerSessionMonitor(PerSessionSettings(**changes), session, start)
-        self.evidence: dict[str, Evidence] = {}
+        self.evidence: dict[str, Confirmation] = {}
         self.asked: list[tuple[Time, str]] = []
         self.pings: list[tuple[Time, str, bytes]] = []
         self.decisions: list[Decision] = []
@@ -404,7 +404,7 @@ def test_r3b_confirm_is_asked_before_each_decision() -> None:
 def test_r3b_newer_data_moves_the_deadline() -> None:
     driven = Driven()
     driven.register()
-    driven.evidence["c1"] = Evidence(data_at=40 * S)
+    driven.evidence["c1"] = Confirmation(data_at=40 * S)
     driven.run(85 * S - 1)
     assert driven.asked == [(45 * S, "c1")]
     assert driven.decisions == []
@@ -417,7 +417,7 @@ def test_r3b_newer_data_moves_the_deadline() -> None:
 def test_r3b_older_data_does_not(data_at: Time | None) -> None:
     driven = Driven()
     driven.register()
-    driven.evidence["c1"] = Evidence(data_at)
+    driven.evidence["c1"] = Confirmation(data_at)
     driven.run(45 * S)
     assert [d.at for d in driven.decisions] == [45 * S]
 
@@ -434,7 +434,7 @@ def test_r3b_data_seen_by_the_shim_counts_too() -> None:
 def test_r3b_unread_bytes_put_the_decision_off_by_a_heartbeat_interval() -> None:
     driven = Driven()
     driven.register()
-    driven.evidence["c1"] = Evidence(unread=True)
+    driven.evidence["c1"] = Confirmation(unread=True)
     driven.run(59 * S)
     assert driven.asked == [(45 * S, "c1")]
     driven.evidence["c1"] = NOTHING
@@ -447,7 +447,7 @@ def test_r3b_unread_bytes_put_the_decision_off_by_a_heartbeat_interval() -> None
 def test_r3b_but_at_most_until_idle_is_three_timeouts(interval: int) -> None:
     driven = Driven(heartbeat_interval=interval * S)
     driven.register()
-    driven.evidence["c1"] = Evidence(unread=True)
+    driven.evidence["c1"] = Confirmation(unread=True)
     driven.run(500 * S)
     asked = [at // S for at, _ in driven.asked]
     assert asked == [*range(45, 135, interval), 135]
@@ -457,7 +457,7 @@ def test_r3b_but_at_most_until_idle_is_three_timeouts(interval: int) -> None:
 def test_r3b_a_sign_of_life_ends_the_putting_off() -> None:
     driven = Driven()
     pulse = driven.register()
-    driven.evidence["c1"] = Evidence(unread=True)
+    driven.evidence["c1"] = Confirmation(unread=True)
     driven.run(50 * S)
     pulse.last_seen = 50 * S
     driven.evidence.clear()
@@ -469,7 +469,7 @@ def test_r3b_a_sign_of_life_ends_the_putting_off() -> None:
 def test_r3b_a_sign_of_life_ends_it_also_where_the_next_heartbeat_is_far() -> None:
     driven = Driven(heartbeat_interval=200 * S)
     pulse = driven.register()
-    driven.evidence["c1"] = Evidence(unread=True)
+    driven.evidence["c1"] = Confirmation(unread=True)
     driven.run(46 * S)
     pulse.last_seen = 46 * S
     driven.evidence.clear()
@@ -480,7 +480,7 @@ def test_r3b_a_sign_of_life_ends_it_also_where_the_next_heartbeat_is_far() -> No
 def test_r3b_with_newer_data_and_unread_bytes_the_later_of_both_counts() -> None:
     driven = Driven()
     driven.register()
-    driven.evidence["c1"] = Evidence(data_at=5 * S, unread=True)  # 50, put off to 60
+    driven.evidence["c1"] = Confirmation(data_at=5 * S, unread=True)  # 50, put off to 60
     driven.run(60 * S)
     assert [at // S for at, _ in driven.asked] == [45, 60]
     driven.run(500 * S)
@@ -491,7 +491,7 @@ def test_r3b_the_shift_is_kept_when_the_confirmed_data_is_older_than_the_pause()
     driven = Driven()
     driven.register()
     driven.machine.paused(20 * S, 30 * S)
-    driven.evidence["c1"] = Evidence(data_at=15 * S)
+    driven.evidence["c1"] = Confirmation(data_at=15 * S)
     driven.run(70 * S - 1)
     assert driven.asked == [(55 * S, "c1")]
     driven.run(200 * S)
@@ -499,7 +499,7 @@ def test_r3b_the_shift_is_kept_when_the_confirmed_data_is_older_than_the_pause()
     driven = Driven()
     driven.register()
     driven.machine.paused(20 * S, 30 * S)
-    driven.evidence["c1"] = Evidence(data_at=20 * S)  # no longer before it
+    driven.evidence["c1"] = Confirmation(data_at=20 * S)  # no longer before it
     driven.run(200 * S)
     assert [d.at for d in driven.decisions] == [65 * S]
 
@@ -508,7 +508,7 @@ def test_r3_patience_is_measured_without_the_pauses() -> None:
     driven = Driven()
     driven.register()
     driven.machine.paused(20 * S, 30 * S)
-    driven.evidence["c1"] = Evidence(unread=True)
+    driven.evidence["c1"] = Confirmation(unread=True)
     driven.run(500 * S)
     assert [d.at for d in driven.decisions] == [145 * S]
 
@@ -610,10 +610,10 @@ def test_r2_r3_r3b_every_sequence_is_judged_as_the_rules_say(
     payloads: set[bytes] = set()
     now = start
 
-    def evidence(life: Life) -> Evidence:
+    def evidence(life: Life) -> Confirmation:
         there = [of for known, of in life.kernel if known <= now]
         unread = [state for at, state in life.unread if at <= now]
-        return Evidence(max(there, default=None), bool(unread and unread[-1]))
+        return Confirmation(max(there, default=None), bool(unread and unread[-1]))
 
     def fulfil(requests: Iterable[Request]) -> None:
         for request in requests:
@@ -709,6 +709,6 @@ def test_r3_evidence_from_between_two_pauses_ends_the_shift_of_the_first() -> No
     driven.register()
     driven.machine.paused(10 * S, 20 * S)
     driven.machine.paused(30 * S, 40 * S)
-    driven.evidence["c1"] = Evidence(data_at=25 * S)
+    driven.evidence["c1"] = Confirmation(data_at=25 * S)
     driven.run(200 * S)
     assert [d.at for d in driven.decisions] == [80 * S]

@@ -15,7 +15,7 @@ from openfeature.flag_evaluation import FlagResolutionDetails
 from openfeature.provider import FeatureProvider, ProviderStatus
 from openfeature.provider.in_memory_provider import InMemoryFlag, InMemoryProvider
 
-from shim.flags import Percentages, Reason, Rollout, Rule, everyone_at
+from shim.flags import Percentages, Reason, Rule, Targeting, everyone_at
 from shim.model import Stage
 from shim.openfeature import FileProvider, OpenFeatureStages, ShimProvider
 from shim.rollout import LiveRollout
@@ -24,7 +24,7 @@ from tests.rollout.files import USER, flags, put
 
 ALICE, BOB = "alice@example.com", "bob@example.com"  # buckets 83282 and 58671
 FLAG = "monitor-rollout"
-ROLLOUT = Rollout(
+ROLLOUT = Targeting(
     FLAG,
     "monitor-rollout",
     overrides={"ann": Stage.COMPLETE},
@@ -48,7 +48,7 @@ def client_of(provider: FeatureProvider) -> OpenFeatureClient:
     return api.get_client("test")
 
 
-def live(rollout: Rollout) -> LiveRollout:
+def live(rollout: Targeting) -> LiveRollout:
     return LiveRollout(LoadedRollout(rollout, Path("rollout.yaml"), "d1g357"), 0)
 
 
@@ -74,11 +74,11 @@ def test_stages_are_variants(user: str, stage: str, reason: str) -> None:
 
 
 def test_what_lowers_a_stage() -> None:
-    held = live(Rollout(FLAG, "s", holdback=100, default=Stage.LIVE))
+    held = live(Targeting(FLAG, "s", holdback=100, default=Stage.LIVE))
     details = client_of(ShimProvider(held)).get_string_details(FLAG, "x", EvaluationContext(BOB))
     assert (details.value, details.reason) == ("shadow", "SPLIT")
     assert details.flag_metadata["lowered_by"] == "holdback"
-    killed = live(Rollout(FLAG, "s", kill_switch=True, default=Stage.LIVE))
+    killed = live(Targeting(FLAG, "s", kill_switch=True, default=Stage.LIVE))
     details = client_of(ShimProvider(killed)).get_string_details(FLAG, "x", EvaluationContext(BOB))
     assert (details.value, details.reason) == ("off", "DISABLED")
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from shim.model import SECOND, Role
 from shim.replay import Replay
-from shim.replay.diff import difference, feed_all
+from shim.replay.result_diff import difference, feed_all
 from tests.oracle.captures import Case, cases
 from tests.oracle.replay_oracle import OracleSettings
 from tests.replay.helpers import decode, replay, replay_settings

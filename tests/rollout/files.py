@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
-from shim.flags import Rollout
+from shim.flags import Targeting
 from shim.model import FlagsLoad, from_seconds
 from shim.rollout import LiveRollout, Watcher
 from shim.settings import load_rollout
@@ -49,12 +49,12 @@ class Watched:
     live: LiveRollout
     posted: SimpleQueue[Callable[[], None]] = field(default_factory=SimpleQueue)
     loads: list[FlagsLoad] = field(default_factory=list)
-    rollouts: list[tuple[Rollout, Rollout]] = field(default_factory=list)
+    rollouts: list[tuple[Targeting, Targeting]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.watcher = Watcher(self.live, clock, self.posted.put, self.on_load, interval=20_000)
 
-    def on_load(self, load: FlagsLoad, before: Rollout, after: Rollout) -> None:
+    def on_load(self, load: FlagsLoad, before: Targeting, after: Targeting) -> None:
         self.loads.append(load)
         self.rollouts.append((before, after))
 

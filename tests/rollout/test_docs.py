@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from shim.discovery import monitor_types, plugin_manager
 from shim.flags import compare
 from shim.model import Stage
+from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings import load_settings, parse_rollout
 
 TEXT = Path("docs/rollout.md").read_text()

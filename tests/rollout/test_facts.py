@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from shim.discovery import monitor_types, plugin_manager
-from shim.evidence import evidence_since
 from shim.gate import Condition, GateAnswer, GateVerdict, Scale, Sense, Standing
 from shim.ledger import SqliteReader
+from shim.ledger.gate_evidence import evidence_since
 from shim.ledger.rows import ActionRow, BrakeRow, CoverageRow, FailureRow, FlagsRow, ProofRow
 from shim.model import InputError, Kind, Return, Role
-from shim.rollout.facts import facts_from, findings_of, in_force_since
+from shim.plugin.discovery import monitor_types, plugin_manager
+from shim.rollout.promotion_facts import facts_from, findings_of, in_force_since
 from shim.settings import Settings, load_settings
 from tests.ledger.helpers import DAY, NOW, RUN, S, ledger, mismatch, verdict
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shim.flags import Percentages, Rollout, compare
+from shim.flags import Percentages, Targeting, compare
 from shim.gate import Standing
-from shim.rollout.plan import Facts, Finding, position, propose
+from shim.rollout.promotion_plan import Facts, Finding, position, propose
 from tests.flags.strategies import percentages
 
 HOUR = 3_600_000_000
@@ -38,8 +38,8 @@ GOOD = Facts(
 )
 
 
-def at(percent: Percentages) -> Rollout:
-    return Rollout("f", "s", percent=percent)
+def at(percent: Percentages) -> Targeting:
+    return Targeting("f", "s", percent=percent)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_where_a_file_is(percent: Percentages, step: int | None, following: int 
     assert proposal.standing is Standing.MET
 
 
-def checks(rollout: Rollout, facts: Facts) -> dict[str, tuple[Standing, str]]:
+def checks(rollout: Targeting, facts: Facts) -> dict[str, tuple[Standing, str]]:
     proposal = propose(rollout, STEPS, facts)
     return {check.name: (check.standing, check.words) for check in proposal.checks}
 
@@ -142,7 +142,7 @@ def plans(draw: st.DrawFn) -> list[Step]:
 def test_a_plan_never_demotes_anyone_and_comes_to_its_end(
     steps: list[Step], start: Percentages
 ) -> None:
-    def walk() -> Iterator[Rollout]:
+    def walk() -> Iterator[Targeting]:
         rollout = at(start)
         yield rollout
         while True:

@@ -11,8 +11,8 @@ from shim.flags import Percentages
 from shim.gate import Standing
 from shim.model import InputError
 from shim.rollout.changes import changes_file, find_change
-from shim.rollout.plan import Facts, Finding
 from shim.rollout.promotion import Promotion, advance_by_itself, prepare, put_in_place
+from shim.rollout.promotion_plan import Facts, Finding
 from shim.settings import load_rollout
 from tests.rollout.files import flags
 from tests.rollout.test_plan import GOOD, STEPS

@@ -7,10 +7,10 @@ from shim.compare import Comparator, Outcomes
 from shim.model import (
     SECOND,
     Close,
+    Confirmation,
     Connection,
     Decision,
     Duration,
-    Evidence,
     Kind,
     LateDecision,
     MonitorFailure,
@@ -25,8 +25,8 @@ from shim.model import (
     Time,
     Verdict,
 )
-from shim.observers import Fanout
 from shim.router import Guard, Observer, Router, Tracked
+from shim.runtime.observers import Fanout
 from shim_legacy_global import LegacyGlobal, LegacySettings
 from shim_per_session import PerSession, PerSessionSettings
 
@@ -45,7 +45,7 @@ class RecordingPort:
     def __init__(self, clock: Callable[[], Time]) -> None:
         self._clock = clock
         self.effects: list[tuple[Time, Any]] = []
-        self.evidence = Evidence()
+        self.evidence = Confirmation()
         self.asked = 0
 
     def ping(self, payload: bytes) -> None:
@@ -60,7 +60,7 @@ class RecordingPort:
     def forget(self) -> None:
         self.effects.append((self._clock(), "forget"))
 
-    def confirm(self) -> Evidence:
+    def confirm(self) -> Confirmation:
         self.asked += 1
         return self.evidence
 

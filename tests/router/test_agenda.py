@@ -4,7 +4,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shim.model import Time
-from shim.router.agenda import Agenda
+from shim.router.timer_queue import TimerQueue
 
 
 class Sleeper:
@@ -32,7 +32,7 @@ ACTIONS = st.lists(
 def test_r4_everyone_is_woken_once_and_at_the_right_time(
     actions: list[tuple[str, int, Time]],
 ) -> None:
-    agenda: Agenda[Sleeper] = Agenda()
+    agenda: TimerQueue[Sleeper] = TimerQueue()
     sleepers = [Sleeper(number) for number in range(6)]
     due: dict[int, Time] = {}
 
@@ -60,7 +60,7 @@ def test_r4_everyone_is_woken_once_and_at_the_right_time(
 
 
 def test_r4_sleepers_of_one_time_wake_in_the_order_of_entering() -> None:
-    agenda: Agenda[Sleeper] = Agenda()
+    agenda: TimerQueue[Sleeper] = TimerQueue()
     sleepers = [Sleeper(number) for number in range(20)]
     for sleeper in sleepers:
         agenda.enter(sleeper, 5)
@@ -68,7 +68,7 @@ def test_r4_sleepers_of_one_time_wake_in_the_order_of_entering() -> None:
 
 
 def test_r4_who_is_entered_meanwhile_is_woken_if_it_is_time() -> None:
-    agenda: Agenda[Sleeper] = Agenda()
+    agenda: TimerQueue[Sleeper] = TimerQueue()
     sleepers = [Sleeper(number) for number in range(4)]
     for sleeper in sleepers[:3]:
         agenda.enter(sleeper, 5)

@@ -5,12 +5,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shim.model import Kind, Stage, Time
-from shim.router.lane import Lane
+from shim.router.role_monitors import RoleMonitors
 from shim_legacy_global import LegacyGlobal
 from tests.router.helpers import CANDIDATE, CONTROL, FaultyType, S, World, answers, raises
 
 
-def lane(world: World) -> Lane:
+def lane(world: World) -> RoleMonitors:
     candidate = world.router.lane(CANDIDATE)
     assert candidate is not None
     return candidate

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shim.model import Close, Evidence, Forget, Kind, Pulse, Stage, VerdictKind, VerdictName
+from shim.model import Close, Confirmation, Forget, Kind, Pulse, Stage, VerdictKind, VerdictName
 from tests.router.helpers import CANDIDATE, CONTROL, FaultyType, S, World
 
 CLOSED = (Close(1001, "Connection timeout detected", 5 * S), "forget")
@@ -64,7 +64,7 @@ def test_r6_confirm_only_reads_and_is_answered() -> None:
     world = World()
     world.open("c1", Stage.SHADOW)
     world.run(30)
-    world.ports["c1"].evidence = Evidence(data_at=20 * S)
+    world.ports["c1"].evidence = Confirmation(data_at=20 * S)
     world.run(60)
     assert world.ports["c1"].asked == 1
     assert world.journal.decided_by(CANDIDATE) == []
@@ -77,7 +77,7 @@ def test_r6_after_the_close_nothing_is_known_of_the_socket() -> None:
     world.run(30)
     world.data("c1")  # so the control decides first, at 60, and the candidate at 75
     world.run(61)
-    world.ports["c1"].evidence = Evidence(data_at=61 * S, unread=True)
+    world.ports["c1"].evidence = Confirmation(data_at=61 * S, unread=True)
     world.run(75)
     assert world.ports["c1"].asked == 0
     assert [d.at for d in world.journal.decided_by(CANDIDATE)] == [75 * S]

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from shim.model import Evidence, Role, Stage, Verdict, VerdictKind
+from shim.model import Confirmation, Role, Stage, Verdict, VerdictKind
 from shim_legacy_global import LegacyGlobal
 from tests.router.helpers import CANDIDATE, CONTROL, FaultyType, S, World, answers, raises
 
@@ -93,7 +93,7 @@ class Routed(RuleBasedStateMachine):
     @rule(who=WHO, age=st.integers(0, 50), unread=st.booleans())
     def kernel(self, who: int, age: int, unread: bool) -> None:
         if (id := self.pick(who)) is not None:
-            self.world.ports[id].evidence = Evidence(self.world.now - age * S, unread)
+            self.world.ports[id].evidence = Confirmation(self.world.now - age * S, unread)
 
     @rule(who=WHO)
     def close(self, who: int) -> None:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from shim import discovery
-from shim.discovery import monitor_types, plugin_manager
 from shim.hooks import hookimpl
 from shim.model import InputError
+from shim.plugin import discovery
+from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings import load_settings
 from tests.settings.test_settings import Fake
 

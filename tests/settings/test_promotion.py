@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from shim.discovery import monitor_types, plugin_manager
 from shim.gate import Evidence, KindEvidence, judge
 from shim.model import InputError, Kind
+from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings import Settings, load_settings
-from shim.settings.promotion import Requirement
+from shim.settings.promotion_settings import Requirement
 from shim.settings.sections import GateSettings
 
 PLAN = """\

@@ -123,7 +123,7 @@ def test_an_empty_file_is_all_defaults(file: Path, text: str) -> None:
 def test_the_committed_file_has_every_default() -> None:
     """Nothing in it differs from the defaults, and nothing of them is missing from it."""
     pytest.importorskip("shim_legacy_global")
-    from shim.discovery import monitor_types, plugin_manager
+    from shim.plugin.discovery import monitor_types, plugin_manager
 
     types = monitor_types(plugin_manager())
     committed = load_settings(Path("config/shim.yaml"), types)

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from shim.discovery import monitor_types, plugin_manager
 from shim.model import Coverage, Outcome, Verdict
+from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.router import Observer
 from shim.settings.monitors import Surroundings
 from shim.simulate import Scenario, Simulation

@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 
 from shim.compare import ExpectedRules
-from shim.evidence import gate_evidence
-from shim.ledger import SqliteReader, database, direct, file
+from shim.ledger import SqliteReader
+from shim.ledger.gate_evidence import gate_evidence
 from shim.ledger.rows import GapRow, RunRow
+from shim.ledger.sqlite import database
+from shim.ledger.sqlite import direct_writer as direct
+from shim.ledger.sqlite import ledger_file as file
 from shim.model import InputError, Return, Role, Verdict
 from shim.replay import CaptureReader, Replay, ReplaySettings
 from shim.simulate import Scenario, SimulationRun

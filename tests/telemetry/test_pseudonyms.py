@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shim.pseudonyms import Pseudonyms
+from shim.runtime.pseudonyms import Pseudonyms
 
 KEYS = st.text(st.characters(codec="utf-8"), min_size=1)
 VALUES = st.text(st.characters(codec="utf-8"))

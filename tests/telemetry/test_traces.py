@@ -28,11 +28,11 @@ from shim.model import (
     VerdictKind,
     VerdictName,
 )
-from shim.pseudonyms import Pseudonyms
 from shim.router import Guard
+from shim.runtime.pseudonyms import Pseudonyms
 from shim.settings.sections import GuardSettings
 from shim.telemetry import EpisodeSampler, TraceObserver
-from shim.telemetry.allowance import LIMIT
+from shim.telemetry.span_rate_limit import LIMIT
 from tests.router.helpers import World
 from tests.telemetry.records import APP, GLASSES, decision, evaluation, verdict
 

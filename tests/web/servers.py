@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from shim.discovery import monitor_types, plugin_manager
 from shim.flags import everyone_at
 from shim.model import Stage
+from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.server import Secrets
 from shim.server.house import House, open_house
 from shim.server.serving import listen, serving, url_of

@@ -9,9 +9,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from shim.console.access.throttle import Throttle
 from shim.model import SECOND, Stage
-from shim.pseudonyms import Pseudonyms
-from shim.server.console.throttle import Throttle
+from shim.runtime.pseudonyms import Pseudonyms
 from tests.live.servers import app_client, until
 from tests.web.servers import OPERATOR, SECRETS, VIEWER, Server, console
 

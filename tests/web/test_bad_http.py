@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from shim.server import runner
-from shim.server.console import bodies
+from shim.console import runner
+from shim.console.api import bodies
 from tests.web.servers import OPERATOR, console
 
 pytestmark = pytest.mark.real

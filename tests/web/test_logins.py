@@ -1,9 +1,9 @@
 """Logins and pseudonyms end and are forgotten; nothing grows without bound."""
 
+from shim.console.access.access import Visitor
+from shim.console.access.login_sessions import LIFETIME, Clearance, Logins
+from shim.console.access.redaction import Names, Pseudonymizer
 from shim.model import SECOND
-from shim.server.console.access import Visitor
-from shim.server.console.logins import LIFETIME, Clearance, Logins
-from shim.server.console.names import Names, Register
 
 
 def test_a_login_ends_by_itself() -> None:
@@ -39,7 +39,7 @@ def test_no_two_logins_share_anything() -> None:
 
 
 def test_pseudonyms_lead_back_as_long_as_they_are_remembered() -> None:
-    register = Register(lambda name: f"<{name}>")
+    register = Pseudonymizer(lambda name: f"<{name}>")
     names = Names(register, Visitor(Clearance.VIEWER, "a viewer"))
     assert register.resolve("<alice>") == "<alice>"
     assert names("alice") == "<alice>"

@@ -5,15 +5,15 @@ from collections.abc import Awaitable
 from pathlib import Path
 from typing import TypeVar
 
-from shim.discovery import monitor_types, plugin_manager
+from shim.console.access.access import Visitor
+from shim.console.access.login_sessions import Clearance
+from shim.console.access.redaction import Names, Pseudonymizer
+from shim.console.api.filters import ConnectionsQuery, StageName
+from shim.console.api.responses import json_page
+from shim.console.connection_lists import CHUNK, ConnectionLists
 from shim.flags import everyone_at
 from shim.model import Connection, Kind, Stage
-from shim.server.console.access import Visitor
-from shim.server.console.logins import Clearance
-from shim.server.console.names import Names, Register
-from shim.server.console.queries import ConnectionsQuery, StageName
-from shim.server.console.registry import CHUNK, Registry
-from shim.server.console.responses import json_page
+from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.server.house import open_house
 from shim.settings import settings_from
 from tests.router.helpers import RecordingPort
@@ -48,14 +48,14 @@ async def test_the_loop_has_its_turns(tmp_path: Path) -> None:
         for number in range(MANY):
             connection = Connection(f"c{number}", Kind.GLASSES, f"u{number}", f"u{number}")
             shim.router.open(connection, RecordingPort(shim.clock), shim.clock(), Stage.SHADOW)
-        registry = Registry(shim)
+        registry = ConnectionLists(shim)
         query = ConnectionsQuery(stage=StageName.LIVE)
         nothing, turns = await turns_during(registry.connections(query, None))
         assert (nothing.items, nothing.next) == ([], None)
         assert turns >= MANY // CHUNK - 1
         page = await registry.connections(ConnectionsQuery(limit=MANY), None)
         assert len(page.items) == MANY
-        names = Names(Register(str), Visitor(Clearance.OPERATOR, "an operator"))
+        names = Names(Pseudonymizer(str), Visitor(Clearance.OPERATOR, "an operator"))
         answer = registry.connection_answer(names)
         response, turns = await turns_during(json_page("connections", page.items, answer, None))
         assert turns >= 10

@@ -10,15 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shim.discovery import monitor_types, plugin_manager
+from shim.console.pages import charts
+from shim.console.pages import formatting as words
+from shim.console.pages.dashboard_figures import PERIODS, DashboardArm, default_period, survey
+from shim.console.pages.episode_chart import lanes
 from shim.gate import Condition, Scale, Sense, Standing
 from shim.ledger import LedgerObserver, SqliteLedger, SqliteReader, describe
 from shim.ledger.rows import VerdictRow
 from shim.model import SECOND, Kind, Return, Role, Stage, Verdict, VerdictKind, VerdictName
 from shim.model.connection import Connection
-from shim.server.console import charts, words
-from shim.server.console.lanes import lanes
-from shim.server.console.survey import PERIODS, Arm, default_period, survey
+from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings import settings_from
 
 NOW = 1_900_000_000 * SECOND
@@ -169,7 +170,7 @@ def test_a_survey_counts_its_period(tmp_path: Path) -> None:
 def test_returns_are_drawn_from_none_to_all(tmp_path: Path) -> None:
     settings = settings_from({"rollout": None}, monitor_types(plugin_manager()))
     empty = survey(record(tmp_path, []), settings, NOW - PERIODS["1h"], NOW)
-    arm = Arm(
+    arm = DashboardArm(
         {Return.RETURNED: 3, Return.LOST: 1, Return.REPLACED: 9, None: 2},
         proofs=0,
         delays={0: 1, 60 * SECOND: 2},

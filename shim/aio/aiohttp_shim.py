@@ -1,0 +1,92 @@
+"""The shim in an aiohttp service.
+
+shim = Shim(settings, rollout.evaluate)
+app.cleanup_ctx.append(shim.lifespan)
+
+async def handler(request):
+    websocket = shim.websocket()
+    await websocket.prepare(request)
+    async with shim.register_app_connection(websocket, user, session, package) as connection:
+        async for message in connection:
+            ...
+    return websocket
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+from weakref import WeakSet
+
+from aiohttp import web
+
+from shim.aio.aiohttp_connection import AiohttpConnection
+from shim.aio.websocket import WebSocket
+from shim.flags import Evaluation
+from shim.model import Kind
+from shim.router import Observer
+from shim.runtime.coordinator import RESTART, Coordinator
+from shim.runtime.driver import clock
+from shim.settings import Settings
+
+
+class AiohttpShim(Coordinator[AiohttpConnection]):
+    """Runs the monitors over the connections of one aiohttp application."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        evaluate: Callable[[str], Evaluation],
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        super().__init__(settings, evaluate, observers)
+        # One bound method for all sockets.
+        self._call_at = self.driver.call_at
+        self._unregistered: WeakSet[WebSocket] = WeakSet()
+
+    async def lifespan(self, app: web.Application) -> AsyncIterator[None]:
+        """For `app.cleanup_ctx`: start with the application, and go with it."""
+        self.start()
+        # Before those of the application, which may take their time.
+        app.on_shutdown.insert(0, self._on_shutdown)
+        yield
+        self.stop()
+
+    async def _on_shutdown(self, app: web.Application) -> None:
+        """aiohttp reads nothing any more: who has not been sent away is, and nobody is judged."""
+        self.driver.stop_judging()
+        if not self.draining:
+            await self.drain()
+
+    async def drain(self) -> None:
+        for websocket in self._unregistered:
+            if websocket.is_open:
+                websocket.begin_close(*RESTART, self.close_timeout)
+        await super().drain()
+
+    def _anyone_left(self) -> bool:
+        return super()._anyone_left() or any(socket.is_open for socket in self._unregistered)
+
+    def websocket(self, **options: Any) -> WebSocket:
+        """A WebSocket that can be registered; options as for `web.WebSocketResponse`."""
+        websocket = WebSocket(clock, self._call_at, **options)
+        self._unregistered.add(websocket)
+        return websocket
+
+    def register_glasses_connection(
+        self, websocket: WebSocket, user: str, session: str
+    ) -> AiohttpConnection:
+        """Watch the connection of a user's glasses. Call it when `websocket` is prepared."""
+        return self._watch(websocket, Kind.GLASSES, user, session, None)
+
+    def register_app_connection(
+        self, websocket: WebSocket, user: str, session: str, package: str
+    ) -> AiohttpConnection:
+        """Watch an app's connection in a user's session. Call it when `websocket` is prepared."""
+        return self._watch(websocket, Kind.APP, user, session, package)
+
+    def _watch(
+        self, websocket: WebSocket, kind: Kind, user: str, session: str, package: str | None
+    ) -> AiohttpConnection:
+        self._unregistered.discard(websocket)
+        live = AiohttpConnection(self, websocket)
+        self._register(live, kind, user, session, package)
+        return live

@@ -1,0 +1,61 @@
+"""The ledger of a running shim, asked over its API."""
+
+from enum import StrEnum
+from typing import Any
+
+from shim.cli.remote import Remote
+from shim.ledger import Page, VerdictFilter
+from shim.ledger.protocols import Episode
+from shim.ledger.rows import (
+    ActionRow,
+    ClosingRow,
+    DecisionRow,
+    FailureRow,
+    LateRow,
+    PauseRow,
+    ProofRow,
+    RunRow,
+    StageRow,
+    VerdictRow,
+)
+from shim.model import seconds
+
+
+class RemoteLedger:
+    """What `shim verdicts` asks of a `LedgerReader`; users are named as the token allows."""
+
+    def __init__(self, remote: Remote) -> None:
+        self._remote = remote
+
+    def verdicts(
+        self, which: VerdictFilter, *, limit: int = 100, cursor: str | None = None
+    ) -> Page:
+        names = ("user", "package", "connection_kind", "verdict", "kind", "acting")
+        filters = {name: _word(getattr(which, name)) for name in names}
+        for name in ("since", "until"):
+            if (at := getattr(which, name)) is not None:
+                filters[name] = str(seconds(at))
+        if which.recovered is not None:
+            filters["recovered"] = str(which.recovered).lower()
+        answer = self._remote.get("/api/verdicts", limit=limit, cursor=cursor, **filters)
+        return Page([VerdictRow.from_dict(row) for row in answer["verdicts"]], answer["next"])
+
+    def episode(self, verdict_id: int) -> Episode:
+        answer = self._remote.get(f"/api/verdicts/{verdict_id}")
+        action, closing = answer["action"], answer["closing"]
+        return Episode(
+            VerdictRow.from_dict(answer["verdict"]),
+            RunRow.from_dict(answer["run"]),
+            [DecisionRow.from_dict(row) for row in answer["decisions"]],
+            [LateRow.from_dict(row) for row in answer["late"]],
+            None if action is None else ActionRow.from_dict(action),
+            None if closing is None else ClosingRow.from_dict(closing),
+            [ProofRow.from_dict(row) for row in answer["proofs"]],
+            [FailureRow.from_dict(row) for row in answer["failures"]],
+            [StageRow.from_dict(row) for row in answer["stages"]],
+            [PauseRow.from_dict(row) for row in answer["pauses"]],
+        )
+
+
+def _word(value: Any) -> str | None:
+    return value.value if isinstance(value, StrEnum) else value

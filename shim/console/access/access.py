@@ -1,0 +1,174 @@
+"""Who is asking, and may they: the operator's token, a login's cookie, or nobody on loopback.
+
+| who asks                                          | may read       | may change              |
+|---------------------------------------------------|----------------|-------------------------|
+| with the operator's token, as a bearer            | everything     | yes                     |
+| with an operator's cookie                         | everything     | yes, with its CSRF token |
+| with the viewers' token or cookie                 | pseudonyms     | no                      |
+| nobody, from loopback, naming this host, unproxied | pseudonyms     | no                      |
+| anybody else                                      | no             | no                      |
+"""
+
+import hmac
+import ipaddress
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from shim.console.access.login_sessions import LIFETIME, Clearance, Login, Logins
+from shim.console.access.throttle import Throttle
+from shim.console.api.problems import ApiError
+from shim.model import Time, seconds
+from shim.runtime.secrets import Secrets
+
+log = logging.getLogger("shim")
+
+COOKIE = "shim_session"
+CSRF_HEADER = "X-CSRF-Token"
+CSRF_FIELD = "csrf"
+_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+_PROXY_HEADERS = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
+"""Behind a proxy on this machine everybody comes from loopback."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Whoever asks; `name` is for the log. `login` is there for those with a cookie."""
+
+    clearance: Clearance
+    name: str
+    login: Login | None = None
+
+    @property
+    def is_operator(self) -> bool:
+        return self.clearance is Clearance.OPERATOR
+
+
+class Access:
+    """Answers who asks, or raises Refusal (401, 403, 429)."""
+
+    def __init__(self, secrets: Secrets, clock: Callable[[], Time]) -> None:
+        self._tokens = [(Clearance.OPERATOR, secrets.operator_token.encode())]
+        if secrets.viewer_token:
+            self._tokens.append((Clearance.VIEWER, secrets.viewer_token.encode()))
+        self._logins = Logins(clock)
+        self._throttle = Throttle(clock)
+
+    def reader(self, request: web.Request) -> Visitor:
+        """Whoever may read. Raises Refusal."""
+        if "Authorization" in request.headers:
+            clearance = self._check(request, _bearer(request))
+            return Visitor(clearance, f"{clearance} token from {request.remote}")
+        if login := self._login(request):
+            name = f"{login.clearance} login {login.name} from {request.remote}"
+            return Visitor(login.clearance, name, login)
+        if _is_local(request):
+            return Visitor(Clearance.VIEWER, f"nobody from {request.remote}")
+        raise _unauthorized("a token or a login is needed here")
+
+    def operator(self, request: web.Request, csrf: str = "") -> Visitor:
+        """Whoever may change something; `csrf` is what their form or script sent. Raises Refusal."""
+        visitor = self.reader(request)
+        if visitor.login is None and "Authorization" not in request.headers:
+            raise _unauthorized("every change wants the operator's token or a login")
+        if not visitor.is_operator:
+            raise ApiError(HTTPStatus.FORBIDDEN, "only operators may change anything")
+        if visitor.login is not None:
+            _check_form(request, visitor.login, csrf)
+        return visitor
+
+    def log_in(self, request: web.Request, token: str) -> tuple[str, Login]:
+        """Open a login for whoever knows a token; answers its cookie, too. Raises Refusal."""
+        check_origin(request)
+        cookie, login = self._logins.open(self._check(request, token))
+        log.info("audit: %s login %s opened from %s", login.clearance, login.name, request.remote)
+        return cookie, login
+
+    def log_out(self, request: web.Request, csrf: str) -> None:
+        """End the login of the request's cookie. Raises Refusal (403) for a form that is not ours."""
+        if login := self._login(request):
+            _check_form(request, login, csrf)
+            self._logins.end(request.cookies[COOKIE])
+            log.info("audit: %s login %s ended", login.clearance, login.name)
+
+    def _login(self, request: web.Request) -> Login | None:
+        cookie = request.cookies.get(COOKIE)
+        return self._logins.find(cookie) if cookie else None
+
+    def _check(self, request: web.Request, token: str) -> Clearance:
+        """What the token gives. While an address is throttled no token of its is looked at."""
+        address = request.remote
+        if wait := self._throttle.wait(address):
+            after = str(int(seconds(wait)) + 1)
+            raise ApiError(
+                HTTPStatus.TOO_MANY_REQUESTS, "too many wrong tokens", {"Retry-After": after}
+            )
+        given = token.encode("utf-8", "replace")
+        right = [c for c, expected in self._tokens if hmac.compare_digest(given, expected)]
+        if not right:
+            self._throttle.failed(address)
+            log.warning("audit: wrong token from %s", address)
+            raise _unauthorized("the token is wrong")
+        return right[0]
+
+
+def set_cookie(request: web.Request, response: web.StreamResponse, cookie: str) -> None:
+    """Over TLS, a proxy's too, the browser sends it back over TLS only."""
+    secure = request.secure or request.headers.get("X-Forwarded-Proto") == "https"
+    response.set_cookie(
+        COOKIE,
+        cookie,
+        max_age=int(seconds(LIFETIME)),
+        path="/",
+        httponly=True,
+        samesite="Lax",
+        secure=secure,
+    )
+
+
+def _check_form(request: web.Request, login: Login, csrf: str) -> None:
+    if not hmac.compare_digest(csrf.encode("utf-8", "replace"), login.csrf.encode()):
+        raise ApiError(HTTPStatus.FORBIDDEN, "the CSRF token is missing or wrong")
+    check_origin(request)
+
+
+def check_origin(request: web.Request) -> None:
+    """A browser says from which page a form comes: it must be one of ours. Raises Refusal."""
+    origin = request.headers.get("Origin")
+    if origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
+        raise ApiError(HTTPStatus.FORBIDDEN, "this form came from another site")
+
+
+def _bearer(request: web.Request) -> str:
+    scheme, _, token = request.headers["Authorization"].partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _unauthorized(detail: str) -> ApiError:
+    return ApiError(HTTPStatus.UNAUTHORIZED, detail, {"WWW-Authenticate": "Bearer"})
+
+
+def _is_local(request: web.Request) -> bool:
+    """From this machine, by its own name: a foreign Host is a page that rebinds its DNS name."""
+    return (
+        _is_loopback(request.remote)
+        and _host_name(request.host) in _LOOPBACK_NAMES
+        and not any(header in request.headers for header in _PROXY_HEADERS)
+    )
+
+
+def _is_loopback(address: str | None) -> bool:
+    try:
+        return ipaddress.ip_address(address or "").is_loopback
+    except ValueError:
+        return False
+
+
+def _host_name(host: str) -> str:
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0].lower()

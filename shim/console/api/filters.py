@@ -1,0 +1,164 @@
+"""What may be asked: the filters of each path as types, and how a query becomes one."""
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta
+
+from shim.console.api.problems import bad_request, not_found
+from shim.ledger import VerdictFilter
+from shim.ledger.rows import Wall
+from shim.model import Kind, Return, Role, Stage, VerdictKind, VerdictName, from_seconds
+from shim.settings.suggest import suggestion
+
+MOST_CONNECTIONS = 10_000
+MOST_ROWS = 1000
+MOST_SECONDS = 253_402_300_799
+_MOST_DIGITS = 18
+
+Word = Annotated[str, Meta(min_length=1, max_length=512)]
+Seconds = Annotated[
+    float, Meta(ge=0, le=MOST_SECONDS, description="Seconds since 1970, fractions allowed.")
+]
+
+
+class StageName(StrEnum):
+    OFF = "off"
+    SHADOW = "shadow"
+    LIVE = "live"
+    COMPLETE = "complete"
+
+    @property
+    def stage(self) -> Stage:
+        return Stage[self.name]
+
+
+Period = Literal["15m", "1h", "6h", "24h", "7d", "30d"]
+
+
+class Query(msgspec.Struct, kw_only=True, frozen=True):
+    """Every filter is optional."""
+
+
+class ConnectionsQuery(Query, frozen=True):
+    user: Word | None = None
+    package: Word | None = None
+    kind: Kind | None = None
+    stage: StageName | None = None
+    acting: Role | None = None
+    limit: Annotated[int, Meta(ge=1, le=MOST_CONNECTIONS)] = 1000
+    cursor: Word | None = None
+
+
+class SessionsQuery(Query, frozen=True):
+    user: Word | None = None
+    limit: Annotated[int, Meta(ge=1, le=MOST_ROWS)] = 100
+    cursor: Word | None = None
+
+
+LedgerCursor = Annotated[str, Meta(pattern="^[0-9]{1,18}-[0-9]{1,18}$")]
+
+
+class VerdictsQuery(Query, frozen=True):
+    user: Word | None = None
+    package: Word | None = None
+    connection_kind: Kind | None = None
+    verdict: VerdictName | None = None
+    kind: VerdictKind | None = None
+    acting: Role | None = None
+    recovered: bool | None = None
+    rule: Word | None = None
+    since: Seconds | None = None
+    until: Seconds | None = None
+    limit: Annotated[int, Meta(ge=1, le=MOST_ROWS)] = 100
+    cursor: LedgerCursor | None = None
+
+    def filter(self, user: str | None) -> VerdictFilter:
+        """For the ledger; the user is told apart, because a pseudonym has to be resolved."""
+        return VerdictFilter(
+            user=user,
+            package=self.package,
+            connection_kind=self.connection_kind,
+            verdict=self.verdict,
+            kind=self.kind,
+            acting=self.acting,
+            recovered=self.recovered,
+            rule=self.rule,
+            since=wall(self.since),
+            until=wall(self.until),
+        )
+
+
+class OutcomesQuery(Query, frozen=True):
+    user: Word | None = None
+    kind: Kind | None = None
+    acting: Role | None = None
+    result: Return | None = None
+    since: Seconds | None = None
+    until: Seconds | None = None
+    limit: Annotated[int, Meta(ge=1, le=MOST_ROWS)] = 100
+
+
+class GateQuery(Query, frozen=True):
+    kind: Kind | None = None
+
+
+class ExplainQuery(msgspec.Struct, kw_only=True, frozen=True):
+    user: Word
+
+
+class DashboardQuery(Query, frozen=True):
+    period: Period | None = None
+
+
+class NoQuery(Query, frozen=True):
+    pass
+
+
+Q = TypeVar("Q", bound=msgspec.Struct)
+
+
+def read_query(request: web.Request, model: type[Q], **defaults: Any) -> Q:
+    """The request's filters. Raises Refusal (400) for unknown, repeated and impossible ones.
+
+    An empty filter is one that was left out: that is how forms send it.
+    """
+    fields = {field.name: field for field in msgspec.structs.fields(model)}
+    values: dict[str, Any] = {}
+    for name, text in request.query.items():
+        if not text and name in fields:
+            continue
+        if name not in fields:
+            there = f"there are {', '.join(fields)}" if fields else "there are none here"
+            raise bad_request(f"unknown filter {name!r}{suggestion(name, fields)}; {there}")
+        if name in values:
+            raise bad_request(f"the filter {name!r} is there more than once")
+        try:
+            values[name] = msgspec.convert(text, fields[name].type, strict=False)
+        except msgspec.ValidationError as error:
+            raise bad_request(f"{name}: {_reason(text, fields[name].type, error)}") from None
+    for name, field in fields.items():
+        if field.required and name not in values:
+            raise bad_request(f"the filter {name!r} is needed")
+    return model(**{**defaults, **values})
+
+
+def _reason(text: str, hint: Any, error: msgspec.ValidationError) -> str:
+    for part in (hint, *get_args(hint)):
+        if isinstance(part, type) and issubclass(part, StrEnum):
+            return f"{text[:80]!r} is not one of {', '.join(part)}"
+    return str(error)
+
+
+def read_id(text: str) -> int:
+    """The number of a row in a path. Raises Refusal (404)."""
+    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
+        raise not_found("there is no such verdict")
+    return int(text)
+
+
+def wall(time: float | None) -> Wall | None:
+    """Seconds of a query as the ledger counts them."""
+    return None if time is None else from_seconds(time)

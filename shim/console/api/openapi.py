@@ -1,0 +1,110 @@
+"""The OpenAPI 3.1 document, made from the endpoints' own types."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from shim import __version__
+from shim.console.access.access import COOKIE, CSRF_HEADER
+from shim.console.api.endpoints import Endpoint
+from shim.console.api.problems import CONTENT_TYPE, ProblemAnswer
+
+_REFERENCE = "#/components/schemas/{name}"
+
+
+def openapi(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
+    """The document; every answer, filter and body in it is checked against the same types here."""
+    types = [ProblemAnswer]
+    for endpoint in endpoints:
+        types += [part for part in (endpoint.answer, endpoint.body) if part is not None]
+    _, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
+    paths: dict[str, Any] = {}
+    for endpoint in endpoints:
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Migration shim",
+            "version": __version__,
+            "description": "Reading is open on loopback; elsewhere it wants a token or a login. Every "
+            "change wants the operator's. Whoever is no operator sees keyed hashes of users.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer"},
+                "login": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": COOKIE,
+                    "description": f"Changes want the header {CSRF_HEADER}, too.",
+                },
+            },
+        },
+    }
+
+
+def _operation(endpoint: Endpoint) -> dict[str, Any]:
+    security: list[dict[str, list[str]]] = [{"token": []}, {"login": []}]
+    if endpoint.body is None:
+        security.append({})
+    operation: dict[str, Any] = {
+        "operationId": endpoint.handler.__name__,
+        "summary": endpoint.summary,
+        "security": security,
+        "parameters": _path_parameters(endpoint.path) + _filters(endpoint.query),
+        "responses": {
+            "200": {
+                "description": "The answer",
+                "content": {"application/json": {"schema": _schema(endpoint.answer)}},
+            },
+            "default": {
+                "description": "An error",
+                "content": {CONTENT_TYPE: {"schema": _schema(ProblemAnswer)}},
+            },
+        },
+    }
+    if endpoint.body is not None:
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": _schema(endpoint.body)}},
+        }
+    return operation
+
+
+def _schema(part: Any) -> Any:
+    (schema,), _ = msgspec.json.schema_components([part], ref_template=_REFERENCE)
+    return schema
+
+
+def _path_parameters(path: str) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in re.findall(r"{(\w+)}", path)
+    ]
+
+
+def _filters(query: type[msgspec.Struct]) -> list[dict[str, Any]]:
+    filters = []
+    for field in msgspec.structs.fields(query):
+        (schema,), components = msgspec.json.schema_components([field.type])
+        # Filters are plain words and numbers: what is referred to is written out.
+        schema = _inline(schema, components)
+        if field.default is not msgspec.NODEFAULT and field.default is not None:
+            schema = {**schema, "default": field.default}
+        filters.append(
+            {"name": field.name, "in": "query", "required": field.required, "schema": schema}
+        )
+    return filters
+
+
+def _inline(schema: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
+    """A filter that is left out is null; one that is there never is."""
+    choices = [choice for choice in schema.get("anyOf", [schema]) if choice != {"type": "null"}]
+    (choice,) = choices
+    if "$ref" in choice:
+        choice = components[choice["$ref"].rsplit("/", 1)[1]]
+    return {key: value for key, value in choice.items() if key not in ("title",)}

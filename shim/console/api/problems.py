@@ -1,0 +1,55 @@
+"""Errors as answers: problem+json (RFC 9457) for programs."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+import msgspec
+from aiohttp import web
+
+CONTENT_TYPE = "application/problem+json"
+
+
+class ProblemAnswer(msgspec.Struct, kw_only=True):
+    """An error (RFC 9457)."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+
+
+class ApiError(Exception):
+    """A request that is answered with an error; `detail` is for whoever made it."""
+
+    def __init__(
+        self, status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = dict(headers or {})
+
+
+def bad_request(detail: str) -> ApiError:
+    return ApiError(HTTPStatus.BAD_REQUEST, detail)
+
+
+def not_found(detail: str) -> ApiError:
+    return ApiError(HTTPStatus.NOT_FOUND, detail)
+
+
+def unavailable(detail: str) -> ApiError:
+    return ApiError(HTTPStatus.SERVICE_UNAVAILABLE, detail)
+
+
+def problem(refusal: ApiError) -> web.Response:
+    """The refusal as problem+json."""
+    body = ProblemAnswer(
+        title=refusal.status.phrase, status=refusal.status.value, detail=refusal.detail
+    )
+    return web.Response(
+        body=msgspec.json.encode(body),
+        status=refusal.status,
+        content_type=CONTENT_TYPE,
+        headers=refusal.headers,
+    )

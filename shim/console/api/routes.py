@@ -1,0 +1,69 @@
+"""The console put together: its paths, on the application that the operators' listener serves."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+
+from aiohttp import web
+
+from shim.console.access.access import Access
+from shim.console.access.redaction import Pseudonymizer
+from shim.console.api.handlers import ApiHandlers
+from shim.console.api.openapi import openapi
+from shim.console.api.problems import ApiError, problem
+from shim.console.api.responses import json_answer
+from shim.console.ledger_queries import LedgerQueries
+from shim.console.operations import Operations
+from shim.console.pages.pages import Pages
+from shim.console.probes import Health, MetricsPage
+from shim.runtime.pseudonyms import Pseudonyms
+from shim.runtime.secrets import Secrets
+
+log = logging.getLogger("shim")
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def add_console(app: web.Application, operations: Operations, secrets: Secrets) -> None:
+    """Serve the pages, the API and the metrics on this application."""
+    access = Access(secrets, operations.shim.clock)
+    evidence = LedgerQueries(operations)
+    register = Pseudonymizer(Pseudonyms(secrets.hash_key))
+    api = ApiHandlers(operations, evidence, register)
+    endpoints = api.endpoints()
+    document = openapi(endpoints)
+
+    async def describe(request: web.Request) -> web.Response:
+        try:
+            access.reader(request)
+        except ApiError as refusal:
+            return problem(refusal)
+        return json_answer(document)
+
+    for endpoint in endpoints:
+        app.router.add_route(endpoint.method, endpoint.path, endpoint.bound_to(access))
+    app.router.add_get("/api/openapi.json", describe)
+    Pages(operations, evidence, register, access).add_to(app)
+    app.router.add_get("/metrics", MetricsPage(operations, access).show)
+    app.middlewares.append(_problems)
+
+
+def add_health(app: web.Application, operations: Operations) -> None:
+    """Serve `/healthz` and `/readyz` on this application."""
+    health = Health(operations)
+    app.router.add_get("/healthz", health.healthz)
+    app.router.add_get("/readyz", health.readyz)
+
+
+@web.middleware
+async def _problems(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    """Under `/api` every error is problem+json, the unforeseen ones included."""
+    if not request.path.startswith("/api/"):
+        return await handler(request)
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+        return problem(ApiError(HTTPStatus(error.status), error.reason, headers))
+    except Exception:
+        log.exception("%s %s failed", request.method, request.path)
+        return problem(ApiError(HTTPStatus.INTERNAL_SERVER_ERROR, "this is a fault of the shim"))

@@ -1,0 +1,315 @@
+"""What the API answers, as types: they are its schemas, too. Durations are seconds.
+
+Times that come from the ledger are seconds since 1970. Users and sessions are named by a keyed hash
+(16 hex digits) to whoever is no operator.
+"""
+
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from shim.console.access.redaction import Names
+from shim.ledger.rows import (
+    ActionRow,
+    ClosingRow,
+    DecisionRow,
+    FailureRow,
+    LateRow,
+    PauseRow,
+    ProofRow,
+    Row,
+    RunRow,
+    StageRow,
+    VerdictRow,
+)
+from shim.model import Cause, Kind, Role, Stage
+
+StageWord = Literal["off", "shadow", "live", "complete"]
+
+
+class ConnectionAnswer(msgspec.Struct, kw_only=True):
+    """An open connection, or one on which the shadowing monitor still has to decide."""
+
+    connection: str
+    kind: Kind
+    user: str
+    session: str
+    package: str | None
+    stage: StageWord
+    acting: Annotated[Role | None, Meta(description="Whose effects reach the socket.")]
+    watched_by: list[Role]
+    connected: Annotated[float, Meta(description="Seconds since it was registered.")]
+    silence: Annotated[float, Meta(description="Seconds since its last sign of life.")]
+    missed: Annotated[
+        int | None, Meta(description="The candidate's heartbeats since then; null: it has none.")
+    ]
+    closing: Annotated[bool, Meta(description="A monitor has closed it.")]
+
+
+class ConnectionsAnswer(msgspec.Struct, kw_only=True):
+    """Connections in the order of their opening; `next` is the cursor of what follows."""
+
+    connections: list[ConnectionAnswer]
+    next: str | None
+
+
+class SocketAnswer(msgspec.Struct, kw_only=True):
+    """What the kernel knows of a connection's socket (TCP_INFO)."""
+
+    round_trip: Annotated[float, Meta(description="Seconds, smoothed.")]
+    jitter: Annotated[float, Meta(description="The mean deviation of the round trip, seconds.")]
+    bytes_received: int
+    bytes_sent: Annotated[int, Meta(description="Those that the peer has acknowledged.")]
+    retransmitted: Annotated[int, Meta(description="Segments sent again, over its life.")]
+
+
+class SessionAnswer(msgspec.Struct, kw_only=True):
+    """A user's session: the connections it points at."""
+
+    session: str
+    user: str
+    stage: StageWord | None
+    glasses: Annotated[str | None, Meta(description="The connection of the glasses.")]
+    apps: Annotated[dict[str, str], Meta(description="The apps' connections, by package.")]
+    sockets: Annotated[int, Meta(description="Those that are being closed included.")]
+
+
+class SessionsAnswer(msgspec.Struct, kw_only=True):
+    """Sessions in the order of their beginning; `next` is the cursor of what follows."""
+
+    sessions: list[SessionAnswer]
+    next: str | None
+
+
+class SessionConnection(ConnectionAnswer, kw_only=True):
+    """A connection with what its socket and its monitors say; null where that cannot be known."""
+
+    messages: Annotated[int, Meta(description="Messages and pongs that came.")]
+    round_trip: Annotated[
+        float | None, Meta(description="Seconds from a monitor's last ping to its pong.")
+    ]
+    socket: SocketAnswer | None
+
+
+class EndedAnswer(msgspec.Struct, kw_only=True):
+    """How a connection of the session ended."""
+
+    connection: str
+    kind: Kind
+    package: str | None
+    ago: Annotated[float, Meta(description="Seconds since then.")]
+    connected: Annotated[float, Meta(description="Seconds that it lasted.")]
+    cause: Cause
+    intended: Annotated[int | None, Meta(description="The close code that was sent.")]
+    observed: Annotated[int, Meta(description="The one that came; 1006: none did.")]
+
+
+class OpenConnections(msgspec.Struct, kw_only=True):
+    open: int
+    stages: dict[StageWord, int]
+    kinds: dict[Kind, int]
+
+
+class ReportAnswer(msgspec.Struct, kw_only=True):
+    """Plain counts since the start of the process."""
+
+    connections: OpenConnections
+    users: dict[StageWord, int]
+    sessions: int
+    pauses: dict[str, float]
+    decisions: dict[Role, dict[str, int]]
+    verdicts: dict[str, int]
+    kinds: dict[str, int]
+    late: int
+    agreement: dict[str, float | None]
+    outcomes: dict[Role, dict[str, int]]
+    proofs_of_life: dict[Role, int]
+    failures: dict[Role, int]
+    brake: str | None
+    guard: "GuardAnswer"
+    quarantined: bool
+    flags: "FlagsAnswer | None"
+    ledger: "LedgerAnswer | None"
+
+
+class GuardAnswer(msgspec.Struct, kw_only=True):
+    """The limit on mass closing (R6b)."""
+
+    holding: bool
+    held: int
+
+
+class LedgerAnswer(msgspec.Struct, kw_only=True):
+    """How the ledger's writer is; `problem` is null while all is well."""
+
+    problem: str | None
+    queued: int
+    written: int
+    dropped: int
+    last_commit: Annotated[float | None, Meta(description="Seconds since 1970.")]
+
+
+class FlagsAnswer(msgspec.Struct, kw_only=True):
+    """The flags file in force; `problem` says why a newer one was refused."""
+
+    digest: str
+    age: Annotated[float, Meta(description="Seconds since it was taken over.")]
+    problem: str | None
+
+
+class EvaluationAnswer(msgspec.Struct, kw_only=True):
+    """Which stage a user has, and why."""
+
+    flag: str
+    user: str
+    stage: StageWord
+    reason: str
+    rule: str | None
+    rule_index: int | None
+    missed: list[str]
+    by_percentage: bool
+    granted: StageWord
+    lowered_by: str | None
+    bucket: int
+    threshold: int | None
+    thresholds: dict[str, int]
+    holdback_bucket: int
+    holdback_threshold: int
+    words: Annotated[str, Meta(description="The same for people.")]
+
+
+class BrakeEvent(msgspec.Struct):
+    engaged: bool
+    reason: str
+    at: Annotated[float, Meta(description="Seconds since 1970.")]
+
+
+class BrakeAnswer(msgspec.Struct, kw_only=True):
+    """The order that takes everyone back to `shadow` (R22).
+
+    Its history is newest first; null where there is no ledger that can be read.
+    """
+
+    engaged: bool
+    reason: str | None
+    quarantined: Annotated[
+        bool,
+        Meta(
+            description="The candidate runs no more (R5): until a restart a release moves nobody."
+        ),
+    ]
+    history: list[BrakeEvent] | None
+
+
+class BrakeOrder(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Engage the brake, or release it."""
+
+    engaged: bool
+    reason: Annotated[
+        str, Meta(min_length=3, max_length=500, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$")
+    ]
+
+
+class ConditionAnswer(msgspec.Struct, kw_only=True):
+    """One of the gate's conditions; see `shim.gate.Condition`."""
+
+    name: str
+    title: str
+    kind: Kind | None
+    standing: Literal["met", "open", "failed"]
+    scale: Literal["share", "count"]
+    sense: Literal["at_least", "at_most"]
+    target: float | None
+    bound: float | None
+    figure: float | None
+    interval: tuple[float, float] | None
+    missing: str | None
+    eta: Annotated[float | None, Meta(description="Seconds, at the present rate.")]
+    inputs: dict[str, Any]
+
+
+class GateAnswerBody(msgspec.Struct, kw_only=True):
+    """May the control be retired? (R16)"""
+
+    answer: Literal["ready", "not_ready", "insufficient"]
+    eta: Annotated[float | None, Meta(description="Seconds, at the present rate.")]
+    inputs: dict[str, Any]
+    conditions: list[ConditionAnswer]
+
+
+def _answer(row: type[Row], **more: Any) -> type[msgspec.Struct]:
+    """A row of the ledger as the API answers it."""
+    hints = get_type_hints(row, include_extras=True)
+    fields: list[tuple[str, Any]] = [
+        (name, _in_json(hints[name])) for name in row.__struct_fields__
+    ]
+    return msgspec.defstruct(
+        row.__name__.removesuffix("Row") + "Answer",
+        fields + list(more.items()),
+        namespace={"__doc__": row.__doc__},
+        kw_only=True,
+    )
+
+
+def _in_json(hint: Any) -> Any:
+    """Times and durations are seconds, stages words, tuples lists."""
+    if get_origin(hint) in (UnionType, Union):
+        return Union[tuple(_in_json(part) for part in get_args(hint))]  # noqa: UP007
+    if get_origin(hint) is tuple:
+        return list[_in_json(get_args(hint)[0])]  # type: ignore[misc]
+    if hasattr(hint, "__metadata__"):
+        return float
+    return StageWord if hint is Stage else hint
+
+
+VerdictAnswer = _answer(VerdictRow, skew=float | None, trace_url=str | None)
+DecisionAnswer = _answer(DecisionRow)
+OutcomeAnswer = _answer(ActionRow)
+
+VerdictsAnswer = msgspec.defstruct(
+    "VerdictsAnswer",
+    [("verdicts", list[VerdictAnswer]), ("next", str | None)],  # type: ignore[valid-type]
+    namespace={"__doc__": "Verdicts, newest first; `next` is the cursor of what follows."},
+)
+OutcomesAnswer = msgspec.defstruct(
+    "OutcomesAnswer",
+    [("outcomes", list[OutcomeAnswer])],  # type: ignore[valid-type]
+    namespace={"__doc__": "What became of the clients that were closed, newest first."},
+)
+EpisodeAnswer = msgspec.defstruct(
+    "EpisodeAnswer",
+    [
+        ("verdict", VerdictAnswer),
+        ("run", _answer(RunRow)),
+        ("decisions", list[DecisionAnswer]),  # type: ignore[valid-type]
+        ("late", list[_answer(LateRow)]),  # type: ignore[misc]
+        ("action", OutcomeAnswer | None),
+        ("closing", _answer(ClosingRow) | None),
+        ("proofs", list[_answer(ProofRow)]),  # type: ignore[misc]
+        ("failures", list[_answer(FailureRow)]),  # type: ignore[misc]
+        ("stages", list[_answer(StageRow)]),  # type: ignore[misc]
+        ("pauses", list[_answer(PauseRow)]),  # type: ignore[misc]
+    ],
+    namespace={"__doc__": "A verdict with everything around it, oldest first."},
+)
+OneSessionAnswer = msgspec.defstruct(
+    "OneSessionAnswer",
+    [
+        ("session", SessionAnswer),
+        ("connections", list[SessionConnection]),
+        ("ended", list[EndedAnswer]),
+        ("verdicts", list[VerdictAnswer]),  # type: ignore[valid-type]
+    ],
+    namespace={"__doc__": "A session with its connections, and its user's latest verdicts."},
+)
+
+
+def row_answer(row: Row, names: Names) -> dict[str, Any]:
+    """A row for the API, its user named as the visitor may see them."""
+    answer = row.as_dict()
+    for field in ("user", "session"):
+        if answer.get(field) is not None:
+            answer[field] = names(answer[field])
+    return answer

@@ -1,0 +1,50 @@
+"""What operators change. Every change is in the log, with who made it and why."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+
+import msgspec
+
+from shim.console.access.access import Visitor
+from shim.console.api.problems import ApiError, bad_request
+from shim.console.api.schemas import BrakeOrder
+from shim.console.operations import Operations
+
+log = logging.getLogger("shim")
+
+_FLUSH = 2.0
+"""Seconds that a ledger in trouble may hold up the answer to an order that is in force."""
+
+
+async def give_brake_order(operations: Operations, visitor: Visitor, order: BrakeOrder) -> None:
+    """Engage or release the brake (R22). Raises Refusal (409) if it stands that way already.
+
+    Whoever then asks the ledger for the brake's history finds the order in it.
+    """
+    if order.engaged == (operations.brake_reason is not None):
+        standing = "engaged" if order.engaged else "released"
+        raise ApiError(HTTPStatus.CONFLICT, f"the brake is {standing} already")
+    reason = order.reason.strip()
+    log.warning(
+        "audit: brake %s by %s: %s",
+        "engaged" if order.engaged else "released",
+        visitor.name,
+        reason,
+    )
+    if order.engaged:
+        operations.shim.engage_brake(reason)
+    else:
+        operations.shim.release_brake(reason)
+    if operations.flush is not None:
+        await asyncio.to_thread(operations.flush, _FLUSH)
+
+
+def read_brake_order(form: Mapping[str, str]) -> BrakeOrder:
+    """The order of a form. Raises Refusal (400)."""
+    body = {"engaged": form.get("engaged") == "yes", "reason": form.get("reason", "")}
+    try:
+        return msgspec.convert(body, BrakeOrder)
+    except msgspec.ValidationError:
+        raise bad_request("A reason of 3 to 500 characters, in one line, is needed.") from None

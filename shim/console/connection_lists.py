@@ -1,0 +1,184 @@
+"""The live connections and sessions, in pages. However many there are, the loop waits for none of it."""
+
+import asyncio
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, Generic, TypeVar
+
+from shim.aio import Shim
+from shim.aio.aiohttp_connection import AiohttpConnection
+from shim.console.access.redaction import Names
+from shim.console.api.filters import ConnectionsQuery, SessionsQuery
+from shim.console.api.problems import bad_request
+from shim.console.api.schemas import (
+    ConnectionAnswer,
+    EndedAnswer,
+    SessionAnswer,
+    SessionConnection,
+    StageWord,
+)
+from shim.console.tcp_health import socket_health
+from shim.model import Duration, Role, Time, seconds
+from shim.router import Tracked
+from shim.runtime.sessions import Session
+
+CHUNK = 1000
+"""So many are looked at before the loop has its turn: about a millisecond."""
+
+_MOST_DIGITS = 18
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Slice(Generic[T]):
+    """A page; `next` is the cursor of what follows it (None: nothing does)."""
+
+    items: list[T]
+    next: str | None
+
+
+class ConnectionLists:
+    """Reads the shim's connections and sessions."""
+
+    def __init__(self, shim: Shim) -> None:
+        self._shim = shim
+        candidate = shim.settings.monitors.candidate.settings
+        self._heartbeat: int | None = getattr(candidate, "heartbeat_interval", None)
+
+    async def connections(self, query: ConnectionsQuery, user: str | None) -> Slice[Tracked]:
+        """Those that fit, in the order of opening. Raises Refusal for a cursor that is none."""
+        tracked = list(self._shim.router.connections())
+        start = bisect_right(tracked, _read_cursor(query.cursor), key=attrgetter("order"))
+        fits = _fits(query, user)
+        found: list[Tracked] = []
+        for begin in range(start, len(tracked), CHUNK):
+            found += filter(fits, tracked[begin : begin + CHUNK])
+            if len(found) > query.limit:
+                return Slice(found[: query.limit], str(found[query.limit - 1].order))
+            await asyncio.sleep(0)
+        return Slice(found, None)
+
+    async def sessions(
+        self, query: SessionsQuery, user: str | None
+    ) -> Slice[Session[AiohttpConnection]]:
+        """Sessions by the order of the oldest connection that they point at."""
+        after = _read_cursor(query.cursor)
+        sessions = list(self._shim.sessions.values())
+        found: list[tuple[int, Session[AiohttpConnection]]] = []
+        for begin in range(0, len(sessions), CHUNK):
+            for session in sessions[begin : begin + CHUNK]:
+                if user is None or session.user == user:
+                    order = min((member.tracked.order for member in session.members()), default=0)
+                    if order > after or not (order or query.cursor):
+                        found.append((order, session))
+            # What cannot be on the page any more is dropped at once: sorting it all would take long.
+            found.sort(key=lambda pair: pair[0])
+            del found[query.limit + 1 :]
+            await asyncio.sleep(0)
+        items = [session for _, session in found[: query.limit]]
+        more = len(found) > query.limit
+        return Slice(items, str(found[query.limit - 1][0]) if more else None)
+
+    def session(self, session_id: str) -> Session[AiohttpConnection] | None:
+        return self._shim.sessions.get(session_id)
+
+    def connection_answer(self, names: Names) -> Callable[[Tracked], ConnectionAnswer]:
+        """How connections are answered at this moment."""
+        now = self._shim.clock()
+        return lambda tracked: ConnectionAnswer(**self._facts(tracked, names, now))
+
+    def session_answer(self, session: Session[AiohttpConnection], names: Names) -> SessionAnswer:
+        glasses = session.glasses_connection
+        return SessionAnswer(
+            session=names(session.id),
+            user=names(session.user),
+            stage=next((_stage(member.tracked) for member in session.members()), None),
+            glasses=None if glasses is None else glasses.connection.id,
+            apps={name: live.connection.id for name, live in session.app_connections.items()},
+            sockets=session.open,
+        )
+
+    def session_connections(
+        self, session: Session[AiohttpConnection], names: Names
+    ) -> list[SessionConnection]:
+        now = self._shim.clock()
+        return [
+            SessionConnection(
+                **self._facts(live.tracked, names, now),
+                messages=live.tracked.signs,
+                round_trip=_seconds(self._shim.router.round_trip(live.tracked)),
+                socket=socket_health(live.websocket.transport),
+            )
+            for live in session.members()
+        ]
+
+    def session_ended(self, session: Session[AiohttpConnection]) -> list[EndedAnswer]:
+        """How the session's last connections ended, as far as that is remembered."""
+        now = self._shim.clock()
+        return [
+            EndedAnswer(
+                connection=closing.connection.id,
+                kind=closing.connection.kind,
+                package=closing.connection.package,
+                ago=seconds(now - closing.at),
+                connected=seconds(closing.at - closing.opened_at),
+                cause=closing.cause,
+                intended=closing.intended,
+                observed=closing.observed,
+            )
+            for closing in self._shim.closings.of(session.id)
+        ]
+
+    def _facts(self, tracked: Tracked, names: Names, now: Time) -> dict[str, Any]:
+        connection = tracked.connection
+        silence = now - tracked.last_activity
+        return {
+            "connection": connection.id,
+            "kind": connection.kind,
+            "user": names(connection.user),
+            "session": names(connection.session),
+            "package": connection.package,
+            "stage": _stage(tracked),
+            "acting": tracked.acting,
+            "watched_by": [role for role in Role if tracked.instance(role) is not None],
+            "connected": seconds(now - tracked.opened_at),
+            "silence": seconds(silence),
+            "missed": None if self._heartbeat is None else silence // self._heartbeat,
+            "closing": tracked.closed_by is not None,
+        }
+
+
+def _seconds(duration: Duration | None) -> float | None:
+    return None if duration is None else seconds(duration)
+
+
+def _stage(tracked: Tracked) -> StageWord:
+    word: StageWord = str(tracked.stage)  # type: ignore[assignment]
+    return word
+
+
+def _fits(query: ConnectionsQuery, user: str | None) -> Callable[[Tracked], bool]:
+    package, kind, acting = query.package, query.kind, query.acting
+    stage = None if query.stage is None else query.stage.stage
+
+    def fits(tracked: Tracked) -> bool:
+        connection = tracked.connection
+        return (
+            (user is None or connection.user == user)
+            and (package is None or connection.package == package)
+            and (kind is None or connection.kind is kind)
+            and (stage is None or tracked.stage is stage)
+            and (acting is None or tracked.acting is acting)
+        )
+
+    return fits
+
+
+def _read_cursor(cursor: str | None) -> int:
+    if cursor is None:
+        return 0
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= _MOST_DIGITS):
+        raise bad_request("cursor: not one that was given out here")
+    return int(cursor)

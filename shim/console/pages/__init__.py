@@ -1,0 +1,1 @@
+"""The pages for people: the dashboard and the rows behind its numbers."""

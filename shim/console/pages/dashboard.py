@@ -1,0 +1,86 @@
+"""The dashboard's picture: one survey of the ledger and one answer of the gate for all who look."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from shim.console.api.problems import ApiError
+from shim.console.ledger_queries import LedgerQueries
+from shim.console.operations import Operations
+from shim.console.pages.dashboard_figures import PERIODS, DashboardFigures, default_period, survey
+from shim.gate import GateAnswer
+from shim.ledger import LedgerReader, wall_clock
+from shim.model import SECOND, Duration, Time
+
+_SURVEY_LASTS: Duration = 2 * SECOND
+_GATE_LASTS: Duration = 30 * SECOND
+_AT_MOST = 10
+"""An answer that took long lasts longer: a tenth of the time goes into asking."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """`survey` and `gate` are None where they cannot be had; `trouble` and `gate_trouble` say why."""
+
+    period: str
+    survey: DashboardFigures | None
+    trouble: str | None
+    gate: GateAnswer | None
+    gate_trouble: str | None
+
+
+class _Fresh(Generic[T]):
+    """An answer that is asked for anew when it is older than `lasts`; everybody waits for the same one."""
+
+    def __init__(
+        self, ask: Callable[[], Awaitable[T]], lasts: Duration, clock: Callable[[], Time]
+    ) -> None:
+        self._ask = ask
+        self._lasts = lasts
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._until: Time | None = None
+        self._answer: T | None = None
+        self._trouble: str | None = None
+
+    async def get(self) -> tuple[T | None, str | None]:
+        """The answer, or why there is none."""
+        async with self._lock:
+            if self._until is None or self._clock() >= self._until:
+                began = self._clock()
+                try:
+                    self._answer, self._trouble = await self._ask(), None
+                except ApiError as refusal:
+                    self._answer, self._trouble = None, refusal.detail
+                now = self._clock()
+                self._until = now + max(self._lasts, _AT_MOST * (now - began))
+            return self._answer, self._trouble
+
+
+class Dashboards:
+    def __init__(self, operations: Operations, evidence: LedgerQueries) -> None:
+        clock, self._evidence = operations.shim.clock, evidence
+        self._settings = operations.shim.settings
+        self._surveys = {name: _Fresh(self._asking(name), _SURVEY_LASTS, clock) for name in PERIODS}
+        self._gate = _Fresh(evidence.gate, _GATE_LASTS, clock)
+        self._default = _Fresh(self._ask_default, _GATE_LASTS, clock)
+
+    async def picture(self, period: str | None) -> Picture:
+        if period is None:
+            period = (await self._default.get())[0] or "24h"
+        seen, trouble = await self._surveys[period].get()
+        gate, gate_trouble = await self._gate.get()
+        return Picture(period, seen, trouble, gate, gate_trouble)
+
+    def _asking(self, period: str) -> Callable[[], Awaitable[DashboardFigures]]:
+        def look(ledger: LedgerReader) -> DashboardFigures:
+            now = wall_clock()
+            return survey(ledger, self._settings, now - PERIODS[period], now)
+
+        return lambda: self._evidence.ask(look)
+
+    async def _ask_default(self) -> str:
+        return await self._evidence.ask(lambda ledger: default_period(ledger, wall_clock()))

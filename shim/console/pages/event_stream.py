@@ -1,0 +1,77 @@
+"""Live updates (server-sent events): the parts of the dashboard that changed, as they change."""
+
+import asyncio
+
+import msgspec
+from aiohttp import web
+
+from shim.console.access.access import Access, Visitor
+from shim.console.api.filters import DashboardQuery, read_query
+from shim.console.api.problems import ApiError, unavailable
+from shim.console.pages.dashboard import Dashboards
+from shim.console.pages.html import Html
+
+PARTS = ("status", "rollout", "agreement", "returns", "trouble", "gate")
+_EVERY = 2.0
+_MOST = 100
+_PATIENCE = 30.0
+"""Seconds after which a browser that reads nothing is given up."""
+_HEADERS = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "X-Accel-Buffering": "no",
+}
+
+
+class EventStream:
+    """Streams to everybody who looks at the dashboard."""
+
+    def __init__(self, html: Html, dashboards: Dashboards, access: Access) -> None:
+        self._html = html
+        self._access = access
+        self._dashboards = dashboards
+        self._listeners = 0
+        self._ended = asyncio.Event()
+
+    async def stream(self, request: web.Request, visitor: Visitor) -> web.StreamResponse:
+        query = read_query(request, DashboardQuery)
+        if self._listeners >= _MOST:
+            raise unavailable("Too many are looking at the dashboard already.")
+        response = web.StreamResponse(headers=_HEADERS)
+        await response.prepare(request)
+        self._listeners += 1
+        try:
+            await self._tell(request, response, query.period)
+        except (ConnectionResetError, TimeoutError, ApiError):
+            pass
+        finally:
+            self._listeners -= 1
+        return response
+
+    async def end(self, app: web.Application) -> None:
+        """Let all streams end: the application stops."""
+        self._ended.set()
+
+    async def _tell(
+        self, request: web.Request, response: web.StreamResponse, period: str | None
+    ) -> None:
+        """Until the browser, the shim or the login ends: Refusal is raised for the last."""
+        await response.write(b"retry: 3000\n\n")
+        told: dict[str, str] = {}
+        while not self._ended.is_set():
+            visitor = self._access.reader(request)
+            picture = await self._dashboards.picture(period)
+            parts = {
+                part: self._html.part(visitor, f"parts/{part}.html", picture=picture)
+                for part in PARTS
+            }
+            changed = {part: text for part, text in parts.items() if told.get(part) != text}
+            told = parts
+            # Also with nothing to tell: it shows that the shim lives, and finds out who has left.
+            async with asyncio.timeout(_PATIENCE):
+                await response.write(b"event: parts\ndata: %b\n\n" % msgspec.json.encode(changed))
+            try:
+                await asyncio.wait_for(self._ended.wait(), _EVERY)
+            except TimeoutError:
+                continue

@@ -1,0 +1,138 @@
+"""Templates, static files, and the headers that every page has."""
+
+import hashlib
+import mimetypes
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import jinja2
+from aiohttp import web
+
+from shim.console.access.access import CSRF_FIELD, Visitor
+from shim.console.access.redaction import Names, Pseudonymizer
+from shim.console.api.problems import ApiError, not_found
+from shim.console.operations import Operations
+from shim.console.pages import charts
+from shim.console.pages import formatting as words
+from shim.console.status_report import StatusReport
+from shim.model import seconds
+
+_SECURITY: Mapping[str, str] = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' data:; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; "
+    "base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    # With no referrer at all browsers would tell no origin for forms, which is checked.
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+_PAGE = {**_SECURITY, "Cache-Control": "no-store"}
+_STATIC = {**_SECURITY, "Cache-Control": "public, max-age=31536000, immutable"}
+
+
+class Html:
+    """Renders pages for a visitor."""
+
+    def __init__(self, operations: Operations, register: Pseudonymizer) -> None:
+        self._operations = operations
+        self._register = register
+        self._files = _static_files()
+        self._templates = jinja2.Environment(
+            loader=jinja2.PackageLoader("shim.console"),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self._templates.globals |= {
+            "charts": charts,
+            "words": words,
+            "seconds": seconds,
+            "query": _query,
+            "segment": _segment,
+            "static": self._static_url,
+            "csrf_field": CSRF_FIELD,
+            "settings": operations.shim.settings,
+            "trace_url": operations.trace_url,
+        }
+        # To compile a template takes longer than the event loop may wait: now it does not run yet.
+        for name in self._templates.list_templates():
+            self._templates.get_template(name)
+
+    def page(
+        self,
+        request: web.Request,
+        visitor: Visitor | None,
+        template: str,
+        status: int = 200,
+        **facts: Any,
+    ) -> web.Response:
+        """A whole page; `facts` are what its template wants."""
+        text = self._templates.get_template(template).render(
+            path=request.path,
+            visitor=visitor,
+            standing=StatusReport.of(self._operations),
+            **{"names": self._names(visitor), **facts},
+        )
+        return web.Response(text=text, status=status, content_type="text/html", headers=_PAGE)
+
+    def part(self, visitor: Visitor, template: str, **facts: Any) -> str:
+        """A part of a page, for its live update."""
+        return self._templates.get_template(template).render(
+            visitor=visitor,
+            standing=StatusReport.of(self._operations),
+            names=self._names(visitor),
+            **facts,
+        )
+
+    def refused(
+        self, request: web.Request, refusal: ApiError, visitor: Visitor | None = None
+    ) -> web.Response:
+        response = self.page(
+            request, visitor, "refused.html", refusal.status.value, refusal=refusal
+        )
+        response.headers.update(refusal.headers)
+        return response
+
+    async def static(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        if name not in self._files:
+            raise not_found("There is no such file.")
+        content_type, body = self._files[name]
+        return web.Response(body=body, content_type=content_type, charset="utf-8", headers=_STATIC)
+
+    def _names(self, visitor: Visitor | None) -> Names | None:
+        return None if visitor is None else Names(self._register, visitor)
+
+    def _static_url(self, name: str) -> str:
+        digest = hashlib.sha256(self._files[name][1]).hexdigest()[:12]
+        return f"/static/{name}?v={digest}"
+
+
+def see_other(location: str) -> web.Response:
+    return web.Response(status=303, headers={**_PAGE, "Location": location})
+
+
+def _static_files() -> dict[str, tuple[str, bytes]]:
+    folder = resources.files("shim.console") / "static"
+    return {
+        file.name: (mimetypes.guess_type(file.name)[0] or "text/plain", file.read_bytes())
+        for file in folder.iterdir()
+        if file.is_file()
+    }
+
+
+def _query(path: str, **filters: Any) -> str:
+    """A link to rows: those filters that are there."""
+    asked = {name: value for name, value in filters.items() if value not in (None, "")}
+    return f"{path}?{urlencode(asked)}" if asked else path
+
+
+def _segment(name: str) -> str:
+    """One segment of a path, whatever characters are in the name."""
+    return quote(name, safe="")

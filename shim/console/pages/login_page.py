@@ -1,0 +1,55 @@
+"""The login page: a token for a cookie."""
+
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from shim.console.access.access import COOKIE, CSRF_FIELD, Access, set_cookie
+from shim.console.api.problems import ApiError
+from shim.console.pages.forms import read_form
+from shim.console.pages.html import Html, see_other
+
+
+class LoginPages:
+    def __init__(self, html: Html, access: Access) -> None:
+        self._html = html
+        self._access = access
+
+    async def show(self, request: web.Request) -> web.Response:
+        following = _own_path(request.query.get("next", "/"))
+        return self._html.page(request, None, "login.html", following=following, refusal=None)
+
+    async def log_in(self, request: web.Request) -> web.Response:
+        form = await read_form(request)
+        following = _own_path(form.get("next", "/"))
+        try:
+            cookie, _ = self._access.log_in(request, form.get("token", "").strip())
+        except ApiError as refusal:
+            response = self._html.page(
+                request,
+                None,
+                "login.html",
+                refusal.status.value,
+                following=following,
+                refusal=refusal,
+            )
+            response.headers.update(refusal.headers)
+            return response
+        response = see_other(following)
+        set_cookie(request, response, cookie)
+        return response
+
+    async def log_out(self, request: web.Request) -> web.Response:
+        form = await read_form(request)
+        self._access.log_out(request, form.get(CSRF_FIELD, ""))
+        response = see_other("/")
+        response.del_cookie(COOKIE, path="/", httponly=True, samesite="Lax")
+        return response
+
+
+def _own_path(target: str) -> str:
+    """A path on this server; whatever else somebody wants to be led to, it is the dashboard."""
+    parts = urlsplit(target)
+    own = target.startswith("/") and not target.startswith(("//", "/\\"))
+    printable = target.isascii() and target.isprintable()
+    return target if own and printable and not parts.scheme and not parts.netloc else "/"

@@ -1,0 +1,232 @@
+"""The pages for people: the dashboard and the rows behind its numbers."""
+
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from shim.console.access.access import CSRF_FIELD, Access, Visitor
+from shim.console.access.redaction import Names, Pseudonymizer
+from shim.console.api.filters import (
+    ConnectionsQuery,
+    DashboardQuery,
+    OutcomesQuery,
+    SessionsQuery,
+    VerdictsQuery,
+    read_id,
+    read_query,
+    wall,
+)
+from shim.console.api.problems import ApiError, not_found
+from shim.console.brake_orders import give_brake_order, read_brake_order
+from shim.console.connection_lists import ConnectionLists
+from shim.console.ledger_queries import LedgerQueries
+from shim.console.operations import Operations
+from shim.console.pages.dashboard import Dashboards
+from shim.console.pages.episode_chart import lanes
+from shim.console.pages.event_stream import EventStream
+from shim.console.pages.forms import read_form
+from shim.console.pages.html import Html, see_other
+from shim.console.pages.login_page import LoginPages
+from shim.ledger import VerdictFilter
+from shim.ledger.rows import BrakeRow
+from shim.ledger.timeline import moments, why
+
+_ROWS = 50
+_Page = Callable[[web.Request, Visitor], Awaitable[web.StreamResponse]]
+
+
+class Pages:
+    def __init__(
+        self,
+        operations: Operations,
+        evidence: LedgerQueries,
+        register: Pseudonymizer,
+        access: Access,
+    ) -> None:
+        self._operations = operations
+        self._evidence = evidence
+        self._register = register
+        self._access = access
+        self._registry = ConnectionLists(operations.shim)
+        self._html = Html(operations, register)
+        self._dashboards = Dashboards(operations, evidence)
+        self._live = EventStream(self._html, self._dashboards, access)
+        self._login = LoginPages(self._html, access)
+
+    def add_to(self, app: web.Application) -> None:
+        """Add the routes; streams end with the application."""
+        for path, page in (
+            ("/", self.dashboard),
+            ("/live", self._live.stream),
+            ("/connections", self.connections),
+            ("/sessions", self.sessions),
+            ("/sessions/{session}", self.session),
+            ("/verdicts", self.verdicts),
+            ("/verdicts/{verdict}", self.episode),
+            ("/outcomes", self.outcomes),
+            ("/brake", self.brake),
+        ):
+            # A HEAD of the stream would never end.
+            app.router.add_get(path, self._for_readers(page), allow_head=path != "/live")
+        app.router.add_post("/brake", self._answered(self.order_brake))
+        app.router.add_get("/login", self._answered(self._login.show))
+        app.router.add_post("/login", self._answered(self._login.log_in))
+        app.router.add_post("/logout", self._answered(self._login.log_out))
+        app.router.add_get("/static/{name}", self._answered(self._html.static))
+        app.on_shutdown.append(self._live.end)
+
+    async def dashboard(self, request: web.Request, visitor: Visitor) -> web.Response:
+        query = read_query(request, DashboardQuery)
+        picture = await self._dashboards.picture(query.period)
+        return self._html.page(request, visitor, "dashboard.html", picture=picture)
+
+    async def connections(self, request: web.Request, visitor: Visitor) -> web.Response:
+        query = read_query(request, ConnectionsQuery, limit=_ROWS)
+        page = await self._registry.connections(query, self._resolve(query.user))
+        answer = self._registry.connection_answer(self._names(visitor, query.user))
+        return self._list(request, visitor, "connections.html", map(answer, page.items), page.next)
+
+    async def sessions(self, request: web.Request, visitor: Visitor) -> web.Response:
+        query = read_query(request, SessionsQuery, limit=_ROWS)
+        page = await self._registry.sessions(query, self._resolve(query.user))
+        names = self._names(visitor, query.user)
+        rows = (self._registry.session_answer(session, names) for session in page.items)
+        return self._list(request, visitor, "sessions.html", rows, page.next)
+
+    async def session(self, request: web.Request, visitor: Visitor) -> web.Response:
+        asked = request.match_info["session"]
+        session = self._registry.session(self._register.resolve(asked))
+        if session is None:
+            raise not_found("There is no such session now. It may have ended.")
+        names, user = self._names(visitor, asked), session.user
+        try:
+            which = VerdictFilter(user=user)
+            episodes = (
+                await self._evidence.ask(lambda ledger: ledger.verdicts(which, limit=10))
+            ).rows
+        except ApiError:
+            episodes = []
+        return self._html.page(
+            request,
+            visitor,
+            "session.html",
+            session=self._registry.session_answer(session, names),
+            connections=self._registry.session_connections(session, names),
+            ended=self._registry.session_ended(session),
+            episodes=episodes,
+            names=names,
+        )
+
+    async def verdicts(self, request: web.Request, visitor: Visitor) -> web.Response:
+        query = read_query(request, VerdictsQuery, limit=_ROWS)
+        which = query.filter(self._resolve(query.user))
+        page = await self._evidence.ask(
+            lambda ledger: ledger.verdicts(which, limit=query.limit, cursor=query.cursor)
+        )
+        return self._list(
+            request,
+            visitor,
+            "verdicts.html",
+            page.rows,
+            page.cursor,
+            names=self._names(visitor, query.user),
+        )
+
+    async def episode(self, request: web.Request, visitor: Visitor) -> web.Response:
+        number = read_id(request.match_info["verdict"])
+        episode = await self._evidence.ask(lambda ledger: ledger.episode(number))
+        if episode is None:
+            raise not_found("There is no such episode. The ledger may not keep it any more.")
+        return self._html.page(
+            request,
+            visitor,
+            "episode.html",
+            episode=episode,
+            verdict=episode.verdict,
+            why=why(episode),
+            moments=moments(episode),
+            picture=lanes(episode),
+            trace_url=self._operations.trace_url(episode.verdict.trace),
+        )
+
+    async def outcomes(self, request: web.Request, visitor: Visitor) -> web.Response:
+        query = read_query(request, OutcomesQuery, limit=_ROWS)
+        rows = await self._evidence.ask(
+            lambda ledger: ledger.outcomes(
+                kind=query.kind,
+                role=query.acting,
+                result=query.result,
+                user=self._resolve(query.user),
+                since=wall(query.since),
+                until=wall(query.until),
+                limit=query.limit,
+            )
+        )
+        names = self._names(visitor, query.user)
+        return self._list(request, visitor, "outcomes.html", rows, None, names=names)
+
+    async def brake(self, request: web.Request, visitor: Visitor) -> web.Response:
+        try:
+            history = await self._evidence.ask(lambda ledger: ledger.rows(BrakeRow))
+        except ApiError:
+            history = []
+        return self._html.page(request, visitor, "brake.html", history=history)
+
+    async def order_brake(self, request: web.Request) -> web.Response:
+        form = await read_form(request)
+        visitor = self._access.operator(request, form.get(CSRF_FIELD, ""))
+        await give_brake_order(self._operations, visitor, read_brake_order(form))
+        return see_other("/brake")
+
+    def _list(
+        self,
+        request: web.Request,
+        visitor: Visitor,
+        template: str,
+        rows: Any,
+        cursor: str | None,
+        **more: Any,
+    ) -> web.Response:
+        """A page of rows, with the filters that were asked and the way to the next page."""
+        asked = dict(request.query)
+        following = None if cursor is None else f"?{urlencode({**asked, 'cursor': cursor})}"
+        return self._html.page(
+            request, visitor, template, rows=list(rows), following=following, asked=asked, **more
+        )
+
+    def _names(self, visitor: Visitor, asked: str | None = None) -> Names:
+        return Names(self._register, visitor, asked)
+
+    def _resolve(self, user: str | None) -> str | None:
+        return None if user is None else self._register.resolve(user)
+
+    def _for_readers(self, page: _Page) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        """A page for those who may read; others are shown the login."""
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            try:
+                visitor = self._access.reader(request)
+            except ApiError as refusal:
+                if refusal.status is HTTPStatus.UNAUTHORIZED and request.path != "/live":
+                    return see_other(f"/login?{urlencode({'next': request.path_qs})}")
+                return self._html.refused(request, refusal)
+            try:
+                return await page(request, visitor)
+            except ApiError as refusal:
+                return self._html.refused(request, refusal, visitor)
+
+        return handle
+
+    def _answered(
+        self, page: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            try:
+                return await page(request)
+            except ApiError as refusal:
+                return self._html.refused(request, refusal)
+
+        return handle

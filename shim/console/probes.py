@@ -1,0 +1,59 @@
+"""What machines ask: is it alive, is it ready, and the metrics."""
+
+from typing import Any
+
+from aiohttp import web
+
+from shim.console.access.access import Access
+from shim.console.api.problems import ApiError, not_found, problem
+from shim.console.api.responses import json_answer
+from shim.console.operations import Operations
+from shim.model import seconds
+
+
+class Health:
+    """For whoever starts and stops the process: open to all."""
+
+    def __init__(self, operations: Operations) -> None:
+        self._operations = operations
+
+    async def healthz(self, request: web.Request) -> web.Response:
+        return json_answer({"status": "ok"})
+
+    async def readyz(self, request: web.Request) -> web.Response:
+        """Ready also while ledger or flags file have a problem: connections do not depend on it.
+
+        What is wrong with the flags file is not said here: it may name a user.
+        """
+        operations = self._operations
+        if operations.shim.draining:
+            return json_answer({"status": "draining"}, status=503)
+        answer: dict[str, Any] = {"status": "ready"}
+        if (flags := operations.flags) is not None:
+            age = seconds(operations.shim.clock() - flags.loaded_at)
+            answer["flags"] = {
+                "digest": flags.digest,
+                "age": age,
+                "refused": flags.problem is not None,
+            }
+        if (status := operations.ledger_status) and (problem := status().problem):
+            answer["ledger"] = problem
+        return json_answer(answer)
+
+
+class MetricsPage:
+    """`/metrics`, for those who may read."""
+
+    def __init__(self, operations: Operations, access: Access) -> None:
+        self._render = operations.metrics
+        self._access = access
+
+    async def show(self, request: web.Request) -> web.Response:
+        try:
+            self._access.reader(request)
+            if self._render is None:
+                raise not_found("there are no metrics here")
+        except ApiError as refusal:
+            return problem(refusal)
+        content_type, body = self._render(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})

@@ -1,0 +1,237 @@
+"""What a store of the ledger does: the writer's side and the reader's side.
+
+The embedded store is `shim.ledger.sqlite`; a networked one offers the same.
+All times are microseconds since 1970; periods include `since` and exclude `until`.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, TypeVar
+
+from shim.ledger.rows import (
+    ActionRow,
+    BrakeRow,
+    ClosingRow,
+    DecisionRow,
+    FailureRow,
+    LateRow,
+    PauseRow,
+    ProofRow,
+    Row,
+    RunRow,
+    StageRow,
+    VerdictRow,
+    Wall,
+)
+from shim.model import Duration, Kind, Return, Role, VerdictKind, VerdictName
+
+R = TypeVar("R", bound=Row)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How the writer is: `problem` is None while rows are being committed as they come.
+
+    `written` rows are committed, `dropped` ones lost for want of room (or because the store refused
+    them), `queued` ones wait; `last_commit` is when rows last became durable.
+    """
+
+    problem: str | None
+    queued: int
+    written: int
+    dropped: int
+    last_commit: Wall | None
+
+
+class RowTaker(Protocol):
+    """Takes rows, and never raises because of one."""
+
+    def append(self, row: Row) -> None:
+        """Hand a row over. It is durable after a later commit, in the order of handing over."""
+
+
+class LedgerWriter(RowTaker, Protocol):
+    """Takes rows from the event loop, and never blocks it."""
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until everything handed over before is durable; False if it was not within `timeout` s."""
+
+    def close(self, timeout: float) -> bool:
+        """Flush and stop, within `timeout` seconds; False if rows were lost by that."""
+
+    def status(self) -> Status: ...
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictFilter:
+    """Which verdicts: each field that is not None has to fit."""
+
+    user: str | None = None
+    package: str | None = None
+    connection_kind: Kind | None = None
+    verdict: VerdictName | None = None
+    kind: VerdictKind | None = None
+    acting: Role | None = None
+    recovered: bool | None = None
+    rule: str | None = None
+    since: Wall | None = None
+    until: Wall | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Verdicts, newest first, and where the next page begins (None: there is none)."""
+
+    rows: list[VerdictRow]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """One verdict with everything around it, each list oldest first.
+
+    The decisions are those on the silence judged and later ones until the connection's next episode.
+    """
+
+    verdict: VerdictRow
+    run: RunRow
+    decisions: list[DecisionRow]
+    late: list[LateRow]
+    action: ActionRow | None
+    closing: ClosingRow | None
+    proofs: list[ProofRow]
+    failures: list[FailureRow]
+    stages: list[StageRow]
+    pauses: list[PauseRow]
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictCounts:
+    """Verdicts by name and kind, and by the expected rule that explained them.
+
+    `proving` are those whose first decider was shadowing (R14).
+    """
+
+    all: Counter[tuple[VerdictName, VerdictKind]]
+    proving: Counter[VerdictName]
+    rules: Counter[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """Sums over `CoverageRow`s of one kind of connection.
+
+    `needed` are the pings that full coverage takes (None: the candidate has no interval), `both_until`
+    is when both monitors last acted for somebody within one row (None: never).
+    """
+
+    connected: Duration
+    control_acted: Duration
+    candidate_acted: Duration
+    watched: Duration
+    pings: int
+    needed: float | None
+    both_until: Wall | None
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """The verdicts that fell within one stretch of time."""
+
+    since: Wall
+    verdicts: Counter[VerdictName] = field(default_factory=Counter)
+    proving: Counter[VerdictName] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, slots=True)
+class Worst:
+    """A user or a package by its mismatches."""
+
+    name: str
+    mismatched: int
+    conclusive: int
+
+
+class LedgerReader(Protocol):
+    """Reads while a shim writes, from any thread; each answer is as of one moment.
+
+    Without a kind of connection (None) all are counted. Every method raises InputError when there is no
+    ledger (any more), or one that cannot be read.
+    """
+
+    def verdicts(
+        self, which: VerdictFilter, *, limit: int = 100, cursor: str | None = None
+    ) -> Page:
+        """A page of verdicts, newest first."""
+
+    def episode(self, verdict_id: int) -> Episode | None: ...
+
+    def outcomes(
+        self,
+        *,
+        kind: Kind | None = None,
+        role: Role | None = None,
+        result: Return | None = None,
+        user: str | None = None,
+        since: Wall | None = None,
+        until: Wall | None = None,
+        limit: int = 100,
+    ) -> list[ActionRow]:
+        """Actions by when they were taken, newest first."""
+
+    def rows(
+        self, row: type[R], since: Wall | None = None, until: Wall | None = None, limit: int = 1000
+    ) -> list[R]:
+        """Any other rows, newest first: failures, coverage, stage changes, flags loads, gaps, runs …"""
+
+    def brake(self) -> BrakeRow | None:
+        """What was last done to the brake."""
+
+    def kinds(self, since: Wall, until: Wall) -> list[Kind]:
+        """The kinds of connection that occur."""
+
+    def agreements(
+        self, kind: Kind, since: Wall, until: Wall
+    ) -> Iterator[list[tuple[str, Wall, bool]]]:
+        """User, time and whether it was matched, of each conclusive episode whose first decider was
+        shadowing (R14), oldest first; many at once, since there are millions."""
+
+    def settled(
+        self, kind: Kind, role: Role, since: Wall, until: Wall
+    ) -> list[tuple[str, Wall, str, bool]]:
+        """User, time of the action, its result (`Return`), and whether there was a proof of life, of
+        each settled action for a user whose stage chance gave them (R15), oldest first."""
+
+    def results(
+        self, kind: Kind | None, since: Wall, until: Wall
+    ) -> Counter[tuple[Role, Return | None]]:
+        """What became of the actions taken then; None: that is still open."""
+
+    def proofs(self, kind: Kind | None, since: Wall, until: Wall) -> Counter[Role]:
+        """Proofs of life, by acting monitor."""
+
+    def counts(self, kind: Kind | None, since: Wall, until: Wall) -> VerdictCounts: ...
+
+    def unproving(self, kind: Kind, since: Wall, until: Wall) -> VerdictCounts:
+        """The `counts` without what `agreements` tells."""
+
+    def failures(self, since: Wall, until: Wall) -> Counter[tuple[Role, Kind | None, str]]:
+        """How often a monitor failed, about which kind of connection, in which call."""
+
+    def watched(self, kind: Kind, since: Wall, until: Wall) -> Watched: ...
+
+    def timeline(
+        self, kind: Kind | None, since: Wall, until: Wall, width: Duration
+    ) -> list[Bucket]:
+        """The verdicts by time; stretches without any are left out."""
+
+    def skews(
+        self, kind: Kind | None, since: Wall, until: Wall, width: Duration
+    ) -> dict[Duration, int]:
+        """How often a skew of [key, key + width) occurred, lowest first."""
+
+    def worst(
+        self, by: Literal["user", "package"], since: Wall, until: Wall, limit: int = 10
+    ) -> list[Worst]:
+        """The users or packages with the most mismatches."""

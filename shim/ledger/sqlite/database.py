@@ -1,0 +1,219 @@
+"""The writer's connection to the SQLite file: opening it, committing rows, deleting old ones."""
+
+import os
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from shim.ledger.rows import ROWS, ActionRow, BrakeRow, Row, RunRow, Wall, storable
+from shim.ledger.sqlite import ledger_file as file
+from shim.ledger.sqlite import schema
+from shim.model import InputError
+
+_PRAGMAS = {
+    "journal_mode": "WAL",
+    "synchronous": "FULL",
+    "wal_autocheckpoint": "1000",
+    "journal_size_limit": str(64 << 20),
+    "cache_size": "-32000",
+}
+"""FULL syncs the write-ahead log at every commit: what was committed survives a loss of power. Every
+1000 pages (4 MiB) of it go into the database; the cache is in KiB."""
+
+_BUSY = 1.0
+"""Seconds to wait for a stranger who holds the file's write lock."""
+
+
+@contextmanager
+def first_opening(path: Path) -> Iterator[file.Lock]:
+    """Take the ledger's lock and open the file in this context: of a failure nothing half done is left.
+
+    Raises InputError when the file cannot be used.
+    """
+    try:
+        lock = file.Lock(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}") from None
+    was_there = os.path.lexists(path)
+    try:
+        yield lock
+    except BaseException as error:
+        if not was_there:
+            file.remove(path)
+        lock.withdraw()
+        if isinstance(error, sqlite3.Error | OSError):
+            raise InputError(f"{path} cannot be used as a ledger: {error}") from None
+        raise
+
+
+class MovedError(OSError):
+    """Another file, or none, is where the ledger was."""
+
+
+class OverwrittenError(OSError):
+    """The ledger's file begins like something else."""
+
+
+class Database:
+    """A connection that writes. After an error other than a row's own it is of no more use."""
+
+    def __init__(self, path: Path, run: RunRow, brake: BrakeRow | None = None) -> None:
+        """Open the file, or begin it, to write for this run, which may have begun before.
+
+        A file without any brake row gets `brake`. Raises InputError for one that is no ledger, or a newer
+        shim's.
+        """
+        file.create(path)
+        self._path = path
+        self._identity = file.Identity(path)
+        try:
+            self.connection = _connect(path)
+        except sqlite3.Error:
+            self._identity.close()
+            raise
+        self._inserts: dict[type[Row], str] = {}
+        self._run = 0
+        try:
+            version = schema.check(self.connection, str(path))
+            for name, value in _PRAGMAS.items():
+                (answer,) = self.connection.execute(f"PRAGMA {name} = {value}").fetchone() or ("",)
+                if name == "journal_mode" and answer != "wal":
+                    raise InputError(f"{path}: its file system cannot hold a write-ahead log")
+            schema.migrate(self.connection, version)
+            # From now on the file itself begins like a database, not only its write-ahead log.
+            self.connection.execute("PRAGMA wal_checkpoint").fetchone()
+            self._begin(run, brake)
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, run: RunRow, brake: BrakeRow | None) -> None:
+        with self._transaction():
+            self._run = self._number(run)
+            self._inserts = {row: _insert(row, self._run) for row in ROWS}
+            if brake is not None and self.brake() is None:
+                self.connection.execute(self._inserts[BrakeRow], storable(brake.values()))
+
+    def _number(self, run: RunRow) -> int:
+        found = self.connection.execute(
+            "SELECT id FROM run WHERE started_at = ? AND pid = ?", (run.started_at, run.pid)
+        ).fetchone()
+        if found:
+            return int(found[0])
+        names, values = run.columns(), run.values()
+        number = self.connection.execute(
+            f"INSERT INTO run ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})", values
+        ).lastrowid
+        assert number is not None
+        return number
+
+    def brake(self) -> BrakeRow | None:
+        """What was last done to the brake, in any run."""
+        names = BrakeRow.columns()
+        found = self.connection.execute(
+            f"SELECT {', '.join(names)} FROM brake ORDER BY id DESC LIMIT 1"
+        ).fetchone()
+        return BrakeRow.read(dict(zip(names, found, strict=True))) if found else None
+
+    def censor(self, at: Wall) -> int:
+        """Settle what earlier runs left open: nobody watched whether those clients came back (R15)."""
+        with self._transaction():
+            return self.connection.execute(
+                "UPDATE action SET result = 'censored', at = ? WHERE result IS NULL AND run <> ?",
+                (at, self._run),
+            ).rowcount
+
+    def check(self) -> None:
+        """Raises MovedError or OverwrittenError if the file is not what was opened."""
+        if self._identity.moved():
+            raise MovedError(f"{self._path} was moved, replaced or deleted")
+        if self._identity.overwritten():
+            raise OverwrittenError(f"{self._path} was overwritten")
+
+    def store(self, rows: Sequence[Row]) -> None:
+        """Commit these rows, all or none."""
+        by_table: defaultdict[type[Row], list[Sequence[Any]]] = defaultdict(list)
+        for row in rows:
+            by_table[type(row)].append(row.values())
+        try:
+            self._insert(by_table)
+        except UnicodeEncodeError:
+            # A lone surrogate somewhere; to look for it in every text would cost more than to begin anew.
+            for table, values in by_table.items():
+                by_table[table] = [storable(of_row) for of_row in values]
+            self._insert(by_table)
+
+    def _insert(self, by_table: Mapping[type[Row], Sequence[Sequence[Any]]]) -> None:
+        with self._transaction():
+            for table, values in by_table.items():
+                self.connection.executemany(self._inserts[table], values)
+
+    def trim(self, before: Wall, most: int) -> int:
+        """Delete up to so many rows of each table that are older; answer how many that were."""
+        deleted = 0
+        with self._transaction():
+            for row in ROWS:
+                if row.AGE is not None:
+                    # Every table that ages has an index that begins with its age.
+                    deleted += self.connection.execute(
+                        f"DELETE FROM {row.TABLE} WHERE id IN (SELECT id FROM {row.TABLE} "
+                        f"WHERE {row.AGE} < ? ORDER BY {row.AGE} LIMIT ?)",
+                        (before, most),
+                    ).rowcount
+        return deleted
+
+    def stop(self, at: Wall) -> None:
+        """The run ends as it should."""
+        self.connection.execute("UPDATE run SET stopped_at = ? WHERE id = ?", (at, self._run))
+
+    def copy(self, to: Path) -> None:
+        """Everything that was committed, as a new file."""
+        file.create(to)
+        target = sqlite3.connect(to)
+        try:
+            self.connection.backup(target)
+        finally:
+            target.close()
+
+    def close(self) -> None:
+        with suppress(sqlite3.Error):
+            self.connection.close()
+        self._identity.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.connection.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                self.connection.execute("ROLLBACK")
+            raise
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=rw",
+        uri=True,
+        isolation_level=None,
+        timeout=_BUSY,
+        check_same_thread=False,
+    )
+
+
+def _insert(row: type[Row], run: int) -> str:
+    """The statement that stores a row's `values` for this run."""
+    names = row.columns()
+    statement = (
+        f"INSERT INTO {row.TABLE} (run, {', '.join(names)}) "
+        f"VALUES ({run}, {', '.join('?' * len(names))})"
+    )
+    if row is ActionRow:
+        # An outcome settles the action that was stored when the timeout was acted on.
+        settled = ", ".join(f"{name} = excluded.{name}" for name in names)
+        statement += f" ON CONFLICT (run, connection) DO UPDATE SET {settled}"
+    return statement

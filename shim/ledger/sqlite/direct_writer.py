@@ -1,0 +1,47 @@
+"""The ledger of a simulation: no thread, and no hurry. Virtual time stands still while rows are committed,
+so none has to wait for long or be dropped."""
+
+import sqlite3
+from contextlib import suppress
+from pathlib import Path
+
+from shim.ledger.rows import Row, RunRow, Wall
+from shim.ledger.sqlite.database import Database, first_opening
+
+_GROUP = 4096
+"""Few commits, as each waits for the disk, of rows that the processor's caches still hold."""
+
+
+class DirectLedger:
+    """Writes a SQLite ledger in the thread of its caller. After `problem` has come up it takes no more."""
+
+    def __init__(self, path: Path, run: RunRow) -> None:
+        """Begin the file, or open it. Raises InputError when it cannot be used."""
+        self.path = path
+        self.problem: str | None = None
+        self._rows: list[Row] = []
+        with first_opening(path) as self._lock:
+            self._database = Database(path, run)
+
+    def append(self, row: Row) -> None:
+        self._rows.append(row)
+        if len(self._rows) >= _GROUP:
+            self.commit()
+
+    def commit(self) -> None:
+        """Commit what there is."""
+        rows, self._rows = self._rows, []
+        if rows and self.problem is None:
+            try:
+                self._database.store(rows)
+            except (sqlite3.Error, OSError) as error:
+                self.problem = str(error)
+
+    def close(self, at: Wall) -> None:
+        """Commit the last rows; the run has ended at `at`."""
+        self.commit()
+        if self.problem is None:
+            with suppress(sqlite3.Error):
+                self._database.stop(at)
+        self._database.close()
+        self._lock.release()

@@ -1,0 +1,129 @@
+"""The embedded ledger's reader: what happened. What it adds up to is in `shim.ledger.sqlite.figures`."""
+
+from pathlib import Path
+from typing import TypeVar
+
+from shim.ledger.protocols import Episode, Page, VerdictFilter
+from shim.ledger.rows import (
+    ActionRow,
+    BrakeRow,
+    ClosingRow,
+    DecisionRow,
+    FailureRow,
+    LateRow,
+    PauseRow,
+    ProofRow,
+    Row,
+    RunRow,
+    StageRow,
+    VerdictRow,
+    Wall,
+)
+from shim.ledger.sqlite.figures import Figures
+from shim.ledger.sqlite.snapshot import Conditions, Snapshot, snapshot
+from shim.model import InputError, Kind, Return, Role, VerdictName
+
+R = TypeVar("R", bound=Row)
+_FOREVER: Wall = (1 << 63) - 1
+
+
+class SqliteReader(Figures):
+    """`LedgerReader` on a SQLite file. It keeps nothing open, so that the file may be replaced."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def verdicts(
+        self, which: VerdictFilter, *, limit: int = 100, cursor: str | None = None
+    ) -> Page:
+        where = Conditions()
+        for column in ("user", "package", "connection_kind", "verdict", "kind", "acting", "rule"):
+            where.add(f"{column} = ?", getattr(which, column))
+        where.add("recovered = ?", which.recovered)
+        where.add("at >= ?", which.since).add("at < ?", which.until)
+        if which.verdict not in (None, VerdictName.MATCHED):
+            where.add("verdict <> 'matched'")
+        if cursor is not None:
+            where.add("(at, id) < (?, ?)", *_parse(cursor))
+        with snapshot(self.path) as ledger:
+            rows = ledger.rows(VerdictRow, where, "at DESC, id DESC", limit + 1)
+        more = len(rows) > limit
+        rows = rows[:limit]
+        return Page(rows, f"{rows[-1].at}-{rows[-1].id}" if more and rows else None)
+
+    def episode(self, verdict_id: int) -> Episode | None:
+        with snapshot(self.path) as ledger:
+            found = ledger.rows(VerdictRow, Conditions().add("id = ?", verdict_id), "id")
+            return _episode(ledger, found[0]) if found else None
+
+    def outcomes(
+        self,
+        *,
+        kind: Kind | None = None,
+        role: Role | None = None,
+        result: Return | None = None,
+        user: str | None = None,
+        since: Wall | None = None,
+        until: Wall | None = None,
+        limit: int = 100,
+    ) -> list[ActionRow]:
+        where = Conditions().add("connection_kind = ?", kind).add("role = ?", role)
+        where.add("result = ?", result).add("user = ?", user)
+        where.add("acted_at >= ?", since).add("acted_at < ?", until)
+        with snapshot(self.path) as ledger:
+            return ledger.rows(ActionRow, where, "acted_at DESC, id DESC", limit)
+
+    def rows(
+        self, row: type[R], since: Wall | None = None, until: Wall | None = None, limit: int = 1000
+    ) -> list[R]:
+        where = Conditions()
+        if row.AGE is not None or "at" in row.columns():
+            age = row.AGE or "at"
+            where.add(f"{age} >= ?", since).add(f"{age} < ?", until)
+        with snapshot(self.path) as ledger:
+            return ledger.rows(row, where, "id DESC", limit)
+
+    def brake(self) -> BrakeRow | None:
+        return next(iter(self.rows(BrakeRow, limit=1)), None)
+
+
+def _episode(ledger: Snapshot, verdict: VerdictRow) -> Episode:
+    """What belongs to a verdict: all about its connection from the silence judged to the next one."""
+
+    def mine(row: type[R], age: str = "at") -> list[R]:
+        where = _about(verdict)
+        where.add(f"{age} >= ?", verdict.last_activity).add(f"{age} < ?", until)
+        return ledger.rows(row, where, f"{age}, id")
+
+    later = _about(verdict).add("at >= ?", verdict.at)
+    later.add("last_activity > ?", verdict.last_activity)
+    following = ledger.rows(VerdictRow, later, "at", 1)
+    until = following[0].last_activity if following else _FOREVER
+    pauses = Conditions().add("run = ?", verdict.run)
+    pauses.add("at >= ?", verdict.last_activity).add("since <= ?", verdict.at)
+    (run,) = ledger.rows(RunRow, Conditions().add("id = ?", verdict.run), "id")
+    return Episode(
+        verdict,
+        run,
+        mine(DecisionRow),
+        mine(LateRow),
+        next(iter(mine(ActionRow, "acted_at")), None),
+        next(iter(mine(ClosingRow)), None),
+        mine(ProofRow),
+        mine(FailureRow),
+        mine(StageRow),
+        ledger.rows(PauseRow, pauses, "at"),
+    )
+
+
+def _about(verdict: VerdictRow) -> Conditions:
+    """The user stands in the indexes, the connection does not."""
+    where = Conditions().add("run = ?", verdict.run).add("connection = ?", verdict.connection)
+    return where.add("user = ?", verdict.user)
+
+
+def _parse(cursor: str) -> tuple[int, int]:
+    at, _, number = cursor.partition("-")
+    if not (at.isdecimal() and number.isdecimal()):
+        raise InputError(f"{cursor!r} is no cursor of this list")
+    return int(at), int(number)

@@ -1,0 +1,265 @@
+"""The embedded ledger: one thread that commits rows to a SQLite file in groups.
+
+Trouble with the file never reaches whoever hands rows over. The rows wait in a bounded queue and are
+tried again; a file that was replaced or damaged is moved aside, and another one begun. Each change from
+good to bad and back is one line in the log, and `status` tells it at any time.
+"""
+
+import logging
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
+from math import inf
+from pathlib import Path
+from threading import Event, Thread
+from time import monotonic, sleep
+
+from shim.ledger.protocols import Status
+from shim.ledger.rows import BrakeRow, Row, RunRow, Wall
+from shim.ledger.run_row import wall_clock
+from shim.ledger.sqlite import ledger_file as file
+from shim.ledger.sqlite.database import Database, MovedError, OverwrittenError, first_opening
+from shim.ledger.sqlite.row_queue import RowQueue
+from shim.model import Duration, InputError
+
+log = logging.getLogger("shim")
+
+CAPACITY = 50_000
+"""Rows that may wait; about 20 MB."""
+
+_GROUP = 512
+_SHORTEST_RETRY, _LONGEST_RETRY = 0.05, 5.0
+_TRIM_EVERY = 60.0
+"""Seconds, all three."""
+
+_TRIM_ROWS = 100
+"""Rows of a table that are deleted at once: a few milliseconds."""
+
+_DAMAGED = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB))
+_UNSTORABLE = (
+    sqlite3.IntegrityError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    OverflowError,
+    UnicodeError,
+)
+"""What a row's own values cause; everything else is the file's trouble, and may pass."""
+
+
+class SqliteLedger:
+    """`LedgerWriter` on a SQLite file; the only one that writes to it."""
+
+    def __init__(
+        self,
+        path: Path,
+        run: RunRow,
+        *,
+        keep: Duration | None = None,
+        capacity: int = CAPACITY,
+        wall: Callable[[], Wall] = wall_clock,
+    ) -> None:
+        """Open the file or begin it, and start the thread.
+
+        `run` is this process (`describe`); rows older than `keep` are deleted, in small steps. Raises
+        InputError when the file cannot be used: it is another process's, no ledger (it is left as it
+        is), a newer shim's, or cannot be written.
+        """
+        self.path = path
+        self._keep = keep
+        self._wall = wall
+        self._run = run
+        self._queue = RowQueue(capacity, wall)
+        self._brake: BrakeRow | None = None
+        self._database: Database | None = None
+        self._problem: str | None = None
+        self._written = 0
+        self._last_commit: Wall | None = None
+        self._next_trim = 0.0
+        self._closing = Event()
+        self._deadline = inf
+        with first_opening(path) as self._lock:
+            self._open()
+        self._thread = Thread(target=self._work, name="shim-ledger", daemon=True)
+        self._thread.start()
+
+    # -- The caller's side ------------------------------------------------------------------------
+
+    @property
+    def brake(self) -> BrakeRow | None:
+        """What was last done to the brake, before this run or in it."""
+        return self._brake
+
+    def append(self, row: Row) -> None:
+        if isinstance(row, BrakeRow):
+            self._brake = row
+        self._queue.put(row)
+
+    def flush(self, timeout: float) -> bool:
+        return self._queue.settled(timeout)
+
+    def close(self, timeout: float) -> bool:
+        self._deadline = monotonic() + timeout
+        self._queue.close()
+        self._closing.set()
+        self._thread.join(timeout + 1)
+        return not self._thread.is_alive() and not self._queue.waiting
+
+    def status(self) -> Status:
+        return Status(
+            self._problem,
+            self._queue.waiting,
+            self._written,
+            self._queue.dropped,
+            self._last_commit,
+        )
+
+    # -- The thread -------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        try:
+            while rows := self._next_rows():
+                if not self._store(rows):
+                    break
+            self._finish()
+        except Exception:
+            log.critical("ledger: its thread failed; nothing is recorded any more", exc_info=True)
+            self._problem = "its thread failed"
+            self._queue.close()
+        finally:
+            self._discard()
+            self._lock.release()
+
+    def _next_rows(self) -> list[Row]:
+        """What to commit next; nothing when the ledger is closed and everything is."""
+        while True:
+            self._trim()
+            behind = monotonic() >= self._next_trim
+            rows = self._queue.take(_GROUP, 0.01 if behind else 1.0)
+            if rows or self._queue.closed:
+                return rows
+
+    def _store(self, rows: list[Row]) -> bool:
+        """Commit these rows, however often it takes; False when the time to close ran out."""
+        delay = _SHORTEST_RETRY
+        while True:
+            try:
+                self._commit(rows)
+                return True
+            except (sqlite3.Error, OSError, InputError) as error:
+                self._trouble(error)
+            if self._closing.wait(delay):
+                if monotonic() >= self._deadline:
+                    return False
+                sleep(_SHORTEST_RETRY)
+            delay = min(delay * 2, _LONGEST_RETRY)
+
+    def _commit(self, rows: list[Row]) -> None:
+        database = self._database or self._open()
+        database.check()
+        try:
+            database.store(rows)
+            stored = len(rows)
+        except _UNSTORABLE:
+            stored = sum(self._stored_alone(database, row) for row in rows)
+        self._written += stored
+        self._last_commit = self._wall()
+        if self._problem is not None:
+            self._problem = None
+            log.warning("ledger: rows are committed again; %d waited", self._queue.waiting)
+        self._queue.done(len(rows))
+
+    def _stored_alone(self, database: Database, row: Row) -> bool:
+        """One bad row must not keep the others out."""
+        try:
+            database.store([row])
+        except _UNSTORABLE as error:
+            log.error("ledger: a %s row cannot be stored: %s", row.what, error)
+            self._queue.refuse(row)
+            return False
+        return True
+
+    def _open(self) -> Database:
+        database = Database(self.path, self._run, self._brake)
+        try:
+            self._brake = self._brake or database.brake()
+            if censored := database.censor(self._wall()):
+                log.warning(
+                    "ledger: the outcomes of %d timeouts of earlier runs are censored", censored
+                )
+        except BaseException:
+            database.close()
+            raise
+        self._database = database
+        return database
+
+    def _trim(self) -> None:
+        """Delete a few rows that are too old; again soon if there were any."""
+        if self._database is None or monotonic() < self._next_trim:
+            return
+        self._next_trim = inf if self._keep is None else monotonic() + _TRIM_EVERY
+        if self._keep is not None:
+            try:
+                if self._database.trim(self._wall() - self._keep, _TRIM_ROWS):
+                    self._next_trim = monotonic()
+            except (sqlite3.Error, OSError) as error:
+                self._trouble(error)
+
+    def _finish(self) -> None:
+        if lost := self._queue.waiting:
+            log.critical("ledger: %d rows are lost: %s", lost, self._problem)
+        if self._database is not None:
+            with suppress(sqlite3.Error):
+                self._database.stop(self._wall())
+
+    # -- Trouble ----------------------------------------------------------------------------------
+
+    def _trouble(self, error: Exception) -> None:
+        """Get ready to try again, with another file if this one is no ledger any more."""
+        if str(error) != self._problem:
+            self._problem = str(error)
+            log.critical("ledger: nothing can be committed, rows wait: %s", error)
+        if isinstance(error, MovedError):
+            self._replace(self._rescue())
+        elif isinstance(error, OverwrittenError | InputError) or _damaged(error):
+            self._replace(None)
+        else:
+            self._discard()
+
+    def _rescue(self) -> Path | None:
+        """What was committed is still in the file that we have open: copy it."""
+        assert self._database is not None
+        copy = self.path.with_name(f"{self.path.name}.rescue")
+        try:
+            copy.unlink(missing_ok=True)
+            self._database.copy(copy)
+        except (sqlite3.Error, OSError) as error:
+            log.critical("ledger: what was committed to the lost file is lost: %s", error)
+            return None
+        return copy
+
+    def _replace(self, content: Path | None) -> None:
+        """Keep what is at the path under another name, and put this there, or nothing."""
+        self._discard()
+        try:
+            aside = file.set_aside(self.path)
+            if content is not None:
+                content.rename(self.path)
+        except OSError as error:
+            log.critical("ledger: the file cannot be replaced: %s", error)
+            return
+        log.critical(
+            "ledger: %s; %s is begun with %s",
+            "the file was gone" if aside is None else f"what was in its place is kept as {aside}",
+            self.path,
+            "nothing in it" if content is None else "all that was committed",
+        )
+
+    def _discard(self) -> None:
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+
+def _damaged(error: Exception) -> bool:
+    # The lowest byte is the error, the others say more about it.
+    return isinstance(error, sqlite3.Error) and error.sqlite_errorcode & 0xFF in _DAMAGED

@@ -1,0 +1,88 @@
+"""Reads captures, line by line; what lines mean together is checked by the replay."""
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from shim.capture.format import (
+    VERSION,
+    CloseEvent,
+    Data,
+    End,
+    Event,
+    Header,
+    Line,
+    Message,
+    Open,
+    Pong,
+    Stall,
+)
+from shim.model import InputError, Problem
+
+__all__ = [
+    "CaptureReader",
+    "CloseEvent",
+    "Data",
+    "End",
+    "Event",
+    "Header",
+    "Line",
+    "Message",
+    "Open",
+    "Pong",
+    "Stall",
+]
+
+
+class CaptureReader:
+    """Reads one capture from an open binary file, line by line.
+
+    `line` is the number of the line read last, from 1. Raises InputError with file and line.
+    """
+
+    def __init__(self, file: BinaryIO, name: str | Path) -> None:
+        self._file = file
+        self._name = str(name)
+        self._decode = msgspec.json.Decoder(Event).decode
+        self.line = 0
+        self.bytes_read = 0
+        self.started = self._read_header()
+
+    def _read_header(self) -> date | None:
+        text = self._file.readline()
+        self.line = 1
+        self.bytes_read = len(text)
+        try:
+            header = msgspec.json.decode(text, type=Header)
+            if header.capture != VERSION:
+                raise self.error(
+                    f"capture format {header.capture} is not known; {VERSION} is", "capture"
+                )
+            return header.day()
+        except msgspec.MsgspecError as error:
+            raise self.error(f'the first line must be {{"capture": 1}}: {error}') from None
+        except UnicodeDecodeError:
+            raise self.error('the first line must be {"capture": 1}; this is no UTF-8') from None
+        except ValueError as error:
+            raise self.error(str(error), "started") from None
+
+    def __iter__(self) -> Iterator[Event]:
+        decode = self._decode
+        for text in self._file:
+            self.line += 1
+            self.bytes_read += len(text)
+            try:
+                yield decode(text)
+            except msgspec.MsgspecError as error:
+                if text.isspace():
+                    continue
+                hint = "" if text.endswith(b"\n") else " (is the file truncated?)"
+                raise self.error(f"{error}{hint}") from None
+            except UnicodeDecodeError as error:
+                raise self.error(f"not UTF-8: {error.reason}") from None
+
+    def error(self, reason: str, path: str | None = None) -> InputError:
+        return InputError(Problem(reason, self._name, self.line, path=path))

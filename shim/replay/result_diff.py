@@ -1,0 +1,85 @@
+"""What another setting changes: two replays of one capture, verdict by verdict.
+
+Verdicts are paired by the silence that they judge: connection and last sign of life. What a monitor
+closes under one setting is gone there for the rest of the capture, so later silences of that connection
+have a verdict under the other setting alone.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shim.capture.format import Event
+from shim.model import Time, Verdict
+from shim.replay.replay_engine import Replay
+from shim.replay.result import ReplayResult, verdict_row
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The verdicts of setting A compared with those of setting B.
+
+    `unchanged`: the same verdict at the same times; `moved`: the same, at other times; `changed`:
+    another verdict on the same silence, in the order of A; `only_a`, `only_b`: silences that have a
+    verdict under one setting alone.
+    """
+
+    unchanged: int
+    moved: int
+    changed: tuple[tuple[Verdict, Verdict], ...]
+    only_a: tuple[Verdict, ...]
+    only_b: tuple[Verdict, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For programs; verdicts as `shim replay --json` writes them."""
+        return {
+            "unchanged": self.unchanged,
+            "moved": self.moved,
+            "changed": [{"a": verdict_row(a), "b": verdict_row(b)} for a, b in self.changed],
+            "only_a": [verdict_row(verdict) for verdict in self.only_a],
+            "only_b": [verdict_row(verdict) for verdict in self.only_b],
+        }
+
+
+def difference(a: ReplayResult, b: ReplayResult) -> Difference:
+    """Compare the results of two replays of the same capture."""
+    others = {_silence(verdict): verdict for verdict in b.rows()}
+    unchanged = moved = 0
+    changed: list[tuple[Verdict, Verdict]] = []
+    only_a: list[Verdict] = []
+    for verdict in a.rows():
+        other = others.pop(_silence(verdict), None)
+        if other is None:
+            only_a.append(verdict)
+        elif _judgement(verdict) != _judgement(other):
+            changed.append((verdict, other))
+        elif _times(verdict) != _times(other):
+            moved += 1
+        else:
+            unchanged += 1
+    return Difference(unchanged, moved, tuple(changed), tuple(only_a), tuple(others.values()))
+
+
+def feed_all(engines: Sequence[Replay], events: Iterable[Event]) -> None:
+    """Play the capture to all of them in one pass. Raises CaptureError as `Replay.feed` does."""
+    first, *others = engines
+    first.feed(_passed_on(others, events) if others else events)
+
+
+def _passed_on(engines: Sequence[Replay], events: Iterable[Event]) -> Iterator[Event]:
+    for event in events:
+        for engine in engines:
+            engine.feed((event,))
+        yield event
+
+
+def _silence(verdict: Verdict) -> tuple[str, Time]:
+    return verdict.connection.id, verdict.last_activity
+
+
+def _judgement(verdict: Verdict) -> tuple[object, ...]:
+    return verdict.name, verdict.kind, verdict.recovered
+
+
+def _times(verdict: Verdict) -> tuple[Time | None, ...]:
+    return verdict.at, verdict.control_at, verdict.candidate_at

@@ -1,0 +1,64 @@
+"""The flags in force: one whole rollout at a time, and the file it came from."""
+
+from pathlib import Path
+from typing import Any
+
+from shim.flags import Evaluation, Targeting
+from shim.model import FlagsLoad, Time, seconds
+from shim.rollout.changes import Change, find_change
+from shim.settings import LoadedRollout
+
+
+class LiveRollout:
+    """Answers for whoever registers a connection; swapped whole by the watcher.
+
+    `loaded_at` is when the active file was taken over, `problem` what is wrong with the file that lies
+    there now (None: it is the active one).
+    """
+
+    __slots__ = ("digest", "loaded_at", "path", "problem", "rollout")
+
+    def __init__(self, loaded: LoadedRollout, now: Time) -> None:
+        self.path: Path = loaded.path
+        self.rollout: Targeting = loaded.rollout
+        self.digest = loaded.digest
+        self.loaded_at = now
+        self.problem: str | None = None
+
+    def evaluate(self, user: str) -> Evaluation:
+        """The user's stage and why; the brake is the router's."""
+        return self.rollout.evaluate(user)
+
+    def first_load(self) -> FlagsLoad:
+        """The record of what the shim started with; it reads the file's changes."""
+        change = find_change(self.path, self.digest)
+        return self._record(self.loaded_at, self.digest, None, change)
+
+    def take(self, loaded: LoadedRollout, now: Time, change: Change | None = None) -> FlagsLoad:
+        """Put a good file in force; the same one once more ends its problem."""
+        before = self.digest
+        if loaded.digest != before:
+            self.rollout, self.digest, self.loaded_at = loaded.rollout, loaded.digest, now
+        self.problem = None
+        return self._record(now, loaded.digest, before, change)
+
+    def refuse(self, digest: str, problem: str, now: Time) -> FlagsLoad:
+        """Keep the active file; the one that lies there cannot be used."""
+        self.problem = problem
+        return self._record(now, digest, self.digest)
+
+    def as_dict(self, now: Time) -> dict[str, Any]:
+        """What operators want to see: which file is active, since how many seconds, what is wrong."""
+        return {
+            "file": str(self.path),
+            "flag": self.rollout.flag,
+            "digest": self.digest,
+            "age": seconds(now - self.loaded_at),
+            "problem": self.problem,
+        }
+
+    def _record(
+        self, at: Time, digest: str, before: str | None, change: Change | None = None
+    ) -> FlagsLoad:
+        by, reason = (None, None) if change is None else (change.by, change.reason)
+        return FlagsLoad(at, str(self.path), digest, before, self.problem, by, reason)

@@ -1,0 +1,60 @@
+"""What the ledger knows about the flags file that is in force, for the plan of promotion."""
+
+from collections.abc import Iterable
+
+from shim.gate import Condition, GateAnswer, Standing, judge
+from shim.ledger import LedgerReader
+from shim.ledger.gate_evidence import evidence_since
+from shim.ledger.rows import FlagsRow
+from shim.model import Time
+from shim.rollout.promotion_plan import Facts, Finding
+from shim.settings import Settings
+
+_WORST_FIRST = (Standing.FAILED, Standing.OPEN, Standing.MET)
+
+
+def facts_from(reader: LedgerReader, settings: Settings, digest: str, now: Time) -> Facts:
+    """Facts about the file of this digest; `now` is wall-clock microseconds.
+
+    Raises InputError if there is no ledger.
+    """
+    active_since = in_force_since(reader.rows(FlagsRow), digest)
+    brake = reader.brake()
+    findings: dict[str, Finding] = {}
+    if active_since is not None:
+        evidence = evidence_since(reader, settings, active_since, now)
+        findings = findings_of(judge(evidence, settings.gate))
+    engaged = brake.reason if brake is not None and brake.engaged else None
+    return Facts(now, active_since, engaged, findings)
+
+
+def in_force_since(loads: Iterable[FlagsRow], digest: str) -> Time | None:
+    """Since when this file is the one in force without a break; `loads` are the newest first."""
+    since: Time | None = None
+    for load in loads:
+        if load.problem is not None:
+            continue
+        if load.digest != digest:
+            break
+        since = load.at
+    return since
+
+
+def findings_of(answer: GateAnswer) -> dict[str, Finding]:
+    """The gate's conditions by name: each is as good as for its worst kind of connection."""
+    findings: dict[str, Finding] = {}
+    for standing in _WORST_FIRST:
+        for condition in answer.conditions:
+            if condition.standing is standing:
+                findings.setdefault(condition.name, Finding(standing, _words(condition)))
+    return findings
+
+
+def _words(condition: Condition) -> str:
+    kind = "" if condition.kind is None else f"{condition.kind}: "
+    if condition.missing:
+        return f"{kind}{condition.missing}"
+    if condition.bound is None or condition.target is None:
+        return f"{kind}{condition.title}"
+    sense = condition.sense.replace("_", " ")
+    return f"{kind}{condition.bound:.4g}, {sense} {condition.target:.4g}"

@@ -1,0 +1,155 @@
+"""What comes next by the plan of promotion, and whether it may come now. Pure.
+
+A step is where the file is when it has reached all of the step's thresholds and not all of the next
+one's. It may be left when the file has been in force unchanged for the step's soak, the evidence since
+then shows what the step requires, and neither brake nor kill switch is in the way.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from shim.flags import Percentages, Targeting
+from shim.gate import Standing
+from shim.model import Duration, Time
+from shim.settings import format_duration
+
+
+class PlannedStep(Protocol):
+    """One step of the plan (`shim.settings.promotion_settings.StepSettings`)."""
+
+    @property
+    def percent(self) -> Percentages: ...
+    @property
+    def soak(self) -> Duration: ...
+    @property
+    def require(self) -> Sequence[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """How one condition of the gate stands on the evidence since the file came into force."""
+
+    standing: Standing
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known at `now`; times are wall-clock microseconds.
+
+    `active_since`: since when the file is in force as it is (None: no shim has taken it up). `brake`:
+    why it is engaged (None: it is not). `findings` by the name of the gate's condition.
+    """
+
+    now: Time
+    active_since: Time | None
+    brake: str | None
+    findings: Mapping[str, Finding]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that must hold before the next step; `OPEN` may come by waiting."""
+
+    name: str
+    standing: Standing
+    words: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"name": self.name, "standing": self.standing.value, "words": self.words}
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """Where the file is in the plan and what comes next.
+
+    `step` is the index of the step it is at (None: before the first), `percent` the next one's widths
+    (None: there is no next step).
+    """
+
+    step: int | None
+    steps: int
+    percent: Percentages | None
+    checks: tuple[Check, ...]
+
+    @property
+    def standing(self) -> Standing:
+        """Whether the next step may be taken: the worst of its checks."""
+        standings = {check.standing for check in self.checks}
+        return next((s for s in (Standing.FAILED, Standing.OPEN) if s in standings), Standing.MET)
+
+
+def propose(rollout: Targeting, steps: Sequence[PlannedStep], facts: Facts) -> Proposal:
+    """The next step of the plan for this file."""
+    current = position(rollout.percent, steps)
+    following = 0 if current is None else current + 1
+    if following == len(steps):
+        return Proposal(current, len(steps), None, ())
+    target = steps[following].percent
+    checks = [_in_plan(rollout.percent, target), _kill_switch(rollout), _brake(facts)]
+    if current is not None:
+        checks.append(_soak(steps[current].soak, facts))
+        checks += [_requirement(name, facts) for name in steps[current].require]
+    return Proposal(current, len(steps), target, tuple(checks))
+
+
+def position(percent: Percentages, steps: Sequence[PlannedStep]) -> int | None:
+    """The index of the last step whose thresholds the widths have all reached."""
+    reached = [index for index, step in enumerate(steps) if _reaches(percent, step.percent)]
+    return reached[-1] if reached else None
+
+
+def _reaches(percent: Percentages, target: Percentages) -> bool:
+    """Whether nobody would move on if these widths became the target's."""
+    pairs = zip(percent.thresholds, target.thresholds, strict=True)
+    return all(has.below >= wanted.below for has, wanted in pairs)
+
+
+def _in_plan(percent: Percentages, target: Percentages) -> Check:
+    if _reaches(target, percent):
+        return Check("order", Standing.MET, "the next step moves nobody back")
+    words = "the file is ahead of the plan: the next step would move users back"
+    return Check("order", Standing.FAILED, words)
+
+
+def _kill_switch(rollout: Targeting) -> Check:
+    if rollout.kill_switch:
+        return Check("kill_switch", Standing.FAILED, "the kill switch is on")
+    return Check("kill_switch", Standing.MET, "the kill switch is off")
+
+
+def _brake(facts: Facts) -> Check:
+    if facts.brake is not None:
+        return Check("brake", Standing.FAILED, f"the brake is engaged: {facts.brake}")
+    return Check("brake", Standing.MET, "the brake is released")
+
+
+def _soak(soak: Duration, facts: Facts) -> Check:
+    wanted = format_duration(soak)
+    if facts.active_since is None:
+        words = f"no shim has taken up this very file yet; it must be in force for {wanted}"
+        return Check("soak", Standing.OPEN, words)
+    age = max(0, facts.now - facts.active_since)
+    if age >= soak:
+        return Check("soak", Standing.MET, f"in force for {_roughly(age)} of {wanted}")
+    left = _roughly(soak - age)
+    return Check("soak", Standing.OPEN, f"in force for {_roughly(age)} of {wanted}, {left} to go")
+
+
+def _requirement(name: str, facts: Facts) -> Check:
+    finding = facts.findings.get(name)
+    if finding is None:
+        return Check(name, Standing.OPEN, "there is no evidence about it yet")
+    return Check(name, finding.standing, finding.words)
+
+
+def _roughly(duration: Duration) -> str:
+    """A duration for people, in its two largest units: `1d 3h`."""
+    seconds = duration // 1_000_000
+    parts = []
+    for unit, length in (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)):
+        number, seconds = divmod(seconds, length)
+        if number:
+            parts.append(f"{number}{unit}")
+    return " ".join(parts[:2]) or "0s"

@@ -1,0 +1,72 @@
+"""The agenda: who is to be woken when, for a hundred thousand sleepers.
+
+Sleepers of one time share an entry, so that only times need an order: monitors beat on a shared grid.
+Entries are never cancelled: whoever changes its mind is entered again, and an entry that no longer
+holds is recognised when it comes up.
+"""
+
+from collections.abc import Iterator
+from heapq import heappop, heappush
+from typing import Generic, Protocol, TypeVar
+
+from shim.model import Time
+
+
+class Sleeper(Protocol):
+    """`wake_at` is when it is to be woken (None: not at all); the agenda keeps it."""
+
+    wake_at: Time | None
+
+
+S = TypeVar("S", bound=Sleeper)
+
+
+class TimerQueue(Generic[S]):
+    def __init__(self) -> None:
+        self._sleepers: dict[Time, list[S]] = {}
+        self._times: list[Time] = []
+
+    def enter(self, sleeper: S, at: Time | None) -> None:
+        """Wake `sleeper` at `at` and no other time; None: let it sleep."""
+        if at == sleeper.wake_at:
+            return
+        sleeper.wake_at = at
+        if at is None:
+            return
+        if (sleepers := self._sleepers.get(at)) is not None:
+            sleepers.append(sleeper)
+        else:
+            self._sleepers[at] = [sleeper]
+            heappush(self._times, at)
+
+    @property
+    def next_due(self) -> Time | None:
+        """When the next sleeper is to be woken."""
+        times = self._times
+        while times:
+            at = times[0]
+            sleepers = self._sleepers[at]
+            while sleepers:
+                if sleepers[-1].wake_at == at:
+                    return at
+                sleepers.pop()
+            del self._sleepers[at]
+            heappop(times)
+        return None
+
+    def any_due(self, now: Time) -> bool:
+        """Whether there may be a sleeper whose time has come."""
+        return bool(self._times) and self._times[0] <= now
+
+    def due(self, now: Time) -> Iterator[S]:
+        """Whose time has come, in the order of their times, then of entering; no longer entered.
+
+        Sleepers may be entered meanwhile; to be read to its end.
+        """
+        times = self._times
+        while times and times[0] <= now:
+            at = heappop(times)
+            for sleeper in self._sleepers.pop(at):
+                if sleeper.wake_at == at:
+                    sleeper.wake_at = None
+                    yield sleeper

@@ -1,0 +1,1 @@
+"""A running shim, whatever the WebSocket library: it alone reads the clock and performs effects."""

@@ -1,0 +1,290 @@
+"""Session coordination: what a WebSocket service tells the shim, whatever its WebSocket library.
+
+The coordinator owns the router, the driver that wakes it, and the user sessions. An integration such as
+`shim.aio` brings the live connections: each is the port of one socket, and reports what is read from it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from itertools import count
+from typing import Generic, TypeVar
+
+from shim.capture import Recorder
+from shim.compare import Comparator, ExpectedRules, Outcomes
+from shim.flags import Evaluation
+from shim.model import SECOND, Closing, Connection, Duration, Kind, Time, seconds
+from shim.router import Guard, Observer, Router, Tracked
+from shim.runtime.census import Census
+from shim.runtime.coverage_meter import INTERVAL, CoverageMeter
+from shim.runtime.cpu_meter import CpuMeter
+from shim.runtime.driver import TICKS, Driver, clock, ticks
+from shim.runtime.handover import Handover, Members
+from shim.runtime.live_connection import LiveConnection
+from shim.runtime.observers import Fanout, LastClosings
+from shim.runtime.sessions import Session
+from shim.settings import Settings
+
+log = logging.getLogger("shim")
+
+ABNORMAL = 1006
+"""What stands for a close frame that never came (RFC 6455 section 7.1.5)."""
+
+RESTART = (1012, "the service restarts")
+REPLACED = (1000, "replaced by a newer connection")
+
+_CLOSE_TIMEOUT: Duration = 5 * SECOND
+_DRAIN_STEP = 0.05
+
+L = TypeVar("L", bound=LiveConnection)
+
+
+class _OnBrake(Observer):
+    """Open connections follow the brake, whoever engages or releases it."""
+
+    def __init__(self, reassess: Callable[[], None]) -> None:
+        self._reassess = reassess
+
+    def brake(self, engaged: bool, reason: str, now: Time) -> None:
+        self._reassess()
+
+
+class Coordinator(Generic[L]):
+    """Runs the monitors over the connections of one service.
+
+    `evaluate` gives a user's stage (`shim.flags.Rollout.evaluate`); it is asked at each registration.
+    `name_in_log` is how users are named there. `close_timeout` bounds the closings of the service's
+    own, too.
+    """
+
+    name_in_log: Callable[[str], str] = staticmethod(str)
+
+    clock: Callable[[], Time] = staticmethod(clock)
+
+    def __init__(
+        self,
+        settings: Settings,
+        evaluate: Callable[[str], Evaluation],
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        self.settings = settings
+        self.sessions: dict[str, Session[L]] = {}
+        self.observer = Fanout(observers)
+        self.driver = Driver()
+        self.started = clock()
+        self.draining = False
+        self.evaluate = evaluate
+        candidate = settings.monitors.candidate.settings
+        self.close_timeout: Duration = getattr(candidate, "close_timeout", _CLOSE_TIMEOUT)
+        self._ids = count(1)
+        self._recorder: Recorder | None = None
+        comparison = settings.comparison
+        self.expected = ExpectedRules(comparison.expected, datetime.now(UTC).date())
+        self._comparator = Comparator(
+            tolerance=comparison.tolerance, window=comparison.window, expected=self.expected
+        )
+        self.router = Router(
+            settings.monitors.chosen,
+            self._comparator,
+            Outcomes(comparison.return_window),
+            self.observer,
+            self.started,
+            CpuMeter(settings.monitors.call_limit),
+            Guard(settings.guard),
+        )
+        self._touch_of = self.router.touches(ticks, TICKS)
+        self.census = Census(self.started)
+        self.closings = LastClosings()
+        for observer in (self.census, self.closings):
+            self.observer.add(observer)
+        self._coverage = CoverageMeter(
+            self.router,
+            self.census,
+            getattr(candidate, "heartbeat_interval", None),
+            self.observer.coverage,
+            self.started,
+        )
+        self.handover = Handover(self.router, evaluate, clock, self.driver.hurry)
+        self.observer.add(_OnBrake(self.reassess))
+
+    def capture(self, recorder: Recorder) -> None:
+        """Record what happens; to be said before `start`."""
+        self._recorder = recorder
+        self.observer.add(recorder)
+
+    @property
+    def open_episodes(self) -> int:
+        """Episodes that wait for their verdict."""
+        return self._comparator.open_episodes
+
+    def start(self) -> None:
+        """Begin to watch; called within the running loop."""
+        self.driver.start(self.router)
+        if self._recorder is not None:
+            self._recorder.begin()
+        self._tell_expired()
+        self.driver.call_at(clock() + INTERVAL, self._each_minute)
+
+    def stop(self) -> None:
+        """Stop watching: what is open stays undecided."""
+        self.driver.stop()
+        self.router.shutdown(clock())
+        self._coverage.measure(clock())
+        if self._recorder is not None:
+            self._recorder.close()
+
+    def _each_minute(self) -> None:
+        now = clock()
+        self._coverage.measure(now)
+        today = datetime.now(UTC).date()
+        if today != self.expected.today:
+            self.expected.today = today
+            self._tell_expired()
+        self.driver.call_at(now + INTERVAL, self._each_minute)
+
+    def _tell_expired(self) -> None:
+        for rule in self.expected.expired:
+            log.warning(
+                "expected rule %r expired on %s: it matches nothing any more", rule.name, rule.until
+            )
+
+    # -- Registration -----------------------------------------------------------------------------
+
+    def _register(
+        self, live: L, kind: Kind, user: str, session_id: str, package: str | None
+    ) -> None:
+        """Watch a connection; its `connection`, `session`, `tracked` and `touch` are set here."""
+        session = self.sessions.get(session_id)
+        if session is None:
+            session = self.sessions[session_id] = Session(session_id, user)
+        if self.handover.running:
+            # Who comes now is at the new stage already; so are then the others of the session.
+            self.handover.move(user, [member.tracked for member in session.members()])
+        connection = Connection(f"c{next(self._ids)}", kind, user, session_id, package)
+        live.connection, live.session = connection, session
+        session.open += 1
+        older = session.adopt(live)
+        if older is not None:
+            older.close_by_application(*(RESTART if self.draining else REPLACED))
+        now, evaluation = clock(), self.evaluate(user)
+        live.tracked = tracked = self.router.open(
+            connection, live, now, evaluation.stage, by_percentage=evaluation.by_percentage
+        )
+        live.touch = self._touch_of(tracked)
+        self.observer.opened(connection, evaluation, tracked.stage, tracked.acting, now)
+        if self._recorder is not None:
+            live.touch = self._recorder.touch(tracked, live.touch)
+        self.driver.hurry()
+        log.info(
+            "[User: %s] %s connection registered%s",
+            self.name_in_log(user),
+            kind.value.capitalize(),
+            "" if package is None else f": {package}",
+        )
+        if self.draining:
+            live.close_by_application(*RESTART)
+
+    # -- Stages (R21, R22) -------------------------------------------------------------------------
+
+    def reassess(self) -> None:
+        """Who is where may have changed: move all open connections to the stages of their users."""
+        self.handover.start(self._members())
+
+    def _members(self) -> Iterator[Members]:
+        for session in list(self.sessions.values()):
+            yield session.user, [live.tracked for live in session.members()]
+
+    def engage_brake(self, reason: str) -> None:
+        """Take everyone who is further back to `shadow`."""
+        self.router.engage_brake(reason, clock())
+
+    def release_brake(self, reason: str) -> None:
+        """Let everyone be where the flags say."""
+        self.router.release_brake(reason, clock())
+
+    # -- What live connections report -------------------------------------------------------------
+
+    def pong(self, tracked: Tracked, payload: bytes) -> None:
+        if self._recorder is not None:
+            self._recorder.pong(tracked.connection.id)
+        self.router.pong(tracked, payload, clock())
+
+    def data(self, tracked: Tracked) -> None:
+        now = clock()
+        if self._recorder is not None:
+            self._recorder.data(tracked.connection.id, now)
+        self.router.data(tracked, now)
+
+    def spoke_after_close(self, tracked: Tracked) -> None:
+        self.router.spoke_after_close(tracked, clock())
+
+    def gone(self, live: L) -> None:
+        """The connection ended, or begins to, for a cause that is no monitor's."""
+        live.session.forget(live)
+        now = clock()
+        if self._recorder is not None and live.tracked.closed_by is None:
+            self._recorder.gone(live.connection.id, live.cause, now)
+        if live.tracked.connection.id in self.router:
+            self.router.close(live.tracked, now)
+
+    def released(self, live: L) -> None:
+        """The socket has ended; with its last socket a session ends."""
+        session: Session[L] = live.session
+        session.open -= 1
+        if not session.open and self.sessions.get(session.id) is session:
+            del self.sessions[session.id]
+            self.router.session_ended(session.id)
+        assert live.cause is not None
+        connection, (intended, observed) = live.connection, live.codes
+        closing = Closing(
+            connection,
+            live.tracked.stage,
+            live.tracked.opened_at,
+            clock(),
+            live.cause,
+            intended,
+            ABNORMAL if observed is None else observed,
+        )
+        log.info(
+            "[User: %s] %s connection ended: %s (cause %s, close code intended %s, observed %s)",
+            self.name_in_log(connection.user),
+            connection.kind.value.capitalize(),
+            connection.package or "unknown",
+            closing.cause,
+            closing.intended,
+            closing.observed,
+        )
+        self.observer.closed(closing)
+
+    # -- Shutdown ---------------------------------------------------------------------------------
+
+    async def drain(self) -> None:
+        """Send everyone away with 1012, spread over `server.drain`, and abort who is not gone in time.
+
+        To be called while the service still accepts and reads: who waits for the turn is judged as
+        ever, the replies are seen, and it is over as soon as everyone has gone.
+        """
+        self.draining = True
+        loop, over = asyncio.get_running_loop(), seconds(self.settings.server.drain)
+        lives = [live for session in self.sessions.values() for live in session.members()]
+        started, told = loop.time(), 0
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(over + seconds(self.close_timeout)):
+                    while self._anyone_left():
+                        elapsed = loop.time() - started
+                        due = int(len(lives) * elapsed / over) + 1 if elapsed < over else len(lives)
+                        for live in lives[told:due]:
+                            live.close_by_application(*RESTART)
+                        told = due
+                        await asyncio.sleep(_DRAIN_STEP)
+        finally:
+            for live in lives:
+                if not live.ended:
+                    live.close_by_application(*RESTART)
+                    live.abort()
+
+    def _anyone_left(self) -> bool:
+        return bool(self.sessions)

@@ -1,0 +1,79 @@
+"""Coverage: once a minute, what was watched since the last time (R14, R16)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from shim.model import SECOND, Coverage, Duration, Kind, Role, Time
+from shim.router import Router
+from shim.runtime.census import Census
+
+INTERVAL: Duration = 60 * SECOND
+
+
+@dataclass(slots=True)
+class _Sums:
+    """What has added up since the beginning, for one kind."""
+
+    control_acted: Duration = 0
+    candidate_acted: Duration = 0
+    watched: Duration = 0
+    pings: int = 0
+
+
+class CoverageMeter:
+    """Reads sums that others keep; a minute's coverage is their difference.
+
+    `heartbeat_interval` is the candidate's, None where its settings have no such key.
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        census: Census,
+        heartbeat_interval: Duration | None,
+        tell: Callable[[Coverage], None],
+        now: Time,
+    ) -> None:
+        self._router = router
+        self._census = census
+        self._heartbeat_interval = heartbeat_interval
+        self._tell = tell
+        self._since = now
+        self._before = {kind: self._sums(kind, now) for kind in Kind}
+
+    def measure(self, now: Time) -> None:
+        """Tell what was watched since the last time, for each kind that was connected."""
+        since, self._since = self._since, now
+        census = self._census
+        for kind in Kind:
+            before, after = self._before[kind], self._sums(kind, now)
+            self._before[kind] = after
+            control = after.control_acted - before.control_acted
+            candidate = after.candidate_acted - before.candidate_acted
+            if not control + candidate:
+                continue
+            self._tell(
+                Coverage(
+                    kind,
+                    since,
+                    now,
+                    control + candidate,
+                    control,
+                    candidate,
+                    after.watched - before.watched,
+                    after.pings - before.pings,
+                    self._heartbeat_interval,
+                    census.acted_for(Role.CONTROL),
+                    census.acted_for(Role.CANDIDATE),
+                )
+            )
+
+    def _sums(self, kind: Kind, now: Time) -> _Sums:
+        census, lane = self._census, self._router.lane(Role.CANDIDATE)
+        assert lane is not None
+        return _Sums(
+            census.connected(kind, Role.CONTROL, now),
+            census.connected(kind, Role.CANDIDATE, now),
+            lane.watched_until(kind, now),
+            lane.pings[kind],
+        )

@@ -1,0 +1,182 @@
+"""All settings: the sections together, and how a file becomes an instance of them."""
+
+from codecs import BOM_UTF8
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, ValidationInfo
+
+from shim.model import SECOND, MonitorType
+from shim.settings.document import Document, KeyPath, Node
+from shim.settings.faults import faults_of
+from shim.settings.fields import PositiveDuration, Section
+from shim.settings.monitors import Surroundings
+from shim.settings.origin import Origin
+from shim.settings.promotion_settings import PromotionSettings
+from shim.settings.rolloutfile import LoadedRollout, load_rollout
+from shim.settings.sections import (
+    BrakeSettings,
+    CaptureSettings,
+    ComparisonSettings,
+    GateSettings,
+    GuardSettings,
+    MonitorsSettings,
+    PrivacySettings,
+    ServerSettings,
+    TelemetrySettings,
+)
+from shim.settings.yamlfile import UnreadableError, decode, parse, read_bytes
+
+_DAY = 86_400 * SECOND
+_LEDGER_SCHEME = "sqlite:///"
+_UNWRITTEN = "has no value: leave the key out for its default, or write null if you mean that"
+
+
+def _read_rollout(value: Any, info: ValidationInfo) -> Path | None:
+    """The path of the flags file, from the folder of the settings file."""
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value:
+        raise ValueError("must be the path of a flags file, or null for none")
+    surroundings: Any = info.context
+    folder: Path | None = surroundings.folder
+    return folder / value if folder is not None else None
+
+
+def _read_ledger(value: Any) -> Path:
+    if not isinstance(value, str) or not value.removeprefix(_LEDGER_SCHEME):
+        raise ValueError(f"must be like {_LEDGER_SCHEME}path/file.db")
+    if not value.startswith(_LEDGER_SCHEME):
+        raise ValueError(f"must begin with {_LEDGER_SCHEME}")
+    return Path(value.removeprefix(_LEDGER_SCHEME))
+
+
+class Settings(Section):
+    """Everything that `config/shim.yaml` can say; whatever it leaves out has its default."""
+
+    monitors: MonitorsSettings = Field(
+        default_factory=dict, validate_default=True, description="Who decides about timeouts."
+    )
+    comparison: ComparisonSettings = Field(
+        default_factory=ComparisonSettings, description="How decisions and outcomes are compared."
+    )
+    gate: GateSettings = Field(
+        default_factory=GateSettings, description="What it takes to retire the control."
+    )
+    brake: BrakeSettings = Field(
+        default_factory=BrakeSettings, description="When everyone is taken back to `shadow`."
+    )
+    guard: GuardSettings = Field(
+        default_factory=GuardSettings, description="When mass closing is held up."
+    )
+    rollout: Annotated[Path | None, BeforeValidator(_read_rollout)] = Field(
+        default="rollout.yaml",
+        validate_default=True,
+        description="The flags file, from the folder of the settings file; null: none. Without a "
+        "settings file there is none either.",
+    )
+    promotion: PromotionSettings = Field(
+        default_factory=PromotionSettings, description="The plan of the rollout."
+    )
+    ledger: Annotated[Path, BeforeValidator(_read_ledger)] = Field(
+        default="sqlite:///shim.db",
+        validate_default=True,
+        description="Where the evidence is kept, from the working directory; with four slashes "
+        "from the root.",
+    )
+    retention: PositiveDuration = Field(
+        default=90 * _DAY, description="How long the ledger keeps its rows."
+    )
+    capture: CaptureSettings = Field(
+        default_factory=CaptureSettings, description="Captures for `shim replay`."
+    )
+    privacy: PrivacySettings = Field(
+        default_factory=PrivacySettings, description="Who is told the names of users."
+    )
+    telemetry: TelemetrySettings = Field(
+        default_factory=TelemetrySettings, description="Where traces go."
+    )
+    server: ServerSettings = Field(
+        default_factory=ServerSettings, description="The reference server."
+    )
+    _origin: Origin = PrivateAttr(default_factory=Origin)
+
+    @property
+    def origin(self) -> Origin:
+        return self._origin
+
+
+def load_settings(path: Path | None, types: Mapping[str, MonitorType]) -> Settings:
+    """Read a settings file; None stands for no file, all defaults.
+
+    `types` are the monitors to choose from (`shim.plugin.discovery.monitor_types`). Raises InputError with
+    every problem of the file.
+    """
+    if path is None:
+        return settings_from({}, types)
+    surroundings = Surroundings(types, path.parent)
+    document = Document(str(path))
+    data = read_bytes(path)
+    if not _says_nothing(data):
+        if (text := decode(data, document)) is not None:
+            parse(text, document)
+        if document.root is None:
+            document.raise_problems()
+    # What YAML had to complain of is raised together with what is wrong with the settings.
+    settings = _validate(document, surroundings)
+    settings._origin = Origin(document)
+    return settings
+
+
+def load_flags(settings: Settings) -> LoadedRollout | None:
+    """The flags file that these settings name, if they do.
+
+    Raises InputError with every problem in it; where it cannot be read, with the key that names it.
+    """
+    if settings.rollout is None:
+        return None
+    with settings.origin.of("rollout", errors=UnreadableError):
+        return load_rollout(settings.rollout)
+
+
+def settings_from(value: Any, types: Mapping[str, MonitorType], file: str = "settings") -> Settings:
+    """Settings from plain dicts, as a capture carries them; raises InputError, naming `file`."""
+    return _validate(Document(file), Surroundings(types), value)
+
+
+def _says_nothing(data: bytes) -> bool:
+    """Whether there are no lines but comments: the file of whoever wants the defaults."""
+    lines = (line.strip() for line in data.removeprefix(BOM_UTF8).splitlines())
+    return all(not line or line.startswith(b"#") for line in lines)
+
+
+def _validate(document: Document, surroundings: Surroundings, value: Any = None) -> Settings:
+    unwritten: set[KeyPath] = set()
+    if document.root is not None:
+        value = document.root.plain()
+        unwritten = set(_unwritten(document.root))
+        for path in unwritten:
+            document.report_path(path, _UNWRITTEN)
+    settings: Settings | None = None
+    try:
+        settings = Settings.model_validate({} if value is None else value, context=surroundings)
+    except ValidationError as error:
+        for fault in faults_of(error, Settings):
+            if fault.path not in unwritten:
+                document.report_path(fault.path, fault.reason)
+    document.raise_problems()
+    assert settings is not None
+    return settings
+
+
+def _unwritten(node: Node, path: KeyPath = ()) -> Iterator[KeyPath]:
+    """The keys with nothing behind them: sections whose lines were all commented out, most likely.
+
+    To read them as null would retire the control for `control:`, which nobody has asked for.
+    """
+    if isinstance(node.value, dict):
+        for key, child in node.value.items():
+            if child.value is None and not child.text:
+                yield (*path, key)
+            yield from _unwritten(child, (*path, key))

@@ -1,0 +1,116 @@
+"""The simulation: the real router and monitors, simulated sockets and clients, in virtual time.
+
+In an instant the world's events come first, then the monitors' timers (DESIGN section 4). While the
+server is paused, events happen to the clients at their own times and to the server at the pause's end.
+"""
+
+from collections.abc import Iterator
+
+from shim.model import SECOND, Duration, Time
+from shim.router import Observer
+from shim.simulate.clients import Clients
+from shim.simulate.event_queue import EventQueue
+from shim.simulate.fleet import Fleet
+from shim.simulate.forecast import Forecast
+from shim.simulate.scenario import Scenario
+from shim.simulate.simulated_clock import Clock
+from shim.simulate.simulated_server import SimulatedServer, SimulationRecorder
+
+HOUR: Duration = 3600 * SECOND
+
+
+class Simulation:
+    """Runs once. With `skip` false every heartbeat of every connection takes place.
+
+    `sample` is a share of users of whom everything takes place in any case.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        observer: Observer,
+        recorder: SimulationRecorder,
+        *,
+        skip: bool = True,
+        sample: float = 0.0,
+    ) -> None:
+        rollout = scenario.rollout.rollout()
+        self._scenario = scenario
+        self._observer = observer
+        self._events = EventQueue(scenario.end)
+        self._clock = Clock()
+        self.fleet = Fleet(scenario, rollout)
+        forecast = Forecast(scenario, self.fleet, skip=skip, sample=sample)
+        return_window = scenario.settings.comparison.return_window
+        self._clients = Clients(self.fleet, self._events, self._clock, return_window)
+        self._server = self._clients.server = SimulatedServer(
+            scenario,
+            rollout,
+            self.fleet,
+            self._clients,
+            self._events,
+            self._clock,
+            forecast,
+            observer,
+            recorder,
+        )
+        self._plan_server()
+
+    def _plan_server(self) -> None:
+        plan, planned = self._events.plan, self._scenario.server
+        for deploy in planned.deploys:
+            plan(deploy.at, self._server.restart, deploy.downtime)
+        for pause in planned.pauses:
+            plan(pause.at, self._pause, pause.duration)
+        for cut in planned.cuts:
+            plan(cut.at, self._clients.cut, cut.users, cut.at + cut.duration)
+
+    def now(self) -> Time:
+        """The server's time."""
+        return self._clock.server()
+
+    def engage_brake(self, reason: str) -> None:
+        """Take everyone back to `shadow`, when what is going on at the moment is done."""
+        self._events.plan(self._clock.now, self._server.engage_brake, reason)
+
+    def run(self) -> Iterator[Time]:
+        """Simulate, stopping after each hour and at the end to give control and the time."""
+        events, clock, server = self._events, self._clock, self._server
+        self._clients.start(self._scenario.connect_within)
+        end, hour = self._scenario.end, min(HOUR, self._scenario.end)
+        while True:
+            due = server.router.next_wake
+            at = events.next_at
+            timer = due is not None and (at is None or due < at)
+            soonest = due if timer else at
+            if soonest is None or soonest > hour:
+                clock.now = hour
+                self._tell_coverage()
+                if hour == end:
+                    break
+                yield hour
+                hour = min(hour + HOUR, end)
+            elif timer:
+                clock.now = soonest
+                server.router.step(soonest)
+            else:
+                self._happen()
+        server.shutdown()
+        yield end
+
+    def _happen(self) -> None:
+        at, handler, args = self._events.pop()
+        self._clock.now = at
+        handler(*args)
+
+    def _pause(self, duration: Duration) -> None:
+        ends = self._clock.now + duration
+        self._server.begin_pause(duration)
+        while (at := self._events.next_at) is not None and at <= ends:
+            self._happen()
+        self._clock.now = ends
+        self._server.end_pause()
+
+    def _tell_coverage(self) -> None:
+        for coverage in self._server.coverage.tell(self._clock.now):
+            self._observer.coverage(coverage)

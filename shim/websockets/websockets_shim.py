@@ -1,0 +1,56 @@
+"""The shim in a service on the `websockets` library.
+
+shim = Shim(settings, rollout.evaluate)
+
+async def handler(websocket):
+    async with shim.register_app_connection(websocket, user, session, package):
+        async for message in websocket:
+            ...
+
+async with serve(handler, host, port, **shim.options), shim:
+    ...
+
+The server is the outer one: at the end the shim sends everyone away with 1012 while the library still
+reads. The other way round the library has closed everyone with 1001 already.
+"""
+
+from typing import Any
+
+from shim.model import Kind
+from shim.runtime.coordinator import Coordinator
+from shim.websockets.websockets_connection import ServerConnection, WebsocketsConnection
+
+
+class WebsocketsShim(Coordinator[WebsocketsConnection]):
+    """Runs the monitors over the connections of one `websockets` server."""
+
+    options: dict[str, Any] = {"create_connection": ServerConnection, "ping_interval": None}  # noqa: RUF012
+    """For `serve`: connections that can be watched, without pings of the library's own."""
+
+    async def __aenter__(self) -> "WebsocketsShim":
+        self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.drain()
+        self.stop()
+
+    def register_glasses_connection(
+        self, websocket: ServerConnection, user: str, session: str
+    ) -> WebsocketsConnection:
+        """Watch the connection of a user's glasses."""
+        return self._watch(websocket, Kind.GLASSES, user, session, None)
+
+    def register_app_connection(
+        self, websocket: ServerConnection, user: str, session: str, package: str
+    ) -> WebsocketsConnection:
+        """Watch an app's connection in a user's session."""
+        return self._watch(websocket, Kind.APP, user, session, package)
+
+    def _watch(
+        self, websocket: ServerConnection, kind: Kind, user: str, session: str, package: str | None
+    ) -> WebsocketsConnection:
+        live = WebsocketsConnection(self, websocket)
+        self._register(live, kind, user, session, package)
+        websocket.live = live
+        return live
