@@ -16,4 +16,4 @@ def ledger_of(settings: Settings, given: Path | None = None) -> Iterator[SqliteR
         yield SqliteReader(given)
         return
     with settings.origin.of("ledger", errors=UnusableError):
-        yield SqliteReader(settings.ledger)
+        yield SqliteReader(settings.ledger.path)

@@ -139,7 +139,7 @@ def open_house(
             _brake(shim, settings, ledger)
             if capture_file is not None:
                 shim.capture(_recorder(shim, settings, capture_file, pseudonyms))
-            reader = SqliteReader(settings.ledger)
+            reader = SqliteReader(settings.ledger.path)
             promotes = promote or settings.promotion.auto
             yield House(
                 settings, secrets, shim, tally, metrics, ledger, reader, flags, traced, promotes
@@ -191,7 +191,7 @@ def _brake(shim: Shim, settings: Settings, ledger: SqliteLedger) -> None:
 def _ledger(settings: Settings) -> SqliteLedger:
     run = describe(settings, wall_clock())
     with settings.origin.of("ledger"):
-        return SqliteLedger(settings.ledger, run, keep=settings.retention)
+        return SqliteLedger(settings.ledger.path, run, keep=settings.retention)
 
 
 def _capture_file(settings: Settings, capture: Path | None) -> Path | None:

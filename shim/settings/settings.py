@@ -5,12 +5,20 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, ValidationInfo
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+)
 
 from shim.model import SECOND, MonitorType
 from shim.settings.document import Document, KeyPath, Node
 from shim.settings.faults import faults_of
 from shim.settings.fields import PositiveDuration, Section
+from shim.settings.ledger_url import SQLITE, LedgerUrl
 from shim.settings.monitors import Surroundings
 from shim.settings.origin import Origin
 from shim.settings.promotion_settings import PromotionSettings
@@ -29,7 +37,6 @@ from shim.settings.sections import (
 from shim.settings.yamlfile import UnreadableError, decode, parse, read_bytes
 
 _DAY = 86_400 * SECOND
-_LEDGER_SCHEME = "sqlite:///"
 _UNWRITTEN = "has no value: leave the key out for its default, or write null if you mean that"
 
 
@@ -44,12 +51,12 @@ def _read_rollout(value: Any, info: ValidationInfo) -> Path | None:
     return folder / value if folder is not None else None
 
 
-def _read_ledger(value: Any) -> Path:
-    if not isinstance(value, str) or not value.removeprefix(_LEDGER_SCHEME):
-        raise ValueError(f"must be like {_LEDGER_SCHEME}path/file.db")
-    if not value.startswith(_LEDGER_SCHEME):
-        raise ValueError(f"must begin with {_LEDGER_SCHEME}")
-    return Path(value.removeprefix(_LEDGER_SCHEME))
+def _read_ledger(value: Any) -> LedgerUrl:
+    if not isinstance(value, str) or not value.removeprefix(SQLITE):
+        raise ValueError(f"must be like {SQLITE}path/file.db")
+    if not value.startswith(SQLITE):
+        raise ValueError(f"must begin with {SQLITE}")
+    return LedgerUrl(value)
 
 
 class Settings(Section):
@@ -79,7 +86,7 @@ class Settings(Section):
     promotion: PromotionSettings = Field(
         default_factory=PromotionSettings, description="The plan of the rollout."
     )
-    ledger: Annotated[Path, BeforeValidator(_read_ledger)] = Field(
+    ledger: Annotated[LedgerUrl, PlainValidator(_read_ledger)] = Field(
         default="sqlite:///shim.db",
         validate_default=True,
         description="Where the evidence is kept, from the working directory; with four slashes "

@@ -25,7 +25,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "shim.yaml").write_text("ledger: sqlite:///shim.db\n")
     monkeypatch.chdir(tmp_path)
     settings = load_settings(Path("shim.yaml"), monitor_types(plugin_manager()))
-    ledger = SqliteLedger(settings.ledger, describe(settings, wall_clock()))
+    ledger = SqliteLedger(settings.ledger.path, describe(settings, wall_clock()))
     ledger.append(BrakeRow(True, "a test", wall_clock()))
     assert ledger.close(10)
     return tmp_path

@@ -21,7 +21,7 @@ from shim.model import (
     Time,
     VerdictKind,
 )
-from shim.settings import MonitorChoice, Settings, load_settings, settings_from
+from shim.settings import LedgerUrl, MonitorChoice, Settings, load_settings, settings_from
 
 
 @dataclass(frozen=True)
@@ -326,8 +326,32 @@ def test_the_rollout_is_found_from_the_folder_of_the_settings(file: Path) -> Non
 
 
 def test_the_ledger(file: Path) -> None:
-    assert loaded(file, "ledger: sqlite:////var/x.db\n").ledger == Path("/var/x.db")
-    assert loaded(file, "ledger: sqlite:///x.db\n").ledger == Path("x.db")
+    assert loaded(file, "ledger: sqlite:////var/x.db\n").ledger.path == Path("/var/x.db")
+    assert loaded(file, "ledger: sqlite:///x.db\n").ledger.path == Path("x.db")
+    assert str(loaded(file, "ledger: sqlite:///a@b?c.db\n").ledger) == "sqlite:///a@b?c.db"
+
+
+@pytest.mark.parametrize("wrong", ["5", "[]", "sqlite:///", "shim.db", "sqlite://x.db"])
+def test_a_ledger_that_is_no_url_of_a_file(file: Path, wrong: str) -> None:
+    assert places(file, f"ledger: {wrong}\n") == [(1, "ledger")]
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (
+            "postgresql://shim:geheim@db:5432/evidence?sslmode=require",
+            "postgresql://db:5432/evidence",
+        ),
+        ("postgresql://shim:geh/e@im@db/evidence", "postgresql://db/evidence"),
+        ("postgresql://db/evidence?password=geheim", "postgresql://db/evidence"),
+        ("postgresql://db/evidence", "postgresql://db/evidence"),
+    ],
+)
+def test_a_ledgers_url_shows_no_password(url: str, shown: str) -> None:
+    ledger = LedgerUrl(url)
+    assert (str(ledger), ledger.scheme, ledger.url) == (shown, "postgresql", url)
+    assert "geh" not in f"{ledger} {ledger!r}"
 
 
 @pytest.mark.parametrize("text", ["[]", "off", "5", "text", "a: [", "\ta: 1"])
