@@ -18,8 +18,8 @@ from bisect import bisect_left
 from pathlib import Path
 
 from benchmarks.talkers import talking
-from shim.model import Connection, Decision, Role, Stage, Time, seconds
-from shim.router import Observer
+from shim.model import Role, Stage, Time, seconds
+from shim.router import Decided, GuardChanged, Observer, handles
 from shim.runtime.driver import clock
 from tests.live.servers import server, until
 
@@ -42,14 +42,16 @@ class _Watch(Observer):
         self.saved: set[str] = set()
         self.guarded: dict[bool, Time] = {}
 
-    def decided(self, connection: Connection, role: Role, decision: Decision, acted: bool) -> None:
-        if role is Role.CANDIDATE and acted:
-            self.closed_at[connection.user] = clock()
-        elif role is Role.CANDIDATE:
-            self.saved.add(connection.user)
+    @handles(Decided)
+    def _decided(self, decided: Decided) -> None:
+        if decided.role is Role.CANDIDATE and decided.acted:
+            self.closed_at[decided.connection.user] = clock()
+        elif decided.role is Role.CANDIDATE:
+            self.saved.add(decided.connection.user)
 
-    def guard(self, holding: bool, acting_for: int, now: Time) -> None:
-        self.guarded[holding] = now
+    @handles(GuardChanged)
+    def _guard(self, guard: GuardChanged) -> None:
+        self.guarded[guard.holding] = guard.at
 
 
 async def _run(count: int, stage: Stage, speed: float) -> None:

@@ -29,6 +29,7 @@ from shim.model import (
     VerdictKind,
     VerdictName,
 )
+from shim.router import Decided
 
 USERS = 200_000
 _CHUNK = 1000
@@ -95,7 +96,7 @@ def _connection(number: int) -> Connection:
 
 def _verdict(observer: LedgerObserver) -> Callable[[int], None]:
     def tell(number: int) -> None:
-        observer.verdict(_matched(_connection(number), number))
+        observer.on(_matched(_connection(number), number))
 
     return tell
 
@@ -123,11 +124,11 @@ def _episode(observer: LedgerObserver) -> Callable[[int], None]:
         pings = (at - 30 * SECOND, at - 15 * SECOND)
         effects = (Close(1001, "Connection timeout detected", 5 * SECOND),)
         decision = Decision(connection.id, at, at, 45 * SECOND, effects, pings)
-        observer.decided(connection, Role.CANDIDATE, decision, False)
-        observer.decided(connection, Role.CONTROL, decision, True)
-        observer.verdict(_matched(connection, number))
-        observer.closed(Closing(connection, Stage.SHADOW, 0, at, Cause.CONTROL, None, 1006))
-        observer.outcome(Outcome(connection, Role.CONTROL, Return.RETURNED, at, at, SECOND))
+        observer.on(Decided(connection, Role.CANDIDATE, decision, False))
+        observer.on(Decided(connection, Role.CONTROL, decision, True))
+        observer.on(_matched(connection, number))
+        observer.on(Closing(connection, Stage.SHADOW, 0, at, Cause.CONTROL, None, 1006))
+        observer.on(Outcome(connection, Role.CONTROL, Return.RETURNED, at, at, SECOND))
 
     return tell
 

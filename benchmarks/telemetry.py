@@ -26,7 +26,7 @@ from shim.model import (
     VerdictKind,
     VerdictName,
 )
-from shim.router import Observer
+from shim.router import Decided, Observer, Opened
 from shim.runtime.driver import clock
 from shim.runtime.pseudonyms import Pseudonyms
 from shim.telemetry import EpisodeSampler, Metrics, TraceObserver
@@ -87,9 +87,9 @@ def _report(
 
 def _episode(observer: Observer, id: str, now: Time, matched: bool) -> None:
     connection = Connection(id, Kind.APP, "alice@example.com", "s1", "com.example.app1")
-    observer.opened(connection, _EVALUATION, Stage.LIVE, Role.CANDIDATE, now)
+    observer.on(Opened(connection, _EVALUATION, Stage.LIVE, Role.CANDIDATE, now))
     decision = Decision(id, now, now, 45 * SECOND, (Close(1001, "", SECOND),))
-    observer.decided(connection, Role.CANDIDATE, decision, True)
+    observer.on(Decided(connection, Role.CANDIDATE, decision, True))
     verdict = Verdict(
         connection,
         1,
@@ -103,16 +103,16 @@ def _episode(observer: Observer, id: str, now: Time, matched: bool) -> None:
         now - 60 * SECOND,
         Role.CANDIDATE,
     )
-    observer.verdict(verdict)
-    observer.closed(Closing(connection, Stage.LIVE, 0, now, Cause.CANDIDATE, 1001, 1001))
-    observer.outcome(Outcome(connection, Role.CANDIDATE, Return.RETURNED, now, now, 0, 1001))
+    observer.on(verdict)
+    observer.on(Closing(connection, Stage.LIVE, 0, now, Cause.CANDIDATE, 1001, 1001))
+    observer.on(Outcome(connection, Role.CANDIDATE, Return.RETURNED, now, now, 0, 1001))
 
 
 def _scrape(metrics: Metrics, connections: int) -> None:
     before = _scrape_time(metrics)
     for number in range(connections):
         connection = Connection(f"o{number}", Kind.APP, "u", "s", "p")
-        metrics.opened(connection, _EVALUATION, Stage.SHADOW, Role.CONTROL, 0)
+        metrics.on(Opened(connection, _EVALUATION, Stage.SHADOW, Role.CONTROL, 0))
     after = _scrape_time(metrics)
     print(f"a scrape: {before:.2f} ms; with {connections} open connections {after:.2f} ms")
 

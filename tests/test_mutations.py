@@ -549,9 +549,10 @@ def check_per_session() -> None:
 def routed(candidate: Any, stage: Any, kind: str = "app") -> Any:
     """A router of the moment with one connection; `candidate` is the class of its monitor."""
     from shim.compare import Comparator, Outcomes
-    from shim.model import Confirmation, Connection, Kind, Monitors
-    from shim.router import Observer, Router
-    from shim.runtime.observers import Fanout, Tally
+    from shim.model import Confirmation, Connection, Kind, Monitors, Verdict
+    from shim.router import Observer, ProofOfLife, Router, handles
+    from shim.runtime.fanout import Fanout
+    from shim.runtime.tally import Tally
     from shim_legacy_global import LegacyGlobal, LegacySettings
     from shim_per_session import PerSession, PerSessionSettings
 
@@ -579,11 +580,13 @@ def routed(candidate: Any, stage: Any, kind: str = "app") -> Any:
             self.verdicts: list[str] = []
             self.proofs: list[tuple[str, int]] = []
 
-        def verdict(self, verdict: Any) -> None:
+        @handles(Verdict)
+        def _verdict(self, verdict: Verdict) -> None:
             self.verdicts.append(f"{verdict.name} {verdict.kind}")
 
-        def proof_of_life(self, connection: Any, role: Any, now: int) -> None:
-            self.proofs.append((role.value, now))
+        @handles(ProofOfLife)
+        def _proof_of_life(self, proof: ProofOfLife) -> None:
+            self.proofs.append((proof.role.value, proof.at))
 
     class Type(PerSession):
         def create(self, settings: Any, scope_id: str, start: int) -> Any:

@@ -35,23 +35,19 @@ from shim.capture.format import (
 )
 from shim.capture.journal import Journal
 from shim.capture.sink import Sink
-from shim.flags import Evaluation
 from shim.model import (
     SECOND,
     Cause,
     Closing,
     Confirmation,
-    Connection,
-    Decision,
     Duration,
     InputError,
     Role,
-    Stage,
     Time,
     Verdict,
     seconds,
 )
-from shim.router import Observer, Tracked
+from shim.router import Decided, Observer, Opened, Paused, StageChanged, Tracked, handles
 
 log = logging.getLogger("shim")
 _FLUSH: Duration = SECOND
@@ -277,14 +273,9 @@ class Recorder(Observer):
 
     # -- Observer ---------------------------------------------------------------------------------
 
-    def opened(
-        self,
-        connection: Connection,
-        evaluation: Evaluation,
-        stage: Stage,
-        acting: Role | None,
-        now: Time,
-    ) -> None:
+    @handles(Opened)
+    def _opened(self, opened: Opened) -> None:
+        connection = opened.connection
         facts = OpenLine(
             0,
             connection.id,
@@ -292,14 +283,15 @@ class Recorder(Observer):
             self._pseudonym(connection.session),
             connection.kind,
             connection.package,
-            str(stage),
-            acting,
+            str(opened.stage),
+            opened.acting,
         )
-        self._followed[connection.id] = Followed(facts, now)
-        self._add(now, facts)
+        self._followed[connection.id] = Followed(facts, opened.at)
+        self._add(opened.at, facts)
         facts.reopened = True
 
-    def closed(self, closing: Closing) -> None:
+    @handles(Closing)
+    def _closed(self, closing: Closing) -> None:
         """What a monitor closed is told of until its episode has a verdict, also in the next file."""
         connection_id = closing.connection.id
         followed = self._followed[connection_id]
@@ -314,24 +306,28 @@ class Recorder(Observer):
         else:
             del self._followed[connection_id]
 
-    def verdict(self, verdict: Verdict) -> None:
+    @handles(Verdict)
+    def _verdict(self, verdict: Verdict) -> None:
         followed = self._followed[verdict.connection.id]
         followed.judged = verdict.last_activity
         if followed.closing is not None:
             del self._followed[verdict.connection.id]
 
-    def paused(self, start: Time, end: Time) -> None:
-        self._pauses.append((start, end))
+    @handles(Paused)
+    def _paused(self, pause: Paused) -> None:
+        self._pauses.append((pause.start, pause.end))
         if self._writing:
-            self._journal.pause(start, end)
-            self._call_at(end, self._journal.resume)
+            self._journal.pause(pause.start, pause.end)
+            self._call_at(pause.end, self._journal.resume)
 
-    def decided(self, connection: Connection, role: Role, decision: Decision, acted: bool) -> None:
+    @handles(Decided)
+    def _decided(self, decided: Decided) -> None:
         """The candidate was not held back by what the kernel knows: neither is the replay's."""
-        if role is Role.CANDIDATE:
-            self._evidence.pop(connection.id, None)
+        if decided.role is Role.CANDIDATE:
+            self._evidence.pop(decided.connection.id, None)
 
-    def stage_changed(self, connection: Connection, before: Stage, after: Stage, now: Time) -> None:
-        followed = self._followed[connection.id]
-        followed.stage = followed.facts.stage = str(after)
-        followed.facts.acting = after.acting
+    @handles(StageChanged)
+    def _stage_changed(self, change: StageChanged) -> None:
+        followed = self._followed[change.connection.id]
+        followed.stage = followed.facts.stage = str(change.after)
+        followed.facts.acting = change.after.acting

@@ -12,7 +12,7 @@ import click
 from shim.cli.common import input_errors
 from shim.model import InputError
 from shim.plugin.discovery import monitor_types, plugin_manager
-from shim.runtime.observers import PluginObserver
+from shim.runtime.hook_observer import HookObserver
 from shim.server import Secrets, open_house
 from shim.server.serving import listen, serve_until_told, url_of
 from shim.settings import Settings, load_settings
@@ -60,7 +60,7 @@ def serve(
     with (
         _listeners(settings, host, port) as (listener, console),
         open_house(
-            settings, secrets, observers=[PluginObserver(manager)], capture=capture, promote=auto
+            settings, secrets, observers=[HookObserver(manager)], capture=capture, promote=auto
         ) as house,
     ):
         serve_until_told(

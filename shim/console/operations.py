@@ -9,7 +9,7 @@ from shim.flags import Cap, Evaluation
 from shim.gate import GateAnswer
 from shim.ledger import LedgerReader, Status
 from shim.model import Role, Stage, Time
-from shim.runtime.observers import Tally
+from shim.runtime.tally import Tally
 
 
 class Flags(Protocol):

@@ -8,19 +8,17 @@ from typing import Any
 from shim.demo.scenario import Client
 from shim.model import (
     Connection,
-    Decision,
     Duration,
     Kind,
     MonitorFailure,
     Outcome,
     Return,
     Role,
-    Time,
     Verdict,
     VerdictKind,
     VerdictName,
 )
-from shim.router import Observer
+from shim.router import Decided, GuardChanged, Observer, ProofOfLife, handles
 
 LEFT = "left"
 """How a connection ended: the client left properly, as opposed to a close code in digits, or:"""
@@ -90,25 +88,31 @@ class Stories(Observer):
     def _about(self, connection: Connection) -> Story:
         return self._of[connection.user, connection.kind]
 
-    def decided(self, connection: Connection, role: Role, decision: Decision, acted: bool) -> None:
-        story = self._about(connection)
-        story.decided[role] += 1
-        if acted:
-            story.acted[role] += 1
-            story.silences.append((role, decision.silence))
+    @handles(Decided)
+    def _decided(self, decided: Decided) -> None:
+        story = self._about(decided.connection)
+        story.decided[decided.role] += 1
+        if decided.acted:
+            story.acted[decided.role] += 1
+            story.silences.append((decided.role, decided.decision.silence))
 
-    def verdict(self, verdict: Verdict) -> None:
+    @handles(Verdict)
+    def _verdict(self, verdict: Verdict) -> None:
         key = (verdict.name, verdict.kind, verdict.recovered)
         self._about(verdict.connection).verdicts[key] += 1
 
-    def outcome(self, outcome: Outcome) -> None:
+    @handles(Outcome)
+    def _outcome(self, outcome: Outcome) -> None:
         self._about(outcome.connection).outcomes[outcome.role, outcome.result] += 1
 
-    def proof_of_life(self, connection: Connection, role: Role, now: Time) -> None:
-        self._about(connection).proofs[role] += 1
+    @handles(ProofOfLife)
+    def _proof_of_life(self, proof: ProofOfLife) -> None:
+        self._about(proof.connection).proofs[proof.role] += 1
 
-    def failure(self, failure: MonitorFailure) -> None:
+    @handles(MonitorFailure)
+    def _failure(self, failure: MonitorFailure) -> None:
         self.failures.append(f"the {failure.role} failed in {failure.call}: {failure.reason}")
 
-    def guard(self, holding: bool, acting_for: int, now: Time) -> None:
-        self.guarding = holding
+    @handles(GuardChanged)
+    def _guard(self, guard: GuardChanged) -> None:
+        self.guarding = guard.holding

@@ -12,7 +12,7 @@ from rich.text import Text
 from shim.aio import Shim
 from shim.demo.layout import Beside, Stack
 from shim.model import Kind, Return, Role, Stage, VerdictName
-from shim.runtime.observers import Tally
+from shim.runtime.tally import Tally
 
 _LOG_LINES = 5
 _BORDER = 2

@@ -24,19 +24,25 @@ from shim.model import (
     Closing,
     Connection,
     Coverage,
-    Decision,
     Duration,
     FlagsLoad,
     Kind,
     LateDecision,
     MonitorFailure,
     Outcome,
-    Role,
-    Stage,
     Time,
     Verdict,
 )
-from shim.router import Observer
+from shim.router import (
+    BrakeChanged,
+    Decided,
+    GuardChanged,
+    Observer,
+    Paused,
+    ProofOfLife,
+    StageChanged,
+    handles,
+)
 
 _CHANGED: Duration = 10_000
 
@@ -55,20 +61,21 @@ class LedgerObserver(Observer):
         self._wall = wall
         self._last_offset: Wall = wall() - clock()
         # The open connections that some monitor decided on: their closings are kept.
-        self._decided: set[str] = set()
+        self._timed_out: set[str] = set()
 
-    def decided(self, connection: Connection, role: Role, decision: Decision, acted: bool) -> None:
+    @handles(Decided)
+    def _decided(self, decided: Decided) -> None:
         offset = self._offset()
-        about = _about(connection)
+        about, role, decision = _about(decided.connection), decided.role, decided.decision
         code = next((effect.code for effect in decision.effects if isinstance(effect, Close)), None)
         at = offset + decision.at
-        if acted:
+        if decided.acted:
             self._ledger.append(ActionRow(*about, role, at, code))
         self._ledger.append(
             DecisionRow(
                 *about,
                 role,
-                acted,
+                decided.acted,
                 at,
                 offset + decision.deadline,
                 decision.silence,
@@ -76,9 +83,10 @@ class LedgerObserver(Observer):
                 tuple(offset + ping for ping in decision.pings),
             )
         )
-        self._decided.add(connection.id)
+        self._timed_out.add(decided.connection.id)
 
-    def verdict(self, verdict: Verdict) -> None:
+    @handles(Verdict)
+    def _verdict(self, verdict: Verdict) -> None:
         offset = self._offset()
         control_at, candidate_at = verdict.control_at, verdict.candidate_at
         self._ledger.append(
@@ -98,11 +106,13 @@ class LedgerObserver(Observer):
             )
         )
 
-    def late(self, late: LateDecision) -> None:
+    @handles(LateDecision)
+    def _late(self, late: LateDecision) -> None:
         at = self._offset() + late.at
         self._ledger.append(LateRow(*_about(late.connection), late.role, at, late.acting))
 
-    def outcome(self, outcome: Outcome) -> None:
+    @handles(Outcome)
+    def _outcome(self, outcome: Outcome) -> None:
         offset = self._offset()
         self._ledger.append(
             ActionRow(
@@ -117,13 +127,16 @@ class LedgerObserver(Observer):
             )
         )
 
-    def proof_of_life(self, connection: Connection, role: Role, now: Time) -> None:
-        self._ledger.append(ProofRow(*_about(connection), role, self._offset() + now))
+    @handles(ProofOfLife)
+    def _proof_of_life(self, proof: ProofOfLife) -> None:
+        at = self._offset() + proof.at
+        self._ledger.append(ProofRow(*_about(proof.connection), proof.role, at))
 
-    def closed(self, closing: Closing) -> None:
-        if closing.connection.id not in self._decided:
+    @handles(Closing)
+    def _closed(self, closing: Closing) -> None:
+        if closing.connection.id not in self._timed_out:
             return
-        self._decided.discard(closing.connection.id)
+        self._timed_out.discard(closing.connection.id)
         offset = self._offset()
         self._ledger.append(
             ClosingRow(
@@ -137,7 +150,8 @@ class LedgerObserver(Observer):
             )
         )
 
-    def failure(self, failure: MonitorFailure) -> None:
+    @handles(MonitorFailure)
+    def _failure(self, failure: MonitorFailure) -> None:
         about = failure.connection
         self._ledger.append(
             FailureRow(
@@ -153,16 +167,21 @@ class LedgerObserver(Observer):
             )
         )
 
-    def stage_changed(self, connection: Connection, before: Stage, after: Stage, now: Time) -> None:
-        self._ledger.append(StageRow(*_about(connection), before, after, self._offset() + now))
+    @handles(StageChanged)
+    def _stage_changed(self, change: StageChanged) -> None:
+        at = self._offset() + change.at
+        self._ledger.append(StageRow(*_about(change.connection), change.before, change.after, at))
 
-    def brake(self, engaged: bool, reason: str, now: Time) -> None:
-        self._ledger.append(BrakeRow(engaged, reason, self._offset() + now))
+    @handles(BrakeChanged)
+    def _brake(self, brake: BrakeChanged) -> None:
+        self._ledger.append(BrakeRow(brake.engaged, brake.reason, self._offset() + brake.at))
 
-    def guard(self, holding: bool, acting_for: int, now: Time) -> None:
-        self._ledger.append(GuardRow(holding, acting_for, self._offset() + now))
+    @handles(GuardChanged)
+    def _guard(self, guard: GuardChanged) -> None:
+        self._ledger.append(GuardRow(guard.holding, guard.acting_for, self._offset() + guard.at))
 
-    def flags_loaded(self, load: FlagsLoad) -> None:
+    @handles(FlagsLoad)
+    def _flags_loaded(self, load: FlagsLoad) -> None:
         self._ledger.append(
             FlagsRow(
                 self._offset() + load.at,
@@ -175,7 +194,8 @@ class LedgerObserver(Observer):
             )
         )
 
-    def coverage(self, coverage: Coverage) -> None:
+    @handles(Coverage)
+    def _coverage(self, coverage: Coverage) -> None:
         offset = self._offset()
         self._ledger.append(
             CoverageRow(
@@ -193,9 +213,10 @@ class LedgerObserver(Observer):
             )
         )
 
-    def paused(self, start: Time, end: Time) -> None:
+    @handles(Paused)
+    def _paused(self, pause: Paused) -> None:
         offset = self._offset()
-        self._ledger.append(PauseRow(offset + start, offset + end))
+        self._ledger.append(PauseRow(offset + pause.start, offset + pause.end))
 
     def _offset(self) -> Wall:
         """What makes a time of the monotonic clock one of the wall clock, as that goes now.

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shim.model import (
-    Connection,
     LateDecision,
     MonitorFailure,
     Outcome,
@@ -16,7 +15,7 @@ from shim.model import (
     VerdictName,
     seconds,
 )
-from shim.router import Observer
+from shim.router import Observer, ProofOfLife, handles
 
 
 def _seconds(time: Time | None) -> float | None:
@@ -39,21 +38,26 @@ class ReplayResult(Observer):
     failures: list[MonitorFailure] = field(default_factory=list)
     rules: Counter[str] = field(default_factory=Counter)
 
-    def verdict(self, verdict: Verdict) -> None:
+    @handles(Verdict)
+    def _verdict(self, verdict: Verdict) -> None:
         self.verdicts.append(verdict)
         if verdict.rule is not None:
             self.rules[verdict.rule] += 1
 
-    def late(self, late: LateDecision) -> None:
+    @handles(LateDecision)
+    def _late(self, late: LateDecision) -> None:
         self.late_decisions += 1
 
-    def outcome(self, outcome: Outcome) -> None:
+    @handles(Outcome)
+    def _outcome(self, outcome: Outcome) -> None:
         self.outcomes[outcome.role][outcome.result] += 1
 
-    def proof_of_life(self, connection: Connection, role: Role, now: Time) -> None:
+    @handles(ProofOfLife)
+    def _proof_of_life(self, proof: ProofOfLife) -> None:
         self.spoke_after_close += 1
 
-    def failure(self, failure: MonitorFailure) -> None:
+    @handles(MonitorFailure)
+    def _failure(self, failure: MonitorFailure) -> None:
         self.failures.append(failure)
 
     def rows(self) -> list[Verdict]:

@@ -17,8 +17,9 @@ from shim.model import (
     Time,
     Verdict,
 )
-from shim.router.events import Observer
+from shim.router.events import BrakeChanged, Decided, Noted, StageChanged
 from shim.router.guard import Guard
+from shim.router.observer import Observer
 from shim.router.role_monitors import STRIKES, Instance, Meter, RoleMonitors
 from shim.router.tracked import Tracked
 from shim.router.validation import CallFailed
@@ -82,7 +83,7 @@ class Watching:
             return
         self._begin(now)
         if verdict := self._comparator.handed_over(tracked.connection.id, now):
-            self._observer.verdict(verdict)
+            self._observer.on(verdict)
         tracked.stage = stage
         self._watch_all(tracked, now, tracked.last_activity)
         if tracked.acting is not None:
@@ -90,7 +91,7 @@ class Watching:
         for role in self._lanes:
             if role is not tracked.acting and role not in self._roles(stage):
                 self._unwatch(tracked, role, now)
-        self._observer.stage_changed(tracked.connection, before, stage, now)
+        self._observer.on(StageChanged(tracked.connection, before, stage, now))
 
     def engage_brake(self, reason: str, now: Time) -> None:
         """Let nobody be further than `shadow` (R22).
@@ -99,13 +100,13 @@ class Watching:
         """
         if self.brake_reason is None:
             self.brake_reason = reason
-            self._observer.brake(True, reason, now)
+            self._observer.on(BrakeChanged(True, reason, now))
 
     def release_brake(self, reason: str, now: Time) -> None:
         """Let everyone be where the flags say; `set_stage` moves the connections that are open."""
         if self.brake_reason is not None:
             self.brake_reason = None
-            self._observer.brake(False, reason, now)
+            self._observer.on(BrakeChanged(False, reason, now))
 
     # -- Watching --------------------------------------------------------------------------------------
 
@@ -156,11 +157,11 @@ class Watching:
         for verdict in self._comparator.expire(now):
             self._judged(verdict, now)
         for outcome in self._outcomes.expire(now):
-            self._observer.outcome(outcome)
+            self._observer.on(outcome)
 
     def _judged(self, verdict: Verdict, now: Time) -> None:
         """An episode ended; if its connection was closed, nobody needs to watch it any more (R6)."""
-        self._observer.verdict(verdict)
+        self._observer.on(verdict)
         tracked = self._tracked.get(verdict.connection.id)
         if tracked is not None and tracked.closed_by is not None:
             self._release(tracked, now)
@@ -199,7 +200,7 @@ class Watching:
     def _save(self, tracked: Tracked) -> None:
         """If the close of this connection is held, it is no longer wanted (R6b)."""
         if self.guard is not None and (decision := self.guard.forget(tracked.connection.id)):
-            self._observer.decided(tracked.connection, Role.CANDIDATE, decision, False)
+            self._observer.on(Decided(tracked.connection, Role.CANDIDATE, decision, False))
 
     # -- Failures (R4, R5) -----------------------------------------------------------------------------
 
@@ -265,12 +266,12 @@ class Watching:
                     continue
             if tracked.acting is not role:
                 if verdict := self._comparator.handed_over(tracked.connection.id, now):
-                    self._observer.verdict(verdict)
+                    self._observer.on(verdict)
                 self._let_act(tracked, role)
             return
         # The next sign of life tries again.
         tracked.alert = True
-        self._observer.note(failed, f"no monitor is able to watch {tracked.connection.id}")
+        self._observer.on(Noted(failed, f"no monitor is able to watch {tracked.connection.id}"))
 
     def _strike(self, lane: RoleMonitors, failure: CallFailed, now: Time) -> None:
         """A failure that counts against the plugin: for ever, or, without a successor, for now."""
@@ -306,7 +307,7 @@ class Watching:
     def _report(
         self, role: Role, failure: CallFailed, now: Time, connection: Connection | None = None
     ) -> None:
-        self._observer.failure(MonitorFailure(role, failure.call, failure.reason, now, connection))
+        self._observer.on(MonitorFailure(role, failure.call, failure.reason, now, connection))
 
     def _error_verdict(self, tracked: Tracked, now: Time) -> None:
         if self._compared(tracked) and (
@@ -315,4 +316,4 @@ class Watching:
             )
         ):
             tracked.alert = True
-            self._observer.verdict(verdict)
+            self._observer.on(verdict)

@@ -1,4 +1,11 @@
-"""Who is told what the router found out; each method does nothing unless overridden."""
+"""The facts that a running shim finds out, each a type of its own.
+
+They are rare: nothing here happens per message. The records of `shim.model` that are facts already stand
+among them as they are: how a connection ended, a verdict, an outcome, a monitor's failure, …
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
 
 from shim.flags import Evaluation
 from shim.model import (
@@ -17,53 +24,100 @@ from shim.model import (
 )
 
 
-class Observer:
-    """The rare events, as they happen. An observer that raises is the caller's own fault."""
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A connection was registered."""
 
-    def opened(
-        self,
-        connection: Connection,
-        evaluation: Evaluation,
-        stage: Stage,
-        acting: Role | None,
-        now: Time,
-    ) -> None:
-        """A connection was registered; `stage` is what the shim made of the evaluation."""
+    connection: Connection
+    evaluation: Evaluation
+    """What the flags say about the user, and why."""
+    stage: Stage
+    """What the shim made of the evaluation: the brake and the plugins at hand may hold the user back."""
+    acting: Role | None
+    """The monitor whose effects reach the connection; None: neither's (replay)."""
+    at: Time
 
-    def closed(self, closing: Closing) -> None:
-        """A socket has ended, whatever the cause."""
 
-    def decided(
-        self, connection: Connection, role: Role, decision: Decision, acted: bool
-    ) -> None: ...
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A monitor decided that a connection timed out."""
 
-    def verdict(self, verdict: Verdict) -> None: ...
+    connection: Connection
+    role: Role
+    decision: Decision
+    acted: bool
+    """Whether the decision's effects reach the socket; otherwise it is only recorded."""
 
-    def late(self, late: LateDecision) -> None: ...
 
-    def outcome(self, outcome: Outcome) -> None: ...
+@dataclass(frozen=True, slots=True)
+class ProofOfLife:
+    """The peer spoke after a monitor had closed its connection (R14b); told once a connection."""
 
-    def proof_of_life(self, connection: Connection, role: Role, now: Time) -> None:
-        """The peer spoke after `role` had closed its connection (R14b); once a connection."""
+    connection: Connection
+    role: Role
+    """The monitor that had closed the connection."""
+    at: Time
 
-    def failure(self, failure: MonitorFailure) -> None: ...
 
-    def stage_changed(
-        self, connection: Connection, before: Stage, after: Stage, now: Time
-    ) -> None: ...
+@dataclass(frozen=True, slots=True)
+class StageChanged:
+    """An open connection was moved to another stage (R21)."""
 
-    def brake(self, engaged: bool, reason: str, now: Time) -> None: ...
+    connection: Connection
+    before: Stage
+    after: Stage
+    at: Time
 
-    def guard(self, holding: bool, acting_for: int, now: Time) -> None:
-        """The guard began to hold closes of the candidate, which acts for so many, or is calm (R6b)."""
 
-    def flags_loaded(self, load: FlagsLoad) -> None: ...
+@dataclass(frozen=True, slots=True)
+class BrakeChanged:
+    """The brake was engaged or released (R22)."""
 
-    def coverage(self, coverage: Coverage) -> None:
-        """What was watched since the last time; told once a minute, and at the end."""
+    engaged: bool
+    reason: str
+    at: Time
 
-    def paused(self, start: Time, end: Time) -> None:
-        """The process did not run (R3)."""
 
-    def note(self, role: Role, text: str) -> None:
-        """A line that a monitor wants in the log."""
+@dataclass(frozen=True, slots=True)
+class GuardChanged:
+    """The guard began to hold the candidate's closes, or is calm again (R6b)."""
+
+    holding: bool
+    acting_for: int
+    """The number of open connections that the candidate acts for."""
+    at: Time
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """The process did not run from `start` to `end` (R3)."""
+
+    start: Time
+    end: Time
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A monitor wants a line in the log."""
+
+    role: Role
+    text: str
+
+
+Event: TypeAlias = (
+    Opened
+    | Closing
+    | Decided
+    | Verdict
+    | LateDecision
+    | Outcome
+    | ProofOfLife
+    | MonitorFailure
+    | StageChanged
+    | BrakeChanged
+    | GuardChanged
+    | FlagsLoad
+    | Coverage
+    | Paused
+    | Noted
+)

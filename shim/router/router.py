@@ -30,6 +30,7 @@ from shim.model import (
     Verdict,
 )
 from shim.router.assignment import Watching
+from shim.router.events import Decided, GuardChanged, Noted, Paused, ProofOfLife
 from shim.router.guard import Guard
 from shim.router.port import Port
 from shim.router.role_monitors import Instance, RoleMonitors
@@ -76,7 +77,7 @@ class Router(Watching):
         self._tracked[connection.id] = tracked
         self._candidate_acts_for += acting is _CANDIDATE
         if outcome := self._outcomes.opened(tracked):
-            self._observer.outcome(outcome)
+            self._observer.on(outcome)
         self._watch_all(tracked, now, now)
         return tracked
 
@@ -96,7 +97,7 @@ class Router(Watching):
             return
         self._begin(now)
         if verdict := self._comparator.sign_of_life(tracked.connection.id, now):
-            self._observer.verdict(verdict)
+            self._observer.on(verdict)
         tracked.alert = False
         self._save(tracked)
         self._watch_all(tracked, now, now)
@@ -132,7 +133,7 @@ class Router(Watching):
         """The peer sent something after the acting monitor's close: it had been alive (R14b)."""
         if tracked.closed_by is not None and not tracked.spoke_after_close:
             tracked.spoke_after_close = True
-            self._observer.proof_of_life(tracked.connection, tracked.closed_by, now)
+            self._observer.on(ProofOfLife(tracked.connection, tracked.closed_by, now))
 
     def close(self, tracked: Tracked, now: Time) -> None:
         """The connection is gone for another cause than a monitor's closing (R11)."""
@@ -140,7 +141,7 @@ class Router(Watching):
             return
         self._begin(now)
         if verdict := self._comparator.closed(tracked.connection.id, now):
-            self._observer.verdict(verdict)
+            self._observer.on(verdict)
         self._outcomes.closed(tracked.connection)
         self._candidate_acts_for -= tracked.acting is _CANDIDATE
         self._save(tracked)
@@ -155,9 +156,9 @@ class Router(Watching):
     def shutdown(self, now: Time) -> None:
         """The process stops: open episodes are inconclusive, open return windows censored."""
         for verdict in self._comparator.shutdown(now):
-            self._observer.verdict(verdict)
+            self._observer.on(verdict)
         for outcome in self._outcomes.finish(now):
-            self._observer.outcome(outcome)
+            self._observer.on(outcome)
 
     # -- Time ------------------------------------------------------------------------------------------
 
@@ -212,7 +213,7 @@ class Router(Watching):
             # Before anything happens at the end: whoever is let go there was not watched in the pause.
             lane.leave_out(start, end)
         self._begin(end)
-        self._observer.paused(start, end)
+        self._observer.on(Paused(start, end))
         for lane in self._lanes.values():
             lane.remember_pause(start, end)
             for instance in lane.instances():
@@ -277,7 +278,7 @@ class Router(Watching):
             if isinstance(request, Pings):
                 self._ping(lane, instance, call, request.pulses)
             elif isinstance(request, Note):
-                self._observer.note(lane.role, request.text)
+                self._observer.on(Noted(lane.role, request.text))
             else:
                 tracked = self._tracked.get(request.connection_id)
                 if tracked is None or tracked.instance(lane.role) is not instance:
@@ -342,14 +343,14 @@ class Router(Watching):
         if acts and role is _CANDIDATE and self._held_up(tracked, decision, now):
             acts = False
         else:
-            self._observer.decided(tracked.connection, role, decision, acts)
+            self._observer.on(Decided(tracked.connection, role, decision, acts))
         if acts:
             self._act(tracked, role, decision, now)
         if isinstance(record, Verdict):
             self._judged(record, now)
         else:
             if record is not None:
-                self._observer.late(record)
+                self._observer.on(record)
             if acts and (record is not None or not self._compared(tracked)):
                 self._release(tracked, now)
 
@@ -362,7 +363,7 @@ class Router(Watching):
         if not guard.holds(decision, now, self._candidate_acts_for):
             return False
         if calm:
-            self._observer.guard(True, self._candidate_acts_for, now)
+            self._observer.on(GuardChanged(True, self._candidate_acts_for, now))
         tracked.port.ping(b"guard")
         return True
 
@@ -370,7 +371,7 @@ class Router(Watching):
         while (decision := guard.release(now)) is not None:
             tracked = self._tracked[decision.connection_id]
             allowed = tracked.stage == self._allowed(tracked.stage)
-            self._observer.decided(tracked.connection, _CANDIDATE, decision, allowed)
+            self._observer.on(Decided(tracked.connection, _CANDIDATE, decision, allowed))
             if not allowed:
                 self.set_stage(tracked, tracked.stage, now)
                 continue
@@ -378,7 +379,7 @@ class Router(Watching):
             if not self._comparator.is_open(decision.connection_id):
                 self._release(tracked, now)
         if guard.calm(now):
-            self._observer.guard(False, self._candidate_acts_for, now)
+            self._observer.on(GuardChanged(False, self._candidate_acts_for, now))
 
     def _act(self, tracked: Tracked, role: Role, decision: Decision, now: Time) -> None:
         """Let the decision reach the socket; from here on the connection is gone for the monitors."""
@@ -397,4 +398,4 @@ class Router(Watching):
             else:
                 tracked.port.forget()
         if outcome is not None:
-            self._observer.outcome(outcome)
+            self._observer.on(outcome)

@@ -4,9 +4,7 @@ from collections.abc import Callable
 
 from shim.gate.brake_statistics import BrakeLimits, FalseKillWatch, ReturnWatch
 from shim.model import (
-    Connection,
     Coverage,
-    Decision,
     Duration,
     Outcome,
     Role,
@@ -15,7 +13,7 @@ from shim.model import (
     VerdictKind,
     VerdictName,
 )
-from shim.router import Observer
+from shim.router import BrakeChanged, Decided, Observer, ProofOfLife, handles
 
 
 class AutomaticBrake(Observer):
@@ -41,15 +39,18 @@ class AutomaticBrake(Observer):
         self._kills = FalseKillWatch(self._limits)
         self._returns = ReturnWatch(self._return_window, now)
 
-    def brake(self, engaged: bool, reason: str, now: Time) -> None:
-        if not engaged:
-            self._begin(now)
+    @handles(BrakeChanged)
+    def _brake(self, brake: BrakeChanged) -> None:
+        if not brake.engaged:
+            self._begin(brake.at)
 
-    def decided(self, connection: Connection, role: Role, decision: Decision, acted: bool) -> None:
-        if role is Role.CANDIDATE:
-            self._kills.decided(decision.at)
+    @handles(Decided)
+    def _decided(self, decided: Decided) -> None:
+        if decided.role is Role.CANDIDATE:
+            self._kills.decided(decided.decision.at)
 
-    def verdict(self, verdict: Verdict) -> None:
+    @handles(Verdict)
+    def _verdict(self, verdict: Verdict) -> None:
         if (
             verdict.name is VerdictName.MISMATCHED
             and verdict.kind is VerdictKind.ONLY_CANDIDATE
@@ -57,15 +58,18 @@ class AutomaticBrake(Observer):
         ):
             self._killed(verdict.at)
 
-    def proof_of_life(self, connection: Connection, role: Role, now: Time) -> None:
-        if role is Role.CANDIDATE:
-            self._killed(now)
+    @handles(ProofOfLife)
+    def _proof_of_life(self, proof: ProofOfLife) -> None:
+        if proof.role is Role.CANDIDATE:
+            self._killed(proof.at)
 
-    def outcome(self, outcome: Outcome) -> None:
+    @handles(Outcome)
+    def _outcome(self, outcome: Outcome) -> None:
         if reason := self._returns.settled(outcome, outcome.at):
             self._engage(str(reason))
 
-    def coverage(self, coverage: Coverage) -> None:
+    @handles(Coverage)
+    def _coverage(self, coverage: Coverage) -> None:
         """A minute later returns may count that waited for their window to end."""
         if reason := self._returns.reason(coverage.until):
             self._engage(str(reason))

@@ -2,9 +2,8 @@
 
 from collections import Counter
 
-from shim.flags import Evaluation
 from shim.model import Closing, Connection, Duration, Kind, Role, Stage, Time
-from shim.router import Observer
+from shim.router import Observer, Opened, StageChanged, handles
 from shim.router.time_integral import TimeIntegral
 
 
@@ -16,22 +15,18 @@ class Census(Observer):
         # For each stage the users with an open connection, and how many they have.
         self._users: dict[Stage, Counter[str]] = {stage: Counter() for stage in Stage}
 
-    def opened(
-        self,
-        connection: Connection,
-        evaluation: Evaluation,
-        stage: Stage,
-        acting: Role | None,
-        now: Time,
-    ) -> None:
-        self._count(connection, stage, 1, now)
+    @handles(Opened)
+    def _opened(self, opened: Opened) -> None:
+        self._count(opened.connection, opened.stage, 1, opened.at)
 
-    def closed(self, closing: Closing) -> None:
+    @handles(Closing)
+    def _closed(self, closing: Closing) -> None:
         self._count(closing.connection, closing.stage, -1, closing.at)
 
-    def stage_changed(self, connection: Connection, before: Stage, after: Stage, now: Time) -> None:
-        self._count(connection, before, -1, now)
-        self._count(connection, after, 1, now)
+    @handles(StageChanged)
+    def _stage_changed(self, change: StageChanged) -> None:
+        self._count(change.connection, change.before, -1, change.at)
+        self._count(change.connection, change.after, 1, change.at)
 
     def _count(self, connection: Connection, stage: Stage, change: int, now: Time) -> None:
         self.connections[connection.kind, stage].add(change, now)

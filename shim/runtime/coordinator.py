@@ -16,15 +16,15 @@ from shim.capture import Recorder
 from shim.compare import Comparator, ExpectedRules, Outcomes
 from shim.flags import Evaluation
 from shim.model import SECOND, Closing, Connection, Duration, Kind, Time, seconds
-from shim.router import Guard, Observer, Router, Tracked
+from shim.router import BrakeChanged, Guard, Observer, Opened, Router, Tracked, handles
 from shim.runtime.census import Census
 from shim.runtime.coverage_meter import INTERVAL, CoverageMeter
 from shim.runtime.cpu_meter import CpuMeter
 from shim.runtime.driver import TICKS, Driver, clock, ticks
+from shim.runtime.fanout import Fanout
 from shim.runtime.handover import Handover, Members
 from shim.runtime.live_connection import LiveConnection
-from shim.runtime.observers import Fanout, LastClosings
-from shim.runtime.sessions import Session
+from shim.runtime.sessions import LastClosings, Session
 from shim.settings import Settings
 
 log = logging.getLogger("shim")
@@ -47,7 +47,8 @@ class _OnBrake(Observer):
     def __init__(self, reassess: Callable[[], None]) -> None:
         self._reassess = reassess
 
-    def brake(self, engaged: bool, reason: str, now: Time) -> None:
+    @handles(BrakeChanged)
+    def _brake(self, brake: BrakeChanged) -> None:
         self._reassess()
 
 
@@ -103,7 +104,7 @@ class Coordinator(Generic[L]):
             self.router,
             self.census,
             getattr(candidate, "heartbeat_interval", None),
-            self.observer.coverage,
+            self.observer.on,
             self.started,
         )
         self.handover = Handover(self.router, evaluate, clock, self.driver.hurry)
@@ -173,7 +174,7 @@ class Coordinator(Generic[L]):
             connection, live, now, evaluation.stage, by_percentage=evaluation.by_percentage
         )
         live.touch = self._touch_of(tracked)
-        self.observer.opened(connection, evaluation, tracked.stage, tracked.acting, now)
+        self.observer.on(Opened(connection, evaluation, tracked.stage, tracked.acting, now))
         if self._recorder is not None:
             live.touch = self._recorder.touch(tracked, live.touch)
         self.driver.hurry()
@@ -256,7 +257,7 @@ class Coordinator(Generic[L]):
             closing.intended,
             closing.observed,
         )
-        self.observer.closed(closing)
+        self.observer.on(closing)
 
     # -- Shutdown ---------------------------------------------------------------------------------
 

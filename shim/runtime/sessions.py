@@ -4,11 +4,13 @@ This is the seed's ExtendedUserSession. References are dropped only where they s
 connection that ended: a client that came back quickly is stored there already.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-from shim.model import Connection, Kind
+from shim.model import Closing, Connection, Kind
+from shim.router import Observer, handles
 
 
 class SessionMember(Protocol):
@@ -51,3 +53,18 @@ class Session(Generic[M]):
         if self.glasses_connection is not None:
             yield self.glasses_connection
         yield from self.app_connections.values()
+
+
+class LastClosings(Observer):
+    """How the last connections ended: so many, whoever's."""
+
+    def __init__(self, most: int = 1000) -> None:
+        self._closings: deque[Closing] = deque(maxlen=most)
+
+    @handles(Closing)
+    def _closed(self, closing: Closing) -> None:
+        self._closings.append(closing)
+
+    def of(self, session: str) -> list[Closing]:
+        """Those of a session, the newest first."""
+        return [c for c in reversed(self._closings) if c.connection.session == session]

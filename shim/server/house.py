@@ -25,9 +25,10 @@ from shim.rollout.promotion_facts import facts_from
 from shim.router import Observer
 from shim.runtime.automatic_brake import AutomaticBrake
 from shim.runtime.driver import clock
-from shim.runtime.observers import LifecycleLog, Tally
+from shim.runtime.lifecycle_log import LifecycleLog
 from shim.runtime.pseudonyms import Pseudonyms
 from shim.runtime.secrets import Secrets
+from shim.runtime.tally import Tally
 from shim.settings import Settings, load_flags
 from shim.telemetry import Metrics, Readings, TraceObserver, Tracing, tracing
 
@@ -58,7 +59,7 @@ class House:
             yield
             return
         _warn(self.settings, self.flags.rollout)
-        self.shim.observer.flags_loaded(self.flags.first_load())
+        self.shim.observer.on(self.flags.first_load())
         watcher = Watcher(
             self.flags, clock, asyncio.get_running_loop().call_soon_threadsafe, self._loaded
         )
@@ -90,7 +91,7 @@ class House:
             log.warning("the rollout goes on by its plan: %s", change.reason)
 
     def _loaded(self, load: FlagsLoad, before: Targeting, after: Targeting) -> None:
-        self.shim.observer.flags_loaded(load)
+        self.shim.observer.on(load)
         if before is not after:
             _warn(self.settings, after)
             self.shim.reassess()

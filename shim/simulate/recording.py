@@ -16,14 +16,11 @@ from shim.model import (
     MICROSECOND,
     SECOND,
     Cause,
-    Connection,
-    Decision,
     Duration,
-    Role,
     Time,
     seconds,
 )
-from shim.router import Observer
+from shim.router import Decided, Observer, handles
 from shim.simulate.scenario import Scenario
 from shim.simulate.simulated_connection import SimulatedConnection
 
@@ -146,5 +143,6 @@ class Decisions(Observer):
     def __init__(self, capture: CaptureFile) -> None:
         self._capture = capture
 
-    def decided(self, connection: Connection, role: Role, decision: Decision, acted: bool) -> None:
-        self._capture.keep(connection.id)
+    @handles(Decided)
+    def _decided(self, decided: Decided) -> None:
+        self._capture.keep(decided.connection.id)

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from shim.gate import EPISODES, Evidence, KindEvidence, Observations, Sample, Shares
 from shim.model import (
     SECOND,
-    Connection,
     Coverage,
     Kind,
     MonitorFailure,
@@ -17,7 +16,7 @@ from shim.model import (
     Verdict,
     VerdictName,
 )
-from shim.router import Observer
+from shim.router import Observer, ProofOfLife, handles
 from shim.simulate.scenario import Scenario
 
 _CONCLUSIVE = (VerdictName.MATCHED, VerdictName.MISMATCHED)
@@ -50,24 +49,29 @@ class GateEvidence(Observer):
     def _of(self, kind: Kind) -> _OfKind:
         return self._kinds.setdefault(kind, _OfKind())
 
-    def verdict(self, verdict: Verdict) -> None:
+    @handles(Verdict)
+    def _verdict(self, verdict: Verdict) -> None:
         connection = verdict.connection
         proves = verdict.first is not None and verdict.first is not verdict.acting
         record = (verdict.at, connection.user, verdict.name, proves)
         self._of(connection.kind).verdicts.append(record)
 
-    def outcome(self, outcome: Outcome) -> None:
+    @handles(Outcome)
+    def _outcome(self, outcome: Outcome) -> None:
         self._of(outcome.connection.kind).outcomes.append(outcome)
 
-    def proof_of_life(self, connection: Connection, role: Role, now: Time) -> None:
-        self._alive.add(connection.id)
-        self._of(connection.kind).proofs.append((now, role))
+    @handles(ProofOfLife)
+    def _proof_of_life(self, proof: ProofOfLife) -> None:
+        self._alive.add(proof.connection.id)
+        self._of(proof.connection.kind).proofs.append((proof.at, proof.role))
 
-    def failure(self, failure: MonitorFailure) -> None:
+    @handles(MonitorFailure)
+    def _failure(self, failure: MonitorFailure) -> None:
         if failure.role is Role.CANDIDATE:
             self._failures.append(failure)
 
-    def coverage(self, coverage: Coverage) -> None:
+    @handles(Coverage)
+    def _coverage(self, coverage: Coverage) -> None:
         self._of(coverage.kind).coverage.append(coverage)
 
     def evidence(self, now: Time) -> Evidence:

@@ -20,7 +20,7 @@ from shim.model import (
     Stage,
     Time,
 )
-from shim.router import Guard, Observer, Router
+from shim.router import Guard, Observer, Opened, Router
 from shim.simulate.clients import ABNORMAL, NORMAL, Clients
 from shim.simulate.defects import with_defects
 from shim.simulate.event_queue import EventQueue
@@ -187,7 +187,7 @@ class SimulatedServer:
         self._recorder.closed(connection, cause, now)
         if connection.closing is not None:
             intended = connection.closing.code
-        self._observer.closed(
+        self._observer.on(
             Closing(
                 tracked.connection,
                 tracked.stage,
@@ -218,7 +218,7 @@ class SimulatedServer:
         if connection.stint == 1:
             evaluation = self._rollout.evaluate(user.name)
             opened_at = connection.opened_at
-            self._observer.opened(described, evaluation, user.stage, tracked.acting, opened_at)
+            self._observer.on(Opened(described, evaluation, user.stage, tracked.acting, opened_at))
         if link.client.message_every is not None and not connection.talking:
             connection.talking = True
             first = link.client.message_after(link, now)

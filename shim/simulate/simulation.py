@@ -113,4 +113,4 @@ class Simulation:
 
     def _tell_coverage(self) -> None:
         for coverage in self._server.coverage.tell(self._clock.now):
-            self._observer.coverage(coverage)
+            self._observer.on(coverage)

@@ -9,7 +9,8 @@ from shim.gate import GateAnswer, judge
 from shim.ledger import DirectLedger, LedgerObserver, describe
 from shim.model import InputError, Time
 from shim.runtime.automatic_brake import AutomaticBrake
-from shim.runtime.observers import Fanout, Tally
+from shim.runtime.fanout import Fanout
+from shim.runtime.tally import Tally
 from shim.simulate.recording import CaptureFile, Decisions, NoRecorder
 from shim.simulate.scenario import Scenario
 from shim.simulate.simulated_evidence import GateEvidence

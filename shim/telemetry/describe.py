@@ -13,7 +13,16 @@ from shim.model import (
     Verdict,
     seconds,
 )
+from shim.router import Opened, StageChanged
 from shim.telemetry import attributes as names
+
+
+def of_opened(opened: Opened) -> dict[str, Any]:
+    return {names.STAGE: str(opened.stage), names.ACTING: role_name(opened.acting)}
+
+
+def of_stage_change(change: StageChanged) -> dict[str, Any]:
+    return {names.STAGE_BEFORE: str(change.before), names.STAGE: str(change.after)}
 
 
 def of_verdict(verdict: Verdict, stage: Stage | None) -> dict[str, Any]:

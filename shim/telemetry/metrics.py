@@ -8,24 +8,29 @@ from collections.abc import Callable
 
 from opentelemetry.metrics import MeterProvider
 
-from shim.flags import Evaluation
 from shim.model import (
     Closing,
-    Connection,
     Coverage,
-    Decision,
     Duration,
     FlagsLoad,
     LateDecision,
     MonitorFailure,
     Outcome,
     Role,
-    Stage,
-    Time,
     Verdict,
     seconds,
 )
-from shim.router import Observer
+from shim.router import (
+    BrakeChanged,
+    Decided,
+    GuardChanged,
+    Observer,
+    Opened,
+    Paused,
+    ProofOfLife,
+    StageChanged,
+    handles,
+)
 from shim.telemetry.catalogue import Catalogue, Readings
 from shim.telemetry.instruments import observe
 from shim.telemetry.prometheus import Exposition
@@ -59,28 +64,25 @@ class Metrics(Observer):
 
     # -- Connections ----------------------------------------------------------------------------------
 
-    def opened(
-        self,
-        connection: Connection,
-        evaluation: Evaluation,
-        stage: Stage,
-        acting: Role | None,
-        now: Time,
-    ) -> None:
-        self._all.connections.add(connection.kind.value, str(stage))
-        self._all.registrations.add(connection.kind.value, str(stage))
+    @handles(Opened)
+    def _opened(self, opened: Opened) -> None:
+        self._all.connections.add(opened.connection.kind.value, str(opened.stage))
+        self._all.registrations.add(opened.connection.kind.value, str(opened.stage))
 
-    def closed(self, closing: Closing) -> None:
+    @handles(Closing)
+    def _closed(self, closing: Closing) -> None:
         kind = closing.connection.kind.value
         self._all.closings.add(kind, closing.cause.value, _code(closing.intended))
         self._all.connections.add(kind, str(closing.stage), by=-1)
 
-    def stage_changed(self, connection: Connection, before: Stage, after: Stage, now: Time) -> None:
-        self._all.stage_changes.add(str(before), str(after))
-        self._all.connections.add(connection.kind.value, str(before), by=-1)
-        self._all.connections.add(connection.kind.value, str(after))
+    @handles(StageChanged)
+    def _stage_changed(self, change: StageChanged) -> None:
+        self._all.stage_changes.add(str(change.before), str(change.after))
+        self._all.connections.add(change.connection.kind.value, str(change.before), by=-1)
+        self._all.connections.add(change.connection.kind.value, str(change.after))
 
-    def coverage(self, coverage: Coverage) -> None:
+    @handles(Coverage)
+    def _coverage(self, coverage: Coverage) -> None:
         kind = coverage.kind.value
         control, candidate = Role.CONTROL.value, Role.CANDIDATE.value
         self._all.connected.add(kind, by=seconds(coverage.connected))
@@ -95,10 +97,13 @@ class Metrics(Observer):
 
     # -- The comparison -------------------------------------------------------------------------------
 
-    def decided(self, connection: Connection, role: Role, decision: Decision, acted: bool) -> None:
-        self._all.decisions.add(role.value, _yes(acted), connection.kind.value)
+    @handles(Decided)
+    def _decided(self, decided: Decided) -> None:
+        kind = decided.connection.kind.value
+        self._all.decisions.add(decided.role.value, _yes(decided.acted), kind)
 
-    def verdict(self, verdict: Verdict) -> None:
+    @handles(Verdict)
+    def _verdict(self, verdict: Verdict) -> None:
         example = None
         if verdict.trace is not None:
             example = Example(verdict.trace, 1, self._wall() / 1e9)
@@ -117,10 +122,12 @@ class Metrics(Observer):
                 example = example._replace(value=skew)
             self._all.skew.add(skew, verdict.first.value, example)
 
-    def late(self, late: LateDecision) -> None:
+    @handles(LateDecision)
+    def _late(self, late: LateDecision) -> None:
         self._all.late_decisions.add(late.role.value)
 
-    def outcome(self, outcome: Outcome) -> None:
+    @handles(Outcome)
+    def _outcome(self, outcome: Outcome) -> None:
         self._all.outcomes.add(
             outcome.role.value,
             outcome.result.value,
@@ -131,24 +138,29 @@ class Metrics(Observer):
         if outcome.delay is not None:
             self._all.return_delay.add(seconds(outcome.delay), outcome.role.value)
 
-    def proof_of_life(self, connection: Connection, role: Role, now: Time) -> None:
-        self._all.proofs_of_life.add(role.value)
+    @handles(ProofOfLife)
+    def _proof_of_life(self, proof: ProofOfLife) -> None:
+        self._all.proofs_of_life.add(proof.role.value)
 
     # -- The operation --------------------------------------------------------------------------------
 
-    def failure(self, failure: MonitorFailure) -> None:
+    @handles(MonitorFailure)
+    def _failure(self, failure: MonitorFailure) -> None:
         self._all.failures.add(failure.role.value, failure.call)
 
-    def brake(self, engaged: bool, reason: str, now: Time) -> None:
-        if engaged:
+    @handles(BrakeChanged)
+    def _brake(self, brake: BrakeChanged) -> None:
+        if brake.engaged:
             self._all.brakes.add()
 
-    def guard(self, holding: bool, acting_for: int, now: Time) -> None:
-        self._all.guard.set(to=holding)
-        if holding:
+    @handles(GuardChanged)
+    def _guard(self, guard: GuardChanged) -> None:
+        self._all.guard.set(to=guard.holding)
+        if guard.holding:
             self._all.guards.add()
 
-    def flags_loaded(self, load: FlagsLoad) -> None:
+    @handles(FlagsLoad)
+    def _flags_loaded(self, load: FlagsLoad) -> None:
         refused = load.problem is not None
         self._all.flags_stale.set(to=refused)
         if refused:
@@ -157,9 +169,10 @@ class Metrics(Observer):
         self._all.flags_info.values = {(load.digest,): 1}
         self._all.flags_loaded_at.set(to=self._wall() / 1e9)
 
-    def paused(self, start: Time, end: Time) -> None:
+    @handles(Paused)
+    def _paused(self, pause: Paused) -> None:
         self._all.pauses.add()
-        self._all.paused.add(by=seconds(end - start))
+        self._all.paused.add(by=seconds(pause.end - pause.start))
 
 
 def _code(code: int | None) -> str:

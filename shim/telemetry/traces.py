@@ -15,12 +15,10 @@ from typing import Any
 
 from opentelemetry.trace import Span, SpanContext, TracerProvider, format_trace_id
 
-from shim.flags import Evaluation
 from shim.model import (
     Cause,
     Closing,
     Connection,
-    Decision,
     FlagsLoad,
     LateDecision,
     MonitorFailure,
@@ -32,7 +30,17 @@ from shim.model import (
     Verdict,
     VerdictName,
 )
-from shim.router import Observer
+from shim.router import (
+    BrakeChanged,
+    Decided,
+    GuardChanged,
+    Observer,
+    Opened,
+    Paused,
+    ProofOfLife,
+    StageChanged,
+    handles,
+)
 from shim.telemetry import attributes as names
 from shim.telemetry import describe
 from shim.telemetry.actions import (
@@ -77,17 +85,12 @@ class TraceObserver(Observer):
 
     # -- Connections ----------------------------------------------------------------------------------
 
-    def opened(
-        self,
-        connection: Connection,
-        evaluation: Evaluation,
-        stage: Stage,
-        acting: Role | None,
-        now: Time,
-    ) -> None:
+    @handles(Opened)
+    def _opened(self, opened: Opened) -> None:
         if not self._spans.on:
             return
-        self._stages[connection.id] = stage
+        connection, now = opened.connection, opened.at
+        self._stages[connection.id] = opened.stage
         if not self._allowance.allows("registration", now):
             return
         span = self._begin("registration", now, False, None)
@@ -95,12 +98,13 @@ class TraceObserver(Observer):
             self._registrations[connection.id] = packed(span.get_span_context())
             span.set_attributes(
                 self._connection(connection)
-                | {names.STAGE: str(stage), names.ACTING: describe.role_name(acting)}
-                | flag_attributes(evaluation, self._pseudonym(connection.user), self._flags)
+                | describe.of_opened(opened)
+                | flag_attributes(opened.evaluation, self._pseudonym(connection.user), self._flags)
             )
             self._spans.end(span, now)
 
-    def closed(self, closing: Closing) -> None:
+    @handles(Closing)
+    def _closed(self, closing: Closing) -> None:
         if not self._spans.on:
             return
         connection = closing.connection
@@ -117,24 +121,29 @@ class TraceObserver(Observer):
         self._registrations.pop(connection.id, None)
         self._held.pop(connection.id, None)
 
-    def stage_changed(self, connection: Connection, before: Stage, after: Stage, now: Time) -> None:
+    @handles(StageChanged)
+    def _stage_changed(self, change: StageChanged) -> None:
+        connection, now = change.connection, change.at
         if connection.id in self._stages:
-            self._stages[connection.id] = after
-        attributes = {names.STAGE_BEFORE: str(before), names.STAGE: str(after)}
-        self._happened(connection, Fact("handover", now, now, False, attributes))
+            self._stages[connection.id] = change.after
+        fact = Fact("handover", now, now, False, describe.of_stage_change(change))
+        self._happened(connection, fact)
 
     # -- Episodes -------------------------------------------------------------------------------------
 
-    def decided(self, connection: Connection, role: Role, decision: Decision, acted: bool) -> None:
-        if acted and self._spans.on:
+    @handles(Decided)
+    def _decided(self, decided: Decided) -> None:
+        if decided.acted and self._spans.on:
+            connection, at = decided.connection, decided.decision.at
             stage = self._stages.get(connection.id)
             registration = self._registrations.get(connection.id, b"")
-            action = self._actions[connection.id] = Action(decision.at, stage, registration)
+            action = self._actions[connection.id] = Action(at, stage, registration)
             decided_at, episode = self._held.pop(connection.id, (None, None))
-            if decided_at == decision.at:
+            if decided_at == at:
                 self._judged(connection, action, episode)
 
-    def late(self, late: LateDecision) -> None:
+    @handles(LateDecision)
+    def _late(self, late: LateDecision) -> None:
         action = self._actions.get(late.connection.id)
         if action is not None and late.acting is late.role:
             # The silence has its verdict: no trace will come that this closing belongs to.
@@ -142,7 +151,8 @@ class TraceObserver(Observer):
         fact = Fact("late decision", late.at, late.at, False, {names.ROLE: late.role.value})
         self._happened(late.connection, fact)
 
-    def verdict(self, verdict: Verdict) -> None:
+    @handles(Verdict)
+    def _verdict(self, verdict: Verdict) -> None:
         if not self._spans.on:
             return
         connection = verdict.connection
@@ -184,7 +194,8 @@ class TraceObserver(Observer):
         self._spans.end(root, verdict.at, error)
         return context
 
-    def outcome(self, outcome: Outcome) -> None:
+    @handles(Outcome)
+    def _outcome(self, outcome: Outcome) -> None:
         start = outcome.at if outcome.result is Return.REPLACED else outcome.acted_at
         attributes = describe.of_outcome(outcome)
         fact = Fact(outcome.result.value, start, outcome.at, False, attributes)
@@ -194,35 +205,43 @@ class TraceObserver(Observer):
             action.awaits_outcome = False
             self._drop_if_over(outcome.connection, action)
 
-    def proof_of_life(self, connection: Connection, role: Role, now: Time) -> None:
-        error = f"the {role.value} closed a live connection"
-        fact = Fact("proof of life", now, now, True, {names.ROLE: role.value}, error)
-        self._happened(connection, fact)
+    @handles(ProofOfLife)
+    def _proof_of_life(self, proof: ProofOfLife) -> None:
+        role, now = proof.role.value, proof.at
+        error = f"the {role} closed a live connection"
+        self._happened(
+            proof.connection, Fact("proof of life", now, now, True, {names.ROLE: role}, error)
+        )
 
     # -- The rest -------------------------------------------------------------------------------------
 
-    def failure(self, failure: MonitorFailure) -> None:
+    @handles(MonitorFailure)
+    def _failure(self, failure: MonitorFailure) -> None:
         attributes = describe.of_failure(failure)
         fact = Fact("monitor failure", failure.at, failure.at, True, attributes, failure.reason)
         if self._allowance.allows(fact.name, failure.at):
             self._short(fact, failure.connection)
 
-    def brake(self, engaged: bool, reason: str, now: Time) -> None:
-        fact = Fact("brake", now, now, True, {names.BRAKE_ENGAGED: engaged, names.REASON: reason})
-        self._short(fact)
+    @handles(BrakeChanged)
+    def _brake(self, brake: BrakeChanged) -> None:
+        attributes: Attributes = {names.BRAKE_ENGAGED: brake.engaged, names.REASON: brake.reason}
+        self._short(Fact("brake", brake.at, brake.at, True, attributes))
 
-    def guard(self, holding: bool, acting_for: int, now: Time) -> None:
-        attributes = {names.GUARD_HOLDING: holding, names.ACTING_FOR: acting_for}
-        self._short(Fact("guard", now, now, True, attributes))
+    @handles(GuardChanged)
+    def _guard(self, guard: GuardChanged) -> None:
+        attributes = {names.GUARD_HOLDING: guard.holding, names.ACTING_FOR: guard.acting_for}
+        self._short(Fact("guard", guard.at, guard.at, True, attributes))
 
-    def flags_loaded(self, load: FlagsLoad) -> None:
+    @handles(FlagsLoad)
+    def _flags_loaded(self, load: FlagsLoad) -> None:
         if load.problem is None:
             self._flags = load
         attributes = describe.of_flags_load(load)
         self._short(Fact("flags load", load.at, load.at, True, attributes, load.problem))
 
-    def paused(self, start: Time, end: Time) -> None:
-        self._short(Fact("pause", start, end, True, {}))
+    @handles(Paused)
+    def _paused(self, pause: Paused) -> None:
+        self._short(Fact("pause", pause.start, pause.end, True, {}))
 
     # -- Where a span goes ----------------------------------------------------------------------------
 

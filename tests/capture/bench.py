@@ -21,8 +21,8 @@ from shim.model import (
     Time,
     Verdict,
 )
-from shim.router import NO_CONFIRMATION, Observer, Router, Tracked
-from shim.runtime.observers import Fanout
+from shim.router import NO_CONFIRMATION, Observer, Opened, Router, Tracked, handles
+from shim.runtime.fanout import Fanout
 from tests.replay.helpers import replay_settings
 
 START: Time = 7_654_321
@@ -53,7 +53,8 @@ class Verdicts(Observer):
     def __init__(self) -> None:
         self.all: list[Verdict] = []
 
-    def verdict(self, verdict: Verdict) -> None:
+    @handles(Verdict)
+    def _verdict(self, verdict: Verdict) -> None:
         self.all.append(verdict)
 
 
@@ -121,7 +122,7 @@ class Bench:
         socket = Socket()
         tracked = self.router.open(connection, socket, self.now, self._stage)
         evaluation = everyone_at(self._stage).evaluate(user)
-        self.observer.opened(connection, evaluation, self._stage, tracked.acting, self.now)
+        self.observer.on(Opened(connection, evaluation, self._stage, tracked.acting, self.now))
         touch = self.recorder.touch(tracked, self.router.touches(lambda: self.now)(tracked))
         self._open[name] = tracked, touch, socket
         return name
@@ -158,7 +159,7 @@ class Bench:
             self.recorder.gone(name, cause, self.now)
         else:
             cause = Cause(tracked.closed_by.value)
-        self.observer.closed(
+        self.observer.on(
             Closing(
                 tracked.connection, tracked.stage, tracked.opened_at, self.now, cause, None, 1006
             )

@@ -12,7 +12,7 @@ from shim.flags import everyone_at
 from shim.model import Stage, Verdict, seconds
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.replay.result import verdict_row
-from shim.router import Observer
+from shim.router import Observer, handles
 from shim.server import open_house
 from shim.server.serving import listen, serve_until_told, url_of
 from shim.settings import load_settings
@@ -23,7 +23,8 @@ class Verdicts(Observer):
     def __init__(self) -> None:
         self.all: list[Verdict] = []
 
-    def verdict(self, verdict: Verdict) -> None:
+    @handles(Verdict)
+    def _verdict(self, verdict: Verdict) -> None:
         self.all.append(verdict)
 
 

@@ -37,7 +37,8 @@ from shim.model import (
     VerdictKind,
     VerdictName,
 )
-from shim.runtime.observers import Fanout
+from shim.router import BrakeChanged, Decided, GuardChanged, Paused, ProofOfLife
+from shim.runtime.fanout import Fanout
 from tests.ledger.helpers import NOW, S, ledger
 from tests.router.helpers import World
 
@@ -96,7 +97,7 @@ def test_an_episode_in_shadow(recorded: Recorded) -> None:
     world.run(3.2)
     world.message("c1")
     world.run(100)
-    recorded.observer.closed(Closing(APP, Stage.SHADOW, 0, 60 * S, Cause.CONTROL, None, 1006))
+    recorded.observer.on(Closing(APP, Stage.SHADOW, 0, 60 * S, Cause.CONTROL, None, 1006))
     world.run(300)
     (row,) = recorded.reader.verdicts(VerdictFilter()).rows
     assert row.values() == (
@@ -147,7 +148,7 @@ def test_an_episode_in_live_whose_client_comes_back(recorded: Recorded) -> None:
     world = recorded.world
     world.open("c1", Stage.LIVE)
     world.run(46)
-    recorded.observer.closed(Closing(APP, Stage.LIVE, 0, 45_100_000, Cause.CANDIDATE, 1001, 1000))
+    recorded.observer.on(Closing(APP, Stage.LIVE, 0, 45_100_000, Cause.CANDIDATE, 1001, 1000))
     assert recorded.reader.outcomes()[0].result is None
     world.run(46.5)
     world.open("c2", Stage.LIVE)
@@ -223,18 +224,16 @@ def test_endings_that_leave_it_open(recorded: Recorded) -> None:
 
 def test_what_is_about_no_episode(recorded: Recorded) -> None:
     observer, reader = recorded.observer, recorded.reader
-    observer.late(LateDecision(APP, Role.CONTROL, 5 * S, Role.CANDIDATE))
-    observer.proof_of_life(APP, Role.CANDIDATE, 6 * S)
-    observer.failure(MonitorFailure(Role.CANDIDATE, "wake", "ValueError: no", 7 * S))
-    observer.failure(MonitorFailure(Role.CANDIDATE, "pong", "ValueError: no", 8 * S, APP))
-    observer.brake(True, "false kills", 9 * S)
-    observer.guard(True, 250, 10 * S)
-    observer.flags_loaded(FlagsLoad(11 * S, "rollout.yaml", "abc", "def", None, "ann", "step 2"))
-    observer.paused(12 * S, 22 * S)
-    observer.coverage(
-        Coverage(Kind.APP, 0, 60 * S, 120 * S, 70 * S, 50 * S, 110 * S, 7, 15 * S, 2, 1)
-    )
-    observer.closed(Closing(APP, Stage.LIVE, 0, 70 * S, Cause.PEER, None, 1000))
+    observer.on(LateDecision(APP, Role.CONTROL, 5 * S, Role.CANDIDATE))
+    observer.on(ProofOfLife(APP, Role.CANDIDATE, 6 * S))
+    observer.on(MonitorFailure(Role.CANDIDATE, "wake", "ValueError: no", 7 * S))
+    observer.on(MonitorFailure(Role.CANDIDATE, "pong", "ValueError: no", 8 * S, APP))
+    observer.on(BrakeChanged(True, "false kills", 9 * S))
+    observer.on(GuardChanged(True, 250, 10 * S))
+    observer.on(FlagsLoad(11 * S, "rollout.yaml", "abc", "def", None, "ann", "step 2"))
+    observer.on(Paused(12 * S, 22 * S))
+    observer.on(Coverage(Kind.APP, 0, 60 * S, 120 * S, 70 * S, 50 * S, 110 * S, 7, 15 * S, 2, 1))
+    observer.on(Closing(APP, Stage.LIVE, 0, 70 * S, Cause.PEER, None, 1000))
     assert [row.values() for row in reader.rows(LateRow)] == [
         (*ABOUT, Role.CONTROL, NOW + 5 * S, Role.CANDIDATE)
     ]
@@ -294,8 +293,8 @@ def test_a_decision_that_comes_late(recorded: Recorded) -> None:
     world.run(50)
     world.message("c1")
     decision = Decision("c1", 94 * S, 93 * S, 44 * S, ())
-    observer.decided(APP, Role.CONTROL, decision, False)
-    observer.late(LateDecision(APP, Role.CONTROL, 94 * S, Role.CONTROL))
+    observer.on(Decided(APP, Role.CONTROL, decision, False))
+    observer.on(LateDecision(APP, Role.CONTROL, 94 * S, Role.CONTROL))
     assert (
         94.0,
         "the control decides: no sign of life for 44 s, 1 s over its limit; too late to be compared",

@@ -19,7 +19,7 @@ from shim.aio import Shim
 from shim.flags import everyone_at
 from shim.model import Stage
 from shim.plugin.discovery import monitor_types, plugin_manager
-from shim.runtime.observers import Tally
+from shim.runtime.tally import Tally
 from shim.server import House, Secrets, open_house
 from shim.server.serving import listen, serving, url_of
 from shim.settings import load_settings

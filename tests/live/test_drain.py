@@ -18,8 +18,8 @@ from shim.aio.aiohttp_connection import AiohttpConnection
 from shim.flags import everyone_at
 from shim.model import Cause, Closing, Stage
 from shim.plugin.discovery import monitor_types, plugin_manager
-from shim.router import Observer
-from shim.runtime.observers import Tally
+from shim.router import Observer, handles
+from shim.runtime.tally import Tally
 from shim.server.serving import listen, url_of
 from shim.settings import load_settings
 from tests.live.servers import QUICK, app_client, server, server_process, until
@@ -35,7 +35,8 @@ ENDLESS = QUICK.replace("drain: 200ms", "drain: 60s")
 class Closings(Observer):
     all: list[Closing] = field(default_factory=list)
 
-    def closed(self, closing: Closing) -> None:
+    @handles(Closing)
+    def _closed(self, closing: Closing) -> None:
         self.all.append(closing)
 
     @property

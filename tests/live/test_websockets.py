@@ -15,8 +15,8 @@ from websockets.exceptions import ConnectionClosed
 from shim.flags import everyone_at
 from shim.model import Cause, Closing, Outcome, Return, Role, Stage
 from shim.plugin.discovery import monitor_types, plugin_manager
-from shim.router import Observer
-from shim.runtime.observers import Tally
+from shim.router import Observer, handles
+from shim.runtime.tally import Tally
 from shim.settings import load_settings
 from shim.websockets import ServerConnection, Shim
 from tests.live.servers import QUICK, until
@@ -29,10 +29,12 @@ class Told(Observer):
     closings: list[Closing] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
 
-    def closed(self, closing: Closing) -> None:
+    @handles(Closing)
+    def _closed(self, closing: Closing) -> None:
         self.closings.append(closing)
 
-    def outcome(self, outcome: Outcome) -> None:
+    @handles(Outcome)
+    def _outcome(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
 
 

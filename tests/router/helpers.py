@@ -25,8 +25,20 @@ from shim.model import (
     Time,
     Verdict,
 )
-from shim.router import Guard, Observer, Router, Tracked
-from shim.runtime.observers import Fanout
+from shim.router import (
+    BrakeChanged,
+    Decided,
+    Guard,
+    GuardChanged,
+    Noted,
+    Observer,
+    ProofOfLife,
+    Router,
+    StageChanged,
+    Tracked,
+    handles,
+)
+from shim.runtime.fanout import Fanout
 from shim_legacy_global import LegacyGlobal, LegacySettings
 from shim_per_session import PerSession, PerSessionSettings
 
@@ -85,35 +97,45 @@ class Journal(Observer):
         self.guards: list[tuple[bool, int, Time]] = []
         self.notes: list[tuple[Role, str]] = []
 
-    def decided(self, connection: Connection, role: Role, decision: Decision, acted: bool) -> None:
-        self.decisions.append((role, decision, acted))
+    @handles(Decided)
+    def _decided(self, decided: Decided) -> None:
+        self.decisions.append((decided.role, decided.decision, decided.acted))
 
-    def verdict(self, verdict: Verdict) -> None:
+    @handles(Verdict)
+    def _verdict(self, verdict: Verdict) -> None:
         self.verdicts.append(verdict)
 
-    def late(self, late: LateDecision) -> None:
+    @handles(LateDecision)
+    def _late(self, late: LateDecision) -> None:
         self.lates.append(late)
 
-    def outcome(self, outcome: Outcome) -> None:
+    @handles(Outcome)
+    def _outcome(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
 
-    def proof_of_life(self, connection: Connection, role: Role, now: Time) -> None:
-        self.proofs.append((connection.id, role, now))
+    @handles(ProofOfLife)
+    def _proof_of_life(self, proof: ProofOfLife) -> None:
+        self.proofs.append((proof.connection.id, proof.role, proof.at))
 
-    def failure(self, failure: MonitorFailure) -> None:
+    @handles(MonitorFailure)
+    def _failure(self, failure: MonitorFailure) -> None:
         self.failures.append(failure)
 
-    def stage_changed(self, connection: Connection, before: Stage, after: Stage, now: Time) -> None:
-        self.stages.append((connection.id, before, after, now))
+    @handles(StageChanged)
+    def _stage_changed(self, change: StageChanged) -> None:
+        self.stages.append((change.connection.id, change.before, change.after, change.at))
 
-    def brake(self, engaged: bool, reason: str, now: Time) -> None:
-        self.brakes.append((engaged, reason, now))
+    @handles(BrakeChanged)
+    def _brake(self, brake: BrakeChanged) -> None:
+        self.brakes.append((brake.engaged, brake.reason, brake.at))
 
-    def guard(self, holding: bool, acting_for: int, now: Time) -> None:
-        self.guards.append((holding, acting_for, now))
+    @handles(GuardChanged)
+    def _guard(self, guard: GuardChanged) -> None:
+        self.guards.append((guard.holding, guard.acting_for, guard.at))
 
-    def note(self, role: Role, text: str) -> None:
-        self.notes.append((role, text))
+    @handles(Noted)
+    def _note(self, note: Noted) -> None:
+        self.notes.append((note.role, note.text))
 
     def decided_by(self, role: Role) -> list[Decision]:
         return [decision for who, decision, _ in self.decisions if who is role]

@@ -7,7 +7,8 @@ import pytest
 
 from shim.ledger import LedgerObserver, SqliteReader
 from shim.model import Kind, Role, Stage, VerdictName
-from shim.runtime.observers import Fanout, Tally
+from shim.runtime.fanout import Fanout
+from shim.runtime.tally import Tally
 from tests.ledger.helpers import NOW, ledger
 from tests.replay.helpers import replay
 from tests.router.helpers import CANDIDATE, CONTROL, S, World

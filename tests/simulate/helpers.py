@@ -5,7 +5,7 @@ from typing import Any
 
 from shim.model import Coverage, Outcome, Verdict
 from shim.plugin.discovery import monitor_types, plugin_manager
-from shim.router import Observer
+from shim.router import Observer, handles
 from shim.settings.monitors import Surroundings
 from shim.simulate import Scenario, Simulation
 from shim.simulate.recording import NoRecorder
@@ -31,14 +31,17 @@ class Records(Observer):
         self.outcomes: list[Outcome] = []
         self.coverages: list[Coverage] = []
 
-    def verdict(self, verdict: Verdict) -> None:
+    @handles(Verdict)
+    def _verdict(self, verdict: Verdict) -> None:
         verdict.order = 0  # it counts what the router was told of
         self.verdicts.append(verdict)
 
-    def outcome(self, outcome: Outcome) -> None:
+    @handles(Outcome)
+    def _outcome(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
 
-    def coverage(self, coverage: Coverage) -> None:
+    @handles(Coverage)
+    def _coverage(self, coverage: Coverage) -> None:
         self.coverages.append(coverage)
 
     def sorted_verdicts(self) -> list[Verdict]:

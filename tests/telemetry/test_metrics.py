@@ -31,6 +31,15 @@ from shim.model import (
     VerdictKind,
     VerdictName,
 )
+from shim.router import (
+    BrakeChanged,
+    Decided,
+    GuardChanged,
+    Opened,
+    Paused,
+    ProofOfLife,
+    StageChanged,
+)
 from shim.telemetry import Metrics, Readings
 from shim.telemetry.series import Histogram
 from tests.telemetry.records import APP, GLASSES, decision, evaluation, verdict
@@ -47,31 +56,31 @@ def all_readings() -> Readings:
 def a_day() -> Metrics:
     """Metrics that were told of one thing of every sort."""
     metrics = Metrics(all_readings(), wall=lambda: 1_800_000_000_000_000_000)
-    metrics.opened(APP, evaluation(), Stage.SHADOW, Role.CONTROL, 0)
-    metrics.opened(GLASSES, evaluation(GLASSES.user), Stage.SHADOW, Role.CONTROL, 0)
-    metrics.stage_changed(APP, Stage.SHADOW, Stage.LIVE, S)
-    metrics.decided(APP, Role.CANDIDATE, decision(), True)
-    metrics.decided(APP, Role.CONTROL, decision(), False)
-    metrics.verdict(verdict(acting=Role.CANDIDATE))
-    metrics.verdict(verdict(trace="ab" * 16))
+    metrics.on(Opened(APP, evaluation(), Stage.SHADOW, Role.CONTROL, 0))
+    metrics.on(Opened(GLASSES, evaluation(GLASSES.user), Stage.SHADOW, Role.CONTROL, 0))
+    metrics.on(StageChanged(APP, Stage.SHADOW, Stage.LIVE, S))
+    metrics.on(Decided(APP, Role.CANDIDATE, decision(), True))
+    metrics.on(Decided(APP, Role.CONTROL, decision(), False))
+    metrics.on(verdict(acting=Role.CANDIDATE))
+    metrics.on(verdict(trace="ab" * 16))
     mismatched = {"name": VerdictName.MISMATCHED, "kind": VerdictKind.ONLY_CANDIDATE}
-    metrics.verdict(verdict(**mismatched, control_at=None, recovered=True, trace="cd" * 16))
-    metrics.late(LateDecision(APP, Role.CONTROL, S, Role.CANDIDATE))
-    metrics.outcome(Outcome(APP, Role.CANDIDATE, Return.RETURNED, 0, S, S, 1001))
-    metrics.outcome(Outcome(APP, Role.CONTROL, Return.LOST, 0, S, by_percentage=False))
-    metrics.proof_of_life(APP, Role.CANDIDATE, S)
-    metrics.failure(MonitorFailure(Role.CANDIDATE, "wake", "no", S))
-    metrics.brake(True, "by hand", S)
-    metrics.brake(False, "by hand", S)
-    metrics.guard(True, 100, S)
-    metrics.flags_loaded(FlagsLoad(0, "f", "d1"))
-    metrics.flags_loaded(FlagsLoad(1, "f", "d2", "d1"))
-    metrics.flags_loaded(FlagsLoad(2, "f", "d3", "d2", "no version"))
-    metrics.coverage(Coverage(Kind.APP, 0, 60 * S, 90 * S, 30 * S, 60 * S, 75 * S, 4, 15 * S, 1, 2))
-    metrics.paused(S, 4 * S)
+    metrics.on(verdict(**mismatched, control_at=None, recovered=True, trace="cd" * 16))
+    metrics.on(LateDecision(APP, Role.CONTROL, S, Role.CANDIDATE))
+    metrics.on(Outcome(APP, Role.CANDIDATE, Return.RETURNED, 0, S, S, 1001))
+    metrics.on(Outcome(APP, Role.CONTROL, Return.LOST, 0, S, by_percentage=False))
+    metrics.on(ProofOfLife(APP, Role.CANDIDATE, S))
+    metrics.on(MonitorFailure(Role.CANDIDATE, "wake", "no", S))
+    metrics.on(BrakeChanged(True, "by hand", S))
+    metrics.on(BrakeChanged(False, "by hand", S))
+    metrics.on(GuardChanged(True, 100, S))
+    metrics.on(FlagsLoad(0, "f", "d1"))
+    metrics.on(FlagsLoad(1, "f", "d2", "d1"))
+    metrics.on(FlagsLoad(2, "f", "d3", "d2", "no version"))
+    metrics.on(Coverage(Kind.APP, 0, 60 * S, 90 * S, 30 * S, 60 * S, 75 * S, 4, 15 * S, 1, 2))
+    metrics.on(Paused(S, 4 * S))
     metrics.timer_late(30_000)
-    metrics.closed(Closing(APP, Stage.LIVE, 0, S, Cause.CANDIDATE, 1001, 1006))
-    metrics.closed(Closing(GLASSES, Stage.SHADOW, 0, S, Cause.PEER, None, 1000))
+    metrics.on(Closing(APP, Stage.LIVE, 0, S, Cause.CANDIDATE, 1001, 1006))
+    metrics.on(Closing(GLASSES, Stage.SHADOW, 0, S, Cause.PEER, None, 1000))
     return metrics
 
 
@@ -179,8 +188,8 @@ def test_opentelemetry_reads_the_same_numbers() -> None:
     reader = InMemoryMetricReader()
     provider = MeterProvider([reader], shutdown_on_exit=False)
     metrics = Metrics(all_readings(), provider=provider)
-    metrics.decided(APP, Role.CANDIDATE, decision(), True)
-    metrics.paused(0, 3 * S)
+    metrics.on(Decided(APP, Role.CANDIDATE, decision(), True))
+    metrics.on(Paused(0, 3 * S))
     found: dict[str, Any] = {}
     data = reader.get_metrics_data()
     assert data is not None

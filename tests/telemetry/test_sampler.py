@@ -99,7 +99,7 @@ def test_a_sampler_that_drops_mismatches_is_told_of_once(
     provider = TracerProvider(sampler=sampler, shutdown_on_exit=False)
     observer = TraceObserver(lambda: 0, str, provider=provider)
     for _ in range(3):
-        observer.verdict(verdict())
+        observer.on(verdict())
     lines = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
     assert len(lines) == warned
     assert all("drops mismatches" in line for line in lines)

@@ -28,7 +28,16 @@ from shim.model import (
     VerdictKind,
     VerdictName,
 )
-from shim.router import Guard
+from shim.router import (
+    BrakeChanged,
+    Decided,
+    Guard,
+    GuardChanged,
+    Opened,
+    Paused,
+    ProofOfLife,
+    StageChanged,
+)
 from shim.runtime.pseudonyms import Pseudonyms
 from shim.settings.sections import GuardSettings
 from shim.telemetry import EpisodeSampler, TraceObserver
@@ -68,7 +77,7 @@ class Recording:
 
     def open(self, connection: Any = APP, stage: Stage = Stage.SHADOW, now: int = 0) -> None:
         flags = evaluation(connection.user, stage)
-        self.observer.opened(connection, flags, stage, stage.acting, now)
+        self.observer.on(Opened(connection, flags, stage, stage.acting, now))
 
     def leftovers(self) -> int:
         return sum(
@@ -109,7 +118,7 @@ def test_an_episode_is_a_trace_that_is_dated_back() -> None:
     recording.open()
     recording.now = 90 * S
     judged = verdict()
-    recording.observer.verdict(judged)
+    recording.observer.on(judged)
     root = recording.span("episode matched")
     candidate, control = recording.span("candidate silence"), recording.span("control silence")
     assert root.parent is None
@@ -148,7 +157,7 @@ def test_an_episode_is_a_trace_that_is_dated_back() -> None:
 
 def test_a_mismatch_is_an_error_that_says_what_it_is() -> None:
     recording = Recording()
-    recording.observer.verdict(
+    recording.observer.on(
         verdict(
             GLASSES,
             name=VerdictName.MISMATCHED,
@@ -169,8 +178,8 @@ def test_a_mismatch_is_an_error_that_says_what_it_is() -> None:
 
 def test_the_flag_evaluation_follows_the_conventions() -> None:
     recording = Recording()
-    recording.observer.flags_loaded(FlagsLoad(0, "rollout.yaml", "d1"))
-    recording.observer.flags_loaded(FlagsLoad(1, "rollout.yaml", "d2", "d1", "no version"))
+    recording.observer.on(FlagsLoad(0, "rollout.yaml", "d1"))
+    recording.observer.on(FlagsLoad(1, "rollout.yaml", "d2", "d1", "no version"))
     recording.open()
     attributes = recording.span("registration").attributes or {}
     assert {name: attributes[name] for name in attributes if name.startswith("feature_flag")} == {
@@ -187,7 +196,7 @@ def test_the_flag_evaluation_follows_the_conventions() -> None:
 
 def act(recording: Recording, stage: Stage) -> None:
     recording.open(stage=stage)
-    recording.observer.decided(APP, stage.acting, decision(at=48 * S), True)
+    recording.observer.on(Decided(APP, stage.acting, decision(at=48 * S), True))
 
 
 def closing(at: int) -> Closing:
@@ -228,13 +237,13 @@ def test_what_follows_is_in_the_episode_s_trace_whenever_the_verdict_comes() -> 
 def tell(recording: Recording, step: str) -> None:
     observer = recording.observer
     if step == "verdict":
-        observer.verdict(verdict(acting=Role.CANDIDATE, candidate_at=48 * S))
+        observer.on(verdict(acting=Role.CANDIDATE, candidate_at=48 * S))
     elif step == "closed":
-        observer.closed(closing(49 * S))
+        observer.on(closing(49 * S))
     elif step == "proof":
-        observer.proof_of_life(APP, Role.CANDIDATE, 48_500_000)
+        observer.on(ProofOfLife(APP, Role.CANDIDATE, 48_500_000))
     else:
-        observer.outcome(returned(50 * S))
+        observer.on(returned(50 * S))
 
 
 @pytest.mark.parametrize("stage", [Stage.OFF, Stage.COMPLETE])
@@ -253,7 +262,7 @@ def test_where_nothing_is_compared_each_fact_stands_alone(stage: Stage) -> None:
 def test_a_closing_after_a_late_decision_waits_for_no_verdict() -> None:
     recording = Recording()
     act(recording, Stage.LIVE)
-    recording.observer.late(LateDecision(APP, Role.CANDIDATE, 48 * S, Role.CANDIDATE))
+    recording.observer.on(LateDecision(APP, Role.CANDIDATE, 48 * S, Role.CANDIDATE))
     for step in ("closed", "outcome"):
         tell(recording, step)
     assert recording.names() == ["closing", "late decision", "registration", "returned"]
@@ -264,7 +273,7 @@ def test_a_close_that_the_guard_held_up_belongs_to_the_verdict_before_it() -> No
     recording = Recording()
     recording.open(stage=Stage.LIVE)
     tell(recording, "verdict")
-    recording.observer.decided(APP, Role.CANDIDATE, decision(at=48 * S), True)
+    recording.observer.on(Decided(APP, Role.CANDIDATE, decision(at=48 * S), True))
     for step in ("closed", "outcome"):
         tell(recording, step)
     root = recording.span("episode matched")
@@ -277,8 +286,8 @@ def test_a_close_long_after_an_earlier_verdict_does_not() -> None:
     """The client of the first verdict was saved by a sign of life; the second time it is closed."""
     recording = Recording()
     recording.open(stage=Stage.LIVE)
-    recording.observer.verdict(verdict(acting=Role.CANDIDATE, candidate_at=20 * S, at=21 * S))
-    recording.observer.decided(APP, Role.CANDIDATE, decision(at=48 * S), True)
+    recording.observer.on(verdict(acting=Role.CANDIDATE, candidate_at=20 * S, at=21 * S))
+    recording.observer.on(Decided(APP, Role.CANDIDATE, decision(at=48 * S), True))
     for step in ("verdict", "closed", "outcome"):
         tell(recording, step)
     first, second = [span for span in recording.spans if span.name == "episode matched"]
@@ -291,12 +300,12 @@ def test_the_rest_are_short_spans() -> None:
     recording = Recording()
     observer = recording.observer
     recording.open()
-    observer.stage_changed(APP, Stage.SHADOW, Stage.LIVE, 5 * S)
-    observer.failure(MonitorFailure(Role.CANDIDATE, "wake", "no such key", 6 * S))
-    observer.failure(MonitorFailure(Role.CANDIDATE, "pong", "no", 6 * S, APP))
-    observer.brake(True, "by hand", 7 * S)
-    observer.guard(True, 100, 8 * S)
-    observer.paused(9 * S, 19 * S)
+    observer.on(StageChanged(APP, Stage.SHADOW, Stage.LIVE, 5 * S))
+    observer.on(MonitorFailure(Role.CANDIDATE, "wake", "no such key", 6 * S))
+    observer.on(MonitorFailure(Role.CANDIDATE, "pong", "no", 6 * S, APP))
+    observer.on(BrakeChanged(True, "by hand", 7 * S))
+    observer.on(GuardChanged(True, 100, 8 * S))
+    observer.on(Paused(9 * S, 19 * S))
     assert times(recording.span("pause")) == (9, 19)
     handover = recording.span("handover")
     assert (handover.attributes or {})["shim.stage_before"] == "shadow"
@@ -306,17 +315,17 @@ def test_the_rest_are_short_spans() -> None:
     assert [len(span.links) for span in failures] == [0, 1]
     assert (recording.span("brake").attributes or {})["shim.reason"] == "by hand"
     assert (recording.span("guard").attributes or {})["shim.guard.acting_for"] == 100
-    observer.verdict(verdict())
+    observer.on(verdict())
     assert (recording.span("episode matched").attributes or {})["shim.stage"] == "live"
 
 
 def test_routine_is_limited_by_the_second_and_counted_and_mismatches_are_not() -> None:
     recording = Recording()
     for _ in range(LIMIT + 50):
-        recording.observer.stage_changed(APP, Stage.SHADOW, Stage.LIVE, 0)
-        recording.observer.verdict(verdict())
-        recording.observer.verdict(verdict(name=VerdictName.MISMATCHED, kind=VerdictKind.SKEWED))
-    recording.observer.stage_changed(APP, Stage.SHADOW, Stage.LIVE, S)
+        recording.observer.on(StageChanged(APP, Stage.SHADOW, Stage.LIVE, 0))
+        recording.observer.on(verdict())
+        recording.observer.on(verdict(name=VerdictName.MISMATCHED, kind=VerdictKind.SKEWED))
+    recording.observer.on(StageChanged(APP, Stage.SHADOW, Stage.LIVE, S))
     names = [span.name for span in recording.spans]
     assert names.count("handover") == LIMIT + 1
     assert names.count("episode matched") == LIMIT
@@ -329,11 +338,11 @@ def test_the_share_of_matched_and_every_mismatch() -> None:
     recording = Recording(share=0.0)
     recording.open()
     matched = verdict()
-    recording.observer.verdict(matched)
+    recording.observer.on(matched)
     assert recording.names() == []
     assert matched.trace is None
     mismatched = verdict(name=VerdictName.MISMATCHED, kind=VerdictKind.SKEWED)
-    recording.observer.verdict(mismatched)
+    recording.observer.on(mismatched)
     assert mismatched.trace is not None
     root = recording.span("episode mismatched")
     assert not root.links
@@ -352,10 +361,10 @@ def test_a_proof_of_life_is_kept_when_its_episode_was_not() -> None:
 
 def test_nothing_is_kept_when_nobody_traces() -> None:
     observer = TraceObserver(lambda: 0, pseudonym, lambda: NOON)
-    observer.opened(APP, evaluation(), Stage.SHADOW, Role.CONTROL, 0)
-    observer.decided(APP, Role.CONTROL, decision(), True)
+    observer.on(Opened(APP, evaluation(), Stage.SHADOW, Role.CONTROL, 0))
+    observer.on(Decided(APP, Role.CONTROL, decision(), True))
     judged = verdict()
-    observer.verdict(judged)
+    observer.on(judged)
     assert judged.trace is None
     for name in ("_stages", "_registrations", "_actions", "_held"):
         assert not getattr(observer, name)
@@ -373,7 +382,7 @@ class Announced:
         tracked = self.world.open(id, stage, user=f"u{who % 3}", session=f"s{who % 3}")
         flags = everyone_at(stage).evaluate(tracked.connection.user)
         now = self.world.now
-        self.observer.opened(tracked.connection, flags, tracked.stage, tracked.acting, now)
+        self.observer.on(Opened(tracked.connection, flags, tracked.stage, tracked.acting, now))
         self.alive.append(id)
 
     def end(self, id: str) -> None:
@@ -387,7 +396,7 @@ class Announced:
         now = self.world.now
         stage, opened_at = tracked.stage, tracked.opened_at
         closing = Closing(tracked.connection, stage, opened_at, now, cause, None, 1006)
-        self.observer.closed(closing)
+        self.observer.on(closing)
 
 
 @settings(max_examples=60, deadline=None)
@@ -453,11 +462,11 @@ def test_many_verdicts_leave_nothing_behind() -> None:
     def rounds(count: int) -> int:
         for number in range(count):
             connection = type(APP)(f"c{number}", APP.kind, "u", "s", "p")
-            observer.opened(connection, evaluation(), Stage.LIVE, Role.CANDIDATE, number)
-            observer.decided(connection, Role.CANDIDATE, decision(connection), True)
-            observer.verdict(verdict(connection, acting=Role.CANDIDATE, at=number))
-            observer.closed(Closing(connection, Stage.LIVE, 0, number, Cause.CANDIDATE, 1001, 1001))
-            observer.outcome(Outcome(connection, Role.CANDIDATE, Return.LOST, 0, number))
+            observer.on(Opened(connection, evaluation(), Stage.LIVE, Role.CANDIDATE, number))
+            observer.on(Decided(connection, Role.CANDIDATE, decision(connection), True))
+            observer.on(verdict(connection, acting=Role.CANDIDATE, at=number))
+            observer.on(Closing(connection, Stage.LIVE, 0, number, Cause.CANDIDATE, 1001, 1001))
+            observer.on(Outcome(connection, Role.CANDIDATE, Return.LOST, 0, number))
         gc.collect()
         return len(gc.get_objects())
 

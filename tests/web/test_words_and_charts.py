@@ -112,7 +112,7 @@ def record(folder: Path, verdicts: list[tuple[str, int, int | None]]) -> SqliteR
         connection = Connection(f"c{order}", Kind.APP, user, user, "com.example.app")
         at = -ago * SECOND
         matched = skew is not None
-        observer.verdict(
+        observer.on(
             Verdict(
                 connection,
                 order,

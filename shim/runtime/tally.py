@@ -1,0 +1,89 @@
+"""The tally: plain counts of everything, for the report."""
+
+from collections import Counter
+from typing import Any
+
+from shim.model import (
+    LateDecision,
+    MonitorFailure,
+    Outcome,
+    Return,
+    Role,
+    Verdict,
+    VerdictName,
+)
+from shim.router import BrakeChanged, Decided, Observer, ProofOfLife, handles
+
+
+class Tally(Observer):
+    """Plain counts of everything, for the report."""
+
+    def __init__(self) -> None:
+        self.decisions: Counter[tuple[Role, bool]] = Counter()
+        self.verdicts: Counter[VerdictName] = Counter()
+        self.kinds: Counter[str] = Counter()
+        self.informative: Counter[VerdictName] = Counter()
+        self.outcomes: Counter[tuple[Role, Return]] = Counter()
+        self.proofs_of_life: Counter[Role] = Counter()
+        self.failures: Counter[Role] = Counter()
+        self.late_decisions = 0
+        self.brake_reason: str | None = None
+
+    @handles(Decided)
+    def _decided(self, decided: Decided) -> None:
+        self.decisions[decided.role, decided.acted] += 1
+
+    @handles(Verdict)
+    def _verdict(self, verdict: Verdict) -> None:
+        self.verdicts[verdict.name] += 1
+        self.kinds[verdict.kind.value] += 1
+        if verdict.first is not None and verdict.first is not verdict.acting:
+            self.informative[verdict.name] += 1
+
+    @handles(LateDecision)
+    def _late(self, late: LateDecision) -> None:
+        self.late_decisions += 1
+
+    @handles(Outcome)
+    def _outcome(self, outcome: Outcome) -> None:
+        self.outcomes[outcome.role, outcome.result] += 1
+
+    @handles(ProofOfLife)
+    def _proof_of_life(self, proof: ProofOfLife) -> None:
+        self.proofs_of_life[proof.role] += 1
+
+    @handles(MonitorFailure)
+    def _failure(self, failure: MonitorFailure) -> None:
+        self.failures[failure.role] += 1
+
+    @handles(BrakeChanged)
+    def _brake(self, brake: BrakeChanged) -> None:
+        self.brake_reason = brake.reason if brake.engaged else None
+
+    def as_dict(self) -> dict[str, Any]:
+        matched = self.informative[VerdictName.MATCHED]
+        conclusive = matched + self.informative[VerdictName.MISMATCHED]
+        return {
+            "decisions": {
+                role.value: {
+                    "acted": self.decisions[role, True],
+                    "recorded": self.decisions[role, False],
+                }
+                for role in Role
+            },
+            "verdicts": {name.value: self.verdicts[name] for name in VerdictName},
+            "kinds": dict(self.kinds),
+            "late": self.late_decisions,
+            "agreement": {
+                "matched": matched,
+                "conclusive": conclusive,
+                "share": matched / conclusive if conclusive else None,
+            },
+            "outcomes": {
+                role.value: {result.value: self.outcomes[role, result] for result in Return}
+                for role in Role
+            },
+            "proofs_of_life": {role.value: self.proofs_of_life[role] for role in Role},
+            "failures": {role.value: self.failures[role] for role in Role},
+            "brake": self.brake_reason,
+        }

@@ -1,0 +1,89 @@
+"""Observers: one door for all events, and a fan-out in which none disturbs another."""
+
+import logging
+from typing import get_args
+
+import pytest
+
+from shim.model import FlagsLoad, LateDecision, Role
+from shim.router import BrakeChanged, Event, Noted, Observer, handles
+from shim.runtime.fanout import Fanout
+from tests.telemetry.records import APP
+
+NOTE = Noted(Role.CONTROL, "hello")
+LOAD = FlagsLoad(0, "rollout.yaml", "d1")
+
+
+class Notes(Observer):
+    def __init__(self, told: list[str], name: str = "notes") -> None:
+        self.told = told
+        self.name = name
+
+    @handles(Noted)
+    def _noted(self, note: Noted) -> None:
+        self.told.append(f"{self.name}: {note.text}")
+
+
+class Louder(Notes):
+    @handles(Noted)
+    def _shouted(self, note: Noted) -> None:
+        self.told.append(f"{self.name}: {note.text.upper()}")
+
+    @handles(BrakeChanged)
+    def _brake(self, brake: BrakeChanged) -> None:
+        self.told.append(f"{self.name}: {brake.reason}")
+
+
+class Broken(Observer):
+    @handles(Noted)
+    def _noted(self, note: Noted) -> None:
+        raise ValueError(note.text)
+
+
+def test_an_observer_is_told_of_the_types_that_its_methods_are_marked_with() -> None:
+    told: list[str] = []
+    observer = Notes(told)
+    for event in (LOAD, NOTE, BrakeChanged(True, "by hand", 0)):
+        observer.on(event)
+    assert told == ["notes: hello"]
+    assert observer.handler(FlagsLoad) is None
+
+
+def test_a_subclass_adds_to_what_is_handled_and_replaces_it() -> None:
+    told: list[str] = []
+    for event in (NOTE, BrakeChanged(True, "by hand", 0)):
+        Louder(told).on(event)
+    Notes(told).on(NOTE)
+    assert told == ["notes: HELLO", "notes: by hand", "notes: hello"]
+
+
+def test_every_type_of_event_is_delivered_and_nothing_else_is_one() -> None:
+    told: list[Event] = []
+
+    class Everything(Observer):
+        pass
+
+    for kind in get_args(Event):
+        method = handles(kind)(lambda self, event: told.append(event))
+        Everything = type("Everything", (Everything,), {"_handler": method})  # noqa: N806
+    events: list[Event] = [NOTE, LOAD, LateDecision(APP, Role.CONTROL, 0, None)]
+    fanout = Fanout([Everything()])
+    for event in events:
+        fanout.on(event)
+    assert told == events
+    with pytest.raises(KeyError):
+        fanout.on("no event")  # type: ignore[arg-type]
+
+
+def test_r5_an_observer_that_raises_is_logged_and_disturbs_nobody(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    told: list[str] = []
+    inner = Fanout([Broken(), Notes(told, "first")])
+    inner.add(Notes(told, "second"))
+    with caplog.at_level(logging.ERROR):
+        Fanout([inner, Notes(told, "last")]).on(NOTE)
+    assert told == ["first: hello", "second: hello", "last: hello"]
+    (record,) = caplog.records
+    assert record.getMessage() == "observer Broken._noted failed"
+    assert record.name == "shim.runtime.fanout"
