@@ -1,9 +1,4 @@
-"""R4, R5, R6, R7 under everything at once: a machine that opens, speaks, waits, moves and breaks.
-
-Injected failures are of calls that the router contains today. BUG: a failing `next_wake` makes
-orphans here, too (`Lane.register` discards an instance that watches others); add it to FAULTS when
-that is mended.
-"""
+"""R4, R5, R6, R7 under everything at once: a machine that opens, speaks, waits, moves and breaks."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -31,6 +26,10 @@ FAULTS = st.sampled_from(
         ("wake", answers(None)),
         ("wake", answers([42])),
         ("confirmed", answers(42)),
+        ("next_wake", raises(ValueError("no"))),
+        ("next_wake", answers(None)),
+        ("next_wake", answers("soon")),
+        ("next_wake", answers(0)),  # a time that has passed
     ]
 )
 
