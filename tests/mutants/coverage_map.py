@@ -1,0 +1,133 @@
+"""Which fast test executes which line, and how long it takes."""
+
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.mutants.mutation import ROOT, Mutation, modules_of, path_of
+
+PACKAGES = (
+    "shim.model",
+    "shim.plugin",
+    "shim.flags",
+    "shim.compare",
+    "shim.gate",
+    "shim.router",
+    "shim_legacy_global",
+    "shim_per_session",
+)
+"""What is mutated: the pure wing and the plugins."""
+
+FAST_TESTS = (
+    "tests/model",
+    "tests/plugin",
+    "tests/flags",
+    "tests/compare",
+    "tests/gate",
+    "tests/router",
+    "tests/monitors",
+)
+"""The tests that must notice: those of the same folders, without sockets and processes."""
+
+
+@dataclass(frozen=True)
+class CoverageMap:
+    """`seconds`: CPU time of each test; `lines`: the tests that execute a line, by module and line."""
+
+    seconds: dict[str, float]
+    lines: dict[str, dict[str, list[str]]]
+
+    def tests_of(self, mutation: Mutation) -> list[str]:
+        """The tests that execute the mutated statement, the shortest first.
+
+        What runs at import is executed for all tests that use the module.
+        """
+        lines = self.lines.get(mutation.module, {})
+        tests = self._tests(lines.get(str(number), ()) for number in mutation.lines)
+        if not tests and any(str(number) in lines for number in mutation.lines):
+            tests = self._tests(lines.values()) or set(self.seconds)
+        return sorted(tests, key=lambda test: (self.seconds[test], test))
+
+    @staticmethod
+    def _tests(groups: Iterable[Iterable[str]]) -> set[str]:
+        return {test for group in groups for test in group if test}
+
+    @cached_property
+    def total(self) -> float:
+        return sum(self.seconds.values())
+
+
+class _Recorder:
+    def __init__(self, coverage: Any) -> None:
+        self._coverage = coverage
+        self.seconds: dict[str, float] = {}
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        self._coverage.switch_context(item.nodeid)
+        start = time.process_time()
+        try:
+            return (yield)
+        finally:
+            self.seconds[item.nodeid] = time.process_time() - start
+            self._coverage.switch_context("")
+
+
+def coverage_map(folder: Path) -> CoverageMap:
+    """The map of the code as it is, made anew in a process of its own unless `folder` has it."""
+    path = folder / f"{_digest()}.json"
+    if not path.exists():
+        folder.mkdir(exist_ok=True)
+        for old in folder.glob("*.json"):
+            old.unlink()
+        print("running the fast tests once, to see which of them executes which line", flush=True)
+        if (child := os.fork()) == 0:
+            os._exit(_record(path))
+        _, status = os.waitpid(child, 0)
+        if status:
+            sys.exit("the tests must pass before the code is mutated")
+    return CoverageMap(**json.loads(path.read_text()))
+
+
+def _record(path: Path) -> int:
+    from coverage import Coverage
+
+    files = [str(path_of(module)) for module in modules_of(*PACKAGES)]
+    coverage = Coverage(data_file=None, branch=False, include=files, config_file=False)
+    recorder = _Recorder(coverage)
+    coverage.start()
+    code = pytest.main([*PYTEST, "-q", "--no-header", *_folders()], plugins=[recorder])
+    coverage.stop()
+    data = coverage.get_data()
+    lines = {
+        module: {str(line): tests for line, tests in data.contexts_by_lineno(file).items()}
+        for module, file in zip(modules_of(*PACKAGES), files, strict=True)
+    }
+    path.write_text(json.dumps({"seconds": recorder.seconds, "lines": lines}))
+    if code:
+        path.unlink()
+    return int(code)
+
+
+PYTEST = ("-p", "no:cacheprovider", "--override-ini=addopts=", f"--rootdir={ROOT}")
+
+
+def _folders() -> list[str]:
+    return [folder for folder in FAST_TESTS if (ROOT / folder).exists()]
+
+
+def _digest() -> str:
+    digest = hashlib.sha256()
+    for folder in ("shim", "plugins", *FAST_TESTS):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            digest.update(str(path).encode() + path.read_bytes())
+    return digest.hexdigest()[:16]

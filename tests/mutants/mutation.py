@@ -1,0 +1,336 @@
+"""Mutations: small changes of a module's syntax tree, each with an address that survives renames elsewhere.
+
+The address says module, qualified name of the function or class, kind of change, and the number of the
+place in that function or class, among those where such a change is possible:
+`shim.compare.comparator:Comparator.decided:< to <=:1`. An edit elsewhere changes no address.
+
+Not changed are docstrings, texts, annotations, decorators, and what only type checkers or broken
+invariants reach (`TYPE_CHECKING`, `raise AssertionError`, protocols).
+"""
+
+import ast
+import builtins
+import copy
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import CodeType
+
+ROOT = Path(__file__).parents[2]
+
+_COMPARISONS: dict[type[ast.cmpop], list[tuple[str, type[ast.cmpop]]]] = {
+    ast.Lt: [("< to <=", ast.LtE), ("< to >=", ast.GtE)],
+    ast.LtE: [("<= to <", ast.Lt), ("<= to >", ast.Gt)],
+    ast.Gt: [("> to >=", ast.GtE), ("> to <=", ast.LtE)],
+    ast.GtE: [(">= to >", ast.Gt), (">= to <", ast.Lt)],
+    ast.Eq: [("== to !=", ast.NotEq)],
+    ast.NotEq: [("!= to ==", ast.Eq)],
+    ast.Is: [("is to is not", ast.IsNot)],
+    ast.IsNot: [("is not to is", ast.Is)],
+    ast.In: [("in to not in", ast.NotIn)],
+    ast.NotIn: [("not in to in", ast.In)],
+}
+_ARITHMETIC: dict[type[ast.operator], tuple[str, type[ast.operator]]] = {
+    ast.Add: ("+ to -", ast.Sub),
+    ast.Sub: ("- to +", ast.Add),
+    ast.Mult: ("* to /", ast.Div),
+    ast.Div: ("/ to *", ast.Mult),
+    ast.FloorDiv: ("// to *", ast.Mult),
+    ast.Mod: ("% to *", ast.Mult),
+    ast.Pow: ("** to *", ast.Mult),
+    ast.LShift: ("<< to >>", ast.RShift),
+    ast.RShift: (">> to <<", ast.LShift),
+    ast.BitAnd: ("& to |", ast.BitOr),
+    ast.BitOr: ("| to &", ast.BitAnd),
+    ast.BitXor: ("^ to &", ast.BitAnd),
+}
+_CALLS = {"min": "max", "max": "min", "any": "all", "all": "any"}
+_UNWRAPPED = ("abs", "sorted", "reversed", "round")
+
+_TOP = "(module)"
+
+Variant = tuple[str, ast.AST]
+"""The kind of change, and what stands in the node's place."""
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One change. `lines` are those of the statement that is changed, `node` counts the tree's nodes."""
+
+    module: str
+    qualname: str
+    change: str
+    number: int
+    node: int
+    variant: int
+    lines: range
+    before: str
+    after: str
+
+    @property
+    def address(self) -> str:
+        return f"{self.module}:{self.qualname or _TOP}:{self.change}:{self.number}"
+
+    def code(self) -> CodeType:
+        """The whole module with this change, compiled."""
+        tree = parse(self.module)
+        node = next(node for index, node in enumerate(ast.walk(tree)) if index == self.node)
+        _, replacement = list(_variants(node))[self.variant]
+        mutated = _Replace(node, replacement).visit(tree)
+        return compile(ast.fix_missing_locations(mutated), str(path_of(self.module)), "exec")
+
+
+class _Replace(ast.NodeTransformer):
+    def __init__(self, node: ast.AST, replacement: ast.AST) -> None:
+        self._node = node
+        self._replacement = replacement
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        if node is self._node:
+            return ast.copy_location(self._replacement, node)
+        visited: ast.AST = self.generic_visit(node)
+        return visited
+
+
+@cache
+def path_of(module: str) -> Path:
+    """The file of a module, which is not imported."""
+    package, _, _ = module.partition(".")
+    folder = ROOT if package == "shim" else ROOT / "plugins"
+    path = folder.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def parse(module: str) -> ast.Module:
+    """A new syntax tree of the module as it is."""
+    return ast.parse(path_of(module).read_text(encoding="utf-8"))
+
+
+def modules_of(*packages: str) -> list[str]:
+    """The modules of these packages, by name."""
+    names = []
+    for package in packages:
+        folder = path_of(package).parent
+        for path in sorted(folder.rglob("*.py")):
+            parts = path.relative_to(folder).with_suffix("").parts
+            names.append(".".join((package, *(part for part in parts if part != "__init__"))))
+    return names
+
+
+@cache
+def mutations_of(module: str) -> dict[str, Mutation]:
+    """All mutations of a module, by address."""
+    tree = parse(module)
+    index = {id(node): number for number, node in enumerate(ast.walk(tree))}
+    seen: Counter[tuple[str, str]] = Counter()
+    found = {}
+    for node, qualname, statement in _places(tree, "", tree):
+        for variant, (change, replacement) in enumerate(_variants(node)):
+            seen[qualname, change] += 1
+            mutation = Mutation(
+                module=module,
+                qualname=qualname,
+                change=change,
+                number=seen[qualname, change],
+                node=index[id(node)],
+                variant=variant,
+                lines=_lines(statement),
+                before=_shown(node),
+                after=_shown(replacement),
+            )
+            found[mutation.address] = mutation
+    return found
+
+
+def _shown(node: ast.AST) -> str:
+    text = ast.unparse(ast.fix_missing_locations(copy.deepcopy(node)))
+    return " ".join(text.split())
+
+
+def _lines(statement: ast.AST) -> range:
+    """The lines of a statement, without the block that it begins."""
+    first: int = getattr(statement, "lineno", 1)
+    body = getattr(statement, "body", None)
+    if isinstance(body, list) and body:
+        return range(first, max(first + 1, body[0].lineno))
+    return range(first, (getattr(statement, "end_lineno", None) or first) + 1)
+
+
+def _places(node: ast.AST, qualname: str, statement: ast.AST) -> Iterator[tuple[ast.AST, str, ast.AST]]:
+    """Each node that may be changed, in the order of the source, with its scope and statement."""
+    yield node, qualname, statement
+    for field, value in ast.iter_fields(node):
+        if field in ("annotation", "returns", "decorator_list", "type_comment", "bases", "keywords") and (
+            field != "keywords" or isinstance(node, ast.ClassDef)
+        ):
+            continue
+        for child in value if isinstance(value, list) else [value]:
+            if not isinstance(child, ast.AST) or _left_out(child):
+                continue
+            inner = qualname
+            if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                inner = f"{qualname}.{child.name}".lstrip(".")
+            yield from _places(child, inner, child if isinstance(child, ast.stmt) else statement)
+
+
+def _left_out(node: ast.AST) -> bool:
+    match node:
+        case ast.Expr(value=ast.Constant()) | ast.Import() | ast.ImportFrom() | ast.Assert():
+            return True
+        case ast.If(test=ast.Name(id="TYPE_CHECKING")):
+            return True
+        case ast.Raise(exc=ast.Call(func=ast.Name(id="AssertionError"))):
+            return True
+        case ast.ClassDef():
+            return any(isinstance(base, ast.Name) and base.id == "Protocol" for base in node.bases)
+        case ast.Assign(targets=[ast.Name(id=name)]):
+            # `X = Any`, `X = dict[str, int] | None`: a name for a type.
+            return name == "__all__" or _is_type(node.value)
+    return False
+
+
+def _is_type(node: ast.expr) -> bool:
+    match node:
+        case ast.Name(id=name):
+            return name == "Any" or isinstance(getattr(builtins, name, None), type)
+        case ast.Subscript(value=ast.Name(id=name)):
+            return name[0].isupper() or isinstance(getattr(builtins, name, None), type)
+        case ast.BinOp(op=ast.BitOr()):
+            return _is_type(node.left)
+    return False
+
+
+def _variants(node: ast.AST) -> Iterator[Variant]:
+    match node:
+        case ast.Compare():
+            yield from _comparisons(node)
+        case ast.BinOp() if not _joins_text(node):
+            yield from _arithmetic(node)
+        case ast.AugAssign():
+            yield from _arithmetic(node)
+            yield "remove", ast.Pass()
+        case ast.BoolOp():
+            yield from _connectives(node)
+        case ast.UnaryOp(op=ast.Not()):
+            yield "drop not", node.operand
+        case ast.UnaryOp(op=ast.USub()):
+            yield "drop minus", node.operand
+        case ast.Constant(value=bool(value)):
+            yield f"{value} to {not value}", ast.Constant(not value)
+        case ast.Constant(value=int(value)) | ast.Constant(value=float(value)):
+            yield "constant + 1", ast.Constant(value + 1)
+            yield "constant - 1", ast.Constant(value - 1)
+        case ast.Return(value=ast.expr()) if not _is_none(node.value):
+            yield "return None", ast.Return(ast.Constant(None))
+        case ast.If() | ast.While() | ast.IfExp():
+            yield from _conditions(node)
+        case ast.comprehension(ifs=[_, *_]):
+            for number, test in enumerate(node.ifs):
+                yield "drop filter", _with(node, ifs=node.ifs[:number] + node.ifs[number + 1 :])
+                yield "negate filter", _with(
+                    node, ifs=[*node.ifs[:number], _not(test), *node.ifs[number + 1 :]]
+                )
+        case ast.Call(func=ast.Name(id=name)) if name in _CALLS:
+            yield f"{name} to {_CALLS[name]}", _with(node, func=ast.Name(_CALLS[name], ast.Load()))
+            if name in ("min", "max") and len(node.args) > 1 and not node.keywords:
+                for number in range(len(node.args)):
+                    kept = node.args[:number] + node.args[number + 1 :]
+                    yield (
+                        f"drop of {name}",
+                        kept[0] if len(kept) == 1 else _with(node, args=kept),
+                    )
+        case ast.Call(func=ast.Name(id=name), args=[only]) if name in _UNWRAPPED:
+            yield f"drop {name}", only
+        case ast.Expr(value=ast.Call()) | ast.Raise() | ast.Delete() | ast.Break() | ast.Continue():
+            yield "remove", ast.Pass()
+        case ast.Assign(targets=[ast.Attribute() | ast.Subscript()]):
+            yield "remove", ast.Pass()
+        case ast.Attribute(value=ast.Name(id=name), attr=member):
+            members = _enums().get(name, ())
+            if member in members:
+                other = members[(members.index(member) + 1) % len(members)]
+                yield f"{name}.{member} to {other}", _with(node, attr=other)
+        case ast.FunctionDef() | ast.AsyncFunctionDef():
+            pass
+
+
+def _comparisons(node: ast.Compare) -> Iterator[Variant]:
+    for number, op in enumerate(node.ops):
+        for change, other in _COMPARISONS[type(op)]:
+            ops = [*node.ops[:number], other(), *node.ops[number + 1 :]]
+            yield change, _with(node, ops=ops)
+
+
+def _arithmetic(node: ast.BinOp | ast.AugAssign) -> Iterator[Variant]:
+    if type(node.op) in _ARITHMETIC:
+        change, other = _ARITHMETIC[type(node.op)]
+        yield change, _with(node, op=other())
+
+
+def _connectives(node: ast.BoolOp) -> Iterator[Variant]:
+    change, other = ("and to or", ast.Or) if isinstance(node.op, ast.And) else ("or to and", ast.And)
+    yield change, _with(node, op=other())
+    for number in range(len(node.values)):
+        kept = node.values[:number] + node.values[number + 1 :]
+        yield (
+            f"drop of {change.split()[0]}",
+            kept[0] if len(kept) == 1 else _with(node, values=kept),
+        )
+
+
+def _conditions(node: ast.If | ast.While | ast.IfExp) -> Iterator[Variant]:
+    yield "negate", _with(node, test=_not(node.test))
+    if isinstance(node, ast.IfExp):
+        yield "always", node.body
+        yield "never", node.orelse
+    elif isinstance(node, ast.If):
+        # A walrus in the condition goes on to assign.
+        yield "always", _with(node, test=ast.BoolOp(ast.Or(), [node.test, ast.Constant(True)]))
+        yield "never", _with(node, test=ast.BoolOp(ast.And(), [node.test, ast.Constant(False)]))
+
+
+def _not(test: ast.expr) -> ast.expr:
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        return test.operand
+    return ast.UnaryOp(ast.Not(), test)
+
+
+def _joins_text(node: ast.BinOp) -> bool:
+    sides = (node.left, node.right)
+    return any(
+        isinstance(side, ast.JoinedStr)
+        or (isinstance(side, ast.Constant) and isinstance(side.value, str | bytes))
+        for side in sides
+    )
+
+
+def _is_none(node: ast.expr | None) -> bool:
+    return node is None or (isinstance(node, ast.Constant) and node.value is None)
+
+
+def _with(node: ast.AST, **fields: object) -> ast.AST:
+    changed = copy.copy(node)
+    for name, value in fields.items():
+        setattr(changed, name, value)
+    return changed
+
+
+@cache
+def _enums() -> dict[str, tuple[str, ...]]:
+    """The members of each enumeration of the project, by its name, which is unique."""
+    found = {}
+    for module in modules_of("shim"):
+        for node in ast.walk(parse(module)):
+            if isinstance(node, ast.ClassDef) and any(
+                isinstance(base, ast.Name) and base.id.endswith(("Enum", "Flag")) for base in node.bases
+            ):
+                found[node.name] = tuple(
+                    target.id
+                    for statement in node.body
+                    if isinstance(statement, ast.Assign)
+                    for target in statement.targets
+                    if isinstance(target, ast.Name)
+                )
+    return found
