@@ -129,5 +129,5 @@ def _digest() -> str:
     digest = hashlib.sha256()
     for folder in ("shim", "plugins", *FAST_TESTS):
         for path in sorted((ROOT / folder).rglob("*.py")):
-            digest.update(str(path).encode() + path.read_bytes())
+            digest.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
     return digest.hexdigest()[:16]
