@@ -1,5 +1,7 @@
 """Rollouts for property tests."""
 
+from collections.abc import Sequence
+
 from hypothesis import strategies as st
 
 from shim.flags import Percentages, Rule, Targeting
@@ -7,12 +9,23 @@ from shim.model import Stage
 
 USERS = st.text(alphabet="ab.@*[]!-", max_size=6)
 STAGES = st.sampled_from(Stage)
+_CUTS = st.lists(st.integers(0, 100), min_size=3, max_size=3)
 
 
 @st.composite
 def percentages(draw: st.DrawFn) -> Percentages:
     """Any widths that add to at most 100."""
-    cuts = sorted(draw(st.lists(st.integers(0, 100), min_size=3, max_size=3)))
+    return _between(sorted(draw(_CUTS)))
+
+
+@st.composite
+def raised_percentages(draw: st.DrawFn) -> tuple[Percentages, Percentages]:
+    """Two of them, no threshold of the second below that of the first."""
+    first, second = sorted(draw(_CUTS)), sorted(draw(_CUTS))
+    return _between([*map(min, first, second)]), _between([*map(max, first, second)])
+
+
+def _between(cuts: Sequence[int]) -> Percentages:
     return Percentages(complete=cuts[0], live=cuts[1] - cuts[0], shadow=cuts[2] - cuts[1])
 
 

@@ -54,7 +54,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--sample", type=int, default=300, help="how many of them; 0: all")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("only", nargs="*", help="only those whose address contains one of these texts")
+    parser.add_argument(
+        "only", nargs="*", help="only those whose address contains one of these texts"
+    )
     return parser.parse_args()
 
 

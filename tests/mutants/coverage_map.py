@@ -104,6 +104,7 @@ def _record(path: Path) -> int:
     files = [str(path_of(module)) for module in modules_of(*PACKAGES)]
     coverage = Coverage(data_file=None, branch=False, include=files, config_file=False)
     recorder = _Recorder(coverage)
+    settle_examples()
     coverage.start()
     code = pytest.main([*PYTEST, "-q", "--no-header", *_folders()], plugins=[recorder])
     coverage.stop()
@@ -116,6 +117,15 @@ def _record(path: Path) -> int:
     if code:
         path.unlink()
     return int(code)
+
+
+def settle_examples() -> None:
+    """The same examples each time, and no search for the smallest one that fails."""
+    from hypothesis import Phase, settings
+
+    phases = (Phase.explicit, Phase.generate)
+    settings.register_profile("mutants", derandomize=True, database=None, phases=phases)
+    settings.load_profile("mutants")
 
 
 PYTEST = ("-p", "no:cacheprovider", "--override-ini=addopts=", f"--rootdir={ROOT}")

@@ -158,13 +158,20 @@ def _lines(statement: ast.AST) -> range:
     return range(first, (getattr(statement, "end_lineno", None) or first) + 1)
 
 
-def _places(node: ast.AST, qualname: str, statement: ast.AST) -> Iterator[tuple[ast.AST, str, ast.AST]]:
+def _places(
+    node: ast.AST, qualname: str, statement: ast.AST
+) -> Iterator[tuple[ast.AST, str, ast.AST]]:
     """Each node that may be changed, in the order of the source, with its scope and statement."""
     yield node, qualname, statement
     for field, value in ast.iter_fields(node):
-        if field in ("annotation", "returns", "decorator_list", "type_comment", "bases", "keywords") and (
-            field != "keywords" or isinstance(node, ast.ClassDef)
-        ):
+        if field in (
+            "annotation",
+            "returns",
+            "decorator_list",
+            "type_comment",
+            "bases",
+            "keywords",
+        ) and (field != "keywords" or isinstance(node, ast.ClassDef)):
             continue
         for child in value if isinstance(value, list) else [value]:
             if not isinstance(child, ast.AST) or _left_out(child):
@@ -229,8 +236,9 @@ def _variants(node: ast.AST) -> Iterator[Variant]:
         case ast.comprehension(ifs=[_, *_]):
             for number, test in enumerate(node.ifs):
                 yield "drop filter", _with(node, ifs=node.ifs[:number] + node.ifs[number + 1 :])
-                yield "negate filter", _with(
-                    node, ifs=[*node.ifs[:number], _not(test), *node.ifs[number + 1 :]]
+                yield (
+                    "negate filter",
+                    _with(node, ifs=[*node.ifs[:number], _not(test), *node.ifs[number + 1 :]]),
                 )
         case ast.Call(func=ast.Name(id=name)) if name in _CALLS:
             yield f"{name} to {_CALLS[name]}", _with(node, func=ast.Name(_CALLS[name], ast.Load()))
@@ -270,7 +278,9 @@ def _arithmetic(node: ast.BinOp | ast.AugAssign) -> Iterator[Variant]:
 
 
 def _connectives(node: ast.BoolOp) -> Iterator[Variant]:
-    change, other = ("and to or", ast.Or) if isinstance(node.op, ast.And) else ("or to and", ast.And)
+    change, other = (
+        ("and to or", ast.Or) if isinstance(node.op, ast.And) else ("or to and", ast.And)
+    )
     yield change, _with(node, op=other())
     for number in range(len(node.values)):
         kept = node.values[:number] + node.values[number + 1 :]
@@ -324,7 +334,8 @@ def _enums() -> dict[str, tuple[str, ...]]:
     for module in modules_of("shim"):
         for node in ast.walk(parse(module)):
             if isinstance(node, ast.ClassDef) and any(
-                isinstance(base, ast.Name) and base.id.endswith(("Enum", "Flag")) for base in node.bases
+                isinstance(base, ast.Name) and base.id.endswith(("Enum", "Flag"))
+                for base in node.bases
             ):
                 found[node.name] = tuple(
                     target.id

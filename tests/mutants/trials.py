@@ -9,11 +9,19 @@ from contextlib import suppress
 
 import pytest
 
-from tests.mutants.coverage_map import PYTEST, CoverageMap
+from tests.mutants.coverage_map import PYTEST, CoverageMap, settle_examples
 from tests.mutants.loading import MutatedFinder
 from tests.mutants.mutation import Mutation
 
-_HEAVY = ("hypothesis", "numpy", "scipy.stats", "aiohttp", "msgspec", "pydantic", "pytest_asyncio.plugin")
+_HEAVY = (
+    "hypothesis",
+    "numpy",
+    "scipy.stats",
+    "aiohttp",
+    "msgspec",
+    "pydantic",
+    "pytest_asyncio.plugin",
+)
 """What the tests import besides the shim: imported once, before the processes are forked."""
 
 _MEMORY = 2 << 30
@@ -94,19 +102,10 @@ def _try(mutation: Mutation | None, tests: Sequence[str], seconds: int) -> None:
         with open("/proc/self/statm") as statm:
             used = int(statm.read().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + _MEMORY, used + _MEMORY))
-        _settle_examples()
+        settle_examples()
         if mutation is not None:
             sys.meta_path.insert(0, MutatedFinder(mutation.module, mutation.code()))
         files = sorted({test.partition("::")[0] for test in tests})
         code = pytest.main(["-x", "-q", *_QUIET, *PYTEST, *files], plugins=[_Chosen(tests)])
     finally:
         os._exit(code)
-
-
-def _settle_examples() -> None:
-    """The same examples each time, and no search for the smallest one that fails."""
-    from hypothesis import Phase, settings
-
-    phases = (Phase.explicit, Phase.generate)
-    settings.register_profile("mutants", derandomize=True, database=None, phases=phases)
-    settings.load_profile("mutants")
