@@ -32,10 +32,10 @@ EXPECTED = "shim.compare.expected_rules"
 INTEGRAL = "shim.router.time_integral"
 LANE = "shim.router.role_monitors"
 LEGACY = "shim_legacy_global.global_monitor"
-OBSERVERS = "shim.runtime.observers"
 OUTCOMES = "shim.compare.outcomes"
 PER_SESSION = "shim_per_session.session_monitor"
 ROUTER = "shim.router.router"
+TALLY = "shim.runtime.tally"
 WATCHING = "shim.router.assignment"
 
 ORDER = [
@@ -51,11 +51,14 @@ ORDER = [
     ANSWERS,
     INTEGRAL,
     LANE,
+    "shim.router.events",
+    "shim.router.observer",
     "shim.router.tracked",
     WATCHING,
     ROUTER,
     "shim.router",
-    OBSERVERS,
+    "shim.runtime.fanout",
+    TALLY,
     "shim.replay.result",
     ENGINE,
     "shim.replay",
@@ -214,8 +217,8 @@ MUTATIONS = [
         "R11",
         WATCHING,
         "self._comparator.handed_over(tracked.connection.id, now):\n"
-        "            self._observer.verdict(verdict)\n        tracked.stage",
-        "None:\n            self._observer.verdict(verdict)\n        tracked.stage",
+        "            self._observer.on(verdict)\n        tracked.stage",
+        "None:\n            self._observer.on(verdict)\n        tracked.stage",
     ),
     Mutation(
         "R11",
@@ -240,12 +243,12 @@ MUTATIONS = [
     Mutation(
         "R14b",
         ROUTER,
-        "tracked.connection, tracked.closed_by, now)",
-        "tracked.connection, None, now)",
+        "ProofOfLife(tracked.connection, tracked.closed_by, now)",
+        "ProofOfLife(tracked.connection, None, now)",
     ),
-    Mutation("R14", OBSERVERS, " and verdict.first is not verdict.acting:", ":"),
-    Mutation("R14", OBSERVERS, "is not verdict.acting:", "is verdict.acting:"),
-    Mutation("R14", OBSERVERS, "matched + self.informative", "matched + self.verdicts"),
+    Mutation("R14", TALLY, " and verdict.first is not verdict.acting:", ":"),
+    Mutation("R14", TALLY, "is not verdict.acting:", "is verdict.acting:"),
+    Mutation("R14", TALLY, "matched + self.informative", "matched + self.verdicts"),
     Mutation("R5", LANE, "STRIKES = 3", "STRIKES = 4"),
     Mutation("R16", LANE, "self._watched[connection.kind].add(-1, now)", "pass"),
     Mutation("R16", INTEGRAL, "        self._since = end\n", ""),
