@@ -20,11 +20,11 @@ COMMANDS = (
     "status",
     "verdicts",
 )
-"""Each is a module of this package, with the command of the same name in it."""
+"""Each name is a module of this package that defines the command of that name."""
 
 
 class _Commands(click.Group):
-    """Imports a command when it is wanted: who asks the gate need not wait for a WebSocket server."""
+    """Imports a command when the command runs: `shim gate` need not import a WebSocket server."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -39,4 +39,4 @@ class _Commands(click.Group):
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, package_name="monitor-migration-shim")
 def main() -> None:
-    """Replace a WebSocket health monitor in production, and know when it is safe."""
+    """Replace the health monitor of a WebSocket service in production, and know when that is safe."""

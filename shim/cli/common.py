@@ -1,5 +1,5 @@
-"""What the commands share: `--json`, options that are one of some words, and errors of the input told
-without a traceback."""
+"""What the commands share: `--json`, options with a fixed set of words, and input errors without a
+traceback."""
 
 import functools
 import gc
@@ -23,17 +23,17 @@ QUARANTINED = (
 )
 
 _GARBAGE = 200_000
-"""So many objects are made between two looks for garbage where there is hardly any."""
+"""Objects made between two garbage collections, for work that leaves hardly any garbage."""
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 
 def word_option(
     name: str, words: Iterable[T], help: str
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """An option that is one of these, written as `str` writes them; None without.
+    """An option whose value is one of these words, written as `str` writes them; None without the option.
 
-    click is given the texts alone: its later versions take an enum by the names of its members.
+    click gets only the texts, because later versions of click name the members of an enum otherwise.
     """
     by_text = {str(word): word for word in words}
 
@@ -51,7 +51,7 @@ def fail(error: InputError) -> NoReturn:
 
 
 def input_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """A command that fails in plain words when its input cannot be used."""
+    """Make a command print the problems of its input, instead of a traceback."""
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -64,13 +64,13 @@ def input_errors(command: Callable[P, R]) -> Callable[P, R]:
 
 
 def console_for(*, width: int = 200) -> Console:
-    """Standard output; so many columns for whatever is no terminal, to be searched line by line."""
+    """Standard output; `width` columns where the output is no terminal, so that lines stay whole."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=width)
 
 
 def rough(seconds: float) -> str:
-    """A length of time as people say it."""
+    """Format seconds for people, in one unit."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     for unit, length, next_length in (("min", 60, 7200), ("h", 3600, 172_800)):
@@ -81,7 +81,7 @@ def rough(seconds: float) -> str:
 
 @contextmanager
 def little_garbage() -> Iterator[None]:
-    """For work that makes many objects and few cycles: Python looks for these more seldom."""
+    """Collect garbage less often, for work that makes many objects and few reference cycles."""
     before = gc.get_threshold()
     gc.set_threshold(_GARBAGE)
     try:

@@ -1,4 +1,4 @@
-"""`shim connections`: who is connected to a running shim."""
+"""`shim connections`: the open connections of a running shim."""
 
 import json
 from collections.abc import Mapping
@@ -13,30 +13,36 @@ from shim.model import Kind, Role, Stage
 
 
 @click.command()
-@click.option("--user", help="Of this user.")
-@click.option("--package", help="Of this app.")
-@word_option("--kind", Kind, "Of this kind.")
-@word_option("--stage", Stage, "At this stage.")
-@word_option("--acting", Role, "For which this monitor acts.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True)
-@click.option("--cursor", help="Go on where the last page ended.")
+@click.option("--user", help="Show connections of this user only.")
+@click.option("--package", help="Show connections of this package only.")
+@word_option("--kind", Kind, "Show connections of this kind only.")
+@word_option("--stage", Stage, "Show connections at this stage only.")
+@word_option("--acting", Role, "Show connections for which this monitor acts only.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=100,
+    show_default=True,
+    help="Show at most this many connections.",
+)
+@click.option("--cursor", help="Show the next page: the value that the last page printed.")
 @url_option
 @json_option
 @input_errors
 def connections(url: str, as_json: bool, **filters: Any) -> None:
-    """List the connections of a running shim, in the order of their opening."""
+    """List the open connections of a running shim, in the order in which they were opened."""
     answer = Remote(url).get("/api/connections", **filters)
     if as_json:
         click.echo(json.dumps(answer))
         return
     rows = answer["connections"]
     if not rows:
-        click.echo("no such connection")
+        click.echo("no connection matches")
         return
     console = console_for()
     console.print(_table(rows))
     if answer.get("next"):
-        click.echo(f"… and more: --cursor {answer['next']}")
+        click.echo(f"there are more; the next page: --cursor {answer['next']}")
 
 
 def _table(rows: list[Mapping[str, Any]]) -> Table:

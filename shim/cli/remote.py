@@ -1,4 +1,4 @@
-"""A running shim, asked over its API: what the commands with `--url` share."""
+"""A running shim that is asked over its API: what the commands with `--url` share."""
 
 import functools
 import os
@@ -19,10 +19,10 @@ _TIMEOUT, _TIMEOUT_TO_CONNECT = 15, 5
 
 
 class Remote:
-    """A shim at an address. The operator's token comes from the environment, if it is there."""
+    """A shim at an address. The operator's token comes from the environment, if it is set."""
 
     def __init__(self, url: str) -> None:
-        # What asks takes a tenth of a second to import, which commands on the ledger alone need not wait.
+        # The import takes a tenth of a second; commands that only read a ledger need not wait for it.
         from yarl import URL
 
         self.url = URL(url)
@@ -30,14 +30,14 @@ class Remote:
             raise InputError(f"--url {url}: must be like {DEFAULT_URL}")
 
     def get(self, path: str, **query: Any) -> Any:
-        """The answer of the API as plain values. Raises InputError for whatever is no answer."""
+        """The answer of the API as plain values. Raises InputError if there is no good answer."""
         filters = {name: str(value) for name, value in query.items() if value is not None}
         return self._answer("GET", path, params=filters)
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        """Change something; that wants the operator's token."""
+        """Change something; this needs the operator's token."""
         if not os.environ.get(_TOKEN):
-            raise InputError(f"{_TOKEN} is not set: every change wants the operator's token")
+            raise InputError(f"{_TOKEN} is not set: every change needs the operator's token")
         return self._answer("POST", path, json=body)
 
     def _answer(self, method: str, path: str, **options: Any) -> Any:
@@ -60,18 +60,20 @@ class Remote:
                 try:
                     body = await answer.json(content_type=None)
                 except ValueError:
-                    raise InputError(f"{self.url} answered no JSON: is it a shim?") from None
+                    raise InputError(
+                        f"{self.url}: the answer is not JSON; is this address a shim?"
+                    ) from None
                 if answer.status >= 400:
                     raise InputError(f"{self.url}: {_reason(body, answer.status)}")
                 return body
         except TimeoutError:
             raise InputError(f"{self.url} does not answer in time") from None
         except aiohttp.ClientError as error:
-            raise InputError(f"{self.url} cannot be asked: {error}") from None
+            raise InputError(f"{self.url} cannot be reached: {error}") from None
 
 
 def _reason(body: Any, status: int) -> str:
-    """What the shim objects to, in its own words (problem+json)."""
+    """The reason that the shim gives (problem+json)."""
     words = body if isinstance(body, dict) else {}
     reason = words.get("detail") or words.get("message") or words.get("title") or "refused"
     return f"{reason} (status {status})"
@@ -84,6 +86,6 @@ def url_option(command: Callable[P, R]) -> Callable[P, R]:
         default=DEFAULT_URL,
         show_default=True,
         envvar="SHIM_URL",
-        help=f"A running shim; {_TOKEN} in the environment where it wants one.",
+        help=f"The address of a running shim; its token is {_TOKEN} in the environment.",
     )
     return functools.wraps(command)(option(command))

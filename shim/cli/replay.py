@@ -24,20 +24,20 @@ from shim.replay.result_diff import Difference, difference, feed_all
 from shim.settings import load_settings
 
 _LONG = 20_000_000
-"""Bytes from which a capture gets a progress bar."""
+"""Bytes; the replay of a longer capture shows a progress bar."""
 
 _MOST_ROWS = 100
-"""Verdicts shown to people; `--json` has them all."""
+"""The most verdicts that are shown as text; `--json` prints all."""
 
 
 @click.command()
 @click.argument("capture", type=click.Path(path_type=Path))
-@click.option("--config", type=click.Path(path_type=Path), help="Settings to judge by.")
+@click.option("--config", type=click.Path(path_type=Path), help="The settings file of the replay.")
 @click.option(
     "--diff",
     "other",
     type=click.Path(path_type=Path),
-    help="Other settings: which verdicts would they change?",
+    help="Another settings file: show which verdicts it would change.",
 )
 @click.option(
     "--acting",
@@ -53,8 +53,8 @@ def replay(
 ) -> None:
     """Replay the CAPTURE file through both monitors, in virtual time.
 
-    With --diff the capture goes through the settings of --config (A) and the other ones (B) at once.
-    What a setting closes earlier is gone there: later events of that connection are ignored.
+    With --diff the capture is replayed with the settings of --config (A) and with the other settings (B).
+    A connection that a replay has closed is gone in that replay: its later events are ignored.
     """
     judge = _Judge(config, acting)
     if other is None:
@@ -74,7 +74,7 @@ def replay(
 
 
 class _Judge:
-    """A settings file (None: the defaults), and a replay by it."""
+    """A replay with one settings file (None: the defaults)."""
 
     engine: Replay
 
@@ -102,7 +102,7 @@ class _Judge:
         return self.engine
 
     def warn(self) -> None:
-        """Say what in the settings had no effect, and which calls of a monitor failed."""
+        """Print which expected rules had no effect, and which calls of a monitor failed."""
         for rule in self._expected.expired:
             click.echo(
                 f"expected rule {rule.name!r} expired on {rule.until}: it matched nothing", err=True
@@ -111,14 +111,14 @@ class _Judge:
             click.echo(f"the {failure.role} failed in {failure.call}: {failure.reason}", err=True)
 
     def as_dict(self) -> dict[str, Any]:
-        """What `--diff --json` says of one of the two settings."""
+        """What `--diff --json` prints about one of the two settings."""
         answer = self.engine.result.as_dict()
         del answer["verdicts"]
         return {"settings": self.name, **answer}
 
 
 def _play(capture: Path, *judges: _Judge) -> None:
-    """Replay the capture for all of them in one pass. Raises InputError."""
+    """Replay the capture for all judges in one pass. Raises InputError."""
     try:
         with capture.open("rb") as file:
             reader = CaptureReader(file, capture)
@@ -129,7 +129,7 @@ def _play(capture: Path, *judges: _Judge) -> None:
             except CaptureError as error:
                 raise reader.error(error.reason, error.path) from None
             if not engines[0].ended:
-                raise reader.error("the capture has no end; is the file truncated?")
+                raise reader.error("the capture has no end event; is the file cut off?")
     except OSError as error:
         raise InputError(f"{capture}: {error.strerror}") from None
     for judge in judges:
@@ -213,7 +213,7 @@ def _show_difference(a: _Judge, b: _Judge, found: Difference) -> None:
 
 
 def _figures(a: ReplayResult, b: ReplayResult) -> Iterator[tuple[str, int, int]]:
-    """The summary's counts, and the outcomes of whoever closed anything, with both values."""
+    """The counts of the summary and the outcomes of each monitor that closed something, in A and in B."""
     in_b = b.summary()
     for name, number in a.summary().items():
         yield name.replace("_", " "), number, in_b[name]
@@ -238,7 +238,7 @@ def _print_table(console: Console, table: Table, rows: Sequence[object]) -> None
     console.print()
     console.print(table)
     if len(rows) > _MOST_ROWS:
-        console.print(f"… and {len(rows) - _MOST_ROWS} more; --json has them all")
+        console.print(f"{len(rows) - _MOST_ROWS} more are not shown; --json prints all")
 
 
 def _kind(verdict: Verdict) -> str:

@@ -1,4 +1,4 @@
-"""`shim status`: a running shim at a glance, once or live."""
+"""`shim status`: the state of a running shim, once or live."""
 
 import json
 import time
@@ -15,23 +15,23 @@ from shim.cli.remote import Remote, url_option
 from shim.model import InputError, Role, Stage
 
 _WIDE = 120
-"""Columns for whatever is no terminal."""
+"""Columns where the output is no terminal."""
 
 
 @click.command()
-@click.option("--watch", is_flag=True, help="Go on until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Update the picture until Ctrl-C.")
 @click.option(
     "--interval",
     type=click.FloatRange(0.2, 3600),
     default=1.0,
     show_default=True,
-    help="Seconds between two looks.",
+    help="Seconds between two updates.",
 )
 @url_option
 @json_option
 @input_errors
 def status(watch: bool, interval: float, url: str, as_json: bool) -> None:
-    """Where is the rollout, do the monitors agree, do clients come back?"""
+    """Show where the rollout is, whether the monitors agree, and whether clients come back."""
     remote = Remote(url)
     report = remote.get("/api/report")
     if as_json:
@@ -51,7 +51,7 @@ def status(watch: bool, interval: float, url: str, as_json: bool) -> None:
 
 
 def _look(remote: Remote, url: str) -> RenderableType:
-    """The picture, or why there is none: a shim that restarts is waited for."""
+    """The picture, or the reason why there is none: the shim may be restarting."""
     try:
         return picture(url, remote.get("/api/report"))
     except InputError as error:

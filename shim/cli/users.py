@@ -1,4 +1,4 @@
-"""A file of users: one id a line."""
+"""A file of users: one user id in each line."""
 
 import sys
 from collections.abc import Iterator
@@ -8,9 +8,9 @@ from shim.model import InputError, Problem
 
 
 def read_users(path: Path) -> Iterator[str]:
-    """The users of a file, or of standard input for `-`; empty lines are none.
+    """The user ids in a file, or in standard input for `-`; empty lines are left out.
 
-    An id counts byte for byte, spaces included. Raises InputError.
+    An id is the whole line, with its spaces. Raises InputError.
     """
     name = "standard input" if str(path) == "-" else str(path)
     try:

@@ -112,5 +112,5 @@ async def test_an_order_to_the_brake_is_in_the_history_it_is_answered_with(tmp_p
 async def test_nobody_there(command: list[str]) -> None:
     answer = await ask(*command, "--url", "http://127.0.0.1:1")
     assert answer.exit_code == 2
-    assert "cannot be asked" in answer.output
+    assert "cannot be reached" in answer.output
     assert (await ask(*command, "--url", "gopher://x")).exit_code == 2
