@@ -12,14 +12,14 @@ from shim.model import InputError
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.rollout.close_code_warning import close_code_warning
 from shim.settings import (
-    LoadedRollout,
+    FlagsFile,
     Settings,
     UnreadableError,
     load_flags,
-    load_rollout,
+    load_flags_file,
     load_settings,
 )
-from shim.settings.rolloutfile import rollout_schema
+from shim.settings.flags_file import flags_schema
 
 DEFAULT_FILE = Path("config/rollout.yaml")
 _NO = 1
@@ -59,7 +59,7 @@ def check(file: Path | None, config: Path | None, as_json: bool) -> None:
     except InputError as error:
         _show_problems(error, as_json)
         raise SystemExit(_NO) from None
-    warning = None if settings is None else close_code_warning(settings, loaded.rollout)
+    warning = None if settings is None else close_code_warning(settings, loaded.targeting)
     if as_json:
         answer = {"valid": True, "file": str(loaded.path), "digest": loaded.digest}
         click.echo(json.dumps({**answer, "warnings": [warning] if warning else []}))
@@ -91,8 +91,8 @@ def _show_problems(error: InputError, as_json: bool) -> None:
 @input_errors
 def explain(user: str, file: Path | None, config: Path | None, brake: bool, as_json: bool) -> None:
     """At which stage is USER, and why?"""
-    rollout = _loaded(file, _settings(config)).rollout
-    evaluation = rollout.evaluate(user, brake=brake)
+    targeting = _loaded(file, _settings(config)).targeting
+    evaluation = targeting.evaluate(user, brake=brake)
     click.echo(json.dumps(evaluation.as_dict()) if as_json else evaluation.explain())
 
 
@@ -115,7 +115,7 @@ def bucket_(user: str, salt: str, as_json: bool) -> None:
 @flags.command()
 def schema() -> None:
     """The JSON Schema of the flags file, for editors."""
-    click.echo(json.dumps(rollout_schema(), indent=2))
+    click.echo(json.dumps(flags_schema(), indent=2))
 
 
 @flags.command()
@@ -124,13 +124,13 @@ def schema() -> None:
 @click.option("--flagd", is_flag=True, required=True, help="As a flag definition of flagd.")
 @input_errors
 def export(file: Path | None, config: Path | None, flagd: bool) -> None:
-    """The rollout in the format of another system, on standard output.
+    """The flags file in the format of another system, on standard output.
 
     Overrides, rules, widths and holdback are exported. flagd hashes users by a hash of its own, so
     the shares are the same there, but other users are in them; and it does not know our brake.
     """
-    rollout = _loaded(file, _settings(config)).rollout
-    click.echo(json.dumps(flagd_flags(rollout), indent=2, ensure_ascii=False))
+    targeting = _loaded(file, _settings(config)).targeting
+    click.echo(json.dumps(flagd_flags(targeting), indent=2, ensure_ascii=False))
     click.echo(
         "note: flagd hashes users by its own hash: the shares stay, the users in them do not; "
         "evaluations there do not know our brake",
@@ -142,9 +142,9 @@ def _settings(config: Path | None) -> Settings | None:
     return None if config is None else load_settings(config, monitor_types(plugin_manager()))
 
 
-def _loaded(file: Path | None, settings: Settings | None) -> LoadedRollout:
+def _loaded(file: Path | None, settings: Settings | None) -> FlagsFile:
     if file is not None or settings is None:
-        return load_rollout(file or DEFAULT_FILE)
+        return load_flags_file(file or DEFAULT_FILE)
     loaded = load_flags(settings)
     if loaded is None:
         raise UnreadableError("these settings name no flags file (rollout: null)")

@@ -10,7 +10,7 @@ from shim.cli.common import input_errors, json_option
 from shim.cli.users import read_users
 from shim.flags import Comparison, Moves, compare, moves_of
 from shim.model import Stage
-from shim.settings import LoadedRollout, load_rollout
+from shim.settings import FlagsFile, load_flags_file
 
 _NO = 1
 _MOST_USERS = 20
@@ -59,14 +59,14 @@ def diff(
     """
     if max_moved is not None and not max_moved[1] and users is None:
         raise click.UsageError("a number of users needs --users; a share is written like 5%")
-    before, after = load_rollout(old), load_rollout(new)
+    before, after = load_flags_file(old), load_flags_file(new)
     answer: dict[str, Any] = {"old": _facts(before), "new": _facts(after)}
     if users is not None:
-        counted = moves_of(before.rollout, after.rollout, read_users(users))
+        counted = moves_of(before.targeting, after.targeting, read_users(users))
         answer["users"] = _counts(counted)
         refused = _exceeds(counted, max_moved)
     else:
-        comparison = compare(before.rollout, after.rollout)
+        comparison = compare(before.targeting, after.targeting)
         answer |= shares_as_dict(comparison)
         refused = any(_exceeds(group.moves, max_moved) for group in comparison.groups)
     if max_moved is not None:
@@ -90,7 +90,7 @@ def _exceeds(moves: Moves, limit: tuple[float, bool] | None) -> bool:
     return moves.percent(moves.moved) > number if is_share else moves.moved > number
 
 
-def _facts(loaded: LoadedRollout) -> dict[str, str]:
+def _facts(loaded: FlagsFile) -> dict[str, str]:
     return {"file": str(loaded.path), "digest": loaded.digest}
 
 

@@ -138,15 +138,15 @@ def _as_dict(promotion: Promotion) -> dict[str, Any]:
     answer: dict[str, Any] = {
         "file": str(promotion.path),
         "digest": promotion.digest,
-        "percent": _widths(promotion.rollout.percent),
+        "percent": _widths(promotion.targeting.percent),
         "step": None if proposal.step is None else proposal.step + 1,
         "steps": proposal.steps,
         "next": None if proposal.percent is None else _widths(proposal.percent),
         "standing": proposal.standing.value,
         "checks": [check.as_dict() for check in proposal.checks],
     }
-    if promotion.next_rollout is not None:
-        moves = shares_as_dict(compare(promotion.rollout, promotion.next_rollout))
+    if promotion.next_targeting is not None:
+        moves = shares_as_dict(compare(promotion.targeting, promotion.next_targeting))
         answer |= {"moves": moves, "diff": _diff(promotion)}
     return answer
 
@@ -172,20 +172,20 @@ def _change_as_dict(change: Change) -> dict[str, str]:
 def _show(promotion: Promotion) -> None:
     proposal = promotion.proposal
     at = "before the first step" if proposal.step is None else f"at step {proposal.step + 1}"
-    widths = widths_text(promotion.rollout.percent)
+    widths = widths_text(promotion.targeting.percent)
     click.echo(f"{promotion.path} is {at} of {proposal.steps}: {widths}")
-    if proposal.percent is None or promotion.next_rollout is None:
+    if proposal.percent is None or promotion.next_targeting is None:
         click.echo("the plan is done; `shim gate` says whether the control may be retired")
         return
     click.echo(f"the next step: {widths_text(proposal.percent)}")
     for check in proposal.checks:
         click.echo(f"  {_SIGNS[check.standing]} {check.name}: {check.words}")
-    show_shares(compare(promotion.rollout, promotion.next_rollout))
+    show_shares(compare(promotion.targeting, promotion.next_targeting))
     click.echo(_diff(promotion), nl=False)
 
 
 def _warn(settings: Settings, promotion: Promotion) -> None:
-    after = promotion.next_rollout or promotion.rollout
+    after = promotion.next_targeting or promotion.targeting
     if warning := close_code_warning(settings, after):
         click.echo(f"warning: {warning}", err=True)
 

@@ -13,7 +13,7 @@ from shim.runtime.tally import Tally
 
 
 class Flags(Protocol):
-    """The flags file in force (`shim.rollout.LiveRollout`)."""
+    """The flags file in force (`shim.rollout.CurrentFlags`)."""
 
     @property
     def digest(self) -> str: ...

@@ -17,7 +17,7 @@ from shim.demo.story import Stories
 from shim.demo.summary import Summary
 from shim.demo.view import View
 from shim.demo.waiting import unless
-from shim.settings import parse_rollout
+from shim.settings import parse_flags
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class ActOne:
 async def play_act_one(stack: AsyncExitStack, production: Production) -> ActOne | None:
     """Play it; server and fleet last as long as the stack. None: it was interrupted."""
     options = production.options
-    rollout = parse_rollout(ROLLOUT.encode(), "the demo's rollout")
+    rollout = parse_flags(ROLLOUT.encode(), "the demo's rollout")
     stories = Stories(cast(options.users, lambda user: rollout.evaluate(user).stage))
     settings = settings_value(options.factor, f"{production.folder}/ledger.db", options.trace_url)
     served = await stack.enter_async_context(serve(settings, [stories], rollout, options.port))

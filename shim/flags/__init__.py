@@ -1,6 +1,6 @@
 """Flags: which stage of the migration a user is at, and why (DESIGN section 5).
 
-Pure: a `Rollout` is made once from a flags file (`shim.settings.load_rollout`) and then asked.
+Pure: a `Targeting` is made once from a flags file (`shim.settings.load_flags_file`) and then asked.
 """
 
 from shim.flags.acting import places_of_acting_candidate

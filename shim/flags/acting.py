@@ -7,22 +7,22 @@ from shim.flags.targeting import Percentages, Targeting
 from shim.model import Role, Stage
 
 
-def places_of_acting_candidate(rollout: Targeting) -> Iterator[str]:
+def places_of_acting_candidate(targeting: Targeting) -> Iterator[str]:
     """The paths of whatever puts somebody at `live` or `complete`, such as `rules[0].stage`."""
-    if rollout.kill_switch:
+    if targeting.kill_switch:
         return
-    for user, stage in rollout.overrides.items():
+    for user, stage in targeting.overrides.items():
         if _acts(stage):
             yield f"overrides.{user}"
-    if rollout.held_below == BUCKETS:
+    if targeting.held_below == BUCKETS:
         return
-    for index, rule in enumerate(rollout.rules):
+    for index, rule in enumerate(targeting.rules):
         if rule.percent is not None:
             yield from _widths(rule.percent, f"rules[{index}].percent")
         elif rule.stage is not None and _acts(rule.stage):
             yield f"rules[{index}].stage"
-    yield from _widths(rollout.percent, "percent")
-    if _acts(rollout.default) and rollout.percent.stage_of(BUCKETS - 1) is None:
+    yield from _widths(targeting.percent, "percent")
+    if _acts(targeting.default) and targeting.percent.stage_of(BUCKETS - 1) is None:
         yield "default"
 
 

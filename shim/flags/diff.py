@@ -82,9 +82,9 @@ def compare(old: Targeting, new: Targeting) -> Comparison:
     )
 
 
-def _named(rollout: Targeting) -> Iterator[str]:
-    yield from rollout.overrides
-    for rule in rollout.rules:
+def _named(targeting: Targeting) -> Iterator[str]:
+    yield from targeting.overrides
+    for rule in targeting.rules:
         yield from (pattern for pattern in rule.users if len(split_glob(pattern)) == 1)
 
 
@@ -102,8 +102,8 @@ def _groups(old: Targeting, new: Targeting) -> Iterator[Group]:
 
     globs = {
         pattern: None
-        for rollout in (old, new)
-        for rule in rollout.rules
+        for targeting in (old, new)
+        for rule in targeting.rules
         for pattern in rule.users
         if len(split_glob(pattern)) > 1
     }
@@ -144,20 +144,20 @@ def _shares(
     return Moves(weights)
 
 
-def _stages(rollout: Targeting, user: str, percentages: list[Percentages]) -> Counter[Stage]:
+def _stages(targeting: Targeting, user: str, percentages: list[Percentages]) -> Counter[Stage]:
     """How many pairs of bucket and holdback bucket are at each stage."""
     stages: Counter[Stage] = Counter()
-    held = _cut([rollout.held_below])
+    held = _cut([targeting.held_below])
     for (low, high), (held_low, held_high) in product(_ranges(percentages), held):
-        stage = rollout.evaluate_at(user, low, held_low).stage
+        stage = targeting.evaluate_at(user, low, held_low).stage
         stages[stage] += (high - low) * (held_high - held_low)
     return stages
 
 
-def _percentages(rollout: Targeting, rules: tuple[int, ...]) -> list[Percentages]:
+def _percentages(targeting: Targeting, rules: tuple[int, ...]) -> list[Percentages]:
     """Those that decide about users of these rules."""
-    of_rules = (rollout.rules[index].percent for index in rules)
-    return [*(percent for percent in of_rules if percent is not None), rollout.percent]
+    of_rules = (targeting.rules[index].percent for index in rules)
+    return [*(percent for percent in of_rules if percent is not None), targeting.percent]
 
 
 def _ranges(percentages: list[Percentages]) -> list[tuple[int, int]]:

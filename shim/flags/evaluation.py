@@ -1,4 +1,4 @@
-"""The answer of the rollout about one user, with everything that led to it."""
+"""The stage of one user, with everything that led to it."""
 
 from enum import StrEnum
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""The rollout as a flag of flagd: the same overrides, rules and widths, told by flagd's own means.
+"""The flags file as a flag of flagd: the same overrides, rules and widths, in JsonLogic.
 
 flagd hashes users with a hash of its own, so the shares are the same and the users in them are not:
 whoever is at `live` here may be at `shadow` there. It has no globs either, only heads, tails and parts
@@ -20,26 +20,26 @@ _USER: Logic = {"var": "targetingKey"}
 _NOBODY = "none"
 
 
-def flagd_flags(rollout: Targeting) -> dict[str, Any]:
+def flagd_flags(targeting: Targeting) -> dict[str, Any]:
     """A flagd definition with this one flag; raises InputError with every glob that flagd lacks."""
-    _check_globs(rollout)
-    kill = rollout.kill_switch
+    _check_globs(targeting)
+    kill = targeting.kill_switch
     return {
         "$schema": "https://flagd.dev/schema/v0/flags.json",
         "flags": {
-            rollout.flag: {
+            targeting.flag: {
                 "state": "ENABLED",
                 "variants": {str(stage): str(stage) for stage in Stage},
-                "defaultVariant": str(Stage.OFF if kill else rollout.default),
-                "targeting": {} if kill else _targeting(rollout),
+                "defaultVariant": str(Stage.OFF if kill else targeting.default),
+                "targeting": {} if kill else _targeting(targeting),
             }
         },
     }
 
 
-def _check_globs(rollout: Targeting) -> None:
+def _check_globs(targeting: Targeting) -> None:
     problems = []
-    for rule_index, rule in enumerate(rollout.rules):
+    for rule_index, rule in enumerate(targeting.rules):
         for index, pattern in enumerate(rule.users):
             if _match_glob(pattern) is None:
                 path = f"rules[{rule_index}].users[{index}]"
@@ -49,35 +49,35 @@ def _check_globs(rollout: Targeting) -> None:
         raise InputError(problems)
 
 
-def _targeting(rollout: Targeting) -> Logic:
+def _targeting(targeting: Targeting) -> Logic:
     branches: list[Logic] = []
     for stage in sorted(Stage):
-        users = [user for user, given in rollout.overrides.items() if given is stage]
+        users = [user for user, given in targeting.overrides.items() if given is stage]
         if users:
             branches += [{"in": [_USER, users]}, str(stage)]
-    everybody = _granted(rollout, highest=Stage.COMPLETE)
-    if rollout.held_below:
-        split = {"held": rollout.held_below, _NOBODY: BUCKETS - rollout.held_below}
-        held = {"==": [_fractional(holdback_salt(rollout.salt), split), "held"]}
-        branches += [held, _granted(rollout, highest=Stage.SHADOW)]
+    everybody = _granted(targeting, highest=Stage.COMPLETE)
+    if targeting.held_below:
+        split = {"held": targeting.held_below, _NOBODY: BUCKETS - targeting.held_below}
+        held = {"==": [_fractional(holdback_salt(targeting.salt), split), "held"]}
+        branches += [held, _granted(targeting, highest=Stage.SHADOW)]
     if branches:
         return {"if": [*branches, everybody]}
     # The default alone: flagd wants no targeting then.
     return everybody if isinstance(everybody, dict) else {}
 
 
-def _granted(rollout: Targeting, highest: Stage) -> Logic:
+def _granted(targeting: Targeting, highest: Stage) -> Logic:
     """What rules, percentages and default give, `highest` at most."""
     branches: list[Logic] = []
-    for rule in rollout.rules:
+    for rule in targeting.rules:
         names = _names(rule.users)
         if rule.percent is None:
             assert rule.stage is not None
             branches += [names, str(min(rule.stage, highest))]
         else:
-            branches += _hits(rollout.salt, rule.percent, highest, names)
-    branches += _hits(rollout.salt, rollout.percent, highest)
-    default = str(min(rollout.default, highest))
+            branches += _hits(targeting.salt, rule.percent, highest, names)
+    branches += _hits(targeting.salt, targeting.percent, highest)
+    default = str(min(targeting.default, highest))
     return {"if": [*branches, default]} if branches else default
 
 

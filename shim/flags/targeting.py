@@ -1,4 +1,4 @@
-"""The rollout: what the flags file says, and which stage it gives to a user (R17-R19).
+"""Targeting: what the flags file says, and which stage that gives to a user (R17-R19).
 
 The first of these that has a stage for the user grants it:
 
@@ -169,7 +169,7 @@ class Targeting:
 
 
 def everyone_at(stage: Stage) -> Targeting:
-    """The rollout of those who have no flags file."""
+    """The targeting where there is no flags file."""
     return Targeting("monitor-rollout", "monitor-rollout", default=stage)
 
 

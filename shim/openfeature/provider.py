@@ -1,4 +1,4 @@
-"""The rollout as an OpenFeature provider: one string flag, whose variants are the stages."""
+"""The flags file as an OpenFeature provider: one string flag, whose variants are the stages."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -19,8 +19,8 @@ from openfeature.provider import AbstractProvider, Metadata
 
 from shim.flags import Cap, Evaluation, Reason, Targeting
 from shim.model import FlagsLoad, InputError, Time
-from shim.rollout import LiveRollout, Watcher
-from shim.settings import load_rollout
+from shim.rollout import CurrentFlags, Watcher
+from shim.settings import load_flags_file
 
 NAME = "shim"
 
@@ -31,7 +31,7 @@ class ShimProvider(AbstractProvider):
     The brake of a running shim is not known here: it lowers what monitors do, not what the flag says.
     """
 
-    def __init__(self, live: LiveRollout | None) -> None:
+    def __init__(self, live: CurrentFlags | None) -> None:
         super().__init__()
         self._live = live
 
@@ -46,7 +46,7 @@ class ShimProvider(AbstractProvider):
     ) -> FlagResolutionDetails[str]:
         """The user's stage. Raises FlagNotFoundError, TargetingKeyMissingError."""
         live = self._live
-        if live is None or flag_key != live.rollout.flag:
+        if live is None or flag_key != live.targeting.flag:
             raise FlagNotFoundError(f"there is no flag {flag_key!r}")
         user = evaluation_context.targeting_key if evaluation_context else None
         if not user:
@@ -93,7 +93,7 @@ class ShimProvider(AbstractProvider):
         self._refuse(flag_key)
 
     def _refuse(self, flag_key: str) -> NoReturn:
-        if self._live is None or flag_key != self._live.rollout.flag:
+        if self._live is None or flag_key != self._live.targeting.flag:
             raise FlagNotFoundError(f"there is no flag {flag_key!r}")
         raise TypeMismatchError(f"{flag_key!r} is a string: the name of a stage")
 
@@ -112,7 +112,7 @@ class FileProvider(ShimProvider):
 
     def initialize(self, evaluation_context: EvaluationContext) -> None:
         try:
-            self._live = LiveRollout(load_rollout(self._path), _clock())
+            self._live = CurrentFlags(load_flags_file(self._path), _clock())
         except InputError as error:
             raise ProviderFatalError(str(error)) from error
         self._watcher = Watcher(self._live, _clock, lambda done: done(), self._loaded)

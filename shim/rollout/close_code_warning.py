@@ -11,7 +11,7 @@ STAY_AWAY = {1000, 1001, 1008}
 _NAMED_PLACES = 3
 
 
-def close_code_warning(settings: Settings, rollout: Targeting) -> str | None:
+def close_code_warning(settings: Settings, targeting: Targeting) -> str | None:
     """What to tell whoever lets the candidate act and close so that known clients stay away.
 
     None where nobody can become `live` or `complete`, or where the candidate closes otherwise.
@@ -19,7 +19,7 @@ def close_code_warning(settings: Settings, rollout: Targeting) -> str | None:
     code = getattr(settings.monitors.candidate.settings, "close_code", None)
     if code not in STAY_AWAY:
         return None
-    places = places_of_acting_candidate(rollout)
+    places = places_of_acting_candidate(targeting)
     named = list(islice(places, _NAMED_PLACES))
     if not named:
         return None

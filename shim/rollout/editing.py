@@ -9,7 +9,7 @@ import yaml
 
 from shim.flags import Percentages
 from shim.model import Stage
-from shim.settings import parse_rollout
+from shim.settings import parse_flags
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _WIDTHS = tuple(str(stage) for stage in sorted(Stage, reverse=True) if stage is not Stage.OFF)
@@ -20,11 +20,11 @@ def with_percent(data: bytes, percent: Percentages, file: str) -> bytes:
 
     The result is read again: it means the same as before but for the widths.
     """
-    before = parse_rollout(data, file)
+    before = parse_flags(data, file)
     bom = BOM_UTF8 if data.startswith(BOM_UTF8) else b""
     text = data.removeprefix(bom).decode()
     edited = bom + _edit(text, percent).encode()
-    if parse_rollout(edited, file) != replace(before, percent=percent):
+    if parse_flags(edited, file) != replace(before, percent=percent):
         raise AssertionError("an edit of the widths changed something else")
     return edited
 

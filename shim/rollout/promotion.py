@@ -13,7 +13,7 @@ from shim.rollout.changes import Change, record_change
 from shim.rollout.editing import with_percent
 from shim.rollout.promotion_plan import Facts, PlannedStep, Proposal, propose
 from shim.rollout.writing import replace_file
-from shim.settings import parse_rollout
+from shim.settings import parse_flags
 from shim.settings.yamlfile import read_bytes
 
 
@@ -27,10 +27,10 @@ class Promotion:
     at: Time
     path: Path
     content: bytes
-    rollout: Targeting
+    targeting: Targeting
     proposal: Proposal
     next_content: bytes | None
-    next_rollout: Targeting | None
+    next_targeting: Targeting | None
 
     @property
     def digest(self) -> str:
@@ -45,14 +45,14 @@ def prepare(
     Raises InputError if the file cannot be used.
     """
     content = read_bytes(path)
-    rollout = parse_rollout(content, str(path))
+    targeting = parse_flags(content, str(path))
     facts = facts_of(sha256(content).hexdigest())
-    proposal = propose(rollout, steps, facts)
+    proposal = propose(targeting, steps, facts)
     if proposal.percent is None:
-        return Promotion(facts.now, path, content, rollout, proposal, None, None)
+        return Promotion(facts.now, path, content, targeting, proposal, None, None)
     edited = with_percent(content, proposal.percent, str(path))
-    after = replace(rollout, percent=proposal.percent)
-    return Promotion(facts.now, path, content, rollout, proposal, edited, after)
+    after = replace(targeting, percent=proposal.percent)
+    return Promotion(facts.now, path, content, targeting, proposal, edited, after)
 
 
 def put_in_place(promotion: Promotion, by: str, reason: str) -> Change:

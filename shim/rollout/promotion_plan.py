@@ -80,14 +80,14 @@ class Proposal:
         return next((s for s in (Standing.FAILED, Standing.OPEN) if s in standings), Standing.MET)
 
 
-def propose(rollout: Targeting, steps: Sequence[PlannedStep], facts: Facts) -> Proposal:
+def propose(targeting: Targeting, steps: Sequence[PlannedStep], facts: Facts) -> Proposal:
     """The next step of the plan for this file."""
-    current = position(rollout.percent, steps)
+    current = position(targeting.percent, steps)
     following = 0 if current is None else current + 1
     if following == len(steps):
         return Proposal(current, len(steps), None, ())
     target = steps[following].percent
-    checks = [_in_plan(rollout.percent, target), _kill_switch(rollout), _brake(facts)]
+    checks = [_in_plan(targeting.percent, target), _kill_switch(targeting), _brake(facts)]
     if current is not None:
         checks.append(_soak(steps[current].soak, facts))
         checks += [_requirement(name, facts) for name in steps[current].require]
@@ -113,8 +113,8 @@ def _in_plan(percent: Percentages, target: Percentages) -> Check:
     return Check("order", Standing.FAILED, words)
 
 
-def _kill_switch(rollout: Targeting) -> Check:
-    if rollout.kill_switch:
+def _kill_switch(targeting: Targeting) -> Check:
+    if targeting.kill_switch:
         return Check("kill_switch", Standing.FAILED, "the kill switch is on")
     return Check("kill_switch", Standing.MET, "the kill switch is off")
 

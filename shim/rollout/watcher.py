@@ -20,14 +20,14 @@ from typing import TypeAlias
 from shim.flags import Targeting
 from shim.model import SECOND, Duration, FlagsLoad, InputError, Problem, Time, seconds
 from shim.rollout.changes import Change, find_change
-from shim.rollout.live_rollout import LiveRollout
-from shim.settings import LoadedRollout, UnreadableError, parse_rollout
+from shim.rollout.current_flags import CurrentFlags
+from shim.settings import FlagsFile, UnreadableError, parse_flags
 from shim.settings.yamlfile import read_bytes
 
 log = logging.getLogger("shim")
 
 OnLoad: TypeAlias = Callable[[FlagsLoad, Targeting, Targeting], None]
-"""Told of each load, and the rollouts in force before and after it (the same one, if none was swapped)."""
+"""Gets each load, and the targeting before and after it (the same if the file was not swapped)."""
 
 INTERVAL: Duration = 300_000
 _JOIN = 1.0
@@ -36,15 +36,15 @@ _UNREADABLE = ""
 
 
 class Watcher:
-    """Keeps a `LiveRollout` up to date between `start` and `stop`.
+    """Keeps a `CurrentFlags` up to date between `start` and `stop`.
 
-    `post` runs a function where the rollout is used (`loop.call_soon_threadsafe`); there, `on_load` is
+    `post` runs a function where the flags are used (`loop.call_soon_threadsafe`); there, `on_load` is
     called for each file taken over, refused, or good again.
     """
 
     def __init__(
         self,
-        live: LiveRollout,
+        live: CurrentFlags,
         clock: Callable[[], Time],
         post: Callable[[Callable[[], None]], object],
         on_load: OnLoad,
@@ -95,7 +95,7 @@ class Watcher:
         self._settled = digest
         if data is not None:
             try:
-                loaded = LoadedRollout(parse_rollout(data, str(path)), path, digest)
+                loaded = FlagsFile(parse_flags(data, str(path)), path, digest)
             except InputError as error:
                 problem = _in_short(error)
             else:
@@ -107,10 +107,10 @@ class Watcher:
 
     # -- In the event loop -------------------------------------------------------------------------
 
-    def _take(self, loaded: LoadedRollout, change: Change | None) -> None:
+    def _take(self, loaded: FlagsFile, change: Change | None) -> None:
         if self._stopped.is_set():
             return
-        before = self._live.rollout
+        before = self._live.targeting
         load = self._live.take(loaded, self._clock(), change)
         if load.digest == load.before:
             log.info("flags: %s is good again, digest %.12s", load.file, load.digest)
@@ -122,7 +122,7 @@ class Watcher:
                 load.before,
                 f" ({load.by}: {load.reason})" if load.by else "",
             )
-        self._on_load(load, before, self._live.rollout)
+        self._on_load(load, before, self._live.targeting)
 
     def _refuse(self, digest: str, problem: str) -> None:
         if self._stopped.is_set():
@@ -135,7 +135,7 @@ class Watcher:
             age,
             problem,
         )
-        self._on_load(load, self._live.rollout, self._live.rollout)
+        self._on_load(load, self._live.targeting, self._live.targeting)
 
 
 def _read(path: Path) -> bytes:

@@ -18,7 +18,7 @@ from shim.capture import Limits, Recorder, check_folder, settings_digest
 from shim.flags import Evaluation, Targeting, everyone_at
 from shim.ledger import LedgerObserver, SqliteLedger, SqliteReader, describe, wall_clock
 from shim.model import FlagsLoad, InputError, Role, Stage
-from shim.rollout import LiveRollout, Watcher
+from shim.rollout import CurrentFlags, Watcher
 from shim.rollout.close_code_warning import close_code_warning
 from shim.rollout.promotion import advance_by_itself
 from shim.rollout.promotion_facts import facts_from
@@ -48,7 +48,7 @@ class House:
     metrics: Metrics
     ledger: SqliteLedger
     reader: SqliteReader
-    flags: LiveRollout | None
+    flags: CurrentFlags | None
     tracing: Tracing | None
     promotes: bool
     """Whether it takes the steps of the plan by itself."""
@@ -58,7 +58,7 @@ class House:
         if self.flags is None:
             yield
             return
-        _warn(self.settings, self.flags.rollout)
+        _warn(self.settings, self.flags.targeting)
         self.shim.observer.on(self.flags.first_load())
         watcher = Watcher(
             self.flags, clock, asyncio.get_running_loop().call_soon_threadsafe, self._loaded
@@ -155,15 +155,15 @@ def _warn(settings: Settings, rollout: Targeting) -> None:
         log.warning("%s", warning)
 
 
-def _flags(settings: Settings) -> LiveRollout | None:
+def _flags(settings: Settings) -> CurrentFlags | None:
     if settings.monitors.control is None:
         return None
     loaded = load_flags(settings)
-    return None if loaded is None else LiveRollout(loaded, clock())
+    return None if loaded is None else CurrentFlags(loaded, clock())
 
 
 def _evaluator(
-    settings: Settings, flags: LiveRollout | None, rollout: Targeting | None
+    settings: Settings, flags: CurrentFlags | None, rollout: Targeting | None
 ) -> Callable[[str], Evaluation]:
     """Retired everyone is at `complete`; without flags at `shadow`."""
     if rollout is not None:

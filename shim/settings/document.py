@@ -1,7 +1,8 @@
 """A file that was read: a tree that knows where each key stands, and the problems found in it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
@@ -47,15 +48,14 @@ class Node:
                 return items[step]
         return None
 
-    def plain(self) -> Any:
-        """The value as Python data. What is unusable is missing in mappings, and None elsewhere."""
+    def plain(self, *, exact: bool = False) -> Any:
+        """The value as Python data; what is unusable is None. `exact` keeps numbers decimal."""
         match self.value:
             case dict(children):
-                usable = (item for item in children.items() if item[1].value is not UNUSABLE)
-                return {key: node.plain() for key, node in usable}
+                return {key: node.plain(exact=exact) for key, node in children.items()}
             case list(items):
-                return [node.plain() for node in items]
-            case Decimal():
+                return [node.plain(exact=exact) for node in items]
+            case Decimal() if not exact:
                 return float(self.value)
             case Unusable():
                 return None
@@ -112,49 +112,21 @@ class Document:
         raise InputError(problems)
 
 
-class Cursor:
-    """A node together with its path, so that whoever reads it can say what is wrong with it."""
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The file that settings came from, if any. It is no part of what they say: all are equal."""
 
-    __slots__ = ("_document", "node", "path")
+    document: Document | None = field(default=None, compare=False)
 
-    def __init__(self, document: Document, node: Node, path: KeyPath = ()) -> None:
-        self._document = document
-        self.node = node
-        self.path = path
-
-    @property
-    def value(self) -> Value:
-        return self.node.value
-
-    def __contains__(self, key: str) -> bool:
-        return self.node.child(key) is not None
-
-    def __getitem__(self, key: str) -> "Cursor":
-        """The child of this key; about a child that is missing nothing can be reported."""
-        child = self.node.child(key)
-        if child is None:
-            child = Node(UNUSABLE, self.node.line, self.node.column)
-        return Cursor(self._document, child, (*self.path, key))
-
-    def items(self) -> Iterator[tuple[str, "Cursor"]]:
-        """The children of a mapping; none of anything else."""
-        if isinstance(self.value, dict):
-            for key, node in self.value.items():
-                yield key, Cursor(self._document, node, (*self.path, key))
-
-    def elements(self) -> Iterator["Cursor"]:
-        """The elements of a list; none of anything else."""
-        if isinstance(self.value, list):
-            for index, node in enumerate(self.value):
-                yield Cursor(self._document, node, (*self.path, index))
-
-    def report(self, reason: str) -> None:
-        if self.value is not UNUSABLE:
-            self._document.report(self.node.line, self.node.column, reason, self.path)
-
-    def report_missing(self, key: str) -> None:
-        path = (*self.path, key)
-        self._document.report(self.node.line, self.node.column, "missing", path)
+    @contextmanager
+    def of(self, *path: str, errors: type[InputError] = InputError) -> Iterator[None]:
+        """Inside it the value at `path` is put to use; `errors` are those that it may be blamed for."""
+        try:
+            yield
+        except errors as error:
+            if self.document is None:
+                raise
+            raise self.document.blame(path, error) from None
 
 
 def path_text(path: KeyPath) -> str:

@@ -1,12 +1,14 @@
-"""From what pydantic says of wrong settings to problems with a place, in plain words."""
+"""From what pydantic says of wrong values to problems with a place, in plain words."""
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from shim.settings.document import KeyPath
-from shim.settings.suggest import unknown_key
+from shim.settings.document import Document, KeyPath
+
+_M = TypeVar("_M", bound=BaseModel)
 
 
 class Fault(NamedTuple):
@@ -24,48 +26,75 @@ class Faults(ValueError):
         self.faults = tuple(faults)
 
 
-def faults_of(error: ValidationError, model: type[BaseModel] | None = None) -> list[Fault]:
-    """Every fault of a validation; `model` (what was validated) has the names of the known keys."""
-    faults: list[Fault] = []
-    for detail in error.errors(include_url=False):
-        path: KeyPath = detail["loc"]
-        cause = detail.get("ctx", {}).get("error")
-        if isinstance(cause, Faults):
-            faults += [Fault(path + fault.path, fault.reason) for fault in cause.faults]
-        elif isinstance(cause, ValueError):
-            faults.append(Fault(path, str(cause)))
-        elif detail["type"] == "extra_forbidden":
-            faults.append(Fault(path, unknown_key(str(path[-1]), _known_keys(model, path[:-1]))))
-        else:
-            faults.append(Fault(path, _in_words(detail["type"], detail["msg"])))
-    return faults
-
-
 _REASONS = {
     "missing": "is missing",
-    "model_type": "must be a mapping; leave the key out for the defaults",
+    "model_type": "must be a mapping",
     "dict_type": "must be a mapping; write {} for an empty one",
-    "tuple_type": "must be a list; write [] for none",
-    "list_type": "must be a list; write [] for none",
+    "tuple_type": "must be a list; write [] for an empty one",
+    "list_type": "must be a list; write [] for an empty one",
     "string_type": "must be a text; if it is one, quote it",
     "string_too_short": "must not be empty",
     "int_type": "must be a whole number",
     "int_from_float": "must be a whole number",
     "float_type": "must be a number",
-    "bool_type": "must be true or false",
+    "bool_type": "must be true or false, without quotes",
     "date_type": "must be a day like 2027-01-31",
 }
 
 
-def _in_words(kind: str, message: str) -> str:
-    return _REASONS.get(kind) or message.replace("Input should", "must", 1)
+def faults_of(error: ValidationError) -> Iterator[Fault]:
+    """Every fault of a validation, missing keys first."""
+    details = error.errors(include_url=False, include_input=False)
+    for detail in sorted(details, key=lambda detail: detail["type"] != "missing"):
+        path: KeyPath = detail["loc"]
+        cause = detail.get("ctx", {}).get("error")
+        if isinstance(cause, Faults):
+            for fault in cause.faults:
+                yield Fault(path + fault.path, fault.reason)
+        elif isinstance(cause, ValueError):
+            yield Fault(path, str(cause))
+        else:
+            # Of a key pydantic says so in a step of its own.
+            path = path[:-1] if path[-2:] == ("", "[key]") else path
+            reason = detail["msg"].replace("Input should", "must", 1)
+            yield Fault(path, _REASONS.get(detail["type"], reason))
 
 
-def _known_keys(model: Any, path: KeyPath) -> Sequence[str]:
-    """The keys of the model at a path below another, if there is one."""
-    for key in path:
-        field = getattr(model, "model_fields", {}).get(key)
-        if field is None:
-            return ()
-        model = field.annotation
-    return tuple(getattr(model, "model_fields", {}))
+def validate(model: type[_M], document: Document, value: Any, context: object = None) -> _M:
+    """The value of a document as an instance of `model`.
+
+    Raises InputError with everything that is wrong with the document, what was reported before included.
+    """
+    instance: _M | None = None
+    try:
+        instance = model.model_validate(value, context=context)
+    except ValidationError as error:
+        for fault in faults_of(error):
+            document.report_path(fault.path, fault.reason)
+    document.raise_problems()
+    assert instance is not None
+    return instance
+
+
+def duplicate_names(entries: Any, key: str) -> Iterator[Fault]:
+    """A fault for each entry of the list at `key` that has the name of an earlier one."""
+    first: dict[str, int] = {}
+    for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+        name = entry.get("name") if isinstance(entry, dict) else None
+        if isinstance(name, str) and name and first.setdefault(name, index) != index:
+            reason = f"duplicate name; the first is that of {key}[{first[name]}]"
+            yield Fault((key, index, "name"), reason)
+
+
+def unknown_key(key: str, known: Iterable[str]) -> str:
+    """The reason for refusing a key."""
+    return f"unknown key{suggestion(key, known)}; known are {', '.join(known)}"
+
+
+def suggestion(word: Any, known: Iterable[str]) -> str:
+    """` (did you mean …?)`: the word that was probably meant, or nothing."""
+    # Words of a file can be long, and comparing them is quadratic.
+    if not isinstance(word, str) or len(word) > 40:
+        return ""
+    close = get_close_matches(word, known, n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

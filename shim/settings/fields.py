@@ -1,23 +1,72 @@
-"""The kinds of value in the settings that pydantic does not know, and the base of all sections."""
+"""The kinds of value in files that pydantic does not know, and the base of all their mappings."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
-from enum import StrEnum
-from typing import Annotated, Any, TypeAlias, TypeVar
+from decimal import Decimal
+from enum import Enum
+from itertools import islice
+from typing import Annotated, Any, Self, TypeAlias, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetPydanticSchema,
+    ModelWrapValidatorHandler,
+    PlainValidator,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core.core_schema import no_info_after_validator_function
 
+from shim.flags import buckets_of
 from shim.model import Duration
+from shim.settings.document import MAX_PROBLEMS
 from shim.settings.durations import parse_duration
-from shim.settings.suggest import suggestion
+from shim.settings.faults import Fault, Faults, faults_of, suggestion, unknown_key
 
-_E = TypeVar("_E", bound=StrEnum)
+_E = TypeVar("_E", bound=Enum)
 
 
 class Section(BaseModel):
-    """A mapping of the settings file: no unknown keys, no guessing of types, never changed."""
+    """A mapping in a file: no unknown keys, no guessing of types, never changed."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    @classmethod
+    def contradictions(cls, given: Mapping[str, Any]) -> Iterable[Fault]:
+        """What is wrong with several values together; `given` is what the file says, good or bad."""
+        return ()
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _find_all_faults(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """The section; raises `Faults` with what is wrong with its values, alone and together."""
+        if not isinstance(given, dict):
+            return handler(given)
+        section: Self | None = None
+        faults: list[Fault] = []
+        # Nobody is told more than so many.
+        most = MAX_PROBLEMS + 1
+        try:
+            section = handler({key: given[key] for key in cls.model_fields if key in given})
+        except ValidationError as error:
+            faults += islice(faults_of(error), most)
+        unknown = islice((key for key in given if key not in cls.model_fields), most)
+        faults += [Fault((key,), unknown_key(str(key), cls.model_fields)) for key in unknown]
+        faults += cls.contradictions(given)
+        if section is None or faults:
+            raise Faults(faults)
+        return section
+
+
+def read_by(section: type[Section], make: Callable[[Any], Any]) -> GetPydanticSchema:
+    """Annotates a field: its value has the keys of `section`, and `make` makes the value of that."""
+    return GetPydanticSchema(
+        lambda _, handler: no_info_after_validator_function(make, handler(section))
+    )
 
 
 def read_duration(value: Any, *, negative: bool = False) -> Duration:
@@ -34,9 +83,7 @@ def _read_positive_duration(value: Any) -> Duration:
     return duration
 
 
-def _read_skew(value: Any) -> tuple[Duration, Duration] | None:
-    if value is None:
-        return None
+def _read_skew(value: Any) -> tuple[Duration, Duration]:
     if not isinstance(value, list) or len(value) != 2:
         raise ValueError("must be a list of two durations, like [0s, 15s]")
     low, high = (read_duration(bound, negative=True) for bound in value)
@@ -54,16 +101,26 @@ def _read_day(value: Any) -> Any:
         raise ValueError("must be a day like 2027-01-31") from None
 
 
-def read_word(words: Iterable[_E]) -> Callable[[Any], _E | None]:
-    """A reader of one of these words, or null; it raises ValueError."""
+def read_width(value: Any) -> Decimal:
+    """A width, exactly; raises ValueError."""
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        raise ValueError("must be a percentage such as 12.5")
+    # The shortest text of a float is what stands in the file.
+    width = Decimal(str(value))
+    buckets_of(width)
+    return width
+
+
+def read_word(words: Iterable[_E]) -> Callable[[Any], _E]:
+    """A reader of one of these words; it raises ValueError."""
     known = {str(word): word for word in words}
 
-    def read(value: Any) -> _E | None:
-        if value is None:
-            return None
+    def read(value: Any) -> _E:
         word = known.get(value) if isinstance(value, str) else None
         if word is None:
-            raise ValueError(f"must be one of {', '.join(known)}{suggestion(value, known)}")
+            instead = f", not {value!r}" if isinstance(value, str) and len(value) <= 40 else ""
+            hint = suggestion(value, known)
+            raise ValueError(f"must be one of {', '.join(known)}{instead}{hint}")
         return word
 
     return read
@@ -77,6 +134,13 @@ PositiveDuration: TypeAlias = Annotated[int, BeforeValidator(_read_positive_dura
 
 SkewRange: TypeAlias = Annotated[tuple[int, int], BeforeValidator(_read_skew)]
 """Two skews in microseconds, the lower first; they may be negative."""
+
+Width: TypeAlias = Annotated[
+    Decimal,
+    PlainValidator(read_width),
+    WithJsonSchema({"type": "number", "minimum": 0, "maximum": 100}),
+]
+"""Percent of all users, exactly as it is written, no finer than one bucket."""
 
 Day: TypeAlias = Annotated[date, BeforeValidator(_read_day)]
 Text: TypeAlias = Annotated[str, Field(min_length=1)]

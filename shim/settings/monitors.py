@@ -5,16 +5,16 @@ The shim does not know them: the fields of the plugin's `Settings` dataclass say
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, dataclass, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, ValidationInfo
 
 from shim.model import Duration, MonitorType
-from shim.settings.faults import Fault, Faults, faults_of
+from shim.settings.document import Origin
+from shim.settings.faults import Fault, Faults, faults_of, suggestion, unknown_key
 from shim.settings.fields import AnyDuration
-from shim.settings.suggest import suggestion, unknown_key
 
 _PLUGIN = "plugin"
 _STRICT = ConfigDict(strict=True, allow_inf_nan=False)
@@ -31,10 +31,11 @@ class MonitorChoice:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What settings are read in: the monitors that plugins offer, and the folder of the file."""
+    """What settings are read in: the monitors that plugins offer, the folder of the file, the file."""
 
     types: Mapping[str, MonitorType]
     folder: Path | None = None
+    origin: Origin = field(default_factory=Origin)
 
 
 def monitor_reader(default: str) -> Callable[[Any, ValidationInfo], MonitorChoice]:

@@ -1,21 +1,18 @@
 """The settings `promotion`: the steps of the rollout, and what must hold before the next is taken."""
 
 from collections.abc import Sequence
-from decimal import Decimal
 from enum import StrEnum
 from itertools import pairwise
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from shim.flags import Percentages
 from shim.model import SECOND
 from shim.settings.faults import Fault, Faults
 from shim.settings.fields import AnyDuration, Section, read_word
-from shim.settings.suggest import unknown_key
+from shim.settings.flags_file import Widths
 
 _DAY = 86_400 * SECOND
-_WIDTHS = ("complete", "live", "shadow")
 
 
 class Requirement(StrEnum):
@@ -33,36 +30,17 @@ class Requirement(StrEnum):
     EXPIRED_RULES = "expired_rules"
 
 
-def _read_percentages(value: Any) -> Percentages:
-    if not isinstance(value, dict):
-        raise ValueError("must be a mapping of widths, like {live: 5, shadow: 50}")
-    faults = [
-        Fault((key,), unknown_key(str(key), _WIDTHS)) for key in value if key not in _WIDTHS
-    ] + [
-        Fault((key,), "must be a percentage such as 12.5")
-        for key, width in value.items()
-        if key in _WIDTHS and (isinstance(width, bool) or not isinstance(width, int | float))
-    ]
-    if faults:
-        raise Faults(faults)
-    # The shortest text of a float is what stands in the file.
-    return Percentages(**{key: Decimal(str(width)) for key, width in value.items()})
-
-
 def _read_requirements(value: Any) -> Any:
     read = read_word(Requirement)
     if not isinstance(value, list):
         raise ValueError("must be a list; write [] for none")
-    # A null in the list would be read as "nothing given".
-    return tuple(read("" if each is None else each) for each in value)
+    return tuple(map(read, value))
 
 
 class StepSettings(Section):
     """One step: the widths for everybody, and what it takes to leave it."""
 
-    percent: Annotated[Percentages, BeforeValidator(_read_percentages)] = Field(
-        description="The widths of `percent` in the flags file."
-    )
+    percent: Widths = Field(description="The widths of `percent` in the flags file.")
     soak: AnyDuration = Field(
         default=_DAY, description="How long the file stays as it is, at least."
     )

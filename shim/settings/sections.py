@@ -3,12 +3,14 @@
 Durations are whole microseconds here and `15s` in the file.
 """
 
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo
 
 from shim.model import SECOND, Monitors
-from shim.settings.expected_rule_settings import ExpectedRuleEntry, check_names
+from shim.settings.expected_rule_settings import ExpectedRuleEntry
+from shim.settings.faults import Fault, duplicate_names
 from shim.settings.fields import AnyDuration, Count, Port, PositiveDuration, Section, Share, Text
 from shim.settings.monitors import MonitorChoice, monitor_reader
 
@@ -63,9 +65,13 @@ class ComparisonSettings(Section):
         default=120 * SECOND,
         description="A client that comes back later than this after a timeout is lost (R15).",
     )
-    expected: Annotated[
-        tuple[ExpectedRuleEntry, ...], Field(strict=False), AfterValidator(check_names)
-    ] = Field(default=(), description="Mismatches that somebody has explained (R13).")
+    expected: Annotated[tuple[ExpectedRuleEntry, ...], Field(strict=False)] = Field(
+        default=(), description="Mismatches that somebody has explained (R13)."
+    )
+
+    @classmethod
+    def contradictions(cls, given: Mapping[str, Any]) -> Iterator[Fault]:
+        return duplicate_names(given.get("expected"), "expected")
 
 
 class GateSettings(Section):

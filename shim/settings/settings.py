@@ -1,7 +1,7 @@
 """All settings: the sections together, and how a file becomes an instance of them."""
 
 from codecs import BOM_UTF8
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,19 +10,17 @@ from pydantic import (
     Field,
     PlainValidator,
     PrivateAttr,
-    ValidationError,
     ValidationInfo,
 )
 
 from shim.model import SECOND, MonitorType
-from shim.settings.document import Document, KeyPath, Node
-from shim.settings.faults import faults_of
+from shim.settings.document import UNUSABLE, Document, KeyPath, Node, Origin
+from shim.settings.faults import validate
 from shim.settings.fields import PositiveDuration, Section
+from shim.settings.flags_file import FlagsFile, load_flags_file
 from shim.settings.ledger_url import SQLITE, LedgerUrl
 from shim.settings.monitors import Surroundings
-from shim.settings.origin import Origin
 from shim.settings.promotion_settings import PromotionSettings
-from shim.settings.rolloutfile import LoadedRollout, load_rollout
 from shim.settings.sections import (
     BrakeSettings,
     CaptureSettings,
@@ -107,7 +105,11 @@ class Settings(Section):
     server: ServerSettings = Field(
         default_factory=ServerSettings, description="The reference server."
     )
-    _origin: Origin = PrivateAttr(default_factory=Origin)
+    _origin: Origin = PrivateAttr()
+
+    def model_post_init(self, context: Any) -> None:
+        surroundings: Surroundings = context
+        self._origin = surroundings.origin
 
     @property
     def origin(self) -> Origin:
@@ -122,21 +124,23 @@ def load_settings(path: Path | None, types: Mapping[str, MonitorType]) -> Settin
     """
     if path is None:
         return settings_from({}, types)
-    surroundings = Surroundings(types, path.parent)
     document = Document(str(path))
     data = read_bytes(path)
+    value: Any = {}
     if not _says_nothing(data):
         if (text := decode(data, document)) is not None:
             parse(text, document)
         if document.root is None:
             document.raise_problems()
+        assert document.root is not None, "a file without root has a problem"
+        _refuse_unwritten(document, document.root)
+        value = document.root.plain()
     # What YAML had to complain of is raised together with what is wrong with the settings.
-    settings = _validate(document, surroundings)
-    settings._origin = Origin(document)
-    return settings
+    surroundings = Surroundings(types, path.parent, Origin(document))
+    return validate(Settings, document, value, surroundings)
 
 
-def load_flags(settings: Settings) -> LoadedRollout | None:
+def load_flags(settings: Settings) -> FlagsFile | None:
     """The flags file that these settings name, if they do.
 
     Raises InputError with every problem in it; where it cannot be read, with the key that names it.
@@ -144,46 +148,28 @@ def load_flags(settings: Settings) -> LoadedRollout | None:
     if settings.rollout is None:
         return None
     with settings.origin.of("rollout", errors=UnreadableError):
-        return load_rollout(settings.rollout)
+        return load_flags_file(settings.rollout)
 
 
 def settings_from(value: Any, types: Mapping[str, MonitorType], file: str = "settings") -> Settings:
     """Settings from plain dicts, as a capture carries them; raises InputError, naming `file`."""
-    return _validate(Document(file), Surroundings(types), value)
+    return validate(Settings, Document(file), value, Surroundings(types))
 
 
 def _says_nothing(data: bytes) -> bool:
-    """Whether there are no lines but comments: the file of whoever wants the defaults."""
+    """Whether there are no lines but comments: such a file asks for the defaults."""
     lines = (line.strip() for line in data.removeprefix(BOM_UTF8).splitlines())
     return all(not line or line.startswith(b"#") for line in lines)
 
 
-def _validate(document: Document, surroundings: Surroundings, value: Any = None) -> Settings:
-    unwritten: set[KeyPath] = set()
-    if document.root is not None:
-        value = document.root.plain()
-        unwritten = set(_unwritten(document.root))
-        for path in unwritten:
-            document.report_path(path, _UNWRITTEN)
-    settings: Settings | None = None
-    try:
-        settings = Settings.model_validate({} if value is None else value, context=surroundings)
-    except ValidationError as error:
-        for fault in faults_of(error, Settings):
-            if fault.path not in unwritten:
-                document.report_path(fault.path, fault.reason)
-    document.raise_problems()
-    assert settings is not None
-    return settings
-
-
-def _unwritten(node: Node, path: KeyPath = ()) -> Iterator[KeyPath]:
-    """The keys with nothing behind them: sections whose lines were all commented out, most likely.
+def _refuse_unwritten(document: Document, node: Node, path: KeyPath = ()) -> None:
+    """Report the keys with nothing behind them: sections whose lines were all commented out, most likely.
 
     To read them as null would retire the control for `control:`, which nobody has asked for.
     """
     if isinstance(node.value, dict):
         for key, child in node.value.items():
             if child.value is None and not child.text:
-                yield (*path, key)
-            yield from _unwritten(child, (*path, key))
+                document.report_path((*path, key), _UNWRITTEN)
+                child.value = UNUSABLE
+            _refuse_unwritten(document, child, (*path, key))

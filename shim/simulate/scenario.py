@@ -10,13 +10,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from shim.flags import Percentages, Targeting
 from shim.model import SECOND, Duration, MonitorType, Stage, Time
 from shim.settings import Settings
 from shim.settings.document import Document
-from shim.settings.faults import Fault, Faults, faults_of
+from shim.settings.faults import Fault, Faults, validate
 from shim.settings.fields import (
     AnyDuration,
     Count,
@@ -207,14 +207,8 @@ def load_scenario(path: Path, types: Mapping[str, MonitorType]) -> Scenario:
     document = Document(str(path))
     if (text := decode(read_bytes(path), document)) is not None:
         parse(text, document)
-    scenario: Scenario | None = None
-    if document.root is not None:
-        surroundings = Surroundings(types, path.parent)
-        try:
-            scenario = Scenario.model_validate(document.root.plain(), context=surroundings)
-        except ValidationError as error:
-            for fault in faults_of(error, Scenario):
-                document.report_path(fault.path, fault.reason)
-    document.raise_problems()
-    assert scenario is not None
-    return scenario
+    if document.root is None:
+        document.raise_problems()
+    assert document.root is not None, "a file without root has a problem"
+    surroundings = Surroundings(types, path.parent)
+    return validate(Scenario, document, document.root.plain(), surroundings)

@@ -17,7 +17,7 @@ from shim.demo.serving import serve
 from shim.demo.story import Stories
 from shim.demo.waiting import unless
 from shim.model import Kind, Stage
-from shim.settings import parse_rollout
+from shim.settings import parse_flags
 
 FILES = (
     (flags_file(shadow=100), {Stage.SHADOW}),
@@ -32,7 +32,7 @@ def test_every_file_has_clients_for_every_stage_that_it_names(users: int) -> Non
     dropped = [c for c in old_release(users) if c.behaviour is Behaviour.DROPPED]
     for players in (dropped, new_release(users)):
         for content, wanted in FILES:
-            rollout = parse_rollout(content, "flags")
+            rollout = parse_flags(content, "flags")
             stages = {rollout.evaluate(client.user).stage for client in players}
             assert wanted <= stages <= {Stage.SHADOW, Stage.LIVE}
             assert all(rollout.evaluate(client.user).by_percentage for client in players)
@@ -40,7 +40,7 @@ def test_every_file_has_clients_for_every_stage_that_it_names(users: int) -> Non
 
 
 def test_at_first_everybody_is_off() -> None:
-    rollout = parse_rollout(flags_file(), "flags")
+    rollout = parse_flags(flags_file(), "flags")
     assert {rollout.evaluate(client.user).stage for client in old_release(200)} == {Stage.OFF}
 
 

@@ -21,12 +21,12 @@ from shim.demo.story import LEFT, Story
 from shim.flags import Targeting
 from shim.model import SECOND, Kind, Stage
 from shim.plugin.discovery import monitor_types, plugin_manager
-from shim.settings import parse_rollout, settings_from
+from shim.settings import parse_flags, settings_from
 
 
 @pytest.fixture(scope="module")
 def rollout() -> Targeting:
-    return parse_rollout(ROLLOUT.encode(), "the demo's rollout")
+    return parse_flags(ROLLOUT.encode(), "the demo's rollout")
 
 
 @pytest.mark.parametrize("users", [36, 60, 200, 1000])

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from shim.cli.flags import flags
-from shim.settings.rolloutfile import rollout_schema
+from shim.settings.flags_file import flags_schema
 
 GOOD = """\
 version: 1
@@ -89,7 +89,7 @@ def test_explain_under_the_brake(file: Path) -> None:
 
 
 def test_the_schema() -> None:
-    assert json.loads(run("schema").stdout) == rollout_schema()
+    assert json.loads(run("schema").stdout) == flags_schema()
 
 
 # -- With a settings file --------------------------------------------------------------------------

@@ -35,7 +35,7 @@ def stage_of_the_design(rollout: Targeting, user: str, *, brake: bool) -> Stage:
     def answers() -> Iterator[Stage | None]:
         yield rollout.overrides.get(user)
         for rule in rollout.rules:
-            if any(user == glob or fnmatchcase(user, glob) for glob in rule.users):
+            if any(fnmatchcase(user, glob) for glob in rule.users):
                 yield rule.stage if rule.percent is None else by_widths(rule.percent)
         yield by_widths(rollout.percent)
         yield rollout.default
@@ -66,7 +66,7 @@ def test_every_evaluation_names_what_granted_it(rollout: Targeting, user: str, b
         rule = rollout.rules[evaluation.rule_index]
         assert rule.name == evaluation.rule
         assert f"Rule {rule.name!r} gives {evaluation.granted}" in evaluation.explain()
-        assert any(user == glob or fnmatchcase(user, glob) for glob in rule.users)
+        assert any(fnmatchcase(user, glob) for glob in rule.users)
         by_bucket = rule.percent and rule.percent.stage_of(evaluation.bucket)
         assert evaluation.granted == (rule.stage if rule.percent is None else by_bucket)
     assert (evaluation.reason is Reason.OVERRIDE) == (user in rollout.overrides)

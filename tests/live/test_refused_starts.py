@@ -53,7 +53,7 @@ def test_a_mistake_in_the_flags_is_told_with_its_own_place(config: Path) -> None
     flags = config.parent / "rollout.yaml"
     flags.write_text("version: 2\n...\n")
     told = refused(config, f"ledger: sqlite:///{config.parent}/shim.db\n")
-    assert f"{flags}:1:1: version: should be 1" in told
+    assert f"{flags}:1:1: version: must be 1" in told
     assert str(config) not in told
 
 

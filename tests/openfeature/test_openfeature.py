@@ -18,8 +18,8 @@ from openfeature.provider.in_memory_provider import InMemoryFlag, InMemoryProvid
 from shim.flags import Percentages, Reason, Rule, Targeting, everyone_at
 from shim.model import Stage
 from shim.openfeature import FileProvider, OpenFeatureStages, ShimProvider
-from shim.rollout import LiveRollout
-from shim.settings import LoadedRollout, load_rollout
+from shim.rollout import CurrentFlags
+from shim.settings import FlagsFile, load_flags_file
 from tests.rollout.files import USER, flags, put
 
 ALICE, BOB = "alice@example.com", "bob@example.com"  # buckets 83282 and 58671
@@ -48,8 +48,8 @@ def client_of(provider: FeatureProvider) -> OpenFeatureClient:
     return api.get_client("test")
 
 
-def live(rollout: Targeting) -> LiveRollout:
-    return LiveRollout(LoadedRollout(rollout, Path("rollout.yaml"), "d1g357"), 0)
+def live(rollout: Targeting) -> CurrentFlags:
+    return CurrentFlags(FlagsFile(rollout, Path("rollout.yaml"), "d1g357"), 0)
 
 
 # -- Our file as a provider ------------------------------------------------------------------------
@@ -187,7 +187,7 @@ def test_there_and_back(tmp_path: Path) -> None:
     """Our file through a provider gives the stages of the file."""
     path = tmp_path / "rollout.yaml"
     path.write_text(Path("config/rollout.yaml").read_text().replace("live: 0", "live: 40"))
-    rollout = load_rollout(path).rollout
+    rollout = load_flags_file(path).targeting
     stages = OpenFeatureStages(client_of(FileProvider(path)))
     users = [f"user{number}" for number in range(200)]
     assert [stages.evaluate(user).stage for user in users] == [

@@ -9,8 +9,8 @@ from queue import Empty, SimpleQueue
 
 from shim.flags import Targeting
 from shim.model import FlagsLoad, from_seconds
-from shim.rollout import LiveRollout, Watcher
-from shim.settings import load_rollout
+from shim.rollout import CurrentFlags, Watcher
+from shim.settings import load_flags_file
 
 USER = "alice@example.com"
 
@@ -46,7 +46,7 @@ def clock() -> int:
 class Watched:
     """A live rollout and what its watcher told; this thread stands for the event loop."""
 
-    live: LiveRollout
+    live: CurrentFlags
     posted: SimpleQueue[Callable[[], None]] = field(default_factory=SimpleQueue)
     loads: list[FlagsLoad] = field(default_factory=list)
     rollouts: list[tuple[Targeting, Targeting]] = field(default_factory=list)
@@ -84,7 +84,7 @@ class Watched:
 
 
 def unwatched(path: Path) -> Watched:
-    return Watched(LiveRollout(load_rollout(path), clock()))
+    return Watched(CurrentFlags(load_flags_file(path), clock()))
 
 
 @contextmanager

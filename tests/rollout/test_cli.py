@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from shim.cli.rollout import rollout
 from shim.ledger.rows import BrakeRow, FlagsRow
 from shim.rollout.changes import find_change
-from shim.settings import load_rollout
+from shim.settings import load_flags_file
 from tests.ledger.helpers import DAY, ledger
 from tests.rollout.files import flags
 
@@ -46,7 +46,7 @@ def taken_up(file: Path, ago: int, brake: str | None = None) -> None:
     """A shim has had this file in force for so long."""
     now = time.time_ns() // 1000
     with ledger(file.with_name("shim.db")) as writer:
-        digest = load_rollout(file).digest
+        digest = load_flags_file(file).digest
         writer.append(FlagsRow(now - ago, str(file), digest, None, None))
         if brake:
             writer.append(BrakeRow(True, brake, now - 1))
@@ -86,7 +86,7 @@ def test_a_step_that_may_be_taken(config: Path, file: Path) -> None:
     assert result.exit_code == 0
     assert "is replaced" in result.stdout
     assert file.read_text() == before.replace("shadow: 0}", "shadow: 10}")
-    change = find_change(file, load_rollout(file).digest)
+    change = find_change(file, load_flags_file(file).digest)
     assert change is not None
     assert change.reason.startswith("step 1 of 3 by plan (")
     assert change.reason.endswith(": Monday")
@@ -137,7 +137,7 @@ def test_by_force(config: Path, file: Path) -> None:
     assert result.exit_code == 0
     change = json.loads(result.stdout)["change"]
     assert change["reason"] == "by force: we know better"
-    assert change["after"] == load_rollout(file).digest
+    assert change["after"] == load_flags_file(file).digest
 
 
 def test_without_a_ledger(config: Path, file: Path) -> None:
@@ -148,7 +148,7 @@ def test_without_a_ledger(config: Path, file: Path) -> None:
     result = run("advance", config, "--force", "--reason", "a new machine")
     assert result.exit_code == 0
     assert "warning" in result.stderr
-    assert load_rollout(file).rollout.percent.shadow == 10
+    assert load_flags_file(file).targeting.percent.shadow == 10
 
 
 def test_the_end_of_the_plan(config: Path, file: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from shim.flags import compare
 from shim.model import Stage
 from shim.plugin.discovery import monitor_types, plugin_manager
-from shim.settings import load_settings, parse_rollout
+from shim.settings import load_settings, parse_flags
 
 TEXT = Path("docs/rollout.md").read_text()
 BLOCKS = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
@@ -19,11 +19,11 @@ FILES = [block for block in BLOCKS if block.startswith("version")]
 @pytest.mark.parametrize("number", range(7))
 def test_every_file_is_good(number: int) -> None:
     assert len(FILES) == 7
-    parse_rollout(FILES[number].encode(), f"file {number}")
+    parse_flags(FILES[number].encode(), f"file {number}")
 
 
 def test_the_rollout_goes_forward() -> None:
-    files = [parse_rollout(text.encode(), "f") for text in FILES[1:]]
+    files = [parse_flags(text.encode(), "f") for text in FILES[1:]]
     for before, after in pairwise(files):
         comparison = compare(before, after)
         assert comparison.named.demoted == 0
@@ -36,7 +36,7 @@ def test_what_it_says_of_lower_thresholds() -> None:
     text = FILES[1]
     old = text.replace("shadow: 0}", "shadow: 50}")
     new = text.replace("live: 0, shadow: 0}", "live: 1, shadow: 10}")
-    (everyone,) = compare(*(parse_rollout(f.encode(), "f") for f in (old, new))).groups
+    (everyone,) = compare(*(parse_flags(f.encode(), "f") for f in (old, new))).groups
     assert everyone.moves.percent(everyone.moves.demoted) == 39
 
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from shim.flags import Percentages
 from shim.model import InputError
 from shim.rollout.editing import with_percent
-from shim.settings import parse_rollout
-from tests.settings.test_rolloutfile import BLOCK, FLOW
+from shim.settings import parse_flags
+from tests.settings.test_flags_file import BLOCK, FLOW
 
 TARGET = Percentages(live=Decimal("12.50"), shadow=87)
 BLOCK_STYLE = BLOCK.replace(
@@ -69,8 +69,8 @@ WIDTHS = st.integers(0, 33_333).map(lambda thousandths: Decimal(thousandths) / 1
 )
 def test_the_meaning_is_the_same_but_for_the_widths(text: str, percent: Percentages) -> None:
     result = edited(text, percent)
-    assert parse_rollout(result.encode(), "f") == replace(
-        parse_rollout(text.encode(), "f"), percent=percent
+    assert parse_flags(result.encode(), "f") == replace(
+        parse_flags(text.encode(), "f"), percent=percent
     )
     # And back again: nothing was lost on the way, comments least of all.
     comments = [line.partition("#")[2] for line in text.splitlines() if "#" in line]

@@ -13,7 +13,7 @@ from shim.model import InputError
 from shim.rollout.changes import changes_file, find_change
 from shim.rollout.promotion import Promotion, advance_by_itself, prepare, put_in_place
 from shim.rollout.promotion_plan import Facts, Finding
-from shim.settings import load_rollout
+from shim.settings import load_flags_file
 from tests.rollout.files import flags
 from tests.rollout.test_plan import GOOD, STEPS
 
@@ -30,14 +30,14 @@ def prepared(path: Path, facts: Facts = GOOD) -> Promotion:
 
 
 def test_the_next_file(path: Path) -> None:
-    before = load_rollout(path)
+    before = load_flags_file(path)
     path.chmod(0o640)
     promotion = prepared(path)
-    assert load_rollout(path) == before
+    assert load_flags_file(path) == before
     change = put_in_place(promotion, "ann", "because")
-    after = load_rollout(path)
-    assert after.rollout.percent == Percentages(shadow=10)
-    assert after.rollout.overrides == before.rollout.overrides
+    after = load_flags_file(path)
+    assert after.targeting.percent == Percentages(shadow=10)
+    assert after.targeting.overrides == before.targeting.overrides
     assert "# ours\n" in path.read_text()
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
     assert (change.before, change.after) == (before.digest, after.digest)
@@ -55,7 +55,7 @@ def test_a_link_stays_one(path: Path, tmp_path: Path) -> None:
     link.symlink_to(path)
     change = put_in_place(prepared(link), "ann", "because")
     assert link.is_symlink()
-    assert load_rollout(path).digest == change.after
+    assert load_flags_file(path).digest == change.after
     assert changes_file(link) == changes_file(path)
 
 
@@ -90,14 +90,14 @@ def test_a_shim_goes_on_by_itself_while_it_may(path: Path) -> None:
         return None if change is None else change.by
 
     assert by_itself() == "shim (by itself)"
-    assert load_rollout(path).rollout.percent == STEPS[0].percent
+    assert load_flags_file(path).targeting.percent == STEPS[0].percent
     waiting = Facts(GOOD.now, None, None, {})
     failed = {**GOOD.findings, "agreement": Finding(Standing.FAILED, "no")}
     for facts in (waiting, Facts(GOOD.now, 0, None, failed), Facts(GOOD.now, 0, "brake", {})):
         assert by_itself(facts) is None
     assert by_itself() is not None
     assert by_itself() is not None
-    assert load_rollout(path).rollout.percent == STEPS[2].percent
+    assert load_flags_file(path).targeting.percent == STEPS[2].percent
     assert by_itself() is None
     reasons = [json.loads(line)["reason"] for line in changes_file(path).read_text().splitlines()]
     assert [reason[:14] for reason in reasons] == [f"step {n} of 3 by" for n in (1, 2, 3)]
@@ -111,7 +111,7 @@ def test_facts_are_asked_about_the_very_file(path: Path) -> None:
         asked.append(digest)
         return GOOD
 
-    assert prepare(path, STEPS, facts).digest == load_rollout(path).digest == asked[0]
+    assert prepare(path, STEPS, facts).digest == load_flags_file(path).digest == asked[0]
 
 
 def test_a_bad_file_is_an_input_error(path: Path) -> None:

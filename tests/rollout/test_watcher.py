@@ -10,7 +10,7 @@ import pytest
 from shim.rollout import Watcher
 from shim.rollout.changes import Change, record_change
 from shim.rollout.watcher import INTERVAL
-from shim.settings import load_rollout
+from shim.settings import load_flags_file
 from tests.live.servers import until
 from tests.rollout.files import USER, clock, flags, put, unwatched, watched
 from tests.support import skip
@@ -34,11 +34,11 @@ def test_an_edit_in_place(path: Path) -> None:
     seen.look()
     assert seen.stage == "live"
     (load,) = seen.loads
-    assert (load.before, load.digest) == (started_with, load_rollout(path).digest)
+    assert (load.before, load.digest) == (started_with, load_flags_file(path).digest)
     assert (load.problem, load.file) == (None, str(path))
     assert seen.live.loaded_at == load.at > loaded_at
     ((before, after),) = seen.rollouts
-    assert (str(before.evaluate(USER).stage), after) == ("shadow", seen.live.rollout)
+    assert (str(before.evaluate(USER).stage), after) == ("shadow", seen.live.targeting)
     seen.look()
     assert len(seen.loads) == 1
 
@@ -176,7 +176,7 @@ def test_who_changed_it_and_why(path: Path) -> None:
     with watched(path) as seen:
         new = path.with_suffix(".new")
         new.write_text(flags("live"))
-        before, digest = seen.live.digest, load_rollout(new).digest
+        before, digest = seen.live.digest, load_flags_file(new).digest
         record_change(path, Change("2027-01-31T12:00:00+00:00", "ann", "step 2", before, digest))
         new.replace(path)
         load = seen.next_load()

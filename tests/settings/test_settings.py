@@ -317,6 +317,12 @@ def test_two_rules_of_one_name(file: Path) -> None:
     rule = "{name: a, reason: r, until: 2027-01-31}"
     text = f"comparison:\n  expected:\n    - {rule}\n    - {rule}\n"
     assert places(file, text) == [(4, "comparison.expected[1].name")]
+    text += "    - {nam: a, reason: r, until: 2027-01-31}\n"
+    assert places(file, text)[1:] == [
+        (5, "comparison.expected[2].name"),
+        (5, "comparison.expected[2].nam"),
+    ]
+    assert "did you mean 'name'" in reasons(file, text)
 
 
 def test_the_rollout_is_found_from_the_folder_of_the_settings(file: Path) -> None:

@@ -11,7 +11,7 @@ from shim.console.api.problems import bad_request, not_found
 from shim.ledger import VerdictFilter
 from shim.ledger.rows import Wall
 from shim.model import Kind, Return, Role, Stage, VerdictKind, VerdictName, from_seconds
-from shim.settings.suggest import suggestion
+from shim.settings.faults import suggestion
 
 MOST_CONNECTIONS = 10_000
 MOST_ROWS = 1000

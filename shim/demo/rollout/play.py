@@ -16,7 +16,7 @@ from shim.ledger import wall_clock
 from shim.ledger.rows import Wall
 from shim.model import Role, Stage, VerdictName
 from shim.rollout.writing import replace_file
-from shim.settings import parse_rollout
+from shim.settings import parse_flags
 
 _POLL = 0.1
 
@@ -123,7 +123,7 @@ class Play:
         """This is the last good file now."""
         self._good = content
         self._digest = sha256(content).hexdigest()
-        self._rollout = parse_rollout(content, str(self._flags))
+        self._rollout = parse_flags(content, str(self._flags))
 
     # -- What has come of it ----------------------------------------------------------------------
 

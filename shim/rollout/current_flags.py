@@ -1,4 +1,4 @@
-"""The flags in force: one whole rollout at a time, and the file it came from."""
+"""The flags in force: what one whole flags file says, and which file that is."""
 
 from pathlib import Path
 from typing import Any
@@ -6,39 +6,39 @@ from typing import Any
 from shim.flags import Evaluation, Targeting
 from shim.model import FlagsLoad, Time, seconds
 from shim.rollout.changes import Change, find_change
-from shim.settings import LoadedRollout
+from shim.settings import FlagsFile
 
 
-class LiveRollout:
+class CurrentFlags:
     """Answers for whoever registers a connection; swapped whole by the watcher.
 
     `loaded_at` is when the active file was taken over, `problem` what is wrong with the file that lies
     there now (None: it is the active one).
     """
 
-    __slots__ = ("digest", "loaded_at", "path", "problem", "rollout")
+    __slots__ = ("digest", "loaded_at", "path", "problem", "targeting")
 
-    def __init__(self, loaded: LoadedRollout, now: Time) -> None:
+    def __init__(self, loaded: FlagsFile, now: Time) -> None:
         self.path: Path = loaded.path
-        self.rollout: Targeting = loaded.rollout
+        self.targeting: Targeting = loaded.targeting
         self.digest = loaded.digest
         self.loaded_at = now
         self.problem: str | None = None
 
     def evaluate(self, user: str) -> Evaluation:
         """The user's stage and why; the brake is the router's."""
-        return self.rollout.evaluate(user)
+        return self.targeting.evaluate(user)
 
     def first_load(self) -> FlagsLoad:
         """The record of what the shim started with; it reads the file's changes."""
         change = find_change(self.path, self.digest)
         return self._record(self.loaded_at, self.digest, None, change)
 
-    def take(self, loaded: LoadedRollout, now: Time, change: Change | None = None) -> FlagsLoad:
+    def take(self, loaded: FlagsFile, now: Time, change: Change | None = None) -> FlagsLoad:
         """Put a good file in force; the same one once more ends its problem."""
         before = self.digest
         if loaded.digest != before:
-            self.rollout, self.digest, self.loaded_at = loaded.rollout, loaded.digest, now
+            self.targeting, self.digest, self.loaded_at = loaded.targeting, loaded.digest, now
         self.problem = None
         return self._record(now, loaded.digest, before, change)
 
@@ -51,7 +51,7 @@ class LiveRollout:
         """What operators want to see: which file is active, since how many seconds, what is wrong."""
         return {
             "file": str(self.path),
-            "flag": self.rollout.flag,
+            "flag": self.targeting.flag,
             "digest": self.digest,
             "age": seconds(now - self.loaded_at),
             "problem": self.problem,

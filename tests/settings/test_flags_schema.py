@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shim.model import InputError
-from shim.settings import parse_rollout
-from shim.settings.rolloutfile import rollout_schema
-from tests.settings.test_rolloutfile import BLOCK, FLOW
+from shim.settings import parse_flags
+from shim.settings.flags_file import flags_schema
+from tests.settings.test_flags_file import BLOCK, FLOW
 
 COMMITTED = Path("config/rollout.schema.json")
 GOOD = yaml.safe_load(FLOW)
@@ -38,25 +38,25 @@ VALUES = st.recursive(
 
 
 def accepts(document: Any) -> bool:
-    checker = jsonschema.Draft7Validator(rollout_schema())
+    checker = jsonschema.Draft7Validator(flags_schema())
     return not list(checker.iter_errors(document))
 
 
 def reads(document: Any) -> bool:
     text = f"{json.dumps(document)}\n...\n"
     try:
-        parse_rollout(text.encode(), "f")
+        parse_flags(text.encode(), "f")
     except InputError as error:
         return all(any(u in p.reason for u in _UNSAYABLE) for p in error.problems)
     return True
 
 
 def test_the_schema_is_one() -> None:
-    jsonschema.Draft7Validator.check_schema(rollout_schema())
+    jsonschema.Draft7Validator.check_schema(flags_schema())
 
 
 def test_the_committed_file_is_current() -> None:
-    assert json.loads(COMMITTED.read_text()) == rollout_schema(), (
+    assert json.loads(COMMITTED.read_text()) == flags_schema(), (
         "write it anew: shim flags schema > config/rollout.schema.json"
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shim.model import InputError, Problem, Stage
-from shim.settings import UnreadableError, load_rollout, parse_rollout
+from shim.settings import UnreadableError, load_flags_file, parse_flags
 
 BLOCK = """\
 # A good file.
@@ -40,7 +40,7 @@ FLOW = (
 
 def problems(text: str) -> list[Problem]:
     with pytest.raises(InputError) as caught:
-        parse_rollout(text.encode(), "rollout.yaml")
+        parse_flags(text.encode(), "rollout.yaml")
     return list(caught.value.problems)
 
 
@@ -54,7 +54,7 @@ def with_line(old: str, new: str) -> str:
 
 
 def test_a_good_file() -> None:
-    rollout = parse_rollout(BLOCK.encode(), "rollout.yaml")
+    rollout = parse_flags(BLOCK.encode(), "rollout.yaml")
     assert rollout.evaluate("alice@example.com").stage is Stage.COMPLETE
     assert rollout.evaluate("12345").stage is Stage.OFF
     assert rollout.rules[1].percent is not None
@@ -63,18 +63,18 @@ def test_a_good_file() -> None:
 
 @pytest.mark.parametrize("spelling", ["off", "'off'", "false"])
 def test_both_spellings_of_off(spelling: str) -> None:
-    rollout = parse_rollout(with_line("default: off", f"default: {spelling}").encode(), "f")
+    rollout = parse_flags(with_line("default: off", f"default: {spelling}").encode(), "f")
     assert rollout.default is Stage.OFF
 
 
 @pytest.mark.parametrize("good", [BLOCK, FLOW], ids=["block", "flow"])
 def test_every_prefix_is_refused_or_means_the_whole(good: str) -> None:
     data = good.encode()
-    whole = parse_rollout(data, "f")
+    whole = parse_flags(data, "f")
     accepted = []
     for length in range(len(data)):
         try:
-            assert parse_rollout(data[:length], "f") == whole
+            assert parse_flags(data[:length], "f") == whole
         except InputError:
             continue
         accepted.append(length)
@@ -89,7 +89,7 @@ WORDS = re.compile(
 @pytest.mark.parametrize("good", [BLOCK, FLOW], ids=["block", "flow"])
 def test_every_typo_in_a_word_of_the_format_is_refused(good: str) -> None:
     """A letter lost, doubled, swapped with the next, or in upper case, in each of its words."""
-    whole = parse_rollout(good.encode(), "f")
+    whole = parse_flags(good.encode(), "f")
     accepted = []
     for match in WORDS.finditer(good):
         word = match[0]
@@ -103,7 +103,7 @@ def test_every_typo_in_a_word_of_the_format_is_refused(good: str) -> None:
                     continue
                 text = good[: match.start()] + typo + good[match.end() :]
                 try:
-                    assert parse_rollout(text.encode(), "f") == whole
+                    assert parse_flags(text.encode(), "f") == whole
                 except InputError:
                     continue
                 accepted.append(typo)
@@ -152,6 +152,29 @@ def test_every_problem_at_once_with_its_line() -> None:
 def test_a_typo_is_told_with_what_was_meant() -> None:
     (unknown,) = [p for p in problems(with_line("holdback", "holdbak")) if p.path == "holdbak"]
     assert "did you mean 'holdback'" in unknown.reason
+    (unknown,) = problems(with_line("complete\n", "compleet\n"))
+    assert unknown.reason.endswith("not 'compleet' (did you mean 'complete'?)")
+
+
+def test_what_is_wrong_together_is_told_beside_what_is_wrong_alone() -> None:
+    text = BLOCK.replace("{live: 5, shadow: 12.5}", "{complete: all, live: 90, shadow: 12.5}")
+    text = text.replace("name: early", "name: staff").replace(
+        "    stage: live\n", "    stag: live\n"
+    )
+    assert places(text) == [
+        (12, "rules[0]"),
+        (14, "rules[0].stag"),
+        (15, "rules[1].name"),
+        (17, "rules[1].percent"),
+        (17, "rules[1].percent.complete"),
+    ]
+
+
+@pytest.mark.parametrize("key", ["holdback", "overrides", "rules", "hash"])
+def test_a_value_that_is_no_yaml_is_told_once(key: str) -> None:
+    text = re.sub(rf"{key}:.*(\n  .*)*", f"{key}: *x", BLOCK)
+    (problem,) = problems(text)
+    assert (problem.path, "aliases" in problem.reason) == (key, True)
 
 
 @pytest.mark.parametrize(
@@ -243,7 +266,7 @@ def test_a_file_with_nothing_in_it(text: str) -> None:
 
 def test_bytes_that_are_no_text() -> None:
     with pytest.raises(InputError, match="UTF-8") as caught:
-        parse_rollout(BLOCK.encode().replace(b"staff", b"\xff"), "f")
+        parse_flags(BLOCK.encode().replace(b"staff", b"\xff"), "f")
     assert any(problem.line == 12 for problem in caught.value.problems)
 
 
@@ -255,35 +278,35 @@ def test_a_file_that_is_too_large(tmp_path: Path) -> None:
     file = tmp_path / "rollout.yaml"
     file.write_bytes(b"#" * 5_000_001)
     with pytest.raises(InputError, match="larger"):
-        load_rollout(file)
+        load_flags_file(file)
 
 
 def test_a_hundred_thousand_overrides(tmp_path: Path) -> None:
     users = "".join(f"  user{n}@example.com: live\n" for n in range(100_000))
     file = tmp_path / "rollout.yaml"
     file.write_text(with_line("overrides:\n", f"overrides:\n{users}"))
-    assert load_rollout(file).rollout.evaluate("user99999@example.com").stage is Stage.LIVE
+    assert load_flags_file(file).targeting.evaluate("user99999@example.com").stage is Stage.LIVE
 
 
 def test_what_cannot_be_read(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "missing.yaml"):
         with pytest.raises(UnreadableError) as caught:
-            load_rollout(path)
+            load_flags_file(path)
         assert caught.value.problems[0].file == str(path)
 
 
 def test_the_digest_is_that_of_the_file(tmp_path: Path) -> None:
     file = tmp_path / "rollout.yaml"
     file.write_text(BLOCK)
-    first = load_rollout(file)
+    first = load_flags_file(file)
     file.write_text(BLOCK.replace("good", "better"))
-    second = load_rollout(file)
-    assert first.rollout == second.rollout
+    second = load_flags_file(file)
+    assert first.targeting == second.targeting
     assert first.digest != second.digest
     assert len(first.digest) == 64
 
 
 def test_the_committed_file_is_good() -> None:
-    rollout = load_rollout(Path("config/rollout.yaml")).rollout
+    rollout = load_flags_file(Path("config/rollout.yaml")).targeting
     assert (rollout.flag, rollout.salt) == ("monitor-rollout", "monitor-rollout")
     assert not rollout.kill_switch
