@@ -7,10 +7,11 @@ from time import perf_counter, sleep
 
 from benchmarks.memory import resident
 from shim.gate import judge
-from shim.ledger import SqliteLedger, SqliteReader, describe, wall_clock
+from shim.ledger import describe, wall_clock
 from shim.ledger.gate_evidence import gate_evidence
 from shim.ledger.rows import ActionRow, CoverageRow, VerdictRow
-from shim.ledger.sqlite.writer import CAPACITY
+from shim.ledger.sqlite.reader import SqliteReader
+from shim.ledger.sqlite.writer import CAPACITY, SqliteLedger
 from shim.model import SECOND, Kind, Return, Role, VerdictKind, VerdictName
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings import settings_from

@@ -10,9 +10,10 @@ from time import perf_counter, sleep
 
 from benchmarks.memory import resident
 from shim.gate import EPISODES, Observations
-from shim.ledger import LedgerObserver, SqliteLedger, SqliteReader, VerdictFilter, wall_clock
+from shim.ledger import LedgerObserver, VerdictFilter, wall_clock
 from shim.ledger.rows import RunRow
-from shim.ledger.sqlite.writer import CAPACITY
+from shim.ledger.sqlite.reader import SqliteReader
+from shim.ledger.sqlite.writer import CAPACITY, SqliteLedger
 from shim.model import (
     SECOND,
     Cause,

@@ -25,8 +25,8 @@ from time import perf_counter, thread_time
 from benchmarks.guard import TALK
 from benchmarks.processes import raise_limit
 from benchmarks.talkers import talking
-from shim.ledger import SqliteReader
 from shim.ledger.rows import BrakeRow, ClosingRow, DecisionRow, FlagsRow, GapRow, StageRow
+from shim.ledger.sqlite.reader import SqliteReader
 from shim.model import Stage
 from tests.live.servers import ROLLOUT, Server, server
 

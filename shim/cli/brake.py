@@ -2,16 +2,17 @@
 
 import json
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import click
 
 from shim.cli.common import QUARANTINED, input_errors, json_option
+from shim.cli.ledger_option import ledger_option
 from shim.cli.remote import Remote, url_option
-from shim.ledger import SqliteReader
+from shim.ledger import read_ledger
 from shim.ledger.rows import BrakeRow
 from shim.model import seconds
+from shim.settings import LedgerUrl
 
 _reason = click.option("--reason", required=True, help="Why; it is kept in the ledger.")
 _HISTORY = 20
@@ -43,13 +44,11 @@ def release(reason: str, url: str, as_json: bool) -> None:
 
 
 @brake.command()
-@click.option(
-    "--ledger", type=click.Path(path_type=Path), help="Ask this file, not a running shim."
-)
+@ledger_option("Ask this file, not a running shim.")
 @url_option
 @json_option
 @input_errors
-def status(ledger: Path | None, url: str, as_json: bool) -> None:
+def status(ledger: LedgerUrl | None, url: str, as_json: bool) -> None:
     """Is it engaged, since when, and why?"""
     answer = Remote(url).get("/api/brake") if ledger is None else _from_ledger(ledger)
     if as_json:
@@ -66,8 +65,8 @@ def _order(url: str, reason: str, *, engaged: bool, as_json: bool) -> None:
         _show(answer)
 
 
-def _from_ledger(ledger: Path) -> dict[str, Any]:
-    rows = SqliteReader(ledger).rows(BrakeRow, limit=_HISTORY)
+def _from_ledger(ledger: LedgerUrl) -> dict[str, Any]:
+    rows = read_ledger(ledger).rows(BrakeRow, limit=_HISTORY)
     history = [
         {"engaged": row.engaged, "reason": row.reason, "at": seconds(row.at)} for row in rows
     ]

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,14 @@ from shim.cli.common import (
     rough,
     word_option,
 )
-from shim.cli.ledger_option import ledger_of
+from shim.cli.ledger_option import ledger_of, ledger_option
 from shim.cli.remote import Remote
 from shim.gate import Condition, GateAnswer, GateVerdict, Scale, Sense, Standing, judge
 from shim.ledger import wall_clock
 from shim.ledger.gate_evidence import gate_evidence
 from shim.model import Kind, from_seconds, seconds
 from shim.plugin.discovery import monitor_types, plugin_manager
-from shim.settings import load_settings
+from shim.settings import LedgerUrl, load_settings
 
 EXIT_CODES = {GateVerdict.READY: 0, GateVerdict.NOT_READY: 1, GateVerdict.INSUFFICIENT: 3}
 _ROOMY = 150
@@ -34,7 +35,7 @@ _ROOMY = 150
 _BAR = 24
 _STYLES = {Standing.MET: "green", Standing.OPEN: "yellow", Standing.FAILED: "bold red"}
 _SIGNS = {Standing.MET: "✓", Standing.OPEN: "…", Standing.FAILED: "✗"}
-_WORDS = {
+_ANSWERS = {
     GateVerdict.READY: "ready: the control may be retired",
     GateVerdict.NOT_READY: "not ready",
     GateVerdict.INSUFFICIENT: "insufficient evidence",
@@ -45,15 +46,13 @@ _WORDS = {
 @click.option(
     "--config", type=click.Path(path_type=Path), help="The settings with targets and ledger."
 )
-@click.option(
-    "--ledger", type=click.Path(path_type=Path), help="Another ledger than the settings'."
-)
+@ledger_option("Another ledger than the settings'.")
 @click.option("--url", help="A running shim, instead of a file; it is asked over the API.")
 @word_option("--kind", Kind, "Show this kind of connection alone.")
 @json_option
 @input_errors
 def gate(
-    config: Path | None, ledger: Path | None, url: str | None, kind: Kind | None, as_json: bool
+    config: Path | None, ledger: LedgerUrl | None, url: str | None, kind: Kind | None, as_json: bool
 ) -> None:
     """May the control be retired?
 
@@ -62,7 +61,7 @@ def gate(
     is about all kinds.
     """
     if url is not None:
-        answer = msgspec.convert(_in_microseconds(Remote(url).get("/api/gate")), GateAnswer)
+        answer = _read_answer(Remote(url).get("/api/gate"))
     else:
         settings = load_settings(config, monitor_types(plugin_manager()))
         with ledger_of(settings, ledger) as reader, little_garbage():
@@ -78,11 +77,16 @@ def gate(
     sys.exit(EXIT_CODES[answer.verdict])
 
 
-def _in_microseconds(facts: dict[str, Any]) -> dict[str, Any]:
-    """The API's answer as the fields of a `GateAnswer`."""
-    for part in (facts, *facts["conditions"]):
-        part["eta"] = None if part["eta"] is None else from_seconds(part["eta"])
-    return {**facts, "verdict": facts["answer"]}
+def _read_answer(facts: Mapping[str, Any]) -> GateAnswer:
+    """The answer of the API, whose durations are seconds."""
+    conditions = [_in_microseconds(condition) for condition in facts["conditions"]]
+    answer = {**_in_microseconds(facts), "verdict": facts["answer"], "conditions": conditions}
+    return msgspec.convert(answer, GateAnswer)
+
+
+def _in_microseconds(facts: Mapping[str, Any]) -> dict[str, Any]:
+    eta = facts["eta"]
+    return {**facts, "eta": None if eta is None else from_seconds(eta)}
 
 
 def show(answer: GateAnswer, kind: Kind | None = None) -> None:
@@ -93,7 +97,7 @@ def show(answer: GateAnswer, kind: Kind | None = None) -> None:
         GateVerdict.NOT_READY: Standing.FAILED,
         GateVerdict.INSUFFICIENT: Standing.OPEN,
     }[answer.verdict]
-    console.print(Text(_WORDS[answer.verdict], style=_STYLES[standing]))
+    console.print(Text(_ANSWERS[answer.verdict], style=_STYLES[standing]))
     if answer.eta is not None and answer.verdict is GateVerdict.INSUFFICIENT:
         console.print(f"At the present rate that takes about {rough(seconds(answer.eta))} more.")
     for shown in (None, *Kind):
@@ -149,11 +153,11 @@ def _figures(condition: Condition) -> Text:
     text = Text()
     if target is None or (bound is None and figure is None):
         return text
-    text.append(f"{_number(condition, bound)} ", style=_STYLES[condition.standing])
+    text.append(f"{_format_number(condition, bound)} ", style=_STYLES[condition.standing])
     text.append("≥ " if condition.sense is Sense.AT_LEAST else "≤ ", style="dim")
-    text.append(_number(condition, target))
+    text.append(_format_number(condition, target))
     if figure is not None and figure != bound:
-        text.append(f"  (seen: {_number(condition, figure)})", style="dim")
+        text.append(f"  (seen: {_format_number(condition, figure)})", style="dim")
     return text
 
 
@@ -172,7 +176,7 @@ def _place(value: float, low: float, high: float) -> int:
     return min(_BAR - 1, max(0, round(share * (_BAR - 1))))
 
 
-def _number(condition: Condition, value: float | None) -> str:
+def _format_number(condition: Condition, value: float | None) -> str:
     if value is None:
         return "–"
     if condition.scale is Scale.COUNT:

@@ -1,19 +1,38 @@
-"""The ledger that a command on the evidence reads."""
+"""Which ledger a command reads: `--ledger`, else the settings', or that of a running shim."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
-from shim.ledger import SqliteReader, UnusableError
-from shim.settings import Settings
+import click
+
+from shim.ledger import LedgerReader, UnusableError, read_ledger
+from shim.settings import LedgerUrl, Settings
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def ledger_option(help: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """`--ledger`: a SQLite file, or the URL of a ledger."""
+    return click.option("--ledger", callback=_read_place, metavar="PATH", help=help)
+
+
+def _read_place(
+    context: click.Context, option: click.Parameter, text: str | None
+) -> LedgerUrl | None:
+    if text is None:
+        return None
+    return LedgerUrl(text) if "://" in text else LedgerUrl.of_file(Path(text))
 
 
 @contextmanager
-def ledger_of(settings: Settings, given: Path | None = None) -> Iterator[SqliteReader]:
-    """The ledger `given` on the command line, else the settings', whose key a file that cannot be used
-    is blamed on."""
+def ledger_of(settings: Settings, given: LedgerUrl | None = None) -> Iterator[LedgerReader]:
+    """The ledger `given` on the command line, else the settings', whose key a ledger that cannot be
+    used is blamed on."""
     if given is not None:
-        yield SqliteReader(given)
+        yield read_ledger(given)
         return
     with settings.origin.of("ledger", errors=UnusableError):
-        yield SqliteReader(settings.ledger.path)
+        yield read_ledger(settings.ledger)

@@ -22,10 +22,14 @@ from shim.model import seconds
 
 
 class RemoteLedger:
-    """What `shim verdicts` asks of a `LedgerReader`; users are named as the token allows."""
+    """`EpisodeReader` over the API; users are named as the token allows."""
 
     def __init__(self, remote: Remote) -> None:
         self._remote = remote
+
+    @property
+    def place(self) -> str:
+        return str(self._remote.url)
 
     def verdicts(
         self, which: VerdictFilter, *, limit: int = 100, cursor: str | None = None

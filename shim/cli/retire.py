@@ -9,24 +9,21 @@ import click
 
 from shim.cli.common import input_errors, json_option
 from shim.cli.gate import EXIT_CODES, show
-from shim.cli.ledger_option import ledger_of
+from shim.cli.ledger_option import ledger_of, ledger_option
 from shim.gate import GateVerdict, judge
-from shim.gate.retirement_report import Report
+from shim.gate.retirement_report import RetirementReport
 from shim.ledger import wall_clock
 from shim.ledger.gate_evidence import gate_evidence
-from shim.ledger.sqlite.ledger_digest import ledger_digest
 from shim.model import InputError
 from shim.plugin.discovery import monitor_types, plugin_manager
-from shim.settings import Settings, load_settings
+from shim.settings import LedgerUrl, Settings, load_settings
 
 
 @click.command()
 @click.option(
     "--config", type=click.Path(path_type=Path), help="The settings with targets and ledger."
 )
-@click.option(
-    "--ledger", type=click.Path(path_type=Path), help="Another ledger than the settings'."
-)
+@ledger_option("Another ledger than the settings'.")
 @click.option(
     "--report",
     type=click.Path(path_type=Path, file_okay=False),
@@ -40,7 +37,7 @@ from shim.settings import Settings, load_settings
 @input_errors
 def retire(
     config: Path | None,
-    ledger: Path | None,
+    ledger: LedgerUrl | None,
     report: Path,
     force: bool,
     reason: str | None,
@@ -65,18 +62,18 @@ def retire(
         else:
             show(answer)
         sys.exit(EXIT_CODES[answer.verdict])
-    digest, rows = ledger_digest(reader.path)
-    written = Report(
-        answer,
-        now,
-        str(config) if config else "the settings",
-        _digest(config),
-        _flags(settings),
-        _digest(settings.rollout),
-        str(reader.path),
-        digest,
-        rows,
-        reason if force else None,
+    digest, rows = reader.digest()
+    written = RetirementReport(
+        answer=answer,
+        at=now,
+        settings=str(config) if config else "the settings",
+        settings_digest=_digest(config),
+        flags=_flags(settings),
+        flags_digest=_digest(settings.rollout),
+        ledger=reader.place,
+        ledger_digest=digest,
+        ledger_rows=rows,
+        reason=reason if force else None,
     )
     files = _write(written, report)
     if as_json:
@@ -102,7 +99,7 @@ def _digest(file: Path | None) -> str | None:
         raise InputError(f"{file}: {error.strerror}") from None
 
 
-def _write(report: Report, folder: Path) -> tuple[Path, Path]:
+def _write(report: RetirementReport, folder: Path) -> tuple[Path, Path]:
     markdown, facts = folder / "report.md", folder / "report.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)

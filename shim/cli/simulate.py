@@ -87,7 +87,7 @@ def _simulate(
                 pass
         finally:
             gc.unfreeze()
-    answer = run.answer()
+        answer = run.answer()
     if as_json:
         json.dump({**run.as_dict(), "gate": answer.as_dict()}, sys.stdout)
         click.echo()

@@ -14,23 +14,23 @@ from rich.console import Console
 from rich.table import Table
 
 from shim.cli.common import input_errors, json_option, word_option
-from shim.cli.ledger_option import ledger_of
+from shim.cli.ledger_option import ledger_of, ledger_option
 from shim.cli.remote import Remote
 from shim.cli.remote_ledger import RemoteLedger
-from shim.ledger import SqliteReader, VerdictFilter, wall_clock
+from shim.ledger import EpisodeReader, VerdictFilter, read_ledger, wall_clock
 from shim.ledger.protocols import Episode, Page
 from shim.ledger.rows import VerdictRow, Wall
 from shim.ledger.timeline import moments, why
 from shim.model import Kind, Role, VerdictKind, VerdictName, seconds
 from shim.plugin.discovery import monitor_types, plugin_manager
-from shim.settings import load_settings
+from shim.settings import LedgerUrl, load_settings
 from shim.settings.durations import parse_duration
 
 _WIDE = 200
 """Columns for whatever is no terminal: a line per verdict, to be searched."""
 
 
-def _moment(context: click.Context, option: click.Parameter, text: str | None) -> Wall | None:
+def _read_time(context: click.Context, option: click.Parameter, text: str | None) -> Wall | None:
     """A time: so long ago (`2d`), or a date with or without a time of day, local unless it says so."""
     if text is None:
         return None
@@ -49,7 +49,7 @@ def _moment(context: click.Context, option: click.Parameter, text: str | None) -
 
 @click.command()
 @click.argument("episode", type=click.IntRange(1), required=False)
-@click.option("--ledger", type=click.Path(path_type=Path), help="The ledger's file.")
+@ledger_option("The ledger's file.")
 @click.option(
     "--config", type=click.Path(path_type=Path), help="The settings file that names the ledger."
 )
@@ -61,64 +61,52 @@ def _moment(context: click.Context, option: click.Parameter, text: str | None) -
 @word_option("--connection-kind", Kind, "On connections of this kind.")
 @word_option("--acting", Role, "While this monitor acted.")
 @click.option("--recovered", is_flag=True, default=None, help="Where a client was alive after all.")
-@click.option("--since", callback=_moment, help="Not older than: 2d, 90m, or a time.")
-@click.option("--until", callback=_moment, help="Older than: 2d, 90m, or a time.")
+@click.option("--since", callback=_read_time, help="Not older than: 2d, 90m, or a time.")
+@click.option("--until", callback=_read_time, help="Older than: 2d, 90m, or a time.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
 @click.option("--cursor", help="Go on where the last page ended.")
 @json_option
 @input_errors
 def verdicts(
     episode: int | None,
-    ledger: Path | None,
+    ledger: LedgerUrl | None,
     config: Path | None,
     url: str | None,
-    user: str | None,
-    package: str | None,
-    verdict: VerdictName | None,
-    kind: VerdictKind | None,
-    connection_kind: Kind | None,
-    acting: Role | None,
-    recovered: bool | None,
-    since: Wall | None,
-    until: Wall | None,
     limit: int,
     cursor: str | None,
     as_json: bool,
+    **filters: Any,
 ) -> None:
     """List verdicts, newest first; or tell the story of one EPISODE by its number.
 
     Without --ledger it is the one in the settings.
     """
-    which = VerdictFilter(
-        user, package, connection_kind, verdict, kind, acting, recovered, None, since, until
-    )
-    with _asked(ledger, config, url) as (reader, place):
+    with _reader(ledger, config, url) as reader:
         if episode is not None:
             found = reader.episode(episode)
             if found is None:
-                raise click.UsageError(f"{place} has no episode {episode}")
+                raise click.UsageError(f"{reader.place} has no episode {episode}")
             _print_json(_episode_facts(found)) if as_json else _show_episode(found)
             return
-        page = reader.verdicts(which, limit=limit, cursor=cursor)
+        page = reader.verdicts(VerdictFilter(**filters), limit=limit, cursor=cursor)
     if as_json:
         _print_json({"verdicts": [row.as_dict() for row in page.rows], "cursor": page.cursor})
     else:
-        _show_page(page, place)
+        _show_page(page, reader.place)
 
 
 @contextmanager
-def _asked(
-    ledger: Path | None, config: Path | None, url: str | None
-) -> Iterator[tuple[SqliteReader | RemoteLedger, str]]:
-    """Whom to ask, and what to call it."""
+def _reader(
+    ledger: LedgerUrl | None, config: Path | None, url: str | None
+) -> Iterator[EpisodeReader]:
     if url is not None:
-        yield RemoteLedger(Remote(url)), url
+        yield RemoteLedger(Remote(url))
     elif ledger is not None:
-        yield SqliteReader(ledger), str(ledger)
+        yield read_ledger(ledger)
     else:
         settings = load_settings(config, monitor_types(plugin_manager()))
         with ledger_of(settings) as reader:
-            yield reader, str(reader.path)
+            yield reader
 
 
 def _print_json(facts: dict[str, Any]) -> None:
@@ -131,10 +119,10 @@ def _console() -> Console:
     return Console(highlight=False, markup=False, width=None if told else _WIDE)
 
 
-def _show_page(page: Page, ledger: str) -> None:
+def _show_page(page: Page, place: str) -> None:
     console = _console()
     if not page.rows:
-        console.print(f"no verdicts in {ledger} that fit", soft_wrap=True)
+        console.print(f"no verdicts in {place} that fit", soft_wrap=True)
         return
     table = Table(box=None, pad_edge=False)
     for title in ("#", "at", "user", "connection", "verdict", "skew", "acting"):
@@ -142,10 +130,10 @@ def _show_page(page: Page, ledger: str) -> None:
     for row in page.rows:
         table.add_row(
             str(row.id),
-            _local(row.at).strftime("%Y-%m-%d %H:%M:%S"),
-            _plain(row.user),
-            _plain(row.package or row.connection_kind),
-            _in_words(row),
+            _local_time(row.at).strftime("%Y-%m-%d %H:%M:%S"),
+            _printable(row.user),
+            _printable(row.package or row.connection_kind),
+            _format_verdict(row),
             "" if row.skew is None else f"{seconds(row.skew):+.1f} s",
             row.acting or "none",
         )
@@ -154,7 +142,7 @@ def _show_page(page: Page, ledger: str) -> None:
         console.print(f"older ones: --cursor {page.cursor}")
 
 
-def _in_words(row: VerdictRow) -> str:
+def _format_verdict(row: VerdictRow) -> str:
     parts = [row.verdict.value]
     if row.kind is not VerdictKind.BOTH:
         parts.append(row.kind.value.replace("_", " "))
@@ -200,25 +188,27 @@ def _show_episode(episode: Episode) -> None:
         ("verdict", why(episode)),
         ("trace", verdict.trace or "none"),
     ):
-        facts.add_row(name, _plain(value))
+        facts.add_row(name, _printable(value))
     story = Table(box=None, pad_edge=False)
-    story.add_column(_local(verdict.last_activity).strftime("%Y-%m-%d"), no_wrap=True)
+    story.add_column(_local_time(verdict.last_activity).strftime("%Y-%m-%d"), no_wrap=True)
     story.add_column("silence", justify="right", no_wrap=True)
     story.add_column("", overflow="fold")
     for moment in moments(episode):
         after = seconds(moment.at - verdict.last_activity)
         story.add_row(
-            _local(moment.at).strftime("%H:%M:%S.%f")[:-3], f"{after:+.1f} s", _plain(moment.text)
+            _local_time(moment.at).strftime("%H:%M:%S.%f")[:-3],
+            f"{after:+.1f} s",
+            _printable(moment.text),
         )
     console.print(facts)
     console.print()
     console.print(story)
 
 
-def _plain(text: str) -> str:
+def _printable(text: str) -> str:
     """Clients choose some of these names: nothing in them may steer the terminal."""
     return "".join(letter if letter.isprintable() else "�" for letter in text)
 
 
-def _local(at: Wall) -> datetime:
+def _local_time(at: Wall) -> datetime:
     return datetime.fromtimestamp(seconds(at)).astimezone()

@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import dataclass
-from pathlib import Path
 
 from rich.console import Console
 
@@ -31,7 +30,7 @@ class Mismatch:
     """
 
     episode: Episode
-    ledger: Path
+    ledger: str
     collected: bool | None
     trace_url: str | None
 
@@ -59,7 +58,7 @@ class Mismatch:
         )
 
     def _command(self, kept: bool) -> str:
-        ledger = str(self.ledger) if kept else "FILE"
+        ledger = self.ledger if kept else "FILE"
         command = f"  its timeline: shim verdicts {self.episode.verdict.id} --ledger {ledger}"
         return command if kept else f"{command} (the demo keeps its ledger with --keep alone)"
 
@@ -81,4 +80,4 @@ def _find(served: Served) -> Mismatch | None:
     if house.tracing is not None:
         collected = house.tracing.provider.force_flush(int(_FLUSH * 1000))
     telemetry = house.settings.telemetry
-    return Mismatch(episode, house.reader.path, collected, telemetry.trace_url)
+    return Mismatch(episode, house.reader.place, collected, telemetry.trace_url)

@@ -1,7 +1,7 @@
 """What the gate answers, for the command line, the API and the dashboard alike."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -63,21 +63,7 @@ class Condition:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; durations in seconds."""
-        return {
-            "name": self.name,
-            "title": self.title,
-            "kind": self.kind,
-            "standing": self.standing,
-            "scale": self.scale,
-            "sense": self.sense,
-            "target": self.target,
-            "bound": self.bound,
-            "figure": self.figure,
-            "interval": self.interval,
-            "missing": self.missing,
-            "eta": None if self.eta is None else seconds(self.eta),
-            "inputs": dict(self.inputs),
-        }
+        return asdict(self) | {"eta": None if self.eta is None else seconds(self.eta)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ STEPS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetirementReport:
     """Everything the decision rests on. Digests are SHA-256, in hex."""
 
     answer: GateAnswer
@@ -45,7 +45,7 @@ class Report:
     def as_dict(self) -> dict[str, Any]:
         return {
             "report": 1,
-            "at": _moment(self.at),
+            "at": _format_time(self.at),
             "version": __version__,
             "reason": self.reason,
             "gate": self.answer.as_dict(),
@@ -63,18 +63,18 @@ class Report:
         lines = [
             "# Retirement of the control",
             "",
-            f"The gate answered **{self.answer.verdict}** at {_moment(self.at)} "
+            f"The gate answered **{self.answer.verdict}** at {_format_time(self.at)} "
             f"(shim {__version__}).",
         ]
         if self.reason:
             lines += ["", f"Forced: {self.reason}"]
         lines += ["", "## Conditions", *_conditions(self.answer.conditions)]
         lines += ["", "## Inputs", ""]
-        lines += [f"- {name}: {_plain(value)}" for name, value in self.answer.inputs.items()]
+        lines += [f"- {name}: {_format_input(value)}" for name, value in self.answer.inputs.items()]
         for condition in self.answer.conditions:
             if condition.inputs:
                 lines += ["", f"### {_title(condition)}", ""]
-                lines += [f"- {name}: {_plain(v)}" for name, v in condition.inputs.items()]
+                lines += [f"- {name}: {_format_input(v)}" for name, v in condition.inputs.items()]
         lines += [
             "",
             "## What this was computed from",
@@ -99,11 +99,15 @@ def _conditions(conditions: tuple[Condition, ...]) -> list[str]:
     for condition in conditions:
         sign = "≥" if condition.sense is Sense.AT_LEAST else "≤"
         interval = condition.interval
-        seen = "-" if interval is None else " to ".join(_number(condition, end) for end in interval)
+        seen = (
+            "-"
+            if interval is None
+            else " to ".join(_format_number(condition, end) for end in interval)
+        )
         lines.append(
-            f"| {_title(condition)} | {condition.standing} | {_number(condition, condition.bound)} "
-            f"| {sign} {_number(condition, condition.target)} "
-            f"| {_number(condition, condition.figure)} | {seen} |"
+            f"| {_title(condition)} | {condition.standing} | {_format_number(condition, condition.bound)} "
+            f"| {sign} {_format_number(condition, condition.target)} "
+            f"| {_format_number(condition, condition.figure)} | {seen} |"
         )
     return lines
 
@@ -112,19 +116,21 @@ def _title(condition: Condition) -> str:
     return condition.title if condition.kind is None else f"{condition.kind}: {condition.title}"
 
 
-def _number(condition: Condition, value: float | None) -> str:
+def _format_number(condition: Condition, value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:.2%}" if condition.scale is Scale.SHARE else f"{value:g}"
 
 
-def _plain(value: Any) -> str:
+def _format_input(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_plain(inner)}" for name, inner in value.items()) or "none"
+        return (
+            ", ".join(f"{name} {_format_input(inner)}" for name, inner in value.items()) or "none"
+        )
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or "none"
     return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
-def _moment(at: Time) -> str:
+def _format_time(at: Time) -> str:
     return datetime.fromtimestamp(seconds(at), UTC).isoformat(timespec="seconds")

@@ -1,28 +1,36 @@
 """The ledger: the durable record of what the shim found out.
 
-The shim hands rows to a `LedgerWriter` through a `LedgerObserver`; whoever wants to know something asks
-a `LedgerReader`. Both are embedded SQLite here.
+The shim hands rows to a `LedgerWriter` through a `LedgerObserver`; who wants to know something asks a
+`LedgerReader`. `open_ledger` and `read_ledger` are the doors, whatever the kind of store.
 """
 
 from shim.ledger.ledger_observer import LedgerObserver
-from shim.ledger.protocols import LedgerReader, LedgerWriter, Page, Status, VerdictFilter
+from shim.ledger.protocols import (
+    DirectLedger,
+    EpisodeReader,
+    LedgerReader,
+    LedgerWriter,
+    Page,
+    Status,
+    UnusableError,
+    VerdictFilter,
+)
 from shim.ledger.run_row import describe, wall_clock
-from shim.ledger.sqlite.direct_writer import DirectLedger
-from shim.ledger.sqlite.reader import SqliteReader
-from shim.ledger.sqlite.schema import UnusableError
-from shim.ledger.sqlite.writer import SqliteLedger
+from shim.ledger.stores import open_direct_ledger, open_ledger, read_ledger
 
 __all__ = [
     "DirectLedger",
+    "EpisodeReader",
     "LedgerObserver",
     "LedgerReader",
     "LedgerWriter",
     "Page",
-    "SqliteLedger",
-    "SqliteReader",
     "Status",
     "UnusableError",
     "VerdictFilter",
     "describe",
+    "open_direct_ledger",
+    "open_ledger",
+    "read_ledger",
     "wall_clock",
 ]

@@ -14,9 +14,14 @@ from shim.gate import (
     Shares,
 )
 from shim.ledger import LedgerReader
-from shim.ledger.rows import RunRow
+from shim.ledger.rows import ActionRow, CoverageRow, FailureRow, ProofRow, Row, RunRow, VerdictRow
 from shim.model import Duration, Kind, Return, Role, Time, VerdictName
 from shim.settings import Settings
+
+GATE_ROWS: frozenset[type[Row]] = frozenset(
+    (RunRow, VerdictRow, ActionRow, ProofRow, FailureRow, CoverageRow)
+)
+"""What the gate's evidence is made of: nothing else has to be in the ledger for it."""
 
 _QUARANTINE = "quarantine"
 _MOST_RUNS = 10_000

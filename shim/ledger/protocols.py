@@ -24,9 +24,13 @@ from shim.ledger.rows import (
     VerdictRow,
     Wall,
 )
-from shim.model import Duration, Kind, Return, Role, VerdictKind, VerdictName
+from shim.model import Duration, InputError, Kind, Return, Role, VerdictKind, VerdictName
 
 R = TypeVar("R", bound=Row)
+
+
+class UnusableError(InputError):
+    """There is no ledger, or what is there cannot be used as one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,10 @@ class RowTaker(Protocol):
 class LedgerWriter(RowTaker, Protocol):
     """Takes rows from the event loop, and never blocks it."""
 
+    @property
+    def brake(self) -> BrakeRow | None:
+        """What was last done to the brake, before this run or in it."""
+
     def flush(self, timeout: float) -> bool:
         """Wait until everything handed over before is durable; False if it was not within `timeout` s."""
 
@@ -61,6 +69,22 @@ class LedgerWriter(RowTaker, Protocol):
         """Flush and stop, within `timeout` seconds; False if rows were lost by that."""
 
     def status(self) -> Status: ...
+
+
+class DirectLedger(RowTaker, Protocol):
+    """Writes in the thread of its caller, who waits meanwhile: rows are never dropped for want of room.
+
+    `problem` says why nothing can be written any more; from then on rows are lost.
+    """
+
+    @property
+    def problem(self) -> str | None: ...
+
+    def commit(self) -> None:
+        """Make durable what was handed over."""
+
+    def close(self, at: Wall) -> None:
+        """Commit the last rows; the run has ended at `at`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +177,11 @@ class Worst:
     conclusive: int
 
 
-class LedgerReader(Protocol):
-    """Reads while a shim writes, from any thread; each answer is as of one moment.
+class EpisodeReader(Protocol):
+    """Finds episodes; `place` says to people where."""
 
-    Without a kind of connection (None) all are counted. Every method raises InputError when there is no
-    ledger (any more), or one that cannot be read.
-    """
+    @property
+    def place(self) -> str: ...
 
     def verdicts(
         self, which: VerdictFilter, *, limit: int = 100, cursor: str | None = None
@@ -166,6 +189,14 @@ class LedgerReader(Protocol):
         """A page of verdicts, newest first."""
 
     def episode(self, verdict_id: int) -> Episode | None: ...
+
+
+class LedgerReader(EpisodeReader, Protocol):
+    """Reads while a shim writes, from any thread; each answer is as of one moment.
+
+    Without a kind of connection (None) all are counted. Every method raises InputError when there is no
+    ledger (any more), or one that cannot be read.
+    """
 
     def outcomes(
         self,
@@ -235,3 +266,7 @@ class LedgerReader(Protocol):
         self, by: Literal["user", "package"], since: Wall, until: Wall, limit: int = 10
     ) -> list[Worst]:
         """The users or packages with the most mismatches."""
+
+    def digest(self) -> tuple[str, int]:
+        """SHA-256 (hexadecimal) of all rows, so that a report can be checked against them, and how many
+        rows there are."""

@@ -16,7 +16,15 @@ from aiohttp import web
 from shim.aio import Shim
 from shim.capture import Limits, Recorder, check_folder, settings_digest
 from shim.flags import Evaluation, Targeting, everyone_at
-from shim.ledger import LedgerObserver, SqliteLedger, SqliteReader, describe, wall_clock
+from shim.ledger import (
+    LedgerObserver,
+    LedgerReader,
+    LedgerWriter,
+    describe,
+    open_ledger,
+    read_ledger,
+    wall_clock,
+)
 from shim.model import FlagsLoad, InputError, Role, Stage
 from shim.rollout import CurrentFlags, Watcher
 from shim.rollout.close_code_warning import close_code_warning
@@ -46,8 +54,8 @@ class House:
     shim: Shim
     tally: Tally
     metrics: Metrics
-    ledger: SqliteLedger
-    reader: SqliteReader
+    ledger: LedgerWriter
+    reader: LedgerReader
     flags: CurrentFlags | None
     tracing: Tracing | None
     promotes: bool
@@ -140,7 +148,7 @@ def open_house(
             _brake(shim, settings, ledger)
             if capture_file is not None:
                 shim.capture(_recorder(shim, settings, capture_file, pseudonyms))
-            reader = SqliteReader(settings.ledger.path)
+            reader = read_ledger(settings.ledger)
             promotes = promote or settings.promotion.auto
             yield House(
                 settings, secrets, shim, tally, metrics, ledger, reader, flags, traced, promotes
@@ -174,7 +182,7 @@ def _evaluator(
     return everyone_at(Stage.COMPLETE if retired else Stage.SHADOW).evaluate
 
 
-def _brake(shim: Shim, settings: Settings, ledger: SqliteLedger) -> None:
+def _brake(shim: Shim, settings: Settings, ledger: LedgerWriter) -> None:
     """The brake as it was left, and what engages it; retired there is nothing to go back to."""
     if settings.monitors.control is None:
         return
@@ -189,10 +197,10 @@ def _brake(shim: Shim, settings: Settings, ledger: SqliteLedger) -> None:
     )
 
 
-def _ledger(settings: Settings) -> SqliteLedger:
+def _ledger(settings: Settings) -> LedgerWriter:
     run = describe(settings, wall_clock())
     with settings.origin.of("ledger"):
-        return SqliteLedger(settings.ledger.path, run, keep=settings.retention)
+        return open_ledger(settings.ledger, run, keep=settings.retention)
 
 
 def _capture_file(settings: Settings, capture: Path | None) -> Path | None:
@@ -224,7 +232,7 @@ def _recorder(
     )
 
 
-def _readings(shim: Shim, ledger: SqliteLedger, traced: Tracing | None) -> Readings:
+def _readings(shim: Shim, ledger: LedgerWriter, traced: Tracing | None) -> Readings:
     """What a scrape looks up, without visiting connections."""
     candidate = shim.router.lane(Role.CANDIDATE)
     assert candidate is not None

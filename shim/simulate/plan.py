@@ -75,14 +75,12 @@ def make_plan(scenario: Scenario) -> Plan:
     pilot = scenario.model_copy(update={"users": users, "days": period, "brake": False})
     due = sorted({min(float(gate.min_days), period), (gate.min_days + period) / 2, period})
     steps: list[PlanStep] = []
-    run = SimulationRun(pilot)
-    for now in run.hours():
-        # The gate is asked a moment after a day has ended.
-        if due and now >= min(due[0] * DAY, pilot.end):
-            days = due.pop(0)
-            evidence = run.gathered.evidence(now)
-            steps.append(_step(evidence, scenario, users, days))
-    timeouts = sum(kind.timeouts for kind in run.gathered.evidence(run.now).kinds)
+    with SimulationRun(pilot) as run:
+        for now in run.hours():
+            # The gate is asked a moment after a day has ended.
+            if due and now >= min(due[0] * DAY, pilot.end):
+                steps.append(_step(run.evidence(), scenario, users, due.pop(0)))
+        timeouts = sum(kind.timeouts for kind in run.evidence().kinds)
     return Plan(users, timeouts / users / period, tuple(steps))
 
 

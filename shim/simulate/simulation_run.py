@@ -3,26 +3,48 @@
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from shim.gate import GateAnswer, judge
-from shim.ledger import DirectLedger, LedgerObserver, describe
+from shim.gate import Evidence, GateAnswer, judge
+from shim.ledger import (
+    DirectLedger,
+    LedgerObserver,
+    describe,
+    open_direct_ledger,
+    read_ledger,
+)
+from shim.ledger.gate_evidence import GATE_ROWS, gate_evidence
+from shim.ledger.protocols import RowTaker
+from shim.ledger.rows import Row
 from shim.model import InputError, Time
 from shim.runtime.automatic_brake import AutomaticBrake
 from shim.runtime.fanout import Fanout
 from shim.runtime.tally import Tally
+from shim.settings import LedgerUrl
 from shim.simulate.recording import CaptureFile, Decisions, NoRecorder
 from shim.simulate.scenario import Scenario
-from shim.simulate.simulated_evidence import GateEvidence
 from shim.simulate.simulated_server import SimulationRecorder
 from shim.simulate.simulation import Simulation
+
+
+class _GateRows:
+    """Hands a ledger the rows that the gate reads: the others would take time and room for nobody."""
+
+    def __init__(self, ledger: RowTaker) -> None:
+        self._ledger = ledger
+
+    def append(self, row: Row) -> None:
+        if type(row) in GATE_ROWS:
+            self._ledger.append(row)
 
 
 class SimulationRun:
     """A context: the files are complete when it ends.
 
-    `sample` is a share of users who are simulated and captured without leaving anything out. Raises
-    InputError for files that cannot be begun, or exist.
+    Without `ledger` the records go to a ledger that is gone when the context ends. `sample` is a share
+    of users who are simulated and captured without leaving anything out. Raises InputError for files
+    that cannot be begun, or exist.
     """
 
     def __init__(
@@ -35,28 +57,23 @@ class SimulationRun:
         sample: float = 0.0,
     ) -> None:
         self.scenario = scenario
-        self._epoch = scenario.epoch
         self.tally = Tally()
-        self.gathered = GateEvidence(scenario)
         self.now: Time = 0
-        self._stack = ExitStack()
-        observers = Fanout([self.tally, self.gathered])
+        settings = scenario.settings
+        observers = Fanout([self.tally])
         self._capture: CaptureFile | None = None
         recorder: SimulationRecorder = NoRecorder()
-        if capture is not None:
-            recorder = self._capture = self._begin_capture(capture, sample)
-            observers.add(Decisions(self._capture))
-        self.simulation = Simulation(scenario, observers, recorder, skip=skip, sample=sample)
-        self._ledger: DirectLedger | None = None
-        if ledger is not None:
-            try:
-                self._ledger = self._begin_ledger(ledger)
-            except BaseException:
-                self._stack.close()
-                raise
-            observers.add(LedgerObserver(self._ledger, self.simulation.now, self._wall))
+        with ExitStack() as stack:
+            if capture is not None:
+                recorder = self._capture = self._begin_capture(capture, sample, stack)
+                observers.add(Decisions(self._capture))
+            self.simulation = Simulation(scenario, observers, recorder, skip=skip, sample=sample)
+            self._ledger_url, self._ledger = self._begin_ledger(ledger, stack)
+            taker = _GateRows(self._ledger) if ledger is None else self._ledger
+            observers.add(LedgerObserver(taker, self.simulation.now, self._wall))
+            self._stack = stack.pop_all()
         if scenario.brake:
-            settings, window = scenario.settings, scenario.settings.comparison.return_window
+            window = settings.comparison.return_window
             observers.add(AutomaticBrake(settings.brake, window, self.simulation.engage_brake, 0))
 
     def __enter__(self) -> "SimulationRun":
@@ -69,19 +86,23 @@ class SimulationRun:
         """Simulate; gives control after each hour and at the end."""
         for now in self.simulation.run():
             self.now = now
-            if self._ledger is not None:
-                self._ledger.commit()
-                if (problem := self._ledger.problem) is not None:
-                    raise InputError(f"{self._ledger.path} cannot be written: {problem}")
+            self._ledger.commit()
+            if (problem := self._ledger.problem) is not None:
+                raise InputError(f"{self._ledger_url.path} cannot be written: {problem}")
             if self._capture is not None:
                 self._capture.write(now)
             yield now
         if self._capture is not None:
             self._capture.end(self.now)
 
+    def evidence(self) -> Evidence:
+        """What the gate reads, by now; before the context ends."""
+        reader = read_ledger(self._ledger_url)
+        return gate_evidence(reader, self.scenario.settings, self.scenario.epoch + self.now)
+
     def answer(self) -> GateAnswer:
-        """What the gate says by now."""
-        return judge(self.gathered.evidence(self.now), self.scenario.settings.gate)
+        """What the gate says by now; before the context ends."""
+        return judge(self.evidence(), self.scenario.settings.gate)
 
     def as_dict(self) -> dict[str, Any]:
         """What happened, for the output of `shim simulate --json`."""
@@ -95,18 +116,21 @@ class SimulationRun:
         }
 
     def _wall(self) -> Time:
-        return self._epoch + self.simulation.now()
+        return self.scenario.epoch + self.simulation.now()
 
-    def _begin_capture(self, path: Path, sample: float) -> CaptureFile:
+    def _begin_capture(self, path: Path, sample: float, stack: ExitStack) -> CaptureFile:
         try:
-            file = self._stack.enter_context(path.open("xb"))
+            file = stack.enter_context(path.open("xb"))
         except OSError as error:
             raise InputError(f"{path}: {error.strerror}") from None
         return CaptureFile(file, self.scenario, sample)
 
-    def _begin_ledger(self, path: Path) -> DirectLedger:
-        if path.exists():
+    def _begin_ledger(self, path: Path | None, stack: ExitStack) -> tuple[LedgerUrl, DirectLedger]:
+        if path is None:
+            path = Path(stack.enter_context(TemporaryDirectory(prefix="shim-"))) / "ledger.db"
+        elif path.exists():
             raise InputError(f"{path}: a simulation begins its own ledger, and this file exists")
-        ledger = DirectLedger(path, describe(self.scenario.settings, self._epoch))
-        self._stack.callback(lambda: ledger.close(self._wall()))
-        return ledger
+        url = LedgerUrl.of_file(path)
+        ledger = open_direct_ledger(url, describe(self.scenario.settings, self.scenario.epoch))
+        stack.callback(lambda: ledger.close(self._wall()))
+        return url, ledger

@@ -9,11 +9,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from shim.cli import main
-from shim.ledger import SqliteLedger, describe, wall_clock
+from shim.ledger import describe, open_ledger, read_ledger, wall_clock
 from shim.ledger.rows import BrakeRow
-from shim.ledger.sqlite.ledger_digest import ledger_digest
 from shim.plugin.discovery import monitor_types, plugin_manager
-from shim.settings import load_settings
+from shim.settings import LedgerUrl, load_settings
 
 FLAGS = Path(__file__).parents[2] / "config" / "rollout.yaml"
 
@@ -25,7 +24,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "shim.yaml").write_text("ledger: sqlite:///shim.db\n")
     monkeypatch.chdir(tmp_path)
     settings = load_settings(Path("shim.yaml"), monitor_types(plugin_manager()))
-    ledger = SqliteLedger(settings.ledger.path, describe(settings, wall_clock()))
+    ledger = open_ledger(settings.ledger, describe(settings, wall_clock()))
     ledger.append(BrakeRow(True, "a test", wall_clock()))
     assert ledger.close(10)
     return tmp_path
@@ -87,19 +86,22 @@ def test_the_report_can_be_checked_against_ledger_and_flags(folder: Path) -> Non
     assert report["gate"]["answer"] == "insufficient"
     assert report["flags"]["sha256"] == hashlib.sha256(FLAGS.read_bytes()).hexdigest()
     assert report["ledger"]["rows"] == 2
-    assert report["ledger"]["sha256_of_rows"] == ledger_digest(folder / "shim.db")[0]
+    assert (
+        report["ledger"]["sha256_of_rows"]
+        == read_ledger(LedgerUrl.of_file(folder / "shim.db")).digest()[0]
+    )
     text = (folder / "retirement" / "report.md").read_text()
     for figure in (report["ledger"]["sha256_of_rows"], "Forced: a drill", "| open |"):
         assert figure in text
 
 
 def test_the_digest_is_of_every_row(folder: Path) -> None:
-    before, rows = ledger_digest(folder / "shim.db")
-    assert (before, rows) == ledger_digest(folder / "shim.db")
+    before, rows = read_ledger(LedgerUrl.of_file(folder / "shim.db")).digest()
+    assert (before, rows) == read_ledger(LedgerUrl.of_file(folder / "shim.db")).digest()
     settings = load_settings(None, monitor_types(plugin_manager()))
-    ledger = SqliteLedger(folder / "shim.db", describe(settings, wall_clock()))
+    ledger = open_ledger(LedgerUrl.of_file(folder / "shim.db"), describe(settings, wall_clock()))
     assert ledger.close(10)
-    assert ledger_digest(folder / "shim.db")[0] != before
+    assert read_ledger(LedgerUrl.of_file(folder / "shim.db")).digest()[0] != before
 
 
 def test_bad_input(folder: Path) -> None:

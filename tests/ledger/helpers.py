@@ -10,8 +10,8 @@ from typing import Any, get_args, get_type_hints
 
 from hypothesis import strategies as st
 
-from shim.ledger import SqliteLedger
 from shim.ledger.rows import ROWS, DecisionRow, Row, RunRow, VerdictRow
+from shim.ledger.sqlite.writer import SqliteLedger
 from shim.model import Kind, Role, VerdictKind, VerdictName
 
 S = 1_000_000

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shim.ledger import SqliteReader, VerdictFilter
+from shim.ledger import VerdictFilter
 from shim.ledger.protocols import VerdictCounts
 from shim.ledger.rows import (
     ActionRow,
@@ -19,6 +19,7 @@ from shim.ledger.rows import (
     Row,
     VerdictRow,
 )
+from shim.ledger.sqlite.reader import SqliteReader
 from shim.model import InputError, Kind, Return, Role, VerdictKind, VerdictName
 from tests.ledger.helpers import NOW, S, ledger, verdict
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from shim.ledger import SqliteLedger, SqliteReader, VerdictFilter
+from shim.ledger import VerdictFilter
 from shim.ledger.rows import RunRow
+from shim.ledger.sqlite.reader import SqliteReader
+from shim.ledger.sqlite.writer import SqliteLedger
 from tests.ledger.helpers import NOW, RUN, ledger, verdict
 
 KILLS = 20

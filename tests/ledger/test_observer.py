@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shim.ledger import LedgerObserver, SqliteReader, VerdictFilter
+from shim.ledger import LedgerObserver, VerdictFilter
 from shim.ledger.rows import (
     BrakeRow,
     ClosingRow,
@@ -20,6 +20,7 @@ from shim.ledger.rows import (
     ProofRow,
     StageRow,
 )
+from shim.ledger.sqlite.reader import SqliteReader
 from shim.ledger.timeline import moments, why
 from shim.model import (
     Cause,

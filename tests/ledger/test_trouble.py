@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from shim.ledger import SqliteLedger, SqliteReader, VerdictFilter
+from shim.ledger import VerdictFilter
 from shim.ledger.rows import BrakeRow
+from shim.ledger.sqlite.reader import SqliteReader
+from shim.ledger.sqlite.writer import SqliteLedger
 from shim.model import InputError
 from tests.ledger.disk import disk
 from tests.ledger.helpers import NOW, blocked, content, ledger, verdict, wait_for
@@ -63,7 +65,7 @@ def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
     script = """
         import resource, signal, sys
         from pathlib import Path
-        from shim.ledger import SqliteLedger
+        from shim.ledger.sqlite.writer import SqliteLedger
         from tests.ledger.helpers import RUN, verdict, wait_for
 
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

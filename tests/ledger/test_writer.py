@@ -13,10 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shim.ledger import SqliteLedger, SqliteReader, VerdictFilter
+from shim.ledger import VerdictFilter
 from shim.ledger.rows import ActionRow, BrakeRow, GapRow, ProofRow, Row, RunRow
 from shim.ledger.sqlite import ledger_file as file
 from shim.ledger.sqlite import schema
+from shim.ledger.sqlite.reader import SqliteReader
+from shim.ledger.sqlite.writer import SqliteLedger
 from shim.model import InputError, Kind, Return, Role, VerdictName
 from tests.ledger.disk import disk
 from tests.ledger.helpers import (
@@ -231,7 +233,7 @@ def test_text_that_is_no_valid_utf_8_is_kept_and_found_again(tmp_path: Path) -> 
 def test_a_second_process_is_told_who_writes(tmp_path: Path) -> None:
     path = tmp_path / "shim.db"
     script = (
-        "import sys\nfrom pathlib import Path\nfrom shim.ledger import SqliteLedger\n"
+        "import sys\nfrom pathlib import Path\nfrom shim.ledger.sqlite.writer import SqliteLedger\n"
         "from tests.ledger.helpers import RUN\n"
         "ledger = SqliteLedger(Path(sys.argv[1]), RUN)\nprint('ready', flush=True)\n"
         "sys.stdin.read()\nledger.close(5)\n"

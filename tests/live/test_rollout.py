@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from shim.ledger import SqliteReader
+from shim.ledger.sqlite.reader import SqliteReader
 from shim.model import Role, Stage
 from tests.live.servers import QUICK, ROLLOUT, Server, app_client, server, until
 

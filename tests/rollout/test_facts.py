@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from shim.gate import Condition, GateAnswer, GateVerdict, Scale, Sense, Standing
-from shim.ledger import SqliteReader
 from shim.ledger.gate_evidence import evidence_since
 from shim.ledger.rows import ActionRow, BrakeRow, CoverageRow, FailureRow, FlagsRow, ProofRow
+from shim.ledger.sqlite.reader import SqliteReader
 from shim.model import InputError, Kind, Return, Role
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.rollout.promotion_facts import facts_from, findings_of, in_force_since

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from shim.ledger import LedgerObserver, SqliteReader
+from shim.ledger import LedgerObserver
+from shim.ledger.sqlite.reader import SqliteReader
 from shim.model import Kind, Role, Stage, VerdictName
 from shim.runtime.fanout import Fanout
 from shim.runtime.tally import Tally

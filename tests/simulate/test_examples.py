@@ -47,10 +47,10 @@ def _answer(path: Path) -> dict[str, Any]:
 
 
 def _simulated(path: Path, **changes: object) -> GateAnswer:
-    run = SimulationRun(load_scenario(path, TYPES).model_copy(update=changes))
-    for _ in run.hours():
-        pass
-    return run.answer()
+    with SimulationRun(load_scenario(path, TYPES).model_copy(update=changes)) as run:
+        for _ in run.hours():
+            pass
+        return run.answer()
 
 
 def _named(answer: dict[str, Any], *standings: Standing) -> set[str]:

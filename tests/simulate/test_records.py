@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from shim.compare import ExpectedRules
-from shim.ledger import SqliteReader
 from shim.ledger.gate_evidence import gate_evidence
 from shim.ledger.rows import GapRow, RunRow
 from shim.ledger.sqlite import database
 from shim.ledger.sqlite import direct_writer as direct
 from shim.ledger.sqlite import ledger_file as file
-from shim.model import InputError, Return, Role, Verdict
+from shim.ledger.sqlite.reader import SqliteReader
+from shim.model import InputError, Return, Role, Verdict, VerdictName
 from shim.replay import CaptureReader, Replay, ReplaySettings
 from shim.simulate import Scenario, SimulationRun
 from tests.simulate.helpers import GONE, records, scenario
@@ -85,20 +85,59 @@ def test_the_capture_replays_to_the_same_verdicts(
     assert replayed.outcomes[acting] == results
 
 
-def test_the_ledger_says_what_was_gathered(tmp_path: Path) -> None:
+def test_the_gate_is_asked_of_the_ledger_that_is_written(tmp_path: Path) -> None:
     one = scenario(users=60, days=1.5)
     path = tmp_path / "ledger.db"
     with SimulationRun(one, ledger=path) as run:
         for _ in run.hours():
             pass
-        gathered = run.gathered.evidence(run.now)
+        gathered = run.evidence()
 
-    # A reader's periods exclude their end.
-    read = gate_evidence(SqliteReader(path), one.settings, one.epoch + one.end + 1)
+    read = gate_evidence(SqliteReader(path), one.settings, one.epoch + one.end)
 
     assert gathered.kinds
-    assert read.period_start == gathered.period_start
-    assert read.kinds == gathered.kinds
+    assert read == gathered
+
+
+def test_without_a_ledger_the_gate_is_told_the_same(tmp_path: Path) -> None:
+    one = scenario(users=60, days=1.5)
+    evidences = []
+    for ledger in (tmp_path / "ledger.db", None):
+        with SimulationRun(one, ledger=ledger) as run:
+            for _ in run.hours():
+                pass
+            evidences.append(run.evidence())
+
+    assert evidences[0].kinds
+    assert evidences[0] == evidences[1]
+
+
+def test_the_gate_is_told_what_happened() -> None:
+    one = scenario(users=60, days=1.5)
+    with SimulationRun(one) as run:
+        for _ in run.hours():
+            pass
+        (kind,) = run.evidence().kinds
+
+    told = records(one)
+    proving = Counter(
+        verdict.name
+        for verdict in told.verdicts
+        if verdict.first is not None and verdict.first is not verdict.acting
+    )
+    assert kind.matched == proving[VerdictName.MATCHED] > 50
+    assert kind.mismatched == proving[VerdictName.MISMATCHED]
+    assert kind.expected == proving[VerdictName.EXPECTED]
+    for role in Role:
+        results = Counter(one.result for one in told.outcomes if one.role is role)
+        assert kind.acted[role] == results.total() > 0
+        assert kind.outcomes[role] == {result: results[result] for result in Return}
+    assert kind.pings == sum(coverage.pings for coverage in told.coverages)
+    assert kind.heartbeats == pytest.approx(
+        sum(
+            one.watched / one.heartbeat_interval for one in told.coverages if one.heartbeat_interval
+        )
+    )
 
 
 def test_files_that_exist_are_left_alone(tmp_path: Path) -> None:

@@ -15,8 +15,10 @@ from shim.console.pages import formatting as words
 from shim.console.pages.dashboard_figures import PERIODS, DashboardArm, default_period, survey
 from shim.console.pages.episode_chart import lanes
 from shim.gate import Condition, Scale, Sense, Standing
-from shim.ledger import LedgerObserver, SqliteLedger, SqliteReader, describe
+from shim.ledger import LedgerObserver, describe
 from shim.ledger.rows import VerdictRow
+from shim.ledger.sqlite.reader import SqliteReader
+from shim.ledger.sqlite.writer import SqliteLedger
 from shim.model import SECOND, Kind, Return, Role, Stage, Verdict, VerdictKind, VerdictName
 from shim.model.connection import Connection
 from shim.plugin.discovery import monitor_types, plugin_manager

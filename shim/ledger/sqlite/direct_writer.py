@@ -12,12 +12,11 @@ _GROUP = 4096
 """Few commits, as each waits for the disk, of rows that the processor's caches still hold."""
 
 
-class DirectLedger:
-    """Writes a SQLite ledger in the thread of its caller. After `problem` has come up it takes no more."""
+class DirectSqliteLedger:
+    """`DirectLedger` on a SQLite file."""
 
     def __init__(self, path: Path, run: RunRow) -> None:
         """Begin the file, or open it. Raises InputError when it cannot be used."""
-        self.path = path
         self.problem: str | None = None
         self._rows: list[Row] = []
         with first_opening(path) as self._lock:
@@ -29,7 +28,6 @@ class DirectLedger:
             self.commit()
 
     def commit(self) -> None:
-        """Commit what there is."""
         rows, self._rows = self._rows, []
         if rows and self.problem is None:
             try:
@@ -38,7 +36,6 @@ class DirectLedger:
                 self.problem = str(error)
 
     def close(self, at: Wall) -> None:
-        """Commit the last rows; the run has ended at `at`."""
         self.commit()
         if self.problem is None:
             with suppress(sqlite3.Error):

@@ -21,12 +21,12 @@ class Figures:
 
     def kinds(self, since: Wall, until: Wall) -> list[Kind]:
         occurs = " OR ".join(
-            f"EXISTS (SELECT 1 FROM {table} connection_kind = ?1 AND at >= ?2 AND at < ?3)"
-            for table in (
-                "coverage WHERE",
+            f"EXISTS (SELECT 1 FROM {table} WHERE connection_kind = ?1 AND {within})"
+            for table, within in (
+                ("coverage", "at > ?2 AND at <= ?3"),
                 # Each half has an index that begins with the kind.
-                "verdict WHERE agreed IS NULL AND",
-                "verdict WHERE agreed IS NOT NULL AND",
+                ("verdict", "agreed IS NULL AND at >= ?2 AND at < ?3"),
+                ("verdict", "agreed IS NOT NULL AND at >= ?2 AND at < ?3"),
             )
         )
         return [kind for kind in Kind if self._ask(f"SELECT {occurs}", kind, since, until)[0][0]]
@@ -131,7 +131,9 @@ class Figures:
         )
 
     def watched(self, kind: Kind, since: Wall, until: Wall) -> Watched:
-        where = _period(kind, since, until)
+        # A row is about the stretch that ends at its time.
+        where = Conditions().add("connection_kind = ?", kind)
+        where.add("at > ?", since).add("at <= ?", until)
         ((*sums, needed, both_until),) = self._ask(
             "SELECT total(connected), total(control_acted), total(candidate_acted), total(watched), "
             "total(pings), sum(1.0 * watched / heartbeat_interval), "

@@ -1,10 +1,13 @@
 """The embedded ledger's reader: what happened. What it adds up to is in `shim.ledger.sqlite.figures`."""
 
+import hashlib
+import json
 from pathlib import Path
 from typing import TypeVar
 
 from shim.ledger.protocols import Episode, Page, VerdictFilter
 from shim.ledger.rows import (
+    ROWS,
     ActionRow,
     BrakeRow,
     ClosingRow,
@@ -32,6 +35,10 @@ class SqliteReader(Figures):
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    @property
+    def place(self) -> str:
+        return str(self.path)
 
     def verdicts(
         self, which: VerdictFilter, *, limit: int = 100, cursor: str | None = None
@@ -85,6 +92,19 @@ class SqliteReader(Figures):
 
     def brake(self) -> BrakeRow | None:
         return next(iter(self.rows(BrakeRow, limit=1)), None)
+
+    def digest(self) -> tuple[str, int]:
+        """Table by table, in the order of their numbers, each row counts as a line of JSON: a list that
+        begins with the table's name."""
+        digest, count = hashlib.sha256(), 0
+        with snapshot(self.path) as ledger:
+            for row in ROWS:
+                for values in ledger.ask(f"SELECT * FROM {row.TABLE} ORDER BY id"):
+                    count += 1
+                    line = [row.TABLE, *values]
+                    text = json.dumps(line, ensure_ascii=False, separators=(",", ":"))
+                    digest.update(text.encode() + b"\n")
+        return digest.hexdigest(), count
 
 
 def _episode(ledger: Snapshot, verdict: VerdictRow) -> Episode:

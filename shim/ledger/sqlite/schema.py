@@ -10,7 +10,7 @@ an index from one end to the other, which takes a tenth of a second for a millio
 
 import sqlite3
 
-from shim.model import InputError
+from shim.ledger.protocols import UnusableError
 
 APPLICATION_ID = 0x5348494D
 """`SHIM` in ASCII: `file` and we ourselves can tell a ledger from other databases."""
@@ -189,10 +189,6 @@ CREATE INDEX verdict_unproving ON verdict (connection_kind, at, verdict, kind, p
 
 MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND)
 """One script for each version of the schema; a released one is never changed."""
-
-
-class UnusableError(InputError):
-    """The file is none that this shim can use as a ledger."""
 
 
 def check(database: sqlite3.Connection, name: str) -> int:

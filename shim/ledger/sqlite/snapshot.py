@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from shim.ledger.protocols import UnusableError
 from shim.ledger.rows import Row, storable
 from shim.ledger.sqlite import schema
 
@@ -62,7 +63,7 @@ class Snapshot:
 def snapshot(path: Path) -> Iterator[Snapshot]:
     """Open the ledger for one answer. Raises UnusableError if there is none, or it cannot be read."""
     if not path.exists():
-        raise schema.UnusableError(f"there is no ledger at {path}")
+        raise UnusableError(f"there is no ledger at {path}")
     database = None
     try:
         database = sqlite3.connect(
@@ -70,7 +71,7 @@ def snapshot(path: Path) -> Iterator[Snapshot]:
         )
         version = schema.check(database, str(path))
         if version < len(schema.MIGRATIONS):
-            raise schema.UnusableError(
+            raise UnusableError(
                 f"{path} has schema {version}: let a shim of this version write to it once"
                 if version
                 else f"{path} is empty: no shim has written to it yet"
@@ -78,7 +79,7 @@ def snapshot(path: Path) -> Iterator[Snapshot]:
         database.execute("BEGIN")
         yield Snapshot(database)
     except sqlite3.Error as error:
-        raise schema.UnusableError(f"{path} cannot be read: {error}") from None
+        raise UnusableError(f"{path} cannot be read: {error}") from None
     finally:
         if database is not None:
             database.close()
