@@ -453,8 +453,8 @@ def check_expected() -> None:
     from datetime import date
 
     day = date(2026, 6, 1)
-    rule = {"name": "r", "reason": "", "until": day}
-    how = {"until": 99, "tolerance": 1, "day": day}
+    rule: Any = {"name": "r", "reason": "", "until": day}
+    how: Any = {"until": 99, "tolerance": 1, "day": day}
     assert played(opens(0), rules=[rule], **how)["summary"]["expected"] == 1
     rule["skew"] = (-99 * S, 99 * S)
     answer = played(opens(0), ev(50, "message"), rules=[rule], **how)
@@ -546,6 +546,7 @@ def check_per_session() -> None:
     one.wake(45 * S)
     one.confirmed("c1", Confirmation(unread=True), 45 * S)
     pulse.last_seen = 46 * S
+    assert one.next_wake is not None
     assert one.next_wake <= 91 * S
 
 

@@ -47,7 +47,7 @@ async def scene(folder: Path, collector: str) -> AsyncIterator[Scene]:
             )
         ]
         targets = [it.url.removeprefix("http://") for it in servers]
-        yield Scene(*servers, flags, targets)
+        yield Scene(servers[0], servers[1], servers[2], flags, targets)
 
 
 def write_flags(file: Path, stage: str) -> None:

@@ -442,8 +442,8 @@ def test_r7_r13_one_silence_has_at_most_one_verdict(inputs: list[tuple[str, int,
         now += seconds * S
         connection = GLASSES if second else C1
         id = connection.id
-        for answer in compared.expire(now):
-            keep(answer)
+        for verdict in compared.expire(now):
+            keep(verdict)
         key = (id, silence[id])
         if what in ("control", "candidate"):
             role = Role(what)
@@ -457,11 +457,11 @@ def test_r7_r13_one_silence_has_at_most_one_verdict(inputs: list[tuple[str, int,
         elif what == "handover":
             keep(compared.handed_over(id, now))
         elif what == "expire":
-            for answer in compared.expire(now, inclusive=True):
-                keep(answer)
+            for verdict in compared.expire(now, inclusive=True):
+                keep(verdict)
         elif what == "shutdown":
-            for answer in compared.shutdown(now):
-                keep(answer)
+            for verdict in compared.shutdown(now):
+                keep(verdict)
             break
         else:
             ended = compared.sign_of_life if what == "life" else compared.closed
@@ -469,7 +469,7 @@ def test_r7_r13_one_silence_has_at_most_one_verdict(inputs: list[tuple[str, int,
             silence[id] = now + step + 1  # another silence, or another connection of that id
     else:
         now += 10**12
-        for answer in compared.shutdown(now):
-            keep(answer)
+        for verdict in compared.shutdown(now):
+            keep(verdict)
     assert set(judged) >= set(decided)
     nothing_is_left(compared)

@@ -56,7 +56,7 @@ def test_check_of_a_bad_file_names_every_problem(file: Path) -> None:
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "missing.yaml"):
-        for arguments in (["check", path], ["explain", "bob", path]):
+        for arguments in (["check", str(path)], ["explain", "bob", str(path)]):
             result = run(*arguments)
             assert result.exit_code == 2
             assert str(path) in result.stderr
@@ -197,7 +197,7 @@ def test_users_from_standard_input(file: Path, later: Path) -> None:
 def test_max_moved(file: Path, later: Path, limit: str, with_users: bool, code: int) -> None:
     users = file.with_name("users.txt")
     users.write_text("alice@example.com\nbob@example.com\nx@beta\nZoë@example.com")
-    given = ["--users", users] if with_users else []
+    given = ["--users", str(users)] if with_users else []
     result = run("diff", file, later, *given, "--max-moved", limit)
     assert (result.exit_code, "refused" in result.stderr) == (code, code == 1)
     answer = json.loads(run("diff", file, later, *given, "--max-moved", limit, "--json").stdout)

@@ -1,7 +1,7 @@
 """Evidence that is ready, to be spoilt in one thing at a time."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from shim.gate import Condition, Evidence, GateAnswer, KindEvidence, Sample, Shares
 from shim.model import SECOND, Kind, Return, Role
@@ -11,12 +11,14 @@ DAY = 86_400 * SECOND
 NOW = 20_000 * DAY
 TARGETS = GateSettings()
 
+T = TypeVar("T")
+
 
 def bernoulli(successes: int, trials: int) -> Shares:
     return {(1, 1): successes, (0, 1): trials - successes}
 
 
-def arms(control: Shares, candidate: Shares) -> dict[Role, Shares]:
+def arms(control: T, candidate: T) -> dict[Role, T]:
     return {Role.CONTROL: control, Role.CANDIDATE: candidate}
 
 

@@ -1,11 +1,14 @@
 """The brake's statistic: false kills within the window, and returns that fail to come (R22)."""
 
+from collections.abc import Iterable
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shim.gate import FalseKills, FalseKillWatch, ReturnWatch
-from shim.model import SECOND, Role
+from shim.gate.brake_statistics import FewerReturns
+from shim.model import SECOND, Outcome, Role
 from shim.settings.sections import BrakeSettings
 from tests.gate.outcomes import DAY, RETURN_WINDOW, first_brake, outcome
 
@@ -16,10 +19,12 @@ LIMITS = BrakeSettings()
 @given(
     st.lists(st.tuples(st.integers(0, 10 * 60), st.integers(0, 400), st.booleans()), max_size=40)
 )
-def test_false_kills_are_those_of_the_window(steps):
+def test_false_kills_are_those_of_the_window(steps: list[tuple[int, int, bool]]) -> None:
     """(seconds passed, decisions, whether one of them was wrong), against counting all of it anew."""
     watch = FalseKillWatch(LIMITS)
-    now, decisions, kills = 0, [], []
+    now = 0
+    decisions: list[int] = []
+    kills: list[int] = []
     for passed, count, wrong in steps:
         now += passed * SECOND
         for _ in range(count):
@@ -33,7 +38,7 @@ def test_false_kills_are_those_of_the_window(steps):
         assert reason == (FalseKills(recent, among) if expected else None)
 
 
-def test_five_false_kills_of_five_hundred_decisions_engage():
+def test_five_false_kills_of_five_hundred_decisions_engage() -> None:
     watch = FalseKillWatch(LIMITS)
     for _ in range(500):
         watch.decided(0)
@@ -43,7 +48,7 @@ def test_five_false_kills_of_five_hundred_decisions_engage():
     assert watch.reason(0) is None
 
 
-def run(watch: ReturnWatch, outcomes):
+def run(watch: ReturnWatch, outcomes: Iterable[Outcome]) -> tuple[int, FewerReturns] | None:
     """The first reason, and after how many of the outcomes it came."""
     for number, each in enumerate(sorted(outcomes, key=lambda outcome: outcome.at), start=1):
         if (reason := watch.settled(each, each.at)) is not None:
@@ -51,7 +56,9 @@ def run(watch: ReturnWatch, outcomes):
     return None
 
 
-def alternating(count: int, candidate_returns: bool = False, start: int = 0, **more):
+def alternating(
+    count: int, candidate_returns: bool = False, start: int = 0, by_percentage: bool = True
+) -> list[Outcome]:
     """Each second a new user of either arm; the control's all return."""
     return [
         outcome(
@@ -59,22 +66,24 @@ def alternating(count: int, candidate_returns: bool = False, start: int = 0, **m
             role,
             start + n * SECOND,
             role is Role.CONTROL or candidate_returns,
-            **more,
+            by_percentage=by_percentage,
         )
         for n in range(count)
         for role in Role
     ]
 
 
-def test_a_candidate_that_nobody_returns_from_is_seen_at_once():
-    _, reason = run(ReturnWatch(RETURN_WINDOW, 0), alternating(60))
+def test_a_candidate_that_nobody_returns_from_is_seen_at_once() -> None:
+    found = run(ReturnWatch(RETURN_WINDOW, 0), alternating(60))
+    assert found is not None
+    _, reason = found
     assert reason.candidate == 0
     assert reason.control == 1
     assert reason.candidate_users <= 12
     assert "app: 0.0% of" in str(reason)
 
 
-def test_returns_wait_until_losses_are_known():
+def test_returns_wait_until_losses_are_known() -> None:
     """The control's thousand closings of one minute, half of them lost: not all of them returns at first."""
     watch = ReturnWatch(RETURN_WINDOW, 0)
     candidate = [outcome(f"a{n}", Role.CANDIDATE, n, n % 2 > 0) for n in range(1000)]
@@ -82,7 +91,7 @@ def test_returns_wait_until_losses_are_known():
     assert run(watch, candidate + control) is None
 
 
-def test_users_by_override_and_users_counted_already_say_nothing():
+def test_users_by_override_and_users_counted_already_say_nothing() -> None:
     assert run(ReturnWatch(RETURN_WINDOW, 0), alternating(60, by_percentage=False)) is None
     same = [
         outcome(str(role), role, n * SECOND, role is Role.CONTROL)
@@ -92,7 +101,7 @@ def test_users_by_override_and_users_counted_already_say_nothing():
     assert run(ReturnWatch(RETURN_WINDOW, 0), same) is None
 
 
-def test_users_count_again_when_the_sequences_begin_anew():
+def test_users_count_again_when_the_sequences_begin_anew() -> None:
     """A month of good returns does not hide a day without."""
     watch = ReturnWatch(RETURN_WINDOW, 0)
     for day in range(30):
@@ -101,12 +110,12 @@ def test_users_count_again_when_the_sequences_begin_anew():
 
 
 @pytest.mark.parametrize("rate", [0.5, 0.95])
-def test_without_a_difference_it_hardly_ever_engages(rate):
+def test_without_a_difference_it_hardly_ever_engages(rate: float) -> None:
     """Asked after each outcome of a month."""
     engaged = [first_brake(rate, rate, 0, seed, per_day=40) for seed in range(25)]
     assert sum(hit is not None for hit in engaged) <= 1
 
 
-def test_a_drop_of_thirty_points_engages_within_some_hundred_outcomes():
+def test_a_drop_of_thirty_points_engages_within_some_hundred_outcomes() -> None:
     engaged = [first_brake(0.95, 0.65, 0, seed, days=5) for seed in range(20)]
     assert all(hit is not None and hit <= 400 for hit in engaged)

@@ -1,12 +1,14 @@
 """Fleets whose truth is known, asked every hour: `benchmarks/gate_simulation.py` has the whole tables."""
 
+from typing import Any
+
 import pytest
 
 from shim.gate import GateVerdict
 from shim.model import Role
 from tests.gate.fleets import Fleet, first_verdict, hourly
 
-SMALL = {"users": 1_200, "days": 8}
+SMALL: Any = {"users": 1_200, "days": 8}
 
 
 def verdicts(fleet: Fleet, seeds: int) -> list[GateVerdict | None]:
@@ -26,7 +28,7 @@ def verdicts(fleet: Fleet, seeds: int) -> list[GateVerdict | None]:
     ],
     ids=["disagreement", "correlated", "outage", "returns", "returns-outage"],
 )
-def test_at_the_border_ready_is_hardly_ever_said(fleet):
+def test_at_the_border_ready_is_hardly_ever_said(fleet: Fleet) -> None:
     # If it were said in 5 % of all runs, more than 3 of 20 would come up in 2 % of all tries.
     assert verdicts(fleet, 20).count(GateVerdict.READY) <= 3
 
@@ -44,15 +46,15 @@ def test_at_the_border_ready_is_hardly_ever_said(fleet):
     ],
     ids=["disagreement", "hidden", "returns", "pings", "expired", "failures", "proofs"],
 )
-def test_a_bad_candidate_is_not_ready(fleet):
+def test_a_bad_candidate_is_not_ready(fleet: Fleet) -> None:
     assert set(verdicts(fleet, 4)) == {GateVerdict.NOT_READY}
 
 
-def test_a_good_candidate_becomes_ready():
+def test_a_good_candidate_becomes_ready() -> None:
     assert set(verdicts(Fleet(disagreement=0.001, users=4_000, days=7), 5)) == {GateVerdict.READY}
 
 
-def test_a_small_fleet_is_told_what_is_missing_every_hour():
+def test_a_small_fleet_is_told_what_is_missing_every_hour() -> None:
     for said in hourly(Fleet(users=60, days=8), seed=1, every=6):
         assert said.verdict is GateVerdict.INSUFFICIENT
         assert "users" in {condition.name for condition in said.unmet}

@@ -11,10 +11,16 @@ from shim.model import SECOND
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 
+Row = tuple[str, int, bool]
 
-def plainly(rows, now, limit, unit):
+
+def plainly(
+    rows: list[Row], now: int, limit: int, unit: int
+) -> tuple[Counter[tuple[int, int]], int, int, int]:
     """Every minute's crowd first, then every user for themselves."""
-    shares, seen, own = Counter(), set(), {}
+    shares: Counter[tuple[int, int]] = Counter()
+    seen: set[str] = set()
+    own: dict[str, list[tuple[int, bool]]] = {}
     over = [row for row in rows if (row[1] // MINUTE + 1) * MINUTE <= now]
     # Time stands at the beginning of a minute that still runs and has rows already.
     clock = now if len(over) == len(rows) else rows[-1][1] // MINUTE * MINUTE
@@ -42,9 +48,10 @@ def plainly(rows, now, limit, unit):
 
 
 @st.composite
-def histories(draw):
+def histories(draw: st.DrawFn) -> list[Row]:
     """Quiet hours, and now and then a minute in which many users have rows."""
-    rows, at = [], 0
+    rows: list[Row] = []
+    at = 0
     for _ in range(draw(st.integers(0, 12))):
         at += draw(st.integers(0, 3 * HOUR))
         users = draw(
@@ -61,7 +68,9 @@ def histories(draw):
 
 @settings(deadline=None)
 @given(histories(), st.integers(1, 5), st.sampled_from([0, HOUR, 24 * HOUR]), st.data())
-def test_observations_are_those_of_the_plain_rule_whenever_one_looks(rows, limit, unit, data):
+def test_observations_are_those_of_the_plain_rule_whenever_one_looks(
+    rows: list[Row], limit: int, unit: int, data: st.DataObject
+) -> None:
     observations = Observations(limit, unit)
     cut = data.draw(st.integers(0, len(rows)))
     now = 0
@@ -79,7 +88,7 @@ def test_observations_are_those_of_the_plain_rule_whenever_one_looks(rows, limit
 
 @settings(deadline=None)
 @given(histories(), st.integers(1, 5))
-def test_looking_in_between_changes_nothing(rows, limit):
+def test_looking_in_between_changes_nothing(rows: list[Row], limit: int) -> None:
     looked, unlooked = Observations(limit, HOUR), Observations(limit, HOUR)
     for row in rows:
         looked.extend([row])
@@ -89,7 +98,7 @@ def test_looking_in_between_changes_nothing(rows, limit):
     assert looked.observed(end) == unlooked.observed(end)
 
 
-def test_an_outage_is_one_observation_and_hides_no_mismatch():
+def test_an_outage_is_one_observation_and_hides_no_mismatch() -> None:
     quiet = [(f"u{n}", n * 5 * MINUTE, True) for n in range(100)]
     start = 100 * 5 * MINUTE
     outage = [(f"u{n}", start + n, n % 10 > 0) for n in range(50)]
@@ -100,7 +109,7 @@ def test_an_outage_is_one_observation_and_hides_no_mismatch():
     assert observed.crowds == 1
 
 
-def test_a_busy_fleet_is_no_outage():
+def test_a_busy_fleet_is_no_outage() -> None:
     """Fifty users a minute of twenty thousand: that is how it goes all day."""
     observations = Observations()
     observations.extend([(f"u{n}", n * MINUTE // 50, True) for n in range(20_000)])

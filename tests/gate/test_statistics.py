@@ -9,6 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
+from shim.gate import Shares
 from shim.gate.statistics import (
     certainly_lower,
     grown,
@@ -25,13 +26,15 @@ pairs = st.integers(1, 7).flatmap(lambda trials: st.tuples(st.integers(0, trials
 samples = st.lists(pairs, max_size=60)
 
 
-def bernoulli(successes: int, trials: int) -> dict[tuple[int, int], int]:
+def bernoulli(successes: int, trials: int) -> Shares:
     return {(1, 1): successes, (0, 1): trials - successes}
 
 
 @settings(deadline=None)
 @given(samples, means)
-def test_the_capital_is_won_by_fair_bets_in_any_order(sample, mean):
+def test_the_capital_is_won_by_fair_bets_in_any_order(
+    sample: list[tuple[int, int]], mean: float
+) -> None:
     """The oracle plays: one gambler per bet, stake by stake, in the order given."""
     bets = (0.98, 0.9, 0.75, 0.5, 0.25, 0.12, 0.06, 0.03, 0.015, 0.0075)
     capitals = [
@@ -43,7 +46,7 @@ def test_the_capital_is_won_by_fair_bets_in_any_order(sample, mean):
 
 @pytest.mark.parametrize("mean", [0.1, 0.5, 0.95, 0.99])
 @pytest.mark.parametrize("trials", [1, 7, 60])
-def test_at_the_border_the_expected_capital_is_exactly_one(mean, trials):
+def test_at_the_border_the_expected_capital_is_exactly_one(mean: float, trials: int) -> None:
     expected = sum(
         comb(trials, k)
         * mean**k
@@ -56,7 +59,7 @@ def test_at_the_border_the_expected_capital_is_exactly_one(mean, trials):
 
 @settings(deadline=None)
 @given(samples, means, means)
-def test_less_is_easier_to_refute(sample, one, other):
+def test_less_is_easier_to_refute(sample: list[tuple[int, int]], one: float, other: float) -> None:
     low, high = sorted((one, other))
     shares = Counter(sample)
     assert log_e_value(shares, low) >= log_e_value(shares, high) - 1e-9
@@ -65,7 +68,9 @@ def test_less_is_easier_to_refute(sample, one, other):
 
 @settings(deadline=None)
 @given(samples, pairs, means)
-def test_a_success_adds_evidence_and_a_failure_takes_it(sample, pair, mean):
+def test_a_success_adds_evidence_and_a_failure_takes_it(
+    sample: list[tuple[int, int]], pair: tuple[int, int], mean: float
+) -> None:
     shares = Counter(sample)
     before = log_e_value(shares, mean)
     assert log_e_value(shares + Counter([(1, 1)]), mean) > before
@@ -74,7 +79,9 @@ def test_a_success_adds_evidence_and_a_failure_takes_it(sample, pair, mean):
 
 @settings(deadline=None)
 @given(samples, st.sampled_from([0.05, 0.025, 0.001]))
-def test_bounds_are_where_the_evidence_reaches_its_threshold(sample, alpha):
+def test_bounds_are_where_the_evidence_reaches_its_threshold(
+    sample: list[tuple[int, int]], alpha: float
+) -> None:
     shares = Counter(sample)
     low, high = lower_bound(shares, alpha), upper_bound(shares, alpha)
     mean = mean_share(shares)
@@ -88,7 +95,7 @@ def test_bounds_are_where_the_evidence_reaches_its_threshold(sample, alpha):
         assert log_e_value_below(shares, 1 - (1 - high) * 0.999) >= -log(alpha) - 1e-6
 
 
-def test_without_observations_there_is_no_evidence():
+def test_without_observations_there_is_no_evidence() -> None:
     assert log_e_value({}, 0.99) == pytest.approx(0)
     assert not certainly_lower({}, bernoulli(900, 900), 0.05)
     assert not certainly_lower(bernoulli(0, 900), {}, 0.05)
@@ -98,7 +105,9 @@ def test_without_observations_there_is_no_evidence():
 
 @settings(deadline=None)
 @given(samples, samples, st.sampled_from([-0.3, -0.05, 0.0, 0.05, 0.3]))
-def test_comparing_two_means_is_comparing_their_bounds(lesser, greater, margin):
+def test_comparing_two_means_is_comparing_their_bounds(
+    lesser: list[tuple[int, int]], greater: list[tuple[int, int]], margin: float
+) -> None:
     """Many observations, so that sequences do exclude each other, and the shortcut decides nothing."""
     one, other = (grown(Counter(sample), 50) for sample in (lesser, greater))
     assume(one and other)
@@ -107,7 +116,7 @@ def test_comparing_two_means_is_comparing_their_bounds(lesser, greater, margin):
 
 
 @pytest.mark.parametrize("mean", [0.5, 0.95, 0.99])
-def test_a_sequence_misses_the_truth_at_most_as_often_as_it_says(mean):
+def test_a_sequence_misses_the_truth_at_most_as_often_as_it_says(mean: float) -> None:
     """Looked at after each of 1 000 observations: the bound excludes the truth when its e-value is 20."""
     missed = 0
     for seed in range(200):
@@ -124,7 +133,7 @@ def test_a_sequence_misses_the_truth_at_most_as_often_as_it_says(mean):
     assert missed <= 10
 
 
-def test_perfect_agreement_needs_so_many_users():
+def test_perfect_agreement_needs_so_many_users() -> None:
     """Fewer than 299 of one make can never show 0.99 at 95 %; betting needs little more."""
     needed = next(n for n in range(1, 1000) if log_e_value({(5, 5): n}, 0.99) >= log(20))
     assert 299 <= needed <= 400
@@ -132,7 +141,7 @@ def test_perfect_agreement_needs_so_many_users():
 
 @settings(deadline=None)
 @given(st.integers(1, 100_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_wilson_is_scipys(counts):
+def test_wilson_is_scipys(counts: tuple[int, int]) -> None:
     successes, trials = counts
     interval = wilson(successes, trials)
     theirs = binomtest(successes, trials).proportion_ci(0.95, method="wilson")

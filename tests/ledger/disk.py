@@ -96,8 +96,11 @@ def _default_vfs() -> _Vfs:
 def _methods(disk: Disk, original: int, log: bool) -> int:
     """A copy of a file's methods, two of them ours."""
     table = (ctypes.c_void_p * _METHODS).from_address(original)
+    original_write, original_sync = table[_X_WRITE], table[_X_SYNC]
+    assert original_write is not None
+    assert original_sync is not None
     copy = (ctypes.c_void_p * _METHODS)(*table)
-    system_write, system_sync = _WRITE(table[_X_WRITE]), _SYNC(table[_X_SYNC])
+    system_write, system_sync = _WRITE(original_write), _SYNC(original_sync)
 
     def write(file: int, data: int, amount: int, offset: int) -> int:
         return disk.error or int(system_write(file, data, amount, offset))

@@ -54,19 +54,29 @@ def actions(draw: st.DrawFn) -> list[Row]:
     rows: list[Row] = []
     for number in range(draw(st.integers(0, 12))):
         result = draw(st.none() | st.sampled_from(Return))
-        about: tuple[Any, ...] = (
-            f"c{number}",
-            draw(st.sampled_from(Kind)),
-            draw(USERS),
-            "s",
-            None,
-        )
+        about: Any = {
+            "connection": f"c{number}",
+            "connection_kind": draw(st.sampled_from(Kind)),
+            "user": draw(USERS),
+            "session": "s",
+            "package": None,
+        }
         role, at = draw(st.sampled_from(Role)), draw(TIMES)
         chance = None if result is None else draw(st.booleans())
         settled = None if result is None else at + 120 * S
-        rows.append(ActionRow(*about, role, at, None, result, settled, None, chance))
+        rows.append(
+            ActionRow(
+                **about,
+                role=role,
+                acted_at=at,
+                code=None,
+                result=result,
+                at=settled,
+                by_percentage=chance,
+            )
+        )
         if draw(st.booleans()):
-            rows.append(ProofRow(*about, role, at + S))
+            rows.append(ProofRow(**about, role=role, at=at + S))
     return rows
 
 

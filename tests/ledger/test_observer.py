@@ -182,7 +182,9 @@ def test_an_episode_in_live_whose_client_comes_back(recorded: Recorded) -> None:
 def test_an_action_whose_outcome_is_open(recorded: Recorded) -> None:
     recorded.world.open("c1", Stage.LIVE)
     recorded.world.run(70)
-    assert "whether the client comes back is not known yet" in dict(map(reversed, recorded.story()))
+    assert "whether the client comes back is not known yet" in {
+        text for _, text in recorded.story()
+    }
 
 
 def test_a_client_that_was_alive(recorded: Recorded) -> None:
@@ -220,7 +222,7 @@ def test_endings_that_leave_it_open(recorded: Recorded) -> None:
     ]
     (change,) = recorded.reader.rows(StageRow)
     assert (change.connection, change.before, change.after) == ("c2", Stage.SHADOW, Stage.LIVE)
-    assert "the user's stage changes from shadow to live" in dict(map(reversed, recorded.story(2)))
+    assert "the user's stage changes from shadow to live" in {text for _, text in recorded.story(2)}
 
 
 def test_what_is_about_no_episode(recorded: Recorded) -> None:

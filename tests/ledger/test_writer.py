@@ -109,7 +109,12 @@ def test_readers_see_commits_while_the_shim_writes(tmp_path: Path) -> None:
     path = tmp_path / "shim.db"
     reader = SqliteReader(path)
     with ledger(path) as writer:
-        feeding = Thread(target=lambda: [writer.append(verdict(n)) for n in range(20_000)])
+
+        def feed() -> None:
+            for number in range(20_000):
+                writer.append(verdict(number))
+
+        feeding = Thread(target=feed)
         feeding.start()
         seen: list[int] = []
         while feeding.is_alive() or writer.status().queued:

@@ -169,7 +169,7 @@ async def app_client(
     **options: Any,
 ) -> aiohttp.ClientWebSocketResponse:
     """An app that has been acknowledged."""
-    websocket = await http.ws_connect(f"{url}/app-ws", **options)
+    websocket: aiohttp.ClientWebSocketResponse = await http.ws_connect(f"{url}/app-ws", **options)
     init = {"type": "tpa_connection_init", "sessionId": f"{user}-{package}"}
     await websocket.send_str(json.dumps({**init, "packageName": package, "apiKey": "dev"}))
     answer = await websocket.receive_json(timeout=10)

@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from shim.model import Stage
+from shim.model import Stage, VerdictName
 from tests.live.servers import SECRETS, app_client, server, token, until
 
 pytestmark = pytest.mark.real
@@ -165,7 +165,7 @@ async def test_a_silent_client_is_closed_as_its_stage_says(tmp_path: Path, stage
         else:
             assert app.close_code == 1006
         await until(lambda: not it.shim.sessions)
-        await until(lambda: stage not in (1, 2) or it.tally.verdicts["matched"] == 1)
+        await until(lambda: stage not in (1, 2) or it.tally.verdicts[VerdictName.MATCHED] == 1)
 
 
 async def test_the_api_is_for_loopback_with_its_own_name_or_the_operator(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -35,7 +36,7 @@ def connection(id: str = "c1", session: str = "s1") -> Connection:
 class Driven:
     """A monitor and its driver: answers `confirm` from `evidence`, keeps what was said."""
 
-    def __init__(self, session: str = "s1", start: Time = 0, **changes: int) -> None:
+    def __init__(self, session: str = "s1", start: Time = 0, **changes: Any) -> None:
         self.machine = PerSessionMonitor(PerSessionSettings(**changes), session, start)
         self.evidence: dict[str, Confirmation] = {}
         self.asked: list[tuple[Time, str]] = []
@@ -316,8 +317,9 @@ def test_r2_the_reason_fits_a_close_frame() -> None:
 
 @pytest.mark.parametrize("key", ["heartbeat_interval", "timeout", "close_timeout"])
 def test_r2_durations_must_be_positive(key: str) -> None:
+    nothing: Any = {key: 0}
     with pytest.raises(ValueError, match=key):
-        PerSessionSettings(**{key: 0})
+        PerSessionSettings(**nothing)
 
 
 def test_r3_the_stall_threshold_may_be_nothing_but_not_less() -> None:

@@ -106,7 +106,7 @@ def _record(path: Path) -> int:
     recorder = _Recorder(coverage)
     settle_examples()
     coverage.start()
-    code = pytest.main([*PYTEST, "-q", "--no-header", *_folders()], plugins=[recorder])
+    code = pytest.main([*PYTEST, *_folders()], plugins=[recorder])
     coverage.stop()
     data = coverage.get_data()
     lines = {
@@ -128,7 +128,17 @@ def settle_examples() -> None:
     settings.load_profile("mutants")
 
 
-PYTEST = ("-p", "no:cacheprovider", "--override-ini=addopts=", f"--rootdir={ROOT}")
+PYTEST = (
+    "-q",
+    "--no-header",
+    "-p",
+    "no:cacheprovider",
+    "--override-ini=addopts=",
+    f"--rootdir={ROOT}",
+    # For what is imported before pytest starts.
+    "-W",
+    "ignore::pytest.PytestAssertRewriteWarning",
+)
 
 
 def _folders() -> list[str]:

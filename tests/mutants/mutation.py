@@ -78,8 +78,9 @@ class Mutation:
         tree = parse(self.module)
         node = next(node for index, node in enumerate(ast.walk(tree)) if index == self.node)
         _, replacement = list(_variants(node))[self.variant]
-        mutated = _Replace(node, replacement).visit(tree)
-        return compile(ast.fix_missing_locations(mutated), str(path_of(self.module)), "exec")
+        _Replace(node, replacement).visit(tree)
+        code: CodeType = compile(ast.fix_missing_locations(tree), path_of(self.module), "exec")
+        return code
 
 
 class _Replace(ast.NodeTransformer):

@@ -27,9 +27,6 @@ _HEAVY = (
 _MEMORY = 2 << 30
 """Bytes of address space beyond what is in use; an endless list ends there."""
 
-_QUIET = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
-"""What is imported before pytest starts gets this warning."""
-
 
 class _Chosen:
     """Runs these tests in this order."""
@@ -106,6 +103,6 @@ def _try(mutation: Mutation | None, tests: Sequence[str], seconds: int) -> None:
         if mutation is not None:
             sys.meta_path.insert(0, MutatedFinder(mutation.module, mutation.code()))
         files = sorted({test.partition("::")[0] for test in tests})
-        code = pytest.main(["-x", "-q", *_QUIET, *PYTEST, *files], plugins=[_Chosen(tests)])
+        code = pytest.main(["-x", *PYTEST, *files], plugins=[_Chosen(tests)])
     finally:
         os._exit(code)

@@ -89,7 +89,8 @@ def test_a_write_in_two_halves(path: Path) -> None:
     assert seen.stage == "shadow"
     path.write_bytes(new)
     seen.look()
-    assert (seen.stage, seen.live.problem) == ("complete", None)
+    after = seen.live  # read anew: it is another one now
+    assert (seen.stage, after.problem) == ("complete", None)
     assert [load.problem is None for load in seen.loads] == [False, True]
 
 

@@ -164,7 +164,7 @@ class FaultyType:
 
     def __init__(self, real: MonitorType | None = None) -> None:
         self.real: MonitorType = real or PerSession()
-        self.scope: Scope = self.real.scope  # type: ignore[misc]
+        self.scope: Scope = self.real.scope
         self.faults: dict[str, Fault] = {}
         self.left: int | None = None
         """How many calls still fail; None: all."""

@@ -56,7 +56,7 @@ class Plain:
 class SlyPulse(Pulse):
     """Plugin code in the per-message path."""
 
-    last_seen = property(lambda self: 0, lambda self, at: None)  # type: ignore[assignment]
+    last_seen = property(lambda self: 0, lambda self, at: None)
 
 
 class GuardedPulse(Pulse):
@@ -217,7 +217,12 @@ def a_day(world: World, stage: Stage) -> None:
     world.message("c1")
     world.open("c4", stage, user="u2", session="s2")
     world.run(90)
-    world.pause(20, lambda: [world.message(id) for id in ("c1", "c4")] and None)
+
+    def in_the_pause() -> None:
+        world.message("c1")
+        world.message("c4")
+
+    world.pause(20, in_the_pause)
     world.run(130)
     world.pong("c4", b"")
     world.open("c5", stage, package=None)

@@ -60,14 +60,12 @@ def test_a_subclass_adds_to_what_is_handled_and_replaces_it() -> None:
 def test_every_type_of_event_is_delivered_and_nothing_else_is_one() -> None:
     told: list[Event] = []
 
-    class Everything(Observer):
-        pass
-
+    everything: type[Observer] = Observer
     for kind in get_args(Event):
         method = handles(kind)(lambda self, event: told.append(event))
-        Everything = type("Everything", (Everything,), {"_handler": method})  # noqa: N806
+        everything = type("Everything", (everything,), {"_handler": method})
     events: list[Event] = [NOTE, LOAD, LateDecision(APP, Role.CONTROL, 0, None)]
-    fanout = Fanout([Everything()])
+    fanout = Fanout([everything()])
     for event in events:
         fanout.on(event)
     assert told == events

@@ -87,7 +87,7 @@ def grpc_collector(
     """An OTLP/gRPC receiver; its endpoint, and what it got."""
     received = Received()
     server = grpc.server(ThreadPoolExecutor(2))
-    add_TraceServiceServicer_to_server(_Service(received), server)
+    add_TraceServiceServicer_to_server(_Service(received), server)  # type: ignore[no-untyped-call]
     address = f"127.0.0.1:{port}"
     if certificate is None:
         port, scheme = server.add_insecure_port(address), "http"

@@ -1,5 +1,6 @@
 """The metrics: counted from events, readable by Prometheus and through OpenTelemetry's API."""
 
+from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as open_metrics,
 )
@@ -63,7 +65,7 @@ def a_day() -> Metrics:
     metrics.on(Decided(APP, Role.CONTROL, decision(), False))
     metrics.on(verdict(acting=Role.CANDIDATE))
     metrics.on(verdict(trace="ab" * 16))
-    mismatched = {"name": VerdictName.MISMATCHED, "kind": VerdictKind.ONLY_CANDIDATE}
+    mismatched: Any = {"name": VerdictName.MISMATCHED, "kind": VerdictKind.ONLY_CANDIDATE}
     metrics.on(verdict(**mismatched, control_at=None, recovered=True, trace="cd" * 16))
     metrics.on(LateDecision(APP, Role.CONTROL, S, Role.CANDIDATE))
     metrics.on(Outcome(APP, Role.CANDIDATE, Return.RETURNED, 0, S, S, 1001))
@@ -87,7 +89,8 @@ def a_day() -> Metrics:
 def samples(metrics: Metrics) -> list[Sample]:
     content_type, body = metrics.render(OPEN_METRICS)
     assert content_type.startswith("application/openmetrics-text")
-    return [sample for family in open_metrics(body.decode()) for sample in family.samples]
+    families: Iterable[Metric] = open_metrics(body.decode())  # type: ignore[no-untyped-call]
+    return [sample for family in families for sample in family.samples]
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float:
@@ -190,7 +193,7 @@ def test_opentelemetry_reads_the_same_numbers() -> None:
     metrics = Metrics(all_readings(), provider=provider)
     metrics.on(Decided(APP, Role.CANDIDATE, decision(), True))
     metrics.on(Paused(0, 3 * S))
-    found: dict[str, Any] = {}
+    found: dict[tuple[str, str | None, Any], Any] = {}
     data = reader.get_metrics_data()
     assert data is not None
     for metric in data.resource_metrics[0].scope_metrics[0].metrics:

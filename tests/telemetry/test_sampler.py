@@ -11,6 +11,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import (
     ALWAYS_OFF,
     ALWAYS_ON,
+    Decision,
     ParentBased,
     Sampler,
     TraceIdRatioBased,
@@ -35,7 +36,7 @@ def parent(sampled: bool) -> Context:
 def kept(sampler: Sampler, trace_id: int, context: Context | None = None, **facts: object) -> bool:
     attributes = {f"shim.{name}": value for name, value in facts.items()}
     result = sampler.should_sample(context, trace_id, "episode", attributes=attributes)  # type: ignore[arg-type]
-    return result.decision.is_sampled()
+    return result.decision is Decision.RECORD_AND_SAMPLE
 
 
 @given(trace_id=trace_ids, share=shares, inner=inner_samplers)

@@ -259,6 +259,7 @@ def test_a_certificate_that_is_not_trusted(
             with tracing(settings(endpoint, protocol)) as made:
                 assert made is not None
                 make_spans(made, 5)
-                until(lambda made=made: made.delivery.sent == 5 or not made.delivery.answers)
+                delivery = made.delivery
+                until(lambda: delivery.sent == 5 or not delivery.answers)  # noqa: B023
             assert len(received.spans) == arrived
     assert "takes no spans" in lines(caplog)[0]

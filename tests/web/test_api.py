@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from shim.model import Stage
+from shim.model import Stage, VerdictName
 from tests.live.servers import app_client, token, until
 from tests.web.servers import OPERATOR, SECRETS, Server, console
 
@@ -158,7 +158,7 @@ async def test_counts_follow_what_happens(tmp_path: Path) -> None:
 async def test_an_episode_is_told_whole(tmp_path: Path) -> None:
     async with console(tmp_path, Stage.LIVE) as it, aiohttp.ClientSession() as http:
         silent = await app_client(http, it.url, "alice", autoping=False)
-        await until(lambda: it.house.tally.verdicts["matched"] == 1)
+        await until(lambda: it.house.tally.verdicts[VerdictName.MATCHED] == 1)
         back = await app_client(http, it.url, "alice")
         assert it.house.ledger.flush(10)
         (row,) = (await get(http, it, "verdicts", user="alice"))["verdicts"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from shim.model import Stage
+from shim.model import Stage, VerdictName
 from tests.live.servers import app_client, until
 from tests.web.browser import Browser, browser
 from tests.web.servers import SECRETS, Server, console
@@ -59,7 +59,7 @@ async def test_an_operator_at_work(tmp_path: Path) -> None:
 
         # The figures follow what happens, without a reload.
         clients.append(await app_client(http, it.url, "bob@example.com", autoping=False))
-        await until(lambda: it.house.tally.verdicts["matched"] >= 1, 60)
+        await until(lambda: it.house.tally.verdicts[VerdictName.MATCHED] >= 1, 60)
         await page.until("document.querySelector('#agreement').innerText.includes('matched')")
         await page.until(
             "document.querySelector('#returns').innerText.includes('candidate closed 1')"
@@ -125,7 +125,7 @@ async def test_every_page_fits_a_phone(tmp_path: Path, theme: str) -> None:
         open_session = f"/sessions/{user}"
         await page.open(it.url + open_session)
         assert await page.run("document.documentElement.scrollWidth") <= 390
-        await until(lambda: it.house.tally.verdicts["matched"] >= 1)
+        await until(lambda: it.house.tally.verdicts[VerdictName.MATCHED] >= 1)
         assert it.house.ledger.flush(10)
         for path in (
             "/",

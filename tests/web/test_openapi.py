@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
@@ -73,7 +74,7 @@ def test_the_document_is_valid(running: Running) -> None:
 
 def test_the_api_does_what_its_document_says(running: Running) -> None:
     schema = schemathesis.openapi.from_dict(running.document)
-    operations = [found.ok() for found in schema.get_all_operations()]
+    operations = [found.ok() for found in schema.get_all_operations() if isinstance(found, Ok)]
     assert len(operations) >= 12
     answered: set[tuple[str, int]] = set()
 

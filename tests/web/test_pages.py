@@ -8,7 +8,7 @@ from urllib.parse import urljoin
 import aiohttp
 import pytest
 
-from shim.model import Role, Stage
+from shim.model import Role, Stage, VerdictName
 from tests.live.servers import app_client, until
 from tests.web.servers import OPERATOR, Server, console
 
@@ -31,7 +31,7 @@ async def test_names_of_clients_are_only_text(tmp_path: Path) -> None:
         (session,) = re.findall(r'href="(/sessions/[^"]+)"', await page(http, it, "/sessions"))
         paths = ["/", "/connections", "/sessions", session]
         texts = [await page(http, it, path) for path in paths]
-        await until(lambda: it.house.tally.verdicts["matched"] >= 1)
+        await until(lambda: it.house.tally.verdicts[VerdictName.MATCHED] >= 1)
         it.house.shim.engage_brake("<b>because</b>")
         assert it.house.ledger.flush(10)
         paths = ["/", "/verdicts", "/verdicts/1", "/outcomes", "/brake"]
@@ -59,7 +59,7 @@ async def test_the_page_of_the_brake_tells_of_a_quarantine(tmp_path: Path) -> No
 async def test_every_link_of_the_dashboard_leads_somewhere(tmp_path: Path) -> None:
     async with console(tmp_path, Stage.LIVE) as it, aiohttp.ClientSession() as http:
         silent = await app_client(http, it.url, "alice@example.com", autoping=False)
-        await until(lambda: it.house.tally.verdicts["matched"] >= 1)
+        await until(lambda: it.house.tally.verdicts[VerdictName.MATCHED] >= 1)
         assert it.house.ledger.flush(10)
         links = {
             unescape(link)
