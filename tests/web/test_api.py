@@ -7,6 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from shim.ledger.sqlite import SqliteReader
 from shim.model import Stage, VerdictName
 from tests.live.servers import app_client, token, until
 from tests.web.servers import OPERATOR, SECRETS, Server, console
@@ -260,7 +261,9 @@ async def test_what_is_not_there(tmp_path: Path, method: str, path: str, status:
 
 async def test_without_a_ledger_the_rest_still_works(tmp_path: Path) -> None:
     async with console(tmp_path) as it, aiohttp.ClientSession() as http:
-        it.house.reader.path.unlink()
+        reader = it.house.reader
+        assert isinstance(reader, SqliteReader)
+        reader.path.unlink()
         for path, status in (
             ("/api/verdicts", 503),
             ("/api/gate", 503),
