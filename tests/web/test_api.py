@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from shim.ledger.sqlite import SqliteReader
+from shim.ledger.sqlite.reader import SqliteReader
 from shim.model import Stage, VerdictName
 from tests.live.servers import app_client, token, until
 from tests.web.servers import OPERATOR, SECRETS, Server, console
