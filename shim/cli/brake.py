@@ -1,4 +1,4 @@
-"""`shim brake`: take everyone back to `shadow`, or let them go on (R22)."""
+"""`shim brake`: take everyone back to `shadow`, or let everyone follow the flags (R22)."""
 
 import json
 from datetime import UTC, datetime
@@ -14,13 +14,13 @@ from shim.ledger.rows import BrakeRow
 from shim.model import seconds
 from shim.settings import LedgerUrl
 
-_reason = click.option("--reason", required=True, help="Why; it is kept in the ledger.")
+_reason = click.option("--reason", required=True, help="The reason; it is kept in the ledger.")
 _HISTORY = 20
 
 
 @click.group()
 def brake() -> None:
-    """Take everyone at `live` or `complete` back to `shadow`, in a running shim."""
+    """Engage, release or show the brake of a running shim."""
 
 
 @brake.command()
@@ -29,7 +29,7 @@ def brake() -> None:
 @json_option
 @input_errors
 def engage(reason: str, url: str, as_json: bool) -> None:
-    """Take everyone back, now; without disconnecting anybody."""
+    """Take everyone at `live` or `complete` back to `shadow`, without a disconnect."""
     _order(url, reason, engaged=True, as_json=as_json)
 
 
@@ -39,17 +39,17 @@ def engage(reason: str, url: str, as_json: bool) -> None:
 @json_option
 @input_errors
 def release(reason: str, url: str, as_json: bool) -> None:
-    """Let everyone be where the flags say. The brake never releases itself."""
+    """Move everyone to the stage in the flags file. The brake never releases itself."""
     _order(url, reason, engaged=False, as_json=as_json)
 
 
 @brake.command()
-@ledger_option("Ask this file, not a running shim.")
+@ledger_option("Read this ledger, instead of asking a running shim.")
 @url_option
 @json_option
 @input_errors
 def status(ledger: LedgerUrl | None, url: str, as_json: bool) -> None:
-    """Is it engaged, since when, and why?"""
+    """Print whether the brake is engaged, since when, and why."""
     answer = Remote(url).get("/api/brake") if ledger is None else _from_ledger(ledger)
     if as_json:
         click.echo(json.dumps(answer))

@@ -13,11 +13,11 @@ from shim.model import Kind, Role, Stage
 
 
 @click.command()
-@click.option("--user", help="Show connections of this user only.")
-@click.option("--package", help="Show connections of this package only.")
-@word_option("--kind", Kind, "Show connections of this kind only.")
-@word_option("--stage", Stage, "Show connections at this stage only.")
-@word_option("--acting", Role, "Show connections for which this monitor acts only.")
+@click.option("--user", help="Show only connections of this user.")
+@click.option("--package", help="Show only connections of this package.")
+@word_option("--kind", Kind, "Show only connections of this kind.")
+@word_option("--stage", Stage, "Show only connections at this stage.")
+@word_option("--acting", Role, "Show only connections for which this monitor acts.")
 @click.option(
     "--limit",
     type=click.IntRange(1, 10_000),

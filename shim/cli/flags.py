@@ -1,4 +1,4 @@
-"""`shim flags`: is the file good, who is at which stage and why, and who moves when it changes."""
+"""`shim flags`: check the flags file, explain a user's stage, and compare two flags files."""
 
 import json
 from pathlib import Path
@@ -28,13 +28,13 @@ _file = click.argument("file", type=click.Path(path_type=Path), required=False)
 _config = click.option(
     "--config",
     type=click.Path(path_type=Path),
-    help="A settings file: its flags file is read, unless FILE is given.",
+    help="A settings file; its flags file is read, unless FILE is given.",
 )
 
 
 @click.group()
 def flags() -> None:
-    """Ask the flags file (config/rollout.yaml, unless another FILE is given)."""
+    """Check and explain the flags file (config/rollout.yaml, unless FILE is given)."""
 
 
 flags.add_command(diff)
@@ -46,10 +46,10 @@ flags.add_command(diff)
 @json_option
 @input_errors
 def check(file: Path | None, config: Path | None, as_json: bool) -> None:
-    """Is FILE a good flags file? Exit code 1 with every problem in it, if it is not.
+    """Check whether FILE is a valid flags file. If not, print every problem; the exit code is 1.
 
-    With --config it is judged together with the settings: a warning says where it lets the candidate
-    act although the candidate closes in a way after which known clients stay away.
+    With --config the file is also checked together with the settings: a warning says where the file lets
+    the candidate act with a close code after which known clients stay away.
     """
     settings = _settings(config)
     try:
@@ -86,11 +86,13 @@ def _show_problems(error: InputError, as_json: bool) -> None:
 @click.argument("user")
 @_file
 @_config
-@click.option("--brake", is_flag=True, help="As if the brake were engaged.")
+@click.option(
+    "--brake", is_flag=True, help="Show the stage that the user has while the brake is engaged."
+)
 @json_option
 @input_errors
 def explain(user: str, file: Path | None, config: Path | None, brake: bool, as_json: bool) -> None:
-    """At which stage is USER, and why?"""
+    """Print at which stage USER is, and why."""
     targeting = _loaded(file, _settings(config)).targeting
     evaluation = targeting.evaluate(user, brake=brake)
     click.echo(json.dumps(evaluation.as_dict()) if as_json else evaluation.explain())
@@ -99,11 +101,14 @@ def explain(user: str, file: Path | None, config: Path | None, brake: bool, as_j
 @flags.command("bucket")
 @click.argument("user")
 @click.option(
-    "--salt", default="monitor-rollout", show_default=True, help="`hash.salt` of the file."
+    "--salt",
+    default="monitor-rollout",
+    show_default=True,
+    help="The value of `hash.salt` in the flags file.",
 )
 @json_option
 def bucket_(user: str, salt: str, as_json: bool) -> None:
-    """The bucket of USER, from 0 to 99999."""
+    """Print the bucket of USER, a number from 0 to 99999."""
     number = bucket(salt, user)
     if as_json:
         facts = {"user": user, "salt": salt, "algorithm": ALGORITHM, "bucket": number}
@@ -114,26 +119,26 @@ def bucket_(user: str, salt: str, as_json: bool) -> None:
 
 @flags.command()
 def schema() -> None:
-    """The JSON Schema of the flags file, for editors."""
+    """Print the JSON Schema of the flags file, for editors."""
     click.echo(json.dumps(flags_schema(), indent=2))
 
 
 @flags.command()
 @_file
 @_config
-@click.option("--flagd", is_flag=True, required=True, help="As a flag definition of flagd.")
+@click.option("--flagd", is_flag=True, required=True, help="Print a flag definition for flagd.")
 @input_errors
 def export(file: Path | None, config: Path | None, flagd: bool) -> None:
-    """The flags file in the format of another system, on standard output.
+    """Print the flags file in the format of another system.
 
-    Overrides, rules, widths and holdback are exported. flagd hashes users by a hash of its own, so
-    the shares are the same there, but other users are in them; and it does not know our brake.
+    Overrides, rules, widths and holdback are exported. flagd has another hash: the shares are the same
+    there, but other users are in them. flagd does not know the brake of the shim.
     """
     targeting = _loaded(file, _settings(config)).targeting
     click.echo(json.dumps(flagd_flags(targeting), indent=2, ensure_ascii=False))
     click.echo(
-        "note: flagd hashes users by its own hash: the shares stay, the users in them do not; "
-        "evaluations there do not know our brake",
+        "note: flagd has another hash: the shares stay the same, but other users are in them; "
+        "flagd does not know the brake of the shim",
         err=True,
     )
 

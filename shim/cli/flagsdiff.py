@@ -1,4 +1,4 @@
-"""`shim flags diff`: who moves when one flags file follows another."""
+"""`shim flags diff`: which users move when one flags file follows another."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from shim.settings import FlagsFile, load_flags_file
 
 _NO = 1
 _MOST_USERS = 20
-"""Users shown to people; `--json` has them all."""
+"""The most users that are shown as text; `--json` prints all."""
 
 
 def _read_limit(
@@ -30,7 +30,9 @@ def _read_limit(
     except ValueError:
         number = -1
     if not 0 <= number < float("inf"):
-        raise click.BadParameter(f"{value!r} is no number of users, and no percentage like 2.5%")
+        raise click.BadParameter(
+            f"{value!r} is neither a number of users nor a percentage like 2.5%"
+        )
     return number, is_share
 
 
@@ -38,7 +40,9 @@ def _read_limit(
 @click.argument("old", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path))
 @click.option(
-    "--users", type=click.Path(path_type=Path), help="A file of user ids, one a line; - for stdin."
+    "--users",
+    type=click.Path(path_type=Path),
+    help="A file with one user id in each line; - for standard input.",
 )
 @click.option(
     "--max-moved",
@@ -51,14 +55,14 @@ def _read_limit(
 def diff(
     old: Path, new: Path, users: Path | None, max_moved: tuple[float, bool] | None, as_json: bool
 ) -> None:
-    """Who moves between which stages if the flags file NEW follows OLD?
+    """Print which users move between which stages if the flags file NEW follows OLD.
 
-    With --users these users are counted. Without, users whom the files name are counted, and for all
-    others the shares are exact, by buckets: for each group of users whom the same globs name. A
-    percentage of --max-moved then is the limit for each group.
+    With --users the command counts these users. Without --users the command counts the users whom the
+    files name, and prints exact shares of all other users, for each group that the same globs name. A
+    percentage in --max-moved is then the limit for each group.
     """
     if max_moved is not None and not max_moved[1] and users is None:
-        raise click.UsageError("a number of users needs --users; a share is written like 5%")
+        raise click.UsageError("a number of users needs --users; write a percentage like 5%")
     before, after = load_flags_file(old), load_flags_file(new)
     answer: dict[str, Any] = {"old": _facts(before), "new": _facts(after)}
     if users is not None:
@@ -79,7 +83,7 @@ def diff(
         show_shares(comparison)
     if refused:
         if not as_json:
-            click.echo("refused: more move than --max-moved allows", err=True)
+            click.echo("refused: more users move than --max-moved allows", err=True)
         raise SystemExit(_NO)
 
 
@@ -140,7 +144,7 @@ def _show_counts(moves: Moves) -> None:
 def show_shares(comparison: Comparison) -> None:
     """A comparison for people."""
     if not comparison.moved_users and not any(g.moves.moved for g in comparison.groups):
-        click.echo("nobody moves")
+        click.echo("no user moves")
         return
     for group in comparison.groups:
         if group.moves.moved:
@@ -151,7 +155,7 @@ def show_shares(comparison: Comparison) -> None:
         click.echo(f"{user}\n  {_move(before, after).rstrip()}")
     more = len(comparison.moved_users) - _MOST_USERS
     if more > 0:
-        click.echo(f"… and {more} named users more; --json has them all")
+        click.echo(f"{more} more named users are not shown; --json prints all")
 
 
 def _move(before: Stage, after: Stage) -> str:
@@ -160,4 +164,4 @@ def _move(before: Stage, after: Stage) -> str:
 
 def _named(globs: tuple[str, ...]) -> str:
     more = len(globs) - 3
-    return ", ".join(globs[:3]) + (f" and {more} globs more" if more > 0 else "")
+    return ", ".join(globs[:3]) + (f" and {more} more globs" if more > 0 else "")

@@ -30,7 +30,7 @@ from shim.settings import LedgerUrl, load_settings
 
 EXIT_CODES = {GateVerdict.READY: 0, GateVerdict.NOT_READY: 1, GateVerdict.INSUFFICIENT: 3}
 _ROOMY = 150
-"""Columns from which what is missing stands beside the figures."""
+"""Columns; on a wider output, what is missing stands beside the figures."""
 
 _BAR = 24
 _STYLES = {Standing.MET: "green", Standing.OPEN: "yellow", Standing.FAILED: "bold red"}
@@ -44,11 +44,13 @@ _ANSWERS = {
 
 @click.command()
 @click.option(
-    "--config", type=click.Path(path_type=Path), help="The settings with targets and ledger."
+    "--config",
+    type=click.Path(path_type=Path),
+    help="The settings file, with the targets and the ledger.",
 )
-@ledger_option("Another ledger than the settings'.")
-@click.option("--url", help="A running shim, instead of a file; it is asked over the API.")
-@word_option("--kind", Kind, "Show this kind of connection alone.")
+@ledger_option("Read this ledger, instead of the ledger in the settings.")
+@click.option("--url", help="Ask a running shim at this address, instead of reading a ledger.")
+@word_option("--kind", Kind, "Show only this kind of connection.")
 @json_option
 @input_errors
 def gate(
@@ -56,9 +58,9 @@ def gate(
 ) -> None:
     """May the control be retired?
 
-    Each condition with its figure, what is certain of it drawn against its target, and what is
-    missing. Exit code 0: ready; 1: not ready; 3: insufficient evidence. With --kind, too, the answer
-    is about all kinds.
+    Each condition is printed with its figure, with a bar that shows what is certain and the target, and
+    with what is missing. Exit code 0: ready; 1: not ready; 3: insufficient evidence. The answer is
+    always about all kinds of connection, also with --kind.
     """
     if url is not None:
         answer = _read_answer(Remote(url).get("/api/gate"))
@@ -99,7 +101,7 @@ def show(answer: GateAnswer, kind: Kind | None = None) -> None:
     }[answer.verdict]
     console.print(Text(_ANSWERS[answer.verdict], style=_STYLES[standing]))
     if answer.eta is not None and answer.verdict is GateVerdict.INSUFFICIENT:
-        console.print(f"At the present rate that takes about {rough(seconds(answer.eta))} more.")
+        console.print(f"At the present rate this takes about {rough(seconds(answer.eta))} more.")
     for shown in (None, *Kind):
         conditions = [c for c in answer.conditions if c.kind is shown]
         if conditions and (kind is None or shown in (None, kind)):
@@ -162,7 +164,7 @@ def _figures(condition: Condition) -> Text:
 
 
 def _range(condition: Condition) -> tuple[float, float]:
-    """From where to where the bar goes: shares near one of the ends are drawn large."""
+    """The ends of the bar: shares near 0 or 1 are drawn larger."""
     values = [v for v in (condition.target, condition.bound, condition.figure) if v is not None]
     if condition.scale is Scale.COUNT:
         return 0, max(*values, 1) * 1.1

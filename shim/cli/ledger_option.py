@@ -1,4 +1,4 @@
-"""Which ledger a command reads: `--ledger`, else the settings', or that of a running shim."""
+"""The ledger that a command reads: that of `--ledger`, or else that of the settings."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,8 +29,10 @@ def _read_place(
 
 @contextmanager
 def ledger_of(settings: Settings, given: LedgerUrl | None = None) -> Iterator[LedgerReader]:
-    """The ledger `given` on the command line, else the settings', whose key a ledger that cannot be
-    used is blamed on."""
+    """The ledger `given` on the command line, or else that of the settings.
+
+    Raises InputError; if the settings name a ledger that cannot be used, the error names their key.
+    """
     if given is not None:
         yield read_ledger(given)
         return

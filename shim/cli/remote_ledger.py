@@ -1,4 +1,4 @@
-"""The ledger of a running shim, asked over its API."""
+"""The ledger of a running shim, read over its API."""
 
 from enum import StrEnum
 from typing import Any
@@ -22,7 +22,7 @@ from shim.model import seconds
 
 
 class RemoteLedger:
-    """`EpisodeReader` over the API; users are named as the token allows."""
+    """`EpisodeReader` over the API; the token decides whether users are named."""
 
     def __init__(self, remote: Remote) -> None:
         self._remote = remote

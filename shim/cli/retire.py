@@ -1,4 +1,4 @@
-"""`shim retire`: the control goes, with a report of why it may."""
+"""`shim retire`: the report of the evidence, and what to delete."""
 
 import hashlib
 import json
@@ -21,9 +21,11 @@ from shim.settings import LedgerUrl, Settings, load_settings
 
 @click.command()
 @click.option(
-    "--config", type=click.Path(path_type=Path), help="The settings with targets and ledger."
+    "--config",
+    type=click.Path(path_type=Path),
+    help="The settings file, with the targets and the ledger.",
 )
-@ledger_option("Another ledger than the settings'.")
+@ledger_option("Read this ledger, instead of the ledger in the settings.")
 @click.option(
     "--report",
     type=click.Path(path_type=Path, file_okay=False),
@@ -31,8 +33,12 @@ from shim.settings import LedgerUrl, Settings, load_settings
     show_default=True,
     help="The folder for the report, in Markdown and JSON.",
 )
-@click.option("--force", is_flag=True, help="Although the gate does not say so; wants a --reason.")
-@click.option("--reason", help="Why, for the report.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Write the report although the gate does not say `ready`; needs --reason.",
+)
+@click.option("--reason", help="The reason for --force; it is kept in the report.")
 @json_option
 @input_errors
 def retire(
@@ -43,16 +49,16 @@ def retire(
     reason: str | None,
     as_json: bool,
 ) -> None:
-    """Ask the gate, write the evidence down, and say what to delete.
+    """Ask the gate, write the evidence into a report, and print what to delete.
 
-    Nothing is changed but the report's folder. Exit code 1 or 3, and no report, if the gate does not
-    say `ready`.
+    The command changes nothing except the folder of the report. If the gate does not say `ready`, there
+    is no report, and the exit code is 1 or 3.
     """
     if force and not reason:
-        raise click.UsageError("--force wants a --reason")
+        raise click.UsageError("--force needs --reason")
     settings = load_settings(config, monitor_types(plugin_manager()))
     if settings.monitors.control is None:
-        raise InputError("these settings have no monitors.control: it is retired already")
+        raise InputError("these settings have no monitors.control: the control is retired already")
     now = wall_clock()
     with ledger_of(settings, ledger) as reader:
         answer = judge(gate_evidence(reader, settings, now), settings.gate)

@@ -1,4 +1,4 @@
-"""`shim rollout`: where the rollout is in its plan, and its next step."""
+"""`shim rollout`: the current and the next step of the plan."""
 
 import json
 from collections.abc import Callable
@@ -38,7 +38,7 @@ _config = click.option(
 
 @click.group()
 def rollout() -> None:
-    """Go on by the plan of the settings (`promotion`)."""
+    """Show and take the steps of the plan in the settings (`promotion`)."""
 
 
 @rollout.command()
@@ -46,7 +46,7 @@ def rollout() -> None:
 @json_option
 @input_errors
 def status(config: Path, as_json: bool) -> None:
-    """At which step of the plan is the flags file, and what is missing for the next one?"""
+    """Print the current step of the plan, and what is missing for the next step."""
     settings, path = _plan(config)
     promotion = _prepared(settings, path, _facts(settings))
     if as_json:
@@ -59,15 +59,17 @@ def status(config: Path, as_json: bool) -> None:
 @rollout.command()
 @_config
 @click.option("--dry-run", is_flag=True, help="Show the next file and change nothing.")
-@click.option("--force", is_flag=True, help="Take the step whatever is missing; needs --reason.")
-@click.option("--reason", help="Why; it is kept with the change.")
+@click.option(
+    "--force", is_flag=True, help="Take the step although something is missing; needs --reason."
+)
+@click.option("--reason", help="The reason; it is kept with the change.")
 @json_option
 @input_errors
 def advance(config: Path, dry_run: bool, force: bool, reason: str | None, as_json: bool) -> None:
     """Take the next step of the plan: put the next flags file in place.
 
-    Exit code 1 if something stands against it, 3 if there is not enough evidence or time yet; then
-    nothing is changed.
+    Exit code 1 if something forbids the step, 3 if more evidence or time is needed; then nothing is
+    changed.
     """
     if force and not (reason or "").strip():
         raise click.UsageError("--force needs --reason")
@@ -121,7 +123,7 @@ def _facts(settings: Settings) -> Callable[[str], Facts]:
 
 
 def _if_any(facts: Callable[[str], Facts]) -> Callable[[str], Facts]:
-    """The same, and nothing instead of an error: a forced step needs no ledger."""
+    """The same facts, or no facts instead of an error: a forced step needs no ledger."""
 
     def ask(digest: str) -> Facts:
         try:

@@ -1,4 +1,4 @@
-"""`shim simulate`: a fleet and a rollout in virtual time, and what the gate would say of it."""
+"""`shim simulate`: a fleet and a rollout in virtual time, and the answer of the gate."""
 
 import gc
 import json
@@ -25,19 +25,29 @@ _path = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("file", type=_path, required=False)
-@click.option("--plan", is_flag=True, help="How many users and days until the gate can answer?")
+@click.option(
+    "--plan", is_flag=True, help="Print how many users and days it takes until the gate can answer."
+)
 @click.option("--config", type=_path, help="A settings file, instead of the settings in FILE.")
-@click.option("--seed", type=click.IntRange(0), help="Another seed than the file's.")
-@click.option("--users", type=click.IntRange(1), help="Another number of users.")
-@click.option("--days", type=click.FloatRange(0, 3660, min_open=True), help="Other days.")
-@click.option("--ledger", type=_path, help="Write a ledger; a new file.")
-@click.option("--capture", type=_path, help="Write a capture; a new file.")
+@click.option("--seed", type=click.IntRange(0), help="Use this seed, instead of the seed in FILE.")
+@click.option(
+    "--users",
+    type=click.IntRange(1),
+    help="Simulate this many users, instead of the number in FILE.",
+)
+@click.option(
+    "--days",
+    type=click.FloatRange(0, 3660, min_open=True),
+    help="Simulate this many days, instead of the number in FILE.",
+)
+@click.option("--ledger", type=_path, help="Write a ledger to this new file.")
+@click.option("--capture", type=_path, help="Write a capture to this new file.")
 @click.option(
     "--sample",
     type=click.FloatRange(0, 100),
     default=0.1,
     show_default=True,
-    help="The percentage of users whom the capture has in any case.",
+    help="The percentage of users who are in the capture even without a decision.",
 )
 @json_option
 @input_errors
@@ -55,12 +65,12 @@ def simulate(
 ) -> None:
     """Simulate the fleet that FILE describes, and ask the gate.
 
-    Exit code 0: the gate would be ready; 1: not ready; 3: insufficient evidence. With --plan: 0 if the
-    gate can answer, 3 if it cannot.
+    Exit code 0: the gate answers ready; 1: not ready; 3: insufficient evidence. With --plan: 0 if the
+    gate can answer, 3 if it cannot answer.
     """
     types = monitor_types(plugin_manager())
     if file is None and not plan:
-        raise click.UsageError("FILE is missing; only --plan can do without")
+        raise click.UsageError("FILE is missing; only --plan works without FILE")
     scenario = typical(types) if file is None else load_scenario(file, types)
     changes: dict[str, Any] = {"seed": seed, "users": users, "days": days}
     if config is not None:
@@ -144,7 +154,7 @@ def _show_plan(plan: Plan) -> None:
         f"A pilot of {plan.pilot_users:,} simulated users had {plan.timeouts_per_user_day:.3g} timeouts "
         "per user and day that compare the monitors. So the gate needs:"
     )
-    table = Table("days", "users", "answer", "what takes most", box=None)
+    table = Table("days", "users", "answer", "what takes longest", box=None)
     for step in plan.steps:
         users = "never" if step.users is None else f"{step.users:,}"
         table.add_row(f"{step.days:g}", users, step.verdict.value, step.reason)

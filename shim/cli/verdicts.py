@@ -1,4 +1,4 @@
-"""`shim verdicts`: what the two monitors made of each silence, from the ledger."""
+"""`shim verdicts`: the verdicts of the ledger, as a list, and one episode as a timeline."""
 
 import json
 import os
@@ -27,11 +27,11 @@ from shim.settings import LedgerUrl, load_settings
 from shim.settings.durations import parse_duration
 
 _WIDE = 200
-"""Columns for whatever is no terminal: a line per verdict, to be searched."""
+"""Columns where the output is no terminal: one line for each verdict."""
 
 
 def _read_time(context: click.Context, option: click.Parameter, text: str | None) -> Wall | None:
-    """A time: so long ago (`2d`), or a date with or without a time of day, local unless it says so."""
+    """A time: a duration before now (`2d`), or a date with or without a time of day (local, if no zone)."""
     if text is None:
         return None
     try:
@@ -42,29 +42,41 @@ def _read_time(context: click.Context, option: click.Parameter, text: str | None
         moment = datetime.fromisoformat(text).astimezone()
     except (ValueError, OverflowError):
         raise click.BadParameter(
-            f"{text!r} is no time; write 2d, 90m, 2026-11-23 or 2026-11-23T10:15"
+            f"{text!r} is not a time; write 2d, 90m, 2026-11-23 or 2026-11-23T10:15"
         ) from None
     return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 @click.command()
 @click.argument("episode", type=click.IntRange(1), required=False)
-@ledger_option("The ledger's file.")
+@ledger_option("Read this ledger: a SQLite file, or the URL of a ledger.")
 @click.option(
     "--config", type=click.Path(path_type=Path), help="The settings file that names the ledger."
 )
-@click.option("--url", help="A running shim, instead of a file; its ledger is asked over the API.")
-@click.option("--user", help="Of this user.")
-@click.option("--package", help="Of this app.")
-@word_option("--verdict", VerdictName, "With this verdict.")
-@word_option("--kind", VerdictKind, "With a verdict of this kind.")
-@word_option("--connection-kind", Kind, "On connections of this kind.")
-@word_option("--acting", Role, "While this monitor acted.")
-@click.option("--recovered", is_flag=True, default=None, help="Where a client was alive after all.")
-@click.option("--since", callback=_read_time, help="Not older than: 2d, 90m, or a time.")
-@click.option("--until", callback=_read_time, help="Older than: 2d, 90m, or a time.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
-@click.option("--cursor", help="Go on where the last page ended.")
+@click.option("--url", help="Ask a running shim at this address, instead of reading a ledger.")
+@click.option("--user", help="Show only verdicts of this user.")
+@click.option("--package", help="Show only verdicts of this package.")
+@word_option("--verdict", VerdictName, "Show only this verdict.")
+@word_option("--kind", VerdictKind, "Show only verdicts of this kind.")
+@word_option("--connection-kind", Kind, "Show only verdicts on connections of this kind.")
+@word_option("--acting", Role, "Show only verdicts while this monitor acted.")
+@click.option(
+    "--recovered", is_flag=True, default=None, help="Show only verdicts where the client was alive."
+)
+@click.option(
+    "--since", callback=_read_time, help="Show verdicts since this time: 2d, 90m, or a date."
+)
+@click.option(
+    "--until", callback=_read_time, help="Show verdicts before this time: 2d, 90m, or a date."
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=50,
+    show_default=True,
+    help="Show at most this many verdicts.",
+)
+@click.option("--cursor", help="Show the next page: the value that the last page printed.")
 @json_option
 @input_errors
 def verdicts(
@@ -77,9 +89,9 @@ def verdicts(
     as_json: bool,
     **filters: Any,
 ) -> None:
-    """List verdicts, newest first; or tell the story of one EPISODE by its number.
+    """List verdicts, newest first; or show one EPISODE as a timeline, by its number.
 
-    Without --ledger it is the one in the settings.
+    Without --ledger and --url the command reads the ledger that the settings name.
     """
     with _reader(ledger, config, url) as reader:
         if episode is not None:
@@ -122,7 +134,7 @@ def _console() -> Console:
 def _show_page(page: Page, place: str) -> None:
     console = _console()
     if not page.rows:
-        console.print(f"no verdicts in {place} that fit", soft_wrap=True)
+        console.print(f"no verdict in {place} matches", soft_wrap=True)
         return
     table = Table(box=None, pad_edge=False)
     for title in ("#", "at", "user", "connection", "verdict", "skew", "acting"):
@@ -139,7 +151,7 @@ def _show_page(page: Page, place: str) -> None:
         )
     console.print(table)
     if page.cursor is not None:
-        console.print(f"older ones: --cursor {page.cursor}")
+        console.print(f"older verdicts: --cursor {page.cursor}")
 
 
 def _format_verdict(row: VerdictRow) -> str:
@@ -206,7 +218,7 @@ def _show_episode(episode: Episode) -> None:
 
 
 def _printable(text: str) -> str:
-    """Clients choose some of these names: nothing in them may steer the terminal."""
+    """Clients choose some of these names: no character in them may control the terminal."""
     return "".join(letter if letter.isprintable() else "�" for letter in text)
 
 

@@ -197,7 +197,7 @@ def test_an_empty_ledger_says_so(tmp_path: Path) -> None:
     with ledger(path):
         pass
     result = run("--ledger", str(path))
-    assert (result.exit_code, result.stdout) == (0, f"no verdicts in {path} that fit\n")
+    assert (result.exit_code, result.stdout) == (0, f"no verdict in {path} matches\n")
     assert answer("--ledger", str(path)) == {"verdicts": [], "cursor": None}
 
 
@@ -211,8 +211,8 @@ def test_the_ledger_of_the_settings(tmp_path: Path, path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (("--since", "yesterday"), "'yesterday' is no time; write 2d, 90m, 2026-11-23"),
-        (("--since", "5"), "'5' is no time"),
+        (("--since", "yesterday"), "'yesterday' is not a time; write 2d, 90m, 2026-11-23"),
+        (("--since", "5"), "'5' is not a time"),
         (("--kind", "matched"), "'matched' is not one of"),
         (("--limit", "0"), "0 is not in the range"),
         (("--cursor", "next"), "'next' is no cursor of this list"),

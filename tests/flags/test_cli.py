@@ -167,7 +167,7 @@ def test_diff_by_buckets(file: Path, later: Path) -> None:
         "alice@example.com",
     ):
         assert said in words
-    assert run("diff", file, file).stdout == "nobody moves\n"
+    assert run("diff", file, file).stdout == "no user moves\n"
 
 
 def test_diff_by_users(file: Path, later: Path) -> None:
@@ -209,9 +209,9 @@ def test_bad_input_of_diff(file: Path, later: Path) -> None:
     users.write_bytes(b"good\n\xff\n")
     for arguments, words in (
         (["--max-moved", "3"], "needs --users"),
-        (["--max-moved", "-3%"], "no percentage"),
-        (["--max-moved", "nan%"], "no percentage"),
-        (["--max-moved", "many"], "no percentage"),
+        (["--max-moved", "-3%"], "nor a percentage"),
+        (["--max-moved", "nan%"], "nor a percentage"),
+        (["--max-moved", "many"], "nor a percentage"),
         (["--users", users], "users.txt:2: not UTF-8"),
         (["--users", file.parent], "cannot be read"),
         (["--users", file.with_name("none")], "cannot be read"),
@@ -231,7 +231,7 @@ def test_export(file: Path) -> None:
     assert result.exit_code == 0
     (flag,) = json.loads(result.stdout)["flags"]
     assert flag == "monitor-rollout"
-    assert "its own hash" in result.stderr
+    assert "has another hash" in result.stderr
 
 
 def test_export_of_what_flagd_lacks(file: Path) -> None:
