@@ -29,7 +29,12 @@ def _now() -> Section:
     return Section(
         "Now",
         [
-            number("Processes", "That Prometheus can scrape.", f"sum(up{{{JOB}}})", unit="none"),
+            number(
+                "Processes",
+                "Processes that Prometheus can scrape.",
+                f"sum(up{{{JOB}}})",
+                unit="none",
+            ),
             state(
                 "Brake",
                 "Engaged: everyone is at shadow at most (R22).",
@@ -39,28 +44,28 @@ def _now() -> Section:
             ),
             state(
                 "Guard",
-                "Holding: closes of the candidate wait, because it wants to close very many (R6b).",
+                "Holding: the candidate wants to close very many connections; its closes are held (R6b).",
                 f"max(shim_guard_holding{{{JOB}}})",
                 good="quiet",
                 bad="HOLDING",
             ),
             state(
                 "Candidate",
-                "Quarantined: it failed so often that it runs no more (R5).",
+                "Quarantined: the candidate failed three times and does not run any more (R5).",
                 f"max(shim_candidate_quarantined{{{JOB}}})",
                 good="works",
                 bad="QUARANTINED",
             ),
             state(
                 "Flags file",
-                "Refused: the last good one stays in force (R20).",
+                "Refused: the last good file stays in force (R20).",
                 f"max(shim_flags_stale{{{JOB}}})",
                 good="in force",
                 bad="REFUSED",
             ),
             number(
                 "Age of the flags",
-                "Since the flags in use were read; where processes differ, of the oldest.",
+                "Time since the flags in use were read; where processes differ, the oldest flags.",
                 f"time() - min(shim_flags_loaded_timestamp_seconds{{{JOB}}} > 0)",
                 unit="s",
             ),
@@ -73,7 +78,7 @@ def _now() -> Section:
             ),
             number(
                 "Open episodes",
-                "They wait for their verdict.",
+                "Episodes that wait for their verdict.",
                 f"sum(shim_open_episodes{{{JOB}}})",
                 unit="none",
             ),
@@ -88,21 +93,21 @@ def _rollout() -> Section:
         [
             lines(
                 "Open connections",
-                "By the stage of their user.",
+                "Open connections, by the stage of their user.",
                 Query(f"sum by (stage) (shim_connections{{{KIND}}})", "{{stage}}"),
                 unit="none",
                 stacked=True,
             ),
             lines(
                 "Users",
-                "With an open connection, by the monitor that acts for them; counted once a minute.",
+                "Users with an open connection, by the monitor that acts for them; counted once a minute.",
                 Query(f"sum by (role) (shim_users{{{KIND}}})", "{{role}} acts"),
                 unit="none",
                 stacked=True,
             ),
             lines(
                 "Time for which the candidate acts",
-                "Its share of the time that connections were open.",
+                "The candidate's share of the time that connections were open.",
                 Query(
                     f"{increase('shim_acted_seconds_total', candidate, '10m')}"
                     f" / {increase('shim_acted_seconds_total', KIND, '10m')}",
@@ -120,14 +125,14 @@ def _rollout() -> Section:
             ),
             lines(
                 "Registrations",
-                "Connections opened. A step together with closings: clients are sent away and return.",
+                "New connections. If closings rise at the same time, clients are closed and return.",
                 Query(rate("shim_registrations_total", KIND, "stage"), "{{stage}}"),
                 unit="cps",
                 stacked=True,
             ),
             lines(
                 "Closings",
-                "By who ended the connection, and the close code that was sent.",
+                "Connections that ended, by cause and by the close code that was sent.",
                 Query(rate("shim_closings_total", KIND, "cause, code"), "{{cause}} {{code}}"),
                 unit="cps",
                 stacked=True,
@@ -142,21 +147,21 @@ def _agreement() -> Section:
         [
             lines(
                 "Agreement over $window",
-                "Matched of matched and mismatched, where the shadow decided first (R14); the line is "
-                "the gate's default target. The gate itself asks for more: `shim gate`.",
+                "Matched as a share of matched and mismatched, where the shadow decided first (R14). "
+                "The dashed line is the gate's default target. The gate itself asks for more: `shim gate`.",
                 Query(agreement("$window"), "{{connection_kind}}"),
                 unit="percentunit",
                 target=0.99,
             ),
             lines(
                 "Episodes behind it",
-                "That the agreement is a share of. No data is never success.",
+                "The number of episodes that the agreement is a share of. No data is never success.",
                 Query(conclusive("$window"), "{{connection_kind}}"),
                 unit="none",
             ),
             lines(
                 "Verdicts",
-                "All of them, also those that prove nothing.",
+                "All verdicts, also those that prove nothing.",
                 Query(rate("shim_verdicts_total", KIND, "verdict"), "{{verdict}}", exemplars=True),
                 unit="cps",
                 stacked=True,
@@ -171,21 +176,21 @@ def _outcomes() -> Section:
         [
             lines(
                 "Return rate over $window",
-                "Of clients that a monitor closed, those that came back in time (R15). A candidate below "
-                "the control sends clients away, however well the two agree.",
+                "The share of closed clients that came back in time (R15). If the candidate is below "
+                "the control, its closing keeps clients away, however well the monitors agree.",
                 Query(return_rate("$window"), "{{role}}, {{connection_kind}}"),
                 unit="percentunit",
             ),
             lines(
                 "Outcomes",
-                "What became of clients that a monitor closed.",
+                "Whether the clients that a monitor closed came back.",
                 Query(rate("shim_outcomes_total", KIND, "role, outcome"), "{{role}}: {{outcome}}"),
                 unit="cps",
                 stacked=True,
             ),
             lines(
                 "Time until they are back",
-                "Half of them are back after the lower line, 95 % after the upper one.",
+                "Half of the clients are back after the lower line, 95 % after the upper line.",
                 Query(quantile(0.5, "shim_return_delay_seconds", JOB, "role"), "{{role}}, half"),
                 Query(quantile(0.95, "shim_return_delay_seconds", JOB, "role"), "{{role}}, 95 %"),
                 unit="s",
@@ -202,8 +207,9 @@ def _evidence() -> Section:
         [
             lines(
                 "Pings of the candidate",
-                "Of those that its heartbeat interval asks for. In shadow it lives on the control's "
-                "pongs: one that never pings would pass, and then close every idle client (R16).",
+                "The share of the pings that the heartbeat interval asks for. In shadow the candidate lives "
+                "on the answers to the control's pings. A candidate that never pings would later close "
+                "every idle client (R16).",
                 Query(f"{pings} / {due}", "{{connection_kind}}"),
                 unit="percentunit",
                 span=12,
@@ -211,7 +217,7 @@ def _evidence() -> Section:
             ),
             lines(
                 "Spans",
-                "Sent to the collector, and given up. Nothing is counted from traces.",
+                "Spans that were sent to the collector, and dropped spans. No count comes from traces.",
                 Query(rate("shim_trace_sent_spans_total", JOB), "sent"),
                 Query(rate("shim_trace_dropped_spans_total", JOB), "dropped"),
                 unit="cps",
@@ -219,19 +225,19 @@ def _evidence() -> Section:
             ),
             lines(
                 "Rows that wait for the ledger",
-                "A queue that grows means a disk that is too slow.",
+                "A queue that grows means that the disk is too slow.",
                 Query(f"shim_ledger_queued_rows{{{JOB}}}", "{{instance}}"),
                 unit="none",
             ),
             lines(
                 "Age of the last commit",
-                "It matters while rows wait.",
+                "Time since the last commit; it matters while rows wait.",
                 Query(f"shim_ledger_commit_age_seconds{{{JOB}}}", "{{instance}}"),
                 unit="s",
             ),
             lines(
                 "Rows dropped",
-                "Evidence that is lost: the ledger had no room for it.",
+                "Rows that are lost because the queue was full.",
                 Query(
                     f"rate(shim_ledger_dropped_rows_total{{{JOB}}}[$__rate_interval])",
                     "{{instance}}",
@@ -248,7 +254,7 @@ def _process() -> Section:
         [
             lines(
                 "Lateness of the timers",
-                "99 % of the shim's timers came at most so late: the event loop was busy.",
+                "99 % of the shim's timers came at most this late; the cause is a busy event loop.",
                 Query(
                     quantile(0.99, "shim_timer_lateness_seconds", JOB, "instance"), "{{instance}}"
                 ),
@@ -264,7 +270,7 @@ def _process() -> Section:
             ),
             lines(
                 "Processor",
-                "Cores in use.",
+                "Processor cores in use.",
                 Query(
                     f"rate(process_cpu_seconds_total{{{JOB}}}[$__rate_interval])", "{{instance}}"
                 ),
@@ -272,14 +278,14 @@ def _process() -> Section:
             ),
             lines(
                 "Memory",
-                "Resident, with everything else that runs in the process.",
+                "Resident memory of the whole process.",
                 Query(f"process_resident_memory_bytes{{{JOB}}}", "{{instance}}"),
                 unit="bytes",
                 span=12,
             ),
             lines(
                 "Files that may be open",
-                "Connections as a share of the limit: at 1 no client can connect.",
+                "Connections as a share of the limit. At 100 % no client can connect.",
                 Query(
                     f"sum by (instance) (shim_connections{{{JOB}}})"
                     f" / sum by (instance) (process_max_fds{{{JOB}}})",

@@ -7,16 +7,16 @@ from boards.expressions import JOB, KIND, increase, quantile, rate
 from boards.panels import Query, counts, lines, link, number, spread, words
 
 _HOW = """\
-**How to read this.** Each diamond is an *exemplar*: one episode whose trace is a click away, and shows
-both silences on one time line. **Show the episodes**, in the menu of a line, lists them in the shim's
-console, with the story of each; `shim verdicts --verdict mismatched --since 1d` does so in a terminal.
+**How to read this.** Each diamond is an *exemplar*: one episode, with a link to its trace. The trace shows
+both silences on one time line. **Show the episodes**, in the menu of a line, lists the episodes in the shim's
+console, each with its timeline. In a terminal: `shim verdicts --verdict mismatched --since 1d`.
 
-- `only_candidate`, recovered: the candidate would have closed a live connection, the worst sort.
-- `only_control`, recovered: the control would have.
-- Not recovered: one monitor saw a dead connection, the other did not.
-- `skewed`: both did, too far apart.
+- `only_candidate`, recovered: the candidate would have closed a live connection. This is the worst kind.
+- `only_control`, recovered: the control would have closed a live connection.
+- Not recovered: one monitor decided that the connection was dead, the other monitor did not.
+- `skewed`: both monitors decided, too far apart.
 
-What is understood and harmless becomes a rule of `comparison.expected`.
+If a kind of mismatch is understood and harmless, add a rule to `comparison.expected`.
 """
 
 _EPISODES = "${console}/verdicts?verdict=${__field.labels.verdict}&kind=${__field.labels.kind}"
@@ -44,21 +44,21 @@ def _which() -> Section:
             words(_HOW, span=12, height=8),
             number(
                 "Mismatches over $window",
-                "That no rule expected.",
+                "Mismatches that no rule explains.",
                 f"{increase('shim_verdicts_total', mismatched, window)} or vector(0)",
                 unit="none",
                 span=4,
             ),
             number(
                 "False kills over $window",
-                "Live connections that the candidate would have closed, or did (R9).",
+                "Live connections that the candidate would have closed, or closed (R9).",
                 f"{increase('shim_verdicts_total', _FALSE_KILLS, window)} or vector(0)",
                 unit="none",
                 span=4,
             ),
             number(
                 "Explained over $window",
-                "Mismatches that a rule expected; the gate wants at most a tenth of all (R13).",
+                "Mismatches that a rule explains; the gate permits at most a tenth of all mismatches (R13).",
                 f"({increase('shim_verdicts_total', expected, window)} or vector(0))"
                 f" / {increase('shim_verdicts_total', explained, window)}",
                 unit="percentunit",
@@ -66,7 +66,7 @@ def _which() -> Section:
             ),
             lines(
                 "Mismatches",
-                "By sort, with exemplars.",
+                "Mismatches by kind, with exemplars.",
                 Query(
                     rate("shim_verdicts_total", mismatched, "verdict, kind, recovered"),
                     "{{kind}}, recovered: {{recovered}}",
@@ -101,7 +101,7 @@ def _skew() -> Section:
             ),
             lines(
                 "Skew, by who decided first",
-                "Half of the episodes are below the lower line, 95 % below the upper one.",
+                "Half of the episodes are below the lower line, 95 % are below the upper line.",
                 Query(quantile(0.5, "shim_skew_seconds", JOB, "first"), "{{first}} first, half"),
                 Query(
                     quantile(0.95, "shim_skew_seconds", JOB, "first"),
@@ -121,13 +121,13 @@ def _rest() -> Section:
         [
             lines(
                 "Proofs of life",
-                "Clients that spoke after this monitor had closed them: they were alive (R14b).",
+                "Clients that sent something after this monitor had closed them, so they were alive (R14b).",
                 Query(rate("shim_proofs_of_life_total", JOB, "role"), "{{role}}"),
                 unit="cps",
             ),
             lines(
                 "Inconclusive",
-                "Episodes that ended before both had decided, for another cause (R11).",
+                "Episodes that ended for another cause before both monitors had decided (R11).",
                 Query(
                     rate("shim_verdicts_total", f'{KIND}, verdict="inconclusive"', "verdict, kind"),
                     "{{kind}}",
@@ -138,13 +138,13 @@ def _rest() -> Section:
             ),
             lines(
                 "Late decisions",
-                "On a silence that already had its verdict (R7).",
+                "Decisions on a silence that already had its verdict (R7).",
                 Query(rate("shim_late_decisions_total", JOB, "role"), "{{role}}"),
                 unit="cps",
             ),
             lines(
                 "Failures of the monitors",
-                "Calls that raised, returned nonsense or took too long (R5).",
+                "Calls that raised an exception, returned nonsense or took too long (R5).",
                 Query(rate("shim_monitor_failures_total", JOB, "role, call"), "{{role}}: {{call}}"),
                 unit="cps",
             ),
@@ -158,7 +158,7 @@ def _rest() -> Section:
             ),
             lines(
                 "Brake and guard",
-                "How often they engaged, over $window.",
+                "How often the brake and the guard engaged, over $window.",
                 Query(increase("shim_brake_engagements_total", JOB, "$window"), "brake"),
                 Query(increase("shim_guard_engagements_total", JOB, "$window"), "guard"),
                 unit="none",
