@@ -8,19 +8,18 @@ import json
 import sys
 import tempfile
 from time import thread_time
-from typing import Any
 
 from aiohttp import web
 
+from shim.aio import Shim
 from shim.flags import everyone_at
-from shim.ledger import wall_clock
+from shim.ledger import LedgerWriter, wall_clock
 from shim.ledger.rows import ActionRow, DecisionRow, VerdictRow
 from shim.model import SECOND, Kind, Return, Role, Stage, VerdictKind, VerdictName
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.runtime.live_connection import LiveConnection
 from shim.runtime.secrets import Secrets
 from shim.server.app import make_app
-from shim.server.house import House, open_house
 from shim.settings import settings_from
 
 _TOKEN = "benchmark"
@@ -63,14 +62,9 @@ for path in sys.argv[2:]:
 class _Quiet(LiveConnection):
     """A connection without a socket."""
 
-    __slots__ = ("websocket",)
+    __slots__ = ()
 
-    class _NoSocket:
-        transport = None
-
-    def __init__(self, shim: Any) -> None:
-        super().__init__(shim)
-        self.websocket = self._NoSocket()
+    transport = None
 
     @property
     def codes(self) -> tuple[None, None]:
@@ -92,21 +86,21 @@ async def _run(connections: int, verdicts: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         value = {**_SETTINGS, "ledger": f"sqlite:///{folder}/ledger.db"}
         settings = settings_from(value, monitor_types(plugin_manager()))
-        with open_house(settings, secrets, rollout=everyone_at(Stage.SHADOW)) as house:
-            runner = web.AppRunner(make_app(house), shutdown_timeout=1)
-            await runner.setup()
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            for number in range(connections):
-                user, kind = f"u{number // 2}", (Kind.GLASSES, Kind.APP)[number % 2]
-                package = f"com.example.app{number % 7}" if kind is Kind.APP else None
-                house.shim._register(_Quiet(house.shim), kind, user, user, package)
-            _fill(house, verdicts)
-            print(f"{connections} connections, {verdicts} verdicts:")
-            await _ask(f"http://127.0.0.1:{runner.addresses[0][1]}")
-            await runner.cleanup()
+        shim = Shim.open(settings, secrets=secrets, targeting=everyone_at(Stage.SHADOW))
+        runner = web.AppRunner(make_app(shim), shutdown_timeout=1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        for number in range(connections):
+            user, kind = f"u{number // 2}", (Kind.GLASSES, Kind.APP)[number % 2]
+            package = f"com.example.app{number % 7}" if kind is Kind.APP else None
+            shim._register(_Quiet(shim), kind, user, user, package)
+        _fill(shim.assembly.records.ledger, verdicts)
+        print(f"{connections} connections, {verdicts} verdicts:")
+        await _ask(f"http://127.0.0.1:{runner.addresses[0][1]}")
+        await runner.cleanup()
 
 
-def _fill(house: House, verdicts: int) -> None:
+def _fill(ledger: LedgerWriter, verdicts: int) -> None:
     now = wall_clock()
     for number in range(verdicts):
         at = now - (verdicts - number) * 10 * SECOND
@@ -120,8 +114,8 @@ def _fill(house: House, verdicts: int) -> None:
         silence = 45 * SECOND
         for role in Role:
             decision = (role, role is acting, at, at, silence, None, (at - silence // 2,))
-            house.ledger.append(DecisionRow(*about, *decision))
-        house.ledger.append(
+            ledger.append(DecisionRow(*about, *decision))
+        ledger.append(
             VerdictRow(
                 *about,
                 verdict,
@@ -139,12 +133,10 @@ def _fill(house: House, verdicts: int) -> None:
         )
         result = Return.LOST if number % 20 == 0 else Return.RETURNED
         delay = None if result is Return.LOST else number % 90 * SECOND
-        house.ledger.append(
-            ActionRow(*about, acting, at, None, result, at + 90 * SECOND, delay, True)
-        )
+        ledger.append(ActionRow(*about, acting, at, None, result, at + 90 * SECOND, delay, True))
         if number % 1000 == 0:
-            assert house.ledger.flush(60)
-    assert house.ledger.flush(60)
+            assert ledger.flush(60)
+    assert ledger.flush(60)
 
 
 async def _ask(url: str) -> None:

@@ -78,8 +78,10 @@ async def _run(count: int) -> None:
                 stalls.take()
                 began = perf_counter()
                 act()
-                assert it.house.flags is not None
-                while not (_all_at(it, stage, count) and bad is bool(it.house.flags.problem)):
+                assert it.shim.assembly.flags is not None
+                while not (
+                    _all_at(it, stage, count) and bad is bool(it.shim.assembly.flags.problem)
+                ):
                     if perf_counter() - began > 60:
                         raise RuntimeError(f"{what}: not everyone is at {stage} after 60 s")
                     await asyncio.sleep(0.05)
@@ -119,7 +121,10 @@ async def _run(count: int) -> None:
                 f"  {count - end['open']} disconnected; {end['sent']} messages, {lost} unanswered"
             )
             _check(end["open"] == count and not lost, "somebody or something was lost")
-            _check(await asyncio.to_thread(it.house.ledger.flush, 60), "the ledger is behind")
+            _check(
+                await asyncio.to_thread(it.shim.assembly.records.ledger.flush, 60),
+                "the ledger is behind",
+            )
             _tell_story(SqliteReader(folder / "shim.db"), count)
 
 

@@ -41,7 +41,7 @@ class AiohttpConnection(LiveConnection):
         self.websocket.begin_close(code, reason, timeout)
 
     @property
-    def _transport(self) -> Any:
+    def transport(self) -> Any:
         return self.websocket.transport
 
     async def __aenter__(self) -> "AiohttpConnection":

@@ -1,7 +1,8 @@
 """The shim in an aiohttp service.
 
-shim = Shim(settings, rollout.evaluate)
+shim = Shim.open("config/shim.yaml")
 app.cleanup_ctx.append(shim.lifespan)
+app.add_subapp("/shim", shim.console())
 
 async def handler(request):
     websocket = shim.websocket()
@@ -20,15 +21,17 @@ from aiohttp import web
 
 from shim.aio.aiohttp_connection import AiohttpConnection
 from shim.aio.websocket import WebSocket
+from shim.embedding.embedded_shim import EmbeddedShim
 from shim.flags import Evaluation
 from shim.model import Kind
 from shim.router import Observer
-from shim.runtime.coordinator import RESTART, Coordinator
+from shim.runtime.assembly import Assembly
+from shim.runtime.coordinator import RESTART
 from shim.runtime.driver import clock
 from shim.settings import Settings
 
 
-class AiohttpShim(Coordinator[AiohttpConnection]):
+class AiohttpShim(EmbeddedShim[AiohttpConnection]):
     """Runs the monitors over the connections of one aiohttp application."""
 
     def __init__(
@@ -36,19 +39,20 @@ class AiohttpShim(Coordinator[AiohttpConnection]):
         settings: Settings,
         evaluate: Callable[[str], Evaluation],
         observers: Sequence[Observer] = (),
+        *,
+        assembly: Assembly | None = None,
     ) -> None:
-        super().__init__(settings, evaluate, observers)
+        super().__init__(settings, evaluate, observers, assembly=assembly)
         # One bound method for all sockets.
         self._call_at = self.driver.call_at
         self._unregistered: WeakSet[WebSocket] = WeakSet()
 
     async def lifespan(self, app: web.Application) -> AsyncIterator[None]:
-        """For `app.cleanup_ctx`: start with the application, and go with it."""
-        self.start()
-        # Before those of the application, which may take their time.
-        app.on_shutdown.insert(0, self._on_shutdown)
-        yield
-        self.stop()
+        """For `app.cleanup_ctx`: the shim starts with the application, and ends with it."""
+        async with self.running():
+            # Before those of the application, which may take their time.
+            app.on_shutdown.insert(0, self._on_shutdown)
+            yield
 
     async def _on_shutdown(self, app: web.Application) -> None:
         """aiohttp reads nothing any more: who has not been sent away is, and nobody is judged."""

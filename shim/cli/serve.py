@@ -3,18 +3,18 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
+from shim.aio import Shim
 from shim.cli.common import input_errors
+from shim.console.listener import listen, url_of
 from shim.model import InputError
 from shim.plugin.discovery import monitor_types, plugin_manager
-from shim.runtime.hook_observer import HookObserver
-from shim.server import Secrets, open_house
-from shim.server.serving import listen, serve_until_told, url_of
+from shim.runtime.secrets import Secrets
+from shim.server.serving import serve_until_told
 from shim.settings import Settings, load_settings
 
 
@@ -50,47 +50,26 @@ def serve(
     """Serve glasses and apps over WebSockets, watched by both monitors."""
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)-8s %(message)s")
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
-    manager = plugin_manager()
-    settings = load_settings(config, monitor_types(manager))
-    secrets = Secrets.from_environment(dev=dev)
+    settings = load_settings(config, monitor_types(plugin_manager()))
+    secrets = Secrets.from_environment(dev=dev, reference_server=True)
     new_event_loop = loop_factory(on_uvloop)
     if dev:
         for name, value in secrets.environment().items():
             click.echo(f"{name}={value}")
-    with (
-        _listeners(settings, host, port) as (listener, console),
-        open_house(
-            settings, secrets, observers=[HookObserver(manager)], capture=capture, promote=auto
-        ) as house,
-    ):
+    with _listener(settings, host, port) as listener:
+        shim = Shim.open(settings, secrets=secrets, capture=capture, promote=auto)
         serve_until_told(
-            house,
-            listener,
-            console,
-            ready=lambda: _announce(listener, console),
-            new_event_loop=new_event_loop,
+            shim, listener, ready=lambda: _announce(shim, listener), new_event_loop=new_event_loop
         )
 
 
-@contextmanager
-def _listeners(
-    settings: Settings, host: str | None, port: int | None
-) -> Iterator[tuple[socket.socket, socket.socket | None]]:
-    """For connections, and for the console if it is apart; options go before settings."""
-    server, blamed = settings.server, settings.origin.of
+def _listener(settings: Settings, host: str | None, port: int | None) -> socket.socket:
+    """The listener of the WebSockets; options go before settings."""
+    server = settings.server
     if host is None and port is None:
-        with blamed("server"):
-            listener = listen(server.host, server.port)
-    else:
-        listener = listen(host or server.host, server.port if port is None else port)
-    with listener:
-        if server.admin is None:
-            yield listener, None
-            return
-        with blamed("server", "admin"):
-            console = listen(server.admin.host, server.admin.port)
-        with console:
-            yield listener, console
+        with settings.origin.of("server"):
+            return listen(server.host, server.port)
+    return listen(host or server.host, server.port if port is None else port)
 
 
 def loop_factory(on_uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop]:
@@ -106,7 +85,7 @@ def loop_factory(on_uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop]:
     return uvloop.new_event_loop
 
 
-def _announce(listener: socket.socket, console: socket.socket | None) -> None:
+def _announce(shim: Shim, listener: socket.socket) -> None:
     click.echo(f"listening on {url_of(listener)}")
-    if console is not None:
-        click.echo(f"console on {url_of(console)}")
+    if shim.console_url is not None:
+        click.echo(f"console on {shim.console_url}")

@@ -1,7 +1,7 @@
-"""The operators' side of the reference server: the API under `/api`, the dashboard, who may see what."""
+"""The operators' side of a shim: the dashboard, the API under `/api`, the metrics, who may see what."""
 
-from shim.console.api.routes import add_console, add_health
-from shim.console.listener import console_on
+from shim.console.console_app import add_health, console_app
+from shim.console.listener import serve_console
 from shim.console.operations import Operations
 
-__all__ = ["Operations", "add_console", "add_health", "console_on"]
+__all__ = ["Operations", "add_health", "console_app", "serve_console"]

@@ -37,8 +37,7 @@ async def give_brake_order(operations: Operations, visitor: Visitor, order: Brak
         operations.shim.engage_brake(reason)
     else:
         operations.shim.release_brake(reason)
-    if operations.flush is not None:
-        await asyncio.to_thread(operations.flush, _FLUSH)
+    await asyncio.to_thread(operations.assembly.records.ledger.flush, _FLUSH)
 
 
 def read_brake_order(form: Mapping[str, str]) -> BrakeOrder:

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
-from shim.aio import Shim
-from shim.aio.aiohttp_connection import AiohttpConnection
 from shim.console.access.redaction import Names
 from shim.console.api.filters import ConnectionsQuery, SessionsQuery
 from shim.console.api.problems import bad_request
@@ -22,6 +20,8 @@ from shim.console.api.schemas import (
 from shim.console.tcp_health import socket_health
 from shim.model import Duration, Role, Time, seconds
 from shim.router import Tracked
+from shim.runtime.coordinator import Coordinator
+from shim.runtime.live_connection import LiveConnection
 from shim.runtime.sessions import Session
 
 CHUNK = 1000
@@ -42,7 +42,7 @@ class Slice(Generic[T]):
 class ConnectionLists:
     """Reads the shim's connections and sessions."""
 
-    def __init__(self, shim: Shim) -> None:
+    def __init__(self, shim: Coordinator[Any]) -> None:
         self._shim = shim
         candidate = shim.settings.monitors.candidate.settings
         self._heartbeat: int | None = getattr(candidate, "heartbeat_interval", None)
@@ -62,11 +62,11 @@ class ConnectionLists:
 
     async def sessions(
         self, query: SessionsQuery, user: str | None
-    ) -> Slice[Session[AiohttpConnection]]:
+    ) -> Slice[Session[LiveConnection]]:
         """Sessions by the order of the oldest connection that they point at."""
         after = _read_cursor(query.cursor)
         sessions = list(self._shim.sessions.values())
-        found: list[tuple[int, Session[AiohttpConnection]]] = []
+        found: list[tuple[int, Session[LiveConnection]]] = []
         for begin in range(0, len(sessions), CHUNK):
             for session in sessions[begin : begin + CHUNK]:
                 if user is None or session.user == user:
@@ -81,7 +81,7 @@ class ConnectionLists:
         more = len(found) > query.limit
         return Slice(items, str(found[query.limit - 1][0]) if more else None)
 
-    def session(self, session_id: str) -> Session[AiohttpConnection] | None:
+    def session(self, session_id: str) -> Session[LiveConnection] | None:
         return self._shim.sessions.get(session_id)
 
     def connection_answer(self, names: Names) -> Callable[[Tracked], ConnectionAnswer]:
@@ -89,7 +89,7 @@ class ConnectionLists:
         now = self._shim.clock()
         return lambda tracked: ConnectionAnswer(**self._facts(tracked, names, now))
 
-    def session_answer(self, session: Session[AiohttpConnection], names: Names) -> SessionAnswer:
+    def session_answer(self, session: Session[LiveConnection], names: Names) -> SessionAnswer:
         glasses = session.glasses_connection
         return SessionAnswer(
             session=names(session.id),
@@ -101,7 +101,7 @@ class ConnectionLists:
         )
 
     def session_connections(
-        self, session: Session[AiohttpConnection], names: Names
+        self, session: Session[LiveConnection], names: Names
     ) -> list[SessionConnection]:
         now = self._shim.clock()
         return [
@@ -109,12 +109,12 @@ class ConnectionLists:
                 **self._facts(live.tracked, names, now),
                 messages=live.tracked.signs,
                 round_trip=_seconds(self._shim.router.round_trip(live.tracked)),
-                socket=socket_health(live.websocket.transport),
+                socket=socket_health(live.transport),
             )
             for live in session.members()
         ]
 
-    def session_ended(self, session: Session[AiohttpConnection]) -> list[EndedAnswer]:
+    def session_ended(self, session: Session[LiveConnection]) -> list[EndedAnswer]:
         """How the session's last connections ended, as far as that is remembered."""
         now = self._shim.clock()
         return [

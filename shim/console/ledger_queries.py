@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
-from shim.console.api.problems import not_found, unavailable
+from shim.console.api.problems import unavailable
 from shim.console.operations import Operations
 from shim.gate import GateAnswer
 from shim.ledger import LedgerReader
@@ -16,23 +16,18 @@ _AT_ONCE = 2
 
 
 class LedgerQueries:
-    """The ledger and the gate, from the event loop. Each answer may raise Refusal (404, 503)."""
+    """The ledger and the gate, from the event loop. Each answer may raise ApiError (503)."""
 
     def __init__(self, operations: Operations) -> None:
-        self._ledger = operations.ledger
-        self._gate = operations.gate
+        self._assembly = operations.assembly
         self._places = asyncio.Semaphore(_AT_ONCE)
 
     async def ask(self, query: Callable[[LedgerReader], T]) -> T:
-        if self._ledger is None:
-            raise not_found("there is no ledger here")
         async with self._places:
             try:
-                return await asyncio.to_thread(query, self._ledger)
+                return await asyncio.to_thread(query, self._assembly.reader)
             except InputError as error:
                 raise unavailable(str(error)) from None
 
     async def gate(self) -> GateAnswer:
-        if self._gate is None:
-            raise not_found("there is no gate here")
-        return await self.ask(self._gate)
+        return await self.ask(self._assembly.judge_gate)

@@ -1,31 +1,78 @@
-"""The console on a listener of its own (`server.admin` in the settings)."""
+"""The console on a listener of its own (`console` in the settings), and how any listener is run."""
 
+import logging
+import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from aiohttp import web
 
-from shim.console.api.routes import add_console, add_health
+from shim.console.console_app import console_app
 from shim.console.operations import Operations
-from shim.console.runner import runner_of
-from shim.runtime.secrets import Secrets
+from shim.model import InputError
+from shim.settings import Settings
+
+log = logging.getLogger(__name__)
+
+BACKLOG = 1024
+KEEPALIVE = 75.0
+"""Seconds in which a request has to come, as `web.run_app` has it; a runner's own default is an hour."""
 
 _SHUTDOWN = 2.0
 
 
-def console_on(
-    listener: socket.socket, operations: Operations, secrets: Secrets
-) -> Callable[[web.Application], AsyncIterator[None]]:
-    """For the `cleanup_ctx` of the application that serves the WebSockets: both live as long."""
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 is any free one. Raises InputError for an address that cannot be had."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    except socket.gaierror as error:
+        raise InputError(f"cannot listen on {host}:{port}: {error.strerror}") from None
+    except OSError as error:
+        # Its own words name the address, too.
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise InputError(f"cannot listen on {host}:{port}: {reason}") from None
 
-    async def lifespan(_: web.Application) -> AsyncIterator[None]:
-        app = web.Application()
-        add_health(app, operations)
-        add_console(app, operations, secrets)
-        runner = runner_of(app, _SHUTDOWN)
-        await runner.setup()
-        await web.SockSite(runner, listener).start()
+
+def url_of(listener: socket.socket) -> str:
+    """The address of a listening socket, as a URL without a path."""
+    address, port = listener.getsockname()[:2]
+    return f"http://{f'[{address}]' if ':' in address else address}:{port}"
+
+
+def runner_of(app: web.Application, shutdown_timeout: float) -> web.AppRunner:
+    """`shutdown_timeout`: seconds that requests get to end."""
+    return web.AppRunner(
+        app, access_log=None, shutdown_timeout=shutdown_timeout, keepalive_timeout=KEEPALIVE
+    )
+
+
+@contextmanager
+def console_socket(settings: Settings) -> Iterator[socket.socket | None]:
+    """The socket of the console's own listener; None: the settings name none. Raises InputError."""
+    address = settings.console_address
+    if address is None:
+        yield None
+        return
+    if settings.server.admin is not None:
+        log.warning(
+            "`server.admin` is an older name: the section `console` has the host and the port"
+        )
+    with settings.origin.of(*address.key):
+        listener = listen(address.host, address.port)
+    with listener:
+        yield listener
+
+
+@asynccontextmanager
+async def serve_console(operations: Operations, listener: socket.socket) -> AsyncIterator[None]:
+    """Serve the console on this socket as long as the context lasts."""
+    runner = runner_of(console_app(operations), _SHUTDOWN)
+    await runner.setup()
+    try:
+        await web.SockSite(runner, listener, backlog=BACKLOG).start()
+        log.info("console on %s", url_of(listener))
         yield
+    finally:
         await runner.cleanup()
-
-    return lifespan

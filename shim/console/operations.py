@@ -1,47 +1,20 @@
-"""What the console is given to look at and to change."""
+"""What the console looks at and changes: a running shim."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
-from shim.aio import Shim
 from shim.flags import Cap, Evaluation
-from shim.gate import GateAnswer
-from shim.ledger import LedgerReader, Status
-from shim.model import Role, Stage, Time
-from shim.runtime.tally import Tally
+from shim.model import Role, Stage
+from shim.runtime.assembly import Assembly
+from shim.runtime.coordinator import Coordinator
 
 
-class Flags(Protocol):
-    """The flags file in force (`shim.rollout.CurrentFlags`)."""
-
-    @property
-    def digest(self) -> str: ...
-    @property
-    def loaded_at(self) -> Time: ...
-    @property
-    def problem(self) -> str | None:
-        """Why the file as it is now was refused (R20); None: it was not."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Operations:
-    """A running shim.
+    """A running shim, whatever its WebSocket library."""
 
-    `evaluate` gives a user's stage, whatever the brake says. `gate` judges what a ledger has, and `flush`
-    waits so many seconds for it to have all; both are called in a thread. `metrics` answers content type
-    and body for an `Accept` header. None: there is no such thing.
-    """
-
-    shim: Shim
-    tally: Tally
-    evaluate: Callable[[str], Evaluation]
-    flags: Flags | None = None
-    ledger: LedgerReader | None = None
-    ledger_status: Callable[[], Status] | None = None
-    flush: Callable[[float], bool] | None = None
-    gate: Callable[[LedgerReader], GateAnswer] | None = None
-    metrics: Callable[[str], tuple[str, bytes]] | None = None
+    shim: Coordinator[Any]
+    assembly: Assembly
 
     @property
     def brake_reason(self) -> str | None:
@@ -62,7 +35,7 @@ class Operations:
 
     def explain(self, user: str) -> Evaluation:
         """Which stage a user has now, the brake considered (R19)."""
-        evaluation = self.evaluate(user)
+        evaluation = self.assembly.evaluate(user)
         if self.brake_reason is None or evaluation.stage <= Stage.SHADOW:
             return evaluation
         return evaluation._replace(stage=Stage.SHADOW, lowered_by=Cap.BRAKE)

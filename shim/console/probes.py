@@ -5,7 +5,7 @@ from typing import Any
 from aiohttp import web
 
 from shim.console.access.access import Access
-from shim.console.api.problems import ApiError, not_found, problem
+from shim.console.api.problems import ApiError, problem
 from shim.console.api.responses import json_answer
 from shim.console.operations import Operations
 from shim.model import seconds
@@ -29,14 +29,14 @@ class Health:
         if operations.shim.draining:
             return json_answer({"status": "draining"}, status=503)
         answer: dict[str, Any] = {"status": "ready"}
-        if (flags := operations.flags) is not None:
+        if (flags := operations.assembly.flags) is not None:
             age = seconds(operations.shim.clock() - flags.loaded_at)
             answer["flags"] = {
                 "digest": flags.digest,
                 "age": age,
                 "refused": flags.problem is not None,
             }
-        if (status := operations.ledger_status) and (problem := status().problem):
+        if problem := operations.assembly.records.ledger.status().problem:
             answer["ledger"] = problem
         return json_answer(answer)
 
@@ -45,15 +45,15 @@ class MetricsPage:
     """`/metrics`, for those who may read."""
 
     def __init__(self, operations: Operations, access: Access) -> None:
-        self._render = operations.metrics
+        self._assembly = operations.assembly
         self._access = access
 
     async def show(self, request: web.Request) -> web.Response:
         try:
             self._access.reader(request)
-            if self._render is None:
-                raise not_found("there are no metrics here")
         except ApiError as refusal:
             return problem(refusal)
-        content_type, body = self._render(request.headers.get("Accept", ""))
+        content_type, body = self._assembly.records.metrics.render(
+            request.headers.get("Accept", "")
+        )
         return web.Response(body=body, headers={"Content-Type": content_type})

@@ -16,7 +16,7 @@ class StatusReport:
     held: int | None
     quarantined: bool
     flags: FlagsAnswer | None
-    ledger: LedgerAnswer | None
+    ledger: LedgerAnswer
     sessions: int
     users: dict[Stage, int]
     connections: dict[tuple[Kind, Stage], int]
@@ -56,7 +56,7 @@ def report(operations: Operations) -> dict[str, Any]:
         "users": {str(stage): census.users(stage) for stage in Stage},
         "sessions": len(shim.sessions),
         "pauses": {"count": shim.driver.pauses, "seconds": seconds(shim.driver.paused_for)},
-        **operations.tally.as_dict(),
+        **operations.assembly.tally.as_dict(),
         "brake": operations.brake_reason,
         "guard": {"holding": operations.held is not None, "held": operations.held or 0},
         "quarantined": operations.quarantined,
@@ -66,17 +66,15 @@ def report(operations: Operations) -> dict[str, Any]:
 
 
 def flags_answer(operations: Operations) -> FlagsAnswer | None:
-    flags = operations.flags
+    flags = operations.assembly.flags
     if flags is None:
         return None
     age = seconds(operations.shim.clock() - flags.loaded_at)
     return FlagsAnswer(digest=flags.digest, age=age, problem=flags.problem)
 
 
-def ledger_answer(operations: Operations) -> LedgerAnswer | None:
-    if operations.ledger_status is None:
-        return None
-    status = operations.ledger_status()
+def ledger_answer(operations: Operations) -> LedgerAnswer:
+    status = operations.assembly.records.ledger.status()
     return LedgerAnswer(
         problem=status.problem,
         queued=status.queued,

@@ -62,5 +62,5 @@ async def _summarise(
     objections += stories.failures
     objections += [f"in the log: {line}" for line in production.log.errors]
     factor = production.options.factor
-    results = judge(stories.by_client, factor, served.house.shim.driver.pauses)
+    results = judge(stories.by_client, factor, served.shim.driver.pauses)
     return Summary(results, report, tuple(objections), crew.lag, factor)

@@ -69,15 +69,15 @@ async def find_mismatch(served: Served) -> Mismatch | None:
 
 
 def _find(served: Served) -> Mismatch | None:
-    house = served.house
-    house.ledger.flush(_FLUSH)
+    assembly = served.shim.assembly
+    assembly.records.ledger.flush(_FLUSH)
     which = VerdictFilter(verdict=VerdictName.MISMATCHED, recovered=True)
-    rows = house.reader.verdicts(which, limit=1).rows
-    episode = house.reader.episode(rows[0].id) if rows else None
+    rows = assembly.reader.verdicts(which, limit=1).rows
+    episode = assembly.reader.episode(rows[0].id) if rows else None
     if episode is None:
         return None
     collected = None
-    if house.tracing is not None:
-        collected = house.tracing.provider.force_flush(int(_FLUSH * 1000))
-    telemetry = house.settings.telemetry
-    return Mismatch(episode, house.reader.place, collected, telemetry.trace_url)
+    if assembly.records.tracing is not None:
+        collected = assembly.records.tracing.provider.force_flush(int(_FLUSH * 1000))
+    telemetry = assembly.settings.telemetry
+    return Mismatch(episode, assembly.reader.place, collected, telemetry.trace_url)

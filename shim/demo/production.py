@@ -56,5 +56,5 @@ class Production:
             host=HOST,
             port=served.port,
             factor=self.options.factor,
-            jwt_secret=served.house.secrets.jwt_secret,
+            jwt_secret=served.shim.assembly.secrets.jwt_secret,
         )

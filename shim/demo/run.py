@@ -73,7 +73,7 @@ async def _stay(production: Production, one: ActOne) -> None:
     """Go on with the server and the fleet of act one."""
     for line in (
         f"\nAct one is still running. Dashboard: {one.served.url}; Ctrl-C ends it.",
-        f"The operator's token: SHIM_OPERATOR_TOKEN={one.served.house.secrets.operator_token}",
+        f"The operator's token: SHIM_OPERATOR_TOKEN={one.served.shim.assembly.secrets.operator_token}",
     ):
         production.console.print(line, highlight=False, soft_wrap=True)
     await unless(production.interrupted.wait(), one.crew.died())

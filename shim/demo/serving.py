@@ -1,4 +1,4 @@
-"""A house that is served on a port of its own, for as long as an act lasts."""
+"""The reference server, served on a port of its own, for as long as an act lasts."""
 
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from shim.aio import Shim
+from shim.console.listener import listen
 from shim.flags import Targeting
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.router import Observer
-from shim.server import House, Secrets, open_house
-from shim.server.serving import listen, serving
+from shim.runtime.secrets import Secrets
+from shim.server.serving import serving
 from shim.settings import settings_from
 
 HOST = "127.0.0.1"
@@ -19,7 +21,7 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    house: House
+    shim: Shim
     port: int
 
     @property
@@ -49,7 +51,7 @@ async def serve(
         hash_key=secrets.token_hex(32),
         dev=True,
     )
-    with open_house(read, keys, observers=observers, rollout=rollout) as house:
-        listener = listen(HOST, port)
-        async with serving(house, listener):
-            yield Served(house, int(listener.getsockname()[1]))
+    shim = Shim.open(read, secrets=keys, observers=observers, targeting=rollout)
+    listener = listen(HOST, port)
+    async with serving(shim, listener):
+        yield Served(shim, int(listener.getsockname()[1]))

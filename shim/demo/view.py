@@ -43,8 +43,8 @@ class View:
         )
 
     def lines(self, elapsed: float) -> Iterator[str]:
-        tally = self.served.house.tally
-        connections = open_connections(self.served.house.shim)
+        tally = self.served.shim.assembly.tally
+        connections = open_connections(self.served.shim)
         stages = ", ".join(
             f"{stage} {sum(connections[stage, kind] for kind in Kind)}" for stage in Stage
         )
@@ -58,14 +58,14 @@ class View:
         )
 
     def picture(self, elapsed: float) -> RenderableType:
-        driver = self.served.house.shim.driver
+        driver = self.served.shim.driver
         heading = line(
             ("act one", "bold"),
             f"   {elapsed:.0f} of {self.seconds:.0f} s "
             f"(seed: {elapsed * self.factor / 60:.1f} min)   "
             f"pauses: {driver.pauses} ({seconds(driver.paused_for):.1f} s)",
         )
-        connections = open_connections(self.served.house.shim)
+        connections = open_connections(self.served.shim)
         stages = table("stage", *(kind.value for kind in Kind), "acting")
         open_now: Counter[Stage] = Counter()
         for stage in Stage:
@@ -76,7 +76,7 @@ class View:
             heading,
             self._behaviours(),
             right(stages, 1, 2),
-            self.served.house.tally,
+            self.served.shim.assembly.tally,
             open_now,
             self.log,
         )

@@ -102,6 +102,10 @@ class Watching:
             self.brake_reason = reason
             self._observer.on(BrakeChanged(True, reason, now))
 
+    def restore_brake(self, reason: str) -> None:
+        """The brake is engaged as it was left before a restart: nothing has changed, and nobody is told."""
+        self.brake_reason = reason
+
     def release_brake(self, reason: str, now: Time) -> None:
         """Let everyone be where the flags say; `set_stage` moves the connections that are open."""
         if self.brake_reason is not None:

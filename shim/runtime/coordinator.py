@@ -60,8 +60,6 @@ class Coordinator(Generic[L]):
     own, too.
     """
 
-    name_in_log: Callable[[str], str] = staticmethod(str)
-
     clock: Callable[[], Time] = staticmethod(clock)
 
     def __init__(
@@ -69,8 +67,11 @@ class Coordinator(Generic[L]):
         settings: Settings,
         evaluate: Callable[[str], Evaluation],
         observers: Sequence[Observer] = (),
+        *,
+        name_in_log: Callable[[str], str] = str,
     ) -> None:
         self.settings = settings
+        self.name_in_log = name_in_log
         self.sessions: dict[str, Session[L]] = {}
         self.observer = Fanout(observers)
         self.driver = Driver()
@@ -120,9 +121,17 @@ class Coordinator(Generic[L]):
         """Episodes that wait for their verdict."""
         return self._comparator.open_episodes
 
-    def start(self) -> None:
-        """Begin to watch; called within the running loop."""
-        self.driver.start(self.router)
+    def start(
+        self, *, brake: str | None = None, on_timer: Callable[[Duration], None] | None = None
+    ) -> None:
+        """Begin to watch; called within the running loop.
+
+        `brake` is the reason of a brake that was left engaged, and `on_timer` is told by how much each
+        timer came too late.
+        """
+        if brake is not None:
+            self.router.restore_brake(brake)
+        self.driver.start(self.router, on_timer)
         if self._recorder is not None:
             self._recorder.begin()
         self._tell_expired()

@@ -40,10 +40,7 @@ def clock() -> Time:
 
 
 class Driver:
-    """Wakes the router, notices pauses, and keeps the deadlines of closing handshakes.
-
-    `on_timer` is told by how much each timer came too late.
-    """
+    """Wakes the router, notices pauses, and keeps the deadlines of closing handshakes."""
 
     def __init__(self) -> None:
         self.router: Router
@@ -54,13 +51,14 @@ class Driver:
         self._judging = True
         self._deadlines: list[tuple[Time, int, Callable[[], None]]] = []
         self._entry = count()
-        self.on_timer: Callable[[Duration], None] | None = None
+        self._tell_lateness: Callable[[Duration], None] | None = None
         self.pauses = 0
         self.paused_for: Duration = 0
 
-    def start(self, router: Router) -> None:
-        """Begin to drive; called within the running loop."""
+    def start(self, router: Router, on_timer: Callable[[Duration], None] | None = None) -> None:
+        """Begin to drive; called within the running loop. `on_timer` is told how late each timer is."""
         self.router = router
+        self._tell_lateness = on_timer
         self._loop = asyncio.get_running_loop()
         self._arm(clock())
 
@@ -104,8 +102,8 @@ class Driver:
 
     def _on_timer(self) -> None:
         now = clock()
-        if self.on_timer is not None:
-            self.on_timer(now - self._expected)
+        if self._tell_lateness is not None:
+            self._tell_lateness(now - self._expected)
         if not self._judging:
             self._finish(now)
             return

@@ -53,7 +53,7 @@ class LiveConnection:
         raise NotImplementedError
 
     @property
-    def _transport(self) -> Any:
+    def transport(self) -> Any:
         raise NotImplementedError
 
     # -- Port -------------------------------------------------------------------------------------
@@ -84,7 +84,7 @@ class LiveConnection:
         self.session.forget(self)
 
     def confirm(self) -> Confirmation:
-        transport = self._transport
+        transport = self.transport
         if transport is None or transport.is_closing():
             return NO_CONFIRMATION
         return evidence(

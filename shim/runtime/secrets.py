@@ -6,42 +6,58 @@ from dataclasses import dataclass
 
 from shim.model import InputError, Problem
 
+_JWT_SECRET, _OPERATOR_TOKEN = "SHIM_JWT_SECRET", "SHIM_OPERATOR_TOKEN"
+_HASH_KEY, _VIEWER_TOKEN = "SHIM_HASH_KEY", "SHIM_VIEWER_TOKEN"
+_SHORTEST_JWT_SECRET = 32
+"""Bytes; HS256 wants as many as its digest has (RFC 7518 section 3.2)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """What `SHIM_JWT_SECRET`, `SHIM_OPERATOR_TOKEN` and `SHIM_HASH_KEY` hold.
-
-    `SHIM_VIEWER_TOKEN` may hold another token.
-    """
+    """What `SHIM_JWT_SECRET`, `SHIM_OPERATOR_TOKEN`, `SHIM_HASH_KEY` and `SHIM_VIEWER_TOKEN` hold."""
 
     jwt_secret: str
+    """Signs the tokens of the reference server's clients; empty where another service embeds the shim."""
     operator_token: str
+    """Reads and changes everything in the console."""
     hash_key: str
+    """The key of the pseudonyms."""
     dev: bool = False
+    """Whether the reference server accepts every app with the key `dev`."""
     viewer_token: str = ""
-    """Reads everything but users' addresses, changes nothing; empty: there is none."""
+    """Reads everything but users' addresses, changes nothing; empty: no token does."""
 
     @classmethod
-    def from_environment(cls, *, dev: bool) -> "Secrets":
-        """Read them; those that are missing are made up for development, or are an InputError."""
-        names = ("SHIM_JWT_SECRET", "SHIM_OPERATOR_TOKEN", "SHIM_HASH_KEY")
-        found = {name: os.environ.get(name, "") for name in names}
-        missing = [name for name in names if not found[name]]
+    def from_environment(cls, *, dev: bool = False, reference_server: bool = False) -> "Secrets":
+        """Read the secrets. With `dev` missing ones are made up.
+
+        Only the reference server needs `SHIM_JWT_SECRET`. Raises InputError that names every variable
+        that is missing.
+        """
+        needed = [_OPERATOR_TOKEN, _HASH_KEY]
+        if reference_server:
+            needed.insert(0, _JWT_SECRET)
+        found = {name: os.environ.get(name, "") for name in (_JWT_SECRET, *needed)}
+        missing = [name for name in needed if not found[name]]
         if missing and not dev:
-            raise InputError(
-                [Problem(f"{name} is not set (--dev makes one up)") for name in missing]
-            )
-        if not dev and len(found["SHIM_JWT_SECRET"].encode()) < 32:
-            raise InputError("SHIM_JWT_SECRET is too short: HS256 wants 32 bytes (RFC 7518)")
+            hint = " (--dev makes one up)" if reference_server else ""
+            raise InputError([Problem(f"{name} is not set{hint}") for name in missing])
         for name in missing:
             found[name] = secrets.token_hex(32)
-        jwt_secret, operator_token, hash_key = (found[name] for name in names)
-        viewer_token = os.environ.get("SHIM_VIEWER_TOKEN", "")
-        return cls(jwt_secret, operator_token, hash_key, dev, viewer_token)
+        if reference_server and not dev and len(found[_JWT_SECRET].encode()) < _SHORTEST_JWT_SECRET:
+            raise InputError("SHIM_JWT_SECRET is too short: HS256 wants 32 bytes (RFC 7518)")
+        return cls(
+            jwt_secret=found[_JWT_SECRET],
+            operator_token=found[_OPERATOR_TOKEN],
+            hash_key=found[_HASH_KEY],
+            dev=dev,
+            viewer_token=os.environ.get(_VIEWER_TOKEN, ""),
+        )
 
     def environment(self) -> dict[str, str]:
+        """The variables that give these secrets to another process."""
         return {
-            "SHIM_JWT_SECRET": self.jwt_secret,
-            "SHIM_OPERATOR_TOKEN": self.operator_token,
-            "SHIM_HASH_KEY": self.hash_key,
+            _JWT_SECRET: self.jwt_secret,
+            _OPERATOR_TOKEN: self.operator_token,
+            _HASH_KEY: self.hash_key,
         }

@@ -1,52 +1,26 @@
-"""The application: the sockets and the console put together."""
-
-import socket
+"""The application of the reference server: the shim as any service embeds it, with the sockets of the seed."""
 
 from aiohttp import web
 
-from shim.console import Operations, add_console, add_health, console_on
-from shim.gate import GateAnswer, judge
-from shim.ledger import LedgerReader, wall_clock
-from shim.ledger.gate_evidence import gate_evidence
+from shim.aio import Shim
+from shim.console import add_health
 from shim.server.auth import Gatekeeper
-from shim.server.badhttp import told_in_a_line
-from shim.server.house import House
 from shim.server.sockets import Sockets
 
 
-def make_app(house: House, admin: socket.socket | None = None) -> web.Application:
+def make_app(shim: Shim) -> web.Application:
     """The reference server as an aiohttp application.
 
-    The console (dashboard, API, metrics) is on it, too, unless there is a listener for it alone.
+    The console (dashboard, API, metrics) is on it, too, unless it has a listener of its own.
     """
-    app = web.Application()
-    app.cleanup_ctx.extend((told_in_a_line, house.shim.lifespan, house.lifespan))
-    sockets = Sockets(house.shim, Gatekeeper(house.secrets, house.settings.server.apps))
+    if shim.settings.console_address is None:
+        app = shim.console()
+    else:
+        app = web.Application()
+        add_health(app, shim.operations)
+    app.cleanup_ctx.append(shim.lifespan)
+    gatekeeper = Gatekeeper(shim.assembly.secrets, shim.settings.server.apps)
+    sockets = Sockets(shim, gatekeeper)
     app.router.add_get("/glasses-ws", sockets.glasses)
     app.router.add_get("/app-ws", sockets.apps)
-    operations = _operations(house)
-    add_health(app, operations)
-    if admin is None:
-        add_console(app, operations, house.secrets)
-    else:
-        app.cleanup_ctx.append(console_on(admin, operations, house.secrets))
     return app
-
-
-def _operations(house: House) -> Operations:
-    settings = house.settings
-
-    def gate(ledger: LedgerReader) -> GateAnswer:
-        return judge(gate_evidence(ledger, settings, wall_clock()), settings.gate)
-
-    return Operations(
-        shim=house.shim,
-        tally=house.tally,
-        evaluate=house.shim.evaluate,
-        flags=house.flags,
-        ledger=house.reader,
-        ledger_status=house.ledger.status,
-        flush=house.ledger.flush,
-        gate=gate,
-        metrics=house.metrics.render,
-    )

@@ -9,19 +9,20 @@ import jwt
 from aiohttp import web
 
 from shim.runtime.secrets import Secrets
-from shim.server.ids import read_id
-from shim.server.refusals import ClientRefused
+from shim.server.client_refused import ClientRefused, read_id
 
 
 class Gatekeeper:
     """Checks credentials; every comparison of secrets takes constant time."""
 
     def __init__(self, secrets: Secrets, apps: Mapping[str, Any]) -> None:
+        if not secrets.jwt_secret:
+            raise ValueError("the reference server needs a secret for its clients' tokens")
         self._secrets = secrets
         self._apps = apps
 
     def claims(self, request: web.Request) -> dict[str, Any]:
-        """The claims of the request's bearer token. Raises Refused."""
+        """The claims of the request's bearer token. Raises ClientRefused."""
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise ClientRefused("a bearer token is needed")
@@ -36,11 +37,11 @@ class Gatekeeper:
         return claims
 
     def user(self, request: web.Request) -> str:
-        """The user of a glasses connection: the token's `email`. Raises Refused."""
+        """The user of a glasses connection: the token's `email`. Raises ClientRefused."""
         return read_id("the token's email", self.claims(request).get("email"))
 
     def check_app(self, package: str, api_key: str) -> None:
-        """Raises Refused unless this is the key of that package."""
+        """Raises ClientRefused unless this is the key of that package."""
         # A lone surrogate is no valid UTF-8; a key with one is wrong, and no reason to fail.
         key = api_key.encode("utf-8", "surrogatepass")
         if self._secrets.dev and hmac.compare_digest(key, b"dev"):

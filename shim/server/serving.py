@@ -1,65 +1,46 @@
-"""The reference server on its listeners, and how it stops.
+"""The reference server on its listener, and how it stops.
 
 aiohttp stops reading before it tells an application to shut down. So everyone is sent away first, while
 the server still accepts and reads, and then aiohttp cleans up.
 """
 
 import asyncio
-import os
+import logging
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
-from shim.console.runner import runner_of
-from shim.model import InputError
+from shim.aio import Shim
+from shim.console.listener import BACKLOG, runner_of
 from shim.server.app import make_app
-from shim.server.house import House
 
-_BACKLOG = 1024
 _SHUTDOWN = 5.0
 """Seconds that requests get to end when everyone has been sent away."""
 
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; an address that cannot be had is an InputError."""
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
-    except socket.gaierror as error:
-        raise InputError(f"cannot listen on {host}:{port}: {error.strerror}") from None
-    except OSError as error:
-        # Its own words name the address, too.
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise InputError(f"cannot listen on {host}:{port}: {reason}") from None
-
-
-def url_of(listener: socket.socket) -> str:
-    address, port = listener.getsockname()[:2]
-    return f"http://{f'[{address}]' if ':' in address else address}:{port}"
+_CLIENTS_OWN = (HttpProcessingError, web.RequestPayloadError)
 
 
 @asynccontextmanager
-async def serving(
-    house: House, listener: socket.socket, console: socket.socket | None = None
-) -> AsyncIterator[None]:
-    """Serve for as long as it lasts, the console on a listener of its own if there is one."""
-    runner = runner_of(make_app(house, console), _SHUTDOWN)
-    try:
-        await runner.setup()
-        await web.SockSite(runner, listener, backlog=_BACKLOG).start()
-        yield
-        await house.shim.drain()
-    finally:
-        await runner.cleanup()
+async def serving(shim: Shim, listener: socket.socket) -> AsyncIterator[None]:
+    """Serve as long as the context lasts."""
+    runner = runner_of(make_app(shim), _SHUTDOWN)
+    with _bad_http_in_a_line():
+        try:
+            await runner.setup()
+            await web.SockSite(runner, listener, backlog=BACKLOG).start()
+            yield
+            await shim.drain()
+        finally:
+            await runner.cleanup()
 
 
 def serve_until_told(
-    house: House,
+    shim: Shim,
     listener: socket.socket,
-    console: socket.socket | None = None,
     *,
     ready: Callable[[], None],
     new_event_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop,
@@ -68,7 +49,7 @@ def serve_until_told(
 
     async def serve() -> None:
         with _told_to_stop() as told:
-            async with serving(house, listener, console):
+            async with serving(shim, listener):
                 ready()
                 await told.wait()
 
@@ -99,3 +80,29 @@ def _told_to_stop() -> Iterator[asyncio.Event]:
         yield told
     finally:
         release()
+
+
+@contextmanager
+def _bad_http_in_a_line() -> Iterator[None]:
+    """What is not HTTP is a mistake of the client: one line of the log, without a traceback.
+
+    aiohttp logs such errors like those of the server's own handlers.
+    """
+    logger = logging.getLogger("aiohttp.server")
+    logger.addFilter(_shorten)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_shorten)
+
+
+def _shorten(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, _CLIENTS_OWN):
+        # Its message quotes what came, which may be a token.
+        record.args = (record.getMessage(), type(error).__name__)
+        record.msg = "%s: bad HTTP (%s)"
+        record.exc_info = None
+        record.levelno = min(record.levelno, logging.WARNING)
+        record.levelname = logging.getLevelName(record.levelno)
+    return True

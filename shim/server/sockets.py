@@ -13,10 +13,14 @@ from shim.aio import Shim, WebSocket
 from shim.aio.aiohttp_connection import AiohttpConnection
 from shim.model import Kind, seconds
 from shim.server.auth import Gatekeeper
-from shim.server.ids import read_id, shown
-from shim.server.refusals import TRY_AGAIN_LATER, ClientRefused
+from shim.server.client_refused import (
+    TRY_AGAIN_LATER,
+    ClientRefused,
+    describe_claim,
+    read_id,
+)
 
-log = logging.getLogger("shim")
+log = logging.getLogger(__name__)
 
 
 class Sockets:
@@ -93,7 +97,7 @@ class Sockets:
         return {**claims, "sessionId": session, "userId": user}
 
     def _authenticate(self, init: dict[str, Any]) -> tuple[str, str]:
-        """The user and the package of an app. Raises Refused."""
+        """The user and the package of an app. Raises ClientRefused."""
         user, package = _claimed(init)
         package = read_id("packageName", package)
         user = read_id("sessionId", user)
@@ -119,7 +123,7 @@ class Sockets:
         return init
 
     def _admit(self, user: str, kind: Kind, package: str | None) -> None:
-        """Raises Refused where this would be one connection too many of the user's.
+        """Raises ClientRefused where this would be one connection too many of the user's.
 
         Who comes back takes the place of an older connection and is no additional one. The older one is
         being closed meanwhile, which takes a frozen client's socket a while: a network change may replace
@@ -145,11 +149,11 @@ class Sockets:
         """One line about a client that is not served, by what it claims to be; never its key or token."""
         log.warning(
             "[User: %s] %s connection refused: %s, from %s: %s",
-            shown(self._shim.name_in_log(user) if isinstance(user, str) else None),
+            describe_claim(self._shim.name_in_log(user) if isinstance(user, str) else None),
             kind.value.capitalize(),
-            shown(package),
+            describe_claim(package),
             request.remote,
-            shown(str(refused)),  # it may quote a token's header
+            describe_claim(str(refused)),  # it may quote a token's header
         )
 
     async def _serve(self, live: AiohttpConnection) -> None:

@@ -3,10 +3,12 @@
 Durations are whole microseconds here and `15s` in the file.
 """
 
+import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo
+from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo, model_validator
 
 from shim.model import SECOND, Monitors
 from shim.settings.expected_rule_settings import ExpectedRuleEntry
@@ -16,6 +18,7 @@ from shim.settings.monitors import MonitorChoice, monitor_reader
 
 _MILLISECOND = SECOND // 1000
 _MINUTE = 60 * SECOND
+_LONGEST_BASE_PATH = 256
 _DAY = 86_400 * SECOND
 
 
@@ -184,6 +187,24 @@ class CaptureSettings(Section):
     )
 
 
+_BASE_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+")
+
+
+def is_base_path(path: str) -> bool:
+    """Whether this is a plain path such as `/ops/shim`, which can be put in front of any address.
+
+    No header, no tag and no other host can be made of it: it has letters, digits, `.`, `_`, `~` and `-`,
+    no empty segment, and none that leads upwards.
+    """
+    return len(path) <= _LONGEST_BASE_PATH and _BASE_PATH.fullmatch(path) is not None
+
+
+def _check_base_path(value: str | None) -> str | None:
+    if value is not None and not is_base_path(value):
+        raise ValueError("must be a path like /ops, without a slash at its end")
+    return value
+
+
 class AppSettings(Section):
     """One app that may connect."""
 
@@ -193,7 +214,7 @@ class AppSettings(Section):
 
 
 class AdminSettings(Section):
-    """A listener of its own for the operators."""
+    """The older form of `console`: a listener of its own for the operators."""
 
     host: Text = Field(default="127.0.0.1", description="The address to listen on.")
     port: Port = Field(default=8081, description="The port to listen on; 0: any free one.")
@@ -220,5 +241,38 @@ class ServerSettings(Section):
         default_factory=dict, description="The apps that may connect, by package name."
     )
     admin: AdminSettings | None = Field(
-        default=None, description="A listener for everything but the WebSockets; null: the same."
+        default=None, description="The older name of the section `console`, with a host and a port."
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleAddress:
+    """Where the console's own listener is to be; `key` leads to the setting that says so."""
+
+    host: str
+    port: int
+    key: tuple[str, ...]
+
+
+class ConsoleSettings(Section):
+    """What operators see and do. Its tokens come from the environment."""
+
+    host: Text | None = Field(
+        default=None,
+        description="The address of the console's own listener; null: 127.0.0.1, where there is a port.",
+    )
+    port: Port | None = Field(
+        default=None,
+        description="The port of the console's own listener, 0: any free one; null: no such listener.",
+    )
+    base_path: Annotated[Text | None, AfterValidator(_check_base_path)] = Field(
+        default=None,
+        description="The path that a proxy takes away from every address before it asks the console, "
+        "like /ops; null: as the proxy's header X-Forwarded-Prefix says.",
+    )
+
+    @model_validator(mode="after")
+    def _check_port(self) -> Self:
+        if self.host is not None and self.port is None:
+            raise ValueError("a host alone makes no listener: a port is needed, too")
+        return self

@@ -25,6 +25,8 @@ from shim.settings.sections import (
     BrakeSettings,
     CaptureSettings,
     ComparisonSettings,
+    ConsoleAddress,
+    ConsoleSettings,
     GateSettings,
     GuardSettings,
     MonitorsSettings,
@@ -105,11 +107,24 @@ class Settings(Section):
     server: ServerSettings = Field(
         default_factory=ServerSettings, description="The reference server."
     )
+    console: ConsoleSettings = Field(
+        default_factory=ConsoleSettings, description="What operators see and do."
+    )
     _origin: Origin = PrivateAttr()
 
     def model_post_init(self, context: Any) -> None:
         surroundings: Surroundings = context
         self._origin = surroundings.origin
+
+    @property
+    def console_address(self) -> ConsoleAddress | None:
+        """Where the console's own listener is to be; None: there is none."""
+        if self.console.port is not None:
+            host = self.console.host or "127.0.0.1"
+            return ConsoleAddress(host, self.console.port, ("console",))
+        if (admin := self.server.admin) is not None:
+            return ConsoleAddress(admin.host, admin.port, ("server", "admin"))
+        return None
 
     @property
     def origin(self) -> Origin:

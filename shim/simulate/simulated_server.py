@@ -90,7 +90,8 @@ class SimulatedServer:
             guard=_FleetGuard(self._scenario, self.coverage.candidate_acts_for),
         )
         self._touch_of = router.touches(self._clock.server)
-        router.brake_reason = self._brake
+        if self._brake is not None:
+            router.restore_brake(self._brake)
         self.coverage.began(router)
         return router
 

@@ -88,5 +88,5 @@ class WebsocketsConnection(LiveConnection):
             self._shim.driver.call_at(self._shim.clock() + timeout, self.abort)
 
     @property
-    def _transport(self) -> Any:
+    def transport(self) -> Any:
         return self.websocket.transport

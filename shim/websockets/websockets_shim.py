@@ -1,6 +1,6 @@
 """The shim in a service on the `websockets` library.
 
-shim = Shim(settings, rollout.evaluate)
+shim = Shim.open("config/shim.yaml")
 
 async def handler(websocket):
     async with shim.register_app_connection(websocket, user, session, package):
@@ -12,28 +12,33 @@ async with serve(handler, host, port, **shim.options), shim:
 
 The server is the outer one: at the end the shim sends everyone away with 1012 while the library still
 reads. The other way round the library has closed everyone with 1001 already.
+
+The console has a listener of its own where the settings say `console: {host, port}`.
 """
 
-from typing import Any
+from contextlib import AsyncExitStack
+from typing import Any, Self
 
+from shim.embedding.embedded_shim import EmbeddedShim
 from shim.model import Kind
-from shim.runtime.coordinator import Coordinator
 from shim.websockets.websockets_connection import ServerConnection, WebsocketsConnection
 
 
-class WebsocketsShim(Coordinator[WebsocketsConnection]):
+class WebsocketsShim(EmbeddedShim[WebsocketsConnection]):
     """Runs the monitors over the connections of one `websockets` server."""
 
     options: dict[str, Any] = {"create_connection": ServerConnection, "ping_interval": None}  # noqa: RUF012
     """For `serve`: connections that can be watched, without pings of the library's own."""
 
-    async def __aenter__(self) -> "WebsocketsShim":
-        self.start()
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.running())
+            stack.push_async_callback(self.drain)
+            self._end = stack.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.drain()
-        self.stop()
+        await self._end.aclose()
 
     def register_glasses_connection(
         self, websocket: ServerConnection, user: str, session: str

@@ -8,13 +8,14 @@ import json
 import sys
 from pathlib import Path
 
+from shim.aio import Shim
+from shim.console.listener import listen, url_of
 from shim.flags import everyone_at
 from shim.model import Stage, Verdict, seconds
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.replay.result import verdict_row
 from shim.router import Observer, handles
-from shim.server import open_house
-from shim.server.serving import listen, serve_until_told, url_of
+from shim.server.serving import serve_until_told
 from shim.settings import load_settings
 from tests.live.servers import SECRETS
 
@@ -32,14 +33,14 @@ def main(folder: Path, stage: Stage) -> None:
     settings = load_settings(folder / "shim.yaml", monitor_types(plugin_manager()))
     live, capture = Verdicts(), folder / "capture.jsonl"
     rollout = everyone_at(stage)
-    with open_house(settings, SECRETS, observers=[live], capture=capture, rollout=rollout) as house:
-        sock = listen("127.0.0.1", 0)
-        serve_until_told(
-            house, sock, ready=lambda: print(f"listening on {url_of(sock)}", flush=True)
-        )
-        verdicts = [verdict_row(verdict) for verdict in live.all]
-        told = {"start": seconds(house.shim.started), "verdicts": verdicts}
-        (folder / "live.json").write_text(json.dumps(told))
+    shim = Shim.open(
+        settings, secrets=SECRETS, observers=[live], capture=capture, targeting=rollout
+    )
+    sock = listen("127.0.0.1", 0)
+    serve_until_told(shim, sock, ready=lambda: print(f"listening on {url_of(sock)}", flush=True))
+    verdicts = [verdict_row(verdict) for verdict in live.all]
+    told = {"start": seconds(shim.started), "verdicts": verdicts}
+    (folder / "live.json").write_text(json.dumps(told))
 
 
 if __name__ == "__main__":

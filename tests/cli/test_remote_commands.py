@@ -27,7 +27,7 @@ async def test_remote_and_local_say_the_same(tmp_path: Path) -> None:
         client = await app_client(http, it.url, "alice", autoping=False)
         await until(lambda: it.tally.verdicts.total())
         await until(lambda: it.tally.outcomes.total())
-        assert await asyncio.to_thread(it.house.ledger.flush, 10)
+        assert await asyncio.to_thread(it.shim.assembly.records.ledger.flush, 10)
         for command in (["verdicts"], ["verdicts", "1"]):
             local = await ask(*command, "--ledger", ledger, "--json")
             remote = await ask(*command, "--url", it.url, "--json")
@@ -92,7 +92,7 @@ async def test_whoever_releases_the_brake_learns_of_a_quarantine(tmp_path: Path)
             assert words in answer.output
         status = json.loads((await ask("brake", "status", *remote, "--json")).output)
         assert (status["engaged"], status["quarantined"]) == (False, True)
-        assert await asyncio.to_thread(it.house.ledger.flush, 10)
+        assert await asyncio.to_thread(it.shim.assembly.records.ledger.flush, 10)
         local = await ask("brake", "status", "--ledger", str(tmp_path / "shim.db"), "--json")
         assert json.loads(local.output) == {**status, "quarantined": None}
 

@@ -115,7 +115,7 @@ async def test_both_acts_fit_a_terminal(tmp_path: Path, width: int, height: int)
         first = console.file.getvalue()
         console.print(act_two.picture(1))
         calm = console.file.getvalue()
-        served.house.shim.engage_brake("a test")
+        served.shim.engage_brake("a test")
         stories.guard(True, 100, 0)
         console.print(act_two.picture(2))
         braked = console.file.getvalue()[len(calm) :]

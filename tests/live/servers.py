@@ -16,12 +16,13 @@ import aiohttp
 import jwt
 
 from shim.aio import Shim
+from shim.console.listener import listen, url_of
 from shim.flags import everyone_at
 from shim.model import Stage
 from shim.plugin.discovery import monitor_types, plugin_manager
+from shim.runtime.secrets import Secrets
 from shim.runtime.tally import Tally
-from shim.server import House, Secrets, open_house
-from shim.server.serving import listen, serving, url_of
+from shim.server.serving import serving
 from shim.settings import load_settings
 
 SECRETS = Secrets("j" * 32, "operator", "hash-key", dev=True)
@@ -46,7 +47,6 @@ def token(user: str, secret: str = SECRETS.jwt_secret, **claims: Any) -> dict[st
 
 @dataclass
 class Server:
-    house: House
     shim: Shim
     tally: Tally
     url: str
@@ -64,10 +64,10 @@ async def server(
     path.write_text(f"{settings}\nledger: sqlite:///{folder}/shim.db\n")
     types = monitor_types(plugin_manager())
     rollout = None if stage is None else everyone_at(stage)
-    with open_house(load_settings(path, types), SECRETS, rollout=rollout) as house:
-        listener = listen("127.0.0.1", 0)
-        async with serving(house, listener):
-            yield Server(house, house.shim, house.tally, url_of(listener))
+    shim = Shim.open(load_settings(path, types), secrets=SECRETS, targeting=rollout)
+    listener = listen("127.0.0.1", 0)
+    async with serving(shim, listener):
+        yield Server(shim, shim.assembly.tally, url_of(listener))
 
 
 ROLLOUT = """version: 1

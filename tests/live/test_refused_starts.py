@@ -1,5 +1,6 @@
 """A start with what cannot be used: told with its place in the settings, and nothing is half done."""
 
+import asyncio
 import socket
 import sqlite3
 from pathlib import Path
@@ -7,10 +8,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from shim.aio import Shim
 from shim.cli import main
 from shim.model import InputError
 from shim.plugin.discovery import monitor_types, plugin_manager
-from shim.server import Secrets, open_house
+from shim.runtime.secrets import Secrets
 from shim.settings import load_settings
 
 SECRETS = Secrets("j" * 32, "operator", "hash-key", dev=True)
@@ -21,8 +23,13 @@ def refused(config: Path, text: str, capture: Path | None = None) -> str:
     config.write_text(text)
     before = contents(config.parent)
     settings = load_settings(config, monitor_types(plugin_manager()))
-    with pytest.raises(InputError) as caught, open_house(settings, SECRETS, capture=capture):
-        pass
+
+    async def start() -> None:
+        async with Shim.open(settings, secrets=SECRETS, capture=capture).running():
+            raise AssertionError("it started")
+
+    with pytest.raises(InputError) as caught:
+        asyncio.run(start())
     assert contents(config.parent) == before
     return str(caught.value)
 

@@ -83,18 +83,18 @@ async def test_a_rollout_by_edits_of_the_file(tmp_path: Path) -> None:
             write(tmp_path, str(stage))
             await until(lambda stage=stage: at(it, stage))
         flags.write_text(flags.read_text()[:-30])
-        assert it.house.flags is not None
-        await until(lambda: it.house.flags.problem is not None)
+        assert it.shim.assembly.flags is not None
+        await until(lambda: it.shim.assembly.flags.problem is not None)
         assert at(it, Stage.COMPLETE)
         async with aiohttp.ClientSession() as http, http.get(f"{it.url}/readyz") as answer:
             ready = await answer.json()
         assert (ready["status"], ready["flags"]["refused"]) == ("ready", True)
-        assert ready["flags"]["digest"] == it.house.flags.digest
+        assert ready["flags"]["digest"] == it.shim.assembly.flags.digest
         assert ready["flags"]["age"] >= 0
         it.shim.engage_brake("a test of it")
         await until(lambda: at(it, Stage.SHADOW))
         write(tmp_path, "live")
-        await until(lambda: it.house.flags.problem is None)
+        await until(lambda: it.shim.assembly.flags.problem is None)
         assert at(it, Stage.SHADOW)
         it.shim.release_brake("the test is over")
         await until(lambda: at(it, Stage.LIVE))

@@ -136,11 +136,11 @@ async def test_only_operators_change_anything(
     caplog.set_level(logging.INFO, "shim")
     async with console(tmp_path, Stage.LIVE) as it, aiohttp.ClientSession() as http:
         app = await app_client(http, it.url, "alice@example.com")
-        (tracked,) = it.house.shim.router.connections()
+        (tracked,) = it.shim.router.connections()
         assert (await brake(http, it, {}))[0] == 401
         assert (await brake(http, it, VIEWER))[0] == 403
         assert (await brake(http, it, {"Authorization": "Bearer wrong"}))[0] == 401
-        assert it.house.shim.router.brake_reason is None
+        assert it.shim.router.brake_reason is None
         assert "audit: brake" not in caplog.text
 
         status, answer = await brake(http, it, OPERATOR)
@@ -151,7 +151,7 @@ async def test_only_operators_change_anything(
         status, answer = await brake(http, it, OPERATOR, {"engaged": False, "reason": "fixed"})
         assert (status, answer["engaged"]) == (200, False)
         assert "audit: brake released by operator token from 127.0.0.1: fixed" in caplog.text
-        assert it.house.ledger.flush(10)
+        assert it.shim.assembly.records.ledger.flush(10)
         async with http.get(f"{it.url}/api/brake") as found:
             history = (await found.json())["history"]
         assert [(event["engaged"], event["reason"]) for event in history] == [
@@ -179,7 +179,7 @@ async def test_only_operators_change_anything(
 async def test_bad_orders_change_nothing(tmp_path: Path, body: Any, status: int) -> None:
     async with console(tmp_path) as it, aiohttp.ClientSession() as http:
         assert (await brake(http, it, OPERATOR, body))[0] == status
-        assert it.house.shim.router.brake_reason is None
+        assert it.shim.router.brake_reason is None
 
 
 @pytest.mark.parametrize(
@@ -242,10 +242,10 @@ async def test_a_login_opens_what_its_token_does(tmp_path: Path) -> None:
         ):
             async with http.post(f"{it.url}/brake", data=wrong, headers=headers) as answer:
                 assert answer.status == 403
-        assert it.house.shim.router.brake_reason is None
+        assert it.shim.router.brake_reason is None
         async with http.post(f"{it.url}/brake", data=form, headers={"Origin": it.url}) as answer:
             assert "Release the brake" in await answer.text()
-        assert it.house.shim.router.brake_reason == "by hand"
+        assert it.shim.router.brake_reason == "by hand"
         # A script has the same cookie, and needs the same proof.
         release = {"engaged": False, "reason": "by script"}
         assert (await brake(http, it, {}, release))[0] == 403
@@ -283,7 +283,7 @@ async def test_a_viewers_login_changes_nothing(tmp_path: Path) -> None:
         form = {"engaged": "yes", "reason": "by hand", "csrf": csrf_of(page)}
         async with http.post(f"{it.url}/brake", data=form) as answer:
             assert answer.status == 403
-        assert it.house.shim.router.brake_reason is None
+        assert it.shim.router.brake_reason is None
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ async def test_connections_come_in_pages_and_by_filters(tmp_path: Path) -> None:
             assert len(rows) == count, query
 
         await clients[0].close()
-        await until(lambda: it.house.shim.census.open() == 9)
+        await until(lambda: it.shim.census.open() == 9)
         # A page after a connection that has gone begins where it would have.
         page = await get(http, it, "connections", cursor="1", limit=1)
         assert page["connections"][0]["connection"] == "c2"
@@ -101,7 +101,7 @@ async def test_a_session_says_how_its_sockets_are(tmp_path: Path) -> None:
         async with http.get(f"{it.url}/sessions/alice", headers=OPERATOR) as page:
             assert "Round trip" in await page.text()
         await app.close()
-        await until(lambda: not it.house.shim.sessions)
+        await until(lambda: not it.shim.sessions)
         async with http.get(f"{it.url}/api/sessions/alice") as page:
             assert page.status == 404
 
@@ -114,12 +114,12 @@ async def test_a_session_tells_how_its_sockets_are_and_how_the_last_ones_ended(
         await first.send_str('{"type": "heartbeat"}')
         second = await app_client(http, it.url, "alice", "com.example.app2", autoping=False)
         pinger = asyncio.create_task(anext(aiter(first)))
-        (session,) = it.house.shim.sessions.values()
+        (session,) = it.shim.sessions.values()
         await until(lambda: session.app_connections.keys() == {"com.example.app1"})
         live = session.app_connections["com.example.app1"]
-        await until(lambda: it.house.shim.router.round_trip(live.tracked) is not None)
+        await until(lambda: it.shim.router.round_trip(live.tracked) is not None)
         await second.close()
-        await until(lambda: len(it.house.shim.closings.of("alice")) == 1)
+        await until(lambda: len(it.shim.closings.of("alice")) == 1)
         answer = await get(http, it, "sessions/alice")
         (row,) = answer["connections"]
         assert row["messages"] >= 2
@@ -143,8 +143,8 @@ async def test_counts_follow_what_happens(tmp_path: Path) -> None:
         assert report["connections"]["kinds"] == {"glasses": 2, "app": 1}
         assert report["connections"]["stages"]["live"] == 3
         assert report["users"]["live"] == 2
-        it.house.shim.engage_brake("to see the stages change")
-        await it.house.shim.handover.finished()
+        it.shim.engage_brake("to see the stages change")
+        await it.shim.handover.finished()
         report = await get(http, it, "report")
         assert (report["users"]["live"], report["users"]["shadow"]) == (0, 2)
         assert report["brake"] == "to see the stages change"
@@ -153,15 +153,15 @@ async def test_counts_follow_what_happens(tmp_path: Path) -> None:
         assert explained["lowered_by"] == "brake"
         for client in (first, second, other):
             await client.close()
-        await until(lambda: it.house.shim.census.open() == 0)
+        await until(lambda: it.shim.census.open() == 0)
 
 
 async def test_an_episode_is_told_whole(tmp_path: Path) -> None:
     async with console(tmp_path, Stage.LIVE) as it, aiohttp.ClientSession() as http:
         silent = await app_client(http, it.url, "alice", autoping=False)
-        await until(lambda: it.house.tally.verdicts[VerdictName.MATCHED] == 1)
+        await until(lambda: it.shim.assembly.tally.verdicts[VerdictName.MATCHED] == 1)
         back = await app_client(http, it.url, "alice")
-        assert it.house.ledger.flush(10)
+        assert it.shim.assembly.records.ledger.flush(10)
         (row,) = (await get(http, it, "verdicts", user="alice"))["verdicts"]
         assert (row["verdict"], row["kind"], row["acting"]) == ("matched", "both", "candidate")
         assert row["skew"] == pytest.approx(row["control_at"] - row["candidate_at"], abs=1e-5)
@@ -261,7 +261,7 @@ async def test_what_is_not_there(tmp_path: Path, method: str, path: str, status:
 
 async def test_without_a_ledger_the_rest_still_works(tmp_path: Path) -> None:
     async with console(tmp_path) as it, aiohttp.ClientSession() as http:
-        reader = it.house.reader
+        reader = it.shim.assembly.reader
         assert isinstance(reader, SqliteReader)
         reader.path.unlink()
         for path, status in (
@@ -303,6 +303,6 @@ async def test_readiness_and_metrics(tmp_path: Path) -> None:
     async with console(tmp_path) as it, aiohttp.ClientSession() as http:
         async with http.get(f"{it.url}/metrics") as answer:
             assert "shim_connections" in await answer.text()
-        it.house.shim.draining = True
+        it.shim.draining = True
         async with http.get(f"{it.url}/readyz", headers={"Host": "evil.example"}) as answer:
             assert answer.status == 503

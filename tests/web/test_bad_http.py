@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shim.console import runner
+from shim.console import listener
 from shim.console.api import bodies
 from tests.web.servers import OPERATOR, console
 
@@ -110,7 +110,7 @@ async def test_a_long_form_is_413(tmp_path: Path, length: bytes) -> None:
 async def test_no_listener_waits_for_a_request_for_ever(
     tmp_path: Path, begun: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "KEEPALIVE", 0.3)
+    monkeypatch.setattr(listener, "KEEPALIVE", 0.3)
     async with console(tmp_path, apart=True) as it:
         assert await said(it.admin, begun) == b""
         assert await said(it.url, begun) == b""

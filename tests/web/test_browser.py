@@ -59,7 +59,7 @@ async def test_an_operator_at_work(tmp_path: Path) -> None:
 
         # The figures follow what happens, without a reload.
         clients.append(await app_client(http, it.url, "bob@example.com", autoping=False))
-        await until(lambda: it.house.tally.verdicts[VerdictName.MATCHED] >= 1, 60)
+        await until(lambda: it.shim.assembly.tally.verdicts[VerdictName.MATCHED] >= 1, 60)
         await page.until("document.querySelector('#agreement').innerText.includes('matched')")
         await page.until(
             "document.querySelector('#returns').innerText.includes('candidate closed 1')"
@@ -90,10 +90,10 @@ async def test_an_operator_at_work(tmp_path: Path) -> None:
             await page.press("Enter")
             await page.loaded()
             engaged = order == "Engage"
-            assert (it.house.shim.router.brake_reason is not None) == engaged
+            assert (it.shim.router.brake_reason is not None) == engaged
             assert ("The brake is engaged" in await page.text("body")) == engaged
         await page.open(f"{it.url}/brake")
-        assert it.house.ledger.flush(10)
+        assert it.shim.assembly.records.ledger.flush(10)
         await page.open(f"{it.url}/brake")
         history = await page.text("table")
         assert "false kills" in history
@@ -125,8 +125,8 @@ async def test_every_page_fits_a_phone(tmp_path: Path, theme: str) -> None:
         open_session = f"/sessions/{user}"
         await page.open(it.url + open_session)
         assert await page.run("document.documentElement.scrollWidth") <= 390
-        await until(lambda: it.house.tally.verdicts[VerdictName.MATCHED] >= 1)
-        assert it.house.ledger.flush(10)
+        await until(lambda: it.shim.assembly.tally.verdicts[VerdictName.MATCHED] >= 1)
+        assert it.shim.assembly.records.ledger.flush(10)
         for path in (
             "/",
             "/verdicts",

@@ -5,6 +5,7 @@ from collections.abc import Awaitable
 from pathlib import Path
 from typing import TypeVar
 
+from shim.aio import Shim
 from shim.console.access.access import Visitor
 from shim.console.access.login_sessions import Clearance
 from shim.console.access.redaction import Names, Pseudonymizer
@@ -14,7 +15,6 @@ from shim.console.connection_lists import CHUNK, ConnectionLists
 from shim.flags import everyone_at
 from shim.model import Connection, Kind, Stage
 from shim.plugin.discovery import monitor_types, plugin_manager
-from shim.server.house import open_house
 from shim.settings import settings_from
 from tests.router.helpers import RecordingPort
 from tests.web.servers import SECRETS
@@ -43,8 +43,8 @@ async def turns_during(work: Awaitable[T]) -> tuple[T, int]:
 async def test_the_loop_has_its_turns(tmp_path: Path) -> None:
     value = {"rollout": None, "ledger": f"sqlite:///{tmp_path}/ledger.db"}
     settings = settings_from(value, monitor_types(plugin_manager()))
-    with open_house(settings, SECRETS, rollout=everyone_at(Stage.SHADOW)) as house:
-        shim = house.shim
+    shim = Shim.open(settings, secrets=SECRETS, targeting=everyone_at(Stage.SHADOW))
+    async with shim.running():
         for number in range(MANY):
             connection = Connection(f"c{number}", Kind.GLASSES, f"u{number}", f"u{number}")
             shim.router.open(connection, RecordingPort(shim.clock), shim.clock(), Stage.SHADOW)

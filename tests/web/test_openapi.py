@@ -51,9 +51,9 @@ class Running:
                 await app_client(http, it.url, f"user-{number}@example.com", autoping=False)
                 for number in range(3)
             ]
-            await until(lambda: it.house.tally.verdicts.total() >= 3)
+            await until(lambda: it.shim.assembly.tally.verdicts.total() >= 3)
             clients += [await app_client(http, it.url, "alice@example.com")]
-            assert it.house.ledger.flush(10)
+            assert it.shim.assembly.records.ledger.flush(10)
             async with http.get(f"{it.url}/api/openapi.json") as answer:
                 self.document = await answer.json()
             self.url = it.url

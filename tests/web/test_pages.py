@@ -31,9 +31,9 @@ async def test_names_of_clients_are_only_text(tmp_path: Path) -> None:
         (session,) = re.findall(r'href="(/sessions/[^"]+)"', await page(http, it, "/sessions"))
         paths = ["/", "/connections", "/sessions", session]
         texts = [await page(http, it, path) for path in paths]
-        await until(lambda: it.house.tally.verdicts[VerdictName.MATCHED] >= 1)
-        it.house.shim.engage_brake("<b>because</b>")
-        assert it.house.ledger.flush(10)
+        await until(lambda: it.shim.assembly.tally.verdicts[VerdictName.MATCHED] >= 1)
+        it.shim.engage_brake("<b>because</b>")
+        assert it.shim.assembly.records.ledger.flush(10)
         paths = ["/", "/verdicts", "/verdicts/1", "/outcomes", "/brake"]
         texts += [await page(http, it, path) for path in paths]
         texts.append(await page(http, it, "/login?next=/%22%3E%3Cscript%3E"))
@@ -50,7 +50,7 @@ async def test_names_of_clients_are_only_text(tmp_path: Path) -> None:
 async def test_the_page_of_the_brake_tells_of_a_quarantine(tmp_path: Path) -> None:
     async with console(tmp_path, Stage.LIVE) as it, aiohttp.ClientSession() as http:
         assert "quarantined" not in await page(http, it, "/brake")
-        candidate = it.house.shim.router.lane(Role.CANDIDATE)
+        candidate = it.shim.router.lane(Role.CANDIDATE)
         assert candidate is not None
         candidate.quarantine()
         assert "The candidate is quarantined" in await page(http, it, "/brake")
@@ -59,8 +59,8 @@ async def test_the_page_of_the_brake_tells_of_a_quarantine(tmp_path: Path) -> No
 async def test_every_link_of_the_dashboard_leads_somewhere(tmp_path: Path) -> None:
     async with console(tmp_path, Stage.LIVE) as it, aiohttp.ClientSession() as http:
         silent = await app_client(http, it.url, "alice@example.com", autoping=False)
-        await until(lambda: it.house.tally.verdicts[VerdictName.MATCHED] >= 1)
-        assert it.house.ledger.flush(10)
+        await until(lambda: it.shim.assembly.tally.verdicts[VerdictName.MATCHED] >= 1)
+        assert it.shim.assembly.records.ledger.flush(10)
         links = {
             unescape(link)
             for link in re.findall(r'href="([^"#]+)"', await page(http, it, "/?period=1h"))

@@ -136,12 +136,10 @@ class ApiHandlers:
         if session is None:
             raise not_found("there is no such session now")
         names, user = self._names(asked, name), session.user
-        verdicts: list[Any] = []
-        if self._operations.ledger is not None:
-            found = await self._evidence.ask(
-                lambda ledger: ledger.verdicts(VerdictFilter(user=user), limit=20)
-            )
-            verdicts = [self._verdict(row, names) for row in found.rows]
+        found = await self._evidence.ask(
+            lambda ledger: ledger.verdicts(VerdictFilter(user=user), limit=20)
+        )
+        verdicts = [self._verdict(row, names) for row in found.rows]
         return json_answer(
             {
                 "session": self._registry.session_answer(session, names),

@@ -56,7 +56,7 @@ async def play_act_two(production: Production) -> RolloutSummary | None:
         if production.interrupted.is_set():
             return None
         record = await asyncio.to_thread(read_record, served)
-        evidence = Evidence(play.marks, record, old, new, served.house.shim.driver.pauses)
+        evidence = Evidence(play.marks, record, old, new, served.shim.driver.pauses)
     objections = [] if done else ["the fleet's process ended"]
     objections += stories.failures
     objections += [

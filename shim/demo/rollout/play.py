@@ -63,10 +63,10 @@ class Play:
         seconds: float,
         patience: float,
     ) -> None:
-        assert served.house.flags is not None
-        self.house = served.house
+        assert served.shim.assembly.flags is not None
+        self.shim = served.shim
         self.marks: list[Mark] = []
-        self.live_flags = served.house.flags
+        self.live_flags = served.shim.assembly.flags
         self._flags = flags
         self._fleet = fleet
         self._newcomers = newcomers
@@ -117,7 +117,7 @@ class Play:
         await self._with_newcomers.aclose()
 
     def release_brake(self, reason: str) -> None:
-        self.house.shim.release_brake(reason)
+        self.shim.release_brake(reason)
 
     def _trust(self, content: bytes) -> None:
         """This is the last good file now."""
@@ -133,12 +133,12 @@ class Play:
 
     @property
     def braked(self) -> bool:
-        return self.house.shim.router.brake_reason is not None
+        return self.shim.router.brake_reason is not None
 
     @property
     def matched(self) -> int:
         """Verdicts on which both monitors agree, so far."""
-        return self.house.tally.verdicts[VerdictName.MATCHED]
+        return self.shim.assembly.tally.verdicts[VerdictName.MATCHED]
 
     @property
     def acted(self) -> int:
@@ -147,7 +147,7 @@ class Play:
 
     @property
     def _acted(self) -> int:
-        return self.house.tally.decisions[Role.CANDIDATE, True]
+        return self.shim.assembly.tally.decisions[Role.CANDIDATE, True]
 
     @property
     def refused(self) -> bool:
@@ -162,7 +162,7 @@ class Play:
         highest = Stage.SHADOW if self.braked else Stage.COMPLETE
         return all(
             tracked.stage is min(self._rollout.evaluate(tracked.connection.user).stage, highest)
-            for tracked in self.house.shim.router.connections()
+            for tracked in self.shim.router.connections()
             if tracked.closed_by is None
         )
 
@@ -171,13 +171,11 @@ class Play:
         """None of them has a connection, not even one that is being closed."""
         users = {story.client.user for story in self._newcomers.stories}
         return not any(
-            tracked.connection.user in users for tracked in self.house.shim.router.connections()
+            tracked.connection.user in users for tracked in self.shim.router.connections()
         )
 
     def stages(self) -> Counter[Stage]:
         """How many open connections are at which stage."""
         return Counter(
-            tracked.stage
-            for tracked in self.house.shim.router.connections()
-            if tracked.closed_by is None
+            tracked.stage for tracked in self.shim.router.connections() if tracked.closed_by is None
         )

@@ -69,8 +69,8 @@ class Record:
 
 def read_record(served: Served) -> Record:
     """Read it when everything handed over is there; for a thread."""
-    served.house.ledger.flush(_FLUSH)
-    reader = served.house.reader
+    served.shim.assembly.records.ledger.flush(_FLUSH)
+    reader = served.shim.assembly.reader
     return Record(
         _oldest_first(reader, FlagsRow),
         _oldest_first(reader, StageRow),

@@ -60,11 +60,11 @@ class RolloutView:
             *self._brake_and_guard(),
             f"   {elapsed:.0f} of about {self.seconds:.0f} s",
         )
-        tally, stages = self.served.house.tally, self.play.stages()
+        tally, stages = self.served.shim.assembly.tally, self.play.stages()
         return picture(heading, self._steps(), self._stages(stages), tally, stages, self.log)
 
     def _brake_and_guard(self) -> Iterator[str | tuple[str, str]]:
-        reason = self.served.house.shim.router.brake_reason
+        reason = self.served.shim.router.brake_reason
         yield (
             ("brake released", "green")
             if reason is None

@@ -1,8 +1,9 @@
-"""What clients call themselves: the ids that are taken, and how those stand in the log that are not."""
+"""Clients that are not served, and the ids that clients give themselves."""
 
 import re
 
-from shim.server.refusals import ClientRefused
+POLICY_VIOLATION = 1008
+TRY_AGAIN_LATER = 1013
 
 LONGEST = 256
 """Characters; an e-mail address has 254 at most."""
@@ -14,8 +15,16 @@ _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 make whoever stores or sends them fail."""
 
 
+class ClientRefused(Exception):
+    """This client is not served; the reason may be told to it, `code` closes its WebSocket."""
+
+    def __init__(self, reason: str, code: int = POLICY_VIOLATION) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
 def read_id(name: str, value: object) -> str:
-    """A user, session or package as a client gave it. Raises Refused for what cannot be one."""
+    """A user, session or package as a client gave it. Raises ClientRefused for what cannot be one."""
     if not isinstance(value, str) or not value.strip():
         raise ClientRefused(f"{name} is missing")
     if len(value) > LONGEST:
@@ -25,7 +34,7 @@ def read_id(name: str, value: object) -> str:
     return value
 
 
-def shown(value: object) -> str:
+def describe_claim(value: object) -> str:
     """What a client claims to be, for the log: in one line, and no long one."""
     if not isinstance(value, str) or not value:
         return "unknown"

@@ -1,4 +1,4 @@
-"""The console put together: its paths, on the application that the operators' listener serves."""
+"""The console put together: its paths, as an aiohttp application."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -17,14 +17,14 @@ from shim.console.operations import Operations
 from shim.console.pages.pages import Pages
 from shim.console.probes import Health, MetricsPage
 from shim.runtime.pseudonyms import Pseudonyms
-from shim.runtime.secrets import Secrets
 
-log = logging.getLogger("shim")
+log = logging.getLogger(__name__)
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def add_console(app: web.Application, operations: Operations, secrets: Secrets) -> None:
-    """Serve the pages, the API and the metrics on this application."""
+def console_app(operations: Operations) -> web.Application:
+    """The pages, the API, the metrics and the health checks as an application."""
+    app, secrets = web.Application(), operations.assembly.secrets
     access = Access(secrets, operations.shim.clock)
     evidence = LedgerQueries(operations)
     register = Pseudonymizer(Pseudonyms(secrets.hash_key))
@@ -44,7 +44,9 @@ def add_console(app: web.Application, operations: Operations, secrets: Secrets) 
     app.router.add_get("/api/openapi.json", describe)
     Pages(operations, evidence, register, access).add_to(app)
     app.router.add_get("/metrics", MetricsPage(operations, access).show)
+    add_health(app, operations)
     app.middlewares.append(_problems)
+    return app
 
 
 def add_health(app: web.Application, operations: Operations) -> None:

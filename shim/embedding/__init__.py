@@ -1,0 +1,1 @@
+"""What the shims of all WebSocket libraries share: `Shim.open`, the console, and the life of both."""

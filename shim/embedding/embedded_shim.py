@@ -1,0 +1,130 @@
+"""The shim as a service embeds it: the coordinator, everything around it, and the console."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from os import PathLike
+from pathlib import Path
+from typing import Self, TypeVar
+
+from aiohttp import web
+
+from shim.console import Operations, console_app, serve_console
+from shim.console.listener import console_socket, url_of
+from shim.flags import Evaluation, Targeting
+from shim.plugin.discovery import monitor_types, plugin_manager
+from shim.router import Observer
+from shim.runtime.assembly import Assembly
+from shim.runtime.coordinator import Coordinator
+from shim.runtime.live_connection import LiveConnection
+from shim.runtime.secrets import Secrets
+from shim.settings import Settings, load_settings
+
+L = TypeVar("L", bound=LiveConnection)
+
+
+class EmbeddedShim(Coordinator[L]):
+    """The base class of each library's `Shim`.
+
+    `Shim.open` gives the whole product. `Shim(settings, evaluate)` runs the monitors and nothing else: it is
+    for services that put the parts together themselves.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        evaluate: Callable[[str], Evaluation],
+        observers: Sequence[Observer] = (),
+        *,
+        assembly: Assembly | None = None,
+    ) -> None:
+        """`evaluate` gives a user's stage (`Targeting.evaluate`); it is asked at each registration."""
+        name_in_log = str if assembly is None else assembly.name_in_log
+        super().__init__(settings, evaluate, observers, name_in_log=name_in_log)
+        self._assembly = assembly
+        self.console_url: str | None = None
+        """Where the console's own listener is, while it serves; None: the settings name none."""
+
+    @classmethod
+    def open(
+        cls,
+        settings: Settings | str | PathLike[str] | None,
+        *,
+        secrets: Secrets | None = None,
+        observers: Sequence[Observer] = (),
+        capture: Path | None = None,
+        targeting: Targeting | None = None,
+        promote: bool = False,
+    ) -> Self:
+        """The whole product, from a settings file: `Shim.open("config/shim.yaml")`.
+
+        Files are read here and nothing is opened, so that a module may call it where it is imported. The
+        ledger, the traces and the rest begin where the service starts, and end with the service.
+
+        Args:
+            settings: the path of the settings file, settings that were read, or None for all defaults.
+            secrets: instead of those in the environment (`SHIM_OPERATOR_TOKEN`, `SHIM_HASH_KEY`).
+            observers: who is told of the rare events, beside the plugins.
+            capture: the capture files are named after this path, instead of `capture.file`.
+            targeting: in force instead of the flags file.
+            promote: take the steps of the plan, whatever `promotion.auto` says.
+
+        Raises:
+            InputError: with every problem of the settings or the flags file by file, line and key; or with
+                the secrets that are missing.
+        """
+        plugins = plugin_manager()
+        if not isinstance(settings, Settings):
+            path = None if settings is None else Path(settings)
+            settings = load_settings(path, monitor_types(plugins))
+        assembly = Assembly(
+            settings,
+            Secrets.from_environment() if secrets is None else secrets,
+            plugins,
+            observers=observers,
+            capture=capture,
+            targeting=targeting,
+            promote=promote,
+        )
+        return cls(settings, assembly.evaluate, assembly.first_observers, assembly=assembly)
+
+    @property
+    def assembly(self) -> Assembly:
+        """What `open` put around the monitors. Raises RuntimeError for `Shim(settings, evaluate)`."""
+        if self._assembly is None:
+            raise RuntimeError("this shim was put together from parts: Shim.open has the rest")
+        return self._assembly
+
+    @property
+    def operations(self) -> Operations:
+        """What the console sees and changes. Raises RuntimeError for `Shim(settings, evaluate)`."""
+        return Operations(self, self.assembly)
+
+    def console(self) -> web.Application:
+        """The dashboard, the API, the metrics and the health checks, for `app.add_subapp(prefix, …)`.
+
+        Without a prefix the console is the outermost application: add the service's own routes to it.
+        """
+        return console_app(self.operations)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Self]:
+        """Watch, record and serve the console's own listener as long as the context lasts.
+
+        Raises InputError where an address or a file that the settings name cannot be used; then nothing
+        stays open.
+        """
+        if self._assembly is None:
+            self.start()
+            try:
+                yield self
+            finally:
+                self.stop()
+            return
+        async with AsyncExitStack() as stack:
+            # An address may be taken: that is found out before there is a ledger.
+            listener = stack.enter_context(console_socket(self.settings))
+            await stack.enter_async_context(self._assembly.running(self))
+            if listener is not None:
+                await stack.enter_async_context(serve_console(self.operations, listener))
+                self.console_url = url_of(listener)
+            yield self

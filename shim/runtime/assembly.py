@@ -1,0 +1,341 @@
+"""Everything that a whole shim has around its coordinator, whatever the WebSocket library.
+
+`Assembly(settings, secrets, plugins)` reads what may be refused, and opens nothing: it may be made where a
+module is imported. `async with assembly.running(coordinator)` opens the ledger and the way to the collector,
+follows the flags file, and closes all of it at the end.
+
+Each fact reaches its observers in this order: the log, the counters, the traces (which give it its id), the
+ledger and the metrics (which keep or show that id), the observers of the service, the plugins, the brake.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pluggy
+
+from shim.capture import Limits, Recorder, check_folder, settings_digest
+from shim.flags import Evaluation, Targeting, everyone_at
+from shim.gate import GateAnswer, judge
+from shim.ledger import (
+    LedgerObserver,
+    LedgerReader,
+    LedgerWriter,
+    describe,
+    open_ledger,
+    read_ledger,
+    wall_clock,
+)
+from shim.ledger.gate_evidence import gate_evidence
+from shim.model import FlagsLoad, InputError, Role, Stage
+from shim.rollout import CurrentFlags, Watcher
+from shim.rollout.close_code_warning import close_code_warning
+from shim.rollout.promotion import advance_by_itself
+from shim.rollout.promotion_facts import facts_from
+from shim.router import Observer
+from shim.runtime.automatic_brake import AutomaticBrake
+from shim.runtime.coordinator import Coordinator
+from shim.runtime.driver import clock
+from shim.runtime.hook_observer import HookObserver
+from shim.runtime.lifecycle_log import LifecycleLog
+from shim.runtime.pseudonyms import Pseudonyms
+from shim.runtime.secrets import Secrets
+from shim.runtime.tally import Tally
+from shim.settings import Settings, load_flags
+from shim.telemetry import Metrics, Readings, TraceObserver, Tracing, tracing
+
+log = logging.getLogger(__name__)
+
+Evaluate: TypeAlias = Callable[[str], Evaluation]
+
+_PROMOTION_INTERVAL = 60.0
+_LEDGER_CLOSE = 5.0
+"""Seconds that the last rows get to reach the disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """What is open while a shim runs."""
+
+    ledger: LedgerWriter
+    metrics: Metrics
+    tracing: Tracing | None
+    """None: no collector is named, neither in the settings nor in the environment."""
+
+
+class Assembly:
+    """What a whole shim consists of; the coordinator apart, which the WebSocket library makes.
+
+    Attributes:
+        settings: all settings.
+        secrets: the tokens of the console, and the key of the pseudonyms.
+        tally: plain counts since the start.
+        flags: the flags file in force; None if no file is followed.
+        evaluate: a user's stage by the flags; the brake is not considered.
+        reader: reads the ledger, from any thread.
+        name_in_log: how a user is named in the log (`privacy.logs`).
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        secrets: Secrets,
+        plugins: pluggy.PluginManager,
+        *,
+        observers: Sequence[Observer] = (),
+        capture: Path | None = None,
+        targeting: Targeting | None = None,
+        promote: bool = False,
+    ) -> None:
+        """Read the flags file, and check what can be checked without opening anything.
+
+        `capture` names the capture files instead of `capture.file`; `targeting` is in force instead of the
+        flags file; with `promote` the shim takes the steps of the plan, whatever `promotion.auto` says.
+        Raises InputError.
+        """
+        self.settings = settings
+        self.secrets = secrets
+        self.tally = Tally()
+        self._pseudonyms = Pseudonyms(secrets.hash_key)
+        self.name_in_log: Callable[[str], str] = (
+            self._pseudonyms if settings.privacy.logs == "hashed" else str
+        )
+        self._capture_file = _capture_file(settings, capture)
+        self.flags = _read_flags(settings) if targeting is None else None
+        self.evaluate = _choose_evaluate(settings, self.flags, targeting)
+        self.reader: LedgerReader = read_ledger(settings.ledger)
+        self._plugins = plugins
+        self._observers = tuple(observers)
+        self._promotes = promote or settings.promotion.auto
+        self._records: Records | None = None
+
+    @property
+    def first_observers(self) -> Sequence[Observer]:
+        """Those who come before all others: the coordinator begins with them."""
+        return LifecycleLog(self.name_in_log), self.tally
+
+    @property
+    def records(self) -> Records:
+        """What is open. Raises RuntimeError before the start; afterwards the records stay readable."""
+        if self._records is None:
+            raise RuntimeError("the shim has not been started")
+        return self._records
+
+    def judge_gate(self, ledger: LedgerReader) -> GateAnswer:
+        """May the control be retired (R16)? To be called in a thread: it reads the whole period."""
+        return judge(gate_evidence(ledger, self.settings, wall_clock()), self.settings.gate)
+
+    @asynccontextmanager
+    async def running(self, coordinator: Coordinator[Any]) -> AsyncIterator[None]:
+        """Run the coordinator with everything around it, as long as the context lasts.
+
+        Raises InputError for a ledger or a collector's address that cannot be used, RuntimeError for a
+        second start. What was opened is closed also when the start fails half-way.
+        """
+        if self._records is not None:
+            raise RuntimeError("the shim was started before: open another one")
+        async with AsyncExitStack() as stack:
+            # Its end waits for the disk and the collector, which the event loop must not.
+            opened = ExitStack()
+            stack.push_async_callback(asyncio.to_thread, opened.close)
+            traced = opened.enter_context(tracing(self.settings.telemetry))
+            # The ledger comes last: a start that is refused leaves no file behind.
+            ledger = opened.enter_context(_open_ledger(self.settings))
+            metrics = Metrics(_readings(coordinator, ledger, traced))
+            self._records = Records(ledger, metrics, traced)
+            self._observe(coordinator, self._records)
+            coordinator.start(brake=self._brake_as_left(ledger), on_timer=metrics.timer_late)
+            stack.callback(coordinator.stop)
+            if self.flags is not None:
+                await stack.enter_async_context(self._following(coordinator, self.flags))
+            yield
+
+    def _observe(self, coordinator: Coordinator[Any], records: Records) -> None:
+        """Connect the coordinator's facts with everybody who is told of them."""
+        settings = self.settings
+        hashed = settings.privacy.telemetry == "hashed"
+        traces = TraceObserver(
+            clock,
+            self._pseudonyms if hashed else str,
+            provider=None if records.tracing is None else records.tracing.provider,
+        )
+        ledger = LedgerObserver(records.ledger, clock, wall_clock)
+        for observer in (
+            traces,
+            ledger,
+            records.metrics,
+            *self._observers,
+            HookObserver(self._plugins),
+        ):
+            coordinator.observer.add(observer)
+        if settings.monitors.control is not None:  # retired there is nothing to go back to
+            coordinator.observer.add(
+                AutomaticBrake(
+                    settings.brake,
+                    settings.comparison.return_window,
+                    coordinator.engage_brake,
+                    clock(),
+                )
+            )
+        if self._capture_file is not None:
+            coordinator.capture(
+                _recorder(coordinator, settings, self._capture_file, self._pseudonyms)
+            )
+
+    def _brake_as_left(self, ledger: LedgerWriter) -> str | None:
+        """Why the brake is still engaged; None: it is not."""
+        last = ledger.brake
+        if self.settings.monitors.control is None or last is None or not last.engaged:
+            return None
+        log.critical("the brake is still engaged: %s", last.reason)
+        return last.reason
+
+    # -- The flags file and the plan -----------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _following(
+        self, coordinator: Coordinator[Any], flags: CurrentFlags
+    ) -> AsyncIterator[None]:
+        """Take up changes of the flags file, and take the steps of the plan if that is wanted."""
+
+        def take_up(load: FlagsLoad, before: Targeting, after: Targeting) -> None:
+            coordinator.observer.on(load)
+            if before is not after:
+                self._warn_of_close_code(after)
+                coordinator.reassess()
+
+        self._warn_of_close_code(flags.targeting)
+        coordinator.observer.on(flags.first_load())
+        post = asyncio.get_running_loop().call_soon_threadsafe
+        watcher = Watcher(flags, clock, post, take_up)
+        watcher.start()
+        promotion = asyncio.create_task(self._promote(flags)) if self._promotes else None
+        try:
+            yield
+        finally:
+            if promotion is not None:
+                promotion.cancel()
+                await asyncio.wait([promotion])
+            watcher.stop()
+
+    async def _promote(self, flags: CurrentFlags) -> None:
+        """Go on by the plan, once a minute at most; the watcher takes the new file up."""
+        while True:
+            await asyncio.sleep(_PROMOTION_INTERVAL)
+            try:
+                await asyncio.to_thread(self._advance, flags)
+            except InputError as error:
+                log.error("the rollout cannot go on by its plan: %s", error)
+
+    def _advance(self, flags: CurrentFlags) -> None:
+        change = advance_by_itself(
+            flags.path,
+            self.settings.promotion.steps,
+            lambda digest: facts_from(self.reader, self.settings, digest, wall_clock()),
+        )
+        if change is not None:
+            log.warning("the rollout goes on by its plan: %s", change.reason)
+
+    def _warn_of_close_code(self, targeting: Targeting) -> None:
+        if warning := close_code_warning(self.settings, targeting):
+            log.warning("%s", warning)
+
+
+def _read_flags(settings: Settings) -> CurrentFlags | None:
+    if settings.monitors.control is None:
+        return None
+    loaded = load_flags(settings)
+    return None if loaded is None else CurrentFlags(loaded, clock())
+
+
+def _choose_evaluate(
+    settings: Settings, flags: CurrentFlags | None, targeting: Targeting | None
+) -> Evaluate:
+    """Who decides about stages; without flags everyone is at `complete` if retired, else at `shadow`."""
+    if targeting is not None:
+        return targeting.evaluate
+    if flags is not None:
+        return flags.evaluate
+    retired = settings.monitors.control is None
+    return everyone_at(Stage.COMPLETE if retired else Stage.SHADOW).evaluate
+
+
+def _capture_file(settings: Settings, capture: Path | None) -> Path | None:
+    """What captures are named after, if there are any. Raises InputError if they have no folder."""
+    if capture is not None:
+        check_folder(capture)
+        return capture
+    if settings.capture.file is None:
+        return None
+    file = Path(settings.capture.file)
+    with settings.origin.of("capture", "file"):
+        check_folder(file)
+    return file
+
+
+@contextmanager
+def _open_ledger(settings: Settings) -> Iterator[LedgerWriter]:
+    run = describe(settings, wall_clock())
+    with settings.origin.of("ledger"):
+        ledger = open_ledger(settings.ledger, run, keep=settings.retention)
+    try:
+        yield ledger
+    finally:
+        if not ledger.close(_LEDGER_CLOSE):
+            log.error("the ledger's last rows could not be written in time")
+
+
+def _recorder(
+    coordinator: Coordinator[Any],
+    settings: Settings,
+    file: Path,
+    pseudonyms: Callable[[str], str],
+) -> Recorder:
+    control = settings.monitors.control
+    return Recorder(
+        file,
+        Limits(settings.capture.max_size, settings.capture.max_age, settings.capture.buffer),
+        pseudonym=pseudonyms,
+        settings=settings_digest(settings),
+        start=coordinator.started,
+        interval=None if control is None else getattr(control.settings, "heartbeat_interval", None),
+        clock=clock,
+        call_at=coordinator.driver.call_at,
+    )
+
+
+def _readings(
+    coordinator: Coordinator[Any], ledger: LedgerWriter, traced: Tracing | None
+) -> Readings:
+    """What a scrape looks up, without visiting connections."""
+    candidate = coordinator.router.lane(Role.CANDIDATE)
+    assert candidate is not None
+
+    def commit_age() -> float:
+        last = ledger.status().last_commit
+        return 0.0 if last is None else (wall_clock() - last) / 1e6
+
+    readings = Readings(
+        sessions=lambda: len(coordinator.sessions),
+        open_episodes=lambda: coordinator.open_episodes,
+        brake_engaged=lambda: coordinator.router.brake_reason is not None,
+        candidate_quarantined=lambda: candidate.quarantined,
+        ledger_degraded=lambda: ledger.status().problem is not None,
+        ledger_queued_rows=lambda: ledger.status().queued,
+        ledger_dropped_rows=lambda: ledger.status().dropped,
+        ledger_commit_age_seconds=commit_age,
+    )
+    if traced is None:
+        return readings
+    delivery = traced.delivery
+    return replace(
+        readings,
+        trace_collector_answers=lambda: delivery.answers,
+        trace_queued_spans=lambda: delivery.queued,
+        trace_sent_spans=lambda: delivery.sent,
+        trace_dropped_spans=lambda: delivery.dropped,
+    )
