@@ -1,11 +1,16 @@
 """The options of all commands."""
 
+import pkgutil
+import re
 from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
 
 import click
 import pytest
 
-from shim.cli import main
+import shim.cli
+from shim.cli import COMMANDS, main
 
 
 def choices(command: click.Command, path: str) -> "Iterator[tuple[str, click.Choice[str]]]":
@@ -28,3 +33,19 @@ def test_words_are_given_to_click_as_texts_in_lower_case(choice: "click.Choice[s
     for word in choice.choices:
         assert type(word) is str
         assert word == word.lower()
+
+
+def test_every_module_with_a_command_of_its_name_is_listed() -> None:
+    names = [module.name for module in pkgutil.iter_modules(shim.cli.__path__)]
+    modules = {name: import_module(f"shim.cli.{name}") for name in names}
+    commands = [
+        n for n, module in modules.items() if isinstance(vars(module).get(n), click.Command)
+    ]
+    assert sorted(commands) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_contract_names_every_command(name: str) -> None:
+    contract = (Path(__file__).parents[2] / "docs" / "design.md").read_text()
+    commands = contract.partition("### Commands")[2].partition("###")[0]
+    assert re.search(rf"`{name}\b", commands)
