@@ -1,6 +1,7 @@
 """The brake's statistic: false kills within the window, and returns that fail to come (R22)."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from shim.gate import FalseKills, FalseKillWatch, ReturnWatch
 from shim.gate.brake_statistics import FewerReturns
-from shim.model import SECOND, Outcome, Role
+from shim.model import SECOND, Kind, Outcome, Return, Role
 from shim.settings.sections import BrakeSettings
 from tests.gate.outcomes import DAY, RETURN_WINDOW, first_brake, outcome
 
@@ -119,3 +120,80 @@ def test_without_a_difference_it_hardly_ever_engages(rate: float) -> None:
 def test_a_drop_of_thirty_points_engages_within_some_hundred_outcomes() -> None:
     engaged = [first_brake(0.95, 0.65, 0, seed, days=5) for seed in range(20)]
     assert all(hit is not None and hit <= 400 for hit in engaged)
+
+
+def test_the_window_begins_with_its_first_instant() -> None:
+    """Both deques: what happened exactly `window` ago counts, a microsecond earlier does not."""
+    for now, decisions, kills in ((LIMITS.window, 500, 5), (LIMITS.window + 1, 0, 0)):
+        watch = FalseKillWatch(LIMITS)
+        for _ in range(500):
+            watch.decided(0)
+        for _ in range(5):
+            watch.killed(0)
+        expected = FalseKills(kills, decisions) if kills else None
+        assert watch.reason(now) == expected
+
+
+def test_four_false_kills_are_too_few_however_few_the_decisions() -> None:
+    watch = FalseKillWatch(LIMITS)
+    for _ in range(4):
+        watch.decided(0)
+        assert watch.killed(0) is None
+    assert watch.killed(0) == FalseKills(5, 4)
+
+
+def test_an_outcome_is_taken_when_its_window_is_over() -> None:
+    """All of the candidate's users are lost; the reason is not known at the windows' ends, but after."""
+    watch = ReturnWatch(RETURN_WINDOW, 0)
+    outcomes = [
+        outcome(f"{role}{n}", role, 0, role is Role.CONTROL) for n in range(60) for role in Role
+    ]
+    assert [watch.settled(each, RETURN_WINDOW) for each in outcomes] == [None] * 120
+    assert watch.reason(RETURN_WINDOW) is None
+    reason = watch.reason(RETURN_WINDOW + 1)
+    assert reason is not None
+    assert (reason.kind, reason.control, reason.candidate) == (Kind.APP, 1.0, 0.0)
+    users = reason.control_users, reason.candidate_users
+    assert str(reason) == (
+        f"app: 0.0% of {users[1]} users came back after the candidate's closing, "
+        f"100.0% of {users[0]} after the control's"
+    )
+    assert abs(users[0] - users[1]) <= 1
+
+
+def test_only_returns_and_losses_count() -> None:
+    watch = ReturnWatch(RETURN_WINDOW, 0)
+    for n in range(1000):
+        for role in Role:
+            known = outcome(f"{role}{n}", role, n, role is Role.CONTROL)
+            for result in (Return.REPLACED, Return.CENSORED):
+                changed = replace(known, result=result)
+                assert watch.settled(changed, DAY) is None
+
+
+def test_the_longer_sequence_ends_after_a_week() -> None:
+    """Nine users of each arm do not suffice, ten do; after seven days nobody remembers the nine."""
+
+    def engages(last: int) -> bool:
+        start = 5 * SECOND
+        watch = ReturnWatch(RETURN_WINDOW, start)
+        found = [
+            watch.settled(outcome(f"{role}{n}", role, at, role is Role.CONTROL), at + DAY)
+            for n, at in enumerate([*[start] * 9, start + last])
+            for role in Role
+        ]
+        assert found[:-2] == [None] * 18
+        return found[-1] is not None or found[-2] is not None
+
+    assert engages(0)
+    assert engages(7 * DAY - 1)
+    assert not engages(7 * DAY)
+
+
+def test_a_user_counts_once_while_a_sequence_lasts() -> None:
+    watch = ReturnWatch(RETURN_WINDOW, 0)
+    for at in range(100):
+        for n in range(9):
+            for role in Role:
+                known = outcome(f"{role}{n}", role, at * SECOND, role is Role.CONTROL)
+                assert watch.settled(known, DAY) is None

@@ -146,3 +146,33 @@ def test_wilson_is_scipys(counts: tuple[int, int]) -> None:
     interval = wilson(successes, trials)
     theirs = binomtest(successes, trials).proportion_ci(0.95, method="wilson")
     assert interval == pytest.approx((theirs.low, theirs.high), abs=1e-6)
+
+
+def test_wilson_stays_between_nothing_and_everything() -> None:
+    """Rounding carries neither end beyond what a share can be."""
+    for trials in range(1, 3_000):
+        none, every = wilson(0, trials), wilson(trials, trials)
+        assert none is not None
+        assert every is not None
+        assert 0.0 <= none[0] < none[1] < 1.0
+        assert none[0] == pytest.approx(0.0, abs=1e-12)
+        assert 0.0 < every[0] < every[1] <= 1.0
+        assert every[1] == pytest.approx(1.0, abs=1e-12)
+
+
+def test_wilson_by_hand() -> None:
+    """4 of 10 at z = 2: (0.4 + 0.2 -+ 2 sqrt(0.024 + 0.01)) / 1.4."""
+    spread = 2 * (0.024 + 0.01) ** 0.5
+    assert wilson(4, 10, z=2) == pytest.approx(((0.6 - spread) / 1.4, (0.6 + spread) / 1.4))
+
+
+def test_a_margin_moves_what_is_compared() -> None:
+    """0.90 against 0.98 of many: lower by 0.05 for sure, by 0.08 not, and not by 0.1."""
+    lesser, greater = bernoulli(9_000, 10_000), bernoulli(9_800, 10_000)
+    assert certainly_lower(lesser, greater, 0.05)
+    assert certainly_lower(lesser, greater, 0.05, 0.05)
+    assert not certainly_lower(lesser, greater, 0.05, 0.08)
+    assert not certainly_lower(lesser, greater, 0.05, 0.1)
+    assert not certainly_lower(greater, lesser, 0.05)
+    assert certainly_lower(greater, greater, 0.05, -0.05)
+    assert not certainly_lower(greater, greater, 0.05, 0.0)
