@@ -473,3 +473,28 @@ def test_r7_r13_one_silence_has_at_most_one_verdict(inputs: list[tuple[str, int,
             keep(verdict)
     assert set(judged) >= set(decided)
     nothing_is_left(compared)
+
+
+# -- What is open ------------------------------------------------------------------------------
+
+
+def test_an_episode_is_open_from_its_first_decision_to_its_verdict() -> None:
+    compared = comparator()
+    assert not compared.is_open("c1")
+    decide(compared, CANDIDATE, 45)
+    assert compared.is_open("c1")
+    assert not compared.is_open("c2")
+    decide(compared, CONTROL, 60)
+    assert not compared.is_open("c1")
+    compared.sign_of_life("c1", 61 * S)
+    assert not compared.is_open("c1")
+
+
+def test_an_error_opens_nothing() -> None:
+    compared = comparator()
+    compared.failed(C1, 1, S, 0, CONTROL)
+    assert not compared.is_open("c1")
+    assert compared.open_episodes == 0
+    compared.forget("c1")
+    decide(compared, CONTROL, 60)
+    assert compared.is_open("c1")

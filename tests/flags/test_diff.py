@@ -110,3 +110,53 @@ def test_changes_are_listed_demotions_first() -> None:
     )
     assert moves.changes() == [(Stage.LIVE, Stage.OFF, 1), (Stage.OFF, Stage.LIVE, 3)]
     assert (moves.total, moves.moved, moves.demoted) == (13, 4, 1)
+
+
+def test_another_salt_multiplies_the_shares() -> None:
+    """Independent: of those at live 20 % of the new file, whatever they were before."""
+    old = Targeting("f", "one", percent=Percentages(live=10), holdback=50)
+    new = Targeting("f", "two", percent=Percentages(complete=20), default=Stage.SHADOW)
+    (everyone,) = compare(old, new).groups
+    assert everyone.globs is None
+    assert shares(everyone.moves) == {
+        (Stage.OFF, Stage.SHADOW): Fraction(72, 100),
+        (Stage.OFF, Stage.COMPLETE): Fraction(18, 100),
+        (Stage.LIVE, Stage.SHADOW): Fraction(4, 100),
+        (Stage.LIVE, Stage.COMPLETE): Fraction(1, 100),
+        (Stage.SHADOW, Stage.SHADOW): Fraction(4, 100),
+        (Stage.SHADOW, Stage.COMPLETE): Fraction(1, 100),
+    }
+
+
+def test_one_salt_moves_the_same_buckets() -> None:
+    old = Targeting("f", "s", percent=Percentages(live=10), holdback=50)
+    new = Targeting("f", "s", percent=Percentages(live=30), holdback=20)
+    (everyone,) = compare(old, new).groups
+    assert shares(everyone.moves) == {
+        (Stage.LIVE, Stage.LIVE): Fraction(5, 100),
+        (Stage.SHADOW, Stage.LIVE): Fraction(3, 100),
+        (Stage.SHADOW, Stage.SHADOW): Fraction(2, 100),
+        (Stage.OFF, Stage.LIVE): Fraction(16, 100),
+        (Stage.OFF, Stage.SHADOW): Fraction(4, 100),
+        (Stage.OFF, Stage.OFF): Fraction(70, 100),
+    }
+    assert everyone.moves.percent(everyone.moves.moved) == 23.0
+    assert Moves(Counter()).percent(0) == 0.0
+
+
+def test_users_who_are_named_are_counted_one_by_one() -> None:
+    rule = Rule("r", ("bob", "team-*"), stage=Stage.LIVE)
+    old = Targeting("f", "s", overrides={"alice": Stage.SHADOW, "carol": Stage.OFF})
+    new = Targeting("f", "s", rules=(rule,), overrides={"carol": Stage.COMPLETE})
+    comparison = compare(old, new)
+    assert comparison.named.weights == {
+        (Stage.SHADOW, Stage.OFF): 1,
+        (Stage.OFF, Stage.LIVE): 1,
+        (Stage.OFF, Stage.COMPLETE): 1,
+    }
+    assert comparison.moved_users == (
+        ("alice", Stage.SHADOW, Stage.OFF),
+        ("bob", Stage.OFF, Stage.LIVE),
+        ("carol", Stage.OFF, Stage.COMPLETE),
+    )
+    assert [each.globs for each in comparison.groups] == [None, ("team-*",)]

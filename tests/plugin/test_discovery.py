@@ -100,6 +100,29 @@ def test_a_hook_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("lacking", ["name", "scope", "Settings", "create"])
 def test_a_monitor_that_lacks_something(monkeypatch: pytest.MonkeyPatch, lacking: str) -> None:
     fake = type("Lacking", (Fake,), {lacking: None})()
-    install(monkeypatch, bad=Plugin(fake))
-    with pytest.raises(InputError, match=lacking):
+    install(monkeypatch, bad=Plugin(fake), good=Plugin(Fake()))
+    with pytest.raises(InputError) as caught:
         monitor_types(plugin_manager())
+    what = {"Settings": "dataclass `Settings`", "create": "method `create`"}
+    (problem,) = caught.value.problems
+    assert problem.reason.endswith(f" has no {what.get(lacking, f'`{lacking}`')}")
+
+
+def test_all_problems_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The good monitors beside them do not hide them, and a name that is taken goes to the first."""
+    other = type("Other", (Fake,), {"name": "other"})()
+    nameless = type("Nameless", (Fake,), {"name": 5})()
+    install(
+        monkeypatch,
+        a=Failing(),
+        b=Plugin(nameless, other),
+        c=Plugin(other),
+        d=Plugin(Fake()),
+    )
+    with pytest.raises(InputError) as caught:
+        monitor_types(plugin_manager())
+    assert [problem.reason for problem in caught.value.problems] == [
+        "plugin 'a' names no monitors: RuntimeError: boom",
+        "plugin 'b': monitor '5' has no `name`",
+        "plugins 'b' and 'c' both bring a monitor 'other'",
+    ]

@@ -1,0 +1,121 @@
+"""The words of the model: their values are in captures, ledgers and answers, and must not change."""
+
+import pytest
+
+from shim.model import (
+    SECOND,
+    Cause,
+    Connection,
+    InputError,
+    Kind,
+    LateDecision,
+    Problem,
+    Return,
+    Role,
+    Scope,
+    Stage,
+    Verdict,
+    VerdictKind,
+    VerdictName,
+    from_seconds,
+    seconds,
+)
+from shim.model.time import MICROSECOND
+
+
+def test_stages_are_ordered_and_say_who_acts() -> None:
+    assert [(str(stage), int(stage)) for stage in sorted(Stage)] == [
+        ("off", 0),
+        ("shadow", 1),
+        ("live", 2),
+        ("complete", 3),
+    ]
+    control, candidate = Role.CONTROL, Role.CANDIDATE
+    assert [stage.acting for stage in Stage] == [control, control, candidate, candidate]
+    assert [stage.shadowing for stage in Stage] == [None, candidate, control, None]
+    assert (control.other, candidate.other) == (candidate, control)
+
+
+def test_the_values_that_are_written_down() -> None:
+    assert [*Role] == ["control", "candidate"]
+    assert [*Kind] == ["glasses", "app"]
+    assert [*Return] == ["returned", "lost", "replaced", "censored"]
+    assert [*VerdictName] == ["matched", "mismatched", "expected", "inconclusive"]
+    assert {*VerdictKind} >= {
+        "both",
+        "skewed",
+        "only_control",
+        "only_candidate",
+        "closed",
+        "handover",
+        "shutdown",
+        "error",
+    }
+    assert {*Cause} >= {"peer", "application", "control", "candidate"}
+    assert len(Scope) == 2
+
+
+def test_an_identity_is_user_kind_and_package() -> None:
+    app = Connection("c1", Kind.APP, "u", "s1", "p")
+    again = Connection("c2", Kind.APP, "u", "s2", "p")
+    assert app.identity == again.identity == ("u", Kind.APP, "p")
+    assert Connection("c3", Kind.GLASSES, "u", "s1").identity == ("u", Kind.GLASSES, None)
+
+
+def test_times_are_whole_microseconds() -> None:
+    assert (MICROSECOND, SECOND) == (1, 1_000_000)
+    assert from_seconds(1.5) == 1_500_000
+    assert from_seconds(0.000001) == 1
+    assert from_seconds(0.1 + 0.2) == 300_000
+    assert type(from_seconds(2.0)) is int
+    assert seconds(1_500_001) == 1.500001
+
+
+@pytest.mark.parametrize(
+    ("control_at", "candidate_at", "skew"),
+    [(60, 45, 15), (45, 60, -15), (None, 45, None), (60, None, None), (0, 0, 0)],
+)
+def test_the_skew_is_how_much_later_the_control_was(
+    control_at: int | None, candidate_at: int | None, skew: int | None
+) -> None:
+    verdict = Verdict(
+        Connection("c1", Kind.APP, "u", "s", "p"),
+        1,
+        VerdictName.MATCHED,
+        VerdictKind.BOTH,
+        60,
+        Role.CANDIDATE,
+        control_at,
+        candidate_at,
+        recovered=False,
+        last_activity=0,
+        acting=Role.CONTROL,
+    )
+    assert verdict.skew == skew
+
+
+def test_a_late_decision_says_who_acts() -> None:
+    late = LateDecision(Connection("c1", Kind.APP, "u", "s", "p"), Role.CONTROL, 5, None)
+    assert (late.role, late.at, late.acting) == (Role.CONTROL, 5, None)
+
+
+@pytest.mark.parametrize(
+    ("problem", "text"),
+    [
+        (Problem("no"), "no"),
+        (Problem("no", "f.yaml"), "f.yaml: no"),
+        (Problem("no", "f.yaml", 3, 7, "a.b"), "f.yaml:3:7: a.b: no"),
+        (Problem("no", path="a.b"), "a.b: no"),
+        (Problem("no", line=3), "3: no"),
+    ],
+)
+def test_a_problem_says_where(problem: Problem, text: str) -> None:
+    assert str(problem) == text
+
+
+def test_an_input_error_has_all_problems() -> None:
+    one, other = Problem("one"), Problem("other", "f")
+    assert str(InputError([one, other])) == "one\nf: other"
+    assert InputError(iter([one, other])).problems == (one, other)  # type: ignore[arg-type]
+    assert InputError(one).problems == (one,)
+    assert InputError("one").problems == (one,)
