@@ -20,21 +20,30 @@ from shim.settings import Settings, load_settings
 
 @click.command()
 @click.option("--config", type=click.Path(path_type=Path), help="The settings file.")
-@click.option("--host", help="Listen here instead of `server.host`.")
-@click.option("--port", type=click.IntRange(0, 65535), help="Listen here instead of `server.port`.")
-@click.option("--dev", is_flag=True, help="Make up missing secrets, accept any app with key `dev`.")
+@click.option("--host", help="Listen on this address instead of `server.host`.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="Listen on this port instead of `server.port`."
+)
+@click.option(
+    "--dev",
+    is_flag=True,
+    help="Make random secrets where secrets are missing; accept every app with the key `dev`.",
+)
 @click.option(
     "--capture",
     type=click.Path(path_type=Path),
-    help="Record what happens, for `shim replay`, to files named after this one.",
+    help="Record what happens in files named after this one, for `shim replay`.",
 )
 @click.option("--uvloop", "on_uvloop", is_flag=True, help="Run on uvloop (extra `uvloop`).")
-@click.option("--auto", is_flag=True, help="Take the steps of the plan (`promotion`) by itself.")
+@click.option(
+    "--auto", is_flag=True, help="Take the steps of the plan (`promotion`) without an operator."
+)
 @click.option(
     "--log-level",
     default="info",
     show_default=True,
     type=click.Choice(["debug", "info", "warning", "error"]),
+    help="Log messages of this level and above.",
 )
 @input_errors
 def serve(
@@ -47,7 +56,7 @@ def serve(
     on_uvloop: bool,
     log_level: str,
 ) -> None:
-    """Serve glasses and apps over WebSockets, watched by both monitors."""
+    """Run the reference server: glasses and apps over WebSockets, watched by both monitors."""
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)-8s %(message)s")
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     settings = load_settings(config, monitor_types(plugin_manager()))
@@ -64,7 +73,7 @@ def serve(
 
 
 def _listener(settings: Settings, host: str | None, port: int | None) -> socket.socket:
-    """The listener of the WebSockets; options go before settings."""
+    """The listener of the WebSockets; options have priority over settings."""
     server = settings.server
     if host is None and port is None:
         with settings.origin.of("server"):
@@ -73,14 +82,14 @@ def _listener(settings: Settings, host: str | None, port: int | None) -> socket.
 
 
 def loop_factory(on_uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop]:
-    """What makes the event loop. Raises InputError where uvloop is not installed."""
+    """The function that makes the event loop. Raises InputError if uvloop is not installed."""
     if not on_uvloop:
         return asyncio.new_event_loop
     try:
         import uvloop
     except ImportError:
         raise InputError(
-            "--uvloop: uvloop is not installed; pip install 'monitor-migration-shim[uvloop]'"
+            "--uvloop: uvloop is not installed; run: pip install 'monitor-migration-shim[uvloop]'"
         ) from None
     return uvloop.new_event_loop
 
