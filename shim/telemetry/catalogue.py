@@ -3,12 +3,20 @@
 Names are Prometheus's, counters without their `_total`. No label names a user or a connection.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from itertools import product
+from typing import TypeAlias, TypeVar
+
+from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from shim.model import Kind, Role, Stage
-from shim.telemetry.series import Histogram, Labels, Reading, Series
+from shim.telemetry.metric_registry import LookedUp, MetricRegistry, process_metrics
+
+Labels: TypeAlias = tuple[str, ...]
+_M = TypeVar("_M", Counter, Gauge)
 
 _KINDS = tuple(kind.value for kind in Kind)
 _ROLES = tuple(role.value for role in Role)
@@ -63,38 +71,42 @@ _COUNTED = ("ledger_dropped_rows", "trace_sent_spans", "trace_dropped_spans")
 
 
 class Catalogue:
-    """The series, each under its own name; `series` and `histograms` are all of them."""
+    """Each metric under its own name.
+
+    `registry` has all of them, `mirrored` those that OpenTelemetry reads too.
+    """
 
     def __init__(self, readings: Readings) -> None:
-        self.series: list[Series] = []
+        self.registry = MetricRegistry()
+        self.mirrored: list[Collector] = []
         self._connections()
         self._comparison()
         self._operation()
         for field in fields(readings):
             if (look_up := getattr(readings, field.name)) is not None:
+                family = CounterMetricFamily if field.name in _COUNTED else GaugeMetricFamily
                 name, words = f"shim_{field.name}", _READINGS[field.name]
-                counted = field.name in _COUNTED
-                self.series.append(Reading("counter" if counted else "gauge", name, words, look_up))
-        self.skew = Histogram(
-            "shim_skew_seconds",
+                self.mirrored.append(LookedUp(family, name, words, look_up))
+                self.registry.register(self.mirrored[-1])
+        self.skew = self._histogram(
+            "skew_seconds",
             "Time between the two decisions of an episode, by who decided first.",
             (0.1, 0.5, 1, 2, 4, 8, 12, 15, 16, 20, 30, 60),
             "first",
-            _ROLES,
         )
-        self.return_delay = Histogram(
-            "shim_return_delay_seconds",
+        self.return_delay = self._histogram(
+            "return_delay_seconds",
             "Time from a monitor's closing to the client's return (R15).",
             (0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120),
             "role",
-            _ROLES,
         )
-        self.timer_lateness = Histogram(
-            "shim_timer_lateness_seconds",
+        self.timer_lateness = self._histogram(
+            "timer_lateness_seconds",
             "How late the shim's own timer came: the event loop was busy, or the process stood still.",
             (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),
         )
-        self.histograms = (self.skew, self.return_delay, self.timer_lateness)
+        for metric in process_metrics():
+            self.registry.register(metric)
 
     def _connections(self) -> None:
         self.connections = self._gauge(
@@ -211,8 +223,9 @@ class Catalogue:
         self.pauses = self._counter("pauses", "Times that the process did not run (R3).")
         self.paused = self._counter("paused_seconds", "Time in which the process did not run.")
 
-    def _gauge(self, name: str, words: str, labels: Labels = (), *values: Sequence[str]) -> Series:
-        return self._new(Series("gauge", f"shim_{name}", words, labels, _all(labels, values)))
+    def _gauge(self, name: str, words: str, labels: Labels = (), *values: Sequence[str]) -> Gauge:
+        gauge = Gauge(f"shim_{name}", words, labels, registry=self.registry)
+        return self._begin(gauge, _combinations(labels, values))
 
     def _counter(
         self,
@@ -221,18 +234,31 @@ class Catalogue:
         labels: Labels = (),
         *values: Sequence[str],
         zeros: Sequence[Labels] = (),
-    ) -> Series:
-        begun = list(zeros) or _all(labels, values)
-        return self._new(Series("counter", f"shim_{name}", words, labels, begun))
+    ) -> Counter:
+        counter = Counter(f"shim_{name}", words, labels, registry=self.registry)
+        return self._begin(counter, zeros or _combinations(labels, values))
 
-    def _new(self, series: Series) -> Series:
-        self.series.append(series)
-        return series
+    def _begin(self, metric: _M, zeros: Iterable[Labels]) -> _M:
+        """Combinations of labels exist from the start, so that the first event is an increase."""
+        for labels in zeros:
+            metric.labels(*labels)
+        self.mirrored.append(metric)
+        return metric
+
+    def _histogram(
+        self, name: str, words: str, bounds: Sequence[float], label: str | None = None
+    ) -> Histogram:
+        """`bounds` are the upper ends of the buckets, inclusive; the label's values are the roles."""
+        labels = () if label is None else (label,)
+        histogram = Histogram(f"shim_{name}", words, labels, registry=self.registry, buckets=bounds)
+        for role in _ROLES if labels else ():
+            histogram.labels(role)
+        return histogram
 
 
-def _all(labels: Labels, values: tuple[Sequence[str], ...]) -> list[Labels]:
-    """Every combination, where all values are known; a number without labels has one."""
-    return list(product(*values)) if len(values) == len(labels) else []
+def _combinations(labels: Labels, values: tuple[Sequence[str], ...]) -> Iterable[Labels]:
+    """Every combination, where all values are known."""
+    return product(*values) if labels and len(values) == len(labels) else ()
 
 
 def _verdicts() -> list[Labels]:

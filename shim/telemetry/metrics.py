@@ -1,4 +1,4 @@
-"""Metrics: plain numbers kept by the rare events, read when somebody asks. Nothing runs per message.
+"""Metrics: numbers that rare events change, read when somebody asks. Nothing runs per message.
 
 No reading visits the connections: a scrape costs the same with one as with 100 000 of them.
 """
@@ -32,9 +32,7 @@ from shim.router import (
     handles,
 )
 from shim.telemetry.catalogue import Catalogue, Readings
-from shim.telemetry.instruments import observe
-from shim.telemetry.prometheus import Exposition
-from shim.telemetry.series import Example
+from shim.telemetry.metric_registry import mirror
 
 
 class Metrics(Observer):
@@ -51,128 +49,124 @@ class Metrics(Observer):
     ) -> None:
         self._wall = wall
         self._all = catalogue = Catalogue(readings or Readings())
-        self._exposition = Exposition(catalogue.series, catalogue.histograms)
-        observe(catalogue.series, provider)
+        for collector in catalogue.mirrored:
+            mirror(collector, provider)
 
     def render(self, accept: str = "") -> tuple[str, bytes]:
         """Content type and body for `GET /metrics`; `accept` is the request's header."""
-        return self._exposition.render(accept)
+        return self._all.registry.render(accept)
 
     def timer_late(self, lateness: Duration) -> None:
         """The driver's timer came so much later than it was set for."""
-        self._all.timer_lateness.add(seconds(max(0, lateness)))
+        self._all.timer_lateness.observe(seconds(max(0, lateness)))
 
     # -- Connections ----------------------------------------------------------------------------------
 
     @handles(Opened)
     def _opened(self, opened: Opened) -> None:
-        self._all.connections.add(opened.connection.kind.value, str(opened.stage))
-        self._all.registrations.add(opened.connection.kind.value, str(opened.stage))
+        self._all.connections.labels(opened.connection.kind.value, str(opened.stage)).inc()
+        self._all.registrations.labels(opened.connection.kind.value, str(opened.stage)).inc()
 
     @handles(Closing)
     def _closed(self, closing: Closing) -> None:
         kind = closing.connection.kind.value
-        self._all.closings.add(kind, closing.cause.value, _code(closing.intended))
-        self._all.connections.add(kind, str(closing.stage), by=-1)
+        self._all.closings.labels(kind, closing.cause.value, _code(closing.intended)).inc()
+        self._all.connections.labels(kind, str(closing.stage)).dec()
 
     @handles(StageChanged)
     def _stage_changed(self, change: StageChanged) -> None:
-        self._all.stage_changes.add(str(change.before), str(change.after))
-        self._all.connections.add(change.connection.kind.value, str(change.before), by=-1)
-        self._all.connections.add(change.connection.kind.value, str(change.after))
+        self._all.stage_changes.labels(str(change.before), str(change.after)).inc()
+        self._all.connections.labels(change.connection.kind.value, str(change.before)).dec()
+        self._all.connections.labels(change.connection.kind.value, str(change.after)).inc()
 
     @handles(Coverage)
     def _coverage(self, coverage: Coverage) -> None:
         kind = coverage.kind.value
         control, candidate = Role.CONTROL.value, Role.CANDIDATE.value
-        self._all.connected.add(kind, by=seconds(coverage.connected))
-        self._all.acted_for.add(kind, control, by=seconds(coverage.control_acted))
-        self._all.acted_for.add(kind, candidate, by=seconds(coverage.candidate_acted))
-        self._all.users.set(kind, control, to=coverage.control_users)
-        self._all.users.set(kind, candidate, to=coverage.candidate_users)
+        self._all.connected.labels(kind).inc(seconds(coverage.connected))
+        self._all.acted_for.labels(kind, control).inc(seconds(coverage.control_acted))
+        self._all.acted_for.labels(kind, candidate).inc(seconds(coverage.candidate_acted))
+        self._all.users.labels(kind, control).set(coverage.control_users)
+        self._all.users.labels(kind, candidate).set(coverage.candidate_users)
         if coverage.heartbeat_interval:
-            self._all.candidate_pings.add(kind, by=coverage.pings)
+            self._all.candidate_pings.labels(kind).inc(coverage.pings)
             due = coverage.watched / coverage.heartbeat_interval
-            self._all.candidate_pings_due.add(kind, by=due)
+            self._all.candidate_pings_due.labels(kind).inc(due)
 
     # -- The comparison -------------------------------------------------------------------------------
 
     @handles(Decided)
     def _decided(self, decided: Decided) -> None:
         kind = decided.connection.kind.value
-        self._all.decisions.add(decided.role.value, _yes(decided.acted), kind)
+        self._all.decisions.labels(decided.role.value, _yes(decided.acted), kind).inc()
 
     @handles(Verdict)
     def _verdict(self, verdict: Verdict) -> None:
-        example = None
-        if verdict.trace is not None:
-            example = Example(verdict.trace, 1, self._wall() / 1e9)
+        exemplar = None if verdict.trace is None else {"trace_id": verdict.trace}
         informative = verdict.first is not None and verdict.first is not verdict.acting
-        self._all.verdicts.add(
+        self._all.verdicts.labels(
             verdict.name.value,
             verdict.kind.value,
             _yes(verdict.recovered),
             _yes(informative),
             verdict.connection.kind.value,
-            example=example,
-        )
+        ).inc(exemplar=exemplar)
         if verdict.skew is not None and verdict.first is not None:
-            skew = seconds(abs(verdict.skew))
-            if example is not None:
-                example = example._replace(value=skew)
-            self._all.skew.add(skew, verdict.first.value, example)
+            skew = self._all.skew.labels(verdict.first.value)
+            skew.observe(seconds(abs(verdict.skew)), exemplar)
 
     @handles(LateDecision)
     def _late(self, late: LateDecision) -> None:
-        self._all.late_decisions.add(late.role.value)
+        self._all.late_decisions.labels(late.role.value).inc()
 
     @handles(Outcome)
     def _outcome(self, outcome: Outcome) -> None:
-        self._all.outcomes.add(
+        self._all.outcomes.labels(
             outcome.role.value,
             outcome.result.value,
             _code(outcome.code),
             _yes(outcome.by_percentage),
             outcome.connection.kind.value,
-        )
+        ).inc()
         if outcome.delay is not None:
-            self._all.return_delay.add(seconds(outcome.delay), outcome.role.value)
+            self._all.return_delay.labels(outcome.role.value).observe(seconds(outcome.delay))
 
     @handles(ProofOfLife)
     def _proof_of_life(self, proof: ProofOfLife) -> None:
-        self._all.proofs_of_life.add(proof.role.value)
+        self._all.proofs_of_life.labels(proof.role.value).inc()
 
     # -- The operation --------------------------------------------------------------------------------
 
     @handles(MonitorFailure)
     def _failure(self, failure: MonitorFailure) -> None:
-        self._all.failures.add(failure.role.value, failure.call)
+        self._all.failures.labels(failure.role.value, failure.call).inc()
 
     @handles(BrakeChanged)
     def _brake(self, brake: BrakeChanged) -> None:
         if brake.engaged:
-            self._all.brakes.add()
+            self._all.brakes.inc()
 
     @handles(GuardChanged)
     def _guard(self, guard: GuardChanged) -> None:
-        self._all.guard.set(to=guard.holding)
+        self._all.guard.set(guard.holding)
         if guard.holding:
-            self._all.guards.add()
+            self._all.guards.inc()
 
     @handles(FlagsLoad)
     def _flags_loaded(self, load: FlagsLoad) -> None:
         refused = load.problem is not None
-        self._all.flags_stale.set(to=refused)
+        self._all.flags_stale.set(refused)
         if refused:
-            self._all.flags_failures.add()
+            self._all.flags_failures.inc()
             return
-        self._all.flags_info.values = {(load.digest,): 1}
-        self._all.flags_loaded_at.set(to=self._wall() / 1e9)
+        self._all.flags_info.clear()
+        self._all.flags_info.labels(load.digest).set(1)
+        self._all.flags_loaded_at.set(self._wall() / 1e9)
 
     @handles(Paused)
     def _paused(self, pause: Paused) -> None:
-        self._all.pauses.add()
-        self._all.paused.add(by=seconds(pause.end - pause.start))
+        self._all.pauses.inc()
+        self._all.paused.inc(seconds(pause.end - pause.start))
 
 
 def _code(code: int | None) -> str:

@@ -107,6 +107,17 @@ async def test_a_token_that_is_no_text_is_401(tmp_path: Path, path: str) -> None
         assert b"application/json" in head
 
 
+async def test_a_signed_token_of_odd_json_is_401(tmp_path: Path) -> None:
+    """PyJWT before 2.15 raised something else than its own errors here."""
+    bodies = [b'{"email": "a", "exp": null}', b'{"email": "a", "nbf": 1e999}', b"[" * 3000]
+    odd = [jwt.api_jws.encode(body, SECRETS.jwt_secret, "HS256") for body in bodies]
+    async with server(tmp_path) as it:
+        for encoded in odd:
+            headers = {"Authorization": b"Bearer " + encoded.encode()}
+            head = await raw(it.url, "/glasses-ws", headers, b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 401 ")
+
+
 # -- Apps ------------------------------------------------------------------------------------------
 
 
