@@ -26,9 +26,9 @@ class NullPort:
 def make_router(start: Time) -> Router:
     return Router(
         MONITORS,
-        Comparator(tolerance=16 * SECOND, window=60 * SECOND),
-        Outcomes(120 * SECOND),
-        Observer(),
-        start,
-        CpuMeter(50_000),
+        comparator=Comparator(tolerance=16 * SECOND, window=60 * SECOND),
+        outcomes=Outcomes(120 * SECOND),
+        observer=Observer(),
+        start=start,
+        meter=CpuMeter(50_000),
     )

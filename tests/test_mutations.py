@@ -27,13 +27,15 @@ S = 1_000_000
 AGENDA = "shim.router.timer_queue"
 ANSWERS = "shim.router.validation"
 COMPARATOR = "shim.compare.comparator"
+DECISIONS = "shim.router.decisions"
 ENGINE = "shim.replay.replay_engine"
 EXPECTED = "shim.compare.expected_rules"
 INTEGRAL = "shim.router.time_integral"
-LANE = "shim.router.role_monitors"
+MONITORS = "shim.router.role_monitors"
 LEGACY = "shim_legacy_global.global_monitor"
 OUTCOMES = "shim.compare.outcomes"
 PER_SESSION = "shim_per_session.session_monitor"
+REQUESTS = "shim.router.requests"
 ROUTER = "shim.router.router"
 TALLY = "shim.runtime.tally"
 WATCHING = "shim.router.assignment"
@@ -50,11 +52,13 @@ ORDER = [
     AGENDA,
     ANSWERS,
     INTEGRAL,
-    LANE,
+    MONITORS,
     "shim.router.events",
     "shim.router.observer",
     "shim.router.tracked",
     WATCHING,
+    REQUESTS,
+    DECISIONS,
     ROUTER,
     "shim.router",
     "shim.runtime.fanout",
@@ -196,29 +200,28 @@ MUTATIONS = [
     # The router
     Mutation(
         "R15",
-        ROUTER,
+        REQUESTS,
         "decisions.sort(key=lambda decided: (decided[1].deadline, decided[0].order))",
         "pass",
     ),
     Mutation(
         "R6",
-        ROUTER,
+        REQUESTS,
         "if tracked.acting is role:\n                tracked.port",
         "if True:\n                tracked.port",
     ),
-    Mutation("R6", ROUTER, "acts = tracked.acting is role and", "acts ="),
+    Mutation("R6", DECISIONS, "acts = tracked.acting is role and", "acts ="),
     Mutation(
         "R4",
         WATCHING,
-        "self._watch_all(tracked, now, tracked.last_activity)\n        if tracked.acting",
-        "self._watch_all(tracked, now, now)\n        if tracked.acting",
+        "self.watch(tracked, now, tracked.last_activity)\n        if tracked.acting",
+        "self.watch(tracked, now, now)\n        if tracked.acting",
     ),
     Mutation(
         "R11",
         WATCHING,
-        "self._comparator.handed_over(tracked.connection.id, now):\n"
-        "            self._observer.on(verdict)\n        tracked.stage",
-        "None:\n            self._observer.on(verdict)\n        tracked.stage",
+        "        self._hand_over(tracked, now)\n        tracked.stage",
+        "        tracked.stage",
     ),
     Mutation(
         "R11",
@@ -232,7 +235,7 @@ MUTATIONS = [
         "self._error_verdict(tracked, now)\n        self._unwatch",
         "self._unwatch",
     ),
-    Mutation("R12", WATCHING, "if self._compared(tracked) and (", "if ("),
+    Mutation("R12", WATCHING, "if tracked.compared and (", "if ("),
     Mutation(
         "R14b",
         ROUTER,
@@ -249,12 +252,12 @@ MUTATIONS = [
     Mutation("R14", TALLY, " and verdict.first is not verdict.acting:", ":"),
     Mutation("R14", TALLY, "is not verdict.acting:", "is verdict.acting:"),
     Mutation("R14", TALLY, "matched + self.informative", "matched + self.verdicts"),
-    Mutation("R5", LANE, "STRIKES = 3", "STRIKES = 4"),
-    Mutation("R16", LANE, "self._watched[connection.kind].add(-1, now)", "pass"),
+    Mutation("R5", MONITORS, "STRIKES = 3", "STRIKES = 4"),
+    Mutation("R16", MONITORS, "self._watched[connection.kind].add(-1, now)", "pass"),
     Mutation("R16", INTEGRAL, "        self._since = end\n", ""),
     Mutation("R16", INTEGRAL, "self.until(max(start, self._since))", "self.until(end)"),
-    Mutation("R16", ROUTER, "lane.pings[_APP] += len(pulses) - glasses", "pass"),
-    Mutation("R16", ROUTER, "glasses += 1", "pass"),
+    Mutation("R16", REQUESTS, "monitors.pings[_APP] += len(pulses) - glasses", "pass"),
+    Mutation("R16", REQUESTS, "glasses += 1", "pass"),
     Mutation("R2", PER_SESSION, "self._last_beat = now", "pass"),
     Mutation(
         "R5",
@@ -262,7 +265,7 @@ MUTATIONS = [
         "if isinstance(error, KeyboardInterrupt):",
         "if not isinstance(error, ValueError):",
     ),
-    Mutation("R5", LANE, "elif woken_at is not None and due <= woken_at:", "elif False:"),
+    Mutation("R5", MONITORS, "elif woken_at is not None and due <= woken_at:", "elif False:"),
     # The replay
     Mutation("R3", ENGINE, "if time <= ends and not", "if time < ends and not"),
     Mutation("R3", ENGINE, "        self._router.paused(time, ends)\n", ""),
@@ -600,7 +603,9 @@ def routed(candidate: Any, stage: Any, kind: str = "app") -> Any:
     monitors = Monitors((LegacyGlobal(), LegacySettings()), (Type(), PerSessionSettings()))
     comparator = Comparator(tolerance=16 * S, window=60 * S)
     observer = Fanout([journal, tally])
-    router = Router(monitors, comparator, Outcomes(S), observer, start=0)
+    router = Router(
+        monitors, comparator=comparator, outcomes=Outcomes(S), observer=observer, start=0
+    )
     connection = Connection("c1", Kind(kind), "u", "s", "p")
     return router, router.open(connection, port, 0, stage), port, journal, tally
 
@@ -622,29 +627,29 @@ def check_router() -> None:
     router.set_stage(tracked, Stage.LIVE, 45 * S + 1)
     assert journal.verdicts == ["inconclusive handover"]
     assert tracked.candidate.last_seen == 0
-    lane = router.lane(Role.CANDIDATE)
-    assert lane.pings == {Kind.APP: 1, Kind.GLASSES: 0}
+    monitors = router.monitors(Role.CANDIDATE)
+    assert monitors.pings == {Kind.APP: 1, Kind.GLASSES: 0}
     # Decided upon at 45, watched again a microsecond later.
-    assert lane.watched_until(Kind.APP, 46 * S) == 46 * S - 1
+    assert monitors.watched_until(Kind.APP, 46 * S) == 46 * S - 1
     router.paused(50 * S, 60 * S)
-    assert lane.watched_until(Kind.APP, 62 * S) == 52 * S - 1
+    assert monitors.watched_until(Kind.APP, 62 * S) == 52 * S - 1
     router.close(tracked, 63 * S)
-    assert lane.watched_until(Kind.APP, 99 * S) == 53 * S - 1
-    assert lane.watched_until(Kind.GLASSES, 62 * S) == 0
+    assert monitors.watched_until(Kind.APP, 99 * S) == 53 * S - 1
+    assert monitors.watched_until(Kind.GLASSES, 62 * S) == 0
     router, tracked, port, journal, _ = routed(Broken, Stage.SHADOW)
-    lane = router.lane(Role.CANDIDATE)
+    monitors = router.monitors(Role.CANDIDATE)
     for strike in (1, 2, 3):
-        assert not lane.quarantined
+        assert not monitors.quarantined
         router.paused(strike, strike + 1)
-    assert lane.quarantined
+    assert monitors.quarantined
     router, tracked, port, journal, _ = routed(Impatient, Stage.SHADOW)
     router.step(2 * S)
     router.step(60 * S)
-    assert router.lane(Role.CANDIDATE).strikes > 0
+    assert router.monitors(Role.CANDIDATE).strikes > 0
     assert port.effects == ["ping 0", "terminate"]
     router, _, port, _, _ = routed(PerSessionMonitor, Stage.LIVE, "glasses")
     router.step(15 * S)
-    assert router.lane(Role.CANDIDATE).pings == {Kind.APP: 0, Kind.GLASSES: 1}
+    assert router.monitors(Role.CANDIDATE).pings == {Kind.APP: 0, Kind.GLASSES: 1}
     assert port.effects == ["ping 8"]
 
 

@@ -30,8 +30,8 @@ class Operations:
     @property
     def quarantined(self) -> bool:
         """Whether the candidate has failed too often (R5)."""
-        lane = self.shim.router.lane(Role.CANDIDATE)
-        return lane is not None and lane.quarantined
+        candidate = self.shim.router.monitors(Role.CANDIDATE)
+        return candidate is not None and candidate.quarantined
 
     def explain(self, user: str) -> Evaluation:
         """Which stage a user has now, the brake considered (R19)."""

@@ -76,11 +76,11 @@ class Replay:
         self.result = ReplayResult()
         self._router = Router(
             settings.monitors,
-            Comparator(
+            comparator=Comparator(
                 tolerance=settings.tolerance, window=settings.window, expected=settings.expected
             ),
-            Outcomes(settings.return_window),
-            self.result,
+            outcomes=Outcomes(settings.return_window),
+            observer=self.result,
             start=0,
         )
         self._acts = acting is not None

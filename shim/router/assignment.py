@@ -1,22 +1,13 @@
-"""Who watches which connection, whatever happens to the monitors (R4, R5) and to the stages (R21).
+"""The assignment: which monitor watches which connection, and which one acts for it.
 
-A monitor that begins to watch is told the true time of the last sign of life, and begins before
-another one lets go. One that fails is replaced by the other, or by a fresh instance of itself.
+It holds whatever happens to the monitors (R4, R5), to the stages (R21) and to the brake (R22): every open
+connection is watched. A monitor that begins to watch is told the true time of the last sign of life, and
+begins before another one lets go. A monitor that fails is replaced by the other role's monitor, or by a
+fresh instance of its own plugin.
 """
 
-from collections.abc import ValuesView
-
-from shim.compare import Comparator, Outcomes
-from shim.model import (
-    Connection,
-    Duration,
-    MonitorFailure,
-    Monitors,
-    Role,
-    Stage,
-    Time,
-    Verdict,
-)
+from shim.compare import Comparator
+from shim.model import Connection, Duration, MonitorFailure, Monitors, Role, Stage, Time
 from shim.router.events import BrakeChanged, Decided, Noted, StageChanged
 from shim.router.guard import Guard
 from shim.router.observer import Observer
@@ -24,80 +15,82 @@ from shim.router.role_monitors import STRIKES, Instance, Meter, RoleMonitors
 from shim.router.tracked import Tracked
 from shim.router.validation import CallFailed
 
+# On Python 3.11 it takes 70 ns to find a member in its enumeration.
+_CONTROL, _CANDIDATE = Role.CONTROL, Role.CANDIDATE
 
-class Watching:
-    """The connections, the lanes, and the register of who watches whom."""
+
+class Assignment:
+    """The connections, the monitors of each role, and what each monitor has to do with each connection.
+
+    Attributes:
+        tracked: by connection id, the connections that are open, or of which the shadow still has to
+            decide.
+        control, candidate: the monitors of each role; a retired shim has no control.
+        monitors: the control, if there is one, and the candidate.
+        brake_reason: why the brake is engaged; None if it is not.
+        candidate_acts_for: the number of open connections that the candidate acts for.
+        now: the time of what is happening; a call that takes too long is reported with it.
+    """
 
     def __init__(
         self,
         monitors: Monitors,
+        *,
         comparator: Comparator,
-        outcomes: Outcomes,
         observer: Observer,
         start: Time,
-        meter: Meter | None = None,
-        guard: Guard | None = None,
+        meter: Meter | None,
+        guard: Guard | None,
     ) -> None:
         self._comparator = comparator
-        self._outcomes = outcomes
         self._observer = observer
-        self._tracked: dict[str, Tracked] = {}
-        self._opened = 0
-        self._now = start
+        self._guard = guard
         self.brake_reason: str | None = None
-        self.guard = guard
-        self._candidate_acts_for = 0
-        self._lanes: dict[Role, RoleMonitors] = {}
+        self.tracked: dict[str, Tracked] = {}
+        self.candidate_acts_for = 0
+        self.now = start
+        self.control: RoleMonitors | None = None
         if monitors.control is not None:
-            self._lanes[Role.CONTROL] = RoleMonitors(Role.CONTROL, *monitors.control, start)
-        self._lanes[Role.CANDIDATE] = RoleMonitors(
-            Role.CANDIDATE, *monitors.candidate, start, meter, self._slow
+            self.control = RoleMonitors(_CONTROL, *monitors.control, start)
+        self.candidate = RoleMonitors(
+            _CANDIDATE, *monitors.candidate, start, meter=meter, on_slow=self._slow
         )
-        for lane in self._lanes.values():
+        self.monitors: tuple[RoleMonitors, ...] = (
+            (self.candidate,) if self.control is None else (self.control, self.candidate)
+        )
+        for of_role in self.monitors:
             try:
-                lane.start(start)
+                of_role.start(start)
             except CallFailed as failure:
-                self._strike(lane, failure, start)
+                self._strike(of_role, failure, start)
 
-    def connections(self) -> ValuesView[Tracked]:
-        """The connections that are open, or of which the shadow still has to decide."""
-        return self._tracked.values()
+    # -- Connections -----------------------------------------------------------------------------------
 
-    def __contains__(self, connection_id: str) -> bool:
-        return connection_id in self._tracked
+    def add(self, tracked: Tracked) -> None:
+        """A connection was opened; `watch` is called next."""
+        self.tracked[tracked.connection.id] = tracked
+        self.candidate_acts_for += tracked.acting is _CANDIDATE
 
-    def lane(self, role: Role) -> RoleMonitors | None:
-        return self._lanes.get(role)
+    def ended(self, tracked: Tracked) -> None:
+        """The connection is open no longer; monitors may still have to decide on it (R6)."""
+        self.candidate_acts_for -= tracked.acting is _CANDIDATE
 
-    def set_stage(
-        self, tracked: Tracked, stage: Stage, now: Time, *, by_percentage: bool | None = None
-    ) -> None:
-        """Move an open connection: the new monitor first, with the true `last_seen` (R4, R21).
+    def release(self, tracked: Tracked, now: Time) -> None:
+        """The connection is gone, and nothing about it is undecided."""
+        del self.tracked[tracked.connection.id]
+        self._comparator.forget(tracked.connection.id)
+        for monitors in self.monitors:
+            self._unwatch(monitors, tracked, now)
 
-        `by_percentage`: whether chance gave the stage; None: as before.
-        """
-        before, stage = tracked.stage, self._allowed(stage)
-        if by_percentage is not None:
-            tracked.by_percentage = by_percentage
-        if tracked.closed_by is not None or before == stage:
-            return
-        self._begin(now)
-        if verdict := self._comparator.handed_over(tracked.connection.id, now):
-            self._observer.on(verdict)
-        tracked.stage = stage
-        self._watch_all(tracked, now, tracked.last_activity)
-        if tracked.acting is not None:
-            self._let_act(tracked, self._acting(tracked))
-        for role in self._lanes:
-            if role is not tracked.acting and role not in self._roles(stage):
-                self._unwatch(tracked, role, now)
-        self._observer.on(StageChanged(tracked.connection, before, stage, now))
+    def save(self, tracked: Tracked) -> None:
+        """If the guard holds the close of this connection, the close is no longer wanted (R6b)."""
+        if self._guard is not None and (decision := self._guard.forget(tracked.connection.id)):
+            self._observer.on(Decided(tracked.connection, _CANDIDATE, decision, False))
+
+    # -- Stages (R21, R22) -----------------------------------------------------------------------------
 
     def engage_brake(self, reason: str, now: Time) -> None:
-        """Let nobody be further than `shadow` (R22).
-
-        From now on the candidate closes nobody; `set_stage` moves the connections that are open.
-        """
+        """From now on `allowed` is at most `shadow`."""
         if self.brake_reason is None:
             self.brake_reason = reason
             self._observer.on(BrakeChanged(True, reason, now))
@@ -107,214 +100,218 @@ class Watching:
         self.brake_reason = reason
 
     def release_brake(self, reason: str, now: Time) -> None:
-        """Let everyone be where the flags say; `set_stage` moves the connections that are open."""
         if self.brake_reason is not None:
             self.brake_reason = None
             self._observer.on(BrakeChanged(False, reason, now))
 
+    def allowed(self, stage: Stage) -> Stage:
+        """The stage as the brake and the plugins at hand allow it."""
+        if self.control is None:
+            return Stage.COMPLETE
+        if self.brake_reason is not None or self.candidate.quarantined:
+            return min(stage, Stage.SHADOW)
+        return stage
+
+    def move(self, tracked: Tracked, stage: Stage, now: Time) -> None:
+        """Move an open connection to an allowed stage: the new monitor first (R4)."""
+        before = tracked.stage
+        self._hand_over(tracked, now)
+        tracked.stage = stage
+        self.watch(tracked, now, tracked.last_activity)
+        if tracked.acting is not None:
+            wanted = stage.acting
+            self._let_act(tracked, wanted.other if tracked.instance(wanted) is None else wanted)
+        for monitors in self.monitors:
+            if monitors.role is not tracked.acting and monitors not in self._watchers(stage):
+                self._unwatch(monitors, tracked, now)
+        self._observer.on(StageChanged(tracked.connection, before, stage, now))
+
+    def _hand_over(self, tracked: Tracked, now: Time) -> None:
+        """The monitors' roles change under the connection: an open episode ends (R11)."""
+        if verdict := self._comparator.handed_over(tracked.connection.id, now):
+            self._observer.on(verdict)
+
+    def _let_act(self, tracked: Tracked, role: Role) -> None:
+        """From now on this monitor's effects reach the connection; a close that is held goes nowhere."""
+        self.candidate_acts_for += (role is _CANDIDATE) - (tracked.acting is _CANDIDATE)
+        tracked.acting = role
+        if role is _CONTROL:
+            self.save(tracked)
+
     # -- Watching --------------------------------------------------------------------------------------
 
-    def _watch_all(self, tracked: Tracked, now: Time, last_seen: Time) -> None:
+    def watch(self, tracked: Tracked, now: Time, last_seen: Time) -> None:
         """Let every monitor of the stage that does not watch the connection do so."""
-        for role in self._roles(tracked.stage):
+        for monitors in self._watchers(tracked.stage):
+            role = monitors.role
             if tracked.instance(role) is None and tracked.failed is not role:
                 try:
-                    self._register(tracked, role, now, last_seen)
+                    self._register(monitors, tracked, now, last_seen)
                 except CallFailed as failure:
-                    self._connection_failed(self._lanes[role], tracked, failure, now)
+                    self.connection_failed(monitors, tracked, failure, now)
 
-    def _register(self, tracked: Tracked, role: Role, now: Time, last_seen: Time) -> None:
-        lane = self._lanes[role]
-        instance, pulse = lane.register(tracked.connection, now, last_seen)
-        tracked.attach(role, instance, pulse)
+    def dropped(self, monitors: RoleMonitors, tracked: Tracked, now: Time) -> None:
+        """The monitor that watched, if one did, does not know the connection any more."""
+        if (instance := tracked.instance(monitors.role)) is not None:
+            tracked.detach(monitors.role)
+            monitors.dropped(instance, tracked.connection, now)
+
+    def _watchers(self, stage: Stage) -> tuple[RoleMonitors, ...]:
+        """The monitors that are to watch at this stage; a quarantined candidate never is."""
+        if self.control is None:
+            return (self.candidate,)
+        if stage is Stage.OFF or self.candidate.quarantined:
+            return (self.control,)
+        return (self.candidate,) if stage is Stage.COMPLETE else self.monitors
+
+    def _register(
+        self, monitors: RoleMonitors, tracked: Tracked, now: Time, last_seen: Time
+    ) -> None:
+        instance, pulse = monitors.register(tracked.connection, now, last_seen)
+        tracked.attach(monitors.role, instance, pulse)
         try:
-            lane.reschedule(instance)
+            monitors.reschedule(instance)
         except CallFailed as failure:
-            self._instance_failed(lane, instance, failure, now)
+            self.instance_failed(monitors, instance, failure, now)
 
-    def _unwatch(self, tracked: Tracked, role: Role, now: Time) -> None:
+    def _unwatch(self, monitors: RoleMonitors, tracked: Tracked, now: Time) -> None:
+        role = monitors.role
         instance = tracked.instance(role)
         if instance is None:
             return
         tracked.detach(role)
         try:
-            self._lanes[role].unregister(instance, tracked.connection, now)
+            monitors.unregister(instance, tracked.connection, now)
         except CallFailed as failure:
             self._report(role, failure, now, tracked.connection)
 
-    def _dropped(self, lane: RoleMonitors, tracked: Tracked, now: Time) -> None:
-        """The monitor that watched, if one did, knows the connection no more."""
-        if (instance := tracked.instance(lane.role)) is not None:
-            tracked.detach(lane.role)
-            lane.dropped(instance, tracked.connection, now)
-
-    def _release(self, tracked: Tracked, now: Time) -> None:
-        """The connection is gone, and nothing about it is undecided."""
-        del self._tracked[tracked.connection.id]
-        self._comparator.forget(tracked.connection.id)
-        for role in self._lanes:
-            self._unwatch(tracked, role, now)
-
-    def _begin(self, now: Time) -> None:
-        """Whatever happens at `now`, windows that ended before are over (R10, R15)."""
-        self._now = now
-        for verdict in self._comparator.expire(now):
-            self._judged(verdict, now)
-        for outcome in self._outcomes.expire(now):
-            self._observer.on(outcome)
-
-    def _judged(self, verdict: Verdict, now: Time) -> None:
-        """An episode ended; if its connection was closed, nobody needs to watch it any more (R6)."""
-        self._observer.on(verdict)
-        tracked = self._tracked.get(verdict.connection.id)
-        if tracked is not None and tracked.closed_by is not None:
-            self._release(tracked, now)
-
-    def _roles(self, stage: Stage) -> tuple[Role, ...]:
-        """The roles that are to watch at this stage; a quarantined candidate has none."""
-        if Role.CONTROL not in self._lanes:
-            return (Role.CANDIDATE,)
-        if stage is Stage.OFF or self._lanes[Role.CANDIDATE].quarantined:
-            return (Role.CONTROL,)
-        return (Role.CANDIDATE,) if stage is Stage.COMPLETE else (Role.CONTROL, Role.CANDIDATE)
-
-    def _allowed(self, stage: Stage) -> Stage:
-        """The stage as the brake and the plugins at hand allow it."""
-        if Role.CONTROL not in self._lanes:
-            return Stage.COMPLETE
-        if self.brake_reason is not None or self._lanes[Role.CANDIDATE].quarantined:
-            return min(stage, Stage.SHADOW)
-        return stage
-
-    def _compared(self, tracked: Tracked) -> bool:
-        return tracked.stage in (Stage.SHADOW, Stage.LIVE)
-
-    def _acting(self, tracked: Tracked) -> Role:
-        """The role that should act, if it watches; else the one that does (R4)."""
-        wanted = tracked.stage.acting
-        return wanted.other if tracked.instance(wanted) is None else wanted
-
-    def _let_act(self, tracked: Tracked, role: Role) -> None:
-        """From now on this monitor's effects reach the connection; a close that is held goes nowhere."""
-        self._candidate_acts_for += (role is Role.CANDIDATE) - (tracked.acting is Role.CANDIDATE)
-        tracked.acting = role
-        if role is Role.CONTROL:
-            self._save(tracked)
-
-    def _save(self, tracked: Tracked) -> None:
-        """If the close of this connection is held, it is no longer wanted (R6b)."""
-        if self.guard is not None and (decision := self.guard.forget(tracked.connection.id)):
-            self._observer.on(Decided(tracked.connection, Role.CANDIDATE, decision, False))
-
     # -- Failures (R4, R5) -----------------------------------------------------------------------------
 
-    def _connection_failed(
-        self, lane: RoleMonitors, tracked: Tracked, failure: CallFailed, now: Time
+    def connection_failed(
+        self, monitors: RoleMonitors, tracked: Tracked, failure: CallFailed, now: Time
     ) -> None:
-        """A call about one connection failed: that monitor is not asked about it again."""
-        role = lane.role
+        """A call about one connection failed: that monitor is not asked about the connection again."""
+        role = monitors.role
         if failure.about_connection:
             self._report(role, failure, now, tracked.connection)
         else:
-            self._strike(lane, failure, now)
+            self._strike(monitors, failure, now)
         tracked.failed = role
         self._error_verdict(tracked, now)
-        self._unwatch(tracked, role, now)
+        self._unwatch(monitors, tracked, now)
         if tracked.closed_by is not None:
-            self._release(tracked, now)
+            self.release(tracked, now)
         elif tracked.acting is role:
-            self._take_over(tracked, role, failure, now)
-        self._quarantine_if_due(lane, now)
+            self._take_over(monitors, tracked, failure, now)
+        self.quarantine_if_due(monitors, now)
 
-    def _instance_failed(
-        self, lane: RoleMonitors, instance: Instance, failure: CallFailed, now: Time
+    def instance_failed(
+        self, monitors: RoleMonitors, instance: Instance, failure: CallFailed, now: Time
     ) -> None:
         """A call about no single connection failed: a fresh instance takes the connections."""
-        self._strike(lane, failure, now)
-        lane.discard(instance)
-        watched = [t for t in self._tracked.values() if t.instance(lane.role) is instance]
-        self._quarantine_if_due(lane, now)
-        self._replace(lane, watched, failure, now)
+        self._strike(monitors, failure, now)
+        monitors.discard(instance)
+        watched = [t for t in self.tracked.values() if t.instance(monitors.role) is instance]
+        self.quarantine_if_due(monitors, now)
+        self._replace(monitors, watched, failure, now)
+
+    def quarantine_if_due(self, monitors: RoleMonitors, now: Time) -> None:
+        """Three strikes, and the candidate runs no more."""
+        role = monitors.role
+        if (
+            monitors.quarantined
+            or monitors.strikes < STRIKES
+            or not self._may_be_quarantined(monitors)
+        ):
+            return
+        failure = CallFailed("quarantine", f"failed {monitors.strikes} times")
+        self._report(role, failure, now)
+        watched = [t for t in self.tracked.values() if t.instance(role) is not None]
+        monitors.quarantine()
+        self._replace(monitors, watched, failure, now)
 
     def _replace(
-        self, lane: RoleMonitors, watched: list[Tracked], failure: CallFailed, now: Time
+        self, monitors: RoleMonitors, watched: list[Tracked], failure: CallFailed, now: Time
     ) -> None:
-        role = lane.role
+        role = monitors.role
         for tracked in watched:
-            self._dropped(lane, tracked, now)
+            self.dropped(monitors, tracked, now)
         for tracked in watched:
             if tracked.closed_by is not None:
                 self._error_verdict(tracked, now)
-                if tracked.connection.id in self._tracked:
-                    self._release(tracked, now)
+                if tracked.connection.id in self.tracked:
+                    self.release(tracked, now)
                 continue
             if tracked.acting is role:
-                self._take_over(tracked, role, failure, now)
-            self._watch_all(tracked, now, tracked.last_activity)
+                self._take_over(monitors, tracked, failure, now)
+            self.watch(tracked, now, tracked.last_activity)
 
-    def _take_over(self, tracked: Tracked, failed: Role, failure: CallFailed, now: Time) -> None:
+    def _take_over(
+        self, failed: RoleMonitors, tracked: Tracked, failure: CallFailed, now: Time
+    ) -> None:
         """The acting monitor failed: the other one acts, else a fresh instance of the same."""
-        if failed is Role.CANDIDATE and Role.CONTROL in self._lanes:
+        control, candidate = self.control, self.candidate
+        if control is None:
+            successors: tuple[RoleMonitors, ...] = (candidate,)
+        elif failed is candidate:
             self.engage_brake(f"the acting candidate failed: {failure}", now)
-        # The stage `off` keeps the candidate away: there a fresh control is tried first.
-        alone = failed is Role.CONTROL and tracked.instance(failed.other) is None
-        for role in (failed, failed.other) if alone else (failed.other, failed):
-            if role not in self._lanes or self._lanes[role].quarantined:
+            successors = control, candidate
+        elif tracked.candidate_instance is None:
+            # The stage `off` keeps the candidate away: there a fresh control is tried first.
+            successors = control, candidate
+        else:
+            successors = candidate, control
+        for monitors in successors:
+            role = monitors.role
+            if monitors.quarantined:
                 continue
             if tracked.instance(role) is None:
                 try:
-                    self._register(tracked, role, now, tracked.last_activity)
+                    self._register(monitors, tracked, now, tracked.last_activity)
                 except CallFailed as again:
                     self._report(role, again, now, tracked.connection)
                 if tracked.instance(role) is None:
                     continue
             if tracked.acting is not role:
-                if verdict := self._comparator.handed_over(tracked.connection.id, now):
-                    self._observer.on(verdict)
+                self._hand_over(tracked, now)
                 self._let_act(tracked, role)
             return
         # The next sign of life tries again.
         tracked.alert = True
-        self._observer.on(Noted(failed, f"no monitor is able to watch {tracked.connection.id}"))
+        self._observer.on(
+            Noted(failed.role, f"no monitor is able to watch {tracked.connection.id}")
+        )
 
-    def _strike(self, lane: RoleMonitors, failure: CallFailed, now: Time) -> None:
+    def _strike(self, monitors: RoleMonitors, failure: CallFailed, now: Time) -> None:
         """A failure that counts against the plugin: for ever, or, without a successor, for now."""
-        self._report(lane.role, failure, now)
-        if now != lane.struck_at and not self._may_be_quarantined(lane):
-            lane.strikes = 0
-        lane.strikes += 1
-        lane.struck_at = now
+        self._report(monitors.role, failure, now)
+        if now != monitors.struck_at and not self._may_be_quarantined(monitors):
+            monitors.strikes = 0
+        monitors.strikes += 1
+        monitors.struck_at = now
 
-    def _may_be_quarantined(self, lane: RoleMonitors) -> bool:
+    def _may_be_quarantined(self, monitors: RoleMonitors) -> bool:
         """Only the candidate, and only where there is a control to take over."""
-        return lane.role is Role.CANDIDATE and Role.CONTROL in self._lanes
-
-    def _quarantine_if_due(self, lane: RoleMonitors, now: Time) -> None:
-        """Three strikes, and the candidate runs no more."""
-        if lane.quarantined or lane.strikes < STRIKES or not self._may_be_quarantined(lane):
-            return
-        failure = CallFailed("quarantine", f"failed {lane.strikes} times")
-        self._report(lane.role, failure, now)
-        watched = [t for t in self._tracked.values() if t.instance(lane.role) is not None]
-        lane.quarantine()
-        self._replace(lane, watched, failure, now)
+        return monitors.role is _CANDIDATE and self.control is not None
 
     def _slow(self, call: str, cpu: Duration) -> None:
         """A candidate's call took too long; its answer stands, but not too often."""
-        lane = self._lanes[Role.CANDIDATE]
         failure = CallFailed(call, f"took {cpu / 1000:.0f} ms of CPU")
-        if self._may_be_quarantined(lane):
-            self._strike(lane, failure, self._now)
+        if self._may_be_quarantined(self.candidate):
+            self._strike(self.candidate, failure, self.now)
         else:  # it is no reason not to be called again
-            self._report(lane.role, failure, self._now)
+            self._report(_CANDIDATE, failure, self.now)
 
     def _report(
         self, role: Role, failure: CallFailed, now: Time, connection: Connection | None = None
     ) -> None:
-        self._observer.on(MonitorFailure(role, failure.call, failure.reason, now, connection))
+        self._observer.on(
+            MonitorFailure(role, failure.call, failure.reason, now, connection=connection)
+        )
 
     def _error_verdict(self, tracked: Tracked, now: Time) -> None:
-        if self._compared(tracked) and (
+        """The failure ends the silence's comparison, if there is one (R12)."""
+        if tracked.compared and (
             verdict := self._comparator.failed(
                 tracked.connection, tracked.order, now, tracked.last_activity, tracked.acting
             )

@@ -1,4 +1,4 @@
-"""A lane: one role's monitors, and every call of them, guarded (R5).
+"""One role's monitors, and every call of them, guarded (R5).
 
 A plugin may raise, answer nonsense, take too long or ask for no wake-up. A guarded call either
 returns what the contract of `shim.model.monitor` promises or raises `CallFailed`.
@@ -71,6 +71,7 @@ class RoleMonitors:
         monitor_type: MonitorType,
         settings: Any,
         start: Time,
+        *,
         meter: Meter | None = None,
         on_slow: Callable[[str, Duration], None] | None = None,
     ) -> None:
@@ -81,7 +82,7 @@ class RoleMonitors:
         self.struck_at: Time | None = None
         self.quarantined = False
         self.pings = dict.fromkeys(Kind, 0)
-        self.agenda: TimerQueue[Instance] = TimerQueue()
+        self.timers: TimerQueue[Instance] = TimerQueue()
         self._type = monitor_type
         self._settings = settings
         self._instances: dict[str, Instance] = {}
@@ -185,7 +186,7 @@ class RoleMonitors:
     def discard(self, instance: Instance) -> None:
         """Never call this instance again; the next registration makes a fresh one."""
         instance.discarded = True
-        self.agenda.enter(instance, None)
+        self.timers.enter(instance, None)
         if self._instances.get(instance.scope_id) is instance:
             del self._instances[instance.scope_id]
 
@@ -234,7 +235,7 @@ class RoleMonitors:
             raise CallFailed("next_wake", f"answered {shown(due)}, not a time")
         elif woken_at is not None and due <= woken_at:
             raise CallFailed("next_wake", "asks to be woken at a time that has passed")
-        self.agenda.enter(instance, due)
+        self.timers.enter(instance, due)
 
     def _requests(self, call: str, answer: Any) -> list[Request]:
         if type(answer) is list:

@@ -9,50 +9,74 @@ The per-message call of a connection (`Router.touches`) writes to the pulses dir
 when there is something to do: `tracked.alert`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, ValuesView
 from contextlib import suppress
 
-from shim.model import (
-    Close,
-    Connection,
-    Decision,
-    Duration,
-    Kind,
-    LateDecision,
-    Note,
-    Pings,
-    Pulse,
-    Request,
-    Role,
-    Stage,
-    Terminate,
-    Time,
-    Verdict,
-)
-from shim.router.assignment import Watching
-from shim.router.events import Decided, GuardChanged, Noted, Paused, ProofOfLife
+from shim.compare import Comparator, Outcomes
+from shim.model import Connection, Duration, Monitors, Role, Stage, Time
+from shim.router.assignment import Assignment
+from shim.router.decisions import Decisions
+from shim.router.events import Paused, ProofOfLife
 from shim.router.guard import Guard
+from shim.router.observer import Observer
 from shim.router.port import Port
-from shim.router.role_monitors import Instance, RoleMonitors
+from shim.router.requests import Requests
+from shim.router.role_monitors import Meter, RoleMonitors
 from shim.router.tracked import Tracked, touches
-from shim.router.validation import (
-    LONGEST_PING,
-    CallFailed,
-    blame,
-    check_requests,
-    not_watched,
-    shown,
-)
+from shim.router.validation import CallFailed
 
 _NEVER: Time = 1 << 62
 
-# A member is found in its enumeration in 70 ns on Python 3.11, which is as long as all else that a ping takes.
-_CONTROL, _CANDIDATE = Role.CONTROL, Role.CANDIDATE
-_GLASSES, _APP = Kind.GLASSES, Kind.APP
 
+class Router:
+    """What happens to connections, and what their monitors decide about them.
 
-class Router(Watching):
-    """What happens to connections, and what their monitors decide about them."""
+    `start` is the time at which the process, and so the control, begins. `meter` measures the CPU time of
+    the candidate's calls (None: nobody does), `guard` holds its closes when they are too many (None: there
+    is no guard).
+    """
+
+    def __init__(
+        self,
+        monitors: Monitors,
+        *,
+        comparator: Comparator,
+        outcomes: Outcomes,
+        observer: Observer,
+        start: Time,
+        meter: Meter | None = None,
+        guard: Guard | None = None,
+    ) -> None:
+        self.guard = guard
+        self._comparator = comparator
+        self._outcomes = outcomes
+        self._observer = observer
+        self._opened = 0
+        self._assignment = assignment = Assignment(
+            monitors,
+            comparator=comparator,
+            observer=observer,
+            start=start,
+            meter=meter,
+            guard=guard,
+        )
+        self._control = assignment.control
+        self._candidate = assignment.candidate
+        self._requests = Requests(assignment, observer)
+        self._decisions = Decisions(
+            assignment, comparator=comparator, outcomes=outcomes, observer=observer, guard=guard
+        )
+
+    def connections(self) -> ValuesView[Tracked]:
+        """The connections that are open, or of which the shadow still has to decide."""
+        return self._assignment.tracked.values()
+
+    def __contains__(self, connection_id: str) -> bool:
+        return connection_id in self._assignment.tracked
+
+    def monitors(self, role: Role) -> RoleMonitors | None:
+        """The monitors that run in this role; None: there is no control any more."""
+        return self._control if role is Role.CONTROL else self._candidate
 
     # -- What happens to a connection ------------------------------------------------------------------
 
@@ -66,19 +90,30 @@ class Router(Watching):
         act: bool = True,
         by_percentage: bool = True,
     ) -> Tracked:
-        """Register a connection. With `act` false no monitor's effects reach it (replay)."""
-        if connection.id in self._tracked:
+        """Register a connection. With `act` false no monitor's effects reach it (replay).
+
+        `by_percentage`: chance gave the user the stage (R15). Raises ValueError if the connection's id is
+        in use.
+        """
+        assignment = self._assignment
+        if connection.id in assignment.tracked:
             raise ValueError(f"connection id {connection.id!r} is in use")
-        self._begin(now)
+        self._decisions.begin(now)
         self._opened += 1
-        stage = self._allowed(stage)
-        acting = stage.acting if act else None
-        tracked = Tracked(connection, self._opened, port, stage, acting, now, by_percentage)
-        self._tracked[connection.id] = tracked
-        self._candidate_acts_for += acting is _CANDIDATE
+        stage = assignment.allowed(stage)
+        tracked = Tracked(
+            connection,
+            order=self._opened,
+            port=port,
+            stage=stage,
+            acting=stage.acting if act else None,
+            now=now,
+            by_percentage=by_percentage,
+        )
+        assignment.add(tracked)
         if outcome := self._outcomes.opened(tracked):
             self._observer.on(outcome)
-        self._watch_all(tracked, now, now)
+        assignment.watch(tracked, now, now)
         return tracked
 
     def touches(
@@ -95,31 +130,32 @@ class Router(Watching):
         if tracked.closed_by is not None:
             self.spoke_after_close(tracked, now)
             return
-        self._begin(now)
+        self._decisions.begin(now)
         if verdict := self._comparator.sign_of_life(tracked.connection.id, now):
             self._observer.on(verdict)
         tracked.alert = False
-        self._save(tracked)
-        self._watch_all(tracked, now, now)
+        self._assignment.save(tracked)
+        self._assignment.watch(tracked, now, now)
 
     def pong(self, tracked: Tracked, payload: bytes, now: Time) -> None:
         """A pong came; `touch` has been called for it."""
         if tracked.closed_by is not None:
             return
-        for role, lane in self._lanes.items():
-            if (instance := tracked.instance(role)) is not None:
+        for monitors in self._assignment.monitors:
+            if (instance := tracked.instance(monitors.role)) is not None:
                 try:
-                    lane.pong(instance, tracked.connection, payload, now)
+                    monitors.pong(instance, tracked.connection, payload, now)
                 except CallFailed as failure:
-                    self._connection_failed(lane, tracked, failure, now)
+                    self._assignment.connection_failed(monitors, tracked, failure, now)
 
     def round_trip(self, tracked: Tracked) -> Duration | None:
         """From a monitor's last ping to its pong, where one measures that."""
-        for role, lane in self._lanes.items():
-            if (instance := tracked.instance(role)) is not None:
+        for monitors in self._assignment.monitors:
+            if (instance := tracked.instance(monitors.role)) is not None:
                 with suppress(CallFailed):
-                    if (round_trip := lane.round_trip(instance, tracked.connection)) is not None:
-                        return round_trip
+                    answer = monitors.round_trip(instance, tracked.connection)
+                    if answer is not None:
+                        return answer
         return None
 
     def data(self, tracked: Tracked, at: Time) -> None:
@@ -139,19 +175,20 @@ class Router(Watching):
         """The connection is gone for another cause than a monitor's closing (R11)."""
         if tracked.closed_by is not None:
             return
-        self._begin(now)
+        self._decisions.begin(now)
         if verdict := self._comparator.closed(tracked.connection.id, now):
             self._observer.on(verdict)
         self._outcomes.closed(tracked.connection)
-        self._candidate_acts_for -= tracked.acting is _CANDIDATE
-        self._save(tracked)
-        self._release(tracked, now)
+        self._assignment.ended(tracked)
+        self._assignment.save(tracked)
+        self._assignment.release(tracked, now)
         # What still comes, until the transport is gone, is no reason to watch it again.
         tracked.alert = False
 
     def session_ended(self, session: str) -> None:
-        for lane in self._lanes.values():
-            lane.session_ended(session)
+        """The session has no connection any more: its monitors go with their last open episodes (R2)."""
+        for monitors in self._assignment.monitors:
+            monitors.session_ended(session)
 
     def shutdown(self, now: Time) -> None:
         """The process stops: open episodes are inconclusive, open return windows censored."""
@@ -160,13 +197,49 @@ class Router(Watching):
         for outcome in self._outcomes.finish(now):
             self._observer.on(outcome)
 
+    # -- Stages (R21, R22) -----------------------------------------------------------------------------
+
+    def set_stage(
+        self, tracked: Tracked, stage: Stage, now: Time, *, by_percentage: bool | None = None
+    ) -> None:
+        """Move an open connection: the new monitor first, with the true `last_seen` (R4, R21).
+
+        `by_percentage`: whether chance gave the stage; None: as before.
+        """
+        stage = self._assignment.allowed(stage)
+        if by_percentage is not None:
+            tracked.by_percentage = by_percentage
+        if tracked.closed_by is None and tracked.stage != stage:
+            self._decisions.begin(now)
+            self._assignment.move(tracked, stage, now)
+
+    @property
+    def brake_reason(self) -> str | None:
+        """Why the brake is engaged; None: it is not."""
+        return self._assignment.brake_reason
+
+    def engage_brake(self, reason: str, now: Time) -> None:
+        """Let nobody be further than `shadow` (R22).
+
+        From now on the candidate closes nobody; `set_stage` moves the connections that are open.
+        """
+        self._assignment.engage_brake(reason, now)
+
+    def restore_brake(self, reason: str) -> None:
+        """The brake is engaged as it was left before a restart: nothing changes, and nobody is told."""
+        self._assignment.brake_reason = reason
+
+    def release_brake(self, reason: str, now: Time) -> None:
+        """Let everyone be where the flags say; `set_stage` moves the connections that are open."""
+        self._assignment.release_brake(reason, now)
+
     # -- Time ------------------------------------------------------------------------------------------
 
     @property
     def next_wake(self) -> Time | None:
         """When `step` is due."""
         besides = self._next_besides_candidate()
-        due = self._lanes[_CANDIDATE].agenda.next_due
+        due = self._candidate.timers.next_due
         if due is not None and due < besides:
             return due
         return besides if besides < _NEVER else None
@@ -178,28 +251,26 @@ class Router(Watching):
 
     def step_control(self, now: Time) -> None:
         """End the windows that ended before `now`, then run the control's due timers."""
-        self._begin(now)
-        if (lane := self._lanes.get(_CONTROL)) is not None:
-            self._run(lane, now)
+        self._decisions.begin(now)
+        if self._control is not None:
+            self._run(self._control, now)
 
     def step_candidate(self, now: Time) -> None:
         """Run the candidate's due timers, then end the windows that end with `now`."""
-        self._run(self._lanes[_CANDIDATE], now)
-        if self.guard is not None and self.guard.holding:
-            self._end_holds(self.guard, now)
-        for verdict in self._comparator.expire(now, inclusive=True):
-            self._judged(verdict, now)
+        self._run(self._candidate, now)
+        self._decisions.end_holds(now)
+        self._decisions.finish(now)
 
     def advance(self, until: Time) -> Time | None:
         """Do everything due before `until`, each at its own time; answer `next_wake` (virtual time)."""
-        lane = self._lanes[_CANDIDATE]
+        candidate = self._candidate
         while True:
             besides = self._next_besides_candidate()
             alone = min(besides, until)
             # Mostly the candidates alone have something to do, one session after the other.
-            while (due := lane.agenda.next_due) is not None and due < alone:
-                self._now = due
-                if self._run(lane, due):
+            while (due := candidate.timers.next_due) is not None and due < alone:
+                self._assignment.now = due
+                if self._run(candidate, due):
                     break
             else:
                 if besides >= until:
@@ -209,23 +280,35 @@ class Router(Watching):
 
     def paused(self, start: Time, end: Time) -> None:
         """The process did not run from `start` to `end` (R3)."""
-        for lane in self._lanes.values():
+        both = self._assignment.monitors
+        for monitors in both:
             # Before anything happens at the end: whoever is let go there was not watched in the pause.
-            lane.leave_out(start, end)
-        self._begin(end)
+            monitors.leave_out(start, end)
+        self._decisions.begin(end)
         self._observer.on(Paused(start, end))
-        for lane in self._lanes.values():
-            lane.remember_pause(start, end)
-            for instance in lane.instances():
+        for monitors in both:
+            monitors.remember_pause(start, end)
+            for instance in monitors.instances():
                 try:
-                    lane.paused(instance, start, end)
+                    monitors.paused(instance, start, end)
                 except CallFailed as failure:
-                    self._instance_failed(lane, instance, failure, end)
+                    self._assignment.instance_failed(monitors, instance, failure, end)
+
+    def _run(self, monitors: RoleMonitors, now: Time) -> bool:
+        """Wake every monitor of the role that is due; answer whether anything was decided or failed."""
+        if not monitors.timers.any_due(now) and not monitors.strikes:
+            return False
+        decisions, failed = self._requests.wake_due(monitors, now)
+        for tracked, decision in decisions:
+            self._decisions.decide(tracked, monitors.role, decision, now)
+        if monitors.strikes:
+            self._assignment.quarantine_if_due(monitors, now)
+        return failed or bool(decisions)
 
     def _next_besides_candidate(self) -> Time:
         soonest = _NEVER
-        if (lane := self._lanes.get(_CONTROL)) is not None:
-            due = lane.agenda.next_due
+        if (control := self._control) is not None:
+            due = control.timers.next_due
             if due is not None:
                 soonest = due
         if (window := self._comparator.next_window) is not None and window < soonest:
@@ -239,163 +322,3 @@ class Router(Watching):
         ):
             soonest = due
         return soonest
-
-    # -- Decisions -------------------------------------------------------------------------------------
-
-    def _run(self, lane: RoleMonitors, now: Time) -> bool:
-        """Wake whoever is due; answer whether anything was decided or failed."""
-        if not lane.agenda.any_due(now) and not lane.strikes:
-            return False
-        failed = False
-        decisions: list[tuple[Tracked, Decision]] = []
-        for instance in lane.agenda.due(now):
-            try:
-                self._fulfil(lane, instance, "wake", lane.wake(instance, now), now, decisions)
-                lane.reschedule(instance, now)
-            except CallFailed as failure:
-                self._instance_failed(lane, instance, failure, now)
-                failed = True
-        if lane.by_deadline and len(decisions) > 1:
-            decisions.sort(key=lambda decided: (decided[1].deadline, decided[0].order))
-        for tracked, decision in decisions:
-            self._decide(tracked, lane.role, decision, now)
-        if lane.strikes:
-            self._quarantine_if_due(lane, now)
-        return failed or bool(decisions)
-
-    def _fulfil(
-        self,
-        lane: RoleMonitors,
-        instance: Instance,
-        call: str,
-        requests: list[Request],
-        now: Time,
-        decisions: list[tuple[Tracked, Decision]],
-    ) -> None:
-        """Do what a monitor asked for; its decisions are collected, to be acted on in order."""
-        check_requests(call, requests, now)
-        for request in requests:
-            if isinstance(request, Pings):
-                self._ping(lane, instance, call, request.pulses)
-            elif isinstance(request, Note):
-                self._observer.on(Noted(lane.role, request.text))
-            else:
-                tracked = self._tracked.get(request.connection_id)
-                if tracked is None or tracked.instance(lane.role) is not instance:
-                    raise not_watched(call, request)
-                if isinstance(request, Decision):
-                    self._dropped(lane, tracked, now)
-                    decisions.append((tracked, request))
-                else:
-                    self._confirm(lane, instance, tracked, now, decisions)
-
-    def _ping(
-        self, lane: RoleMonitors, instance: Instance, call: str, pulses: Sequence[Pulse]
-    ) -> None:
-        role = lane.role
-        control = role is _CONTROL
-        glasses = 0
-        for pulse in pulses:
-            try:
-                tracked, payload = pulse.owner, pulse.ping
-            except BaseException as error:
-                raise blame(call, error) from error
-            if type(tracked) is not Tracked or instance is not (
-                tracked.control_instance if control else tracked.candidate_instance
-            ):
-                raise not_watched(call, pulse)
-            if type(payload) is not bytes or len(payload) > LONGEST_PING:
-                raise CallFailed(call, f"asked for a ping that cannot be sent: {shown(payload)}")
-            if tracked.kind is _GLASSES:
-                glasses += 1
-            if tracked.acting is role:
-                tracked.port.ping(payload)
-        lane.pings[_GLASSES] += glasses
-        lane.pings[_APP] += len(pulses) - glasses
-
-    def _confirm(
-        self,
-        lane: RoleMonitors,
-        instance: Instance,
-        tracked: Tracked,
-        now: Time,
-        decisions: list[tuple[Tracked, Decision]],
-    ) -> None:
-        try:
-            answer = lane.confirmed(instance, tracked.connection, tracked.evidence(), now)
-            self._fulfil(lane, instance, "confirmed", answer, now, decisions)
-        except CallFailed as failure:
-            self._connection_failed(lane, tracked, failure, now)
-
-    def _decide(self, tracked: Tracked, role: Role, decision: Decision, now: Time) -> None:
-        if role is _CANDIDATE and tracked.stage != self._allowed(tracked.stage):
-            # The brake is engaged and the handover has not come here yet; the candidate begins anew.
-            self.set_stage(tracked, tracked.stage, now)
-            return
-        tracked.ever_decided = True
-        tracked.alert = True
-        record: Verdict | LateDecision | None = None
-        if self._compared(tracked):
-            record = self._comparator.decided(
-                tracked.connection, tracked.order, role, now, tracked.last_activity, tracked.acting
-            )
-        acts = tracked.acting is role and tracked.closed_by is None
-        if acts and role is _CANDIDATE and self._held_up(tracked, decision, now):
-            acts = False
-        else:
-            self._observer.on(Decided(tracked.connection, role, decision, acts))
-        if acts:
-            self._act(tracked, role, decision, now)
-        if isinstance(record, Verdict):
-            self._judged(record, now)
-        else:
-            if record is not None:
-                self._observer.on(record)
-            if acts and (record is not None or not self._compared(tracked)):
-                self._release(tracked, now)
-
-    def _held_up(self, tracked: Tracked, decision: Decision, now: Time) -> bool:
-        """Whether the guard holds this close; then the connection is pinged, and may save itself (R6b)."""
-        guard = self.guard
-        if guard is None:
-            return False
-        calm = not guard.holding
-        if not guard.holds(decision, now, self._candidate_acts_for):
-            return False
-        if calm:
-            self._observer.on(GuardChanged(True, self._candidate_acts_for, now))
-        tracked.port.ping(b"guard")
-        return True
-
-    def _end_holds(self, guard: Guard, now: Time) -> None:
-        while (decision := guard.release(now)) is not None:
-            tracked = self._tracked[decision.connection_id]
-            allowed = tracked.stage == self._allowed(tracked.stage)
-            self._observer.on(Decided(tracked.connection, _CANDIDATE, decision, allowed))
-            if not allowed:
-                self.set_stage(tracked, tracked.stage, now)
-                continue
-            self._act(tracked, _CANDIDATE, decision, now)
-            if not self._comparator.is_open(decision.connection_id):
-                self._release(tracked, now)
-        if guard.calm(now):
-            self._observer.on(GuardChanged(False, self._candidate_acts_for, now))
-
-    def _act(self, tracked: Tracked, role: Role, decision: Decision, now: Time) -> None:
-        """Let the decision reach the socket; from here on the connection is gone for the monitors."""
-        tracked.closed_by = role
-        self._candidate_acts_for -= role is _CANDIDATE
-        tracked.mute()
-        code = next((effect.code for effect in decision.effects if isinstance(effect, Close)), None)
-        outcome = self._outcomes.acted(
-            tracked.connection, role, now, tracked.last_activity, code, tracked.by_percentage
-        )
-        for effect in decision.effects:
-            if isinstance(effect, Close):
-                tracked.port.close(effect)
-            elif isinstance(effect, Terminate):
-                tracked.port.terminate()
-            else:
-                tracked.port.forget()
-        if outcome is not None:
-            self._observer.on(outcome)

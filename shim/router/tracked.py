@@ -52,6 +52,7 @@ class Tracked(_Heartbeat):
     def __init__(
         self,
         connection: Connection,
+        *,
         order: int,
         port: Port,
         stage: Stage,
@@ -77,6 +78,11 @@ class Tracked(_Heartbeat):
         self.failed: Role | None = None
         self.ever_decided = False
         self.spoke_after_close = False
+
+    @property
+    def compared(self) -> bool:
+        """Whether both monitors watch, and their decisions are compared."""
+        return self.stage in (Stage.SHADOW, Stage.LIVE)
 
     def instance(self, role: Role) -> Instance | None:
         """The monitor instance that watches the connection in this role."""

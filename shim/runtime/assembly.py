@@ -312,7 +312,7 @@ def _readings(
     coordinator: Coordinator[Any], ledger: LedgerWriter, traced: Tracing | None
 ) -> Readings:
     """What a scrape looks up, without visiting connections."""
-    candidate = coordinator.router.lane(Role.CANDIDATE)
+    candidate = coordinator.router.monitors(Role.CANDIDATE)
     assert candidate is not None
 
     def commit_age() -> float:

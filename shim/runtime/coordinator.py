@@ -89,12 +89,12 @@ class Coordinator(Generic[L]):
         )
         self.router = Router(
             settings.monitors.chosen,
-            self._comparator,
-            Outcomes(comparison.return_window),
-            self.observer,
-            self.started,
-            CpuMeter(settings.monitors.call_limit),
-            Guard(settings.guard),
+            comparator=self._comparator,
+            outcomes=Outcomes(comparison.return_window),
+            observer=self.observer,
+            start=self.started,
+            meter=CpuMeter(settings.monitors.call_limit),
+            guard=Guard(settings.guard),
         )
         self._touch_of = self.router.touches(ticks, TICKS)
         self.census = Census(self.started)

@@ -69,11 +69,11 @@ class CoverageMeter:
             )
 
     def _sums(self, kind: Kind, now: Time) -> _Sums:
-        census, lane = self._census, self._router.lane(Role.CANDIDATE)
-        assert lane is not None
+        census, candidate = self._census, self._router.monitors(Role.CANDIDATE)
+        assert candidate is not None
         return _Sums(
             census.connected(kind, Role.CONTROL, now),
             census.connected(kind, Role.CANDIDATE, now),
-            lane.watched_until(kind, now),
-            lane.pings[kind],
+            candidate.watched_until(kind, now),
+            candidate.pings[kind],
         )

@@ -145,9 +145,9 @@ class CoverageCount:
     def _lane(self, kind: Kind, now: Time) -> tuple[int, Duration]:
         if self._router is None:
             return 0, 0
-        lane = self._router.lane(Role.CANDIDATE)
-        assert lane is not None
-        return lane.pings[kind], lane.watched_until(kind, now)
+        candidate = self._router.monitors(Role.CANDIDATE)
+        assert candidate is not None
+        return candidate.pings[kind], candidate.watched_until(kind, now)
 
 
 def _compared(link: Link) -> int:

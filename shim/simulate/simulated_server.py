@@ -83,15 +83,17 @@ class SimulatedServer:
         expected = ExpectedRules(comparison.expected, self._scenario.day(start))
         router = Router(
             self._monitors,
-            Comparator(tolerance=comparison.tolerance, window=comparison.window, expected=expected),
-            Outcomes(comparison.return_window),
-            self._observer,
-            start,
+            comparator=Comparator(
+                tolerance=comparison.tolerance, window=comparison.window, expected=expected
+            ),
+            outcomes=Outcomes(comparison.return_window),
+            observer=self._observer,
+            start=start,
             guard=_FleetGuard(self._scenario, self.coverage.candidate_acts_for),
         )
-        self._touch_of = router.touches(self._clock.server)
         if self._brake is not None:
             router.restore_brake(self._brake)
+        self._touch_of = router.touches(self._clock.server)
         self.coverage.began(router)
         return router
 

@@ -75,10 +75,10 @@ class Bench:
         settings = replay_settings()
         self.router = Router(
             settings.monitors,
-            Comparator(tolerance=settings.tolerance, window=settings.window),
-            Outcomes(settings.return_window),
-            self.observer,
-            self.now,
+            comparator=Comparator(tolerance=settings.tolerance, window=settings.window),
+            outcomes=Outcomes(settings.return_window),
+            observer=self.observer,
+            start=self.now,
         )
         self.now += late
         self.recorder = Recorder(

@@ -78,7 +78,7 @@ async def test_whoever_releases_the_brake_learns_of_a_quarantine(tmp_path: Path)
         remote = ("--url", it.url)
         await ask("brake", "engage", "--reason", "a test", *remote)
         assert words not in (await ask("brake", "status", *remote)).output
-        candidate = it.shim.router.lane(Role.CANDIDATE)
+        candidate = it.shim.router.monitors(Role.CANDIDATE)
         assert candidate is not None
         candidate.quarantine()
         released = await ask("brake", "release", "--reason", "a test", *remote)

@@ -39,7 +39,6 @@ from shim.model import (
     VerdictName,
 )
 from shim.router import BrakeChanged, Decided, GuardChanged, Paused, ProofOfLife
-from shim.runtime.fanout import Fanout
 from tests.ledger.helpers import NOW, S, ledger
 from tests.router.helpers import World
 
@@ -76,7 +75,7 @@ def recorded(tmp_path: Path) -> Iterator[Recorded]:
     world = World()
     with ledger(path) as writer:
         observer = LedgerObserver(writer, lambda: world.now, lambda: NOW + world.now)
-        world.router._observer = Fanout([world.journal, observer])
+        world.observers.add(observer)
 
         class Flushed(SqliteReader):
             """Reads only when all that was handed over is there."""

@@ -33,7 +33,9 @@ async def judged_after_a_pause(selector: StoppedSelector) -> Journal:
     settings = PerSessionSettings(timeout=6 * S // 10, heartbeat_interval=10 * S)
     monitors = Monitors(None, (PerSession(), settings))
     outcomes, comparator = Outcomes(S), Comparator(tolerance=S, window=S)
-    router = Router(monitors, comparator, outcomes, journal, clock())
+    router = Router(
+        monitors, comparator=comparator, outcomes=outcomes, observer=journal, start=clock()
+    )
     driver.start(router)
     connection = Connection("c1", Kind.APP, "u", "s", "com.example.app1")
     tracked = router.open(connection, RecordingPort(clock), clock(), Stage.COMPLETE)

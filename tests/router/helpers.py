@@ -28,6 +28,7 @@ from shim.model import (
 from shim.router import (
     BrakeChanged,
     Decided,
+    Event,
     Guard,
     GuardChanged,
     Noted,
@@ -222,13 +223,20 @@ class FaultyMonitor:
         self._type.call("paused", lambda: self.real.paused(*args))
 
 
-class PromptRouter(Router):
-    """Moves everyone as soon as the brake engages; a running shim does it in slices (R21)."""
+class Prompt(Observer):
+    """Moves everyone as soon as the brake engages; a running shim does it in slices (R21).
 
-    def engage_brake(self, reason: str, now: Time) -> None:
-        super().engage_brake(reason, now)
-        for tracked in list(self.connections()):
-            self.set_stage(tracked, tracked.stage, now)
+    No fan-out: what goes wrong in the world is not to be logged, but to fail the test.
+    """
+
+    def __init__(self, world: "World", observer: Observer) -> None:
+        self._world = world
+        self._observer = observer
+
+    def on(self, event: Event) -> None:
+        self._observer.on(event)
+        if isinstance(event, BrakeChanged) and event.engaged:
+            self._world.reassess()
 
 
 class World:
@@ -249,14 +257,15 @@ class World:
         self.journal = Journal()
         control = control or LegacyGlobal()
         candidate = candidate or PerSession()
-        self.router = PromptRouter(
+        self.observers = Fanout([self.journal, *observers])
+        self.router = Router(
             Monitors(
                 None if retired else (control, self._settings(control)),
                 (candidate, self._settings(candidate)),
             ),
-            Comparator(tolerance=16 * S, window=window),
-            Outcomes(120 * S),
-            Fanout([self.journal, *observers]) if observers else self.journal,
+            comparator=Comparator(tolerance=16 * S, window=window),
+            outcomes=Outcomes(120 * S),
+            observer=Prompt(self, self.observers),
             start=0,
             meter=meter,
             guard=guard,
@@ -344,24 +353,28 @@ class World:
                 continue
             role = tracked.acting
             assert role is not None
-            lane = self.router.lane(role)
+            monitors = self.router.monitors(role)
             instance = tracked.instance(role)
             if (
-                lane is None
-                or lane.quarantined
+                monitors is None
+                or monitors.quarantined
                 or instance is None
                 or instance.wake_at is None
-                or not any(instance is other for other in lane.instances())
+                or not any(instance is other for other in monitors.instances())
             ):
                 alone.append(tracked.connection.id)
         return alone
 
     def unwatched(self) -> list[str]:
-        """Monitors that believe they watch, but are no live instance of their lane."""
+        """Monitors that believe they watch, but are no live instance of their role's."""
         dead = []
         for tracked in self.router.connections():
             for role in Role:
-                instance, lane = tracked.instance(role), self.router.lane(role)
-                if instance is not None and lane is not None and instance not in lane.instances():
+                instance, monitors = tracked.instance(role), self.router.monitors(role)
+                if (
+                    instance is not None
+                    and monitors is not None
+                    and instance not in monitors.instances()
+                ):
                     dead.append(f"{tracked.connection.id} by {role}")
         return dead

@@ -1,4 +1,4 @@
-"""R16: how long a lane watched, and how often it asked for a ping, for each kind of connection."""
+"""R16: how long a monitors watched, and how often it asked for a ping, for each kind of connection."""
 
 import pytest
 from hypothesis import example, given, settings
@@ -10,14 +10,14 @@ from shim_legacy_global import LegacyGlobal
 from tests.router.helpers import CANDIDATE, CONTROL, FaultyType, S, World, answers, raises
 
 
-def lane(world: World) -> RoleMonitors:
-    candidate = world.router.lane(CANDIDATE)
+def monitors(world: World) -> RoleMonitors:
+    candidate = world.router.monitors(CANDIDATE)
     assert candidate is not None
     return candidate
 
 
 def watched(world: World, kind: Kind = Kind.APP) -> Time:
-    return lane(world).watched_until(kind, world.now)
+    return monitors(world).watched_until(kind, world.now)
 
 
 def test_r16_each_kind_of_connection_is_summed_apart() -> None:
@@ -30,8 +30,8 @@ def test_r16_each_kind_of_connection_is_summed_apart() -> None:
     assert watched(world) == 30 * S + 20 * S
     assert watched(world, Kind.GLASSES) == 20 * S
     sent = [effect for _, effect in world.ports["g1"].effects]
-    assert lane(world).pings[Kind.GLASSES] == len(sent) >= 1
-    assert lane(world).pings[Kind.APP] >= 3
+    assert monitors(world).pings[Kind.GLASSES] == len(sent) >= 1
+    assert monitors(world).pings[Kind.APP] >= 3
 
 
 def test_r16_what_the_candidate_does_not_watch_does_not_count() -> None:
@@ -43,7 +43,7 @@ def test_r16_what_the_candidate_does_not_watch_does_not_count() -> None:
     world.stage("c1", Stage.OFF)
     world.run(40)
     assert watched(world) == 5 * S
-    assert lane(world).pings[Kind.APP] <= 1
+    assert monitors(world).pings[Kind.APP] <= 1
 
 
 @pytest.mark.parametrize("stage", [Stage.SHADOW, Stage.LIVE, Stage.COMPLETE])
@@ -98,7 +98,7 @@ def test_r16_a_quarantined_candidate_watches_nothing() -> None:
     candidate.faults["paused"] = raises(ValueError("no"))
     for _ in range(3):
         world.router.paused(world.now, world.now)
-    assert lane(world).quarantined
+    assert monitors(world).quarantined
     world.run(30)
     assert watched(world) == 2 * 10 * S
 
@@ -154,6 +154,6 @@ def test_r16_the_integral_is_the_sum_of_every_instant(
     run(100)
     world.run(world.now / S)
     for role, seconds in summed.items():
-        of_role = world.router.lane(role)
+        of_role = world.router.monitors(role)
         assert of_role is not None
         assert of_role.watched_until(Kind.APP, world.now) == seconds * S

@@ -8,7 +8,6 @@ import pytest
 from shim.ledger import LedgerObserver
 from shim.ledger.sqlite.reader import SqliteReader
 from shim.model import Kind, Role, Stage, VerdictName
-from shim.runtime.fanout import Fanout
 from shim.runtime.tally import Tally
 from tests.ledger.helpers import NOW, ledger
 from tests.replay.helpers import replay
@@ -47,7 +46,7 @@ def test_r14_the_ledger_counts_them_so_too(tmp_path: Path) -> None:
     with ledger(tmp_path / "shim.db") as writer:
         world = World()
         observer = LedgerObserver(writer, lambda: world.now, lambda: NOW + world.now)
-        world.router._observer = Fanout([world.journal, observer])
+        world.observers.add(observer)
         three_episodes_and_a_healthy_connection(world)
     reader, ever = SqliteReader(tmp_path / "shim.db"), (0, 1 << 62)
     (agreements,) = reader.agreements(Kind.APP, *ever)

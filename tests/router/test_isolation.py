@@ -84,7 +84,12 @@ def text_pulse() -> Pulse:
 def stolen_pulse() -> Pulse:
     pulse = Pulse(0)
     pulse.owner = Tracked(
-        Connection("another", Kind.APP, "u", "s", "p"), 1, RecordingPort(int), Stage.LIVE, None, 0
+        Connection("another", Kind.APP, "u", "s", "p"),
+        order=1,
+        port=RecordingPort(int),
+        stage=Stage.LIVE,
+        acting=None,
+        now=0,
     )
     return pulse
 
@@ -352,9 +357,9 @@ def test_r5_an_error_about_one_connection_is_one_verdict_and_no_strike() -> None
     assert [(f.call, f.connection and f.connection.id) for f in failures] == [
         ("pong", id) for id in ("c1", "c2", "c3", "c4", "c5")
     ]
-    lane = world.router.lane(CANDIDATE)
-    assert lane is not None
-    assert (lane.strikes, lane.quarantined) == (0, False)
+    monitors = world.router.monitors(CANDIDATE)
+    assert monitors is not None
+    assert (monitors.strikes, monitors.quarantined) == (0, False)
     assert all(world.watched_by(id) == {CONTROL} for id in world.ports)
 
 
@@ -363,15 +368,15 @@ def test_r5_three_exceptions_about_no_connection_quarantine() -> None:
     world = World(candidate=candidate)
     world.open("c1", Stage.SHADOW)
     candidate.faults["paused"] = raises(ValueError("no"))
-    lane = world.router.lane(CANDIDATE)
-    assert lane is not None
+    monitors = world.router.monitors(CANDIDATE)
+    assert monitors is not None
     for strike in (1, 2):
         world.router.paused(world.now, world.now + 1)
-        assert (lane.strikes, lane.quarantined) == (strike, False)
+        assert (monitors.strikes, monitors.quarantined) == (strike, False)
         assert world.watched_by("c1") == {CONTROL, CANDIDATE}  # by a fresh instance
         assert len(candidate.made) == strike + 1
     world.router.paused(world.now, world.now + 1)
-    assert lane.quarantined
+    assert monitors.quarantined
     assert world.watched_by("c1") == {CONTROL}
     candidate.calls.clear()
     world.open("c2", Stage.LIVE)
@@ -403,12 +408,12 @@ def test_r5_three_slow_calls_quarantine_and_their_answers_stand() -> None:
     meter.slow = True
     world.pong("c1")
     world.pong("c1")
-    lane = world.router.lane(CANDIDATE)
-    assert lane is not None
-    assert (lane.strikes, lane.quarantined) == (2, False)
+    monitors = world.router.monitors(CANDIDATE)
+    assert monitors is not None
+    assert (monitors.strikes, monitors.quarantined) == (2, False)
     assert world.journal.verdicts == []
     world.run(20)
-    assert lane.quarantined
+    assert monitors.quarantined
     assert {f.call for f in world.journal.failures} >= {"pong", "quarantine"}
     assert world.watched_by("c1") == {CONTROL}
     candidate.calls.clear()
@@ -431,9 +436,9 @@ def test_r5_a_quarantined_plugin_is_never_called_again() -> None:
     meter.slow = False
     candidate.faults["confirmed"] = raises(ValueError("no"))
     world.run(45)  # the confirm for c1 fails, three strikes are there
-    lane = world.router.lane(CANDIDATE)
-    assert lane is not None
-    assert lane.quarantined
+    monitors = world.router.monitors(CANDIDATE)
+    assert monitors is not None
+    assert monitors.quarantined
     candidate.calls.clear()
     world.run(300)
     assert candidate.calls == []

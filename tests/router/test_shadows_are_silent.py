@@ -3,6 +3,7 @@
 import pytest
 
 from shim.model import Close, Confirmation, Forget, Kind, Pulse, Stage, VerdictKind, VerdictName
+from shim_legacy_global import LegacyGlobal
 from tests.router.helpers import CANDIDATE, CONTROL, FaultyType, S, World
 
 CLOSED = (Close(1001, "Connection timeout detected", 5 * S), "forget")
@@ -13,9 +14,9 @@ def test_r6_in_shadow_the_candidates_pings_and_closes_are_recorded_only() -> Non
     world.open("c1", Stage.SHADOW)
     world.run(300)
     assert {effect for _, effect in world.ports["c1"].effects} == {b"", "terminate"}
-    lane = world.router.lane(CANDIDATE)
-    assert lane is not None
-    assert lane.pings[Kind.APP] >= 3
+    monitors = world.router.monitors(CANDIDATE)
+    assert monitors is not None
+    assert monitors.pings[Kind.APP] >= 3
     assert [d.at for d in world.journal.decided_by(CANDIDATE)] == [45 * S]
     assert [(r, acted) for r, _, acted in world.journal.decisions] == [
         (CANDIDATE, False),
@@ -31,9 +32,9 @@ def test_r6_in_live_the_controls_pings_and_terminations_are_recorded_only() -> N
     assert effects[-2:] == list(CLOSED)
     assert all(isinstance(e, bytes) and len(e) == 8 for e in effects[:-2])  # the candidate's own
     assert world.ports["c1"].endings == [(45 * S, effect) for effect in CLOSED]
-    lane = world.router.lane(CONTROL)
-    assert lane is not None
-    assert lane.pings[Kind.APP] >= 3
+    monitors = world.router.monitors(CONTROL)
+    assert monitors is not None
+    assert monitors.pings[Kind.APP] >= 3
     assert [(d.at, d.effects) for d in world.journal.decided_by(CANDIDATE)] == [
         (45 * S, (CLOSED[0], Forget()))
     ]
@@ -41,7 +42,7 @@ def test_r6_in_live_the_controls_pings_and_terminations_are_recorded_only() -> N
 
 @pytest.mark.parametrize("stage", [Stage.OFF, Stage.COMPLETE])
 def test_r6_alone_there_is_no_shadow_at_all(stage: Stage) -> None:
-    control, candidate = FaultyType(World().router._lanes[CONTROL]._type), FaultyType()
+    control, candidate = FaultyType(LegacyGlobal()), FaultyType()
     world = World(control, candidate)
     world.open("c1", stage)
     world.run(300)

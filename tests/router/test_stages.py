@@ -219,7 +219,7 @@ def test_r4_retired_the_candidate_is_alone_at_every_stage(stage: Stage) -> None:
     tracked = world.open("c1", stage)
     world.stage("c1", Stage.SHADOW)
     assert (tracked.stage, tracked.acting) == (Stage.COMPLETE, CANDIDATE)
-    assert world.router.lane(Role.CONTROL) is None
+    assert world.router.monitors(Role.CONTROL) is None
     world.run(60)
     assert world.ports["c1"].endings[0][0] == 45 * S
     assert world.journal.verdicts == []

@@ -126,7 +126,7 @@ class Routed(RuleBasedStateMachine):
         # One of them at a time: where neither works there is nobody to watch.
         for type_ in self.types.values():
             type_.faults.clear()
-        candidate = self.world.router.lane(CANDIDATE)
+        candidate = self.world.router.monitors(CANDIDATE)
         assert candidate is not None
         if role is CONTROL and candidate.quarantined:
             return
@@ -185,14 +185,14 @@ class Routed(RuleBasedStateMachine):
     @invariant()
     def r5_the_brake_and_the_stages(self) -> None:
         router = self.world.router
-        lane = router.lane(CANDIDATE)
-        assert lane is not None
+        monitors = router.monitors(CANDIDATE)
+        assert monitors is not None
         for tracked in router.connections():
             if tracked.closed_by is None:
                 assert tracked.acting is not None
-                if router.brake_reason is not None or lane.quarantined:
+                if router.brake_reason is not None or monitors.quarantined:
                     assert tracked.stage <= Stage.SHADOW
-            if lane.quarantined:
+            if monitors.quarantined:
                 assert tracked.candidate_instance is None
 
     def teardown(self) -> None:

@@ -50,7 +50,7 @@ async def test_names_of_clients_are_only_text(tmp_path: Path) -> None:
 async def test_the_page_of_the_brake_tells_of_a_quarantine(tmp_path: Path) -> None:
     async with console(tmp_path, Stage.LIVE) as it, aiohttp.ClientSession() as http:
         assert "quarantined" not in await page(http, it, "/brake")
-        candidate = it.shim.router.lane(Role.CANDIDATE)
+        candidate = it.shim.router.monitors(Role.CANDIDATE)
         assert candidate is not None
         candidate.quarantine()
         assert "The candidate is quarantined" in await page(http, it, "/brake")

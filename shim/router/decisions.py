@@ -1,0 +1,142 @@
+"""Decisions: what becomes of a monitor's "this connection timed out".
+
+A decision is compared (R7), held by the guard if the candidate closes too many (R6b), and acted on if its
+monitor acts; then the connection is gone for the monitors, and its client's return is waited for (R15).
+When the episode has its verdict and the connection is closed, no monitor needs to watch it any more (R6).
+"""
+
+from shim.compare import Comparator, Outcomes
+from shim.model import Close, Decision, LateDecision, Role, Terminate, Time, Verdict
+from shim.router.assignment import Assignment
+from shim.router.events import Decided, GuardChanged
+from shim.router.guard import Guard
+from shim.router.observer import Observer
+from shim.router.tracked import Tracked
+
+_CANDIDATE = Role.CANDIDATE
+
+
+class Decisions:
+    """Compares the decisions of the monitors, and acts on those of the acting monitor."""
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        *,
+        comparator: Comparator,
+        outcomes: Outcomes,
+        observer: Observer,
+        guard: Guard | None,
+    ) -> None:
+        self._assignment = assignment
+        self._comparator = comparator
+        self._outcomes = outcomes
+        self._observer = observer
+        self._guard = guard
+
+    def begin(self, now: Time) -> None:
+        """Whatever happens at `now`, windows that ended before are over (R10, R15)."""
+        self._assignment.now = now
+        for verdict in self._comparator.expire(now):
+            self._judged(verdict, now)
+        for outcome in self._outcomes.expire(now):
+            self._observer.on(outcome)
+
+    def finish(self, now: Time) -> None:
+        """Everything at `now` has happened: the windows of episodes that end with it are over."""
+        for verdict in self._comparator.expire(now, inclusive=True):
+            self._judged(verdict, now)
+
+    def decide(self, tracked: Tracked, role: Role, decision: Decision, now: Time) -> None:
+        """A monitor has decided on a connection that it watched."""
+        if role is _CANDIDATE and self._is_too_far(tracked):
+            self._take_back(tracked, now)
+            return
+        tracked.ever_decided = True
+        tracked.alert = True
+        record: Verdict | LateDecision | None = None
+        if tracked.compared:
+            record = self._comparator.decided(
+                tracked.connection, tracked.order, role, now, tracked.last_activity, tracked.acting
+            )
+        acts = tracked.acting is role and tracked.closed_by is None
+        if acts and role is _CANDIDATE and self._is_held(tracked, decision, now):
+            acts = False
+        else:
+            self._observer.on(Decided(tracked.connection, role, decision, acts))
+        if acts:
+            self._act(tracked, role, decision, now)
+        if isinstance(record, Verdict):
+            self._judged(record, now)
+        else:
+            if record is not None:
+                self._observer.on(record)
+            if acts and (record is not None or not tracked.compared):
+                self._assignment.release(tracked, now)
+
+    def end_holds(self, now: Time) -> None:
+        """Let the held closes go on whose time has come (R6b)."""
+        guard = self._guard
+        if guard is None or not guard.holding:
+            return
+        while (decision := guard.release(now)) is not None:
+            tracked = self._assignment.tracked[decision.connection_id]
+            allowed = not self._is_too_far(tracked)
+            self._observer.on(Decided(tracked.connection, _CANDIDATE, decision, allowed))
+            if not allowed:
+                self._take_back(tracked, now)
+                continue
+            self._act(tracked, _CANDIDATE, decision, now)
+            if not self._comparator.is_open(decision.connection_id):
+                self._assignment.release(tracked, now)
+        if guard.calm(now):
+            self._observer.on(GuardChanged(False, self._assignment.candidate_acts_for, now))
+
+    def _is_held(self, tracked: Tracked, decision: Decision, now: Time) -> bool:
+        """Whether the guard holds this close; then the connection is pinged, and may save itself (R6b)."""
+        guard = self._guard
+        if guard is None:
+            return False
+        calm = not guard.holding
+        if not guard.holds(decision, now, self._assignment.candidate_acts_for):
+            return False
+        if calm:
+            self._observer.on(GuardChanged(True, self._assignment.candidate_acts_for, now))
+        tracked.port.ping(b"guard")
+        return True
+
+    def _act(self, tracked: Tracked, role: Role, decision: Decision, now: Time) -> None:
+        """Let the decision reach the socket; from here on the connection is gone for the monitors."""
+        tracked.closed_by = role
+        self._assignment.ended(tracked)
+        tracked.mute()
+        code = next((effect.code for effect in decision.effects if isinstance(effect, Close)), None)
+        outcome = self._outcomes.acted(
+            tracked.connection, role, now, tracked.last_activity, code, tracked.by_percentage
+        )
+        for effect in decision.effects:
+            if isinstance(effect, Close):
+                tracked.port.close(effect)
+            elif isinstance(effect, Terminate):
+                tracked.port.terminate()
+            else:
+                tracked.port.forget()
+        if outcome is not None:
+            self._observer.on(outcome)
+
+    def _judged(self, verdict: Verdict, now: Time) -> None:
+        """An episode has its verdict; if its connection was closed, the connection is released."""
+        self._observer.on(verdict)
+        tracked = self._assignment.tracked.get(verdict.connection.id)
+        if tracked is not None and tracked.closed_by is not None:
+            self._assignment.release(tracked, now)
+
+    def _is_too_far(self, tracked: Tracked) -> bool:
+        """Whether the brake is engaged, and the handover has not come to this connection yet."""
+        return tracked.stage != self._assignment.allowed(tracked.stage)
+
+    def _take_back(self, tracked: Tracked, now: Time) -> None:
+        """The decision goes nowhere: the candidate begins anew, as a shadow."""
+        if tracked.closed_by is None:
+            self.begin(now)
+            self._assignment.move(tracked, self._assignment.allowed(tracked.stage), now)
