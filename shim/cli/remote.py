@@ -47,7 +47,6 @@ class Remote:
 
     async def _ask(self, method: str, path: str, **options: Any) -> Any:
         import aiohttp
-        from yarl import URL
 
         timeout = aiohttp.ClientTimeout(total=_TIMEOUT, connect=_TIMEOUT_TO_CONNECT)
         token = os.environ.get(_TOKEN)
@@ -55,7 +54,9 @@ class Remote:
         try:
             async with (
                 aiohttp.ClientSession(timeout=timeout, headers=headers) as http,
-                http.request(method, self.url.join(URL(path)), **options) as answer,
+                http.request(
+                    method, self.url.joinpath(path.removeprefix("/")), **options
+                ) as answer,
             ):
                 try:
                     body = await answer.json(content_type=None)
@@ -86,6 +87,7 @@ def url_option(command: Callable[P, R]) -> Callable[P, R]:
         default=DEFAULT_URL,
         show_default=True,
         envvar="SHIM_URL",
-        help=f"The address of a running shim; its token is {_TOKEN} in the environment.",
+        help="The address of a running shim's console, like http://host/shim; its token is "
+        f"{_TOKEN} in the environment.",
     )
     return functools.wraps(command)(option(command))

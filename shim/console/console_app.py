@@ -12,6 +12,7 @@ from shim.console.api.handlers import ApiHandlers
 from shim.console.api.openapi import openapi
 from shim.console.api.problems import ApiError, problem
 from shim.console.api.responses import json_answer
+from shim.console.base_path import PROXY_PATH, base_of, path_of
 from shim.console.ledger_queries import LedgerQueries
 from shim.console.operations import Operations
 from shim.console.pages.pages import Pages
@@ -25,6 +26,8 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 def console_app(operations: Operations) -> web.Application:
     """The pages, the API, the metrics and the health checks as an application."""
     app, secrets = web.Application(), operations.assembly.secrets
+    if (proxy_path := operations.shim.settings.console.base_path) is not None:
+        app[PROXY_PATH] = proxy_path
     access = Access(secrets, operations.shim.clock)
     evidence = LedgerQueries(operations)
     register = Pseudonymizer(Pseudonyms(secrets.hash_key))
@@ -37,7 +40,7 @@ def console_app(operations: Operations) -> web.Application:
             access.reader(request)
         except ApiError as refusal:
             return problem(refusal)
-        return json_answer(document)
+        return json_answer({**document, "servers": [{"url": base_of(request) or "/"}]})
 
     for endpoint in endpoints:
         app.router.add_route(endpoint.method, endpoint.path, endpoint.bound_to(access))
@@ -59,7 +62,7 @@ def add_health(app: web.Application, operations: Operations) -> None:
 @web.middleware
 async def _problems(request: web.Request, handler: _Handler) -> web.StreamResponse:
     """Under `/api` every error is problem+json, the unforeseen ones included."""
-    if not request.path.startswith("/api/"):
+    if not path_of(request).startswith("/api/"):
         return await handler(request)
     try:
         return await handler(request)

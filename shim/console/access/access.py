@@ -22,6 +22,7 @@ from aiohttp import web
 from shim.console.access.login_sessions import LIFETIME, Clearance, Login, Logins
 from shim.console.access.throttle import Throttle
 from shim.console.api.problems import ApiError
+from shim.console.base_path import HEADER, base_of
 from shim.model import Time, seconds
 from shim.runtime.secrets import Secrets
 
@@ -31,7 +32,7 @@ COOKIE = "shim_session"
 CSRF_HEADER = "X-CSRF-Token"
 CSRF_FIELD = "csrf"
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
-_PROXY_HEADERS = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
+_PROXY_HEADERS = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", HEADER, "X-Real-IP")
 """Behind a proxy on this machine everybody comes from loopback."""
 
 
@@ -123,7 +124,7 @@ def set_cookie(request: web.Request, response: web.StreamResponse, cookie: str) 
         COOKIE,
         cookie,
         max_age=int(seconds(LIFETIME)),
-        path="/",
+        path=base_of(request) or "/",
         httponly=True,
         samesite="Lax",
         secure=secure,

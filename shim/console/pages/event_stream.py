@@ -63,7 +63,7 @@ class EventStream:
             visitor = self._access.reader(request)
             picture = await self._dashboards.picture(period)
             parts = {
-                part: self._html.part(visitor, f"parts/{part}.html", picture=picture)
+                part: self._html.part(request, visitor, f"parts/{part}.html", picture=picture)
                 for part in PARTS
             }
             changed = {part: text for part, text in parts.items() if told.get(part) != text}

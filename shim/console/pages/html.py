@@ -13,6 +13,7 @@ from aiohttp import web
 from shim.console.access.access import CSRF_FIELD, Visitor
 from shim.console.access.redaction import Names, Pseudonymizer
 from shim.console.api.problems import ApiError, not_found
+from shim.console.base_path import base_of, path_of
 from shim.console.operations import Operations
 from shim.console.pages import charts
 from shim.console.pages import formatting as words
@@ -74,16 +75,18 @@ class Html:
     ) -> web.Response:
         """A whole page; `facts` are what its template wants."""
         text = self._templates.get_template(template).render(
-            path=request.path,
+            base=base_of(request),
+            path=path_of(request),
             visitor=visitor,
             standing=StatusReport.of(self._operations),
             **{"names": self._names(visitor), **facts},
         )
         return web.Response(text=text, status=status, content_type="text/html", headers=_PAGE)
 
-    def part(self, visitor: Visitor, template: str, **facts: Any) -> str:
+    def part(self, request: web.Request, visitor: Visitor, template: str, **facts: Any) -> str:
         """A part of a page, for its live update."""
         return self._templates.get_template(template).render(
+            base=base_of(request),
             visitor=visitor,
             standing=StatusReport.of(self._operations),
             names=self._names(visitor),

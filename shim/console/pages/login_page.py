@@ -6,6 +6,7 @@ from aiohttp import web
 
 from shim.console.access.access import COOKIE, CSRF_FIELD, Access, set_cookie
 from shim.console.api.problems import ApiError
+from shim.console.base_path import base_of
 from shim.console.pages.forms import read_form
 from shim.console.pages.html import Html, see_other
 
@@ -16,12 +17,12 @@ class LoginPages:
         self._access = access
 
     async def show(self, request: web.Request) -> web.Response:
-        following = _own_path(request.query.get("next", "/"))
+        following = _own_path(request, request.query.get("next", ""))
         return self._html.page(request, None, "login.html", following=following, refusal=None)
 
     async def log_in(self, request: web.Request) -> web.Response:
         form = await read_form(request)
-        following = _own_path(form.get("next", "/"))
+        following = _own_path(request, form.get("next", ""))
         try:
             cookie, _ = self._access.log_in(request, form.get("token", "").strip())
         except ApiError as refusal:
@@ -42,14 +43,16 @@ class LoginPages:
     async def log_out(self, request: web.Request) -> web.Response:
         form = await read_form(request)
         self._access.log_out(request, form.get(CSRF_FIELD, ""))
-        response = see_other("/")
-        response.del_cookie(COOKIE, path="/", httponly=True, samesite="Lax")
+        base = base_of(request)
+        response = see_other(f"{base}/")
+        response.del_cookie(COOKIE, path=base or "/", httponly=True, samesite="Lax")
         return response
 
 
-def _own_path(target: str) -> str:
-    """A path on this server; whatever else somebody wants to be led to, it is the dashboard."""
-    parts = urlsplit(target)
-    own = target.startswith("/") and not target.startswith(("//", "/\\"))
+def _own_path(request: web.Request, target: str) -> str:
+    """A path of this console; whatever else somebody wants to be led to, it is the overview."""
+    home = f"{base_of(request)}/"
+    own = target.startswith(home) and not target.startswith(("//", "/\\"))
     printable = target.isascii() and target.isprintable()
-    return target if own and printable and not parts.scheme and not parts.netloc else "/"
+    upwards = ".." in urlsplit(target).path.split("/")
+    return target if own and printable and not upwards else home

@@ -20,6 +20,7 @@ from shim.console.api.filters import (
     wall,
 )
 from shim.console.api.problems import ApiError, not_found
+from shim.console.base_path import OVERVIEW, base_of, path_of
 from shim.console.brake_orders import give_brake_order, read_brake_order
 from shim.console.connection_lists import ConnectionLists
 from shim.console.ledger_queries import LedgerQueries
@@ -70,13 +71,23 @@ class Pages:
             ("/brake", self.brake),
         ):
             # A HEAD of the stream would never end.
-            app.router.add_get(path, self._for_readers(page), allow_head=path != "/live")
+            app.router.add_get(
+                path,
+                self._for_readers(page),
+                allow_head=path != "/live",
+                name=OVERVIEW if path == "/" else None,
+            )
+        app.router.add_get("", self._enter)
         app.router.add_post("/brake", self._answered(self.order_brake))
         app.router.add_get("/login", self._answered(self._login.show))
         app.router.add_post("/login", self._answered(self._login.log_in))
         app.router.add_post("/logout", self._answered(self._login.log_out))
         app.router.add_get("/static/{name}", self._answered(self._html.static))
         app.on_shutdown.append(self._live.end)
+
+    async def _enter(self, request: web.Request) -> web.Response:
+        """`/shim` is where people begin; the overview is `/shim/`."""
+        return see_other(f"{base_of(request)}/{_query_of(request)}")
 
     async def dashboard(self, request: web.Request, visitor: Visitor) -> web.Response:
         query = read_query(request, DashboardQuery)
@@ -179,7 +190,7 @@ class Pages:
         form = await read_form(request)
         visitor = self._access.operator(request, form.get(CSRF_FIELD, ""))
         await give_brake_order(self._operations, visitor, read_brake_order(form))
-        return see_other("/brake")
+        return see_other(f"{base_of(request)}/brake")
 
     def _list(
         self,
@@ -210,8 +221,10 @@ class Pages:
             try:
                 visitor = self._access.reader(request)
             except ApiError as refusal:
-                if refusal.status is HTTPStatus.UNAUTHORIZED and request.path != "/live":
-                    return see_other(f"/login?{urlencode({'next': request.path_qs})}")
+                base, path = base_of(request), path_of(request)
+                if refusal.status is HTTPStatus.UNAUTHORIZED and path != "/live":
+                    asked = f"{base}{path}{_query_of(request)}"
+                    return see_other(f"{base}/login?{urlencode({'next': asked})}")
                 return self._html.refused(request, refusal)
             try:
                 return await page(request, visitor)
@@ -230,3 +243,8 @@ class Pages:
                 return self._html.refused(request, refusal)
 
         return handle
+
+
+def _query_of(request: web.Request) -> str:
+    query = request.rel_url.raw_query_string
+    return f"?{query}" if query else ""

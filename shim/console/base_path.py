@@ -1,0 +1,45 @@
+"""The path under which browsers see the console.
+
+    https://host/ops/shim/verdicts
+                |   |
+                |   the prefix of `app.add_subapp("/shim", shim.console())`; several if applications are nested
+                what a proxy takes away before it asks the service
+
+The proxy's part is `console.base_path` in the settings, or else the header X-Forwarded-Prefix. Anybody can send
+that header. So it counts only if it is a plain path, and it changes nothing but the links in the answer to the
+request that carries it: neither what somebody may do, nor the host that a link leads to.
+"""
+
+from aiohttp import web
+
+from shim.settings.sections import is_base_path
+
+HEADER = "X-Forwarded-Prefix"
+
+OVERVIEW = "shim-overview"
+"""The name of the route `/`; aiohttp knows its path together with all prefixes."""
+
+PROXY_PATH = web.AppKey("proxy_path", str)
+"""`console.base_path`; missing if the header is to say it."""
+
+
+def base_of(request: web.Request) -> str:
+    """What comes before each path of the console in a browser, like `/ops/shim`; empty for nothing."""
+    return _proxy_path(request) + _mounted(request)
+
+
+def path_of(request: web.Request) -> str:
+    """The console's own path of this request, like `/verdicts/7`, percent-encoded."""
+    return request.rel_url.raw_path.removeprefix(_mounted(request)) or "/"
+
+
+def _mounted(request: web.Request) -> str:
+    return str(request.app.router[OVERVIEW].url_for()).removesuffix("/")
+
+
+def _proxy_path(request: web.Request) -> str:
+    if PROXY_PATH in request.app:
+        return request.app[PROXY_PATH]
+    headers = request.headers.getall(HEADER, [])
+    path = headers[0].removesuffix("/") if len(headers) == 1 else ""
+    return path if is_base_path(path) else ""
