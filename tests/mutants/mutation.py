@@ -12,9 +12,10 @@ import ast
 import builtins
 import copy
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
+from itertools import pairwise
 from pathlib import Path
 from types import CodeType
 
@@ -68,6 +69,8 @@ class Mutation:
     lines: range
     before: str
     after: str
+    edit: Callable[[ast.AST], ast.AST] | None = None
+    """What somebody asked for (`replaced`, `swapped`), instead of a variant."""
 
     @property
     def address(self) -> str:
@@ -77,8 +80,8 @@ class Mutation:
         """The whole module with this change, compiled."""
         tree = parse(self.module)
         node = next(node for index, node in enumerate(ast.walk(tree)) if index == self.node)
-        _, replacement = list(_variants(node))[self.variant]
-        _Replace(node, replacement).visit(tree)
+        edited = list(_variants(node))[self.variant][1] if self.edit is None else self.edit(node)
+        _Replace(node, edited).visit(tree)
         code: CodeType = compile(ast.fix_missing_locations(tree), path_of(self.module), "exec")
         return code
 
@@ -145,6 +148,67 @@ def mutations_of(module: str) -> dict[str, Mutation]:
     return found
 
 
+def replaced(module: str, qualname: str, before: str, after: str, number: int = 1) -> Mutation:
+    """The mutation that puts one expression in the place of another, the `number`-th in this function.
+
+    For changes that no kind of change makes. Raises LookupError if there is no such expression.
+    """
+    before = ast.unparse(ast.parse(before, mode="eval"))
+    tree = parse(module)
+    index = {id(node): position for position, node in enumerate(ast.walk(tree))}
+    left = number
+    for node, scope, statement in _places(tree, "", tree):
+        if scope == qualname and isinstance(node, ast.expr) and ast.unparse(node) == before:
+            left -= 1
+            if not left:
+                return Mutation(
+                    module=module,
+                    qualname=qualname,
+                    change=f"{before} => {after}",
+                    number=number,
+                    node=index[id(node)],
+                    variant=0,
+                    lines=_lines(statement),
+                    before=before,
+                    after=after,
+                    edit=lambda _: ast.parse(after, mode="eval").body,
+                )
+    raise LookupError(f"{module}:{qualname} has no {before} number {number}")
+
+
+def swapped(module: str, qualname: str, number: int = 1) -> Mutation:
+    """The mutation that swaps two neighbours, the `number`-th such pair in the `if` blocks of this function."""
+    tree = parse(module)
+    index = {id(node): position for position, node in enumerate(ast.walk(tree))}
+    left = number
+    for node, scope, statement in _places(tree, "", tree):
+        if scope != qualname or not isinstance(node, ast.If):
+            continue
+        for first, (one, other) in enumerate(pairwise(node.body)):
+            left -= 1
+            if not left:
+                return Mutation(
+                    module=module,
+                    qualname=qualname,
+                    change="swap",
+                    number=number,
+                    node=index[id(node)],
+                    variant=0,
+                    lines=_lines(statement),
+                    before=f"{_shown(one)}; {_shown(other)}",
+                    after=f"{_shown(other)}; {_shown(one)}",
+                    edit=partial(_swap, first),
+                )
+    raise LookupError(f"{module}:{qualname} has no pair of statements number {number}")
+
+
+def _swap(first: int, node: ast.AST) -> ast.AST:
+    assert isinstance(node, ast.If)
+    body = [*node.body]
+    body[first : first + 2] = reversed(body[first : first + 2])
+    return _with(node, body=body)
+
+
 def _shown(node: ast.AST) -> str:
     text = ast.unparse(ast.fix_missing_locations(copy.deepcopy(node)))
     return " ".join(text.split())
@@ -195,7 +259,7 @@ def _left_out(node: ast.AST) -> bool:
             return any(isinstance(base, ast.Name) and base.id == "Protocol" for base in node.bases)
         case ast.Assign(targets=[ast.Name(id=name)]):
             # `X = Any`, `X = dict[str, int] | None`: a name for a type.
-            return name == "__all__" or _is_type(node.value)
+            return name in ("__all__", "__slots__") or _is_type(node.value)
     return False
 
 
@@ -250,6 +314,14 @@ def _variants(node: ast.AST) -> Iterator[Variant]:
                         f"drop of {name}",
                         kept[0] if len(kept) == 1 else _with(node, args=kept),
                     )
+        case ast.Call(func=ast.Attribute(attr="popleft")):
+            yield "popleft to pop", _with(node, func=_with(node.func, attr="pop"))
+        case ast.Tuple(ctx=ast.Load(), elts=[_, *_]) | ast.List(ctx=ast.Load(), elts=[_, *_]):
+            for number in range(len(node.elts)):
+                yield (
+                    "drop element",
+                    _with(node, elts=node.elts[:number] + node.elts[number + 1 :]),
+                )
         case ast.Call(func=ast.Name(id=name), args=[only]) if name in _UNWRAPPED:
             yield f"drop {name}", only
         case ast.Expr(value=ast.Call()) | ast.Raise() | ast.Delete() | ast.Break() | ast.Continue():
@@ -261,8 +333,6 @@ def _variants(node: ast.AST) -> Iterator[Variant]:
             if member in members:
                 other = members[(members.index(member) + 1) % len(members)]
                 yield f"{name}.{member} to {other}", _with(node, attr=other)
-        case ast.FunctionDef() | ast.AsyncFunctionDef():
-            pass
 
 
 def _comparisons(node: ast.Compare) -> Iterator[Variant]:
@@ -276,6 +346,10 @@ def _arithmetic(node: ast.BinOp | ast.AugAssign) -> Iterator[Variant]:
     if type(node.op) in _ARITHMETIC:
         change, other = _ARITHMETIC[type(node.op)]
         yield change, _with(node, op=other())
+        if isinstance(node, ast.BinOp):
+            sign = change.split()[0]
+            yield f"drop left of {sign}", node.right
+            yield f"drop right of {sign}", node.left
 
 
 def _connectives(node: ast.BoolOp) -> Iterator[Variant]:
