@@ -176,7 +176,7 @@ MUTATIONS = [
     # The router
     Listed("R15", _REQUESTS / "wake_due", "remove", 4),
     Listed("R6", _REQUESTS / "_ping", "always", 5),
-    Listed("R6", _DECISIONS / "decide", "drop of and", 4),
+    Listed("R6", _DECISIONS / "decide", "drop of and", 3),
     put("R4", _ASSIGNMENT / "move", "tracked.last_activity", "now"),
     Listed("R11", _ASSIGNMENT / "move", "remove", 1),
     Listed("R11", _ROUTER / "close", "remove", 7),
