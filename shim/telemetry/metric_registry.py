@@ -5,17 +5,15 @@ import resource
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
 
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation, get_meter
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from shim import __version__
 
-_C = TypeVar("_C", bound=Collector)
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -42,12 +40,12 @@ class LookedUp(Collector):
 
     def __init__(
         self,
-        family: type[CounterMetricFamily] | type[GaugeMetricFamily],
+        kind: type[Counter] | type[Gauge],
         name: str,
         documentation: str,
         look_up: Callable[[], float],
     ) -> None:
-        self._family = family
+        self._family = CounterMetricFamily if kind is Counter else GaugeMetricFamily
         self._name = name
         self._documentation = documentation
         self._look_up = look_up
@@ -65,13 +63,13 @@ def process_metrics() -> Iterator[LookedUp]:
     Not the library's own collector: that lists the open files, which are a hundred thousand here.
     """
     yield LookedUp(
-        CounterMetricFamily,
+        Counter,
         "process_cpu_seconds",
         "Total user and system CPU time spent in seconds.",
         time.process_time,
     )
     yield LookedUp(
-        GaugeMetricFamily,
+        Gauge,
         "process_max_fds",
         "Maximum number of open file descriptors.",
         lambda: resource.getrlimit(resource.RLIMIT_NOFILE)[0],
@@ -79,7 +77,7 @@ def process_metrics() -> Iterator[LookedUp]:
     statm = Path("/proc/self/statm")
     if statm.exists():
         yield LookedUp(
-            GaugeMetricFamily,
+            Gauge,
             "process_resident_memory_bytes",
             "Resident memory size in bytes.",
             lambda: int(statm.read_text().split()[1]) * _PAGE,
