@@ -1,15 +1,16 @@
 """`shim flags diff`: which users move when one flags file follows another."""
 
 import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
 from shim.cli.common import input_errors, json_option
-from shim.cli.users import read_users
 from shim.flags import Comparison, Moves, compare, moves_of
-from shim.model import Stage
+from shim.model import InputError, Problem, Stage
 from shim.settings import FlagsFile, load_flags_file
 
 _NO = 1
@@ -66,7 +67,7 @@ def diff(
     before, after = load_flags_file(old), load_flags_file(new)
     answer: dict[str, Any] = {"old": _facts(before), "new": _facts(after)}
     if users is not None:
-        counted = moves_of(before.targeting, after.targeting, read_users(users))
+        counted = moves_of(before.targeting, after.targeting, _read_users(users))
         answer["users"] = _counts(counted)
         refused = _exceeds(counted, max_moved)
     else:
@@ -85,6 +86,30 @@ def diff(
         if not as_json:
             click.echo("refused: more users move than --max-moved allows", err=True)
         raise SystemExit(_NO)
+
+
+def _read_users(path: Path) -> Iterator[str]:
+    """The user ids in a file, or in standard input for `-`; empty lines are left out.
+
+    An id is the whole line, with its spaces. Raises InputError.
+    """
+    name = "standard input" if str(path) == "-" else str(path)
+    try:
+        with sys.stdin.buffer if str(path) == "-" else path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                user = line.rstrip(b"\r\n")
+                if user:
+                    yield _decode(user, name, number)
+    except OSError as error:
+        raise InputError(Problem(f"cannot be read: {error.strerror}", name)) from None
+
+
+def _decode(user: bytes, name: str, number: int) -> str:
+    try:
+        return user.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        reason = f"not UTF-8: byte 0x{user[error.start]:02x}"
+        raise InputError(Problem(reason, name, number)) from None
 
 
 def _exceeds(moves: Moves, limit: tuple[float, bool] | None) -> bool:
@@ -138,7 +163,7 @@ def shares_as_dict(comparison: Comparison) -> dict[str, Any]:
 def _show_counts(moves: Moves) -> None:
     click.echo(f"{moves.moved} of {moves.total} users move, {moves.demoted} of them back")
     for before, after, count in moves.changes():
-        click.echo(f"  {_move(before, after)}  {count}")
+        click.echo(f"  {_format_move(before, after)}  {count}")
 
 
 def show_shares(comparison: Comparison) -> None:
@@ -148,20 +173,20 @@ def show_shares(comparison: Comparison) -> None:
         return
     for group in comparison.groups:
         if group.moves.moved:
-            click.echo("everyone else" if group.globs is None else _named(group.globs))
+            click.echo("everyone else" if group.globs is None else _format_globs(group.globs))
         for before, after, weight in group.moves.changes():
-            click.echo(f"  {_move(before, after)}  {group.moves.percent(weight):.7g} %")
+            click.echo(f"  {_format_move(before, after)}  {group.moves.percent(weight):.7g} %")
     for user, before, after in comparison.moved_users[:_MOST_USERS]:
-        click.echo(f"{user}\n  {_move(before, after).rstrip()}")
+        click.echo(f"{user}\n  {_format_move(before, after).rstrip()}")
     more = len(comparison.moved_users) - _MOST_USERS
     if more > 0:
         click.echo(f"{more} more named users are not shown; --json prints all")
 
 
-def _move(before: Stage, after: Stage) -> str:
+def _format_move(before: Stage, after: Stage) -> str:
     return f"{before!s:>8} → {after!s:<8} {'back' if after < before else '    '}"
 
 
-def _named(globs: tuple[str, ...]) -> str:
+def _format_globs(globs: tuple[str, ...]) -> str:
     more = len(globs) - 3
     return ", ".join(globs[:3]) + (f" and {more} more globs" if more > 0 else "")

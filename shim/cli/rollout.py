@@ -18,8 +18,8 @@ from shim.model import InputError
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.rollout.changes import Change, this_user
 from shim.rollout.close_code_warning import close_code_warning
-from shim.rollout.editing import widths_text
-from shim.rollout.promotion import Promotion, in_words, prepare, put_in_place
+from shim.rollout.editing import format_widths
+from shim.rollout.promotion import Promotion, describe_step, prepare, put_in_place
 from shim.rollout.promotion_facts import facts_from
 from shim.rollout.promotion_plan import Facts
 from shim.settings import Settings, UnreadableError, load_settings
@@ -79,7 +79,7 @@ def advance(config: Path, dry_run: bool, force: bool, reason: str | None, as_jso
     standing = Standing.MET if force else promotion.proposal.standing
     change = None
     if promotion.next_content is not None and standing is Standing.MET and not dry_run:
-        words = "by force" if force else in_words(promotion)
+        words = "by force" if force else describe_step(promotion)
         change = put_in_place(promotion, this_user(), f"{words}: {reason}" if reason else words)
     if as_json:
         done = None if change is None else _change_as_dict(change)
@@ -174,12 +174,12 @@ def _change_as_dict(change: Change) -> dict[str, str]:
 def _show(promotion: Promotion) -> None:
     proposal = promotion.proposal
     at = "before the first step" if proposal.step is None else f"at step {proposal.step + 1}"
-    widths = widths_text(promotion.targeting.percent)
+    widths = format_widths(promotion.targeting.percent)
     click.echo(f"{promotion.path} is {at} of {proposal.steps}: {widths}")
     if proposal.percent is None or promotion.next_targeting is None:
         click.echo("the plan is done; `shim gate` says whether the control may be retired")
         return
-    click.echo(f"the next step: {widths_text(proposal.percent)}")
+    click.echo(f"the next step: {format_widths(proposal.percent)}")
     for check in proposal.checks:
         click.echo(f"  {_SIGNS[check.standing]} {check.name}: {check.words}")
     show_shares(compare(promotion.targeting, promotion.next_targeting))

@@ -3,12 +3,17 @@
 Pure: a `Targeting` is made once from a flags file (`shim.settings.load_flags_file`) and then asked.
 """
 
-from shim.flags.acting import places_of_acting_candidate
 from shim.flags.buckets import ALGORITHM, BUCKETS, bucket, buckets_of, holdback_salt
 from shim.flags.diff import Comparison, Group, Moves, compare, moves_of
 from shim.flags.evaluation import Cap, Evaluation, Reason, Threshold
 from shim.flags.flagd import flagd_flags
-from shim.flags.targeting import Percentages, Rule, Targeting, everyone_at
+from shim.flags.targeting import (
+    Percentages,
+    Rule,
+    Targeting,
+    everyone_at,
+    places_of_acting_candidate,
+)
 
 __all__ = [
     "ALGORITHM",

@@ -54,7 +54,7 @@ def buckets_of(percent: Decimal | int) -> int:
     return int(width)
 
 
-def as_percent(buckets: int) -> str:
+def format_percent(buckets: int) -> str:
     """A number of buckets in words, such as `12.5 %`."""
     return f"{buckets / _BUCKETS_PER_PERCENT:g} %"
 

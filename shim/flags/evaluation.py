@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from shim.flags.buckets import as_percent
+from shim.flags.buckets import format_percent
 from shim.model import Stage
 
 
@@ -84,9 +84,9 @@ class Evaluation(NamedTuple):
         ]
         if self.detail is not None and self.reason is not Reason.PROVIDER:
             lines.append(f"The OpenFeature provider gave no stage: {self.detail}.")
-        lines.append(self._granted())
+        lines.append(self._describe_grant())
         if self.lowered_by is not None:
-            lines.append(self._lowered(self.lowered_by))
+            lines.append(self._describe_cap(self.lowered_by))
         return "\n".join(lines)
 
     def as_dict(self) -> dict[str, Any]:
@@ -110,7 +110,7 @@ class Evaluation(NamedTuple):
             "detail": self.detail,
         }
 
-    def _granted(self) -> str:
+    def _describe_grant(self) -> str:
         match self.reason:
             case Reason.OVERRIDE:
                 return f"An override gives this very user {self.granted}."
@@ -120,28 +120,28 @@ class Evaluation(NamedTuple):
                 reach = max((below for _, below in self.thresholds), default=0)
                 return (
                     f"No rule and no percentage applies: bucket {self.bucket} is not below {reach} "
-                    f"({as_percent(reach)}). The default is {self.granted}."
+                    f"({format_percent(reach)}). The default is {self.granted}."
                 )
         giver = "The percentages for everybody give"
         if self.rule is not None:
             giver = f"Rule {self.rule!r} gives"
         if self.threshold is None:
             return f"{giver} {self.granted}."
-        return f"{giver} {self.granted}: bucket {self.bucket} is {self._between()}."
+        return f"{giver} {self.granted}: bucket {self.bucket} is {self._describe_thresholds()}."
 
-    def _between(self) -> str:
+    def _describe_thresholds(self) -> str:
         """Where the bucket lies among the thresholds."""
         above = max((below for _, below in self.thresholds if below <= self.bucket), default=0)
         below = self.threshold or 0
-        words = f"below {below} ({as_percent(below)})"
-        return f"{words} and not below {above} ({as_percent(above)})" if above else words
+        words = f"below {below} ({format_percent(below)})"
+        return f"{words} and not below {above} ({format_percent(above)})" if above else words
 
-    def _lowered(self, cap: Cap) -> str:
+    def _describe_cap(self, cap: Cap) -> str:
         match cap:
             case Cap.HOLDBACK:
                 return (
                     f"The holdback keeps holdback buckets below {self.holdback_threshold} "
-                    f"({as_percent(self.holdback_threshold)}) at {self.stage}; "
+                    f"({format_percent(self.holdback_threshold)}) at {self.stage}; "
                     f"holdback bucket {self.holdback_bucket} is."
                 )
             case Cap.BRAKE:

@@ -14,15 +14,15 @@ Then these may lower it:
     kill switch   to `off`
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple
 
-from shim.flags.buckets import Bucketing, buckets_of, holdback_salt
+from shim.flags.buckets import BUCKETS, Bucketing, buckets_of, holdback_salt
 from shim.flags.evaluation import Cap, Evaluation, Reason, Threshold
 from shim.flags.patterns import UserPatterns
-from shim.model import Stage
+from shim.model import Role, Stage
 
 _NOTHING = Decimal(0)
 
@@ -171,6 +171,36 @@ class Targeting:
 def everyone_at(stage: Stage) -> Targeting:
     """The targeting where there is no flags file."""
     return Targeting("monitor-rollout", "monitor-rollout", default=stage)
+
+
+def places_of_acting_candidate(targeting: Targeting) -> Iterator[str]:
+    """The paths of whatever puts somebody at `live` or `complete`, such as `rules[0].stage`."""
+    if targeting.kill_switch:
+        return
+    for user, stage in targeting.overrides.items():
+        if _acts(stage):
+            yield f"overrides.{user}"
+    if targeting.held_below == BUCKETS:
+        return
+    for index, rule in enumerate(targeting.rules):
+        if rule.percent is not None:
+            yield from _widths(rule.percent, f"rules[{index}].percent")
+        elif rule.stage is not None and _acts(rule.stage):
+            yield f"rules[{index}].stage"
+    yield from _widths(targeting.percent, "percent")
+    if _acts(targeting.default) and targeting.percent.stage_of(BUCKETS - 1) is None:
+        yield "default"
+
+
+def _acts(stage: Stage) -> bool:
+    return stage.acting is Role.CANDIDATE
+
+
+def _widths(percent: Percentages, path: str) -> Iterator[str]:
+    widths = {Stage.COMPLETE: percent.complete, Stage.LIVE: percent.live}
+    for stage, width in widths.items():
+        if width:
+            yield f"{path}.{stage}"
 
 
 class _Grant(NamedTuple):

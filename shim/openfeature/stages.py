@@ -10,7 +10,7 @@ from openfeature.flag_evaluation import FlagEvaluationDetails
 from shim.flags import Evaluation, Reason, everyone_at
 from shim.model import Stage
 
-log = logging.getLogger("shim")
+log = logging.getLogger(__name__)
 
 _STAGES = {str(stage): stage for stage in Stage}
 _NONE = ""

@@ -61,4 +61,12 @@ class CurrentFlags:
         self, at: Time, digest: str, before: str | None, change: Change | None = None
     ) -> FlagsLoad:
         by, reason = (None, None) if change is None else (change.by, change.reason)
-        return FlagsLoad(at, str(self.path), digest, before, self.problem, by, reason)
+        return FlagsLoad(
+            at=at,
+            file=str(self.path),
+            digest=digest,
+            before=before,
+            problem=self.problem,
+            by=by,
+            reason=reason,
+        )

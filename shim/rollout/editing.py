@@ -33,7 +33,7 @@ def _edit(text: str, percent: Percentages) -> str:
     """Replace the numbers where they stand; widths that are not there yet come after the others."""
     mapping = _find_percent(text)
     entries = {name.value: number for name, number in mapping.value}
-    wanted = {name: _width_text(getattr(percent, name)) for name in _WIDTHS}
+    wanted = {name: _format_width(getattr(percent, name)) for name in _WIDTHS}
     missing = {name: w for name, w in wanted.items() if name not in entries and w != "0"}
     edits = [
         (_span(number), wanted[name])
@@ -77,12 +77,12 @@ def _span(node: yaml.Node) -> tuple[int, int]:
     return node.start_mark.index, node.end_mark.index
 
 
-def widths_text(percent: Percentages) -> str:
+def format_widths(percent: Percentages) -> str:
     """Widths as they are written in the file."""
-    widths = (f"{name}: {_width_text(getattr(percent, name))}" for name in _WIDTHS)
+    widths = (f"{name}: {_format_width(getattr(percent, name))}" for name in _WIDTHS)
     return "{" + ", ".join(widths) + "}"
 
 
-def _width_text(width: Decimal | int) -> str:
+def _format_width(width: Decimal | int) -> str:
     """No exponent, no trailing zeros."""
     return f"{Decimal(width).normalize():f}"

@@ -29,8 +29,8 @@ class Promotion:
     content: bytes
     targeting: Targeting
     proposal: Proposal
-    next_content: bytes | None
-    next_targeting: Targeting | None
+    next_content: bytes | None = None
+    next_targeting: Targeting | None = None
 
     @property
     def digest(self) -> str:
@@ -48,11 +48,16 @@ def prepare(
     targeting = parse_flags(content, str(path))
     facts = facts_of(sha256(content).hexdigest())
     proposal = propose(targeting, steps, facts)
+    promotion = Promotion(
+        at=facts.now, path=path, content=content, targeting=targeting, proposal=proposal
+    )
     if proposal.percent is None:
-        return Promotion(facts.now, path, content, targeting, proposal, None, None)
-    edited = with_percent(content, proposal.percent, str(path))
-    after = replace(targeting, percent=proposal.percent)
-    return Promotion(facts.now, path, content, targeting, proposal, edited, after)
+        return promotion
+    return replace(
+        promotion,
+        next_content=with_percent(content, proposal.percent, str(path)),
+        next_targeting=replace(targeting, percent=proposal.percent),
+    )
 
 
 def put_in_place(promotion: Promotion, by: str, reason: str) -> Change:
@@ -66,7 +71,8 @@ def put_in_place(promotion: Promotion, by: str, reason: str) -> Change:
     if read_bytes(path) != promotion.content:
         raise InputError(Problem("has changed meanwhile; look at it again", str(path)))
     at = datetime.fromtimestamp(promotion.at / 1_000_000, UTC).isoformat(timespec="seconds")
-    change = Change(at, by, reason, promotion.digest, sha256(content).hexdigest())
+    after = sha256(content).hexdigest()
+    change = Change(at=at, by=by, reason=reason, before=promotion.digest, after=after)
     # First the record: whoever sees the new file finds it.
     try:
         record_change(path, change)
@@ -87,10 +93,10 @@ def advance_by_itself(
     promotion = prepare(path, steps, facts_of)
     if promotion.next_content is None or promotion.proposal.standing is not Standing.MET:
         return None
-    return put_in_place(promotion, "shim (by itself)", in_words(promotion))
+    return put_in_place(promotion, "shim (by itself)", describe_step(promotion))
 
 
-def in_words(promotion: Promotion) -> str:
+def describe_step(promotion: Promotion) -> str:
     """Why the next step may be taken: for the record."""
     proposal = promotion.proposal
     number = 1 if proposal.step is None else proposal.step + 2

@@ -132,9 +132,11 @@ def _soak(soak: Duration, facts: Facts) -> Check:
         return Check("soak", Standing.OPEN, words)
     age = max(0, facts.now - facts.active_since)
     if age >= soak:
-        return Check("soak", Standing.MET, f"in force for {_roughly(age)} of {wanted}")
-    left = _roughly(soak - age)
-    return Check("soak", Standing.OPEN, f"in force for {_roughly(age)} of {wanted}, {left} to go")
+        return Check("soak", Standing.MET, f"in force for {_format_roughly(age)} of {wanted}")
+    left = _format_roughly(soak - age)
+    return Check(
+        "soak", Standing.OPEN, f"in force for {_format_roughly(age)} of {wanted}, {left} to go"
+    )
 
 
 def _requirement(name: str, facts: Facts) -> Check:
@@ -144,7 +146,7 @@ def _requirement(name: str, facts: Facts) -> Check:
     return Check(name, finding.standing, finding.words)
 
 
-def _roughly(duration: Duration) -> str:
+def _format_roughly(duration: Duration) -> str:
     """A duration for people, in its two largest units: `1d 3h`."""
     seconds = duration // 1_000_000
     parts = []

@@ -24,7 +24,7 @@ from shim.rollout.current_flags import CurrentFlags
 from shim.settings import FlagsFile, UnreadableError, parse_flags
 from shim.settings.yamlfile import read_bytes
 
-log = logging.getLogger("shim")
+log = logging.getLogger(__name__)
 
 OnLoad: TypeAlias = Callable[[FlagsLoad, Targeting, Targeting], None]
 """Gets each load, and the targeting before and after it (the same if the file was not swapped)."""
@@ -97,7 +97,7 @@ class Watcher:
             try:
                 loaded = FlagsFile(parse_flags(data, str(path)), path, digest)
             except InputError as error:
-                problem = _in_short(error)
+                problem = _describe_first(error)
             else:
                 change = find_change(path, digest, self._live.digest)
                 self._post(lambda: self._take(loaded, change))
@@ -148,7 +148,7 @@ def _read(path: Path) -> bytes:
     return read_bytes(path)
 
 
-def _in_short(error: InputError) -> str:
+def _describe_first(error: InputError) -> str:
     """The first problem, and how many there are."""
     first, *others = error.problems
     more = f"{len(others)} more problem{'s' if len(others) > 1 else ''}"

@@ -74,7 +74,7 @@ class Document:
         """A problem at a place, lines and columns from 1; raises InputError if there are too many."""
         if len(self._problems) == MAX_PROBLEMS:
             self.raise_problems()
-        self._problems.append(Problem(reason, self.file, line, column, path_text(path) or None))
+        self._problems.append(Problem(reason, self.file, line, column, format_path(path) or None))
 
     def report_path(self, path: KeyPath, reason: str) -> None:
         """A problem with what is at `path`, placed at its nearest parent if it does not exist."""
@@ -95,7 +95,7 @@ class Document:
         line, column = (node.line, node.column) if node else (None, None)
         return type(error)(
             [
-                Problem(str(problem), self.file, line, column, path_text(path))
+                Problem(str(problem), self.file, line, column, format_path(path))
                 for problem in error.problems
             ]
         )
@@ -129,7 +129,7 @@ class Origin:
             raise self.document.blame(path, error) from None
 
 
-def path_text(path: KeyPath) -> str:
+def format_path(path: KeyPath) -> str:
     """A path in words, such as `rules[0].percent.live`."""
     words = ""
     for step in path:

@@ -14,14 +14,14 @@ from shim.telemetry.spans import Attributes
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 
 
-class Fact(NamedTuple):
+class PlannedSpan(NamedTuple):
     """A span to be: `keep` as the sampler understands it, `error` the description of its status."""
 
     name: str
     start: Time
     end: Time
-    keep: bool
     attributes: Attributes
+    keep: bool = False
     error: str | None = None
 
 
@@ -51,7 +51,7 @@ class Action:
         self.awaits_closing = True
         self.awaits_outcome = True
         self.episode: SpanContext | None = None
-        self.waiting: list[Fact] = []
+        self.waiting: list[PlannedSpan] = []
 
     @property
     def over(self) -> bool:

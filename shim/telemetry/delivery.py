@@ -13,7 +13,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-log = logging.getLogger("shim")
+log = logging.getLogger(__name__)
 
 SHUTDOWN_LIMIT = 2.0
 """Seconds that a shutdown may take, whatever the collector does."""

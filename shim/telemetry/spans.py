@@ -17,12 +17,16 @@ from opentelemetry.trace import (
 )
 
 from shim import __version__
-from shim.model import Time
+from shim.model import SECOND, Time
 from shim.telemetry import attributes as names
 
-log = logging.getLogger("shim")
+log = logging.getLogger(__name__)
 
 Attributes: TypeAlias = Mapping[str, str | bool | int | float]
+
+LIMIT = 100
+"""Spans of one name in one second: each costs tens of microseconds, and 100 000 clients may reconnect, or
+change their stage, at once. Mismatched, expected and inconclusive episodes are not limited."""
 
 _NO_PARENT = Context()
 """The shim's traces are its own, whatever span of the application is current."""
@@ -125,3 +129,26 @@ class Spans:
                 "traces: the sampler %s drops mismatches; put shim.telemetry.EpisodeSampler around it",
                 sampler.get_description(),
             )
+
+
+class SpanRateLimit:
+    """Counts the spans of each name, and those that were left out."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, tuple[Time, int]] = {}
+        self._left_out: dict[str, int] = {}
+
+    def allows(self, name: str, now: Time) -> bool:
+        """Whether one more span of this name fits into this second; counts it."""
+        began, count = self._seconds.get(name, (now, 0))
+        if now - began >= SECOND:
+            began, count = now, 0
+        self._seconds[name] = (began, count + 1)
+        if count < LIMIT:
+            return True
+        self._left_out[name] = self._left_out.get(name, 0) + 1
+        return False
+
+    def left_out(self, name: str) -> int:
+        """How many spans of this name were left out since this was last asked."""
+        return self._left_out.pop(name, 0)

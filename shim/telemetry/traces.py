@@ -45,15 +45,14 @@ from shim.telemetry import attributes as names
 from shim.telemetry import describe
 from shim.telemetry.actions import (
     Action,
-    Fact,
+    PlannedSpan,
     acting_decided_at,
     links_to,
     packed,
     trace_id_of,
 )
 from shim.telemetry.conventions import flag_attributes
-from shim.telemetry.span_rate_limit import SpanRateLimit
-from shim.telemetry.spans import Attributes, Spans
+from shim.telemetry.spans import Attributes, SpanRateLimit, Spans
 
 _NONE: Attributes = {}
 
@@ -81,7 +80,7 @@ class TraceObserver(Observer):
         # Episodes whose acting monitor had decided, but not acted: the guard held it up (R6b).
         self._held: dict[str, tuple[Time, SpanContext | None]] = {}
         self._flags: FlagsLoad | None = None
-        self._allowance = SpanRateLimit()
+        self._rate_limit = SpanRateLimit()
 
     # -- Connections ----------------------------------------------------------------------------------
 
@@ -91,7 +90,7 @@ class TraceObserver(Observer):
             return
         connection, now = opened.connection, opened.at
         self._stages[connection.id] = opened.stage
-        if not self._allowance.allows("registration", now):
+        if not self._rate_limit.allows("registration", now):
             return
         span = self._begin("registration", now, False, None)
         if span is not None:
@@ -112,8 +111,8 @@ class TraceObserver(Observer):
         action = self._actions.get(connection.id)
         if action is not None and closing.cause in (Cause.CONTROL, Cause.CANDIDATE):
             start = action.at
-        fact = Fact("closing", start, closing.at, False, describe.of_closing(closing))
-        self._happened(connection, fact)
+        planned = PlannedSpan("closing", start, closing.at, describe.of_closing(closing))
+        self._happened(connection, planned)
         if action is not None:
             action.awaits_closing = False
             self._drop_if_over(connection, action)
@@ -126,8 +125,8 @@ class TraceObserver(Observer):
         connection, now = change.connection, change.at
         if connection.id in self._stages:
             self._stages[connection.id] = change.after
-        fact = Fact("handover", now, now, False, describe.of_stage_change(change))
-        self._happened(connection, fact)
+        planned = PlannedSpan("handover", now, now, describe.of_stage_change(change))
+        self._happened(connection, planned)
 
     # -- Episodes -------------------------------------------------------------------------------------
 
@@ -148,8 +147,8 @@ class TraceObserver(Observer):
         if action is not None and late.acting is late.role:
             # The silence has its verdict: no trace will come that this closing belongs to.
             self._judged(late.connection, action, None)
-        fact = Fact("late decision", late.at, late.at, False, {names.ROLE: late.role.value})
-        self._happened(late.connection, fact)
+        planned = PlannedSpan("late decision", late.at, late.at, {names.ROLE: late.role.value})
+        self._happened(late.connection, planned)
 
     @handles(Verdict)
     def _verdict(self, verdict: Verdict) -> None:
@@ -159,10 +158,10 @@ class TraceObserver(Observer):
         action = self._actions.get(connection.id)
         keep = verdict.name is not VerdictName.MATCHED
         if action is not None:
-            keep = keep or any(fact.keep for fact in action.waiting)
+            keep = keep or any(planned.keep for planned in action.waiting)
         name = f"episode {verdict.name.value}"
         context: SpanContext | None = None
-        if keep or self._allowance.allows(name, verdict.at):
+        if keep or self._rate_limit.allows(name, verdict.at):
             context = self._trace_episode(verdict, name, keep)
         acting_at = acting_decided_at(verdict)
         if action is not None:
@@ -198,8 +197,8 @@ class TraceObserver(Observer):
     def _outcome(self, outcome: Outcome) -> None:
         start = outcome.at if outcome.result is Return.REPLACED else outcome.acted_at
         attributes = describe.of_outcome(outcome)
-        fact = Fact(outcome.result.value, start, outcome.at, False, attributes)
-        self._happened(outcome.connection, fact)
+        planned = PlannedSpan(outcome.result.value, start, outcome.at, attributes)
+        self._happened(outcome.connection, planned)
         action = self._actions.get(outcome.connection.id)
         if action is not None:
             action.awaits_outcome = False
@@ -209,79 +208,81 @@ class TraceObserver(Observer):
     def _proof_of_life(self, proof: ProofOfLife) -> None:
         role, now = proof.role.value, proof.at
         error = f"the {role} closed a live connection"
-        self._happened(
-            proof.connection, Fact("proof of life", now, now, True, {names.ROLE: role}, error)
-        )
+        attributes = {names.ROLE: role}
+        planned = PlannedSpan("proof of life", now, now, attributes, keep=True, error=error)
+        self._happened(proof.connection, planned)
 
     # -- The rest -------------------------------------------------------------------------------------
 
     @handles(MonitorFailure)
     def _failure(self, failure: MonitorFailure) -> None:
-        attributes = describe.of_failure(failure)
-        fact = Fact("monitor failure", failure.at, failure.at, True, attributes, failure.reason)
-        if self._allowance.allows(fact.name, failure.at):
-            self._short(fact, failure.connection)
+        at, attributes = failure.at, describe.of_failure(failure)
+        planned = PlannedSpan(
+            "monitor failure", at, at, attributes, keep=True, error=failure.reason
+        )
+        if self._rate_limit.allows(planned.name, at):
+            self._short(planned, failure.connection)
 
     @handles(BrakeChanged)
     def _brake(self, brake: BrakeChanged) -> None:
         attributes: Attributes = {names.BRAKE_ENGAGED: brake.engaged, names.REASON: brake.reason}
-        self._short(Fact("brake", brake.at, brake.at, True, attributes))
+        self._short(PlannedSpan("brake", brake.at, brake.at, attributes, keep=True))
 
     @handles(GuardChanged)
     def _guard(self, guard: GuardChanged) -> None:
         attributes = {names.GUARD_HOLDING: guard.holding, names.ACTING_FOR: guard.acting_for}
-        self._short(Fact("guard", guard.at, guard.at, True, attributes))
+        self._short(PlannedSpan("guard", guard.at, guard.at, attributes, keep=True))
 
     @handles(FlagsLoad)
     def _flags_loaded(self, load: FlagsLoad) -> None:
         if load.problem is None:
             self._flags = load
-        attributes = describe.of_flags_load(load)
-        self._short(Fact("flags load", load.at, load.at, True, attributes, load.problem))
+        at, attributes = load.at, describe.of_flags_load(load)
+        self._short(PlannedSpan("flags load", at, at, attributes, keep=True, error=load.problem))
 
     @handles(Paused)
     def _paused(self, pause: Paused) -> None:
-        self._short(Fact("pause", pause.start, pause.end, True, {}))
+        self._short(PlannedSpan("pause", pause.start, pause.end, {}, keep=True))
 
     # -- Where a span goes ----------------------------------------------------------------------------
 
-    def _happened(self, connection: Connection, fact: Fact) -> None:
+    def _happened(self, connection: Connection, planned: PlannedSpan) -> None:
         """Something about a connection: it goes into the trace of its episode, or stands alone."""
         if not self._spans.on:
             return
         action = self._actions.get(connection.id)
         if action is not None and action.episode is not None:
-            attributes = {names.KEEP: fact.keep, **fact.attributes}
+            attributes = {names.KEEP: planned.keep, **planned.attributes}
             self._spans.child(
-                action.episode, fact.name, fact.start, fact.end, attributes, fact.error
+                action.episode, planned.name, planned.start, planned.end, attributes, planned.error
             )
         elif action is not None and action.awaits_verdict:
-            action.waiting.append(fact)
-        elif fact.keep or self._allowance.allows(fact.name, fact.end):
-            self._short(fact, connection)
+            action.waiting.append(planned)
+        elif planned.keep or self._rate_limit.allows(planned.name, planned.end):
+            self._short(planned, connection)
 
     def _judged(self, connection: Connection, action: Action, episode: SpanContext | None) -> None:
-        """Nothing waits any more for the verdict; without a trace of it, facts stand alone."""
+        """Nothing waits any more for the verdict; without a trace of it, spans stand alone."""
         action.awaits_verdict = False
         action.episode = episode
         waiting, action.waiting = action.waiting, []
-        for fact in waiting:
-            self._happened(connection, fact)
+        for planned in waiting:
+            self._happened(connection, planned)
         self._drop_if_over(connection, action)
 
     def _drop_if_over(self, connection: Connection, action: Action) -> None:
         if action.over:
             del self._actions[connection.id]
 
-    def _short(self, fact: Fact, connection: Connection | None = None) -> None:
+    def _short(self, planned: PlannedSpan, connection: Connection | None = None) -> None:
         """A trace of one span."""
         id = None if connection is None else connection.id
-        span = self._begin(fact.name, fact.start, fact.keep, id)
+        span = self._begin(planned.name, planned.start, planned.keep, id)
         if span is not None:
-            span.set_attributes(fact.attributes)
+            span.set_attributes(planned.attributes)
             if connection is not None:
                 span.set_attributes(self._connection(connection))
-            self._spans.end(span, fact.end, fact.error)
+            self._spans.end(span, planned.end, planned.error)
 
     def _begin(
         self,
@@ -298,7 +299,7 @@ class TraceObserver(Observer):
         if not span.get_span_context().trace_flags.sampled:
             span.end()
             return None
-        if left_out := self._allowance.left_out(name):
+        if left_out := self._rate_limit.left_out(name):
             span.set_attribute(names.SUPPRESSED, left_out)
         return span
 

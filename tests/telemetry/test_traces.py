@@ -41,7 +41,7 @@ from shim.router import (
 from shim.runtime.pseudonyms import Pseudonyms
 from shim.settings.sections import GuardSettings
 from shim.telemetry import EpisodeSampler, TraceObserver
-from shim.telemetry.span_rate_limit import LIMIT
+from shim.telemetry.spans import LIMIT
 from tests.router.helpers import World
 from tests.telemetry.records import APP, GLASSES, decision, evaluation, verdict
 
