@@ -1,1 +1,1 @@
-"""The demo: the reference server, a fleet of real clients, and a summary that is checked."""
+"""The demo: a rollout on the reference server with real WebSocket clients, which goes wrong and recovers."""

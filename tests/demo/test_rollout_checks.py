@@ -1,144 +1,181 @@
-"""The checks of act two: a rollout that went well passes; spoil one thing, and just that fails."""
+"""The demo's own checks: a rollout that went well passes; spoil one thing, and just its check fails."""
 
 from collections.abc import Callable
 from dataclasses import replace
+from io import StringIO
 
 import pytest
+from rich.console import Console
 
-from shim.demo.rollout.checks import Evidence, judge
-from shim.demo.rollout.record import timeline
-from shim.demo.rollout.steps import RELEASE_REASON, STEPS
-from shim.demo.story import ABNORMAL
-from shim.model import Role, Stage, VerdictKind, VerdictName
-from tests.demo.rollouts import (
-    BAD_AT,
-    REASON,
-    RECOVERED_AT,
-    TRUNCATED_AT,
-    action,
-    at,
-    brake,
-    evidence,
-    flags,
-    moved,
-    proof,
-    record,
-    verdict,
-    with_record,
+from shim.demo.client_history import ABNORMAL, LEFT, RESTARTED, ClientHistories, ClientHistory
+from shim.demo.demo_clients import ClientBehaviour, ClientSpec
+from shim.demo.operator import StepProgress
+from shim.demo.rollout_checks import CheckResult, RolloutRecord, check_rollout
+from shim.demo.rollout_steps import rollout_steps
+from shim.demo.rollout_summary import RolloutSummary
+from shim.ledger.rows import BrakeRow
+from shim.model import Kind, Role, VerdictKind, VerdictName
+
+STEPS = rollout_steps(20, "/tmp/ledger.db", None)
+ENGAGED = BrakeRow(
+    engaged=True, reason="app: 0.0% of 5 users came back after the candidate's closing, …", at=1
 )
+RELEASED = BrakeRow(engaged=False, reason="over", at=2)
 
-HEALTHY = "no healthy client"
-AGREE = "the monitors agree"
-TRUNCATED = "the truncated file"
-BRAKE = "the brake engages at"
-RECOVERY = "after the release"
-GOOD = record()
+REACHED = "each step reaches its goal"
+ALIKE = "both monitors decide alike"
+TERMINATED = "apps that the control terminated (1006) come back"
+AWAY = "apps that the candidate closed with 1001 stay away"
+BACK = "apps that the candidate closed with 4000 come back"
+BRAKE = "the brake engages once"
+HEALTHY = "no client that answers is closed"
+GATE = "the gate does not let the control be removed yet"
+ERRORS = "no unexpected errors"
 
 
-def failed(given: Evidence) -> list[str]:
-    return [finding.wanted for finding in judge(given) if not finding.ok]
+def record() -> RolloutRecord:
+    """A healthy client, one that comes and goes, an app that stayed away, an app that came back."""
+    behaviours = ("healthy", "flapping", "sdk", "sdk")
+    histories = ClientHistories(
+        ClientSpec(f"{name}-{number}", Kind.APP, ClientBehaviour(name))
+        for number, name in enumerate(behaviours)
+    )
+    healthy, flapping, away, back = histories.all
+    healthy.endings.update([RESTARTED])
+    healthy.cut_short.update([RESTARTED])
+    flapping.endings.update([LEFT] * 3)
+    for app, code in ((away, "1001"), (back, "4000")):
+        app.endings.update([ABNORMAL, code])
+        app.back_after.update([ABNORMAL])
+        app.verdicts[VerdictName.MATCHED, VerdictKind.BOTH, False] += 2
+    away.away, away.away_after = True, "1001"
+    back.back_after.update(["4000"])
+    return RolloutRecord(
+        steps=STEPS,
+        progress=[StepProgress(step, number, 1.0) for number, step in enumerate(STEPS)],
+        histories=histories,
+        brakes=[ENGAGED, RELEASED],
+        pauses=0,
+        gate="insufficient evidence",
+        errors=[],
+    )
 
 
-def spoilt_client(number: int, spoil: Callable[..., object]) -> Evidence:
-    given = evidence()
-    spoil(given.fleet[number])
+def failed(given: RolloutRecord) -> list[str]:
+    return [check.wanted for check in check_rollout(given) if not check.ok]
+
+
+def spoilt(number: int, spoil: Callable[[ClientHistory], object]) -> RolloutRecord:
+    given = record()
+    spoil(given.histories.all[number])
     return given
 
 
 def test_everything_as_it_has_to_be() -> None:
-    assert failed(evidence()) == []
+    assert failed(record()) == []
 
 
-@pytest.mark.parametrize("number", range(len(STEPS)))
-def test_a_step_that_is_not_reached_fails_with_those_after_it(number: int) -> None:
-    given = evidence()
-    marks = list(given.marks[: number + 1])
-    marks[-1].took = None
-    wrong = failed(replace(given, marks=marks))
-    wanted = [f"{step.title}: {step.goal}" for step in STEPS]
-    assert [text for text in wrong if text in wanted] == wanted[number:]
+def test_nothing_at_all_is_no_success() -> None:
+    empty = replace(
+        record(), progress=[], histories=ClientHistories([]), brakes=[], gate="", steps=[]
+    )
+    wanted = [check.wanted for check in check_rollout(record())]
+    assert failed(empty) == [text for text in wanted if text != ERRORS]
+
+
+SKEWED = (VerdictName.MISMATCHED, VerdictKind.SKEWED, False)
+FALSE_KILL = (VerdictName.MISMATCHED, VerdictKind.ONLY_CANDIDATE, True)
 
 
 @pytest.mark.parametrize(
     ("given", "what"),
     [
-        # Clients that are well.
-        (spoilt_client(0, lambda s: s.endings.update([ABNORMAL])), HEALTHY),
-        (spoilt_client(0, lambda s: setattr(s, "opened", 2)), HEALTHY),
-        (spoilt_client(0, lambda s: s.decided.update([Role.CONTROL])), HEALTHY),
-        (spoilt_client(1, lambda s: s.endings.update(["1001"])), HEALTHY),
-        (spoilt_client(1, lambda s: s.decided.update([Role.CANDIDATE])), HEALTHY),
-        (spoilt_client(2, lambda s: s.errors.append("ConnectionError")), HEALTHY),
-        (replace(evidence(), fleet=evidence().fleet[1:]), HEALTHY),
-        # Agreement until the bad step.
-        (with_record(verdicts=GOOD.verdicts[1:]), AGREE),
-        (
-            with_record(
-                verdicts=[
-                    verdict("dropped", at(2, 5), VerdictName.MISMATCHED, VerdictKind.SKEWED),
-                    *GOOD.verdicts,
-                ]
-            ),
-            AGREE,
-        ),
-        # The file that was cut off.
-        (with_record(flags=GOOD.flags[:2]), TRUNCATED),
-        (
-            with_record(flags=[*GOOD.flags, flags("d", "b", at(RECOVERED_AT), "no good")]),
-            TRUNCATED,
-        ),
-        (
-            with_record(
-                stages=[moved("u", Stage.LIVE, Stage.OFF, at(TRUNCATED_AT, 1)), *GOOD.stages]
-            ),
-            TRUNCATED,
-        ),
+        (replace(record(), progress=record().progress[:-1]), REACHED),
+        (replace(record(), progress=[StepProgress(step, 0) for step in STEPS]), REACHED),
+        (spoilt(2, lambda h: h.verdicts.update([SKEWED])), ALIKE),
+        (spoilt(2, lambda h: h.verdicts.update([FALSE_KILL])), ALIKE),
+        # Apps.
+        (spoilt(3, lambda h: h.endings.update([ABNORMAL])), TERMINATED),
+        (spoilt(2, lambda h: setattr(h, "away_after", ABNORMAL)), TERMINATED),
+        (spoilt(2, lambda h: h.endings.update(["1001"])), AWAY),
+        (spoilt(2, lambda h: setattr(h, "away_after", None)), AWAY),
+        (spoilt(2, lambda h: h.endings.pop("1001")), AWAY),
+        (spoilt(3, lambda h: h.back_after.pop("4000")), BACK),
+        (spoilt(3, lambda h: setattr(h, "away_after", "4000")), BACK),
         # The brake.
-        (with_record(brakes=[brake(True, REASON, at(BAD_AT, 3.8)), GOOD.brakes[1]]), BRAKE),
-        (with_record(brakes=[brake(True, REASON, at(BAD_AT, 5.5)), GOOD.brakes[1]]), BRAKE),
-        (with_record(brakes=GOOD.brakes[1:], actions=GOOD.actions), BRAKE),
-        (with_record(proofs=[proof("healthy", at(BAD_AT, 3)), *GOOD.proofs]), BRAKE),
-        # After the release.
-        (with_record(proofs=[*GOOD.proofs, proof("new-1", at(RECOVERED_AT, 3))]), RECOVERY),
-        (with_record(actions=GOOD.actions[:1]), RECOVERY),
-        (with_record(actions=[action("dropped", at(BAD_AT))]), RECOVERY),
-        (with_record(brakes=GOOD.brakes[:1]), RECOVERY),
-        (with_record(brakes=[*GOOD.brakes, brake(True, REASON, at(RECOVERED_AT, 5))]), RECOVERY),
-        (with_record(brakes=[GOOD.brakes[0], brake(False, "other", at(5))]), RECOVERY),
+        (replace(record(), brakes=[]), BRAKE),
+        (replace(record(), brakes=[ENGAGED]), BRAKE),
+        (replace(record(), brakes=[ENGAGED, RELEASED, ENGAGED, RELEASED]), BRAKE),
+        (
+            replace(record(), brakes=[BrakeRow(engaged=True, reason="5 of 50", at=1), RELEASED]),
+            BRAKE,
+        ),
+        # Clients that are well.
+        (spoilt(0, lambda h: h.endings.update([ABNORMAL])), HEALTHY),
+        (spoilt(0, lambda h: h.decided.update([Role.CONTROL])), HEALTHY),
+        (spoilt(1, lambda h: h.cut_short.update(["1001"])), HEALTHY),
+        (spoilt(3, lambda h: h.cut_short.update([ABNORMAL])), HEALTHY),
+        # All else.
+        (replace(record(), gate="ready evidence"), GATE),
+        (replace(record(), errors=["the clients' process ended"]), ERRORS),
     ],
 )
-def test_one_thing_that_went_wrong(given: Evidence, what: str) -> None:
+def test_one_thing_that_went_wrong(given: RolloutRecord, what: str) -> None:
     wrong = failed(given)
-    assert any(text.startswith(what) for text in wrong), wrong
-    assert not set(wrong) & {f"{step.title}: {step.goal}" for step in STEPS}
+    assert what in wrong
+    assert set(wrong) <= {what, AWAY}
 
 
-def test_a_brake_before_the_bad_step() -> None:
-    early = brake(True, REASON, at(BAD_AT, -1))
-    kills = [proof(f"new-{n % 4 + 1}", at(BAD_AT, -1)) for n in range(5)]
-    assert len(failed(with_record(brakes=[early, GOOD.brakes[1]], proofs=kills))) == 1
+def test_a_monitor_s_failure_is_an_error() -> None:
+    given = record()
+    given.histories.failures.append("the candidate failed in wake: …")
+    assert failed(given) == [ERRORS]
 
 
 def test_a_pause_of_the_server_explains_a_skew_and_nothing_else() -> None:
-    skewed = verdict("dropped", at(2, 5), VerdictName.MISMATCHED, VerdictKind.SKEWED)
-    killed = verdict("new-1", at(2, 5), VerdictName.MISMATCHED, VerdictKind.ONLY_CANDIDATE)
-    one = with_record(verdicts=[skewed, *GOOD.verdicts])
-    other = with_record(verdicts=[killed, *GOOD.verdicts])
-    assert failed(replace(one, pauses=1)) == []
-    assert len(failed(replace(other, pauses=1))) == 1
+    skewed = spoilt(2, lambda h: h.verdicts.update([SKEWED]))
+    killed = spoilt(2, lambda h: h.verdicts.update([FALSE_KILL]))
+    assert failed(replace(skewed, pauses=1)) == []
+    assert failed(replace(killed, pauses=1)) == [ALIKE]
 
 
-def test_the_timeline_tells_who_moved_when() -> None:
-    lines = list(timeline(GOOD))
-    assert lines[0].split() == ["0.0", "s", "flags", "aaaaaaaa", "in", "force"]
-    assert lines[2].strip() == "2 connections: off -> shadow"
-    assert "cccccccc refused: cut off" in lines[3]
-    assert lines[4].endswith(f"brake engaged: {REASON} (4 proofs of life, 1 mismatched)")
-    assert lines[5].strip() == "1 connections: live -> shadow"
-    assert lines[6].endswith(f"brake released: {RELEASE_REASON}")
-    assert len(lines) == 7
+def test_an_app_that_is_on_its_way_has_not_stayed_away() -> None:
+    closed = {"event": "end", "how": "4000", "answering": False}
+    given = spoilt(3, lambda h: h.add(closed))
+    assert failed(given) == []
+    (happened,) = [check.happened for check in check_rollout(given) if check.wanted == BACK]
+    assert happened == "1 of 2 came back, 1 not yet, 0 stayed away"
 
 
-def test_a_ledger_without_anything_tells_nothing() -> None:
-    empty = replace(GOOD, flags=[], stages=[], brakes=[], verdicts=[], proofs=[], actions=[])
-    assert list(timeline(empty)) == []
+def summary(checks: list[CheckResult], console: Console, *, lag: float = 0) -> str:
+    RolloutSummary(checks, record().histories.sdk_apps, lag, 20).show(console)
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 140])
+def test_words_of_the_summary_stay_whole(width: int) -> None:
+    console = Console(file=StringIO(), force_terminal=True, width=width, color_system=None)
+    text = summary(check_rollout(record()), console)
+    assert all(len(line) <= width for line in text.splitlines())
+    words = text.split()
+    for wanted in ("terminated", "(1006)", "closing,", "insufficient", "1001,"):
+        assert wanted in words
+    assert text.endswith("ok: the rollout went as it has to\n")
+
+
+def test_without_a_terminal_each_check_is_a_line() -> None:
+    text = summary(check_rollout(replace(record(), brakes=[])), Console(file=StringIO()))
+    assert f"FAILED  {BRAKE}  ->  the brake did not engage\n" in text
+    assert f"ok      {AWAY}  ->  0 of 1 came back, 1 stayed away\n" in text
+    assert "1 of 1 apps stayed away after close code 1001, and 0 of 1 after 4000." in text
+    assert text.endswith(f"FAILED: {BRAKE}\n")
+
+
+def test_a_slow_clients_process_is_named() -> None:
+    def text(lag: float) -> str:
+        return summary(check_rollout(record()), Console(file=StringIO()), lag=lag)
+
+    assert "did not run for 0.60 s at a time" in text(0.6)
+    assert "did not run" not in text(0.3)
+    assert not RolloutSummary([], [], 0, 20).ok

@@ -1,0 +1,157 @@
+"""What happened to each client: by its own reports, and by what the server's observers are told."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from shim.demo.demo_clients import ClientBehaviour, ClientSpec
+from shim.model import (
+    Connection,
+    Decision,
+    Duration,
+    MonitorFailure,
+    Outcome,
+    Return,
+    Role,
+    Time,
+    Verdict,
+    VerdictKind,
+    VerdictName,
+)
+from shim.router import Observer
+
+LEFT = "left"
+"""How a connection ended, if not with a close code in digits: the client left properly."""
+ABNORMAL = "1006"
+RESTARTED = "1012"
+"""The service had sent the client away because of a restart."""
+OPEN = "open"
+"""The connection had not ended, although there was every reason."""
+
+
+@dataclass(slots=True)
+class ClientHistory:
+    """One client.
+
+    `back_after` counts the connections that followed one which the server had ended, by how it had;
+    `cut_short` those that ended while the client answered pings.
+    """
+
+    client: ClientSpec
+
+    # By the client's reports.
+    opened: int = 0
+    back_after: Counter[str] = field(default_factory=Counter)
+    away: bool = False
+    away_after: str | None = None
+    endings: Counter[str] = field(default_factory=Counter)
+    cut_short: Counter[str] = field(default_factory=Counter)
+    survived: int = 0
+    errors: list[str] = field(default_factory=list)
+    _last_ending: str | None = None
+
+    # By what the server's observers are told.
+    decided: Counter[Role] = field(default_factory=Counter)
+    acted: Counter[Role] = field(default_factory=Counter)
+    silences: list[tuple[Role, Duration]] = field(default_factory=list)
+    verdicts: Counter[tuple[VerdictName, VerdictKind, bool]] = field(default_factory=Counter)
+    outcomes: Counter[tuple[Role, Return]] = field(default_factory=Counter)
+    proofs: Counter[Role] = field(default_factory=Counter)
+
+    def add(self, event: Mapping[str, Any]) -> None:
+        """Add what the client reports (see `client_main`)."""
+        match event["event"]:
+            case "open":
+                self.opened += 1
+                if (how := self._last_ending) is not None and how != LEFT:
+                    self.back_after[how] += 1
+                self._last_ending = None
+            case "end":
+                how = self._last_ending = event["how"]
+                self.endings[how] += 1
+                if event["answering"]:
+                    self.cut_short[how] += 1
+            case "survived":
+                self.survived += 1
+            case "away":
+                self.away, self.away_after = True, self._last_ending
+            case "error":
+                self.errors.append(event["text"])
+
+    @property
+    def back(self) -> int:
+        """How many connections followed one that the server had ended."""
+        return self.back_after.total()
+
+    def is_away_after(self, how: str) -> bool:
+        """The last connection ended in this way, and there is no next one yet."""
+        return self._last_ending == how
+
+    @property
+    def closed(self) -> int:
+        """How many connections ended, but not because the client left."""
+        return self.endings.total() - self.endings[LEFT] - self.endings[OPEN]
+
+
+class ClientHistories(Observer):
+    """The histories of all clients, kept while servers come and go."""
+
+    def __init__(self, clients: Iterable[ClientSpec]) -> None:
+        self.all = [ClientHistory(client) for client in clients]
+        self._by_identity = {(h.client.user, h.client.kind): h for h in self.all}
+        self.failures: list[str] = []
+
+    @property
+    def sdk_apps(self) -> list[ClientHistory]:
+        """Those of the apps that connect again as the SDK does."""
+        return [h for h in self.all if h.client.behaviour is ClientBehaviour.SDK]
+
+    def total(self, verdict: VerdictName) -> int:
+        """How many verdicts of this name there are about all clients."""
+        return sum(
+            count
+            for history in self.all
+            for (name, _, _), count in history.verdicts.items()
+            if name is verdict
+        )
+
+    def _of(self, connection: Connection) -> ClientHistory:
+        return self._by_identity[connection.user, connection.kind]
+
+    def decided(self, connection: Connection, role: Role, decision: Decision, acted: bool) -> None:
+        history = self._of(connection)
+        history.decided[role] += 1
+        if acted:
+            history.acted[role] += 1
+            history.silences.append((role, decision.silence))
+
+    def verdict(self, verdict: Verdict) -> None:
+        key = (verdict.name, verdict.kind, verdict.recovered)
+        self._of(verdict.connection).verdicts[key] += 1
+
+    def outcome(self, outcome: Outcome) -> None:
+        self._of(outcome.connection).outcomes[outcome.role, outcome.result] += 1
+
+    def proof_of_life(self, connection: Connection, role: Role, now: Time) -> None:
+        self._of(connection).proofs[role] += 1
+
+    def failure(self, failure: MonitorFailure) -> None:
+        self.failures.append(f"the {failure.role} failed in {failure.call}: {failure.reason}")
+
+
+@dataclass(frozen=True, slots=True)
+class CodeFigures:
+    """What clients did after connections that ended in one way: counted in connections."""
+
+    ended: int
+    back: int
+    away: int
+
+    @classmethod
+    def of(cls, histories: Sequence[ClientHistory], how: str) -> "CodeFigures":
+        return cls(
+            sum(history.endings[how] for history in histories),
+            sum(history.back_after[how] for history in histories),
+            sum(history.away_after == how for history in histories),
+        )

@@ -1,0 +1,180 @@
+"""The demo: a service in this process, its clients in a second one, an operator, and a checked summary."""
+
+import asyncio
+import signal
+import tempfile
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from rich.console import Console
+
+from shim.demo.captured_log import CapturedLog
+from shim.demo.client_history import ClientHistories
+from shim.demo.client_process import ClientProcess
+from shim.demo.demo_clients import demo_clients
+from shim.demo.demo_screen import demo_screen, print_lines
+from shim.demo.demo_service import DemoService, demo_service
+from shim.demo.demo_settings import flags_file, settings_value
+from shim.demo.lost_app import FLUSH, find_lost_app
+from shim.demo.operator import Operator
+from shim.demo.rollout_checks import RolloutRecord, check_rollout
+from shim.demo.rollout_steps import rollout_steps
+from shim.demo.rollout_summary import RolloutSummary
+from shim.demo.rollout_view import RolloutView
+from shim.ledger.rows import BrakeRow
+from shim.model import seconds
+
+_INTERRUPTED = 130
+_PATIENCE = 30.0
+_SCALED_PATIENCE = 600.0
+"""A step may take so many seconds, and so many seconds of a real service besides."""
+
+_EXPECTED_ERRORS = ("flags: refused", "brake engaged", "the brake is still engaged")
+"""Errors in the log that belong to the rollout."""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """`port` 0 is any free one; `trace_url` is where a trace is seen (`telemetry.trace_url`)."""
+
+    seconds: float
+    users: int
+    factor: float
+    port: int = 0
+    keep: bool = False
+    trace_url: str | None = None
+
+
+def run_demo(options: DemoOptions, console: Console) -> int:
+    """Run the demo; answer its exit code. Raises InputError if it cannot listen."""
+    return asyncio.run(_run(options, console))
+
+
+async def _run(options: DemoOptions, console: Console) -> int:
+    with (
+        tempfile.TemporaryDirectory(prefix="shim-demo-") as folder,
+        CapturedLog() as log,
+        _signals() as interrupted,
+    ):
+        code = await _run_in(Path(folder), options, console, log, interrupted)
+    if code is None:
+        console.print("interrupted; nothing was checked")
+        return _INTERRUPTED
+    return code
+
+
+async def _run_in(
+    folder: Path,
+    options: DemoOptions,
+    console: Console,
+    log: CapturedLog,
+    interrupted: asyncio.Event,
+) -> int | None:
+    """Answer the exit code; None if somebody interrupted."""
+    flags, ledger, factor = folder / "rollout.yaml", str(folder / "ledger.db"), options.factor
+    flags.write_bytes(flags_file())
+    histories = ClientHistories(demo_clients(options.users))
+    settings = settings_value(factor, ledger, trace_url=options.trace_url)
+    steps = rollout_steps(factor, ledger, options.trace_url)
+    async with (
+        demo_service(settings, [histories], flags, options.port) as service,
+        service.clients(histories.all, factor) as clients,
+    ):
+        patience = _PATIENCE + _SCALED_PATIENCE / factor
+        operator = Operator(service, flags, histories, seconds=options.seconds, patience=patience)
+        view = RolloutView(operator, steps, factor, options.seconds)
+        print_lines(console, view.heading())
+        async with demo_screen(console, view.lines, view.picture):
+            done = await unless(operator.take(steps), interrupted.wait(), clients.died())
+        if interrupted.is_set():
+            return None
+        errors = [error for error in log.errors if not error.startswith(_EXPECTED_ERRORS)]
+        if not done:
+            errors.insert(0, "the clients' process ended")
+        record = RolloutRecord(
+            steps=steps,
+            progress=operator.progress,
+            histories=histories,
+            brakes=await asyncio.to_thread(_brakes, service),
+            pauses=service.house.shim.driver.pauses,
+            gate=await _ask_gate(service),
+            errors=errors,
+        )
+        checks = check_rollout(record)
+        summary = RolloutSummary(checks, histories.sdk_apps, clients.lag, factor)
+        lost_app = await asyncio.to_thread(find_lost_app, service)
+        if lost_app is not None:
+            lost_app.show(console, kept=options.keep)
+        summary.show(console)
+        if options.keep:
+            await _keep(service, clients, console, interrupted)
+    return 0 if summary.ok else 1
+
+
+def _brakes(service: DemoService) -> list[BrakeRow]:
+    """What was done to the brake, oldest first, when everything handed over is in the ledger."""
+    service.house.ledger.flush(FLUSH)
+    return service.house.reader.rows(BrakeRow)[::-1]
+
+
+async def _ask_gate(service: DemoService) -> str:
+    """May the control be retired? The console's answer."""
+    headers = {"Authorization": f"Bearer {service.secrets.operator_token}"}
+    async with (
+        aiohttp.ClientSession(headers=headers) as http,
+        http.get(f"{service.url}/api/gate") as response,
+    ):
+        answer = await response.json()
+    days = seconds(service.house.settings.gate.period) / 86_400
+    return f"{answer['answer']} evidence: the gate judges {days:g} days"
+
+
+async def _keep(
+    service: DemoService, clients: ClientProcess, console: Console, interrupted: asyncio.Event
+) -> None:
+    """Go on with the service and its clients."""
+    print_lines(
+        console,
+        [
+            f"\nThe service is still running; Ctrl-C ends it. Console: {service.url}/",
+            f"SHIM_OPERATOR_TOKEN={service.secrets.operator_token}",
+        ],
+    )
+    await unless(interrupted.wait(), clients.died())
+
+
+async def unless(work: Awaitable[Any], *ends: Awaitable[Any]) -> bool:
+    """Do the work unless one of these ends it; answer whether it was done.
+
+    Nothing of either is left running. Raises what the work raises.
+    """
+    tasks = [asyncio.ensure_future(each) for each in (work, *ends)]
+    doing = tasks[0]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if doing.done():
+            doing.result()
+        return doing.done()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@contextmanager
+def _signals() -> Iterator[asyncio.Event]:
+    """Set by Ctrl-C, and by signals that ask this process to end."""
+    interrupted = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for number in numbers:
+        loop.add_signal_handler(number, interrupted.set)
+    try:
+        yield interrupted
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,99 @@
+"""The service of the demo: the reference server in this process, which can be restarted as a deploy does."""
+
+import secrets
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from socket import socket
+from typing import Any
+
+from shim.demo.client_history import ClientHistory
+from shim.demo.client_process import ClientProcess
+from shim.flags import Targeting
+from shim.model import Stage
+from shim.plugin.discovery import monitor_types, plugin_manager
+from shim.router import Observer
+from shim.server import House, Secrets, open_house
+from shim.server.serving import listen, serving, url_of
+from shim.settings import settings_from
+
+_HOST = "127.0.0.1"
+
+
+class DemoService:
+    """See `demo_service`, which makes one."""
+
+    def __init__(
+        self, listener: socket, observers: Sequence[Observer], flags: Path | Targeting
+    ) -> None:
+        self._listener = listener
+        self._observers = observers
+        self._flags = flags
+        self._running = AsyncExitStack()
+        self.url = url_of(listener)
+        """Without a slash at the end."""
+        self.secrets = Secrets(
+            jwt_secret=secrets.token_hex(32),
+            operator_token=secrets.token_hex(16),
+            hash_key=secrets.token_hex(32),
+            dev=True,
+        )
+        self.house: House
+
+    async def start(self, settings: Mapping[str, Any]) -> None:
+        """Serve with these settings. Raises InputError if they are wrong."""
+        read = settings_from(settings, monitor_types(plugin_manager()), "the demo's settings")
+        rollout = None
+        if isinstance(self._flags, Path):
+            read = read.model_copy(update={"rollout": self._flags})
+        else:
+            rollout = self._flags
+        self.house = self._running.enter_context(
+            open_house(read, self.secrets, observers=self._observers, rollout=rollout)
+        )
+        # The server closes its own listener; the kernel lets clients wait while this one is open.
+        await self._running.enter_async_context(serving(self.house, self._listener.dup()))
+
+    async def stop(self) -> None:
+        """Send everybody away and stop, as the reference server does."""
+        await self._running.aclose()
+
+    def clients(self, histories: Sequence[ClientHistory], factor: float) -> ClientProcess:
+        """A process with clients of this service."""
+        return ClientProcess(
+            histories, url=self.url, factor=factor, jwt_secret=self.secrets.jwt_secret
+        )
+
+    def open_connections(self) -> list[tuple[str, Stage]]:
+        """The user and the stage of each connection that no monitor has closed."""
+        return [
+            (tracked.connection.user, tracked.stage)
+            for tracked in self.house.shim.router.connections()
+            if tracked.closed_by is None
+        ]
+
+    @property
+    def brake_reason(self) -> str | None:
+        """Why the brake is engaged; None: it is not."""
+        return self.house.shim.router.brake_reason
+
+
+@asynccontextmanager
+async def demo_service(
+    settings: Mapping[str, Any],
+    observers: Sequence[Observer],
+    flags: Path | Targeting,
+    port: int = 0,
+) -> AsyncIterator[DemoService]:
+    """The reference server with these settings, and with secrets that nobody else knows.
+
+    `flags` is the flags file, or flags that never change. Port 0 is any free port. Raises InputError,
+    also if the server cannot listen on the port.
+    """
+    with listen(_HOST, port) as listener:
+        service = DemoService(listener, observers, flags)
+        try:
+            await service.start(settings)
+            yield service
+        finally:
+            await service.stop()

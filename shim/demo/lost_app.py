@@ -1,0 +1,84 @@
+"""One app that stayed away: its episode as the ledger tells it, and where its trace can be seen."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from shim.demo.demo_screen import print_lines
+from shim.demo.demo_service import DemoService
+from shim.ledger import VerdictFilter
+from shim.ledger.protocols import Episode
+from shim.ledger.timeline import moments
+from shim.model import Kind, Return, Role, seconds
+
+FLUSH = 5.0
+"""Seconds that the ledger and the collector get for what is still on its way."""
+
+_NO_COLLECTOR = (
+    "  its trace: nobody collects traces. Start a backend, as with",
+    "    docker run --rm -p 16686:16686 -p 4317:4317 jaegertracing/jaeger",
+    "  and run the demo with",
+    "    OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4317",
+    "  (docs/telemetry.md has more)",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LostApp:
+    """The episode after which an app with the SDK did not come back.
+
+    `collected` says whether a collector has taken all spans; None: there is no collector.
+    """
+
+    episode: Episode
+    ledger: Path
+    collected: bool | None
+    trace_url: str | None
+
+    def show(self, console: Console, *, kept: bool) -> None:
+        """Print the timeline; `kept`: the ledger can still be read afterwards."""
+        lines = ("", *self._timeline(), *self._trace(), self._command(kept))
+        print_lines(console, lines)
+
+    def _timeline(self) -> Iterator[str]:
+        verdict = self.episode.verdict
+        yield (
+            "One app that stayed away, as the ledger has it: "
+            f"episode {verdict.id}, {verdict.user}, {verdict.connection_kind}"
+        )
+        for moment in moments(self.episode):
+            after = seconds(moment.at - verdict.last_activity)
+            yield f"  {after:+6.2f} s  {moment.text}"
+
+    def _trace(self) -> Sequence[str]:
+        trace = self.episode.verdict.trace
+        if trace is None or self.collected is None:
+            return _NO_COLLECTOR
+        shown = trace if self.trace_url is None else self.trace_url.replace("{trace_id}", trace)
+        return [
+            f"  its trace: {shown}{'' if self.collected else ' (the collector takes no spans)'}"
+        ]
+
+    def _command(self, kept: bool) -> str:
+        ledger = str(self.ledger) if kept else "FILE"
+        command = f"  its timeline: shim verdicts {self.episode.verdict.id} --ledger {ledger}"
+        return command if kept else f"{command} (the demo keeps its ledger with --keep alone)"
+
+
+def find_lost_app(service: DemoService) -> LostApp | None:
+    """The last one that the candidate had closed; None: there was none. For a thread."""
+    house = service.house
+    lost = house.reader.outcomes(kind=Kind.APP, role=Role.CANDIDATE, result=Return.LOST, limit=1)
+    if not lost:
+        return None
+    which = VerdictFilter(user=lost[0].user, acting=Role.CANDIDATE, until=lost[0].at)
+    rows = house.reader.verdicts(which, limit=1).rows
+    episode = house.reader.episode(rows[0].id) if rows else None
+    if episode is None:
+        return None
+    collected = None
+    if house.tracing is not None:
+        collected = house.tracing.provider.force_flush(int(FLUSH * 1000))
+    return LostApp(episode, house.reader.path, collected, house.settings.telemetry.trace_url)

@@ -1,0 +1,172 @@
+"""The operator of the demo: edits the flags file, restarts the service, releases the brake, and waits."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from shim.demo.client_history import RESTARTED, ClientHistories
+from shim.demo.demo_clients import ClientBehaviour
+from shim.demo.demo_service import DemoService
+from shim.ledger import wall_clock
+from shim.ledger.rows import Wall
+from shim.model import Return, Role, Stage, VerdictName
+from shim.rollout.writing import replace_file
+from shim.settings import parse_rollout
+
+_POLL = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutStep:
+    """Something that the operator does (`begin`), and what has to come of it (`goal`, `reached`).
+
+    `explanation` says in plain words what happens. The step lasts until its goal is reached, and at least
+    its `share` of the demo's time.
+    """
+
+    title: str
+    goal: str
+    explanation: str
+    share: float
+    begin: Callable[["Operator"], Awaitable[None] | None]
+    reached: Callable[["Operator"], bool]
+
+
+@dataclass(slots=True)
+class StepProgress:
+    """A step that was begun.
+
+    `took` is after how many seconds its goal was reached (None: it was not), `stages` how many open
+    connections were at which stage then.
+    """
+
+    step: RolloutStep
+    began: Wall
+    took: float | None = None
+    stages: Counter[Stage] = field(default_factory=Counter)
+
+
+class Operator:
+    """Takes the steps one after the other, up to the first that does not reach its goal.
+
+    `seconds` is about how long all steps take, `patience` how many seconds each may take.
+    """
+
+    def __init__(
+        self,
+        service: DemoService,
+        flags: Path,
+        histories: ClientHistories,
+        *,
+        seconds: float,
+        patience: float,
+    ) -> None:
+        self.service = service
+        self.histories = histories
+        self.progress: list[StepProgress] = []
+        self._flags = flags
+        self._seconds = seconds
+        self._patience = patience
+        self._know_good(flags.read_bytes())
+
+    async def take(self, steps: Sequence[RolloutStep]) -> None:
+        for step in steps:
+            if not await self._take(step):
+                return
+
+    async def _take(self, step: RolloutStep) -> bool:
+        progress = StepProgress(step, wall_clock())
+        self.progress.append(progress)
+        began = monotonic()
+        if (work := step.begin(self)) is not None:
+            await work
+        while not step.reached(self):
+            if monotonic() > began + self._patience:
+                return False
+            await asyncio.sleep(_POLL)
+        progress.took = monotonic() - began
+        progress.stages = self.stages()
+        await asyncio.sleep(max(0, step.share * self._seconds - progress.took))
+        return True
+
+    # -- What the operator does -------------------------------------------------------------------
+
+    def put_flags(self, content: bytes) -> None:
+        """Put a good flags file in place, by rename, as operators' tools do."""
+        self._know_good(content)
+        replace_file(self._flags, content)
+
+    def put_truncated_flags(self) -> None:
+        """Put a flags file in place for which the disk had too little room."""
+        replace_file(self._flags, self._good[: len(self._good) * 2 // 3])
+
+    async def restart(self, settings: dict[str, Any]) -> None:
+        """Restart the service with other settings."""
+        await self.service.stop()
+        await self.service.start(settings)
+
+    def release_brake(self, reason: str, flags: bytes) -> None:
+        """Release the brake, and go on with this flags file."""
+        self.service.house.shim.release_brake(reason)
+        self.put_flags(flags)
+
+    def _know_good(self, content: bytes) -> None:
+        self._good = content
+        self._digest = sha256(content).hexdigest()
+        self._targeting = parse_rollout(content, str(self._flags))
+
+    # -- What comes of it -------------------------------------------------------------------------
+
+    @property
+    def all_connected(self) -> bool:
+        """Every client has been connected at least once."""
+        return all(history.opened for history in self.histories.all)
+
+    @property
+    def all_restarted(self) -> bool:
+        """Every healthy client has connected again after the service had sent it away."""
+        return all(
+            history.back_after[RESTARTED]
+            for history in self.histories.all
+            if history.client.behaviour is ClientBehaviour.HEALTHY
+        )
+
+    def apps_returned(self, role: Role) -> int:
+        """How many users' apps have come back after this monitor had closed their connection."""
+        return sum(bool(app.outcomes[role, Return.RETURNED]) for app in self.histories.sdk_apps)
+
+    @property
+    def braked(self) -> bool:
+        return self.service.brake_reason is not None
+
+    @property
+    def matched(self) -> int:
+        """On how many timeouts both monitors agreed."""
+        return self.histories.total(VerdictName.MATCHED)
+
+    @property
+    def refused(self) -> bool:
+        """The flags file that is in place is not in force, and the reason is known."""
+        flags = self.service.house.flags
+        return flags is not None and flags.problem is not None
+
+    @property
+    def placed(self) -> bool:
+        """The last good file is in force, and every open connection is where it or the brake says."""
+        flags = self.service.house.flags
+        if flags is None or flags.digest != self._digest:
+            return False
+        highest = Stage.SHADOW if self.braked else Stage.COMPLETE
+        return all(
+            stage is min(self._targeting.evaluate(user).stage, highest)
+            for user, stage in self.service.open_connections()
+        )
+
+    def stages(self) -> Counter[Stage]:
+        """How many open connections are at which stage."""
+        return Counter(stage for _, stage in self.service.open_connections())
