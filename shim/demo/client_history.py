@@ -8,18 +8,16 @@ from typing import Any
 from shim.demo.demo_clients import ClientBehaviour, ClientSpec
 from shim.model import (
     Connection,
-    Decision,
     Duration,
     MonitorFailure,
     Outcome,
     Return,
     Role,
-    Time,
     Verdict,
     VerdictKind,
     VerdictName,
 )
-from shim.router import Observer
+from shim.router import Decided, Observer, ProofOfLife, handles
 
 LEFT = "left"
 """How a connection ended, if not with a close code in digits: the client left properly."""
@@ -119,25 +117,29 @@ class ClientHistories(Observer):
     def _of(self, connection: Connection) -> ClientHistory:
         return self._by_identity[connection.user, connection.kind]
 
-    def decided(self, connection: Connection, role: Role, decision: Decision, acted: bool) -> None:
-        history = self._of(connection)
-        history.decided[role] += 1
-        if acted:
-            history.acted[role] += 1
-            history.silences.append((role, decision.silence))
+    @handles(Decided)
+    def decided(self, event: Decided) -> None:
+        history = self._of(event.connection)
+        history.decided[event.role] += 1
+        if event.acted:
+            history.acted[event.role] += 1
+            history.silences.append((event.role, event.decision.silence))
 
-    def verdict(self, verdict: Verdict) -> None:
-        key = (verdict.name, verdict.kind, verdict.recovered)
-        self._of(verdict.connection).verdicts[key] += 1
+    @handles(Verdict)
+    def verdict(self, event: Verdict) -> None:
+        self._of(event.connection).verdicts[event.name, event.kind, event.recovered] += 1
 
-    def outcome(self, outcome: Outcome) -> None:
-        self._of(outcome.connection).outcomes[outcome.role, outcome.result] += 1
+    @handles(Outcome)
+    def outcome(self, event: Outcome) -> None:
+        self._of(event.connection).outcomes[event.role, event.result] += 1
 
-    def proof_of_life(self, connection: Connection, role: Role, now: Time) -> None:
-        self._of(connection).proofs[role] += 1
+    @handles(ProofOfLife)
+    def proof_of_life(self, event: ProofOfLife) -> None:
+        self._of(event.connection).proofs[event.role] += 1
 
-    def failure(self, failure: MonitorFailure) -> None:
-        self.failures.append(f"the {failure.role} failed in {failure.call}: {failure.reason}")
+    @handles(MonitorFailure)
+    def failure(self, event: MonitorFailure) -> None:
+        self.failures.append(f"the {event.role} failed in {event.call}: {event.reason}")
 
 
 @dataclass(frozen=True, slots=True)

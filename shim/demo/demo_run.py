@@ -100,7 +100,7 @@ async def _run_in(
             progress=operator.progress,
             histories=histories,
             brakes=await asyncio.to_thread(_brakes, service),
-            pauses=service.house.shim.driver.pauses,
+            pauses=service.shim.driver.pauses,
             gate=await _ask_gate(service),
             errors=errors,
         )
@@ -117,8 +117,8 @@ async def _run_in(
 
 def _brakes(service: DemoService) -> list[BrakeRow]:
     """What was done to the brake, oldest first, when everything handed over is in the ledger."""
-    service.house.ledger.flush(FLUSH)
-    return service.house.reader.rows(BrakeRow)[::-1]
+    service.shim.assembly.records.ledger.flush(FLUSH)
+    return service.shim.assembly.reader.rows(BrakeRow)[::-1]
 
 
 async def _ask_gate(service: DemoService) -> str:
@@ -129,7 +129,7 @@ async def _ask_gate(service: DemoService) -> str:
         http.get(f"{service.url}/api/gate") as response,
     ):
         answer = await response.json()
-    days = seconds(service.house.settings.gate.period) / 86_400
+    days = seconds(service.shim.settings.gate.period) / 86_400
     return f"{answer['answer']} evidence: the gate judges {days:g} days"
 
 

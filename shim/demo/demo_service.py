@@ -7,14 +7,16 @@ from pathlib import Path
 from socket import socket
 from typing import Any
 
+from shim.aio import Shim
+from shim.console.listener import listen, url_of
 from shim.demo.client_history import ClientHistory
 from shim.demo.client_process import ClientProcess
 from shim.flags import Targeting
 from shim.model import Stage
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.router import Observer
-from shim.server import House, Secrets, open_house
-from shim.server.serving import listen, serving, url_of
+from shim.runtime.secrets import Secrets
+from shim.server.serving import serving
 from shim.settings import settings_from
 
 _HOST = "127.0.0.1"
@@ -38,21 +40,21 @@ class DemoService:
             hash_key=secrets.token_hex(32),
             dev=True,
         )
-        self.house: House
+        self.shim: Shim
 
     async def start(self, settings: Mapping[str, Any]) -> None:
         """Serve with these settings. Raises InputError if they are wrong."""
         read = settings_from(settings, monitor_types(plugin_manager()), "the demo's settings")
-        rollout = None
+        targeting = None
         if isinstance(self._flags, Path):
             read = read.model_copy(update={"rollout": self._flags})
         else:
-            rollout = self._flags
-        self.house = self._running.enter_context(
-            open_house(read, self.secrets, observers=self._observers, rollout=rollout)
+            targeting = self._flags
+        self.shim = Shim.open(
+            read, secrets=self.secrets, observers=self._observers, targeting=targeting
         )
         # The server closes its own listener; the kernel lets clients wait while this one is open.
-        await self._running.enter_async_context(serving(self.house, self._listener.dup()))
+        await self._running.enter_async_context(serving(self.shim, self._listener.dup()))
 
     async def stop(self) -> None:
         """Send everybody away and stop, as the reference server does."""
@@ -68,14 +70,14 @@ class DemoService:
         """The user and the stage of each connection that no monitor has closed."""
         return [
             (tracked.connection.user, tracked.stage)
-            for tracked in self.house.shim.router.connections()
+            for tracked in self.shim.router.connections()
             if tracked.closed_by is None
         ]
 
     @property
     def brake_reason(self) -> str | None:
         """Why the brake is engaged; None: it is not."""
-        return self.house.shim.router.brake_reason
+        return self.shim.router.brake_reason
 
 
 @asynccontextmanager

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from rich.console import Console
 
@@ -33,7 +32,7 @@ class LostApp:
     """
 
     episode: Episode
-    ledger: Path
+    ledger: str
     collected: bool | None
     trace_url: str | None
 
@@ -62,23 +61,24 @@ class LostApp:
         ]
 
     def _command(self, kept: bool) -> str:
-        ledger = str(self.ledger) if kept else "FILE"
+        ledger = self.ledger if kept else "FILE"
         command = f"  its timeline: shim verdicts {self.episode.verdict.id} --ledger {ledger}"
         return command if kept else f"{command} (the demo keeps its ledger with --keep alone)"
 
 
 def find_lost_app(service: DemoService) -> LostApp | None:
     """The last one that the candidate had closed; None: there was none. For a thread."""
-    house = service.house
-    lost = house.reader.outcomes(kind=Kind.APP, role=Role.CANDIDATE, result=Return.LOST, limit=1)
+    assembly = service.shim.assembly
+    reader = assembly.reader
+    lost = reader.outcomes(kind=Kind.APP, role=Role.CANDIDATE, result=Return.LOST, limit=1)
     if not lost:
         return None
     which = VerdictFilter(user=lost[0].user, acting=Role.CANDIDATE, until=lost[0].at)
-    rows = house.reader.verdicts(which, limit=1).rows
-    episode = house.reader.episode(rows[0].id) if rows else None
+    rows = reader.verdicts(which, limit=1).rows
+    episode = reader.episode(rows[0].id) if rows else None
     if episode is None:
         return None
     collected = None
-    if house.tracing is not None:
-        collected = house.tracing.provider.force_flush(int(FLUSH * 1000))
-    return LostApp(episode, house.reader.path, collected, house.settings.telemetry.trace_url)
+    if (tracing := assembly.records.tracing) is not None:
+        collected = tracing.provider.force_flush(int(FLUSH * 1000))
+    return LostApp(episode, reader.place, collected, assembly.settings.telemetry.trace_url)

@@ -16,7 +16,7 @@ from shim.ledger import wall_clock
 from shim.ledger.rows import Wall
 from shim.model import Return, Role, Stage, VerdictName
 from shim.rollout.writing import replace_file
-from shim.settings import parse_rollout
+from shim.settings import parse_flags
 
 _POLL = 0.1
 
@@ -112,13 +112,13 @@ class Operator:
 
     def release_brake(self, reason: str, flags: bytes) -> None:
         """Release the brake, and go on with this flags file."""
-        self.service.house.shim.release_brake(reason)
+        self.service.shim.release_brake(reason)
         self.put_flags(flags)
 
     def _know_good(self, content: bytes) -> None:
         self._good = content
         self._digest = sha256(content).hexdigest()
-        self._targeting = parse_rollout(content, str(self._flags))
+        self._targeting = parse_flags(content, str(self._flags))
 
     # -- What comes of it -------------------------------------------------------------------------
 
@@ -152,13 +152,13 @@ class Operator:
     @property
     def refused(self) -> bool:
         """The flags file that is in place is not in force, and the reason is known."""
-        flags = self.service.house.flags
+        flags = self.service.shim.assembly.flags
         return flags is not None and flags.problem is not None
 
     @property
     def placed(self) -> bool:
         """The last good file is in force, and every open connection is where it or the brake says."""
-        flags = self.service.house.flags
+        flags = self.service.shim.assembly.flags
         if flags is None or flags.digest != self._digest:
             return False
         highest = Stage.SHADOW if self.braked else Stage.COMPLETE

@@ -127,7 +127,7 @@ class ReleasingOperator(Operator):
     def newcomers_are_gone(self) -> bool:
         """None of them has a connection, not even one that is being closed."""
         users = {history.client.user for history in self._newcomers.histories}
-        tracked = self.service.house.shim.router.connections()
+        tracked = self.service.shim.router.connections()
         return not any(each.connection.user in users for each in tracked)
 
 
@@ -251,8 +251,8 @@ class LedgerRecord:
 
 def read_record(service: DemoService) -> LedgerRecord:
     """Read it when everything handed over is there; for a thread."""
-    service.house.ledger.flush(_FLUSH)
-    reader = service.house.reader
+    service.shim.assembly.records.ledger.flush(_FLUSH)
+    reader = service.shim.assembly.reader
     return LedgerRecord(
         _oldest_first(reader, FlagsRow),
         _oldest_first(reader, StageRow),

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 from shim.demo.client_history import LEFT, ClientHistory
 from shim.demo.demo_clients import ClientBehaviour, ClientSpec
@@ -30,7 +31,7 @@ def at(number: int, after: float = 0) -> Wall:
 BAD_AT, TRUNCATED_AT, RECOVERED_AT = (STEPS.index(step) for step in (BAD, TRUNCATED, RECOVERED))
 
 
-def about(user: str) -> dict[str, object]:
+def about(user: str) -> dict[str, Any]:
     return {
         "connection": f"c-{user}",
         "connection_kind": Kind.APP,
@@ -130,7 +131,7 @@ def evidence() -> RolloutEvidence:
     )
 
 
-def with_record(**changes: object) -> RolloutEvidence:
+def with_record(**changes: Any) -> RolloutEvidence:
     """The evidence with other rows."""
     good = evidence()
     return replace(good, record=replace(good.record, **changes))

@@ -7,7 +7,7 @@ from typing import Any
 from shim.demo.demo_clients import ClientBehaviour, ClientSpec
 from shim.demo.demo_settings import settings_value
 from shim.model import Kind, Stage
-from shim.settings import parse_rollout
+from shim.settings import parse_flags
 
 LENGTH = 400.0
 """Seconds of a real service within which all that is checked happens, return windows included."""
@@ -24,7 +24,7 @@ rules: []
 percent: {complete: 25, live: 25, shadow: 25}
 ...
 """
-MATRIX_FLAGS = parse_rollout(_FLAGS.encode(), "the matrix's flags")
+MATRIX_FLAGS = parse_flags(_FLAGS.encode(), "the matrix's flags")
 
 _NEVER = 1_000_000_000
 

@@ -11,7 +11,7 @@ from shim.demo.demo_clients import demo_clients as clients_of
 from shim.demo.demo_settings import flags_file, settings_value
 from shim.model import SECOND, Kind, Stage
 from shim.plugin.discovery import monitor_types, plugin_manager
-from shim.settings import parse_rollout, settings_from
+from shim.settings import parse_flags, settings_from
 from tests.demo.matrix import LENGTH, MATRIX_FLAGS, matrix_clients
 
 
@@ -36,8 +36,8 @@ def test_the_brake_has_apps_to_compare_and_the_recovery_others(users: int) -> No
     """Apps at `live` stay away, so it takes others to see that they come back after the recovery."""
     clients = clients_of(users)
     apps = [c.user for c in clients if c.behaviour is ClientBehaviour.SDK]
-    half = parse_rollout(flags_file(live=50, shadow=50), "half")
-    most = parse_rollout(flags_file(live=90, shadow=10), "most")
+    half = parse_flags(flags_file(live=50, shadow=50), "half")
+    most = parse_flags(flags_file(live=90, shadow=10), "most")
     first = {user for user in apps if half.evaluate(user).stage is Stage.LIVE}
     later = {user for user in apps if most.evaluate(user).stage is Stage.LIVE}
     assert len(first) >= 10

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -107,7 +108,7 @@ async def test_the_rollout_fits_a_terminal(tmp_path: Path, width: int, height: i
         operator.progress += [StepProgress(steps[0], at(0), 1.5), StepProgress(steps[1], at(1))]
         calm, braked, lines = (terminal(width, height) for _ in range(3))
         calm.print(view.picture(1))
-        service.house.shim.engage_brake("a test")
+        service.shim.engage_brake("a test")
         braked.print(view.picture(2))
         news = list(view.lines(1.5))
         print_lines(lines, [*view.heading(), *news])
@@ -132,7 +133,7 @@ async def test_the_rollout_fits_a_terminal(tmp_path: Path, width: int, height: i
     assert "BRAKE ENGAGED" in text_of(braked)
 
 
-def lost_app(**changes: object) -> LostApp:
+def lost_app(**changes: Any) -> LostApp:
     row = verdict("sdk", at(1), VerdictName.MATCHED, VerdictKind.BOTH)
     decision = DecisionRow(
         **about("sdk"),
@@ -153,10 +154,10 @@ def lost_app(**changes: object) -> LostApp:
         window=SECOND,
         return_window=SECOND,
     )
-    facts: dict[str, object] = {"collected": None, "trace_url": None, "trace": None, **changes}
+    facts: dict[str, Any] = {"collected": None, "trace_url": None, "trace": None, **changes}
     row = msgspec.structs.replace(row, id=7, trace=facts.pop("trace"))
     episode = Episode(row, run, [decision], [], None, None, [], [], [], [])
-    return LostApp(episode, Path("/somewhere/ledger.db"), **facts)
+    return LostApp(episode, "/somewhere/ledger.db", **facts)
 
 
 def shown(given: LostApp, *, kept: bool = False) -> str:

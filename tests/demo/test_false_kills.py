@@ -13,7 +13,7 @@ from shim.demo.demo_run import unless
 from shim.demo.demo_service import demo_service
 from shim.demo.demo_settings import FACTOR, flags_file, settings_value
 from shim.model import Kind, Stage
-from shim.settings import parse_rollout
+from shim.settings import parse_flags
 from tests.demo.false_kill_checks import RolloutEvidence, judge
 from tests.demo.false_kill_rollout import (
     FALSE_KILLS,
@@ -61,7 +61,7 @@ async def test_the_brake_engages_at_the_fifth_false_kill_and_the_rollout_recover
             operator = ReleasingOperator(service, flags, histories, newcomers, patience=PATIENCE)
             assert await unless(operator.take(STEPS), clients.died())
             record = await asyncio.to_thread(read_record, service)
-            pauses = service.house.shim.driver.pauses
+            pauses = service.shim.driver.pauses
     findings = judge(RolloutEvidence(operator.progress, record, old, new, pauses))
     lag = f"the clients' process lagged {clients.lag} s"
     assert [finding for finding in findings if not finding.ok] == [], lag
@@ -89,7 +89,7 @@ def test_every_file_has_clients_for_every_stage_that_it_names(users: int) -> Non
     dropped = [c for c in old_release(users) if c.behaviour is ClientBehaviour.DROPPED]
     for clients in (dropped, new_release(users)):
         for content, wanted in FILES:
-            targeting = parse_rollout(content, "flags")
+            targeting = parse_flags(content, "flags")
             stages = {targeting.evaluate(client.user).stage for client in clients}
             assert wanted <= stages <= {Stage.SHADOW, Stage.LIVE}
             assert all(targeting.evaluate(client.user).by_percentage for client in clients)
@@ -97,7 +97,7 @@ def test_every_file_has_clients_for_every_stage_that_it_names(users: int) -> Non
 
 
 def test_at_first_everybody_is_off() -> None:
-    targeting = parse_rollout(flags_file(), "flags")
+    targeting = parse_flags(flags_file(), "flags")
     assert {targeting.evaluate(client.user).stage for client in old_release(200)} == {Stage.OFF}
 
 

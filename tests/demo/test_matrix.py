@@ -69,7 +69,7 @@ async def _objections(service: DemoService, histories: ClientHistories) -> list[
         report = await answer.json()
     objections = judge_report(report, before, Totals.of(histories.all))
     assert report["agreement"]["conclusive"] > 0
-    results = judge(histories.all, FACTOR, service.house.shim.driver.pauses)
+    results = judge(histories.all, FACTOR, service.shim.driver.pauses)
     assert len(results) == 24
     for result in results:
         cell = f"{result.cell.behaviour} at {result.cell.stage}"
@@ -79,10 +79,11 @@ async def _objections(service: DemoService, histories: ClientHistories) -> list[
 
 def _trace_of_a_mismatch(service: DemoService) -> str | None:
     """Of the last one that the client survived, once ledger and collector have everything."""
-    service.house.ledger.flush(_FLUSH)
+    service.shim.assembly.records.ledger.flush(_FLUSH)
     which = VerdictFilter(verdict=VerdictName.MISMATCHED, recovered=True)
-    rows = service.house.reader.verdicts(which, limit=1).rows
+    rows = service.shim.assembly.reader.verdicts(which, limit=1).rows
     assert rows
-    assert service.house.tracing is not None
-    assert service.house.tracing.provider.force_flush(int(_FLUSH * 1000))
+    tracing = service.shim.assembly.records.tracing
+    assert tracing is not None
+    assert tracing.provider.force_flush(int(_FLUSH * 1000))
     return rows[0].trace

@@ -65,11 +65,11 @@ async def test_a_restart_keeps_the_address_and_the_brake(flags: Path) -> None:
     async with demo_service(settings_value(FACTOR, ledger), [], flags) as service:
         operator = Operator(service, flags, ClientHistories([]), seconds=1, patience=30)
         address, token = service.url, service.secrets.operator_token
-        service.house.shim.engage_brake("a test")
+        service.shim.engage_brake("a test")
         await operator.restart(settings_value(FACTOR, ledger, close_code=4000))
         assert (service.url, service.secrets.operator_token) == (address, token)
         assert service.brake_reason == "a test"
-        assert service.house.settings.monitors.candidate.settings.close_code == 4000
+        assert service.shim.settings.monitors.candidate.settings.close_code == 4000
         operator.release_brake("over", flags_file(live=50, shadow=50))
         assert not operator.braked
         await operator.take([RolloutStep("", "", "", 0, _wait, lambda o: o.placed)])
