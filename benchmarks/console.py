@@ -7,6 +7,7 @@ import asyncio
 import json
 import sys
 import tempfile
+from functools import partial
 from time import thread_time
 
 from aiohttp import web
@@ -64,17 +65,14 @@ class _Quiet(LiveConnection):
 
     __slots__ = ()
 
+    codes = (None, None)
     transport = None
 
-    @property
-    def codes(self) -> tuple[None, None]:
-        return (None, None)
+    def send_ping(self, payload: bytes) -> None: ...
+
+    def begin_close(self, code: int, reason: str, timeout: int) -> None: ...
 
     def abort(self) -> None: ...
-
-    def _begin_close(self, code: int, reason: str, timeout: int | None = None) -> None: ...
-
-    def _send_ping(self, payload: bytes) -> None: ...
 
 
 def run(connections: int, verdicts: int) -> None:
@@ -93,7 +91,7 @@ async def _run(connections: int, verdicts: int) -> None:
         for number in range(connections):
             user, kind = f"u{number // 2}", (Kind.GLASSES, Kind.APP)[number % 2]
             package = f"com.example.app{number % 7}" if kind is Kind.APP else None
-            shim._register(_Quiet(shim), kind, user, user, package)
+            shim.register(partial(_Quiet, shim), kind, user, user, package)
         _fill(shim.assembly.records.ledger, verdicts)
         print(f"{connections} connections, {verdicts} verdicts:")
         await _ask(f"http://127.0.0.1:{runner.addresses[0][1]}")

@@ -77,8 +77,10 @@ async def _on_aiohttp(watched: str, handlers: _Handlers) -> AsyncIterator[int]:
         async def handler(request: web.Request) -> web.StreamResponse:
             websocket = it.websocket()
             await websocket.prepare(request)
-            with handlers.one_more() as who:
-                async with it.register_app_connection(websocket, *who) as connection:
+            with handlers.one_more() as (user, session, package):
+                async with it.register_app_connection(
+                    websocket, user, session, package
+                ) as connection:
                     async for _ in connection:
                         pass
             return websocket

@@ -1,80 +1,64 @@
-"""A live connection of an aiohttp service: what is read from its WebSocket."""
+"""A live connection of an aiohttp service: a `WebSocket` that is watched."""
 
-from typing import TYPE_CHECKING, Any
+from asyncio import Transport
+from typing import Any
 
 from aiohttp import WSMessage, WSMsgType
 from aiohttp.web import WebSocketResponse
 
 from shim.aio.websocket import WebSocket
-from shim.runtime.live_connection import LiveConnection
-
-if TYPE_CHECKING:
-    from shim.aio.aiohttp_shim import AiohttpShim
+from shim.model import Connection, Duration
+from shim.runtime.live_connection import Host, LiveConnection
+from shim.runtime.sessions import Session
 
 _DATA = (WSMsgType.TEXT, WSMsgType.BINARY)
+_CONTROL = (WSMsgType.PING, WSMsgType.PONG)
 
 
 class AiohttpConnection(LiveConnection):
     """Iterate over it for the client's data messages; it is a context manager, too.
 
-    Applications that read the socket themselves call `touch` for each message.
+    A handler may as well receive from the websocket itself: what comes is seen on its way.
     """
 
     __slots__ = ("websocket",)
 
-    def __init__(self, shim: "AiohttpShim", websocket: WebSocket) -> None:
-        super().__init__(shim)
+    def __init__(
+        self, host: Host, websocket: WebSocket, connection: Connection, session: Session[Any]
+    ) -> None:
         self.websocket = websocket
+        super().__init__(host, connection, session)
+        websocket.watch(self)
 
     @property
     def codes(self) -> tuple[int | None, int | None]:
         sent = self.websocket.close_sent
         return None if sent is None else sent[0], self.websocket.close_received
 
-    def abort(self) -> None:
-        self.websocket.abort()
-
-    def _send_ping(self, payload: bytes) -> None:
-        self.websocket.write_frame(WSMsgType.PING, payload)
-
-    def _begin_close(self, code: int, reason: str, timeout: int | None = None) -> None:
-        self.websocket.begin_close(code, reason, timeout)
-
     @property
-    def transport(self) -> Any:
+    def transport(self) -> Transport | None:
         return self.websocket.transport
 
-    async def __aenter__(self) -> "AiohttpConnection":
-        return self
+    def send_ping(self, payload: bytes) -> None:
+        self.websocket.write_frame(WSMsgType.PING, payload)
+
+    def begin_close(self, code: int, reason: str, timeout: Duration) -> None:
+        self.websocket.begin_close(code, reason, timeout)
+
+    def abort(self) -> None:
+        self.websocket.abort()
 
     def __aiter__(self) -> "AiohttpConnection":
         return self
 
     async def __anext__(self) -> WSMessage:
-        """The next data message, until the connection ends; pings are answered, pongs are seen."""
+        """The next data message, until the connection ends."""
         websocket = self.websocket
         while True:
-            # Not `websocket.receive()`: that is one coroutine more for each idle connection.
-            websocket.receiving = True
-            try:
-                message = await WebSocketResponse.receive(websocket)
-            finally:
-                websocket.receiving = False
-            kind = message.type
-            if kind in _DATA:
-                self.touch()
-                if websocket.close_sent is None:
-                    return message
-            elif kind is WSMsgType.PONG:
-                self.touch()
-                self._shim.pong(self.tracked, bytes(message.data))
-            elif kind is WSMsgType.PING:
-                websocket.write_frame(WSMsgType.PONG, bytes(message.data))
-                self._shim.data(self.tracked)
-            else:
-                if kind is WSMsgType.CLOSE:
-                    if websocket.close_sent is not None:
-                        self._shim.spoke_after_close(self.tracked)
-                    websocket.peer_closed(message.data)
-                self.release()
+            await websocket.arrival()
+            # Not `websocket.receive()`: that is one coroutine more for each message.
+            message = await WebSocketResponse.receive(websocket)
+            if message.type in _DATA:
+                return message
+            if message.type not in _CONTROL:
                 raise StopAsyncIteration

@@ -14,6 +14,7 @@ async def handler(request):
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from typing import Any
 from weakref import WeakSet
 
@@ -27,7 +28,6 @@ from shim.model import Kind
 from shim.router import Observer
 from shim.runtime.assembly import Assembly
 from shim.runtime.coordinator import RESTART
-from shim.runtime.driver import clock
 from shim.settings import Settings
 
 
@@ -44,7 +44,7 @@ class AiohttpShim(EmbeddedShim[AiohttpConnection]):
     ) -> None:
         super().__init__(settings, evaluate, observers, assembly=assembly)
         # One bound method for all sockets.
-        self._call_at = self.driver.call_at
+        self._call_after = self.call_after
         self._unregistered: WeakSet[WebSocket] = WeakSet()
 
     async def lifespan(self, app: web.Application) -> AsyncIterator[None]:
@@ -71,7 +71,7 @@ class AiohttpShim(EmbeddedShim[AiohttpConnection]):
 
     def websocket(self, **options: Any) -> WebSocket:
         """A WebSocket that can be registered; options as for `web.WebSocketResponse`."""
-        websocket = WebSocket(clock, self._call_at, **options)
+        websocket = WebSocket(self._call_after, **options)
         self._unregistered.add(websocket)
         return websocket
 
@@ -91,6 +91,5 @@ class AiohttpShim(EmbeddedShim[AiohttpConnection]):
         self, websocket: WebSocket, kind: Kind, user: str, session: str, package: str | None
     ) -> AiohttpConnection:
         self._unregistered.discard(websocket)
-        live = AiohttpConnection(self, websocket)
-        self._register(live, kind, user, session, package)
-        return live
+        connect = partial(AiohttpConnection, self, websocket)
+        return self.register(connect, kind, user, session, package)

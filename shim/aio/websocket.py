@@ -1,38 +1,59 @@
 """An aiohttp WebSocket whose closing is bounded, and on which nothing follows a close frame.
 
-aiohttp's `close()` drains the send buffer outside its timeout, returns at once while a `receive()` is
-pending, and lets the application send after a close frame. Here the close frame is written to the
-transport, the handshake is read on until the reply, and the transport is aborted when time is up.
+aiohttp's `close()` drains the send buffer outside its timeout, and lets the application send after a
+close frame. Here the close frame is written to the transport, the reply is seen where frames are read,
+and the transport is aborted when time is up.
 """
 
 import asyncio
 import struct
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from aiohttp import ClientConnectionResetError, WSCloseCode, WSMsgType, web
+from aiohttp import ClientConnectionResetError, WSCloseCode, WSMessage, WSMsgType, web
 
-from shim.model import SECOND, Duration, Time
+from shim.aio.frame_queue import ARRIVED, CONCURRENT, FrameQueue, Listener, begin_to_read
+from shim.model import SECOND, Duration
+from shim.runtime.live_connection import abort_transport
 
-_CLOSE_TIMEOUT: Duration = 5 * SECOND
-CallAt = Callable[[Time, Callable[[], None]], None]
+_CLOSE_TIMEOUT = 5.0
+"""Seconds, as aiohttp's `timeout`."""
+
+_LONGEST_REASON = 123
+"""Bytes: a control frame carries 125, two of them the code (RFC 6455 section 5.5)."""
+
+_MOST_UNSENT = 16 * 1024
+"""While more bytes wait to be sent, pings are not answered; then the latest is (RFC 6455 section 5.5.3)."""
+
+_PONG_LATER: Duration = SECOND // 2
+
+CallAfter = Callable[[Duration, Callable[[], None]], None]
 
 
 class WebSocket(web.WebSocketResponse):
-    """Made by `Shim.websocket()`; for the application a `web.WebSocketResponse` like any other."""
+    """Made by `Shim.websocket()`; for the application a `web.WebSocketResponse` like any other.
+
+    `timeout` bounds the closing handshake (5 s unless the application says otherwise). There is no
+    `heartbeat`: the monitors ping. With `autoping=False` the application gets the client's pings and pongs,
+    those that answer the monitors' pings included, and answers the pings itself.
+    """
 
     # Defaults of the class, as aiohttp has them: most sockets never need one of their own.
-    _gone: asyncio.Event | None = None
+    _over: asyncio.Event | None = None
+    _unanswered: bytes | None = None
     close_sent: tuple[int, str] | None = None
     close_received: int | None = None
     aborted: bool = False
-    receiving: bool = False
-    """Whether somebody is in `receive()`, be it in what follows the waiting."""
+    _reader: FrameQueue | None
 
-    def __init__(self, clock: Callable[[], Time], call_at: CallAt, **options: Any) -> None:
-        super().__init__(**{**options, "autoping": False, "autoclose": False, "heartbeat": None})
-        self._clock = clock
-        self._call_at = call_at
+    def __init__(self, call_after: CallAfter, **options: Any) -> None:
+        if options.get("heartbeat") is not None:
+            raise ValueError("heartbeat: the monitors of the shim ping; leave it out")
+        super().__init__(**{"timeout": _CLOSE_TIMEOUT, **options})
+        self._call_after = call_after
+
+    def _post_start(self, *args: Any) -> None:
+        begin_to_read(self, *args)
 
     @property
     def transport(self) -> asyncio.Transport | None:
@@ -44,6 +65,17 @@ class WebSocket(web.WebSocketResponse):
         """Whether the handshake is done and the transport still there."""
         return self.prepared and not self.closed and self.transport is not None
 
+    def watch(self, listener: Listener) -> None:
+        """Tell this live connection of each frame, and of the end, from now on."""
+        if self._reader is None:
+            raise RuntimeError("Call .prepare() first")
+        if self._reader.owner is None:
+            listener.release()
+        else:
+            self._reader.listener = listener
+
+    # -- Control frames ---------------------------------------------------------------------------
+
     def write_frame(self, opcode: WSMsgType, payload: bytes) -> bool:
         """Write one control frame (RFC 6455 section 5.5) without waiting; False: too late for that."""
         transport = self.transport
@@ -52,78 +84,133 @@ class WebSocket(web.WebSocketResponse):
         transport.write(bytes((0x80 | opcode, len(payload))) + payload)
         return True
 
+    def control_frame(self, kind: WSMsgType, payload: bytes) -> bool:
+        """A ping or a pong was read; answers whether the application wants to have it."""
+        if not self._autoping:
+            return True
+        if kind is WSMsgType.PING:
+            waits = self._unanswered is not None
+            self._unanswered = payload
+            if not waits:
+                self._answer_ping()
+        return False
+
+    def _answer_ping(self) -> None:
+        """Answer the latest ping, once the peer has fetched what was sent before."""
+        transport, payload = self.transport, self._unanswered
+        assert payload is not None
+        if transport is not None and transport.get_write_buffer_size() > _MOST_UNSENT:
+            self._call_after(_PONG_LATER, self._answer_ping)
+        else:
+            del self._unanswered
+            self.write_frame(WSMsgType.PONG, payload)
+
+    # -- Closing ----------------------------------------------------------------------------------
+
     def begin_close(self, code: int, reason: str, timeout: Duration | None = None) -> None:
-        """Write the close frame and see to it that the transport is gone `timeout` later."""
-        payload = struct.pack("!H", code) + reason.encode()
-        if not self.write_frame(WSMsgType.CLOSE, payload):
+        """Write the close frame and see to it that the transport is gone `timeout` later.
+
+        Of the reason there is as much as a close frame can carry.
+        """
+        text = reason.encode(errors="replace")[:_LONGEST_REASON].decode(errors="ignore")
+        if not self.write_frame(WSMsgType.CLOSE, struct.pack("!H", code) + text.encode()):
             return
-        self.close_sent = (code, reason)
-        timeout = _CLOSE_TIMEOUT if timeout is None else timeout
-        self._call_at(self._clock() + timeout, self.abort)
+        self.close_sent = (code, text)
+        if self.close_received is not None:
+            self._end()
+            return
+        timeout = round(self._timeout * SECOND) if timeout is None else timeout
+        self._call_after(timeout, self.abort)
 
     def abort(self) -> None:
         """End the transport now, also with a full send buffer; nothing happens if it has ended."""
         transport = self.transport
         if transport is not None and not self._closed:
             self.aborted = True
-            transport.abort()
+            # Before aiohttp learns of the end: it may cancel the handler then.
+            self._tell_over()
+            abort_transport(transport)
 
     def peer_closed(self, code: int) -> None:
-        """The peer's close frame came: a reply, or to be replied to (RFC 6455 section 5.5.1)."""
+        """The peer's close frame was read: the reply to ours, or to be replied to once it is received."""
         self.close_received = code
-        if self.close_sent is None:
-            sendable = code in range(3000, 5000) or code in (
-                1000,
-                1001,
-                1002,
-                1003,
-                *range(1007, 1015),
-            )
-            self.write_frame(WSMsgType.CLOSE, struct.pack("!H", code if sendable else 1000))
-        self._end()
+        if self.close_sent is not None:
+            self._end()
+
+    def transport_ended(self) -> None:
+        self._tell_over()
 
     def _end(self) -> None:
         """The handshake is over: flush and close the transport, by force if that takes long."""
         transport = self.transport
         if transport is not None and not transport.is_closing():
             transport.close()
-            self._call_at(self._clock() + _CLOSE_TIMEOUT, transport.abort)
+            self._call_after(round(_CLOSE_TIMEOUT * SECOND), transport.abort)
         self._closed = True
-        if self._gone is not None:
-            self._gone.set()
+        received = self.close_received
+        self._close_code = WSCloseCode.ABNORMAL_CLOSURE if received is None else received
+        self._tell_over()
 
-    async def receive(self, timeout: float | None = None) -> Any:
-        self.receiving = True
-        try:
-            return await super().receive(timeout)
-        finally:
-            self.receiving = False
+    def _tell_over(self) -> None:
+        if self._over is not None:
+            self._over.set()
 
     async def close(
-        self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True
+        self, *, code: int = WSCloseCode.OK, message: bytes | str = b"", drain: bool = True
     ) -> bool:
         """Close from the application's side, bounded whatever the peer and the send buffer do."""
         if self._writer is None:
             raise RuntimeError("Call .prepare() first")
         if self._closed:
             return False
-        self.begin_close(code, message.decode(errors="replace"))
-        if self._waiting:
-            # Another task receives: it meets the reply.
-            self._gone = self._gone or asyncio.Event()
-            await self._gone.wait()
-        elif not self.receiving:
-            await self._await_reply()
+        if self.close_received is not None:
+            self._reply(code)
+        else:
+            reason = message if isinstance(message, str) else message.decode(errors="replace")
+            self.begin_close(code, reason)
+            await self._handshake_over()
         self._end()
         return True
 
-    async def _await_reply(self) -> None:
-        while not self._closing and not self._closed:
-            message = await self.receive()
-            if message.type is WSMsgType.CLOSE:
-                self.close_received = message.data
-            if message.type in _LAST:
-                return
+    def _reply(self, code: int) -> None:
+        """Reply to the peer's close frame, with its code unless the application says otherwise."""
+        received = self.close_received
+        if code == WSCloseCode.OK and received is not None and received in _SENDABLE:
+            code = received
+        self.write_frame(WSMsgType.CLOSE, struct.pack("!H", code))
+
+    async def _handshake_over(self) -> None:
+        """Wait for the reply or the end of the transport, as long as either can come."""
+        reader = self._reader
+        if reader is None or reader.owner is None or reader.is_eof() or self.aborted:
+            return
+        self._over = self._over or asyncio.Event()
+        await self._over.wait()
+
+    # -- Receiving and sending --------------------------------------------------------------------
+
+    def arrival(self) -> Awaitable[None]:
+        """To be awaited before `WebSocketResponse.receive`, which has to wait for nothing then."""
+        reader = self._reader
+        if reader is None or self._closed or self._closing or self._receive_timeout:
+            return ARRIVED
+        if self._waiting:
+            raise RuntimeError(CONCURRENT)
+        return reader.arrival()
+
+    async def receive(self, timeout: float | None = None) -> Any:
+        if not timeout:
+            await self.arrival()
+        elif self._reader is not None and self._reader.is_awaited:
+            raise RuntimeError(CONCURRENT)
+        return await super().receive(timeout)
+
+    async def __anext__(self) -> WSMessage:
+        await self.arrival()
+        message: WSMessage = await web.WebSocketResponse.receive(self)
+        if message.type in _LAST:
+            raise StopAsyncIteration
+        return message
 
     async def send_frame(
         self, message: bytes, opcode: WSMsgType, compress: int | None = None
@@ -152,4 +239,5 @@ class WebSocket(web.WebSocketResponse):
             raise ClientConnectionResetError("the connection is being closed")
 
 
-_LAST = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
+_LAST = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED)
+_SENDABLE = frozenset((1000, 1001, 1002, 1003, *range(1007, 1015), *range(3000, 5000)))

@@ -162,10 +162,15 @@ class Coordinator(Generic[L]):
 
     # -- Registration -----------------------------------------------------------------------------
 
-    def _register(
-        self, live: L, kind: Kind, user: str, session_id: str, package: str | None
-    ) -> None:
-        """Watch a connection; its `connection`, `session`, `tracked` and `touch` are set here."""
+    def register(
+        self,
+        connect: Callable[[Connection, Session[L]], L],
+        kind: Kind,
+        user: str,
+        session_id: str,
+        package: str | None,
+    ) -> L:
+        """Watch a connection of the kind of live connection that `connect` makes."""
         session = self.sessions.get(session_id)
         if session is None:
             session = self.sessions[session_id] = Session(session_id, user)
@@ -173,28 +178,38 @@ class Coordinator(Generic[L]):
             # Who comes now is at the new stage already; so are then the others of the session.
             self.handover.move(user, [member.tracked for member in session.members()])
         connection = Connection(f"c{next(self._ids)}", kind, user, session_id, package)
-        live.connection, live.session = connection, session
         session.open += 1
-        older = session.adopt(live)
+        older = session.member(kind, package)
         if older is not None:
             older.close_by_application(*(RESTART if self.draining else REPLACED))
-        now, evaluation = clock(), self.evaluate(user)
-        live.tracked = tracked = self.router.open(
+        live = connect(connection, session)
+        if not live.ended:  # the client may have hung up meanwhile
+            session.adopt(live)
+            if self.draining:
+                live.close_by_application(*RESTART)
+        return live
+
+    def watch(self, live: L) -> tuple[Tracked, Callable[[], None]]:
+        connection = live.connection
+        now, evaluation = clock(), self.evaluate(connection.user)
+        tracked = self.router.open(
             connection, live, now, evaluation.stage, by_percentage=evaluation.by_percentage
         )
-        live.touch = self._touch_of(tracked)
         self.observer.on(Opened(connection, evaluation, tracked.stage, tracked.acting, now))
+        touch = self._touch_of(tracked)
         if self._recorder is not None:
-            live.touch = self._recorder.touch(tracked, live.touch)
+            touch = self._recorder.touch(tracked, touch)
         self.driver.hurry()
         log.info(
             "[User: %s] %s connection registered%s",
-            self.name_in_log(user),
-            kind.value.capitalize(),
-            "" if package is None else f": {package}",
+            self.name_in_log(connection.user),
+            connection.kind.value.capitalize(),
+            "" if connection.package is None else f": {connection.package}",
         )
-        if self.draining:
-            live.close_by_application(*RESTART)
+        return tracked, touch
+
+    def call_after(self, delay: Duration, callback: Callable[[], None]) -> None:
+        self.driver.call_at(clock() + delay, callback)
 
     # -- Stages (R21, R22) -------------------------------------------------------------------------
 

@@ -1,69 +1,141 @@
 """Live connections: what the integrations share, whatever the WebSocket library."""
 
 import logging
+import socket
+import struct
+from abc import ABC, abstractmethod
+from asyncio import Transport
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Protocol, Self
 
-from shim.model import Cause, Close, Confirmation, Connection
+from shim.model import Cause, Close, Confirmation, Connection, Duration, Time
 from shim.router import NO_CONFIRMATION, Tracked
+from shim.runtime.sessions import Session
 from shim.runtime.tcp_info import evidence
 
-if TYPE_CHECKING:
-    from shim.runtime.coordinator import Coordinator
-    from shim.runtime.sessions import Session
+log = logging.getLogger(__name__)
 
-log = logging.getLogger("shim")
+NORMAL, INTERNAL_ERROR = 1000, 1011
+"""How a handler ends a connection that is still open: by returning, and by raising."""
+
+_RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER, on, for 0 s: closing the socket discards what was not sent."""
 
 
-class LiveConnection:
+class Host(Protocol):
+    """What a live connection needs of the coordinator."""
+
+    close_timeout: Duration
+
+    @property
+    def name_in_log(self) -> Callable[[str], str]: ...
+
+    @property
+    def clock(self) -> Callable[[], Time]: ...
+
+    def call_after(self, delay: Duration, callback: Callable[[], None]) -> None:
+        """Call back in about `delay` microseconds."""
+
+    def watch(self, live: Any) -> tuple[Tracked, Callable[[], None]]:
+        """Begin to watch; answers the router's record, and the per-message call."""
+
+    def pong(self, tracked: Tracked, payload: bytes) -> None:
+        """A pong came; the per-message call has been made."""
+
+    def data(self, tracked: Tracked) -> None:
+        """The client pinged."""
+
+    def spoke_after_close(self, tracked: Tracked) -> None:
+        """A close reply came."""
+
+    def gone(self, live: Any) -> None:
+        """The connection ended, or begins to end, and no monitor is the cause."""
+
+    def released(self, live: Any) -> None:
+        """The transport has ended."""
+
+
+class LiveConnection(ABC):
     """One socket: the port of the router, and a context manager for the handler that serves it.
 
-    `touch` is the per-message call. `cause` is known once the connection ends, or begins to;
-    `ended`: nobody watches it any more.
+    A WebSocket library brings the five abstract methods, and calls `touch` or `saw_…` for each frame that
+    it reads from the transport, and `release` when the transport has ended.
+
+    `touch` is the call for each message. `cause` is known once the connection ends, or begins to end.
+    `ended`: the transport is gone, and no monitor watches the connection any more.
     """
 
-    __slots__ = ("_shim", "cause", "connection", "ended", "session", "touch", "tracked")
+    __slots__ = ("_host", "cause", "connection", "ended", "session", "touch", "tracked")
 
-    connection: Connection
-    session: "Session[Any]"
-    tracked: Tracked
-    touch: Callable[[], None]
-
-    def __init__(self, shim: "Coordinator[Any]") -> None:
+    def __init__(self, host: Host, connection: Connection, session: Session[Any]) -> None:
+        self._host = host
+        self.connection = connection
+        self.session = session
         self.cause: Cause | None = None
-        self._shim = shim
         self.ended = False
+        self.tracked, self.touch = host.watch(self)
 
     # -- What an integration brings ---------------------------------------------------------------
 
     @property
+    @abstractmethod
     def codes(self) -> tuple[int | None, int | None]:
-        """The codes of the close frames that were sent and that came, as far as there were any."""
-        raise NotImplementedError
+        """The codes of the close frames that were sent and that came, as far as there were any.
 
-    def abort(self) -> None:
-        """End the transport now, also with a full send buffer; nothing happens if it has ended."""
-        raise NotImplementedError
-
-    def _send_ping(self, payload: bytes) -> None:
-        raise NotImplementedError
-
-    def _begin_close(self, code: int, reason: str, timeout: int | None = None) -> None:
-        """Send the close frame and see to it that the transport is gone `timeout` later."""
-        raise NotImplementedError
+        A reply to the peer's close frame is no close frame that was sent.
+        """
 
     @property
-    def transport(self) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def transport(self) -> Transport | None:
+        """The transport, while it is there."""
 
-    # -- Port -------------------------------------------------------------------------------------
+    @abstractmethod
+    def send_ping(self, payload: bytes) -> None:
+        """Send a ping without waiting; after a close frame nothing is sent."""
+
+    @abstractmethod
+    def begin_close(self, code: int, reason: str, timeout: Duration) -> None:
+        """Send the close frame and see to it that the transport is gone `timeout` microseconds later."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """End the transport now, also with a full send buffer; nothing happens if it has ended."""
+
+    # -- What an integration reports --------------------------------------------------------------
+
+    def saw_pong(self, payload: bytes) -> None:
+        self.touch()
+        self._host.pong(self.tracked, payload)
+
+    def saw_ping(self) -> None:
+        self._host.data(self.tracked)
+
+    def saw_close(self) -> None:
+        """A close frame was read: after a monitor's close a proof of life (R14b)."""
+        if self.tracked.closed_by is not None:
+            self._host.spoke_after_close(self.tracked)
+
+    def release(self) -> None:
+        """The transport has ended: no monitor watches the connection any more."""
+        if self.ended:
+            return
+        self.ended = True
+        if self.cause is None:
+            self.cause = Cause.PEER if self.codes[0] is None else Cause.APPLICATION
+        self._host.gone(self)
+        self._host.released(self)
+
+    # -- Port of the router -----------------------------------------------------------------------
 
     def ping(self, payload: bytes) -> None:
-        self._send_ping(payload)
+        self.send_ping(payload)
         if log.isEnabledFor(logging.DEBUG):
             log.debug(
                 "[User: %s] Heartbeat sent to %s [%s]",
-                self._shim.name_in_log(self.connection.user),
+                self._host.name_in_log(self.connection.user),
                 self.connection.package or "unknown",
                 payload.decode("ascii", "replace"),
             )
@@ -71,7 +143,7 @@ class LiveConnection:
     def close(self, close: Close) -> None:
         self.cause = self._closing_monitor()
         try:
-            self._begin_close(close.code, close.reason, close.timeout)
+            self.begin_close(close.code, close.reason, close.timeout)
         except Exception:
             log.exception("Error closing timed out connection")
             self.abort()
@@ -88,16 +160,26 @@ class LiveConnection:
         if transport is None or transport.is_closing():
             return NO_CONFIRMATION
         return evidence(
-            transport.get_extra_info("socket"), self._shim.clock(), not _is_reading(transport)
+            transport.get_extra_info("socket"), self._host.clock(), not _is_reading(transport)
         )
+
+    def _closing_monitor(self) -> Cause:
+        assert self.tracked.closed_by is not None
+        return Cause(self.tracked.closed_by.value)
 
     # -- For the service --------------------------------------------------------------------------
 
-    async def __aenter__(self) -> "LiveConnection":
+    async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        self.release()
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """What the handler leaves open is closed: with 1011 if the handler raised, else with 1000."""
+        self.close_by_application(NORMAL if kind is None else INTERNAL_ERROR, "")
 
     def close_by_application(self, code: int, reason: str) -> None:
         """Begin to close for a reason of the service's own; bounded as every closing is."""
@@ -105,22 +187,17 @@ class LiveConnection:
             return
         if self.cause is None and self.codes == (None, None):
             self.cause = Cause.APPLICATION
-        self._begin_close(code, reason, self._shim.close_timeout)
-        self._shim.gone(self)
+        self.begin_close(code, reason, self._host.close_timeout)
+        self._host.gone(self)
 
-    def release(self) -> None:
-        """The socket has ended, or the handler has: nobody watches it any more."""
-        if self.ended:
-            return
-        self.ended = True
-        if self.cause is None:
-            self.cause = Cause.PEER if self.codes[0] is None else Cause.APPLICATION
-        self._shim.gone(self)
-        self._shim.released(self)
 
-    def _closing_monitor(self) -> Cause:
-        assert self.tracked.closed_by is not None
-        return Cause(self.tracked.closed_by.value)
+def abort_transport(transport: Transport) -> None:
+    """Abort, and let the kernel discard what was not sent: a frozen peer would never fetch it."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        with suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    transport.abort()
 
 
 def _is_reading(transport: Any) -> bool:

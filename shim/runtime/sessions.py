@@ -6,7 +6,6 @@ connection that ended: a client that came back quickly is stored there already.
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from shim.model import Closing, Connection, Kind
@@ -21,38 +20,56 @@ class SessionMember(Protocol):
 M = TypeVar("M", bound=SessionMember)
 
 
-@dataclass(slots=True, eq=False)
 class Session(Generic[M]):
-    id: str
-    user: str
-    glasses_connection: M | None = None
-    app_connections: dict[str, M] = field(default_factory=dict)
-    open: int = 0
-    """Sockets that have not ended, those included that are being closed."""
+    """One user session. `open` counts its sockets that have not ended, those being closed included."""
 
-    def adopt(self, member: M) -> M | None:
-        """Point at a new connection; answers the one that it replaces."""
+    __slots__ = ("_members", "id", "open", "user")
+
+    def __init__(self, id: str, user: str) -> None:
+        self.id = id
+        self.user = user
+        self.open = 0
+        # A tuple: sessions have few connections, and a dict for each session takes four times the memory.
+        self._members: tuple[M, ...] = ()
+
+    @property
+    def glasses_connection(self) -> M | None:
+        return self.member(Kind.GLASSES, None)
+
+    @property
+    def app_connections(self) -> dict[str, M]:
+        """The connections of apps, by package name."""
+        return {
+            member.connection.package: member
+            for member in self._members
+            if member.connection.package is not None
+        }
+
+    def member(self, kind: Kind, package: str | None) -> M | None:
+        """The connection of this kind, and of this package for apps, that the session points at."""
+        for member in self._members:
+            connection = member.connection
+            if connection.kind is kind and connection.package == package:
+                return member
+        return None
+
+    def adopt(self, member: M) -> None:
+        """Point at a new connection, in place of an older connection of that kind and package."""
         connection = member.connection
-        if connection.kind is Kind.GLASSES:
-            older, self.glasses_connection = self.glasses_connection, member
-            return older
-        assert connection.package is not None
-        older = self.app_connections.get(connection.package)
-        self.app_connections[connection.package] = member
-        return older
+        older = self.member(connection.kind, connection.package)
+        others = tuple(other for other in self._members if other is not older)
+        self._members = (
+            (member, *others) if connection.kind is Kind.GLASSES else (*others, member)
+        )
 
     def forget(self, member: M) -> None:
         """Drop the reference to this connection, never one to a newer connection (R2)."""
-        if self.glasses_connection is member:
-            self.glasses_connection = None
-        package = member.connection.package
-        if package is not None and self.app_connections.get(package) is member:
-            del self.app_connections[package]
+        if member in self._members:
+            self._members = tuple(other for other in self._members if other is not member)
 
     def members(self) -> Iterator[M]:
-        if self.glasses_connection is not None:
-            yield self.glasses_connection
-        yield from self.app_connections.values()
+        """The connections that the session points at: the glasses, then the apps."""
+        return iter(self._members)
 
 
 class LastClosings(Observer):

@@ -4,25 +4,29 @@ Frames are seen as the library reads them from the transport, whether or not the
 busy handler looks busy only when the library's own queue is full and it stops reading.
 """
 
-from typing import TYPE_CHECKING, Any
+from asyncio import Transport
+from typing import Any
 
 from websockets.asyncio.server import ServerConnection as Base
 from websockets.frames import DATA_OPCODES, Frame, Opcode
 from websockets.protocol import State
 
-from shim.model import SECOND, Duration
-from shim.runtime.live_connection import LiveConnection
-
-if TYPE_CHECKING:
-    from shim.websockets.websockets_shim import WebsocketsShim
-
-_CLOSE_TIMEOUT: Duration = 5 * SECOND
+from shim.model import Connection, Duration
+from shim.runtime.live_connection import Host, LiveConnection, abort_transport
+from shim.runtime.sessions import Session
 
 
 class ServerConnection(Base):
     """For `serve(..., create_connection=ServerConnection, ping_interval=None)`."""
 
     live: "WebsocketsConnection | None" = None
+
+    def watch(self, live: "WebsocketsConnection") -> None:
+        """Report frames and the end to this live connection from now on."""
+        if self.state is State.CLOSED:
+            live.release()
+        else:
+            self.live = live
 
     def process_event(self, event: Any) -> None:
         live = self.live
@@ -32,8 +36,9 @@ class ServerConnection(Base):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        if self.live is not None:
-            self.live.release()
+        live, self.live = self.live, None
+        if live is not None:
+            live.release()
 
 
 class WebsocketsConnection(LiveConnection):
@@ -41,13 +46,16 @@ class WebsocketsConnection(LiveConnection):
 
     __slots__ = ("websocket",)
 
-    def __init__(self, shim: "WebsocketsShim", websocket: ServerConnection) -> None:
-        super().__init__(shim)
+    def __init__(
+        self,
+        host: Host,
+        websocket: ServerConnection,
+        connection: Connection,
+        session: Session[Any],
+    ) -> None:
         self.websocket = websocket
-
-    async def __aexit__(self, *_: object) -> None:
-        # The library closes what a handler leaves open, and says when the transport is gone.
-        self.close_by_application(1000, "")
+        super().__init__(host, connection, session)
+        websocket.watch(self)
 
     def saw(self, frame: Frame) -> None:
         """A frame was read."""
@@ -55,12 +63,11 @@ class WebsocketsConnection(LiveConnection):
         if opcode in DATA_OPCODES:
             self.touch()
         elif opcode is Opcode.PONG:
-            self.touch()
-            self._shim.pong(self.tracked, bytes(frame.data))
+            self.saw_pong(bytes(frame.data))
         elif opcode is Opcode.PING:
-            self._shim.data(self.tracked)
-        elif self.tracked.closed_by is not None:
-            self._shim.spoke_after_close(self.tracked)
+            self.saw_ping()
+        else:
+            self.saw_close()
 
     @property
     def codes(self) -> tuple[int | None, int | None]:
@@ -70,23 +77,22 @@ class WebsocketsConnection(LiveConnection):
         intended = None if sent is None or protocol.close_rcvd_then_sent else int(sent.code)
         return intended, None if received is None else int(received.code)
 
-    def abort(self) -> None:
-        self.websocket.transport.abort()
+    @property
+    def transport(self) -> Transport:
+        return self.websocket.transport
 
-    def _send_ping(self, payload: bytes) -> None:
+    def send_ping(self, payload: bytes) -> None:
         protocol = self.websocket.protocol
         if protocol.state is State.OPEN:
             protocol.send_ping(payload)
             self.websocket.send_data()
 
-    def _begin_close(self, code: int, reason: str, timeout: Duration | None = None) -> None:
+    def begin_close(self, code: int, reason: str, timeout: Duration) -> None:
         protocol = self.websocket.protocol
         if protocol.state is State.OPEN:
             protocol.send_close(code, reason)
             self.websocket.send_data()
-            timeout = _CLOSE_TIMEOUT if timeout is None else timeout
-            self._shim.driver.call_at(self._shim.clock() + timeout, self.abort)
+            self._host.call_after(timeout, self.abort)
 
-    @property
-    def transport(self) -> Any:
-        return self.websocket.transport
+    def abort(self) -> None:
+        abort_transport(self.websocket.transport)

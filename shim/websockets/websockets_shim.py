@@ -17,6 +17,7 @@ The console has a listener of its own where the settings say `console: {host, po
 """
 
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any, Self
 
 from shim.embedding.embedded_shim import EmbeddedShim
@@ -55,7 +56,5 @@ class WebsocketsShim(EmbeddedShim[WebsocketsConnection]):
     def _watch(
         self, websocket: ServerConnection, kind: Kind, user: str, session: str, package: str | None
     ) -> WebsocketsConnection:
-        live = WebsocketsConnection(self, websocket)
-        self._register(live, kind, user, session, package)
-        websocket.live = live
-        return live
+        connect = partial(WebsocketsConnection, self, websocket)
+        return self.register(connect, kind, user, session, package)
