@@ -58,9 +58,7 @@ class Session(Generic[M]):
         connection = member.connection
         older = self.member(connection.kind, connection.package)
         others = tuple(other for other in self._members if other is not older)
-        self._members = (
-            (member, *others) if connection.kind is Kind.GLASSES else (*others, member)
-        )
+        self._members = (member, *others) if connection.kind is Kind.GLASSES else (*others, member)
 
     def forget(self, member: M) -> None:
         """Drop the reference to this connection, never one to a newer connection (R2)."""

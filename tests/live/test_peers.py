@@ -5,7 +5,7 @@ import base64
 import os
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from time import monotonic
 
@@ -26,7 +26,9 @@ def descriptors() -> int:
 
 
 @asynccontextmanager
-async def raw_glasses(url: str, user: str, receive_buffer: int = 0) -> AsyncIterator[socket.socket]:
+async def handshake(
+    url: str, path: str, receive_buffer: int = 0, **headers: str
+) -> AsyncIterator[socket.socket]:
     """A client made of nothing but a socket: after the handshake it does not even read."""
     host, port = url.removeprefix("http://").split(":")
     with socket.socket() as sock:
@@ -36,17 +38,26 @@ async def raw_glasses(url: str, user: str, receive_buffer: int = 0) -> AsyncIter
         loop = asyncio.get_running_loop()
         await loop.sock_connect(sock, (host, int(port)))
         request = [
-            "GET /glasses-ws HTTP/1.1",
+            f"GET {path} HTTP/1.1",
             f"Host: {host}:{port}",
             "Upgrade: websocket",
             "Connection: Upgrade",
             "Sec-WebSocket-Version: 13",
             f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}",
-            f"Authorization: {token(user)['Authorization']}",
+            *(f"{name}: {value}" for name, value in headers.items()),
         ]
         await loop.sock_sendall(sock, "\r\n".join([*request, "", ""]).encode())
-        assert b"101" in await loop.sock_recv(sock, 64)
+        answer = b""
+        while not answer.endswith(b"\r\n\r\n"):
+            answer += await loop.sock_recv(sock, 1)
+        assert answer.startswith(b"HTTP/1.1 101 ")
         yield sock
+
+
+def raw_glasses(
+    url: str, user: str, receive_buffer: int = 0
+) -> AbstractAsyncContextManager[socket.socket]:
+    return handshake(url, "/glasses-ws", receive_buffer, **token(user))
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts descriptors in /proc")

@@ -67,6 +67,8 @@ async def service(folder: Path, stage: Stage) -> AsyncIterator[Service]:
             async for message in websocket:
                 if message == "bye":
                     return
+                if message == "fail":
+                    raise ValueError("a fault of the handler")
                 await websocket.send(f"you said {message!r}")
 
     async with serve(handler, "127.0.0.1", 0, **shim.options) as it, shim:
@@ -178,3 +180,14 @@ async def test_the_end_of_the_service_is_1012(tmp_path: Path) -> None:
     assert [(c.cause, c.intended, c.observed) for c in it.told.closings] == [
         (Cause.APPLICATION, 1012, 1012)
     ]
+
+
+async def test_a_handler_that_raises_closes_with_1011(tmp_path: Path) -> None:
+    """After 1000 clients stay away, after 1011 they come back."""
+    async with service(tmp_path, Stage.LIVE) as it, connect(f"{it.url}u") as client:
+        await client.send("fail")
+        await client.wait_closed()
+        assert client.close_code == 1011
+        await until(lambda: it.told.closings)
+        (closing,) = it.told.closings
+        assert (closing.cause, closing.intended) == (Cause.APPLICATION, 1011)
