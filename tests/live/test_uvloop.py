@@ -166,4 +166,4 @@ main(["serve", "--dev", "--uvloop", "--port", "0"])
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 2
-    assert done.stderr.startswith("error: --uvloop: uvloop is not installed; pip install ")
+    assert done.stderr.startswith("error: --uvloop: uvloop is not installed; run: pip install ")
