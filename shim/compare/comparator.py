@@ -11,8 +11,9 @@ What happens, by the state that a connection's silence is in:
     | window passed |             | only_... -> judged (R10)     |        |
     | closed,       | gone        | inconclusive -> gone (R11)   | gone   |
     | handover      | quiet       | inconclusive -> judged (R11) | judged |
-    | shutdown      |             | inconclusive -> gone (R11)   |        |
-    | error         | -> judged   | error -> judged (R12)        | judged |
+    | shutdown      |             | inconclusive -> gone (R11)   | gone   |
+    | error         | error       | error -> judged (R12)        | judged |
+    |               |   -> judged |                              |        |
 
 Only silences that are not quiet cost memory. A silence is judged at most once. Whoever calls says
 `expire` first, so that an episode whose window ended before is already over (R10).

@@ -1,0 +1,144 @@
+"""What holds of every module: unique names, no circles, neither too long nor too short, one logger each."""
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterable
+
+import pytest
+
+from tests.structure.sources import Module, modules, names
+
+MOST_LINES = 400
+FEW_LINES = 40
+
+# What does not hold yet; nothing may be added.
+REPEATED_CLASSES = {"Decisions"}
+IN_CIRCLES = {
+    "shim.simulate.clients",
+    "shim.simulate.fleet",
+    "shim.simulate.simulated_connection",
+}
+SHORT = {
+    "shim.capture.confirmation_port",
+    "shim.console.tcp_health",
+    "shim.demo.captured_log",
+    "shim.model.errors",
+    "shim.runtime.tcp_info",
+    "shim.server.app",
+}
+COMMON_LOGGER = {
+    "shim.capture.recorder",
+    "shim.console.access.access",
+    "shim.console.brake_orders",
+    "shim.ledger.sqlite.row_queue",
+    "shim.ledger.sqlite.writer",
+    "shim.runtime.coordinator",
+    "shim.runtime.handover",
+}
+
+
+def repeated(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """The names that occur more than once, with the modules."""
+    places = defaultdict(list)
+    for name, module in pairs:
+        places[name].append(module)
+    return {name: found for name, found in places.items() if len(found) > 1}
+
+
+def importers() -> dict[str, set[str]]:
+    """By whom each module is imported."""
+    found: dict[str, set[str]] = {name: set() for name in names()}
+    for module in modules():
+        for name in module.imports():
+            found[name].add(module.name)
+    return found
+
+
+def circles() -> list[set[str]]:
+    """Modules that import each other, be it for type checkers alone (Tarjan's components)."""
+    graph = {module.name: sorted(module.imports()) for module in modules()}
+    number: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    path: list[str] = []
+    found = []
+
+    def visit(name: str) -> None:
+        number[name] = lowest[name] = len(number)
+        path.append(name)
+        for other in graph[name]:
+            if other not in number:
+                visit(other)
+            if other in path:
+                lowest[name] = min(lowest[name], lowest[other])
+        if lowest[name] == number[name]:
+            component = set(path[path.index(name) :])
+            del path[path.index(name) :]
+            if len(component) > 1:
+                found.append(component)
+
+    for name in graph:
+        if name not in number:
+            visit(name)
+    return found
+
+
+def test_the_names_of_modules_are_unique() -> None:
+    stems = (
+        (module.stem, module.name)
+        for module in modules()
+        if module.stem not in ("__init__", "__main__")
+    )
+    assert repeated(stems) == {}
+
+
+def test_the_names_of_public_classes_are_unique() -> None:
+    classes = ((name, module.name) for module in modules() for name in module.public_classes())
+    assert set(repeated(classes)) <= REPEATED_CLASSES
+
+
+def test_no_modules_import_each_other() -> None:
+    assert {name for circle in circles() for name in circle} <= IN_CIRCLES
+
+
+def test_no_module_is_too_long() -> None:
+    too_long = {module.name: module.lines for module in modules() if module.lines > MOST_LINES}
+    assert too_long == {}
+
+
+def test_a_short_module_has_more_than_one_importer() -> None:
+    """Else it is a part of the one that imports it."""
+    of = importers()
+    alone = {
+        module.name: of[module.name]
+        for module in modules()
+        if module.lines < FEW_LINES
+        and not module.is_package
+        and module.stem != "__main__"
+        and len(of[module.name]) < 2
+    }
+    assert set(alone) <= SHORT
+
+
+def own_loggers(module: Module) -> list[str]:
+    """The arguments of `getLogger` where a module makes its own, at its top level."""
+    return [
+        ast.unparse(node.value.args[0]) if node.value.args else ""
+        for node in module.tree.body
+        if isinstance(node, ast.Assign | ast.AnnAssign)
+        and isinstance(node.value, ast.Call)
+        and ast.unparse(node.value.func).endswith("getLogger")
+    ]
+
+
+def test_each_module_logs_under_its_own_name() -> None:
+    others = {
+        module.name: found
+        for module in modules()
+        if (found := own_loggers(module)) not in ([], ["__name__"])
+    }
+    assert set(others) <= COMMON_LOGGER
+
+
+@pytest.mark.parametrize("module", modules(), ids=lambda module: module.name)
+def test_each_module_says_what_it_is_for(module: Module) -> None:
+    assert module.docstring or not module.lines

@@ -1,0 +1,30 @@
+"""Each rule that the code cites can be looked up: it has an address in docs/design.md, which is linked."""
+
+import re
+
+from tests.structure.sources import ROOT, modules
+
+RULE = re.compile(r"\bR(\d+b?)\b")
+LINK = re.compile(r"docs/design\.md#r(\d+b?)\b")
+DESIGN = ROOT / "docs" / "design.md"
+
+
+def rules_in(text: str) -> set[str]:
+    return set(RULE.findall(text))
+
+
+def test_the_design_has_an_address_for_each_rule() -> None:
+    text = DESIGN.read_text(encoding="utf-8")
+    addresses = set(re.findall(r'<a id="r(\d+b?)"></a>', text))
+    assert rules_in(text) <= addresses
+    assert {str(number) for number in range(1, 28)} <= addresses
+
+
+def test_a_module_links_the_rules_that_it_cites() -> None:
+    """The links are being added; modules without them may only become fewer."""
+    without = [
+        module.name
+        for module in modules()
+        if not rules_in(module.text) <= set(LINK.findall(module.docstring))
+    ]
+    assert len(without) <= 65
