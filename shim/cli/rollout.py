@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from difflib import unified_diff
 from pathlib import Path
 from time import time_ns
@@ -16,7 +17,7 @@ from shim.flags import Percentages, compare
 from shim.gate import Standing
 from shim.model import InputError
 from shim.plugin.discovery import monitor_types, plugin_manager
-from shim.rollout.changes import Change, this_user
+from shim.rollout.changes import this_user
 from shim.rollout.close_code_warning import close_code_warning
 from shim.rollout.editing import format_widths
 from shim.rollout.promotion import Promotion, describe_step, prepare, put_in_place
@@ -82,7 +83,7 @@ def advance(config: Path, dry_run: bool, force: bool, reason: str | None, as_jso
         words = "by force" if force else describe_step(promotion)
         change = put_in_place(promotion, this_user(), f"{words}: {reason}" if reason else words)
     if as_json:
-        done = None if change is None else _change_as_dict(change)
+        done = None if change is None else asdict(change)
         click.echo(json.dumps({**_as_dict(promotion), "dry_run": dry_run, "change": done}))
     else:
         _show(promotion)
@@ -154,21 +155,7 @@ def _as_dict(promotion: Promotion) -> dict[str, Any]:
 
 
 def _widths(percent: Percentages) -> dict[str, float]:
-    return {
-        "complete": float(percent.complete),
-        "live": float(percent.live),
-        "shadow": float(percent.shadow),
-    }
-
-
-def _change_as_dict(change: Change) -> dict[str, str]:
-    return {
-        "at": change.at,
-        "by": change.by,
-        "reason": change.reason,
-        "before": change.before,
-        "after": change.after,
-    }
+    return {str(stage): float(getattr(percent, str(stage))) for stage, _ in percent.thresholds}
 
 
 def _show(promotion: Promotion) -> None:

@@ -1,7 +1,6 @@
 """The flags file as an OpenFeature provider: one string flag, whose variants are the stages."""
 
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,7 +12,7 @@ from openfeature.exception import (
     TargetingKeyMissingError,
     TypeMismatchError,
 )
-from openfeature.flag_evaluation import FlagResolutionDetails, FlagValueType
+from openfeature.flag_evaluation import FlagResolutionDetails
 from openfeature.flag_evaluation import Reason as OpenFeatureReason
 from openfeature.provider import AbstractProvider, Metadata
 
@@ -45,9 +44,7 @@ class ShimProvider(AbstractProvider):
         evaluation_context: EvaluationContext | None = None,
     ) -> FlagResolutionDetails[str]:
         """The user's stage. Raises FlagNotFoundError, TargetingKeyMissingError."""
-        live = self._live
-        if live is None or flag_key != live.targeting.flag:
-            raise FlagNotFoundError(f"there is no flag {flag_key!r}")
+        live = self._flags_of(flag_key)
         user = evaluation_context.targeting_key if evaluation_context else None
         if not user:
             raise TargetingKeyMissingError("the targeting key is the user, and there is none")
@@ -60,42 +57,24 @@ class ShimProvider(AbstractProvider):
             flag_metadata=_metadata(evaluation, digest),
         )
 
-    def resolve_boolean_details(
+    def _refuse_type(
         self,
         flag_key: str,
-        default_value: bool,
+        default_value: Any,
         evaluation_context: EvaluationContext | None = None,
-    ) -> FlagResolutionDetails[bool]:
-        self._refuse(flag_key)
+    ) -> NoReturn:
+        self._flags_of(flag_key)
+        raise TypeMismatchError(f"{flag_key!r} is a string: the name of a stage")
 
-    def resolve_integer_details(
-        self,
-        flag_key: str,
-        default_value: int,
-        evaluation_context: EvaluationContext | None = None,
-    ) -> FlagResolutionDetails[int]:
-        self._refuse(flag_key)
+    resolve_boolean_details = _refuse_type
+    resolve_integer_details = _refuse_type
+    resolve_float_details = _refuse_type
+    resolve_object_details = _refuse_type
 
-    def resolve_float_details(
-        self,
-        flag_key: str,
-        default_value: float,
-        evaluation_context: EvaluationContext | None = None,
-    ) -> FlagResolutionDetails[float]:
-        self._refuse(flag_key)
-
-    def resolve_object_details(
-        self,
-        flag_key: str,
-        default_value: Sequence[FlagValueType] | Mapping[str, FlagValueType],
-        evaluation_context: EvaluationContext | None = None,
-    ) -> FlagResolutionDetails[Sequence[FlagValueType] | Mapping[str, FlagValueType]]:
-        self._refuse(flag_key)
-
-    def _refuse(self, flag_key: str) -> NoReturn:
+    def _flags_of(self, flag_key: str) -> CurrentFlags:
         if self._live is None or flag_key != self._live.targeting.flag:
             raise FlagNotFoundError(f"there is no flag {flag_key!r}")
-        raise TypeMismatchError(f"{flag_key!r} is a string: the name of a stage")
+        return self._live
 
 
 class FileProvider(ShimProvider):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from enum import StrEnum
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -30,11 +30,7 @@ class Requirement(StrEnum):
     EXPIRED_RULES = "expired_rules"
 
 
-def _read_requirements(value: Any) -> Any:
-    read = read_word(Requirement)
-    if not isinstance(value, list):
-        raise ValueError("must be a list; write [] for none")
-    return tuple(map(read, value))
+_RequirementName = Annotated[Requirement, BeforeValidator(read_word(Requirement))]
 
 
 class StepSettings(Section):
@@ -44,7 +40,7 @@ class StepSettings(Section):
     soak: AnyDuration = Field(
         default=_DAY, description="How long the file stays as it is, at least."
     )
-    require: Annotated[tuple[Requirement, ...], BeforeValidator(_read_requirements)] = Field(
+    require: Annotated[tuple[_RequirementName, ...], Field(strict=False)] = Field(
         default=(Requirement.AGREEMENT, Requirement.COVERAGE, Requirement.FAILURES),
         description="What the evidence since then must show before the next step.",
     )

@@ -55,7 +55,7 @@ class Delivery(SpanProcessor):
         self._flushing = self._closing = self._closed = False
         self._answers = True
         self._dropped_before = 0
-        self._words = _Words()
+        self._heard = _ExporterLog()
         self._thread = threading.Thread(target=self._run, name="shim traces", daemon=True)
         self._thread.start()
 
@@ -119,7 +119,7 @@ class Delivery(SpanProcessor):
         try:
             self._work()
         finally:
-            self._words.release()
+            self._heard.release()
 
     def _work(self) -> None:
         while True:
@@ -149,10 +149,10 @@ class Delivery(SpanProcessor):
 
     def _send(self, batch: list[ReadableSpan]) -> bool:
         """Try once; what is not taken goes back to where it was."""
-        self._words.clear()
+        self._heard.clear()
         try:
             taken = self._exporter.export(batch) is SpanExportResult.SUCCESS
-            reason = self._words.first
+            reason = self._heard.first
         except Exception as error:
             taken, reason = False, f"{type(error).__name__}: {error}"
         with self._changed:
@@ -188,12 +188,12 @@ class Delivery(SpanProcessor):
             log.warning("traces: the collector at %s takes no spans: %s", self._address, reason)
 
 
-class _Words(logging.Filter):
+class _ExporterLog(logging.Filter):
     """Hears what the exporters want in the log (a line, or a traceback, for each failure) instead."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._heard: list[str] = []
+        self._lines: list[str] = []
         for name in _EXPORTER_LOGS:
             # Before the exporters' own filter, which withholds what was said a while ago already.
             logging.getLogger(name).filters.insert(0, self)
@@ -201,13 +201,13 @@ class _Words(logging.Filter):
     @property
     def first(self) -> str:
         """The first thing said: what was wrong, before giving up is reported."""
-        return self._heard[0] if self._heard else "no reason was given"
+        return self._lines[0] if self._lines else "no reason was given"
 
     def clear(self) -> None:
-        self._heard.clear()
+        self._lines.clear()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        self._heard.append(record.getMessage())
+        self._lines.append(record.getMessage())
         return False
 
     def release(self) -> None:

@@ -58,7 +58,7 @@ def test_without_a_plan(tmp_path: Path) -> None:
         ("{shadow: 10}", "{shadow: 0.0001}", 3, "promotion.steps[0].percent.shadow", "finer"),
         ("{shadow: 10}", "10", 3, "promotion.steps[0].percent", "mapping"),
         ("soak: 2h", "soak: 2", 4, "promotion.steps[0].soak", "unit"),
-        ("[returns,", "[retruns,", 6, "promotion.steps[1].require", "did you mean 'returns'"),
+        ("[returns,", "[retruns,", 6, "promotion.steps[1].require[0]", "did you mean 'returns'"),
         ("[returns, proofs_of_life]", "returns", 6, "promotion.steps[1].require", "list"),
         ("soak: 2h", "soke: 2h", 4, "promotion.steps[0].soke", "unknown key"),
     ],
