@@ -58,7 +58,7 @@ class Metrics(Observer):
 
     def timer_late(self, lateness: Duration) -> None:
         """The driver's timer came so much later than it was set for."""
-        self._all.timer_lateness.observe(seconds(max(0, lateness)))
+        self._all.timer_lateness_seconds.observe(seconds(max(0, lateness)))
 
     # -- Connections ----------------------------------------------------------------------------------
 
@@ -83,9 +83,9 @@ class Metrics(Observer):
     def _coverage(self, coverage: Coverage) -> None:
         kind = coverage.kind.value
         control, candidate = Role.CONTROL.value, Role.CANDIDATE.value
-        self._all.connected.labels(kind).inc(seconds(coverage.connected))
-        self._all.acted_for.labels(kind, control).inc(seconds(coverage.control_acted))
-        self._all.acted_for.labels(kind, candidate).inc(seconds(coverage.candidate_acted))
+        self._all.connected_seconds.labels(kind).inc(seconds(coverage.connected))
+        self._all.acted_seconds.labels(kind, control).inc(seconds(coverage.control_acted))
+        self._all.acted_seconds.labels(kind, candidate).inc(seconds(coverage.candidate_acted))
         self._all.users.labels(kind, control).set(coverage.control_users)
         self._all.users.labels(kind, candidate).set(coverage.candidate_users)
         if coverage.heartbeat_interval:
@@ -112,7 +112,7 @@ class Metrics(Observer):
             verdict.connection.kind.value,
         ).inc(exemplar=exemplar)
         if verdict.skew is not None and verdict.first is not None:
-            skew = self._all.skew.labels(verdict.first.value)
+            skew = self._all.skew_seconds.labels(verdict.first.value)
             skew.observe(seconds(abs(verdict.skew)), exemplar)
 
     @handles(LateDecision)
@@ -129,7 +129,9 @@ class Metrics(Observer):
             outcome.connection.kind.value,
         ).inc()
         if outcome.delay is not None:
-            self._all.return_delay.labels(outcome.role.value).observe(seconds(outcome.delay))
+            self._all.return_delay_seconds.labels(outcome.role.value).observe(
+                seconds(outcome.delay)
+            )
 
     @handles(ProofOfLife)
     def _proof_of_life(self, proof: ProofOfLife) -> None:
@@ -139,18 +141,18 @@ class Metrics(Observer):
 
     @handles(MonitorFailure)
     def _failure(self, failure: MonitorFailure) -> None:
-        self._all.failures.labels(failure.role.value, failure.call).inc()
+        self._all.monitor_failures.labels(failure.role.value, failure.call).inc()
 
     @handles(BrakeChanged)
     def _brake(self, brake: BrakeChanged) -> None:
         if brake.engaged:
-            self._all.brakes.inc()
+            self._all.brake_engagements.inc()
 
     @handles(GuardChanged)
     def _guard(self, guard: GuardChanged) -> None:
-        self._all.guard.set(guard.holding)
+        self._all.guard_holding.set(guard.holding)
         if guard.holding:
-            self._all.guards.inc()
+            self._all.guard_engagements.inc()
 
     @handles(FlagsLoad)
     def _flags_loaded(self, load: FlagsLoad) -> None:
@@ -161,12 +163,12 @@ class Metrics(Observer):
             return
         self._all.flags_info.clear()
         self._all.flags_info.labels(load.digest).set(1)
-        self._all.flags_loaded_at.set(self._wall() / 1e9)
+        self._all.flags_loaded_timestamp_seconds.set(self._wall() / 1e9)
 
     @handles(Paused)
     def _paused(self, pause: Paused) -> None:
         self._all.pauses.inc()
-        self._all.paused.inc(seconds(pause.end - pause.start))
+        self._all.paused_seconds.inc(seconds(pause.end - pause.start))
 
 
 def _code(code: int | None) -> str:
