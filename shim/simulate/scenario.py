@@ -8,9 +8,9 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from shim.flags import Percentages, Targeting
 from shim.model import SECOND, Duration, MonitorType, Stage, Time
@@ -25,7 +25,9 @@ from shim.settings.fields import (
     Section,
     Share,
     Text,
+    Width,
 )
+from shim.settings.flags_file import StageName, Widths
 from shim.settings.monitors import Surroundings
 from shim.settings.yamlfile import decode, parse, read_bytes
 from shim.simulate.behaviour import ClientSettings, Sigma
@@ -86,50 +88,22 @@ class CandidateDefects(Section):
     pings: bool = Field(default=True, description="false: it never pings.")
 
 
-def _read_width(value: Any) -> Decimal:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError("must be a percentage such as 12.5")
-    return Decimal(str(value))
-
-
-Width = Annotated[Decimal, BeforeValidator(_read_width)]
-
-
-class Widths(Section):
-    """The width of each stage in percent of the users."""
-
-    complete: Width = Field(default=0, validate_default=True)
-    live: Width = Field(default=0, validate_default=True)
-    shadow: Width = Field(default=0, validate_default=True)
-
-
 class RolloutSettings(Section):
     """Who is at which stage; the keys are those of the flags file."""
 
     salt: Text = Field(default="monitor-rollout", description="`hash.salt` of the flags file.")
-    default: Literal["off", "shadow", "live", "complete"] = "shadow"
-    holdback: Width = Field(default=5, validate_default=True)
-    percent: Widths = Field(default={"live": 50, "shadow": 50}, validate_default=True)
+    default: StageName = Stage.SHADOW
+    holdback: Width = Decimal(5)
+    percent: Widths = Percentages(live=50, shadow=50)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _off_is_a_stage(cls, value: Any) -> Any:
-        # YAML 1.1 reads a bare `off` as false.
-        if isinstance(value, dict) and value.get("default") is False:
-            return {**value, "default": "off"}
-        return value
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        self.rollout()  # it says what is wrong with its widths
-        return self
-
-    def rollout(self) -> Targeting:
-        percent = Percentages(
-            complete=self.percent.complete, live=self.percent.live, shadow=self.percent.shadow
+    def targeting(self) -> Targeting:
+        return Targeting(
+            flag="simulation",
+            salt=self.salt,
+            default=self.default,
+            holdback=self.holdback,
+            percent=self.percent,
         )
-        default = Stage[self.default.upper()]
-        return Targeting("simulation", self.salt, default, holdback=self.holdback, percent=percent)
 
 
 def _check_names(clients: dict[str, ClientSettings]) -> dict[str, ClientSettings]:

@@ -34,7 +34,7 @@ class Simulation:
         skip: bool = True,
         sample: float = 0.0,
     ) -> None:
-        rollout = scenario.rollout.rollout()
+        rollout = scenario.rollout.targeting()
         self._scenario = scenario
         self._observer = observer
         self._events = EventQueue(scenario.end)

@@ -45,7 +45,7 @@ def test_a_good_file(tmp_path: Path) -> None:
     path.write_text(GOOD + "rollout: {default: off}\nsettings: {comparison: {window: 30s}}\n")
     read = load_scenario(path, TYPES)
     assert read.users == 10
-    assert str(read.rollout.rollout().default) == "off"
+    assert str(read.rollout.targeting().default) == "off"
     assert read.settings.comparison.window == 30_000_000
 
 
