@@ -105,17 +105,17 @@ def _verdict(observer: LedgerObserver) -> Callable[[int], None]:
 def _matched(connection: Connection, number: int) -> Verdict:
     at = wall_clock()
     return Verdict(
-        connection,
-        number,
-        VerdictName.MATCHED,
-        VerdictKind.BOTH,
-        at,
-        Role.CANDIDATE,
-        at,
-        at - 11 * SECOND,
-        False,
-        at - 56 * SECOND,
-        Role.CONTROL,
+        connection=connection,
+        order=number,
+        name=VerdictName.MATCHED,
+        kind=VerdictKind.BOTH,
+        at=at,
+        first=Role.CANDIDATE,
+        control_at=at,
+        candidate_at=at - 11 * SECOND,
+        recovered=False,
+        last_activity=at - 56 * SECOND,
+        acting=Role.CONTROL,
     )
 
 
@@ -128,8 +128,27 @@ def _episode(observer: LedgerObserver) -> Callable[[int], None]:
         observer.on(Decided(connection, Role.CANDIDATE, decision, False))
         observer.on(Decided(connection, Role.CONTROL, decision, True))
         observer.on(_matched(connection, number))
-        observer.on(Closing(connection, Stage.SHADOW, 0, at, Cause.CONTROL, None, 1006))
-        observer.on(Outcome(connection, Role.CONTROL, Return.RETURNED, at, at, SECOND))
+        observer.on(
+            Closing(
+                connection=connection,
+                stage=Stage.SHADOW,
+                opened_at=0,
+                at=at,
+                cause=Cause.CONTROL,
+                intended=None,
+                observed=1006,
+            )
+        )
+        observer.on(
+            Outcome(
+                connection=connection,
+                role=Role.CONTROL,
+                result=Return.RETURNED,
+                acted_at=at,
+                at=at,
+                delay=SECOND,
+            )
+        )
 
     return tell
 

@@ -87,32 +87,68 @@ def _report(
 
 def _episode(observer: Observer, id: str, now: Time, matched: bool) -> None:
     connection = Connection(id, Kind.APP, "alice@example.com", "s1", "com.example.app1")
-    observer.on(Opened(connection, _EVALUATION, Stage.LIVE, Role.CANDIDATE, now))
+    observer.on(
+        Opened(
+            connection=connection,
+            evaluation=_EVALUATION,
+            stage=Stage.LIVE,
+            acting=Role.CANDIDATE,
+            at=now,
+        )
+    )
     decision = Decision(id, now, now, 45 * SECOND, (Close(1001, "", SECOND),))
     observer.on(Decided(connection, Role.CANDIDATE, decision, True))
     verdict = Verdict(
-        connection,
-        1,
-        VerdictName.MATCHED if matched else VerdictName.MISMATCHED,
-        VerdictKind.BOTH if matched else VerdictKind.SKEWED,
-        now,
-        Role.CANDIDATE,
-        now,
-        now - 12 * SECOND,
-        False,
-        now - 60 * SECOND,
-        Role.CANDIDATE,
+        connection=connection,
+        order=1,
+        name=VerdictName.MATCHED if matched else VerdictName.MISMATCHED,
+        kind=VerdictKind.BOTH if matched else VerdictKind.SKEWED,
+        at=now,
+        first=Role.CANDIDATE,
+        control_at=now,
+        candidate_at=now - 12 * SECOND,
+        recovered=False,
+        last_activity=now - 60 * SECOND,
+        acting=Role.CANDIDATE,
     )
     observer.on(verdict)
-    observer.on(Closing(connection, Stage.LIVE, 0, now, Cause.CANDIDATE, 1001, 1001))
-    observer.on(Outcome(connection, Role.CANDIDATE, Return.RETURNED, now, now, 0, 1001))
+    observer.on(
+        Closing(
+            connection=connection,
+            stage=Stage.LIVE,
+            opened_at=0,
+            at=now,
+            cause=Cause.CANDIDATE,
+            intended=1001,
+            observed=1001,
+        )
+    )
+    observer.on(
+        Outcome(
+            connection=connection,
+            role=Role.CANDIDATE,
+            result=Return.RETURNED,
+            acted_at=now,
+            at=now,
+            delay=0,
+            code=1001,
+        )
+    )
 
 
 def _scrape(metrics: Metrics, connections: int) -> None:
     before = _scrape_time(metrics)
     for number in range(connections):
         connection = Connection(f"o{number}", Kind.APP, "u", "s", "p")
-        metrics.on(Opened(connection, _EVALUATION, Stage.SHADOW, Role.CONTROL, 0))
+        metrics.on(
+            Opened(
+                connection=connection,
+                evaluation=_EVALUATION,
+                stage=Stage.SHADOW,
+                acting=Role.CONTROL,
+                at=0,
+            )
+        )
     after = _scrape_time(metrics)
     print(f"a scrape: {before:.2f} ms; with {connections} open connections {after:.2f} ms")
 

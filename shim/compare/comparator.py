@@ -181,14 +181,14 @@ class Comparator:
         silence.judged = True
         self.open_episodes -= silence.first is not None
         return Verdict(
-            silence.connection,
-            silence.order,
-            name,
-            kind,
-            at,
-            silence.first,
-            silence.control_at,
-            silence.candidate_at,
+            connection=silence.connection,
+            order=silence.order,
+            name=name,
+            kind=kind,
+            at=at,
+            first=silence.first,
+            control_at=silence.control_at,
+            candidate_at=silence.candidate_at,
             recovered=False,
             last_activity=silence.last_activity,
             acting=silence.acting,

@@ -118,12 +118,12 @@ class Outcomes:
 
 def _outcome(pending: _Pending, result: Return, at: Time, delay: Duration | None = None) -> Outcome:
     return Outcome(
-        pending.connection,
-        pending.role,
-        result,
-        pending.acted_at,
-        at,
-        delay,
-        pending.code,
-        pending.by_percentage,
+        connection=pending.connection,
+        role=pending.role,
+        result=result,
+        acted_at=pending.acted_at,
+        at=at,
+        delay=delay,
+        code=pending.code,
+        by_percentage=pending.by_percentage,
     )

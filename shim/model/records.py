@@ -34,38 +34,41 @@ class Cause(StrEnum):
     CANDIDATE = "candidate"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Verdict:
-    """How one episode ended. `skew` is control minus candidate, where both decided (R8).
-
-    `acting` is the monitor whose effects reached the socket while the episode was open (None: neither),
-    `rule` the name of the expected rule that explained a mismatch (R13), `order` the connection's
-    place in the order of opening, `trace` the id of its trace (32 hex digits), once it has one: whoever
-    traces verdicts is told of them before those who keep them.
-    """
+    """How one episode ended."""
 
     connection: Connection
     order: int
+    """The connection's place in the order of opening."""
     name: VerdictName
     kind: VerdictKind
     at: Time
     first: Role | None
+    """The monitor that decided first; None: neither did (an error)."""
     control_at: Time | None
     candidate_at: Time | None
+    """When each monitor decided, if it did."""
     recovered: bool
+    """Whether a sign of life proved the decision wrong (R9)."""
     last_activity: Time
+    """The sign of life that began the silence."""
     acting: Role | None
+    """The monitor whose effects reached the socket while the episode was open; None: neither's."""
     rule: str | None = None
+    """The name of the expected rule that explained a mismatch (R13)."""
     trace: str | None = None
+    """The id of its trace, 32 hex digits: observers that trace are told of the verdict first, and set it."""
 
     @property
     def skew(self) -> Duration | None:
+        """Control minus candidate, where both decided (R8)."""
         if self.control_at is None or self.candidate_at is None:
             return None
         return self.control_at - self.candidate_at
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class LateDecision:
     """A decision on a silence that has its verdict already (R7)."""
 
@@ -84,91 +87,89 @@ class Return(StrEnum):
     CENSORED = "censored"
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """Whether the client came back after `role` had closed its connection at `acted_at`.
-
-    `delay` is the time from the closing to the return, for returns only; `code` the close code that
-    the monitor wanted (None: it terminated). `by_percentage`: chance gave the user the stage, so that
-    the outcome is comparable between the monitors (R15).
-    """
+    """Whether the client came back after a monitor had closed its connection (R15)."""
 
     connection: Connection
     role: Role
+    """The monitor that closed the connection."""
     result: Return
     acted_at: Time
+    """When the connection was closed."""
     at: Time
+    """When the result was known."""
     delay: Duration | None = None
+    """From the closing to the return; None: the client did not return."""
     code: int | None = None
+    """The close code that the monitor wanted; None: it terminated the connection."""
     by_percentage: bool = True
+    """Whether chance gave the user the stage, so that the monitors can be compared."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MonitorFailure:
-    """A monitor's call that raised, answered nonsense or took too long (R5).
-
-    `connection` is None for a call about no single connection.
-    """
+    """A monitor's call that raised, answered nonsense or took too long (R5)."""
 
     role: Role
     call: str
+    """The name of the method, or `quarantine`."""
     reason: str
     at: Time
     connection: Connection | None = None
+    """None: the call was about no single connection."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Closing:
-    """How a connection ended: at which stage, who ended it, and with which close code.
-
-    `intended` is the code of the close frame that was sent (None: none was), `observed` that of the
-    peer's (1006: none came).
-    """
+    """How a connection ended."""
 
     connection: Connection
     stage: Stage
+    """The stage at which it ended."""
     opened_at: Time
     at: Time
     cause: Cause
     intended: int | None
+    """The code of the close frame that was sent; None: none was sent."""
     observed: int
+    """The code of the peer's close frame; 1006: none came."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
-    """What was watched between `since` and `until`, for one kind of connection.
-
-    The durations are sums over connections: `connected` while they were open, of that `control_acted`
-    and `candidate_acted` by the monitor whose effects reached the socket, `watched` while the candidate
-    watched. `pings` are the candidate's, sent or recorded; one of them each `heartbeat_interval` of
-    `watched` is full coverage (None: the candidate's settings have no such key). The users are those
-    with an open connection at `until`, by the monitor that acts for them.
-    """
+    """What was watched between two times, for one kind of connection; durations are sums over connections."""
 
     kind: Kind
     since: Time
     until: Time
     connected: Duration
+    """While connections were open."""
     control_acted: Duration
     candidate_acted: Duration
+    """Of `connected`, the time in which the effects of this monitor reached the socket."""
     watched: Duration
+    """While the candidate watched."""
     pings: int
+    """The candidate's, sent or recorded; one in each `heartbeat_interval` of `watched` is full coverage."""
     heartbeat_interval: Duration | None
+    """None: the candidate's settings have no such key."""
     control_users: int
     candidate_users: int
+    """Users with an open connection at `until`, by the monitor that acts for them."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FlagsLoad:
-    """The flags file was read: taken over, or, with a `problem`, refused (R20).
-
-    `by` and `reason`: who changed it and why, as far as the tools know.
-    """
+    """The flags file was read: taken over, or, with a `problem`, refused (R20)."""
 
     at: Time
     file: str
     digest: str
     before: str | None = None
+    """The digest that was in force before."""
     problem: str | None = None
     by: str | None = None
+    """Who changed the file, as far as the tools know."""
     reason: str | None = None
+    """Why it was changed."""

@@ -306,7 +306,9 @@ class Assignment:
         self, role: Role, failure: CallFailed, now: Time, connection: Connection | None = None
     ) -> None:
         self._observer.on(
-            MonitorFailure(role, failure.call, failure.reason, now, connection=connection)
+            MonitorFailure(
+                role=role, call=failure.call, reason=failure.reason, at=now, connection=connection
+            )
         )
 
     def _error_verdict(self, tracked: Tracked, now: Time) -> None:

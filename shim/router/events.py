@@ -24,7 +24,7 @@ from shim.model import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
     """A connection was registered."""
 

@@ -195,7 +195,15 @@ class Coordinator(Generic[L]):
         tracked = self.router.open(
             connection, live, now, evaluation.stage, by_percentage=evaluation.by_percentage
         )
-        self.observer.on(Opened(connection, evaluation, tracked.stage, tracked.acting, now))
+        self.observer.on(
+            Opened(
+                connection=connection,
+                evaluation=evaluation,
+                stage=tracked.stage,
+                acting=tracked.acting,
+                at=now,
+            )
+        )
         touch = self._touch_of(tracked)
         if self._recorder is not None:
             touch = self._recorder.touch(tracked, touch)
@@ -264,13 +272,13 @@ class Coordinator(Generic[L]):
         assert live.cause is not None
         connection, (intended, observed) = live.connection, live.codes
         closing = Closing(
-            connection,
-            live.tracked.stage,
-            live.tracked.opened_at,
-            clock(),
-            live.cause,
-            intended,
-            ABNORMAL if observed is None else observed,
+            connection=connection,
+            stage=live.tracked.stage,
+            opened_at=live.tracked.opened_at,
+            at=clock(),
+            cause=live.cause,
+            intended=intended,
+            observed=ABNORMAL if observed is None else observed,
         )
         log.info(
             "[User: %s] %s connection ended: %s (cause %s, close code intended %s, observed %s)",

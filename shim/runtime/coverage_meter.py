@@ -54,17 +54,17 @@ class CoverageMeter:
                 continue
             self._tell(
                 Coverage(
-                    kind,
-                    since,
-                    now,
-                    control + candidate,
-                    control,
-                    candidate,
-                    after.watched - before.watched,
-                    after.pings - before.pings,
-                    self._heartbeat_interval,
-                    census.acted_for(Role.CONTROL),
-                    census.acted_for(Role.CANDIDATE),
+                    kind=kind,
+                    since=since,
+                    until=now,
+                    connected=control + candidate,
+                    control_acted=control,
+                    candidate_acted=candidate,
+                    watched=after.watched - before.watched,
+                    pings=after.pings - before.pings,
+                    heartbeat_interval=self._heartbeat_interval,
+                    control_users=census.acted_for(Role.CONTROL),
+                    candidate_users=census.acted_for(Role.CANDIDATE),
                 )
             )
 

@@ -127,17 +127,17 @@ class CoverageCount:
                 share = pings * self._interval / watched
                 unseen_pings = round(unseen / self._interval * (1 if share > _ALL else share))
             yield Coverage(
-                name,
-                self._since,
-                now,
-                sum(acted.values()),
-                acted[Role.CONTROL],
-                acted[Role.CANDIDATE],
-                watched - kind.told_watched + unseen,
-                pings - kind.told_pings + unseen_pings,
-                self._interval,
-                kind.users[Role.CONTROL],
-                kind.users[Role.CANDIDATE],
+                kind=name,
+                since=self._since,
+                until=now,
+                connected=sum(acted.values()),
+                control_acted=acted[Role.CONTROL],
+                candidate_acted=acted[Role.CANDIDATE],
+                watched=watched - kind.told_watched + unseen,
+                pings=pings - kind.told_pings + unseen_pings,
+                heartbeat_interval=self._interval,
+                control_users=kind.users[Role.CONTROL],
+                candidate_users=kind.users[Role.CANDIDATE],
             )
             kind.told_pings, kind.told_watched = pings, watched
         self._since = now

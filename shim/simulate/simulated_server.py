@@ -192,13 +192,13 @@ class SimulatedServer:
             intended = connection.closing.code
         self._observer.on(
             Closing(
-                tracked.connection,
-                tracked.stage,
-                connection.opened_at,
-                now,
-                cause,
-                intended,
-                observed,
+                connection=tracked.connection,
+                stage=tracked.stage,
+                opened_at=connection.opened_at,
+                at=now,
+                cause=cause,
+                intended=intended,
+                observed=observed,
             )
         )
 
@@ -221,7 +221,15 @@ class SimulatedServer:
         if connection.stint == 1:
             evaluation = self._rollout.evaluate(user.name)
             opened_at = connection.opened_at
-            self._observer.on(Opened(described, evaluation, user.stage, tracked.acting, opened_at))
+            self._observer.on(
+                Opened(
+                    connection=described,
+                    evaluation=evaluation,
+                    stage=user.stage,
+                    acting=tracked.acting,
+                    at=opened_at,
+                )
+            )
         if link.client.message_every is not None and not connection.talking:
             connection.talking = True
             first = link.client.message_after(link, now)

@@ -122,7 +122,15 @@ class Bench:
         socket = Socket()
         tracked = self.router.open(connection, socket, self.now, self._stage)
         evaluation = everyone_at(self._stage).evaluate(user)
-        self.observer.on(Opened(connection, evaluation, self._stage, tracked.acting, self.now))
+        self.observer.on(
+            Opened(
+                connection=connection,
+                evaluation=evaluation,
+                stage=self._stage,
+                acting=tracked.acting,
+                at=self.now,
+            )
+        )
         touch = self.recorder.touch(tracked, self.router.touches(lambda: self.now)(tracked))
         self._open[name] = tracked, touch, socket
         return name
@@ -161,7 +169,13 @@ class Bench:
             cause = Cause(tracked.closed_by.value)
         self.observer.on(
             Closing(
-                tracked.connection, tracked.stage, tracked.opened_at, self.now, cause, None, 1006
+                connection=tracked.connection,
+                stage=tracked.stage,
+                opened_at=tracked.opened_at,
+                at=self.now,
+                cause=cause,
+                intended=None,
+                observed=1006,
             )
         )
 

@@ -36,7 +36,12 @@ def test_r15_a_new_connection_of_the_identity_is_a_return_with_its_delay() -> No
     assert outcomes.opened(Opening(first, 0)) is None
     assert acted(outcomes, first, 60 * S, role=Role.CANDIDATE) is None
     assert outcomes.opened(Opening(again, 67 * S)) == Outcome(
-        first, Role.CANDIDATE, Return.RETURNED, 60 * S, 67 * S, 7 * S
+        connection=first,
+        role=Role.CANDIDATE,
+        result=Return.RETURNED,
+        acted_at=60 * S,
+        at=67 * S,
+        delay=7 * S,
     )
     assert outcomes.next_loss is None
     assert list(outcomes.finish(10**12)) == []
@@ -77,7 +82,14 @@ def test_r15_a_loss_is_known_when_the_window_has_passed() -> None:
     assert list(outcomes.expire(60 * S + WINDOW)) == []
     (lost,) = outcomes.expire(10**12)
     at = 60 * S + WINDOW + 1
-    assert lost == Outcome(app("c1"), Role.CONTROL, Return.LOST, 60 * S, at, None)
+    assert lost == Outcome(
+        connection=app("c1"),
+        role=Role.CONTROL,
+        result=Return.LOST,
+        acted_at=60 * S,
+        at=at,
+        delay=None,
+    )
 
 
 def test_r15_one_opening_settles_the_oldest_action_pending() -> None:
@@ -113,7 +125,14 @@ def test_r15_replaced_by_a_connection_opened_after_the_last_sign_of_life(
     outcomes.opened(Opening(app("c2"), opened))
     answer = acted(outcomes, app("c1"), 60 * S, since=10 * S)
     if replaced:
-        assert answer == Outcome(app("c1"), Role.CONTROL, Return.REPLACED, 60 * S, 60 * S, None)
+        assert answer == Outcome(
+            connection=app("c1"),
+            role=Role.CONTROL,
+            result=Return.REPLACED,
+            acted_at=60 * S,
+            at=60 * S,
+            delay=None,
+        )
         assert outcomes.next_loss is None
     else:  # "after" is strict
         assert answer is None

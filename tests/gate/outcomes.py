@@ -15,7 +15,14 @@ def outcome(
     connection = Connection(f"c{acted_at}", Kind.APP, user, user, "com.example.app1")
     result = Return.RETURNED if returned else Return.LOST
     at = acted_at + (SECOND if returned else RETURN_WINDOW + 1)
-    return Outcome(connection, role, result, acted_at, at, by_percentage=by_percentage)
+    return Outcome(
+        connection=connection,
+        role=role,
+        result=result,
+        acted_at=acted_at,
+        at=at,
+        by_percentage=by_percentage,
+    )
 
 
 def first_brake(

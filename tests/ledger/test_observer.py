@@ -97,7 +97,17 @@ def test_an_episode_in_shadow(recorded: Recorded) -> None:
     world.run(3.2)
     world.message("c1")
     world.run(100)
-    recorded.observer.on(Closing(APP, Stage.SHADOW, 0, 60 * S, Cause.CONTROL, None, 1006))
+    recorded.observer.on(
+        Closing(
+            connection=APP,
+            stage=Stage.SHADOW,
+            opened_at=0,
+            at=60 * S,
+            cause=Cause.CONTROL,
+            intended=None,
+            observed=1006,
+        )
+    )
     world.run(300)
     (row,) = recorded.reader.verdicts(VerdictFilter()).rows
     assert row.values() == (
@@ -148,7 +158,17 @@ def test_an_episode_in_live_whose_client_comes_back(recorded: Recorded) -> None:
     world = recorded.world
     world.open("c1", Stage.LIVE)
     world.run(46)
-    recorded.observer.on(Closing(APP, Stage.LIVE, 0, 45_100_000, Cause.CANDIDATE, 1001, 1000))
+    recorded.observer.on(
+        Closing(
+            connection=APP,
+            stage=Stage.LIVE,
+            opened_at=0,
+            at=45_100_000,
+            cause=Cause.CANDIDATE,
+            intended=1001,
+            observed=1000,
+        )
+    )
     assert recorded.reader.outcomes()[0].result is None
     world.run(46.5)
     world.open("c2", Stage.LIVE)
@@ -228,14 +248,52 @@ def test_what_is_about_no_episode(recorded: Recorded) -> None:
     observer, reader = recorded.observer, recorded.reader
     observer.on(LateDecision(APP, Role.CONTROL, 5 * S, Role.CANDIDATE))
     observer.on(ProofOfLife(APP, Role.CANDIDATE, 6 * S))
-    observer.on(MonitorFailure(Role.CANDIDATE, "wake", "ValueError: no", 7 * S))
-    observer.on(MonitorFailure(Role.CANDIDATE, "pong", "ValueError: no", 8 * S, APP))
+    observer.on(MonitorFailure(role=Role.CANDIDATE, call="wake", reason="ValueError: no", at=7 * S))
+    observer.on(
+        MonitorFailure(
+            role=Role.CANDIDATE, call="pong", reason="ValueError: no", at=8 * S, connection=APP
+        )
+    )
     observer.on(BrakeChanged(True, "false kills", 9 * S))
     observer.on(GuardChanged(True, 250, 10 * S))
-    observer.on(FlagsLoad(11 * S, "rollout.yaml", "abc", "def", None, "ann", "step 2"))
+    observer.on(
+        FlagsLoad(
+            at=11 * S,
+            file="rollout.yaml",
+            digest="abc",
+            before="def",
+            problem=None,
+            by="ann",
+            reason="step 2",
+        )
+    )
     observer.on(Paused(12 * S, 22 * S))
-    observer.on(Coverage(Kind.APP, 0, 60 * S, 120 * S, 70 * S, 50 * S, 110 * S, 7, 15 * S, 2, 1))
-    observer.on(Closing(APP, Stage.LIVE, 0, 70 * S, Cause.PEER, None, 1000))
+    observer.on(
+        Coverage(
+            kind=Kind.APP,
+            since=0,
+            until=60 * S,
+            connected=120 * S,
+            control_acted=70 * S,
+            candidate_acted=50 * S,
+            watched=110 * S,
+            pings=7,
+            heartbeat_interval=15 * S,
+            control_users=2,
+            candidate_users=1,
+        )
+    )
+    observer.on(
+        Closing(
+            connection=APP,
+            stage=Stage.LIVE,
+            opened_at=0,
+            at=70 * S,
+            cause=Cause.PEER,
+            intended=None,
+            observed=1000,
+        )
+    )
     assert [row.values() for row in reader.rows(LateRow)] == [
         (*ABOUT, Role.CONTROL, NOW + 5 * S, Role.CANDIDATE)
     ]

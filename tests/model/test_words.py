@@ -79,14 +79,14 @@ def test_the_skew_is_how_much_later_the_control_was(
     control_at: int | None, candidate_at: int | None, skew: int | None
 ) -> None:
     verdict = Verdict(
-        Connection("c1", Kind.APP, "u", "s", "p"),
-        1,
-        VerdictName.MATCHED,
-        VerdictKind.BOTH,
-        60,
-        Role.CANDIDATE,
-        control_at,
-        candidate_at,
+        connection=Connection("c1", Kind.APP, "u", "s", "p"),
+        order=1,
+        name=VerdictName.MATCHED,
+        kind=VerdictKind.BOTH,
+        at=60,
+        first=Role.CANDIDATE,
+        control_at=control_at,
+        candidate_at=candidate_at,
         recovered=False,
         last_activity=0,
         acting=Role.CONTROL,

@@ -11,7 +11,7 @@ from shim.runtime.fanout import Fanout
 from tests.telemetry.records import APP
 
 NOTE = Noted(Role.CONTROL, "hello")
-LOAD = FlagsLoad(0, "rollout.yaml", "d1")
+LOAD = FlagsLoad(at=0, file="rollout.yaml", digest="d1")
 
 
 class Notes(Observer):

@@ -59,8 +59,20 @@ def all_readings() -> Readings:
 def a_day() -> Metrics:
     """Metrics that were told of one thing of every sort."""
     metrics = Metrics(all_readings(), wall=lambda: 1_800_000_000_000_000_000)
-    metrics.on(Opened(APP, evaluation(), Stage.SHADOW, Role.CONTROL, 0))
-    metrics.on(Opened(GLASSES, evaluation(GLASSES.user), Stage.SHADOW, Role.CONTROL, 0))
+    metrics.on(
+        Opened(
+            connection=APP, evaluation=evaluation(), stage=Stage.SHADOW, acting=Role.CONTROL, at=0
+        )
+    )
+    metrics.on(
+        Opened(
+            connection=GLASSES,
+            evaluation=evaluation(GLASSES.user),
+            stage=Stage.SHADOW,
+            acting=Role.CONTROL,
+            at=0,
+        )
+    )
     metrics.on(StageChanged(APP, Stage.SHADOW, Stage.LIVE, S))
     metrics.on(Decided(APP, Role.CANDIDATE, decision(), True))
     metrics.on(Decided(APP, Role.CONTROL, decision(), False))
@@ -69,21 +81,74 @@ def a_day() -> Metrics:
     mismatched: Any = {"name": VerdictName.MISMATCHED, "kind": VerdictKind.ONLY_CANDIDATE}
     metrics.on(verdict(**mismatched, control_at=None, recovered=True, trace="cd" * 16))
     metrics.on(LateDecision(APP, Role.CONTROL, S, Role.CANDIDATE))
-    metrics.on(Outcome(APP, Role.CANDIDATE, Return.RETURNED, 0, S, S, 1001))
-    metrics.on(Outcome(APP, Role.CONTROL, Return.LOST, 0, S, by_percentage=False))
+    metrics.on(
+        Outcome(
+            connection=APP,
+            role=Role.CANDIDATE,
+            result=Return.RETURNED,
+            acted_at=0,
+            at=S,
+            delay=S,
+            code=1001,
+        )
+    )
+    metrics.on(
+        Outcome(
+            connection=APP,
+            role=Role.CONTROL,
+            result=Return.LOST,
+            acted_at=0,
+            at=S,
+            by_percentage=False,
+        )
+    )
     metrics.on(ProofOfLife(APP, Role.CANDIDATE, S))
-    metrics.on(MonitorFailure(Role.CANDIDATE, "wake", "no", S))
+    metrics.on(MonitorFailure(role=Role.CANDIDATE, call="wake", reason="no", at=S))
     metrics.on(BrakeChanged(True, "by hand", S))
     metrics.on(BrakeChanged(False, "by hand", S))
     metrics.on(GuardChanged(True, 100, S))
-    metrics.on(FlagsLoad(0, "f", "d1"))
-    metrics.on(FlagsLoad(1, "f", "d2", "d1"))
-    metrics.on(FlagsLoad(2, "f", "d3", "d2", "no version"))
-    metrics.on(Coverage(Kind.APP, 0, 60 * S, 90 * S, 30 * S, 60 * S, 75 * S, 4, 15 * S, 1, 2))
+    metrics.on(FlagsLoad(at=0, file="f", digest="d1"))
+    metrics.on(FlagsLoad(at=1, file="f", digest="d2", before="d1"))
+    metrics.on(FlagsLoad(at=2, file="f", digest="d3", before="d2", problem="no version"))
+    metrics.on(
+        Coverage(
+            kind=Kind.APP,
+            since=0,
+            until=60 * S,
+            connected=90 * S,
+            control_acted=30 * S,
+            candidate_acted=60 * S,
+            watched=75 * S,
+            pings=4,
+            heartbeat_interval=15 * S,
+            control_users=1,
+            candidate_users=2,
+        )
+    )
     metrics.on(Paused(S, 4 * S))
     metrics.timer_late(30_000)
-    metrics.on(Closing(APP, Stage.LIVE, 0, S, Cause.CANDIDATE, 1001, 1006))
-    metrics.on(Closing(GLASSES, Stage.SHADOW, 0, S, Cause.PEER, None, 1000))
+    metrics.on(
+        Closing(
+            connection=APP,
+            stage=Stage.LIVE,
+            opened_at=0,
+            at=S,
+            cause=Cause.CANDIDATE,
+            intended=1001,
+            observed=1006,
+        )
+    )
+    metrics.on(
+        Closing(
+            connection=GLASSES,
+            stage=Stage.SHADOW,
+            opened_at=0,
+            at=S,
+            cause=Cause.PEER,
+            intended=None,
+            observed=1000,
+        )
+    )
     return metrics
 
 

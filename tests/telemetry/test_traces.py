@@ -77,7 +77,11 @@ class Recording:
 
     def open(self, connection: Any = APP, stage: Stage = Stage.SHADOW, now: int = 0) -> None:
         flags = evaluation(connection.user, stage)
-        self.observer.on(Opened(connection, flags, stage, stage.acting, now))
+        self.observer.on(
+            Opened(
+                connection=connection, evaluation=flags, stage=stage, acting=stage.acting, at=now
+            )
+        )
 
     def leftovers(self) -> int:
         return sum(
@@ -178,8 +182,10 @@ def test_a_mismatch_is_an_error_that_says_what_it_is() -> None:
 
 def test_the_flag_evaluation_follows_the_conventions() -> None:
     recording = Recording()
-    recording.observer.on(FlagsLoad(0, "rollout.yaml", "d1"))
-    recording.observer.on(FlagsLoad(1, "rollout.yaml", "d2", "d1", "no version"))
+    recording.observer.on(FlagsLoad(at=0, file="rollout.yaml", digest="d1"))
+    recording.observer.on(
+        FlagsLoad(at=1, file="rollout.yaml", digest="d2", before="d1", problem="no version")
+    )
     recording.open()
     attributes = recording.span("registration").attributes or {}
     assert {name: attributes[name] for name in attributes if name.startswith("feature_flag")} == {
@@ -200,11 +206,27 @@ def act(recording: Recording, stage: Stage) -> None:
 
 
 def closing(at: int) -> Closing:
-    return Closing(APP, Stage.LIVE, 0, at, Cause.CANDIDATE, 1001, 1006)
+    return Closing(
+        connection=APP,
+        stage=Stage.LIVE,
+        opened_at=0,
+        at=at,
+        cause=Cause.CANDIDATE,
+        intended=1001,
+        observed=1006,
+    )
 
 
 def returned(at: int) -> Outcome:
-    return Outcome(APP, Role.CANDIDATE, Return.RETURNED, 48 * S, at, at - 48 * S, 1001)
+    return Outcome(
+        connection=APP,
+        role=Role.CANDIDATE,
+        result=Return.RETURNED,
+        acted_at=48 * S,
+        at=at,
+        delay=at - 48 * S,
+        code=1001,
+    )
 
 
 def test_what_follows_is_in_the_episode_s_trace_whenever_the_verdict_comes() -> None:
@@ -301,8 +323,10 @@ def test_the_rest_are_short_spans() -> None:
     observer = recording.observer
     recording.open()
     observer.on(StageChanged(APP, Stage.SHADOW, Stage.LIVE, 5 * S))
-    observer.on(MonitorFailure(Role.CANDIDATE, "wake", "no such key", 6 * S))
-    observer.on(MonitorFailure(Role.CANDIDATE, "pong", "no", 6 * S, APP))
+    observer.on(MonitorFailure(role=Role.CANDIDATE, call="wake", reason="no such key", at=6 * S))
+    observer.on(
+        MonitorFailure(role=Role.CANDIDATE, call="pong", reason="no", at=6 * S, connection=APP)
+    )
     observer.on(BrakeChanged(True, "by hand", 7 * S))
     observer.on(GuardChanged(True, 100, 8 * S))
     observer.on(Paused(9 * S, 19 * S))
@@ -361,7 +385,11 @@ def test_a_proof_of_life_is_kept_when_its_episode_was_not() -> None:
 
 def test_nothing_is_kept_when_nobody_traces() -> None:
     observer = TraceObserver(lambda: 0, pseudonym, lambda: NOON)
-    observer.on(Opened(APP, evaluation(), Stage.SHADOW, Role.CONTROL, 0))
+    observer.on(
+        Opened(
+            connection=APP, evaluation=evaluation(), stage=Stage.SHADOW, acting=Role.CONTROL, at=0
+        )
+    )
     observer.on(Decided(APP, Role.CONTROL, decision(), True))
     judged = verdict()
     observer.on(judged)
@@ -382,7 +410,15 @@ class Announced:
         tracked = self.world.open(id, stage, user=f"u{who % 3}", session=f"s{who % 3}")
         flags = everyone_at(stage).evaluate(tracked.connection.user)
         now = self.world.now
-        self.observer.on(Opened(tracked.connection, flags, tracked.stage, tracked.acting, now))
+        self.observer.on(
+            Opened(
+                connection=tracked.connection,
+                evaluation=flags,
+                stage=tracked.stage,
+                acting=tracked.acting,
+                at=now,
+            )
+        )
         self.alive.append(id)
 
     def end(self, id: str) -> None:
@@ -395,7 +431,15 @@ class Announced:
             self.world.close(id)
         now = self.world.now
         stage, opened_at = tracked.stage, tracked.opened_at
-        closing = Closing(tracked.connection, stage, opened_at, now, cause, None, 1006)
+        closing = Closing(
+            connection=tracked.connection,
+            stage=stage,
+            opened_at=opened_at,
+            at=now,
+            cause=cause,
+            intended=None,
+            observed=1006,
+        )
         self.observer.on(closing)
 
 
@@ -462,11 +506,37 @@ def test_many_verdicts_leave_nothing_behind() -> None:
     def rounds(count: int) -> int:
         for number in range(count):
             connection = type(APP)(f"c{number}", APP.kind, "u", "s", "p")
-            observer.on(Opened(connection, evaluation(), Stage.LIVE, Role.CANDIDATE, number))
+            observer.on(
+                Opened(
+                    connection=connection,
+                    evaluation=evaluation(),
+                    stage=Stage.LIVE,
+                    acting=Role.CANDIDATE,
+                    at=number,
+                )
+            )
             observer.on(Decided(connection, Role.CANDIDATE, decision(connection), True))
             observer.on(verdict(connection, acting=Role.CANDIDATE, at=number))
-            observer.on(Closing(connection, Stage.LIVE, 0, number, Cause.CANDIDATE, 1001, 1001))
-            observer.on(Outcome(connection, Role.CANDIDATE, Return.LOST, 0, number))
+            observer.on(
+                Closing(
+                    connection=connection,
+                    stage=Stage.LIVE,
+                    opened_at=0,
+                    at=number,
+                    cause=Cause.CANDIDATE,
+                    intended=1001,
+                    observed=1001,
+                )
+            )
+            observer.on(
+                Outcome(
+                    connection=connection,
+                    role=Role.CANDIDATE,
+                    result=Return.LOST,
+                    acted_at=0,
+                    at=number,
+                )
+            )
         gc.collect()
         return len(gc.get_objects())
 

@@ -116,14 +116,14 @@ def record(folder: Path, verdicts: list[tuple[str, int, int | None]]) -> SqliteR
         matched = skew is not None
         observer.on(
             Verdict(
-                connection,
-                order,
-                VerdictName.MATCHED if matched else VerdictName.MISMATCHED,
-                VerdictKind.BOTH if matched else VerdictKind.ONLY_CANDIDATE,
-                at,
-                Role.CANDIDATE,
-                None if skew is None else at,
-                at if skew is None else at - skew * SECOND,
+                connection=connection,
+                order=order,
+                name=VerdictName.MATCHED if matched else VerdictName.MISMATCHED,
+                kind=VerdictKind.BOTH if matched else VerdictKind.ONLY_CANDIDATE,
+                at=at,
+                first=Role.CANDIDATE,
+                control_at=None if skew is None else at,
+                candidate_at=at if skew is None else at - skew * SECOND,
                 recovered=not matched,
                 last_activity=at - 60 * SECOND,
                 acting=Role.CONTROL,
