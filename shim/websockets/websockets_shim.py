@@ -20,6 +20,8 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, Self
 
+from websockets.asyncio.server import ServerConnection as Base
+
 from shim.embedding.embedded_shim import EmbeddedShim
 from shim.model import Kind
 from shim.websockets.websockets_connection import ServerConnection, WebsocketsConnection
@@ -42,19 +44,24 @@ class WebsocketsShim(EmbeddedShim[WebsocketsConnection]):
         await self._end.aclose()
 
     def register_glasses_connection(
-        self, websocket: ServerConnection, user: str, session: str
+        self, websocket: Base, user: str, session: str
     ) -> WebsocketsConnection:
-        """Watch the connection of a user's glasses."""
+        """Watch the connection of a user's glasses. Raises TypeError as `register_app_connection`."""
         return self._watch(websocket, Kind.GLASSES, user, session, None)
 
     def register_app_connection(
-        self, websocket: ServerConnection, user: str, session: str, package: str
+        self, websocket: Base, user: str, session: str, package: str
     ) -> WebsocketsConnection:
-        """Watch an app's connection in a user's session."""
+        """Watch an app's connection in a user's session.
+
+        Raises TypeError for a connection of a server that was started without `**shim.options`.
+        """
         return self._watch(websocket, Kind.APP, user, session, package)
 
     def _watch(
-        self, websocket: ServerConnection, kind: Kind, user: str, session: str, package: str | None
+        self, websocket: Base, kind: Kind, user: str, session: str, package: str | None
     ) -> WebsocketsConnection:
+        if not isinstance(websocket, ServerConnection):
+            raise TypeError("this connection cannot be watched: serve(handler, …, **shim.options)")
         connect = partial(WebsocketsConnection, self, websocket)
         return self.register(connect, kind, user, session, package)

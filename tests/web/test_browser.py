@@ -5,11 +5,14 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp.test_utils import TestServer
 
+from shim.aio import Shim
 from shim.model import Stage, VerdictName
 from tests.live.servers import app_client, until
 from tests.web.browser import Browser, browser
 from tests.web.servers import SECRETS, Server, console
+from tests.web.test_base_path import embed
 
 pytestmark = pytest.mark.real
 # Slower than other tests: the clients have to stay alive beside a busy browser. Episodes have traces,
@@ -175,3 +178,44 @@ async def test_the_keyboard_is_enough_and_keeps_its_place(tmp_path: Path) -> Non
         assert page.faults == []
         alive.cancel()
         await app.close()
+
+
+async def test_an_operator_at_work_under_a_prefix(tmp_path: Path) -> None:
+    (tmp_path / "shim.yaml").write_text(
+        f"{SETTINGS}\nrollout: null\nledger: sqlite:///{tmp_path}/shim.db\n"
+    )
+    shim = Shim.open(tmp_path / "shim.yaml", secrets=SECRETS)
+    async with (
+        TestServer(embed(shim, "/outer", "/shim")) as service,
+        aiohttp.ClientSession() as http,
+        browser(tmp_path / "profile") as page,
+    ):
+        console_url = f"http://127.0.0.1:{service.port}/outer/shim"
+        await page.open(f"{console_url}/login")
+        await page.run("document.querySelector('#token').focus()")
+        await page.type(SECRETS.operator_token)
+        page.begin()
+        await page.press("Enter")
+        await page.loaded()
+        assert await page.run("location.href") == f"{console_url}/"
+        await page.until("document.querySelector('#live').classList.contains('on')")
+
+        # The figures follow what happens, without a reload.
+        client = await http.ws_connect(service.make_url("/sockets"))
+        alive = asyncio.create_task(client.receive())
+        await page.until("document.querySelector('#rollout .answer').innerText.startsWith('1')")
+        for engaged, reason in ((True, "false kills"), (False, "fixed in 1.2")):
+            page.begin()
+            await page.run("document.querySelector('nav a[href$=\"/brake\"]').click()")
+            await page.loaded()
+            await page.run("document.querySelector('#reason').focus()")
+            await page.type(reason)
+            page.begin()
+            await page.press("Enter")
+            await page.loaded()
+            assert (shim.router.brake_reason is not None) == engaged
+            assert ("The brake is engaged" in await page.text("body")) == engaged
+        assert page.faults == []
+        assert all(url.startswith((console_url, "about:", "data:")) for url in page.requests)
+        alive.cancel()
+        await client.close()

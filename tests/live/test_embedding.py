@@ -1,0 +1,188 @@
+"""The examples as they stand there: whoever embeds the shim gets all of it, whatever the WebSocket library."""
+
+import asyncio
+import json
+import os
+import re
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from shim.rollout.writing import replace_file
+from tests.live.servers import QUICK, ROLLOUT
+from tests.telemetry.collectors import Received, grpc_collector
+
+pytestmark = pytest.mark.real
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SECRETS = {"SHIM_OPERATOR_TOKEN": "operator's token", "SHIM_HASH_KEY": "hash key"}
+OPERATOR = {"Authorization": f"Bearer {SECRETS['SHIM_OPERATOR_TOKEN']}"}
+AIOHTTP, WEBSOCKETS = "aiohttp_service.py", "websockets_service.py"
+
+
+@dataclass
+class Service:
+    """`url` is where the WebSockets are, `console` where the console is."""
+
+    process: asyncio.subprocess.Process
+    url: str
+    console: str
+
+    async def get(self, http: aiohttp.ClientSession, path: str, **query: str) -> Any:
+        async with http.get(self.console + path, params=query, headers=OPERATOR) as answer:
+            assert answer.status == 200, await answer.text()
+            return await answer.json()
+
+    async def command(self, *arguments: str) -> tuple[int, str]:
+        """`shim … --url` in a process of its own: its exit code, and what it printed."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "shim", *arguments, "--url", self.console),
+            stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, **SECRETS},
+        )
+        output, _ = await process.communicate()
+        assert process.returncode is not None
+        return process.returncode, output.decode()
+
+    async def answer(self, *arguments: str) -> Any:
+        code, output = await self.command(*arguments, "--json")
+        assert code == 0, output
+        return json.loads(output)
+
+    async def stop(self) -> int:
+        self.process.terminate()
+        async with asyncio.timeout(20):
+            return await self.process.wait()
+
+
+def configure(folder: Path, example: str, endpoint: str) -> Path:
+    """The settings and the flags of a service; where the flags are is the answer."""
+    (folder / "config").mkdir()
+    console = "console: {port: 0}" if example == WEBSOCKETS else ""
+    (folder / "config" / "shim.yaml").write_text(
+        f"{QUICK}\nledger: sqlite:///shim.db\ntelemetry: {{endpoint: {endpoint!r}}}\n{console}\n"
+    )
+    flags = folder / "config" / "rollout.yaml"
+    flags.write_text(ROLLOUT.replace("STAGE", "live"))
+    return flags
+
+
+@asynccontextmanager
+async def running(folder: Path, example: str) -> AsyncIterator[Service]:
+    """The example as a process of its own, in a folder with its settings."""
+    log = folder / "log"
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, str(EXAMPLES / example)),
+            stdout=output,
+            stderr=output,
+            cwd=folder,
+            env={**os.environ, **SECRETS, "PORT": "0", "PYTHONUNBUFFERED": "1"},
+        )
+    try:
+        if example == AIOHTTP:
+            (address,) = await found(log, process, r"Running on (http://[\d.:]+)")
+            yield Service(process, address, f"{address}/shim")
+        else:
+            (port,) = await found(log, process, r"server listening on 127.0.0.1:(\d+)")
+            (console,) = await found(log, process, r"console on (http://[\d.:]+)")
+            yield Service(process, f"http://127.0.0.1:{port}", console)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def found(log: Path, process: asyncio.subprocess.Process, pattern: str) -> tuple[str, ...]:
+    """What the service says of where it is."""
+    async with asyncio.timeout(30):
+        while (match := re.search(pattern, said := await asyncio.to_thread(log.read_text))) is None:
+            assert process.returncode is None, said
+            await asyncio.sleep(0.05)
+    return match.groups()
+
+
+@pytest.mark.parametrize("example", [AIOHTTP, WEBSOCKETS])
+async def test_a_service_of_ones_own_has_everything(tmp_path: Path, example: str) -> None:
+    assert len((EXAMPLES / example).read_text().splitlines()) < 40
+    with grpc_collector() as (endpoint, received):
+        flags = configure(tmp_path, example, endpoint)
+        async with running(tmp_path, example) as service, aiohttp.ClientSession() as http:
+            await use(service, http, flags)
+            open_client = await connect(service, http, "carol")
+            await open_client.send_str("hello")
+            assert "hello" in await open_client.receive_str(timeout=10)
+            stopping = asyncio.create_task(service.stop())
+            # Whoever is there at the end is sent away with the code that brings clients back.
+            message = await open_client.receive(timeout=10)
+            assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1012)
+            assert await stopping == 0, (tmp_path / "log").read_text()
+        assert_traced(received)
+        # What was recorded is there after a restart, the brake included.
+        async with running(tmp_path, example) as service, aiohttp.ClientSession() as http:
+            report = await service.get(http, "/api/report")
+            assert report["brake"] == "a test"
+            assert len((await service.get(http, "/api/verdicts"))["verdicts"]) == 1
+            assert await service.stop() == 0
+
+
+async def connect(
+    service: Service, http: aiohttp.ClientSession, user: str, **options: Any
+) -> aiohttp.ClientWebSocketResponse:
+    address = f"{service.url}/app?user={user}&package=com.example.app"
+    websocket: aiohttp.ClientWebSocketResponse = await http.ws_connect(address, **options)
+    return websocket
+
+
+async def use(service: Service, http: aiohttp.ClientSession, flags: Path) -> None:
+    """A client that stays, one that falls silent, a change of the flags, and all commands."""
+    healthy = await connect(service, http, "alice")
+    reading = asyncio.create_task(healthy.receive())
+    silent = await connect(service, http, "bob", autoping=False)
+    (row, other) = (await service.answer("connections"))["connections"]
+    assert (row["user"], row["stage"], row["acting"]) == ("alice", "live", "candidate")
+    assert other["user"] == "bob"
+    message = await silent.receive(timeout=20)
+    while message.type is aiohttp.WSMsgType.PING:
+        message = await silent.receive(timeout=20)
+    assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1001)
+    await silent.close()
+
+    verdicts: list[dict[str, Any]] = []
+    async with asyncio.timeout(20):
+        while not verdicts:
+            verdicts = (await service.answer("verdicts"))["verdicts"]
+    assert [(row["user"], row["verdict"]) for row in verdicts] == [("bob", "matched")]
+
+    replace_file(flags, ROLLOUT.replace("STAGE", "shadow").encode())
+    async with asyncio.timeout(10):
+        stage = "live"
+        while stage != "shadow":
+            ((row,), _) = (await service.get(http, "/api/connections")).values()
+            stage = row["stage"]
+
+    status = await service.answer("status")
+    assert status["users"]["shadow"] == 1
+    assert status["decisions"]["candidate"]["acted"] == 1
+    assert status["ledger"]["problem"] is None
+    code, output = await service.command("gate")
+    assert (code, "insufficient evidence" in output) == (3, True)
+    for order in ("engage", "release", "engage"):
+        answer = await service.answer("brake", order, "--reason", "a test")
+        assert answer["engaged"] == (order == "engage")
+    async with http.get(f"{service.console}/metrics", headers=OPERATOR) as answer:
+        assert "shim_brake_engaged 1" in await answer.text()
+    reading.cancel()
+    await healthy.close()
+
+
+def assert_traced(received: Received) -> None:
+    """What is waiting when the service ends still reaches the collector."""
+    names = {span.name for span in received.spans}
+    assert {"episode matched", "brake", "flags load"} <= names, names
