@@ -9,6 +9,7 @@ import sys
 import tempfile
 from functools import partial
 from time import thread_time
+from typing import Any
 
 from aiohttp import web
 
@@ -102,8 +103,13 @@ def _fill(ledger: LedgerWriter, verdicts: int) -> None:
     now = wall_clock()
     for number in range(verdicts):
         at = now - (verdicts - number) * 10 * SECOND
-        about = (f"old{number}", (Kind.GLASSES, Kind.APP)[number % 2], f"u{number % 20_000}")
-        about += (about[2], f"com.example.app{number % 7}" if number % 2 else None)
+        about: dict[str, Any] = {
+            "connection": f"old{number}",
+            "connection_kind": (Kind.GLASSES, Kind.APP)[number % 2],
+            "user": f"u{number % 20_000}",
+            "session": f"u{number % 20_000}",
+            "package": f"com.example.app{number % 7}" if number % 2 else None,
+        }
         missed = number % 100 == 0
         verdict = VerdictName.MISMATCHED if missed else VerdictName.MATCHED
         kind = VerdictKind.ONLY_CONTROL if missed else VerdictKind.BOTH
@@ -111,27 +117,48 @@ def _fill(ledger: LedgerWriter, verdicts: int) -> None:
         candidate_at = None if missed else at - number % 15 * SECOND
         silence = 45 * SECOND
         for role in Role:
-            decision = (role, role is acting, at, at, silence, None, (at - silence // 2,))
-            ledger.append(DecisionRow(*about, *decision))
+            ledger.append(
+                DecisionRow(
+                    **about,
+                    role=role,
+                    acted=role is acting,
+                    at=at,
+                    deadline=at,
+                    silence=silence,
+                    code=None,
+                    pings=(at - silence // 2,),
+                )
+            )
         ledger.append(
             VerdictRow(
-                *about,
-                verdict,
-                kind,
-                at,
-                acting.other,
-                acting,
-                at,
-                candidate_at,
-                False,
-                at - silence,
-                None,
-                None,
+                **about,
+                verdict=verdict,
+                kind=kind,
+                at=at,
+                first=acting.other,
+                acting=acting,
+                control_at=at,
+                candidate_at=candidate_at,
+                recovered=False,
+                last_activity=at - silence,
+                rule=None,
+                trace=None,
             )
         )
         result = Return.LOST if number % 20 == 0 else Return.RETURNED
         delay = None if result is Return.LOST else number % 90 * SECOND
-        ledger.append(ActionRow(*about, acting, at, None, result, at + 90 * SECOND, delay, True))
+        ledger.append(
+            ActionRow(
+                **about,
+                role=acting,
+                acted_at=at,
+                code=None,
+                result=result,
+                at=at + 90 * SECOND,
+                delay=delay,
+                by_percentage=True,
+            )
+        )
         if number % 1000 == 0:
             assert ledger.flush(60)
     assert ledger.flush(60)

@@ -66,7 +66,13 @@ def _ledger() -> Iterator[tuple[LedgerObserver, SqliteLedger, Path]]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "shim.db"
         run = RunRow(
-            wall_clock(), os.getpid(), "benchmark", "", 16 * SECOND, 60 * SECOND, 120 * SECOND
+            started_at=wall_clock(),
+            pid=os.getpid(),
+            version="benchmark",
+            settings="",
+            tolerance=16 * SECOND,
+            window=60 * SECOND,
+            return_window=120 * SECOND,
         )
         ledger = SqliteLedger(path, run)
         try:

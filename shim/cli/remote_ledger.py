@@ -6,18 +6,7 @@ from typing import Any
 from shim.cli.remote import Remote
 from shim.ledger import Page, VerdictFilter
 from shim.ledger.protocols import Episode
-from shim.ledger.rows import (
-    ActionRow,
-    ClosingRow,
-    DecisionRow,
-    FailureRow,
-    LateRow,
-    PauseRow,
-    ProofRow,
-    RunRow,
-    StageRow,
-    VerdictRow,
-)
+from shim.ledger.rows import VerdictRow
 from shim.model import seconds
 
 
@@ -45,20 +34,7 @@ class RemoteLedger:
         return Page([VerdictRow.from_dict(row) for row in answer["verdicts"]], answer["next"])
 
     def episode(self, verdict_id: int) -> Episode:
-        answer = self._remote.get(f"/api/verdicts/{verdict_id}")
-        action, closing = answer["action"], answer["closing"]
-        return Episode(
-            VerdictRow.from_dict(answer["verdict"]),
-            RunRow.from_dict(answer["run"]),
-            [DecisionRow.from_dict(row) for row in answer["decisions"]],
-            [LateRow.from_dict(row) for row in answer["late"]],
-            None if action is None else ActionRow.from_dict(action),
-            None if closing is None else ClosingRow.from_dict(closing),
-            [ProofRow.from_dict(row) for row in answer["proofs"]],
-            [FailureRow.from_dict(row) for row in answer["failures"]],
-            [StageRow.from_dict(row) for row in answer["stages"]],
-            [PauseRow.from_dict(row) for row in answer["pauses"]],
-        )
+        return Episode.from_dict(self._remote.get(f"/api/verdicts/{verdict_id}"))
 
 
 def _word(value: Any) -> str | None:

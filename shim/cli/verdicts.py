@@ -167,23 +167,11 @@ def _format_verdict(row: VerdictRow) -> str:
 
 def _episode_facts(episode: Episode) -> dict[str, Any]:
     start = episode.verdict.last_activity
-    return {
-        "verdict": episode.verdict.as_dict(),
-        "why": why(episode),
-        "timeline": [
-            {"at": seconds(at.at), "after": seconds(at.at - start), "text": at.text}
-            for at in moments(episode)
-        ],
-        "run": episode.run.as_dict(),
-        "decisions": [row.as_dict() for row in episode.decisions],
-        "late": [row.as_dict() for row in episode.late],
-        "action": None if episode.action is None else episode.action.as_dict(),
-        "closing": None if episode.closing is None else episode.closing.as_dict(),
-        "proofs": [row.as_dict() for row in episode.proofs],
-        "failures": [row.as_dict() for row in episode.failures],
-        "stages": [row.as_dict() for row in episode.stages],
-        "pauses": [row.as_dict() for row in episode.pauses],
-    }
+    timeline = [
+        {"at": seconds(at.at), "after": seconds(at.at - start), "text": at.text}
+        for at in moments(episode)
+    ]
+    return {**episode.as_dict(), "why": why(episode), "timeline": timeline}
 
 
 def _show_episode(episode: Episode) -> None:

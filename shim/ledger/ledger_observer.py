@@ -70,17 +70,17 @@ class LedgerObserver(Observer):
         code = next((effect.code for effect in decision.effects if isinstance(effect, Close)), None)
         at = offset + decision.at
         if decided.acted:
-            self._ledger.append(ActionRow(*about, role, at, code))
+            self._ledger.append(ActionRow(*about, role=role, acted_at=at, code=code))
         self._ledger.append(
             DecisionRow(
                 *about,
-                role,
-                decided.acted,
-                at,
-                offset + decision.deadline,
-                decision.silence,
-                code,
-                tuple(offset + ping for ping in decision.pings),
+                role=role,
+                acted=decided.acted,
+                at=at,
+                deadline=offset + decision.deadline,
+                silence=decision.silence,
+                code=code,
+                pings=tuple(offset + ping for ping in decision.pings),
             )
         )
         self._timed_out.add(decided.connection.id)
@@ -92,24 +92,25 @@ class LedgerObserver(Observer):
         self._ledger.append(
             VerdictRow(
                 *_about(verdict.connection),
-                verdict.name,
-                verdict.kind,
-                offset + verdict.at,
-                verdict.first,
-                verdict.acting,
-                None if control_at is None else offset + control_at,
-                None if candidate_at is None else offset + candidate_at,
-                verdict.recovered,
-                offset + verdict.last_activity,
-                verdict.rule,
-                verdict.trace,
+                verdict=verdict.name,
+                kind=verdict.kind,
+                at=offset + verdict.at,
+                first=verdict.first,
+                acting=verdict.acting,
+                control_at=None if control_at is None else offset + control_at,
+                candidate_at=None if candidate_at is None else offset + candidate_at,
+                recovered=verdict.recovered,
+                last_activity=offset + verdict.last_activity,
+                rule=verdict.rule,
+                trace=verdict.trace,
             )
         )
 
     @handles(LateDecision)
     def _late(self, late: LateDecision) -> None:
         at = self._offset() + late.at
-        self._ledger.append(LateRow(*_about(late.connection), late.role, at, late.acting))
+        about = _about(late.connection)
+        self._ledger.append(LateRow(*about, role=late.role, at=at, acting=late.acting))
 
     @handles(Outcome)
     def _outcome(self, outcome: Outcome) -> None:
@@ -117,20 +118,20 @@ class LedgerObserver(Observer):
         self._ledger.append(
             ActionRow(
                 *_about(outcome.connection),
-                outcome.role,
-                offset + outcome.acted_at,
-                outcome.code,
-                outcome.result,
-                offset + outcome.at,
-                outcome.delay,
-                outcome.by_percentage,
+                role=outcome.role,
+                acted_at=offset + outcome.acted_at,
+                code=outcome.code,
+                result=outcome.result,
+                at=offset + outcome.at,
+                delay=outcome.delay,
+                by_percentage=outcome.by_percentage,
             )
         )
 
     @handles(ProofOfLife)
     def _proof_of_life(self, proof: ProofOfLife) -> None:
         at = self._offset() + proof.at
-        self._ledger.append(ProofRow(*_about(proof.connection), proof.role, at))
+        self._ledger.append(ProofRow(*_about(proof.connection), role=proof.role, at=at))
 
     @handles(Closing)
     def _closed(self, closing: Closing) -> None:
@@ -141,12 +142,12 @@ class LedgerObserver(Observer):
         self._ledger.append(
             ClosingRow(
                 *_about(closing.connection),
-                closing.stage,
-                offset + closing.opened_at,
-                offset + closing.at,
-                closing.cause,
-                closing.intended,
-                closing.observed,
+                stage=closing.stage,
+                opened_at=offset + closing.opened_at,
+                at=offset + closing.at,
+                cause=closing.cause,
+                intended=closing.intended,
+                observed=closing.observed,
             )
         )
 
@@ -155,22 +156,22 @@ class LedgerObserver(Observer):
         about = failure.connection
         self._ledger.append(
             FailureRow(
-                failure.role,
-                failure.call,
-                failure.reason,
-                self._offset() + failure.at,
-                *(
-                    (None,) * 4
-                    if about is None
-                    else (about.id, about.kind, about.user, about.package)
-                ),
+                role=failure.role,
+                call=failure.call,
+                reason=failure.reason,
+                at=self._offset() + failure.at,
+                connection=None if about is None else about.id,
+                connection_kind=None if about is None else about.kind,
+                user=None if about is None else about.user,
+                package=None if about is None else about.package,
             )
         )
 
     @handles(StageChanged)
     def _stage_changed(self, change: StageChanged) -> None:
         at = self._offset() + change.at
-        self._ledger.append(StageRow(*_about(change.connection), change.before, change.after, at))
+        about = _about(change.connection)
+        self._ledger.append(StageRow(*about, before=change.before, after=change.after, at=at))
 
     @handles(BrakeChanged)
     def _brake(self, brake: BrakeChanged) -> None:
@@ -184,13 +185,13 @@ class LedgerObserver(Observer):
     def _flags_loaded(self, load: FlagsLoad) -> None:
         self._ledger.append(
             FlagsRow(
-                self._offset() + load.at,
-                load.file,
-                load.digest,
-                load.before,
-                load.problem,
-                load.by,
-                load.reason,
+                at=self._offset() + load.at,
+                file=load.file,
+                digest=load.digest,
+                before=load.before,
+                problem=load.problem,
+                by=load.by,
+                reason=load.reason,
             )
         )
 
@@ -199,17 +200,17 @@ class LedgerObserver(Observer):
         offset = self._offset()
         self._ledger.append(
             CoverageRow(
-                coverage.kind,
-                offset + coverage.since,
-                offset + coverage.until,
-                coverage.connected,
-                coverage.control_acted,
-                coverage.candidate_acted,
-                coverage.watched,
-                coverage.pings,
-                coverage.heartbeat_interval,
-                coverage.control_users,
-                coverage.candidate_users,
+                connection_kind=coverage.kind,
+                since=offset + coverage.since,
+                at=offset + coverage.until,
+                connected=coverage.connected,
+                control_acted=coverage.control_acted,
+                candidate_acted=coverage.candidate_acted,
+                watched=coverage.watched,
+                pings=coverage.pings,
+                heartbeat_interval=coverage.heartbeat_interval,
+                control_users=coverage.control_users,
+                candidate_users=coverage.candidate_users,
             )
         )
 
@@ -231,6 +232,7 @@ class LedgerObserver(Observer):
 
 
 def _about(connection: Connection) -> tuple[str, Kind, str, str, str | None]:
+    """The fields of a `ConnectionRow`; as a tuple, because a dictionary of them takes twice the time."""
     return (
         connection.id,
         connection.kind,

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeVar
 
+from shim.ledger.json_record import JsonRecord
 from shim.ledger.rows import (
     ActionRow,
     BrakeRow,
@@ -111,8 +112,7 @@ class Page:
     cursor: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Episode:
+class Episode(JsonRecord, frozen=True, kw_only=True):
     """One verdict with everything around it, each list oldest first.
 
     The decisions are those on the silence judged and later ones until the connection's next episode.

@@ -1,45 +1,23 @@
-"""What the ledger keeps: one type of row per table.
+"""What the ledger keeps: one type of row per table, and all that is said of a table is said here.
 
-Times are whole microseconds since 1970 (`Wall`), durations whole microseconds. A connection's id is
-unique within a run of the process only: a row belongs to its `run`, and both numbers, `id` and `run`,
-are given by the store.
+The columns of the stores, the JSON of the API with its schema, and what `shim verdicts --url` reads come
+from the fields of these types. Times are whole microseconds since 1970 (`Wall`), durations whole
+microseconds (`Length`). A connection's id is unique within a run of the process only: a row belongs to
+its `run`, and both numbers, `id` and `run`, are given by the store.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import cache
-from types import UnionType
-from typing import (
-    Annotated,
-    Any,
-    ClassVar,
-    Self,
-    TypeAlias,
-    Union,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from typing import Any, ClassVar, Self
 
 import msgspec
 
-from shim.model import (
-    Cause,
-    Duration,
-    Kind,
-    Return,
-    Role,
-    Stage,
-    VerdictKind,
-    VerdictName,
-    from_seconds,
-    seconds,
-)
-
-Wall: TypeAlias = Annotated[int, "wall"]
-"""Microseconds since 1970, UTC."""
+from shim.ledger.json_record import JsonRecord, Length
+from shim.ledger.json_record import Wall as Wall
+from shim.model import Cause, Kind, Return, Role, Stage, VerdictKind, VerdictName, seconds
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class Row(JsonRecord, frozen=True, kw_only=True):
     """A row of the table `TABLE`; `AGE` is the column that says how old it is (None: kept for ever)."""
 
     TABLE: ClassVar[str]
@@ -60,42 +38,20 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     def values(self) -> tuple[Any, ...]:
         """What is stored, in the order of `columns`; words as plain texts."""
-        return tuple(msgspec.to_builtins(self).values())[:-2]
+        values = msgspec.to_builtins(self)
+        del values["run"], values["id"]
+        return tuple(values.values())
 
     @classmethod
     @cache
     def columns(cls) -> tuple[str, ...]:
-        """The fields without `run` and `id`, which come last."""
-        return cls.__struct_fields__[:-2]
+        """The fields without `run` and `id`."""
+        return tuple(name for name in cls.__struct_fields__ if name not in ("run", "id"))
 
     @classmethod
     def read(cls, values: dict[str, Any]) -> Self:
         """A row as it came from the store, its words as their types."""
         return msgspec.convert(values, cls, strict=False)
-
-    @classmethod
-    def from_dict(cls, facts: Mapping[str, Any]) -> Self:
-        """A row as the API answers it (`as_dict`); what is no field is left out."""
-        timed, hints = _timed(cls), get_type_hints(cls)
-        values: dict[str, Any] = {}
-        for name in cls.__struct_fields__:
-            if name not in facts:
-                continue
-            value = facts[name]
-            if name in timed and value is not None:
-                value = from_seconds(value)
-            elif hints[name] is Stage and isinstance(value, str):
-                value = Stage[value.upper()]
-            values[name] = value
-        return msgspec.convert(values, cls, strict=False)
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON: times in seconds since 1970, durations in seconds."""
-        timed = _timed(type(self))
-        return {
-            name: seconds(value) if name in timed and value is not None else value
-            for name, value in msgspec.structs.asdict(self).items()
-        }
 
 
 def storable(values: Iterable[Any]) -> list[Any]:
@@ -106,19 +62,7 @@ def storable(values: Iterable[Any]) -> list[Any]:
     ]
 
 
-@cache
-def _timed(row: type[Row]) -> frozenset[str]:
-    """The fields that are times or durations, optional ones included."""
-    hints = get_type_hints(row, include_extras=True)
-    return frozenset(name for name, hint in hints.items() if _is_time(hint))
-
-
-def _is_time(hint: Any) -> bool:
-    parts = get_args(hint) if isinstance(hint, UnionType) or get_origin(hint) is Union else (hint,)
-    return any(hasattr(part, "__metadata__") for part in parts)
-
-
-class RunRow(Row, frozen=True):
+class RunRow(Row, frozen=True, kw_only=True):
     """A process from its start to its clean stop.
 
     `settings` is a digest of the monitors and the comparison: evidence of runs that differ in it is
@@ -132,9 +76,9 @@ class RunRow(Row, frozen=True):
     pid: int
     version: str
     settings: str
-    tolerance: Duration
-    window: Duration
-    return_window: Duration
+    tolerance: Length
+    window: Length
+    return_window: Length
     stopped_at: Wall | None = None
 
 
@@ -148,7 +92,7 @@ class ConnectionRow(Row, frozen=True):
     package: str | None
 
 
-class DecisionRow(ConnectionRow, frozen=True):
+class DecisionRow(ConnectionRow, frozen=True, kw_only=True):
     """One monitor's timeout. `pings` are those in the silence, `code` the close code it wanted."""
 
     TABLE = "decision"
@@ -157,7 +101,7 @@ class DecisionRow(ConnectionRow, frozen=True):
     acted: bool
     at: Wall
     deadline: Wall
-    silence: Duration
+    silence: Length
     code: int | None
     pings: tuple[Wall, ...]
 
@@ -174,15 +118,8 @@ class DecisionRow(ConnectionRow, frozen=True):
     def read(cls, values: dict[str, Any]) -> Self:
         return super().read({**values, "pings": msgspec.json.decode(values["pings"])})
 
-    @classmethod
-    def from_dict(cls, facts: Mapping[str, Any]) -> Self:
-        return super().from_dict({**facts, "pings": [from_seconds(at) for at in facts["pings"]]})
 
-    def as_dict(self) -> dict[str, Any]:
-        return {**super().as_dict(), "pings": [seconds(ping) for ping in self.pings]}
-
-
-class VerdictRow(ConnectionRow, frozen=True):
+class VerdictRow(ConnectionRow, frozen=True, kw_only=True):
     """How an episode ended (`shim.model.Verdict`)."""
 
     TABLE = "verdict"
@@ -208,7 +145,7 @@ class VerdictRow(ConnectionRow, frozen=True):
         return f"{self.verdict} verdict"
 
     @property
-    def skew(self) -> Duration | None:
+    def skew(self) -> Length | None:
         """Control minus candidate, where both decided."""
         if self.control_at is None or self.candidate_at is None:
             return None
@@ -216,10 +153,10 @@ class VerdictRow(ConnectionRow, frozen=True):
 
     def as_dict(self) -> dict[str, Any]:
         skew = self.skew
-        return {**super().as_dict(), "skew": None if skew is None else seconds(skew)}
+        return super().as_dict() | {"skew": None if skew is None else seconds(skew)}
 
 
-class LateRow(ConnectionRow, frozen=True):
+class LateRow(ConnectionRow, frozen=True, kw_only=True):
     """A decision on a silence that had its verdict already (R7)."""
 
     TABLE = "late"
@@ -229,7 +166,7 @@ class LateRow(ConnectionRow, frozen=True):
     acting: Role | None
 
 
-class ActionRow(ConnectionRow, frozen=True):
+class ActionRow(ConnectionRow, frozen=True, kw_only=True):
     """A timeout acted on, and what became of the client (R15).
 
     `result` is None while that is open; `at` says when it was settled; `code` is the close code that
@@ -244,11 +181,11 @@ class ActionRow(ConnectionRow, frozen=True):
     code: int | None
     result: Return | None = None
     at: Wall | None = None
-    delay: Duration | None = None
+    delay: Length | None = None
     by_percentage: bool | None = None
 
 
-class ProofRow(ConnectionRow, frozen=True):
+class ProofRow(ConnectionRow, frozen=True, kw_only=True):
     """The peer spoke after `role` had closed its connection (R14b)."""
 
     TABLE = "proof"
@@ -257,7 +194,7 @@ class ProofRow(ConnectionRow, frozen=True):
     at: Wall
 
 
-class ClosingRow(ConnectionRow, frozen=True):
+class ClosingRow(ConnectionRow, frozen=True, kw_only=True):
     """The end of a connection that a monitor had decided on."""
 
     TABLE = "closing"
@@ -269,11 +206,8 @@ class ClosingRow(ConnectionRow, frozen=True):
     intended: int | None
     observed: int
 
-    def as_dict(self) -> dict[str, Any]:
-        return {**super().as_dict(), "stage": str(self.stage)}
 
-
-class StageRow(ConnectionRow, frozen=True):
+class StageRow(ConnectionRow, frozen=True, kw_only=True):
     """An open connection changed its stage (R21)."""
 
     TABLE = "stage_change"
@@ -282,11 +216,8 @@ class StageRow(ConnectionRow, frozen=True):
     after: Stage
     at: Wall
 
-    def as_dict(self) -> dict[str, Any]:
-        return {**super().as_dict(), "before": str(self.before), "after": str(self.after)}
 
-
-class FailureRow(Row, frozen=True):
+class FailureRow(Row, frozen=True, kw_only=True):
     """A monitor's failure (R5), perhaps about one connection."""
 
     TABLE = "failure"
@@ -301,7 +232,7 @@ class FailureRow(Row, frozen=True):
     package: str | None = None
 
 
-class FlagsRow(Row, frozen=True):
+class FlagsRow(Row, frozen=True, kw_only=True):
     """The flags file was taken over, or, with a `problem`, refused (R20); `by` and `reason` if known."""
 
     TABLE = "flags_load"
@@ -338,7 +269,7 @@ class GuardRow(Row, frozen=True):
     at: Wall
 
 
-class CoverageRow(Row, frozen=True):
+class CoverageRow(Row, frozen=True, kw_only=True):
     """What was watched from `since` to `at` (`shim.model.Coverage`)."""
 
     TABLE = "coverage"
@@ -346,12 +277,12 @@ class CoverageRow(Row, frozen=True):
     connection_kind: Kind
     since: Wall
     at: Wall
-    connected: Duration
-    control_acted: Duration
-    candidate_acted: Duration
-    watched: Duration
+    connected: Length
+    control_acted: Length
+    candidate_acted: Length
+    watched: Length
     pings: int
-    heartbeat_interval: Duration | None
+    heartbeat_interval: Length | None
     control_users: int
     candidate_users: int
 

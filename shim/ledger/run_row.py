@@ -21,13 +21,13 @@ def describe(settings: Settings, started_at: Wall) -> RunRow:
     """This process as a row, before it is stored."""
     comparison = settings.comparison
     return RunRow(
-        started_at,
-        os.getpid(),
-        __version__,
-        _digest(settings),
-        comparison.tolerance,
-        comparison.window,
-        comparison.return_window,
+        started_at=started_at,
+        pid=os.getpid(),
+        version=__version__,
+        settings=_digest(settings),
+        tolerance=comparison.tolerance,
+        window=comparison.window,
+        return_window=comparison.return_window,
     )
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
@@ -142,20 +143,44 @@ def test_names_do_not_steer_the_terminal(tmp_path: Path) -> None:
 
 def test_the_story_of_an_episode(tmp_path: Path) -> None:
     path = tmp_path / "shim.db"
-    about = ("c60", Kind.APP, "u60", "s60", "com.example.app1")
+    about: dict[str, Any] = {
+        "connection": "c60",
+        "connection_kind": Kind.APP,
+        "user": "u60",
+        "session": "s60",
+        "package": "com.example.app1",
+    }
     at = NOW + 60 * S
+    action = ActionRow(**about, role=Role.CONTROL, acted_at=at, code=None)
     with ledger(path) as writer:
         writer.append(decision(60, at=at - 11_800_000, deadline=at - 11_800_000))
-        writer.append(ActionRow(*about, Role.CONTROL, at, None))
+        writer.append(action)
         writer.append(decision(60, role=Role.CONTROL, acted=True, silence=56_800_000, pings=()))
         writer.append(
             verdict(
                 60, candidate_at=at - 11_800_000, last_activity=at - 56_800_000, trace="ab" * 16
             )
         )
-        writer.append(ClosingRow(*about, Stage.SHADOW, NOW, at, Cause.CONTROL, None, 1006))
-        settled = (Return.RETURNED, at + 1_200_000, 1_200_000, True)
-        writer.append(ActionRow(*about, Role.CONTROL, at, None, *settled))
+        writer.append(
+            ClosingRow(
+                **about,
+                stage=Stage.SHADOW,
+                opened_at=NOW,
+                at=at,
+                cause=Cause.CONTROL,
+                intended=None,
+                observed=1006,
+            )
+        )
+        writer.append(
+            msgspec.structs.replace(
+                action,
+                result=Return.RETURNED,
+                at=at + 1_200_000,
+                delay=1_200_000,
+                by_percentage=True,
+            )
+        )
     result = run("--ledger", str(path), "1")
     assert result.exit_code == 0
     told = [line.split(maxsplit=1) for line in result.stdout.splitlines() if line.strip()]

@@ -156,7 +156,18 @@ def lost_app(**changes: Any) -> LostApp:
     )
     facts: dict[str, Any] = {"collected": None, "trace_url": None, "trace": None, **changes}
     row = msgspec.structs.replace(row, id=7, trace=facts.pop("trace"))
-    episode = Episode(row, run, [decision], [], None, None, [], [], [], [])
+    episode = Episode(
+        verdict=row,
+        run=run,
+        decisions=[decision],
+        late=[],
+        action=None,
+        closing=None,
+        proofs=[],
+        failures=[],
+        stages=[],
+        pauses=[],
+    )
     return LostApp(episode, "/somewhere/ledger.db", **facts)
 
 

@@ -17,7 +17,22 @@ from shim.model import Kind, Role, VerdictKind, VerdictName
 S = 1_000_000
 DAY = 86_400 * S
 NOW = 1_795_000_000 * S
-RUN = RunRow(NOW, 4711, "1.2.3", "digest", 16 * S, 60 * S, 120 * S)
+
+
+def run(started_at: int, pid: int = 4711) -> RunRow:
+    """A process that began then."""
+    return RunRow(
+        started_at=started_at,
+        pid=pid,
+        version="1.2.3",
+        settings="digest",
+        tolerance=16 * S,
+        window=60 * S,
+        return_window=120 * S,
+    )
+
+
+RUN = run(NOW)
 
 
 class Wall:

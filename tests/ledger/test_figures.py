@@ -54,7 +54,7 @@ def actions(draw: st.DrawFn) -> list[Row]:
     rows: list[Row] = []
     for number in range(draw(st.integers(0, 12))):
         result = draw(st.none() | st.sampled_from(Return))
-        about: Any = {
+        about: dict[str, Any] = {
             "connection": f"c{number}",
             "connection_kind": draw(st.sampled_from(Kind)),
             "user": draw(USERS),
@@ -273,7 +273,20 @@ def test_what_was_watched(tmp_path: Path) -> None:
         kind: Kind, number: int, acted: tuple[int, int], interval: int | None
     ) -> CoverageRow:
         since = NOW + number * 60 * S
-        return CoverageRow(kind, since, since + 60 * S, 120 * S, *acted, 90 * S, 6, interval, 1, 2)
+        control_acted, candidate_acted = acted
+        return CoverageRow(
+            connection_kind=kind,
+            since=since,
+            at=since + 60 * S,
+            connected=120 * S,
+            control_acted=control_acted,
+            candidate_acted=candidate_acted,
+            watched=90 * S,
+            pings=6,
+            heartbeat_interval=interval,
+            control_users=1,
+            candidate_users=2,
+        )
 
     path = tmp_path / "shim.db"
     with ledger(path) as writer:
@@ -297,8 +310,18 @@ def test_how_often_who_failed(tmp_path: Path) -> None:
     path = tmp_path / "shim.db"
     with ledger(path) as writer:
         for call in ("wake", "wake", "quarantine"):
-            writer.append(FailureRow(Role.CANDIDATE, call, "no", NOW))
-        writer.append(FailureRow(Role.CONTROL, "pong", "no", NOW, "c", Kind.APP, "u", None))
+            writer.append(FailureRow(role=Role.CANDIDATE, call=call, reason="no", at=NOW))
+        writer.append(
+            FailureRow(
+                role=Role.CONTROL,
+                call="pong",
+                reason="no",
+                at=NOW,
+                connection="c",
+                connection_kind=Kind.APP,
+                user="u",
+            )
+        )
     assert SqliteReader(path).failures(*WIDE) == {
         (Role.CANDIDATE, None, "wake"): 2,
         (Role.CANDIDATE, None, "quarantine"): 1,

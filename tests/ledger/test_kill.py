@@ -11,7 +11,7 @@ from shim.ledger import VerdictFilter
 from shim.ledger.rows import RunRow
 from shim.ledger.sqlite.reader import SqliteReader
 from shim.ledger.sqlite.writer import SqliteLedger
-from tests.ledger.helpers import NOW, RUN, ledger, verdict
+from tests.ledger.helpers import NOW, RUN, ledger, run, verdict
 
 KILLS = 20
 VERDICTS = 10_000
@@ -35,7 +35,7 @@ def test_no_acknowledged_row_is_lost(tmp_path: Path) -> None:
     for kill in range(KILLS):
         path = tmp_path / f"shim{kill}.db"
         acknowledged = write_and_kill(path, chance.randrange(1, VERDICTS - 1000))
-        with ledger(path, RunRow(NOW + 1, 1, "v", "s", 1, 2, 3)) as writer:
+        with ledger(path, run(NOW + 1, pid=1)) as writer:
             writer.append(verdict(VERDICTS + 1))
             assert writer.flush(30)
         rows = SqliteReader(path).verdicts(VerdictFilter(), limit=2 * VERDICTS).rows[1:]

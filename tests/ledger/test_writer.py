@@ -33,14 +33,25 @@ from tests.ledger.helpers import (
     decision,
     ledger,
     mismatch,
+    run,
     verdict,
     wait_for,
 )
 
 
 def action(number: int = 0, result: Return | None = None, settled: int | None = None) -> ActionRow:
-    about = (f"c{number}", Kind.APP, f"u{number}", f"s{number}", "com.example.app1")
-    return ActionRow(*about, Role.CONTROL, NOW + number * S, None, result, settled)
+    return ActionRow(
+        connection=f"c{number}",
+        connection_kind=Kind.APP,
+        user=f"u{number}",
+        session=f"s{number}",
+        package="com.example.app1",
+        role=Role.CONTROL,
+        acted_at=NOW + number * S,
+        code=None,
+        result=result,
+        at=settled,
+    )
 
 
 # -- What is there ---------------------------------------------------------------------------------
@@ -272,7 +283,7 @@ def test_runs_begin_and_end(tmp_path: Path) -> None:
     wall = Wall()
     for number in range(2):
         wall.now = NOW + number * 1000 * S
-        with ledger(path, RunRow(wall.now, 1, "v", "s", 1, 2, 3), wall=wall) as writer:
+        with ledger(path, run(wall.now, pid=1), wall=wall) as writer:
             writer.append(verdict(number))
             wall.now += 100 * S
             assert writer.close(30)
@@ -293,7 +304,7 @@ def test_outcomes_pending_at_a_restart_become_censored(
         assert writer.flush(30)
         assert [row.result for row in SqliteReader(path).outcomes()] == [None, Return.RETURNED]
     wall = Wall(NOW + DAY)
-    with ledger(path, RunRow(NOW + DAY, 1, "v", "s", 1, 2, 3), wall=wall) as writer:
+    with ledger(path, run(NOW + DAY, pid=1), wall=wall) as writer:
         writer.append(action(2))  # the same id in another run is another connection
         assert writer.flush(30)
         rows = SqliteReader(path).outcomes()
@@ -350,7 +361,15 @@ def test_old_rows_are_deleted_but_never_the_brake(tmp_path: Path) -> None:
             writer.append(verdict(number))
         for number in (0, 999):
             writer.append(
-                ProofRow(f"c{number}", Kind.APP, "u", "s", None, Role.CONTROL, NOW + number * S)
+                ProofRow(
+                    connection=f"c{number}",
+                    connection_kind=Kind.APP,
+                    user="u",
+                    session="s",
+                    package=None,
+                    role=Role.CONTROL,
+                    at=NOW + number * S,
+                )
             )
         writer.append(action(0))
         writer.append(BrakeRow(True, "false kills", NOW))
@@ -365,16 +384,43 @@ def test_old_rows_are_deleted_but_never_the_brake(tmp_path: Path) -> None:
     assert content(path, "gap", "what") == ["decision"]
 
 
+FIRST_SCHEMA = Path(__file__).with_name("first_schema.sql")
+
+
+def begin_first_schema(path: Path) -> None:
+    """A file as the first version of the shim began it, with a run and a verdict."""
+    database = sqlite3.connect(path, isolation_level=None)
+    database.executescript(
+        f"{FIRST_SCHEMA.read_text()}PRAGMA application_id = {schema.APPLICATION_ID};"
+        "PRAGMA user_version = 1;"
+    )
+    for row in (RUN, verdict(1)):
+        names, values = row.columns(), row.values()
+        if row is not RUN:
+            names, values = (*names, "run"), (*values, 1)
+        marks = ", ".join("?" * len(names))
+        database.execute(f"INSERT INTO {row.TABLE} ({', '.join(names)}) VALUES ({marks})", values)
+    database.close()
+
+
+def tables(path: Path) -> dict[str, str]:
+    """The statements that would make the tables and indexes of a file."""
+    database = sqlite3.connect(path)
+    found = dict(database.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL"))
+    database.close()
+    return found
+
+
 def test_an_older_file_is_migrated_and_a_newer_one_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "shim.db"
     with ledger(path) as writer:
         writer.append(verdict(1))
-    older = schema.MIGRATIONS
+    older = schema.UPGRADES
     newer = (*older, "ALTER TABLE late ADD COLUMN note TEXT; CREATE TABLE extra (id INTEGER);")
     with monkeypatch.context() as patch:
-        patch.setattr(schema, "MIGRATIONS", newer)
+        patch.setattr(schema, "UPGRADES", newer)
         with pytest.raises(InputError, match="let a shim of this version write to it once"):
             SqliteReader(path).verdicts(VerdictFilter())
         with ledger(path) as writer:
@@ -388,18 +434,25 @@ def test_an_older_file_is_migrated_and_a_newer_one_refused(
     assert content(path) == ["c1", "c2"]
 
 
-def test_a_file_of_the_first_schema_answers_all_that_the_gate_asks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_of_the_first_schema_answers_all_that_the_gate_asks(tmp_path: Path) -> None:
     path = tmp_path / "shim.db"
-    with monkeypatch.context() as patch:
-        patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
-        with ledger(path) as writer:
-            writer.append(verdict(1))
+    begin_first_schema(path)
+    with pytest.raises(InputError, match="let a shim of this version write to it once"):
+        SqliteReader(path).verdicts(VerdictFilter())
     with ledger(path) as writer:
         writer.append(verdict(2))
     (rows,) = SqliteReader(path).agreements(Kind.APP, 0, 1 << 62)
     assert len(rows) == 2
+
+
+def test_a_new_file_has_the_tables_of_an_older_one_that_was_migrated(tmp_path: Path) -> None:
+    """Who adds a field to a row adds an upgrade for the files that are there."""
+    for name in ("new.db", "older.db"):
+        if name == "older.db":
+            begin_first_schema(tmp_path / name)
+        with ledger(tmp_path / name):
+            pass
+    assert tables(tmp_path / "new.db") == tables(tmp_path / "older.db")
 
 
 def test_a_migration_that_fails_changes_nothing(
@@ -408,9 +461,9 @@ def test_a_migration_that_fails_changes_nothing(
     path = tmp_path / "shim.db"
     with ledger(path) as writer:
         writer.append(verdict(1))
-    broken = (*schema.MIGRATIONS, "CREATE TABLE extra (id INTEGER); CREATE TABLE verdict (id);")
+    broken = (*schema.UPGRADES, "CREATE TABLE extra (id INTEGER); CREATE TABLE verdict (id);")
     with monkeypatch.context() as patch:
-        patch.setattr(schema, "MIGRATIONS", broken)
+        patch.setattr(schema, "UPGRADES", broken)
         with pytest.raises(InputError, match="already exists"):
             SqliteLedger(path, RUN)
     with ledger(path) as writer:
@@ -460,7 +513,7 @@ def test_what_is_no_ledger_is_refused_and_left_alone(
 def test_what_was_begun_for_a_start_that_is_refused_is_gone_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, "no SQL"))
+    monkeypatch.setattr(schema, "new_tables", lambda: "no SQL")
     with pytest.raises(InputError, match="cannot be used as a ledger"):
         SqliteLedger(tmp_path / "shim.db", RUN)
     (tmp_path / "link.db").symlink_to(tmp_path / "none" / "shim.db")

@@ -47,7 +47,9 @@ def taken_up(file: Path, ago: int, brake: str | None = None) -> None:
     now = time.time_ns() // 1000
     with ledger(file.with_name("shim.db")) as writer:
         digest = load_flags_file(file).digest
-        writer.append(FlagsRow(now - ago, str(file), digest, None, None))
+        writer.append(
+            FlagsRow(at=now - ago, file=str(file), digest=digest, before=None, problem=None)
+        )
         if brake:
             writer.append(BrakeRow(True, brake, now - 1))
         assert writer.flush(30)

@@ -21,7 +21,9 @@ def settings() -> Settings:
 
 
 def load(at: int, digest: str, problem: str | None = None) -> FlagsRow:
-    return FlagsRow(NOW + at * S, "rollout.yaml", digest, None, problem)
+    return FlagsRow(
+        at=NOW + at * S, file="rollout.yaml", digest=digest, before=None, problem=problem
+    )
 
 
 @pytest.mark.parametrize(
@@ -47,7 +49,18 @@ def test_since_when_a_file_is_in_force(
 def action(number: int, result: Return, role: Role = Role.CONTROL) -> ActionRow:
     at = NOW + number * S
     return ActionRow(
-        f"c{number}", Kind.APP, f"u{number}", "s", "p", role, at, 1001, result, at + S, S, True
+        connection=f"c{number}",
+        connection_kind=Kind.APP,
+        user=f"u{number}",
+        session="s",
+        package="p",
+        role=role,
+        acted_at=at,
+        code=1001,
+        result=result,
+        at=at + S,
+        delay=S,
+        by_percentage=True,
     )
 
 
@@ -66,11 +79,33 @@ def test_evidence_of_a_span(tmp_path: Path, settings: Settings) -> None:
             writer.append(action(60 * number, Return.RETURNED))
         writer.append(action(600, Return.LOST))
         writer.append(action(700, Return.RETURNED, Role.CANDIDATE))
-        writer.append(ProofRow("c700", Kind.APP, "u700", "s", "p", Role.CONTROL, NOW + S))
-        writer.append(FailureRow(Role.CANDIDATE, "message", "it raised", NOW + S))
-        writer.append(FailureRow(Role.CONTROL, "message", "it raised", NOW + S))
         writer.append(
-            CoverageRow(Kind.APP, NOW, NOW + 60 * S, 6000 * S, 0, 0, 6000 * S, 399, 15 * S, 5, 0)
+            ProofRow(
+                connection="c700",
+                connection_kind=Kind.APP,
+                user="u700",
+                session="s",
+                package="p",
+                role=Role.CONTROL,
+                at=NOW + S,
+            )
+        )
+        for role in Role:
+            writer.append(FailureRow(role=role, call="message", reason="it raised", at=NOW + S))
+        writer.append(
+            CoverageRow(
+                connection_kind=Kind.APP,
+                since=NOW,
+                at=NOW + 60 * S,
+                connected=6000 * S,
+                control_acted=0,
+                candidate_acted=0,
+                watched=6000 * S,
+                pings=399,
+                heartbeat_interval=15 * S,
+                control_users=5,
+                candidate_users=0,
+            )
         )
         assert writer.flush(30)
     now = NOW + 30 * DAY

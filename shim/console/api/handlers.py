@@ -32,7 +32,9 @@ from shim.console.api.schemas import (
     ReportAnswer,
     SessionsAnswer,
     VerdictsAnswer,
-    row_answer,
+    episode_answer,
+    named,
+    verdict_answer,
 )
 from shim.console.brake_orders import give_brake_order
 from shim.console.connection_lists import ConnectionLists
@@ -168,14 +170,8 @@ class ApiHandlers:
         episode = await self._evidence.ask(lambda ledger: ledger.episode(number))
         if episode is None:
             raise not_found("there is no such verdict")
-        names = self._names(asked)
-        answer: dict[str, Any] = {"verdict": self._verdict(episode.verdict, names)}
-        for field in ("run", "action", "closing"):
-            row = getattr(episode, field)
-            answer[field] = None if row is None else row_answer(row, names)
-        for field in ("decisions", "late", "proofs", "failures", "stages", "pauses"):
-            answer[field] = [row_answer(row, names) for row in getattr(episode, field)]
-        return json_answer(answer)
+        trace_url = self._operations.trace_url(episode.verdict.trace)
+        return json_answer(episode_answer(episode, self._names(asked), trace_url).as_dict())
 
     async def outcomes(self, asked: Asked) -> web.Response:
         query: OutcomesQuery = asked.query
@@ -191,7 +187,7 @@ class ApiHandlers:
             )
         )
         names = self._names(asked, query.user)
-        return json_answer({"outcomes": [row_answer(row, names) for row in rows]})
+        return json_answer({"outcomes": [named(row, names).as_dict() for row in rows]})
 
     async def gate(self, asked: Asked) -> web.Response:
         answer = (await self._evidence.gate()).as_dict()
@@ -244,4 +240,4 @@ class ApiHandlers:
         return None if user is None else self._register.resolve(user)
 
     def _verdict(self, row: VerdictRow, names: Names) -> dict[str, Any]:
-        return {**row_answer(row, names), "trace_url": self._operations.trace_url(row.trace)}
+        return verdict_answer(row, names, self._operations.trace_url(row.trace)).as_dict()

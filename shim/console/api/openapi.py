@@ -10,16 +10,18 @@ from shim import __version__
 from shim.console.access.access import COOKIE, CSRF_HEADER
 from shim.console.api.endpoints import Endpoint
 from shim.console.api.problems import CONTENT_TYPE, ProblemAnswer
+from shim.ledger.json_record import answer_schema
 
 _REFERENCE = "#/components/schemas/{name}"
 
 
 def openapi(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     """The document; every answer, filter and body in it is checked against the same types here."""
-    types = [ProblemAnswer]
-    for endpoint in endpoints:
-        types += [part for part in (endpoint.answer, endpoint.body) if part is not None]
-    _, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
+    answers = [ProblemAnswer, *(endpoint.answer for endpoint in endpoints)]
+    bodies = [endpoint.body for endpoint in endpoints if endpoint.body is not None]
+    _, answered = msgspec.json.schema_components(answers, ref_template=_REFERENCE)
+    _, components = msgspec.json.schema_components(bodies, ref_template=_REFERENCE)
+    components |= {name: answer_schema(schema) for name, schema in answered.items()}
     paths: dict[str, Any] = {}
     for endpoint in endpoints:
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint)

@@ -4,27 +4,18 @@ Times that come from the ledger are seconds since 1970. Users and sessions are n
 (16 hex digits) to whoever is no operator.
 """
 
-from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
 
 from shim.console.access.redaction import Names
-from shim.ledger.rows import (
-    ActionRow,
-    ClosingRow,
-    DecisionRow,
-    FailureRow,
-    LateRow,
-    PauseRow,
-    ProofRow,
-    Row,
-    RunRow,
-    StageRow,
-    VerdictRow,
-)
-from shim.model import Cause, Kind, Role, Stage
+from shim.ledger.json_record import Length
+from shim.ledger.protocols import Episode
+from shim.ledger.rows import ActionRow, Row, VerdictRow
+from shim.model import Cause, Kind, Role
+
+R = TypeVar("R", bound=Row)
 
 StageWord = Literal["off", "shadow", "live", "complete"]
 
@@ -239,77 +230,65 @@ class GateAnswerBody(msgspec.Struct, kw_only=True):
     conditions: list[ConditionAnswer]
 
 
-def _answer(row: type[Row], **more: Any) -> type[msgspec.Struct]:
-    """A row of the ledger as the API answers it."""
-    hints = get_type_hints(row, include_extras=True)
-    fields: list[tuple[str, Any]] = [
-        (name, _in_json(hints[name])) for name in row.__struct_fields__
-    ]
-    return msgspec.defstruct(
-        row.__name__.removesuffix("Row") + "Answer",
-        fields + list(more.items()),
-        namespace={"__doc__": row.__doc__},
-        kw_only=True,
+class VerdictAnswer(VerdictRow, frozen=True, kw_only=True):
+    """How an episode ended; `skew` is null unless both monitors decided."""
+
+    skew: Length | None
+    trace_url: str | None
+
+
+class VerdictsAnswer(msgspec.Struct, kw_only=True):
+    """Verdicts, newest first; `next` is the cursor of what follows."""
+
+    verdicts: list[VerdictAnswer]
+    next: str | None
+
+
+class OutcomesAnswer(msgspec.Struct, kw_only=True):
+    """What became of the clients that were closed, newest first."""
+
+    outcomes: list[ActionRow]
+
+
+class EpisodeAnswer(Episode, frozen=True, kw_only=True):
+    """A verdict with everything around it, oldest first."""
+
+    verdict: VerdictAnswer
+
+
+class OneSessionAnswer(msgspec.Struct, kw_only=True):
+    """A session with its connections, and its user's latest verdicts."""
+
+    session: SessionAnswer
+    connections: list[SessionConnection]
+    ended: list[EndedAnswer]
+    verdicts: list[VerdictAnswer]
+
+
+def verdict_answer(row: VerdictRow, names: Names, trace_url: str | None) -> VerdictAnswer:
+    """A verdict for the API, with the place of its trace."""
+    facts = msgspec.structs.asdict(named(row, names))
+    return VerdictAnswer(**facts, skew=row.skew, trace_url=trace_url)
+
+
+def episode_answer(episode: Episode, names: Names, trace_url: str | None) -> EpisodeAnswer:
+    """An episode for the API, with the place of its verdict's trace."""
+    return EpisodeAnswer(
+        verdict=verdict_answer(episode.verdict, names, trace_url),
+        run=episode.run,
+        decisions=[named(row, names) for row in episode.decisions],
+        late=[named(row, names) for row in episode.late],
+        action=episode.action and named(episode.action, names),
+        closing=episode.closing and named(episode.closing, names),
+        proofs=[named(row, names) for row in episode.proofs],
+        failures=[named(row, names) for row in episode.failures],
+        stages=[named(row, names) for row in episode.stages],
+        pauses=episode.pauses,
     )
 
 
-def _in_json(hint: Any) -> Any:
-    """Times and durations are seconds, stages words, tuples lists."""
-    if get_origin(hint) in (UnionType, Union):
-        return Union[tuple(_in_json(part) for part in get_args(hint))]  # noqa: UP007
-    if get_origin(hint) is tuple:
-        return list[_in_json(get_args(hint)[0])]  # type: ignore[misc]
-    if hasattr(hint, "__metadata__"):
-        return float
-    return StageWord if hint is Stage else hint
-
-
-VerdictAnswer = _answer(VerdictRow, skew=float | None, trace_url=str | None)
-DecisionAnswer = _answer(DecisionRow)
-OutcomeAnswer = _answer(ActionRow)
-
-VerdictsAnswer = msgspec.defstruct(
-    "VerdictsAnswer",
-    [("verdicts", list[VerdictAnswer]), ("next", str | None)],  # type: ignore[valid-type]
-    namespace={"__doc__": "Verdicts, newest first; `next` is the cursor of what follows."},
-)
-OutcomesAnswer = msgspec.defstruct(
-    "OutcomesAnswer",
-    [("outcomes", list[OutcomeAnswer])],  # type: ignore[valid-type]
-    namespace={"__doc__": "What became of the clients that were closed, newest first."},
-)
-EpisodeAnswer = msgspec.defstruct(
-    "EpisodeAnswer",
-    [
-        ("verdict", VerdictAnswer),
-        ("run", _answer(RunRow)),
-        ("decisions", list[DecisionAnswer]),  # type: ignore[valid-type]
-        ("late", list[_answer(LateRow)]),  # type: ignore[misc]
-        ("action", OutcomeAnswer | None),
-        ("closing", _answer(ClosingRow) | None),
-        ("proofs", list[_answer(ProofRow)]),  # type: ignore[misc]
-        ("failures", list[_answer(FailureRow)]),  # type: ignore[misc]
-        ("stages", list[_answer(StageRow)]),  # type: ignore[misc]
-        ("pauses", list[_answer(PauseRow)]),  # type: ignore[misc]
-    ],
-    namespace={"__doc__": "A verdict with everything around it, oldest first."},
-)
-OneSessionAnswer = msgspec.defstruct(
-    "OneSessionAnswer",
-    [
-        ("session", SessionAnswer),
-        ("connections", list[SessionConnection]),
-        ("ended", list[EndedAnswer]),
-        ("verdicts", list[VerdictAnswer]),  # type: ignore[valid-type]
-    ],
-    namespace={"__doc__": "A session with its connections, and its user's latest verdicts."},
-)
-
-
-def row_answer(row: Row, names: Names) -> dict[str, Any]:
-    """A row for the API, its user named as the visitor may see them."""
-    answer = row.as_dict()
-    for field in ("user", "session"):
-        if answer.get(field) is not None:
-            answer[field] = names(answer[field])
-    return answer
+def named(row: R, names: Names) -> R:
+    """The row with its user named as the visitor may see them."""
+    found = {field: getattr(row, field, None) for field in ("user", "session")}
+    shown = {field: names(name) for field, name in found.items() if name is not None}
+    return msgspec.structs.replace(row, **shown)

@@ -123,16 +123,16 @@ def _episode(ledger: Snapshot, verdict: VerdictRow) -> Episode:
     pauses.add("at >= ?", verdict.last_activity).add("since <= ?", verdict.at)
     (run,) = ledger.rows(RunRow, Conditions().add("id = ?", verdict.run), "id")
     return Episode(
-        verdict,
-        run,
-        mine(DecisionRow),
-        mine(LateRow),
-        next(iter(mine(ActionRow, "acted_at")), None),
-        next(iter(mine(ClosingRow)), None),
-        mine(ProofRow),
-        mine(FailureRow),
-        mine(StageRow),
-        ledger.rows(PauseRow, pauses, "at"),
+        verdict=verdict,
+        run=run,
+        decisions=mine(DecisionRow),
+        late=mine(LateRow),
+        action=next(iter(mine(ActionRow, "acted_at")), None),
+        closing=next(iter(mine(ClosingRow)), None),
+        proofs=mine(ProofRow),
+        failures=mine(FailureRow),
+        stages=mine(StageRow),
+        pauses=ledger.rows(PauseRow, pauses, "at"),
     )
 
 

@@ -1,7 +1,7 @@
-"""The tables of the SQLite ledger, and how an older file becomes a newer one.
+"""The tables of the SQLite ledger, made from the types of the rows, and how an older file becomes a newer
+one.
 
-`PRAGMA user_version` is the number of migrations that were applied; `application_id` says that it is a
-ledger at all.
+`PRAGMA user_version` is the version of the schema; `application_id` says that it is a ledger at all.
 
 The large tables are indexed by time first: new rows then go to the end of an index, which makes writing
 several times faster than one that has, say, the users in order. A user's rows are found by reading such
@@ -9,186 +9,104 @@ an index from one end to the other, which takes a tenth of a second for a millio
 """
 
 import sqlite3
+from collections.abc import Mapping
+from types import NoneType
+from typing import Any, get_args, get_type_hints
 
 from shim.ledger.protocols import UnusableError
+from shim.ledger.rows import (
+    ROWS,
+    ActionRow,
+    ClosingRow,
+    ConnectionRow,
+    CoverageRow,
+    DecisionRow,
+    FailureRow,
+    LateRow,
+    PauseRow,
+    ProofRow,
+    Row,
+    RunRow,
+    StageRow,
+    VerdictRow,
+)
 
 APPLICATION_ID = 0x5348494D
 """`SHIM` in ASCII: `file` and we ourselves can tell a ledger from other databases."""
 
-_CONNECTION = """
-    id INTEGER PRIMARY KEY,
-    run INTEGER NOT NULL REFERENCES run (id),
-    connection TEXT NOT NULL,
-    connection_kind TEXT NOT NULL,
-    user TEXT NOT NULL,
-    session TEXT NOT NULL,
-    package TEXT,
-"""
-
-_FIRST = f"""
-CREATE TABLE run (
-    id INTEGER PRIMARY KEY,
-    started_at INTEGER NOT NULL,
-    pid INTEGER NOT NULL,
-    version TEXT NOT NULL,
-    settings TEXT NOT NULL,
-    tolerance INTEGER NOT NULL,
-    window INTEGER NOT NULL,
-    return_window INTEGER NOT NULL,
-    stopped_at INTEGER
-);
-CREATE TABLE decision ({_CONNECTION}
-    role TEXT NOT NULL,
-    acted INTEGER NOT NULL,
-    at INTEGER NOT NULL,
-    deadline INTEGER NOT NULL,
-    silence INTEGER NOT NULL,
-    code INTEGER,
-    pings TEXT NOT NULL
-);
-CREATE INDEX decision_at ON decision (at, user);
-CREATE TABLE verdict ({_CONNECTION}
-    verdict TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    at INTEGER NOT NULL,
-    first TEXT,
-    acting TEXT,
-    control_at INTEGER,
-    candidate_at INTEGER,
-    recovered INTEGER NOT NULL,
-    last_activity INTEGER NOT NULL,
-    rule TEXT,
-    trace TEXT,
-    -- The first decider was shadowing: only such an episode proves anything (R14).
+_CONSTRAINTS: Mapping[type[Row], str] = {
+    VerdictRow: """    -- The first decider was shadowing: only such an episode proves anything (R14).
     proving INTEGER AS (first IS NOT NULL AND first IS NOT acting),
     agreed INTEGER AS (CASE WHEN first IS NOT NULL AND first IS NOT acting THEN
-        CASE verdict WHEN 'matched' THEN 1 WHEN 'mismatched' THEN 0 END END)
-);
-CREATE INDEX verdict_at ON verdict (at, user, package);
-CREATE INDEX verdict_agreed ON verdict (connection_kind, at, user, agreed) WHERE agreed IS NOT NULL;
-CREATE INDEX verdict_unmatched ON verdict (verdict, at) WHERE verdict <> 'matched';
-CREATE TABLE late ({_CONNECTION}
-    role TEXT NOT NULL,
-    at INTEGER NOT NULL,
-    acting TEXT
-);
-CREATE INDEX late_at ON late (at, user);
-CREATE TABLE action ({_CONNECTION}
-    role TEXT NOT NULL,
-    acted_at INTEGER NOT NULL,
-    code INTEGER,
-    result TEXT,
-    at INTEGER,
-    delay INTEGER,
-    by_percentage INTEGER,
-    UNIQUE (run, connection)
-);
-CREATE INDEX action_at ON action (acted_at);
-CREATE INDEX action_open ON action (run) WHERE result IS NULL;
-CREATE INDEX action_comparable ON action (connection_kind, role, acted_at) WHERE by_percentage;
-CREATE TABLE proof ({_CONNECTION}
-    role TEXT NOT NULL,
-    at INTEGER NOT NULL
-);
-CREATE INDEX proof_connection ON proof (run, connection);
-CREATE INDEX proof_at ON proof (at);
-CREATE TABLE closing ({_CONNECTION}
-    stage INTEGER NOT NULL,
-    opened_at INTEGER NOT NULL,
-    at INTEGER NOT NULL,
-    cause TEXT NOT NULL,
-    intended INTEGER,
-    observed INTEGER NOT NULL
-);
-CREATE INDEX closing_at ON closing (at, user);
-CREATE TABLE stage_change ({_CONNECTION}
-    before INTEGER NOT NULL,
-    after INTEGER NOT NULL,
-    at INTEGER NOT NULL
-);
-CREATE INDEX stage_change_at ON stage_change (at, user);
-CREATE TABLE failure (
-    id INTEGER PRIMARY KEY,
-    run INTEGER NOT NULL REFERENCES run (id),
-    role TEXT NOT NULL,
-    call TEXT NOT NULL,
-    reason TEXT NOT NULL,
-    at INTEGER NOT NULL,
-    connection TEXT,
-    connection_kind TEXT,
-    user TEXT,
-    package TEXT
-);
-CREATE INDEX failure_at ON failure (at);
-CREATE TABLE flags_load (
-    id INTEGER PRIMARY KEY,
-    run INTEGER NOT NULL REFERENCES run (id),
-    at INTEGER NOT NULL,
-    file TEXT NOT NULL,
-    digest TEXT NOT NULL,
-    before TEXT,
-    problem TEXT,
-    by TEXT,
-    reason TEXT
-);
-CREATE TABLE brake (
-    id INTEGER PRIMARY KEY,
-    run INTEGER NOT NULL REFERENCES run (id),
-    engaged INTEGER NOT NULL,
-    reason TEXT NOT NULL,
-    at INTEGER NOT NULL
-);
-CREATE TABLE guard (
-    id INTEGER PRIMARY KEY,
-    run INTEGER NOT NULL REFERENCES run (id),
-    holding INTEGER NOT NULL,
-    acting_for INTEGER NOT NULL,
-    at INTEGER NOT NULL
-);
-CREATE TABLE coverage (
-    id INTEGER PRIMARY KEY,
-    run INTEGER NOT NULL REFERENCES run (id),
-    connection_kind TEXT NOT NULL,
-    since INTEGER NOT NULL,
-    at INTEGER NOT NULL,
-    connected INTEGER NOT NULL,
-    control_acted INTEGER NOT NULL,
-    candidate_acted INTEGER NOT NULL,
-    watched INTEGER NOT NULL,
-    pings INTEGER NOT NULL,
-    heartbeat_interval INTEGER,
-    control_users INTEGER NOT NULL,
-    candidate_users INTEGER NOT NULL
-);
-CREATE INDEX coverage_at ON coverage (at);
-CREATE TABLE pause (
-    id INTEGER PRIMARY KEY,
-    run INTEGER NOT NULL REFERENCES run (id),
-    since INTEGER NOT NULL,
-    at INTEGER NOT NULL
-);
-CREATE INDEX pause_at ON pause (at);
-CREATE TABLE gap (
-    id INTEGER PRIMARY KEY,
-    run INTEGER NOT NULL REFERENCES run (id),
-    since INTEGER NOT NULL,
-    at INTEGER NOT NULL,
-    what TEXT NOT NULL,
-    count INTEGER NOT NULL
-);
-"""
+        CASE verdict WHEN 'matched' THEN 1 WHEN 'mismatched' THEN 0 END END)""",
+    ActionRow: "    UNIQUE (run, connection)",
+}
+"""What a table has beside the columns of its row."""
 
-_SECOND = """
+_INDEXES: Mapping[type[Row], tuple[str, ...]] = {
+    DecisionRow: ("decision_at ON decision (at, user)",),
+    VerdictRow: (
+        "verdict_at ON verdict (at, user, package)",
+        "verdict_unmatched ON verdict (verdict, at) WHERE verdict <> 'matched'",
+    ),
+    LateRow: ("late_at ON late (at, user)",),
+    ActionRow: (
+        "action_at ON action (acted_at)",
+        "action_open ON action (run) WHERE result IS NULL",
+        "action_comparable ON action (connection_kind, role, acted_at) WHERE by_percentage",
+    ),
+    ProofRow: ("proof_connection ON proof (run, connection)", "proof_at ON proof (at)"),
+    ClosingRow: ("closing_at ON closing (at, user)",),
+    StageRow: ("stage_change_at ON stage_change (at, user)",),
+    FailureRow: ("failure_at ON failure (at)",),
+    CoverageRow: ("coverage_at ON coverage (at)",),
+    PauseRow: ("pause_at ON pause (at)",),
+}
+
+_COUNTING = """
 -- All that is counted of millions of verdicts, so that nobody has to look into the table for it.
-DROP INDEX verdict_agreed;
 CREATE INDEX verdict_agreed ON verdict (connection_kind, at, user, agreed, kind, rule)
     WHERE agreed IS NOT NULL;
 CREATE INDEX verdict_unproving ON verdict (connection_kind, at, verdict, kind, proving, rule)
     WHERE agreed IS NULL;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND)
-"""One script for each version of the schema; a released one is never changed."""
+UPGRADES: tuple[str, ...] = (f"DROP INDEX verdict_agreed;{_COUNTING}",)
+"""What leads from each version of the schema to the next, the first being 1. A new column is a field of
+its row (new files have it at once) and an upgrade; a released upgrade is never changed."""
+
+
+def new_tables() -> str:
+    """The script that makes the tables of a new file, as the rows declare them."""
+    tables = "".join(
+        f"{_table(row)};\n" + "".join(f"CREATE INDEX {index};\n" for index in _INDEXES.get(row, ()))
+        for row in ROWS
+    )
+    return tables + _COUNTING
+
+
+def _table(row: type[Row]) -> str:
+    """A table with the columns of a row; those that it shares with other tables stand apart."""
+    hints = get_type_hints(row)
+    keys = ["    id INTEGER PRIMARY KEY"]
+    if row is not RunRow:
+        keys.append("    run INTEGER NOT NULL REFERENCES run (id)")
+    columns = {name: f"    {name} {_column_type(hints[name])}" for name in row.columns()}
+    of_connection = ConnectionRow.columns() if issubclass(row, ConnectionRow) else ()
+    shared = [columns.pop(name) for name in of_connection]
+    own = [*columns.values(), *([_CONSTRAINTS[row]] if row in _CONSTRAINTS else [])]
+    parts = [keys + shared, own] if shared else [keys + own]
+    content = ",\n\n".join(",\n".join(part) for part in parts)
+    return f"CREATE TABLE {row.TABLE} (\n{content}\n)"
+
+
+def _column_type(hint: Any) -> str:
+    parts = get_args(hint)
+    if NoneType not in parts:
+        parts = (hint,)
+    is_number = any(isinstance(part, type) and issubclass(part, int) for part in parts)
+    kind = "INTEGER" if is_number else "TEXT"
+    return kind if NoneType in parts else f"{kind} NOT NULL"
 
 
 def check(database: sqlite3.Connection, name: str) -> int:
@@ -205,19 +123,24 @@ def check(database: sqlite3.Connection, name: str) -> int:
         return 0
     if application != APPLICATION_ID:
         raise UnusableError(f"{name} is the database of another program")
-    if version > len(MIGRATIONS):
+    if version > newest():
         raise UnusableError(
-            f"{name} was written by a newer shim (schema {version}, this one knows {len(MIGRATIONS)})"
+            f"{name} was written by a newer shim (schema {version}, this one knows {newest()})"
         )
     return int(version)
 
 
+def newest() -> int:
+    """The version of the schema that this shim writes."""
+    return len(UPGRADES) + 1
+
+
 def migrate(database: sqlite3.Connection, version: int) -> None:
-    """Bring the tables up to date, all migrations in one transaction."""
-    if version == len(MIGRATIONS):
+    """Bring the tables up to date, or make them for an empty file (version 0), in one transaction."""
+    if version == newest():
         return
-    script = "".join(MIGRATIONS[version:])
+    script = "".join(UPGRADES[version - 1 :]) if version else new_tables()
     database.executescript(
         f"BEGIN IMMEDIATE;{script}PRAGMA application_id = {APPLICATION_ID};"
-        f"PRAGMA user_version = {len(MIGRATIONS)};COMMIT;"
+        f"PRAGMA user_version = {newest()};COMMIT;"
     )

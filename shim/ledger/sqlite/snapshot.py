@@ -52,7 +52,7 @@ class Snapshot:
         statement = (
             f"SELECT {', '.join(names)} FROM {row.TABLE} {conditions} ORDER BY {order} LIMIT ?"
         )
-        fields = row.__struct_fields__
+        fields = (*row.columns(), "run", "id")
         return [
             row.read(dict(zip(fields, values, strict=True)))
             for values in self.ask(statement, *conditions.values, limit)
@@ -70,7 +70,7 @@ def snapshot(path: Path) -> Iterator[Snapshot]:
             f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=_BUSY
         )
         version = schema.check(database, str(path))
-        if version < len(schema.MIGRATIONS):
+        if version < schema.newest():
             raise UnusableError(
                 f"{path} has schema {version}: let a shim of this version write to it once"
                 if version
