@@ -714,3 +714,18 @@ def test_r3_evidence_from_between_two_pauses_ends_the_shift_of_the_first() -> No
     driven.evidence["c1"] = Confirmation(data_at=25 * S)
     driven.run(200 * S)
     assert [d.at for d in driven.decisions] == [80 * S]
+
+
+def test_r2_the_round_trip_is_that_of_the_last_answered_ping() -> None:
+    driven = Driven()
+    pulse = driven.register()
+    machine = driven.machine
+    assert machine.round_trip("c1") is None
+    assert machine.round_trip("unknown") is None
+    first = machine.next_wake
+    assert first is not None
+    machine.wake(first)
+    machine.pong("c1", pulse.ping, first + 7)
+    assert machine.round_trip("c1") == 7
+    machine.unregister("c1", first + 8)
+    assert machine.round_trip("c1") is None

@@ -147,3 +147,82 @@ def test_r6b_a_held_connection_that_leaves_is_forgotten() -> None:
     assert not [name for name in held if world.ports[name].endings]
     assert world.router.guard is not None
     assert not world.router.guard.holding
+
+
+# -- The borders -------------------------------------------------------------------------------
+
+
+def overwhelmed(count: int = 3, acting_for: int = 10, at: int = 0) -> tuple[Guard, list[bool]]:
+    """A guard of `count` and a quarter, told of so many decisions at once; which it held."""
+    guard = Guard(Limits(window=10 * S, share=0.25, count=count, hold=7 * S))
+    return guard, [guard.holds(decision(n, at), at, acting_for) for n in range(count + 1)]
+
+
+def test_too_many_are_as_many_as_the_count_and_more_than_the_share() -> None:
+    """Those closed within the window count among the connections: the third decision is of 9 + 2."""
+    assert overwhelmed(3, 9)[1] == [False, False, True, True]  # 3 are more than 2.75
+    assert overwhelmed(3, 10)[1] == [False, False, False, True]  # 3 are a quarter of 12
+    assert overwhelmed(4, 1)[1] == [False, False, False, True, True]
+
+
+def test_what_is_held_is_in_the_guard_and_nothing_else_is() -> None:
+    guard, held = overwhelmed(3, 9)
+    assert held == [False, False, True, True]
+    assert [f"c{n}" in guard for n in range(5)] == [False, False, True, True, False]
+    assert len(guard) == 2
+    assert guard.forget("c2") == decision(2, 0)
+    assert "c2" not in guard
+    assert guard.forget("c2") is None
+    assert guard.forget("c0") is None
+    assert len(guard) == 1
+
+
+def test_a_hold_ends_at_its_time_and_the_next_is_paced() -> None:
+    """Three may be closed in ten seconds: one each 3.333333 s."""
+    guard, _ = overwhelmed(3, 9)
+    guard.holds(decision(4, 0), 0, 9)
+    assert guard.next_due == 7 * S
+    assert guard.release(7 * S - 1) is None
+    assert guard.release(7 * S) == decision(2, 0)
+    pace = 10 * S // 3
+    assert guard.next_due == 7 * S + pace
+    assert guard.release(7 * S + pace - 1) is None
+    assert guard.release(8 * S + pace) == decision(3, 0)
+    assert guard.next_due == 8 * S + 2 * pace
+    assert guard.forget("c4") == decision(4, 0)
+    # Nothing is held: it is calm as soon as the window is no longer full.
+    assert guard.release(20 * S) is None
+
+
+def test_the_guard_is_calm_when_nothing_is_held_and_the_window_is_not_full() -> None:
+    guard, _ = overwhelmed(3, 9)
+    assert guard.holding
+    assert not guard.calm(11 * S)  # two are held
+    guard.forget("c2")
+    guard.forget("c3")
+    assert guard.next_due == 10 * S
+    assert not guard.calm(10 * S - 1)
+    assert guard.holding
+    # The window is open at its beginning: what is exactly ten seconds old is out of it.
+    assert guard.calm(10 * S)
+    assert not guard.holding
+    assert guard.next_due is None
+    assert not guard.calm(10 * S)
+
+
+def test_an_old_decision_is_not_counted() -> None:
+    limits = Limits(window=10 * S, share=0.25, count=3, hold=7 * S)
+    for third, held in ((10 * S - 1, True), (10 * S, False)):
+        guard = Guard(limits)
+        assert not guard.holds(decision(0, 0), 0, 9)
+        assert not guard.holds(decision(1, 1), 1, 9)
+        assert guard.holds(decision(2, third), third, 9) is held
+
+
+def test_the_pace_is_that_of_the_share_where_it_allows_more() -> None:
+    """A quarter of a hundred connections: 25 may be closed in ten seconds."""
+    guard = Guard(Limits(window=10 * S, share=0.25, count=3, hold=7 * S))
+    held = [guard.holds(decision(n, 0), 0, 100 - n) for n in range(28)]
+    assert held == [False] * 25 + [True] * 3
+    guard.release(7 * S)
+    assert guard.next_due == 7 * S + 10 * S // 25

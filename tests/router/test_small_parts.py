@@ -1,0 +1,103 @@
+"""The parts of the router that have no rule of their own: sums over time, records, the queue's borders."""
+
+import pytest
+
+from shim.model import Confirmation, Connection, Kind, Role, Stage
+from shim.router import Tracked
+from shim.router.port import NO_CONFIRMATION
+from shim.router.time_integral import TimeIntegral
+from shim.router.tracked import touches
+from tests.router.helpers import RecordingPort, World
+
+
+def test_an_integral_sums_a_count_over_time() -> None:
+    integral = TimeIntegral(10)
+    assert integral.until(30) == 0
+    integral.add(+1, 20)
+    assert (integral.count, integral.until(20), integral.until(25)) == (1, 0, 5)
+    integral.add(+2, 30)
+    assert (integral.count, integral.until(30), integral.until(32)) == (3, 10, 16)
+    integral.add(-3, 40)
+    assert (integral.count, integral.until(1_000)) == (0, 40)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "total"),
+    [(30, 40, 2 * 20 + 2 * 10), (20, 40, 2 * 10 + 2 * 10), (5, 40, 2 * 10), (10, 10, 2 * 40)],
+)
+def test_an_integral_leaves_out_what_began_before_the_last_change_only_from_there(
+    start: int, end: int, total: int
+) -> None:
+    """Two since 10; at 50 they have been there for 40 each, less what is left out."""
+    integral = TimeIntegral(0)
+    integral.add(+2, 10)
+    integral.leave_out(start, end)
+    assert integral.until(50) == total
+
+
+class Listening:
+    def __init__(self) -> None:
+        self.alerts: list[int] = []
+
+    def alerted(self, tracked: Tracked, now: int) -> None:
+        self.alerts.append(now)
+
+
+def tracked(stage: Stage = Stage.SHADOW) -> Tracked:
+    connection = Connection("c1", Kind.APP, "u", "s", "p")
+    port = RecordingPort(lambda: 0)
+    port.evidence = Confirmation(data_at=5)
+    return Tracked(connection, order=1, port=port, stage=stage, acting=Role.CONTROL, now=3)
+
+
+def test_a_touch_writes_the_time_and_counts() -> None:
+    listener, record = Listening(), tracked()
+    assert (record.signs, record.last_activity, record.opened_at) == (0, 3, 3)
+    touch = touches(lambda: 7_999, 1_000, listener)(record)
+    touch()
+    touch()
+    assert (record.signs, record.last_activity, record.opened_at) == (2, 7, 3)
+    assert (record.control.last_seen, record.candidate.last_seen) == (7, 7)
+    assert listener.alerts == []
+    record.alert = True
+    touch()
+    assert (listener.alerts, record.signs) == ([7], 3)
+
+
+def test_a_new_record_is_nobodys_yet() -> None:
+    record = tracked()
+    assert record.by_percentage is True
+    assert (record.alert, record.ever_decided, record.spoke_after_close) == (False, False, False)
+    assert (record.closed_by, record.failed) == (None, None)
+    assert record.instance(Role.CONTROL) is None
+    assert record.instance(Role.CANDIDATE) is None
+
+
+def test_who_is_compared() -> None:
+    assert [stage for stage in Stage if tracked(stage).compared] == [Stage.SHADOW, Stage.LIVE]
+
+
+def test_a_closed_connection_has_no_evidence_to_ask_for() -> None:
+    record = tracked()
+    assert record.evidence() == Confirmation(data_at=5)
+    record.closed_by = Role.CONTROL
+    assert record.evidence() is NO_CONFIRMATION
+    assert Confirmation() == NO_CONFIRMATION
+
+
+def test_a_router_counts_the_signs_of_life() -> None:
+    world = World()
+    world.open("c1", Stage.SHADOW)
+    for _ in range(3):
+        world.message("c1")
+    world.pong("c1", b"")
+    assert world.tracked["c1"].signs == 4
+
+
+def test_the_orders_of_openings_count_up() -> None:
+    world = World()
+    for number in range(3):
+        world.open(f"c{number}", Stage.OFF)
+    orders = [record.order for record in world.router.connections()]
+    assert orders == sorted(orders)
+    assert len(set(orders)) == 3
