@@ -18,7 +18,6 @@ from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.router import Observer, handles
 from shim.runtime.tally import Tally
 from shim.settings import load_settings
-from shim.websockets import ServerConnection as Watched
 from shim.websockets import Shim
 from tests.live.servers import QUICK, until
 
@@ -60,7 +59,6 @@ async def service(folder: Path, stage: Stage) -> AsyncIterator[Service]:
 
     async def handler(websocket: ServerConnection) -> None:
         assert websocket.request is not None
-        assert isinstance(websocket, Watched)
         user = websocket.request.path.removeprefix("/")
         async with shim.register_app_connection(websocket, user, user, "com.example.app1"):
             await receives.wait()
