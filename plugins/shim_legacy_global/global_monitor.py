@@ -1,11 +1,11 @@
-"""The legacy monitor as it is, faults included: it is the control of the experiment (R1).
+"""The legacy monitor with its faults: it is the control of the experiment (R1).
 
 Two maps of connections, one sweep each `heartbeat_interval`, counted from the start:
 
     1. ping every open connection, glasses first, then apps;
-    2. whatever was silent for more than `timeout` times out: terminate it, drop it.
+    2. each connection that was silent for more than `timeout` times out: terminate it, drop it.
 
-It does not know whose connections it kills, and a pause of the server is silence to it.
+The monitor does not know whose connections it closes, and it takes a pause of the server for silence.
 """
 
 from collections import deque
@@ -52,7 +52,7 @@ class LegacySettings:
 
 
 class _Watch(Pulse):
-    """A connection's pulse, and since when it is watched."""
+    """A connection's pulse, and the time since which the connection is watched."""
 
     __slots__ = ("since",)
 
@@ -69,7 +69,7 @@ class LegacyGlobalMonitor:
         self._start = start
         self._glasses: dict[str, _Watch] = {}
         self._apps: dict[str, _Watch] = {}
-        # As many sweeps as can lie in a silence, the first of them late and the last deciding.
+        # The most sweeps that can lie in a silence: the first may be late, the last decides.
         self._sweeps: deque[Time] = deque(
             maxlen=settings.timeout // settings.heartbeat_interval + 3
         )
@@ -78,7 +78,7 @@ class LegacyGlobalMonitor:
 
     @property
     def next_wake(self) -> Time | None:
-        """The next sweep or statistics, also while nobody is connected: the original never rests."""
+        """The next sweep or statistics, also while there is no connection, as in the original."""
         return min(self._next_sweep, self._next_stats)
 
     def register(self, connection: Connection, now: Time, last_seen: Time) -> Pulse:
@@ -114,14 +114,14 @@ class LegacyGlobalMonitor:
         return requests
 
     def confirmed(self, connection_id: str, evidence: Confirmation, now: Time) -> Iterable[Request]:
-        """Never asked for."""
+        """Never called: this monitor asks for no confirmation."""
         return ()
 
     def paused(self, start: Time, end: Time) -> None:
         """The original does not notice (R3 is the candidate's)."""
 
     def _following(self, now: Time, interval: Duration) -> Time:
-        """The next multiple of the interval from the start: swallowed ticks are one late tick."""
+        """The next multiple of the interval from the start: all swallowed ticks become one late tick."""
         return now + interval - (now - self._start) % interval
 
     def _timeouts(self, watches: dict[str, _Watch], now: Time) -> list[Decision]:

@@ -7,7 +7,7 @@ from shim.router import Port
 
 
 class ConfirmationPort:
-    """Passes every effect on to the port itself; `found` is told each answer of `confirm`."""
+    """Passes every effect on to the port itself, and each answer of `confirm` to `found`."""
 
     __slots__ = ("_found", "_port")
 

@@ -1,4 +1,4 @@
-"""What is known of the connections that are captured, and how the next file begins with it."""
+"""The captured connections, and the lines with which the next file begins."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from shim.capture.format import CloseLine, Data, HeaderLine, Line, OpenLine, Sta
 from shim.model import Closing, Time, seconds
 
 _DATA = 1000
-"""Of one connection, so many pieces of evidence that are no signs of life are remembered."""
+"""The most pieces of evidence besides signs of life that are remembered for one connection."""
 
 
 class Followed:

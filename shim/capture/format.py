@@ -1,8 +1,8 @@
 """The capture file: JSON Lines, a header, events in the order of time, an end (DESIGN section 8).
 
-The shape of a line is declared by the types below; what lines mean together is checked by the replay.
-The types that end in `Line` are what a running shim writes: they add where things came from. Readers
-do not know those fields, and ignore them.
+The types below declare the shape of a line; the replay checks what lines mean together. A running shim
+writes the types that end in `Line`: they have further fields about the origin of an event. Readers
+ignore those fields.
 """
 
 from datetime import UTC, date, datetime
@@ -78,15 +78,17 @@ Event = Open | Message | Pong | Data | CloseEvent | Stall | End
 
 
 class HeaderLine(Header):
-    """`settings` is a digest. `began`: the seconds from the start to where the file itself begins; what
-    it tells of the time before is the state that it begins with, and stands in the file before, too."""
+    """`settings` is a digest. `began`: the seconds from the start of the capture to the start of this file.
+
+    Lines before `began` give the state at the start of the file; the file before has them, too.
+    """
 
     began: float = 0.0
 
 
 class OpenLine(Open, tag="open"):
-    """`acting` at this stage; `reopened`: it was open before the file began, and `t` is its last sign
-    of life."""
+    """`acting`: the monitor that acts. `reopened`: the connection was open before the file began, and `t`
+    is its last sign of life."""
 
     stage: str | None = None
     acting: Role | None = None
@@ -94,7 +96,7 @@ class OpenLine(Open, tag="open"):
 
 
 class MessageLine(Message, tag="message"):
-    """`stage`: it was changed to this since the connection's last line."""
+    """`stage`: the new stage, if it changed since the connection's last line."""
 
     stage: str | None = None
 

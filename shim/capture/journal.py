@@ -1,7 +1,7 @@
-"""The lines of the last moment, put into the order in which a replay has to meet them.
+"""The newest lines, in the order in which a replay must read them.
 
-A pause of the process is told when it is over, and evidence of life may be learnt of late: both belong
-before lines that are there already. So lines wait here until nothing can come before them any more.
+A pause of the process is known only when it is over, and evidence of life may be known late. Both belong
+before lines that exist already. So lines wait here until no other line can come before them.
 """
 
 from bisect import bisect_right
@@ -34,14 +34,14 @@ class Journal:
         self.zero, self.floor = zero, floor
 
     def add(self, at: Time, line: Line) -> None:
-        """The newest line. What is read after a pause, before anyone judges, happens at its end (R3)."""
+        """Add the newest line. What is read after a pause, before a monitor judges, happens at its end (R3)."""
         if self._resumed is not None:
             at = self._resumed
         self._insert(len(self._times), at, line)
         self._newest = line
 
     def add_earlier(self, at: Time, line: Line) -> Time:
-        """A line that belongs where `at` is, or, once that is taken, as early as can be; answers when."""
+        """Add a line at the time `at`, or as early as possible after it; answers the time of the line."""
         at = max(at, self.floor)
         self._insert(bisect_right(self._times, at), at, line)
         return at
@@ -54,7 +54,7 @@ class Journal:
         self._newest = None
 
     def resume(self) -> None:
-        """All that arrived during the pause has been read."""
+        """Everything that arrived during the pause has been read."""
         self._resumed = None
 
     def was_pong(self, connection: str) -> None:

@@ -1,15 +1,15 @@
 """Records what happens to the connections of a running shim, for `shim replay`.
 
-A file stands for itself: it begins with an `open` for whatever is open, at its true last sign of life,
-and with the pauses since the oldest of them. Its zero is that of a heartbeat of the live control, so
-that the control of a replay, which starts at zero, sweeps when the live one did.
+Each file can be replayed alone: it begins with an `open` for each open connection, at its true last sign
+of life, and with the pauses since the oldest of these. Time zero of the file is a heartbeat of the live
+control. The control of a replay starts at zero, so it sweeps when the live control did.
 
     touch, pong, data, gone    what the live connections report, as it happens
-    opened, closed, paused …   what the router's observers are told
-    every second               the journal's lines are handed to the sink's thread
+    opened, closed, paused …   the router's events
+    every second               the journal's lines go to the sink's thread
 
-A capture with holes would be worthless: where lines cannot be kept, because the disk is slow, full or
-gone, the file ends with the last whole second, and a fresh one begins when there is room again.
+A capture must have no holes. If lines cannot be kept, because the disk is slow, full or gone, the file
+ends with the last whole second, and a new file begins when there is room again.
 """
 
 import logging
@@ -53,13 +53,13 @@ log = logging.getLogger("shim")
 _FLUSH: Duration = SECOND
 _RETRY: Duration = 10 * SECOND
 _CLOSE_TIMEOUT = 5.0
-"""Seconds that the last lines get to reach the disk."""
+"""Seconds; the longest wait at the end until the last lines are on the disk."""
 
 _END_WIDTH = 48
-"""Each `end` overwrites the one before, so none may be shorter."""
+"""Each `end` overwrites the `end` before it, so all of them have one length."""
 
 _PAUSES = 1000
-"""So many pauses are remembered for the next file, as many as the per-session monitor remembers."""
+"""The most pauses that are remembered for the next file; the per-session monitor remembers as many."""
 
 Clock = Callable[[], Time]
 CallAt = Callable[[Time, Callable[[], None]], None]
@@ -67,7 +67,7 @@ CallAt = Callable[[Time, Callable[[], None]], None]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When a file is ended and the next begun: `size` in bytes, `age`; `buffer`: bytes in memory."""
+    """When the next file begins: `size` in bytes, `age`. `buffer`: the most bytes in memory."""
 
     size: int = 256 * 1_048_576
     age: Duration = 86_400 * SECOND
@@ -144,7 +144,7 @@ class Recorder(Observer):
             self._call_at(self._clock() + _FLUSH, self._on_timer)
 
     def _flush(self) -> None:
-        """Hand over all lines; no pause is told any more that began before now."""
+        """Hand over all lines: no pause that began before now can become known any more."""
         now = self._clock()
         self._journal.resume()
         self._add_evidence()
@@ -165,7 +165,7 @@ class Recorder(Observer):
             self._begin_file(now)
 
     def _begin_file(self, now: Time) -> None:
-        """Begin a file in which everything that is open is opened again."""
+        """Begin a file in which every open connection is opened again."""
         open_now = [
             (followed.last_seen, followed.data, followed.facts, followed.closing)
             for followed in self._followed.values()
@@ -190,7 +190,7 @@ class Recorder(Observer):
         self._sink.begin(opening(header, open_now, pauses, zero), self._end_line(now))
 
     def _give_up(self, reason: str, retry_at: Time) -> None:
-        """End the file at what was handed over last: a capture must not have holes."""
+        """End the file after the lines that were handed over last: a capture must not have holes."""
         self._sink.finish(self._end_line(self._handed))
         self._journal.take()
         self._writing = False
@@ -223,7 +223,7 @@ class Recorder(Observer):
         return captured
 
     def pong(self, connection_id: str) -> None:
-        """The sign of life that was captured last was a pong."""
+        """The last captured sign of life was a pong."""
         self._journal.was_pong(connection_id)
 
     def data(self, connection_id: str, now: Time) -> None:
@@ -234,7 +234,7 @@ class Recorder(Observer):
             self._add(now, Data(0, connection_id))
 
     def gone(self, connection_id: str, cause: Cause | None, now: Time) -> None:
-        """The connection ended, or begins to, for a cause that is no monitor's (R11)."""
+        """The connection ended, or begins to end, and no monitor is the cause (R11)."""
         followed = self._followed.get(connection_id)
         if followed is not None:
             self._end(followed, cause, now)
@@ -243,7 +243,7 @@ class Recorder(Observer):
         """The kernel knows more than the application has read (R3b)."""
         followed = self._followed[tracked.connection.id]
         if found.unread:
-            # Since when is not known: as early as can be, so that the replay does not decide either.
+            # The time is not known. The earliest possible time keeps the replay from deciding, too.
             self._evidence[tracked.connection.id] = self._journal.floor
         elif found.data_at is not None and found.data_at > max(
             (followed.last_seen, *followed.data)
@@ -292,7 +292,7 @@ class Recorder(Observer):
 
     @handles(Closing)
     def _closed(self, closing: Closing) -> None:
-        """What a monitor closed is told of until its episode has a verdict, also in the next file."""
+        """A connection that a monitor closed stays captured until its verdict, also in the next file."""
         connection_id = closing.connection.id
         followed = self._followed[connection_id]
         in_episode = (
@@ -322,7 +322,7 @@ class Recorder(Observer):
 
     @handles(Decided)
     def _decided(self, decided: Decided) -> None:
-        """The candidate was not held back by what the kernel knows: neither is the replay's."""
+        """The candidate decided although the kernel was asked, so the replay's candidate decides, too."""
         if decided.role is Role.CANDIDATE:
             self._evidence.pop(decided.connection.id, None)
 

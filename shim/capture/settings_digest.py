@@ -1,4 +1,4 @@
-"""The provenance of a capture: which settings the live monitors had."""
+"""The digest of the settings that the monitors had when a capture was written."""
 
 from hashlib import sha256
 
@@ -8,7 +8,7 @@ from shim.settings import MonitorChoice, Settings
 
 
 def settings_digest(settings: Settings) -> str:
-    """The SHA-256 of what decides about verdicts, defaults included: the monitors, the comparison."""
+    """The SHA-256 of the settings that decide about verdicts (monitors and comparison), with defaults."""
     monitors = settings.monitors
     told = [
         _told(monitors.control),

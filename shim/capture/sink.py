@@ -1,8 +1,8 @@
 """The thread that writes captures, so that a slow disk never holds up the event loop.
 
-A regular file always ends with a valid `end`: each batch of lines overwrites the `end` before it with
-one write. So a capture can be replayed also after its process was killed, and when the disk is full
-there is room for an `end` all the same. A pipe gets its `end` when it is closed.
+A regular file always ends with a valid `end`: each batch of lines overwrites the `end` before it, in one
+write. So a capture can be replayed after its process was killed, and a full disk still has room for an
+`end`. A pipe gets its `end` when it is closed.
 """
 
 import os
@@ -19,10 +19,10 @@ Command = Callable[[], None]
 
 
 class Sink:
-    """Writes files one after the other. Commands are queued; all methods return at once but `close`.
+    """Writes files one after the other. Commands are queued; every method except `close` returns at once.
 
-    Read at any time: `error` (what went wrong with the present file, which has been ended), `pending`
-    (bytes queued), `idle` (nothing is queued or under way).
+    To be read at any time: `error` (the problem of the present file, which has been ended), `pending`
+    (queued bytes), `idle` (nothing is queued, and nothing is being written).
     """
 
     def __init__(self, path: Path) -> None:
@@ -34,7 +34,7 @@ class Sink:
         self._size = 0
         self._end = b""
         self._queue: SimpleQueue[tuple[Command, int] | None] = SimpleQueue()
-        # Each counter is written by one thread alone; sums of bytes and numbers of commands.
+        # Only one thread writes each counter. Sums of bytes, and numbers of commands.
         self._bytes_given = self._bytes_done = self._given = self._done = 0
         # A daemon: a pipe that nobody reads must not keep the process from ending.
         self._thread = Thread(target=self._run, name="capture", daemon=True)
@@ -49,12 +49,12 @@ class Sink:
         return self._given == self._done
 
     def begin(self, opening: Iterable[bytes], end: bytes) -> None:
-        """Begin a file with these lines. Only when `idle`, if the file before has failed."""
+        """Begin a file with these lines. If the file before has failed, call this only when `idle`."""
         self.error = None
         self._order(lambda: self._begin(opening, end))
 
     def write(self, lines: bytes, end: bytes) -> None:
-        """Add lines; `end` is the line that would end the file after them."""
+        """Add lines; `end` is the line that ends the file after them."""
         self._order(lambda: self._write(lines, end), len(lines))
 
     def finish(self, end: bytes) -> None:
@@ -62,7 +62,7 @@ class Sink:
         self._order(lambda: self._finish(end))
 
     def close(self, timeout: float) -> bool:
-        """Stop when all is written; False: it was not after so many seconds."""
+        """Stop when everything is written; False if that took longer than `timeout` seconds."""
         self._queue.put(None)
         self._thread.join(timeout)
         return not self._thread.is_alive()
@@ -90,7 +90,7 @@ class Sink:
         self._write(b"".join(opening), end)
 
     def _create(self) -> FileIO:
-        """A file that was not there before; what is there and is no regular file is written to."""
+        """A new file; an existing pipe or device is written to."""
         if self._path.exists() and not self._path.is_file():
             file = FileIO(self._path, "wb")
             self.name = str(self._path)
@@ -132,7 +132,7 @@ class Sink:
             rest = rest[self._file.write(rest) or 0 :]
 
     def _fail(self, error: OSError) -> None:
-        """End the file where it was whole; one that never was is removed."""
+        """End the file after its last whole part; remove a file without any whole part."""
         file, self._file = self._file, None
         if file is not None:
             with suppress(OSError):

@@ -1,7 +1,7 @@
-"""The comparison: decisions against decisions (comparator), closings against returns (outcomes).
+"""The comparison: decisions with decisions (comparator), closings with returns (outcomes).
 
-Pure: told what was decided and when, it answers with records. It never touches a connection, so
-nothing in it can disturb the acting path.
+The package is pure: it gets decisions with their times, and answers with records. It never touches a
+connection, so it cannot disturb the acting path.
 """
 
 from shim.compare.comparator import Comparator

@@ -15,8 +15,8 @@ What happens, by the state that a connection's silence is in:
     | error         | error       | error -> judged (R12)        | judged |
     |               |   -> judged |                              |        |
 
-Only silences that are not quiet cost memory. A silence is judged at most once. Whoever calls says
-`expire` first, so that an episode whose window ended before is already over (R10).
+Only silences that are not quiet cost memory. A silence is judged at most once. The caller calls `expire`
+first, so that an episode whose window ended before is already over (R10).
 """
 
 from collections import deque
@@ -40,7 +40,7 @@ _ONLY = {Role.CONTROL: VerdictKind.ONLY_CONTROL, Role.CANDIDATE: VerdictKind.ONL
 
 @dataclass(slots=True, eq=False)
 class _Silence:
-    """A silence that somebody decided on, or a monitor failed in."""
+    """A silence in which a monitor decided or failed."""
 
     connection: Connection
     order: int
@@ -63,7 +63,7 @@ class _Silence:
 
 
 class Comparator:
-    """Holds the open episodes; answers each event with the record that it makes, if any."""
+    """Holds the open episodes; answers each event with the record that follows from it, if any."""
 
     def __init__(
         self, *, tolerance: Duration, window: Duration, expected: ExpectedRules | None = None
@@ -128,7 +128,7 @@ class Comparator:
         return self._mismatch(verdict)
 
     def closed(self, connection_id: str, at: Time) -> Verdict | None:
-        """The connection is gone, for a cause that was no monitor's."""
+        """The connection is gone, and no monitor was the cause."""
         silence = self._silences.pop(connection_id, None)
         return self._inconclusive(silence, VerdictKind.CLOSED, at)
 
@@ -149,7 +149,7 @@ class Comparator:
         return self._mismatch(self._judge(silence, VerdictName.MISMATCHED, VerdictKind.ERROR, at))
 
     def forget(self, connection_id: str) -> None:
-        """The connection is gone and its silence judged: nothing more will be asked about it."""
+        """The connection is gone and its silence is judged: forget both."""
         self._silences.pop(connection_id, None)
 
     def expire(self, now: Time, *, inclusive: bool = False) -> Iterator[Verdict]:
@@ -164,7 +164,7 @@ class Comparator:
             )
 
     def shutdown(self, now: Time) -> Iterator[Verdict]:
-        """The process stops: what is open stays undecided."""
+        """The process stops: open episodes stay undecided."""
         silences, self._silences = self._silences, {}
         for silence in silences.values():
             if verdict := self._inconclusive(silence, VerdictKind.SHUTDOWN, now):

@@ -1,4 +1,4 @@
-"""Mismatches that somebody has explained, with a reason and a last day (R13)."""
+"""Rules that explain mismatches, each with a reason and a last day (R13)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from shim.model import Duration, Kind, Verdict, VerdictKind
 
 @dataclass(frozen=True, slots=True)
 class ExpectedRule:
-    """What it names must all be true of a mismatch; what it leaves out (None) may be anything.
+    """Explains a mismatch for which every field that is not None holds.
 
     `skew` is an inclusive range of control minus candidate; it is never true of a verdict without
     skew. `package` is a glob; it is never true of a connection without package. `until` is the last
@@ -62,7 +62,7 @@ class ExpectedRules:
 
     @property
     def expired(self) -> tuple[ExpectedRule, ...]:
-        """The rules that match nothing any more; whoever uses them is to be told."""
+        """The rules that match nothing any more; the caller reports them."""
         return tuple(rule for rule in self._rules if rule not in self._valid)
 
     def explanation(self, verdict: Verdict) -> str | None:

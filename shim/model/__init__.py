@@ -1,4 +1,4 @@
-"""The words of the shim as types: what monitors, router and comparator say to each other.
+"""The words of the shim as types: what monitors, router and comparator exchange.
 
 Nothing in this package does I/O or reads a clock. Times are whole microseconds (`Time`), measured on
 one monotonic clock; durations are whole microseconds, too.
@@ -83,4 +83,4 @@ __all__ = [
 ]
 
 Evidence = Confirmation
-"""The older name of `Confirmation`, for plugins that were written against it."""
+"""The older name of `Confirmation`, for plugins that use it."""

@@ -1,4 +1,4 @@
-"""Who is connected: connections, their identity, and the part each monitor plays for them."""
+"""Connections, their identity, the roles of the monitors, and the stages."""
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum

@@ -1,4 +1,4 @@
-"""Errors that a person caused and can mend: each says where, and what was expected."""
+"""Errors that a person caused and can repair: each says where the error is, and what was expected."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Problem:
 
 
 class InputError(ShimError):
-    """An input that cannot be used, with every problem found in it; nothing of it was applied."""
+    """An input that cannot be used, with every problem in it; no part of the input was applied."""
 
     def __init__(self, problems: Sequence[Problem] | Problem | str) -> None:
         if isinstance(problems, str):

@@ -1,6 +1,6 @@
-"""What a monitor is: a state machine without I/O, told what happened and what time it is.
+"""What a monitor is: a state machine without I/O that gets events and the time.
 
-A monitor plugin offers a `MonitorType`; the shim makes `Monitor`s from it and calls them. It answers
+A monitor plugin offers a `MonitorType`; the shim makes `Monitor`s from it and calls them. A monitor answers
 with requests (`Pings`, `Confirm`, `Note`), with `Decision`s and with the time it next wants to be woken.
 No monitor reads a clock, starts a task or touches a socket (DESIGN section 3).
 """
@@ -20,9 +20,9 @@ class Pulse:
     The shim writes `last_seen`, the latest sign of life (the registration, a message or a pong), and
     `last_data`, the latest *other* evidence that the client lives (R3b: data in the kernel, pings of
     the client), which a monitor may ignore. The monitor writes `ping`, the payload of the pings that
-    it asks for: at most 125 bytes (RFC 6455 section 5.5). `owner` is the business of whoever
+    it asks for: at most 125 bytes (RFC 6455 section 5.5). `owner` belongs to the caller that
     registered the connection. A monitor may return a subclass with further slots, but these stay
-    plain slots: no plugin code runs per message.
+    plain slots: no plugin code runs for a message.
     """
 
     __slots__ = ("last_data", "last_seen", "owner", "ping")
@@ -41,7 +41,7 @@ class Pulse:
 
 @dataclass(slots=True, frozen=True)
 class Confirmation:
-    """The port's answer to `Confirm`; `None` stands for what cannot be known here.
+    """The port's answer to `Confirm`; `None` means that the port cannot know.
 
     `data_at`: when the kernel last received data from the peer. `unread`: bytes wait unread, or
     reading is paused, so silence cannot be judged.
@@ -55,8 +55,8 @@ class Confirmation:
 class Pings:
     """Send a WebSocket ping with the payload `Pulse.ping` to each of these connections, in this order.
 
-    A heartbeat is one request however many it pings, and names them by their pulses: every connection
-    has part in one in every interval, and finding it by its id would be the dearest part of that.
+    A heartbeat is one request, however many connections it pings. It names connections by their pulses,
+    because to find each connection by its id would be the most expensive part of a heartbeat.
     """
 
     pulses: Sequence[Pulse]
@@ -64,14 +64,14 @@ class Pings:
 
 @dataclass(slots=True)
 class Confirm:
-    """Ask the port for `Evidence` about a suspect; answered at once through `Monitor.confirmed`."""
+    """Ask the port for a `Confirmation` about a silent connection; `Monitor.confirmed` gets it at once."""
 
     connection_id: str
 
 
 @dataclass(slots=True)
 class Note:
-    """A line for the log, about no single connection."""
+    """A line for the log that is not about a single connection."""
 
     text: str
 
@@ -105,9 +105,9 @@ Effect: TypeAlias = Close | Terminate | Forget
 class Decision:
     """One monitor's "this connection timed out".
 
-    `deadline` is when it became true (`at` is later when the process was late); `silence` the time
-    measured since the last evidence of life; `effects` what the monitor wants done about it; `pings`
-    when it pinged the connection in that silence, oldest first, as far as it knows. A monitor that
+    `deadline` is the time of the timeout (`at` is later if the process was late); `silence` the time since
+    the last evidence of life; `effects` what the monitor wants done; `pings` the times at which the
+    monitor pinged the connection in that silence, oldest first, as far as it knows. A monitor that
     decides has dropped the connection.
     """
 
@@ -125,8 +125,8 @@ Request: TypeAlias = Pings | Confirm | Note | Decision
 class Monitor(Protocol):
     """One instance of a monitor. Every method is synchronous and quick (R5: 50 ms of CPU at most).
 
-    One that measures round trips may have `round_trip(connection_id) -> Duration | None` besides: the
-    last one that it measured.
+    A monitor that measures round trips may also have `round_trip(connection_id) -> Duration | None`: the
+    last measured round trip.
     """
 
     @property
@@ -134,13 +134,13 @@ class Monitor(Protocol):
         """When `wake` is due; None only while no connection is watched."""
 
     def register(self, connection: Connection, now: Time, last_seen: Time) -> Pulse:
-        """Watch a connection, last heard of at `last_seen`; answer with the pulse to keep current."""
+        """Watch a connection whose last sign of life was at `last_seen`; answer with its pulse."""
 
     def unregister(self, connection_id: str, now: Time) -> None:
         """Stop watching; unknown ids are ignored (the monitor may have decided already)."""
 
     def pong(self, connection_id: str, payload: bytes, now: Time) -> None:
-        """A pong came. Its sign of life is in the pulse already; this is for round trips."""
+        """A pong came. The pulse has its sign of life already; this call is for round trips."""
 
     def wake(self, now: Time) -> Iterable[Request]:
         """Do what is due at `now`, which is never before `next_wake`."""
@@ -164,13 +164,13 @@ class MonitorType(Protocol):
 
     `Settings` is a dataclass whose fields, defaults and `description` metadata are the keys of the
     settings file; fields typed `Duration` are written `15s` there; `__post_init__` raises one
-    ValueError for values that make no sense, with an argument for each: `<field>: <reason>`, or the
-    reason alone where it is about several fields.
+    ValueError for wrong values, with one argument for each mistake: `<field>: <reason>`, or only the
+    reason if the mistake is about several fields.
     """
 
     @property
     def name(self) -> str:
-        """What the settings call it."""
+        """The name in the settings."""
 
     @property
     def scope(self) -> Scope: ...

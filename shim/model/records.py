@@ -26,7 +26,7 @@ class VerdictKind(StrEnum):
 
 
 class Cause(StrEnum):
-    """Who ended a connection."""
+    """The cause of the end of a connection."""
 
     PEER = "peer"
     APPLICATION = "application"

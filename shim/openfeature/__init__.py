@@ -1,4 +1,4 @@
-"""OpenFeature, both ways: the flags file as a provider, and another provider deciding our stages.
+"""OpenFeature in both directions: the flags file as a provider, and another provider decides the stages.
 
 Needs the extra `openfeature`.
 """

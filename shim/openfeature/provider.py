@@ -27,7 +27,7 @@ NAME = "shim"
 class ShimProvider(AbstractProvider):
     """Answers from the flags in force; the targeting key is the user.
 
-    The brake of a running shim is not known here: it lowers what monitors do, not what the flag says.
+    The brake of a running shim is not known here: the brake changes what monitors do, not what the flag says.
     """
 
     def __init__(self, live: CurrentFlags | None) -> None:
@@ -78,9 +78,9 @@ class ShimProvider(AbstractProvider):
 
 
 class FileProvider(ShimProvider):
-    """The same for other processes: reads the flags file itself and keeps up with its changes.
+    """The provider for other processes: reads the flags file itself and follows its changes.
 
-    A file that is bad at the start is a fatal error, later a stale provider.
+    A bad file at the start is a fatal error; a bad file later makes the provider stale.
     """
 
     def __init__(self, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Another OpenFeature provider decides who is at which stage."""
+"""Another OpenFeature provider decides which user is at which stage."""
 
 import logging
 from collections.abc import Callable
@@ -71,7 +71,7 @@ class OpenFeatureStages:
 
 
 def _failure(answer: FlagEvaluationDetails[str]) -> str:
-    """What went wrong, in words that do not name the user."""
+    """The problem, as a text that does not name the user."""
     if answer.error_code is not None:
         return answer.error_code.value
     return f"{answer.value[:40]!r} is no stage"

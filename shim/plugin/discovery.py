@@ -1,4 +1,4 @@
-"""Finding plugins: whatever is installed with an entry point of the group `shim`."""
+"""Finds plugins: every installed package with an entry point of the group `shim`."""
 
 from collections.abc import Iterable
 from dataclasses import is_dataclass
@@ -21,12 +21,12 @@ def plugin_manager() -> pluggy.PluginManager:
     manager = pluggy.PluginManager(hooks.PROJECT)
     manager.add_hookspecs(hooks)
     problems = []
-    # One distribution may be found twice, as after an editable install.
+    # One distribution may be found twice, for example after an editable install.
     found = {(point.name, point.value): point for point in entry_points(group=GROUP)}
     for point in found.values():
         try:
             manager.register(point.load(), name=point.name)
-        except Exception as error:  # the code is a stranger's
+        except Exception as error:  # the code is a third party's
             problems.append(_failed(point, error))
     try:
         manager.check_pending()
@@ -38,9 +38,9 @@ def plugin_manager() -> pluggy.PluginManager:
 
 
 def monitor_types(manager: pluggy.PluginManager) -> dict[str, MonitorType]:
-    """The monitors that the plugins bring, by name.
+    """The monitors that the plugins offer, by name.
 
-    Raises InputError where two have one name, and for plugins that do not keep to `MonitorType`.
+    Raises InputError if two monitors have one name, or if a plugin does not fulfil `MonitorType`.
     """
     types: dict[str, MonitorType] = {}
     owners: dict[str, str] = {}
@@ -49,7 +49,7 @@ def monitor_types(manager: pluggy.PluginManager) -> dict[str, MonitorType]:
         owner = hook.plugin_name
         try:
             brought: list[MonitorType] = list(cast(Iterable[MonitorType], hook.function()))
-        except Exception as error:  # the code is a stranger's
+        except Exception as error:  # the code is a third party's
             problems.append(Problem(f"plugin {owner!r} names no monitors: {_words(error)}"))
             continue
         for monitor_type in brought:
@@ -70,7 +70,7 @@ def monitor_types(manager: pluggy.PluginManager) -> dict[str, MonitorType]:
 
 
 def _misfit(monitor_type: MonitorType) -> str | None:
-    """What a plugin's monitor lacks, if anything."""
+    """What the monitor type of a plugin lacks; None if it lacks nothing."""
     if not isinstance(getattr(monitor_type, "name", None), str):
         return "has no `name`"
     if not isinstance(getattr(monitor_type, "scope", None), Scope):

@@ -1,7 +1,7 @@
-"""The hooks of the shim: how monitors are found, and who is told of the rare events.
+"""The hooks of the shim: plugins offer monitors, and get the rare events.
 
 A plugin is a module or object with functions of these names, marked by `hookimpl`, and named by an
-entry point of the group `shim`. No hook is called per message: two plugins behind one hook cost
+entry point of the group `shim`. No hook is called for a message: two plugins behind one hook cost
 microseconds and are not isolated from each other.
 """
 
@@ -30,7 +30,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def shim_monitor_types() -> Iterable[MonitorType]:  # type: ignore[empty-body]
-    """The kinds of monitor that this plugin brings; their names are used in the settings."""
+    """The kinds of monitor that this plugin offers; the settings use their names."""
 
 
 @hookspec

@@ -1,4 +1,4 @@
-"""Reads captures, line by line; what lines mean together is checked by the replay."""
+"""Reads captures, line by line; the replay checks what lines mean together."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -40,7 +40,7 @@ __all__ = [
 class CaptureReader:
     """Reads one capture from an open binary file, line by line.
 
-    `line` is the number of the line read last, from 1. Raises InputError with file and line.
+    `line` is the number of the last line that was read, from 1. Raises InputError with file and line.
     """
 
     def __init__(self, file: BinaryIO, name: str | Path) -> None:

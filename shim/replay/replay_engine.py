@@ -1,9 +1,9 @@
 """The replay: the router, driven by a capture instead of a clock (DESIGN section 8).
 
 Before an event at `t` every timer due before `t` runs, each at its own time. A stall swallows timers
-and delays events, so what belongs to its end runs in three parts: windows and the control's timers when
-the stall is read, then the events that fall into it, and the candidate's timers when the first event
-beyond it, or the end, is read.
+and delays events. So the end of a stall runs in three parts: windows and the control's timers when the
+stall is read, then the events inside the stall, then the candidate's timers when the first event after
+the stall, or the end, is read.
 """
 
 from collections.abc import Iterable
@@ -30,10 +30,10 @@ from shim.router import NO_CONFIRMATION, Router, Tracked
 
 _NEVER: Time = 1 << 62
 _LONGEST = 1e9
-"""Seconds. The control ticks all the time: a slip in an exponent would keep it ticking for ever."""
+"""Seconds. The control ticks all the time: a wrong exponent would keep the replay ticking for ever."""
 
 _NOISE = 0.0005
-"""Microseconds by which sums of floats may miss a whole one: far less than a seventh decimal."""
+"""Microseconds; sums of floats may miss a whole microsecond by this much, far less than a seventh decimal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class ReplaySettings:
 
 
 class CaptureError(ShimError):
-    """An event that cannot follow those before it; `path` is the key that is wrong."""
+    """An event that cannot follow the events before it; `path` is the wrong key."""
 
     def __init__(self, reason: str, path: str | None = None) -> None:
         super().__init__(reason)
@@ -55,7 +55,7 @@ class CaptureError(ShimError):
 
 
 class _Capture:
-    """The port of captured connections: there is no socket, and nobody to be asked."""
+    """The port of a captured connection: there is no socket, and no kernel to ask."""
 
     def ping(self, payload: bytes) -> None: ...
 
@@ -70,7 +70,7 @@ class _Capture:
 
 
 class Replay:
-    """Feed it the events of one capture in their order; after `end` it has the result."""
+    """Takes the events of one capture in their order; after `end` it has the result."""
 
     def __init__(self, settings: ReplaySettings, acting: Role | None) -> None:
         self.result = ReplayResult()
@@ -94,7 +94,7 @@ class Replay:
         self.ended = False
 
     def feed(self, events: Iterable[Event]) -> None:
-        """Play the events. Raises CaptureError at the first that cannot be."""
+        """Play the events. Raises CaptureError at the first impossible event."""
         connections = self._connections
         for event in events:
             time = _microseconds(event.t, "t")
@@ -170,7 +170,7 @@ class Replay:
         self._router.step_control(ends)
 
     def _within_stall(self, time: Time, event: Event) -> Time:
-        """The time at which an event happens that was read after a stall."""
+        """The time of an event that is read after a stall."""
         assert self._stall_ends is not None
         ends = self._stall_ends
         if isinstance(event, Stall) and time < ends:
@@ -214,12 +214,12 @@ class Replay:
 
 
 def _microseconds(value: float, path: str) -> Time:
-    """Whole microseconds of the seconds at this key. Raises CaptureError where they are none."""
+    """The seconds at this key as whole microseconds. Raises CaptureError if that is impossible."""
     if not -_LONGEST <= value <= _LONGEST:
         raise CaptureError("captures of more than 30 years are not replayed", path)
     microseconds = value * 1e6
     time = round(microseconds)
-    # The second condition is for times so late that floats themselves are coarser than the noise.
+    # The second condition is for very late times, at which floats themselves are coarser than the noise.
     if not -_NOISE < microseconds - time < _NOISE and abs(value - time / 1e6) > ulp(value):
         raise CaptureError(f"{value!r} has more than six decimals", path)
     return time

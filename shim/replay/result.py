@@ -1,4 +1,4 @@
-"""What a replay answers: the counts, the outcomes and the verdicts, as the contract writes them."""
+"""The result of a replay: the counts, the outcomes and the verdicts, in the form of the contract."""
 
 from collections import Counter
 from dataclasses import dataclass, field

@@ -1,8 +1,8 @@
 """What another setting changes: two replays of one capture, verdict by verdict.
 
-Verdicts are paired by the silence that they judge: connection and last sign of life. What a monitor
-closes under one setting is gone there for the rest of the capture, so later silences of that connection
-have a verdict under the other setting alone.
+Verdicts are paired by the silence that they judge: connection and last sign of life. A connection that a
+monitor closes under one setting is gone there for the rest of the capture. So later silences of that
+connection have a verdict only under the other setting.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,7 +21,7 @@ class Difference:
 
     `unchanged`: the same verdict at the same times; `moved`: the same, at other times; `changed`:
     another verdict on the same silence, in the order of A; `only_a`, `only_b`: silences that have a
-    verdict under one setting alone.
+    verdict only under one setting.
     """
 
     unchanged: int
@@ -61,7 +61,7 @@ def difference(a: ReplayResult, b: ReplayResult) -> Difference:
 
 
 def feed_all(engines: Sequence[Replay], events: Iterable[Event]) -> None:
-    """Play the capture to all of them in one pass. Raises CaptureError as `Replay.feed` does."""
+    """Play the capture to all engines in one pass. Raises CaptureError as `Replay.feed` does."""
     first, *others = engines
     first.feed(_passed_on(others, events) if others else events)
 
