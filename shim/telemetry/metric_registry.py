@@ -31,7 +31,10 @@ class MetricRegistry(CollectorRegistry):
 
         Exemplars are there where the reader understands them.
         """
-        encoder, content_type = choose_encoder(accept)
+        try:
+            encoder, content_type = choose_encoder(accept)
+        except (TypeError, ValueError):  # a version that is no number
+            encoder, content_type = choose_encoder("")
         return content_type, encoder(self)
 
 

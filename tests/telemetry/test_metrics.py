@@ -271,6 +271,14 @@ def test_readers_of_the_plain_format_get_the_same_numbers() -> None:
     assert b"trace_id" not in body
 
 
+@pytest.mark.parametrize("kind", ["text/plain", "application/openmetrics-text", "*/*"])
+@pytest.mark.parametrize("version", ["abc", "", "1", "1.0.0.0", "-1", "é"])
+def test_odd_versions_in_the_accept_header(kind: str, version: str) -> None:
+    content_type, body = Metrics().render(f"{kind}; version={version}")
+    assert content_type.startswith(("text/plain", "application/openmetrics-text"))
+    assert b"shim_connections" in body
+
+
 def test_opentelemetry_reads_the_same_numbers() -> None:
     reader = InMemoryMetricReader()
     provider = MeterProvider([reader], shutdown_on_exit=False)
