@@ -12,7 +12,7 @@ PAGES = sorted(
     key=lambda path: path.name,
 )
 _FENCE = re.compile(r"```.*?```", re.DOTALL)
-_MODULE = re.compile(r"`((?:shim|plugins|tests|boards|benchmarks|config)/[\w./-]+)`")
+_MODULE = re.compile(r"`((?:shim|plugins|tests|boards|benchmarks|config|examples)/[\w./-]+)`")
 _PLACEHOLDER = re.compile("NAME|STORE|LIBRARY|AREA")
 _DEFINED = re.compile(r"((?:`\w+`(?: and )?)+) in `([\w/]+\.py)`")
 

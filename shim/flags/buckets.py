@@ -1,7 +1,7 @@
-"""Buckets: the one number per user that every percentage is compared with (R17).
+"""Buckets: the one number of a user that every percentage is compared with (R17).
 
-The hash is part of the flags file's meaning: another one would move users between stages. It is
-therefore named there, and its name changes with it.
+The hash is part of the meaning of a flags file: another hash would move users between stages. Therefore
+the file names the hash, and another hash has another name.
 """
 
 from decimal import Decimal
@@ -35,7 +35,7 @@ def bucket(salt: str, user: str) -> int:
 
 
 def holdback_salt(salt: str) -> str:
-    """The holdback's own salt, so that it cuts evenly through every stage (R18)."""
+    """The holdback's own salt, so that the holdback takes the same share of every stage (R18)."""
     return f"{salt}:holdback"
 
 
@@ -55,7 +55,7 @@ def buckets_of(percent: Decimal | int) -> int:
 
 
 def format_percent(buckets: int) -> str:
-    """A number of buckets in words, such as `12.5 %`."""
+    """Format a number of buckets as a percentage, such as `12.5 %`."""
     return f"{buckets / _BUCKETS_PER_PERCENT:g} %"
 
 

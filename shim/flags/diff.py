@@ -1,8 +1,8 @@
-"""Who moves when one flags file follows another: counted for known users, exact for all others.
+"""Which users move when one flags file follows another: counted for known users, exact for all others.
 
-About users whom nobody lists, the files themselves tell everything: which globs name them, and that
-each bucket is as likely as any other. So for every group of users that the rules tell apart, the
-shares are sums of whole buckets, not estimates.
+For users who are not listed, the files themselves say everything: which globs name them, and that each
+bucket is as likely as any other. So for every group of users that the rules distinguish, the shares are
+sums of whole buckets, not estimates.
 """
 
 from collections import Counter
@@ -21,7 +21,7 @@ Move: TypeAlias = tuple[Stage, Stage]
 
 @dataclass(frozen=True, slots=True)
 class Moves:
-    """How much of `total` goes from which stage to which; what stays is there, too."""
+    """How much of `total` goes from which stage to which stage, with the part that stays."""
 
     weights: Counter[Move]
 
@@ -72,7 +72,7 @@ def moves_of(old: Targeting, new: Targeting, users: Iterable[str]) -> Moves:
 
 
 def compare(old: Targeting, new: Targeting) -> Comparison:
-    """What the second file changes for everybody."""
+    """The changes that the second file makes, for all users."""
     exact = sorted({*_named(old), *_named(new)})
     stages = [(user, old.evaluate(user).stage, new.evaluate(user).stage) for user in exact]
     return Comparison(
@@ -136,7 +136,7 @@ def _shares(
             after = new.evaluate_at(user, low, held_low).stage
             weights[before, after] += (high - low) * (held_high - held_low)
     else:
-        # Another salt shuffles everybody: where they were says nothing of where they come to.
+        # Another salt shuffles all users: the stage before says nothing about the stage after.
         old_shares = _stages(old, user, of_old)
         new_shares = _stages(new, user, of_new)
         for (before, share), (after, new_share) in product(old_shares.items(), new_shares.items()):

@@ -36,12 +36,12 @@ class Threshold(NamedTuple):
 class Evaluation(NamedTuple):
     """One user's stage and why. (A tuple: a frozen dataclass takes 2 µs longer to make.)
 
-    `granted` is the stage before `lowered_by` (None: nothing) had its say; where several would
-    lower it, the one that gave the final stage is named. `rule` and `rule_index` (from 0) tell the
-    rule that granted it, `missed` the rules that are about the user but whose percentages did not
-    hit. `thresholds` are those that `bucket` was last compared with: of the rule or the percentages
-    that hit, for the default those that missed, empty where no percentage was asked. `detail` is what
-    another provider said: its own reason, or why the flags file was asked instead.
+    `granted` is the stage before `lowered_by` (None: nothing) lowered it; if several caps would lower
+    it, the cap that gave the final stage is named. `rule` and `rule_index` (from 0) name the rule that
+    granted it, `missed` the rules that name the user but whose percentages did not hit. `thresholds` are
+    those that `bucket` was last compared with: of the rule or the percentages that hit; for the default,
+    those that missed; empty if no percentage was asked. `detail` comes from another provider: its own
+    reason, or the reason why the flags file was asked instead.
     """
 
     flag: str
@@ -63,7 +63,7 @@ class Evaluation(NamedTuple):
     def by_percentage(self) -> bool:
         """Whether the bucket decided for the stage: such users are comparable (R15).
 
-        That goes for users whom percentages miss, too: chance put them where they are.
+        This includes users whom percentages miss: chance decided about their stage, too.
         """
         if self.reason is Reason.PROVIDER:
             return self.detail == "SPLIT"
@@ -77,7 +77,7 @@ class Evaluation(NamedTuple):
         return next((below for stage, below in self.thresholds if stage is self.granted), None)
 
     def explain(self) -> str:
-        """Why the user is at this stage, in words: the answer first, then a line per step."""
+        """Why the user is at this stage, as text: the answer first, then a line for each step."""
         lines = [f"{self.user} is at {self.stage}."]
         lines += [
             f"Rule {rule!r} names this user, but its percentages miss." for rule in self.missed

@@ -1,8 +1,7 @@
 """The flags file as a flag of flagd: the same overrides, rules and widths, in JsonLogic.
 
-flagd hashes users with a hash of its own, so the shares are the same and the users in them are not:
-whoever is at `live` here may be at `shadow` there. It has no globs either, only heads, tails and parts
-of a text.
+flagd has another hash, so the shares are the same, but other users are in them: a user at `live` here may
+be at `shadow` there. flagd has no globs, only heads, tails and parts of a text.
 """
 
 from collections.abc import Iterable, Mapping

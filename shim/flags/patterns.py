@@ -1,4 +1,4 @@
-"""Whom rules are about: exact user ids and globs, found in microseconds however many there are.
+"""The users of rules: exact user ids and globs, found in microseconds however many there are.
 
 A regular expression of 10 000 alternatives costs milliseconds per user, and so do 10 000 rules asked
 one by one. Nearly all globs have some literal text (`*@example.com`, `test-*`, `*-team-7-*`), so all
@@ -13,7 +13,7 @@ from fnmatch import translate
 _ANY = "*"
 # As fnmatch sees it: a bracket that is never closed is literal, and `]` may come first in a set.
 _WILDCARD = re.compile(r"\*|\?|\[!?+\]?+[^\]]*\]")
-# Private-use characters: nobody's id has them, so only wildcards are about them.
+# Private-use characters: no user id has them, so only wildcards match them.
 _STRANGE = "\ue000"
 
 STRANGER = _STRANGE * 50

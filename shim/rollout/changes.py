@@ -1,7 +1,7 @@
-"""Who changed the flags file and why: a line of JSON per change by a tool, beside the file.
+"""The changes of the flags file by tools: one line of JSON for each change, in a file next to it.
 
-The running shim is another process than the tool that changes the file. It knows the change by the
-digest of what it reads, and brings it into the ledger.
+The running shim is another process than the tool that changes the file. The shim finds the change by the
+digest of the file that it reads, and copies the change into the ledger.
 """
 
 import getpass
@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 _LONGEST = 1_000_000
-"""Bytes that are searched, from the end."""
+"""Bytes; only the end of the file is searched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Change:
 
 
 def changes_file(path: Path) -> Path:
-    """Where the changes of a flags file are written: beside the file itself, not beside a link."""
+    """The file with the changes of a flags file: next to the file itself, not next to a link to it."""
     target = path.resolve()
     return target.with_name(target.name + ".changes.jsonl")
 
@@ -39,7 +39,7 @@ def record_change(path: Path, change: Change) -> None:
 def find_change(path: Path, after: str, before: str | None = None) -> Change | None:
     """The last change to the digest `after`, from `before` if that is known.
 
-    None where no tool made it, or nothing can be read.
+    None if no tool made the change, or if the file cannot be read.
     """
     try:
         with changes_file(path).open("rb") as file:
@@ -60,7 +60,7 @@ def find_change(path: Path, after: str, before: str | None = None) -> Change | N
 
 
 def this_user() -> str:
-    """Who runs the tool."""
+    """The user who runs the tool."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):

@@ -12,9 +12,9 @@ _NAMED_PLACES = 3
 
 
 def close_code_warning(settings: Settings, targeting: Targeting) -> str | None:
-    """What to tell whoever lets the candidate act and close so that known clients stay away.
+    """A warning if the candidate may act with a close code after which known clients stay away.
 
-    None where nobody can become `live` or `complete`, or where the candidate closes otherwise.
+    None if no user can become `live` or `complete`, or if the candidate closes in another way.
     """
     code = getattr(settings.monitors.candidate.settings, "close_code", None)
     if code not in STAY_AWAY:

@@ -10,10 +10,10 @@ from shim.settings import FlagsFile
 
 
 class CurrentFlags:
-    """Answers for whoever registers a connection; swapped whole by the watcher.
+    """Answers at each registration; the watcher swaps the whole content.
 
-    `loaded_at` is when the active file was taken over, `problem` what is wrong with the file that lies
-    there now (None: it is the active one).
+    `loaded_at` is the time at which the active file came into force, `problem` what is wrong with the
+    present file (None: the present file is the active file).
     """
 
     __slots__ = ("digest", "loaded_at", "path", "problem", "targeting")
@@ -26,16 +26,16 @@ class CurrentFlags:
         self.problem: str | None = None
 
     def evaluate(self, user: str) -> Evaluation:
-        """The user's stage and why; the brake is the router's."""
+        """The user's stage and the reason, without the brake, which belongs to the router."""
         return self.targeting.evaluate(user)
 
     def first_load(self) -> FlagsLoad:
-        """The record of what the shim started with; it reads the file's changes."""
+        """The record of the flags at the start; it reads the file's changes."""
         change = find_change(self.path, self.digest)
         return self._record(self.loaded_at, self.digest, None, change)
 
     def take(self, loaded: FlagsFile, now: Time, change: Change | None = None) -> FlagsLoad:
-        """Put a good file in force; the same one once more ends its problem."""
+        """Put a good file in force; if it is the active file again, its problem ends."""
         before = self.digest
         if loaded.digest != before:
             self.targeting, self.digest, self.loaded_at = loaded.targeting, loaded.digest, now
@@ -43,12 +43,12 @@ class CurrentFlags:
         return self._record(now, loaded.digest, before, change)
 
     def refuse(self, digest: str, problem: str, now: Time) -> FlagsLoad:
-        """Keep the active file; the one that lies there cannot be used."""
+        """Keep the active file; the present file cannot be used."""
         self.problem = problem
         return self._record(now, digest, self.digest)
 
     def as_dict(self, now: Time) -> dict[str, Any]:
-        """What operators want to see: which file is active, since how many seconds, what is wrong."""
+        """For operators: the active file, its age in seconds, and the problem of the present file."""
         return {
             "file": str(self.path),
             "flag": self.targeting.flag,

@@ -1,4 +1,4 @@
-"""A flags file with other widths: only these numbers change, every comment and line stays."""
+"""A flags file with other widths: only these numbers change; every comment and line stays."""
 
 from codecs import BOM_UTF8
 from dataclasses import replace
@@ -18,7 +18,7 @@ _WIDTHS = tuple(str(stage) for stage in sorted(Stage, reverse=True) if stage is 
 def with_percent(data: bytes, percent: Percentages, file: str) -> bytes:
     """The content with these widths at `percent`; raises InputError if it is no good flags file.
 
-    The result is read again: it means the same as before but for the widths.
+    The result is read again: only the widths have another meaning than before.
     """
     before = parse_flags(data, file)
     bom = BOM_UTF8 if data.startswith(BOM_UTF8) else b""
@@ -30,7 +30,7 @@ def with_percent(data: bytes, percent: Percentages, file: str) -> bytes:
 
 
 def _edit(text: str, percent: Percentages) -> str:
-    """Replace the numbers where they stand; widths that are not there yet come after the others."""
+    """Replace the numbers in place; missing widths are added after the others."""
     mapping = _find_percent(text)
     entries = {name.value: number for name, number in mapping.value}
     wanted = {name: _format_width(getattr(percent, name)) for name in _WIDTHS}
@@ -58,7 +58,7 @@ def _find_percent(text: str) -> yaml.MappingNode:
 def _insertion(
     mapping: yaml.MappingNode, missing: dict[str, str], text: str
 ) -> tuple[tuple[int, int], str]:
-    """Where the missing widths go, and their text in the style of those that are there."""
+    """The place of the missing widths, and their text in the style of the present widths."""
     entries = [f"{name}: {width}" for name, width in missing.items()]
     if not mapping.value:  # {}
         return _span(mapping), "{" + ", ".join(entries) + "}"
@@ -73,7 +73,7 @@ def _insertion(
 
 
 def _span(node: yaml.Node) -> tuple[int, int]:
-    """From where to where a node stands in the text."""
+    """The start and the end of a node in the text."""
     return node.start_mark.index, node.end_mark.index
 
 

@@ -1,4 +1,4 @@
-"""The next file of the rollout: proposed by the plan, and put in place when it may be."""
+"""The next flags file: proposed by the plan, and put in place when its step is permitted."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -73,7 +73,7 @@ def put_in_place(promotion: Promotion, by: str, reason: str) -> Change:
     at = datetime.fromtimestamp(promotion.at / 1_000_000, UTC).isoformat(timespec="seconds")
     after = sha256(content).hexdigest()
     change = Change(at=at, by=by, reason=reason, before=promotion.digest, after=after)
-    # First the record: whoever sees the new file finds it.
+    # The record comes first, so that it exists when the new file is seen.
     try:
         record_change(path, change)
     except OSError as error:
@@ -86,7 +86,7 @@ def put_in_place(promotion: Promotion, by: str, reason: str) -> Change:
 def advance_by_itself(
     path: Path, steps: Sequence[PlannedStep], facts_of: Callable[[str], Facts]
 ) -> Change | None:
-    """Take the next step if everything it needs is there; None if not.
+    """Take the next step if nothing is missing; None if something is missing.
 
     For a running shim, once a minute, in a thread: it reads files. Raises InputError like `prepare`.
     """

@@ -1,7 +1,7 @@
-"""What comes next by the plan of promotion, and whether it may come now. Pure.
+"""The next step of the plan of promotion, and whether it is permitted now. Pure.
 
-A step is where the file is when it has reached all of the step's thresholds and not all of the next
-one's. It may be left when the file has been in force unchanged for the step's soak, the evidence since
+The file is at a step when it has reached all thresholds of that step and not all thresholds of the next
+step. The step may be left when the file has been in force unchanged for the step's soak, the evidence since
 then shows what the step requires, and neither brake nor kill switch is in the way.
 """
 
@@ -50,7 +50,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that must hold before the next step; `OPEN` may come by waiting."""
+    """One condition of the next step; `OPEN`: the condition may hold later."""
 
     name: str
     standing: Standing
@@ -62,7 +62,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """Where the file is in the plan and what comes next.
+    """The present step of the file and the next step.
 
     `step` is the index of the step it is at (None: before the first), `percent` the next one's widths
     (None: there is no next step).
@@ -147,7 +147,7 @@ def _requirement(name: str, facts: Facts) -> Check:
 
 
 def _format_roughly(duration: Duration) -> str:
-    """A duration for people, in its two largest units: `1d 3h`."""
+    """Format a duration for people, in its two largest units: `1d 3h`."""
     seconds = duration // 1_000_000
     parts = []
     for unit, length in (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)):

@@ -1,12 +1,12 @@
 """Takes up changes of the flags file, by content, however it was changed (R20).
 
-The file is read three times a second and compared byte for byte (by digest). No time stamp is trusted: they
-are restored by tools, coarse on some file systems, and those of a link when its target is swapped say
-nothing. New content counts when two readings in a row agree, so that a write that is under way is
-neither taken for a file nor reported as a bad one.
+The file is read three times a second, and its content is compared (by digest). Time stamps are not used:
+tools restore them, some file systems have coarse ones, and the time stamp of a link does not change when
+its target is swapped. New content counts when two readings in a row agree, so that an unfinished write is
+neither put in force nor reported as a bad file.
 
-All of this happens in a thread of its own. A file system that hangs, or a file that takes seconds to
-read, delays no connection; only the finished result is handed to the event loop.
+All of this happens in a separate thread. A file system that hangs, or a file that takes seconds to read,
+delays no connection; only the finished result goes to the event loop.
 """
 
 import logging
@@ -76,11 +76,11 @@ class Watcher:
             except Exception:
                 if self._stopped.is_set():
                     return
-                # The watcher must outlive whatever a file brings about.
+                # The watcher must survive every error that a file causes.
                 log.exception("reading the flags file failed")
 
     def look(self) -> None:
-        """One reading: deal with content that is new and was there the last time, too."""
+        """One reading: handle new content that two readings in a row agree on."""
         path = self._live.path
         data: bytes | None = None
         problem: str | None = None
@@ -139,7 +139,7 @@ class Watcher:
 
 
 def _read(path: Path) -> bytes:
-    """The content of a file; raises UnreadableError, also for pipes, which would never end."""
+    """The content of a file; raises UnreadableError, also for a pipe, whose reading would never end."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise UnreadableError(Problem("is no regular file", str(path)))
@@ -149,7 +149,7 @@ def _read(path: Path) -> bytes:
 
 
 def _describe_first(error: InputError) -> str:
-    """The first problem, and how many there are."""
+    """The first problem, and the number of further problems."""
     first, *others = error.problems
     more = f"{len(others)} more problem{'s' if len(others) > 1 else ''}"
     return f"{first} (and {more})" if others else str(first)

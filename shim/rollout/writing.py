@@ -11,7 +11,7 @@ from shim.model import InputError, Problem
 def replace_file(path: Path, data: bytes) -> None:
     """Put this content in the file's place, durably, with the same mode and owner.
 
-    A link stays, its target is replaced. Raises InputError where that is not possible; then nothing
+    A link stays, and its target is replaced. Raises InputError if that is not possible; then nothing
     has changed.
     """
     target = path.resolve()

@@ -1,4 +1,4 @@
-"""The sections of the simulation file about clients: how they answer, what befalls them, what they do then.
+"""The sections of the simulation file about clients: their answers, their troubles, their reconnects.
 
 Times are whole microseconds here and `15s` in the file.
 """

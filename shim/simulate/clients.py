@@ -1,8 +1,8 @@
-"""The clients' side: what they answer, what befalls them, and what they do when they are closed.
+"""The clients: their answers, their troubles, and what they do when they are closed.
 
-Every packet takes half a round trip each way. What a frozen client has received it reads when it runs
-again, in order: the pings, then perhaps the close frame. What a cut network holds back arrives when
-the cut is over, unless the server's end of the connection is gone by then.
+Every packet takes half a round trip in each direction. A frozen client reads what it has received when it
+runs again, in order: the pings, then perhaps the close frame. Packets that a cut network holds back arrive
+when the cut is over, unless the server's end of the connection is gone by then.
 """
 
 from typing import Protocol
@@ -18,7 +18,7 @@ NORMAL, ABNORMAL = 1000, 1006
 
 
 class ServerSide(Protocol):
-    """What clients do to the server; all of it happens at the clock's time."""
+    """The server as clients see it; every call happens at the clock's time."""
 
     starts: Time
     """Connections are accepted from then on."""
@@ -26,7 +26,7 @@ class ServerSide(Protocol):
     def open(self, link: Link) -> SimulatedConnection: ...
 
     def expect(self, link: Link) -> None:
-        """The troubles that await a client are others than they were."""
+        """The next troubles of a client have changed."""
 
     def heard(self, connection: SimulatedConnection, payload: bytes | None) -> None:
         """A message (without payload) or a pong has arrived."""
@@ -77,12 +77,12 @@ class Clients:
             return
         now, link = self._clock.server(), connection.link
         if connection.owes and link.blocked_until > now + link.client.longest_when_lossy:
-            return  # it would arrive while nothing does, and one answer is enough
+            return  # it would arrive while no packet arrives, and one answer is enough
         round_trip = link.client.round_trip(link, now)
         self._send(connection, now + round_trip // 2, now + round_trip, payload)
 
     def talk(self, connection: SimulatedConnection) -> None:
-        """A client that has something to say, as long as anybody listens."""
+        """A client that sends messages, as long as its connection is open."""
         if not connection.alive or connection.tracked is None:
             connection.talking = False
             return
@@ -103,7 +103,7 @@ class Clients:
         if not connection.alive or connection.gone:
             return
         if link.blocked(sent) or (link.cut and link.blocked(self._clock.now)):
-            # Whatever is answered when the block is over arrives in one breath: once is enough.
+            # All answers arrive at one moment when the block is over: one answer is enough.
             if not connection.owes:
                 connection.owes = True
                 late = link.blocked_until + self._half(link)
@@ -120,7 +120,7 @@ class Clients:
     # -- Troubles -------------------------------------------------------------------------------------
 
     def _trouble(self, link: Link) -> None:
-        """What was drawn for this moment begins, if it finds the client connected and well."""
+        """The trouble that was drawn for this moment begins, if the client is connected and has no trouble."""
         now, trouble = self._clock.now, link.next_trouble
         link.client.next_trouble(link)
         self._events.plan(link.next_trouble.start, self._trouble, link)
@@ -165,7 +165,7 @@ class Clients:
                 self._events.plan(until, self._recovered, link)
 
     def _recovered(self, link: Link) -> None:
-        """A client that would have said something meanwhile does so now."""
+        """A client that would have sent a message during the trouble sends it now."""
         now, connection = self._clock.now, link.connection
         if connection is None or connection.tracked is None or link.blocked(now):
             return
@@ -191,7 +191,7 @@ class Clients:
         self.dismissed(connection, ABNORMAL)
 
     def dismissed(self, connection: SimulatedConnection, code: int) -> None:
-        """The server has closed with this code; the client, if there is one, will hear of it."""
+        """The server has closed with this code; the client will notice, if there is a client."""
         if connection.alive:
             at = self._clock.server() + self._half(connection.link)
             self._events.plan(at, self._learn, connection, code, False)
@@ -200,7 +200,7 @@ class Clients:
         connection.link.pending_until = self._clock.server() + self._return_window
 
     def _learn(self, connection: SimulatedConnection, code: int, held_back: bool) -> None:
-        """The client finds out that it was closed. `held_back`: the network had kept it from it."""
+        """The client notices that it was closed. `held_back`: the network had delayed the notice."""
         now, link = self._clock.now, connection.link
         if not connection.alive:
             return
@@ -209,12 +209,12 @@ class Clients:
             self._events.plan(at, self._learn, connection, code, held_back or link.cut)
             return
         if connection.gone:
-            # A frame that had not arrived when the server's end vanished never will.
+            # A frame that had not arrived when the server's end vanished never arrives.
             self._lose(connection)
             self._come_back(link, ABNORMAL if held_back else code)
             return
         self._lose(connection)
-        # What it had yet to answer when it read the frame goes out before the reply.
+        # Answers that the client still owed when it read the frame go out before the reply.
         self._events.plan(now + self._half(link), self.server.replied, connection)
         self._come_back(link, code)
 

@@ -1,8 +1,8 @@
-"""A candidate with known faults: any monitor, wrapped, so that the truth about it is known.
+"""A candidate with known faults: any monitor in a wrapper, so that the truth about it is known.
 
-The wrapper keeps the pulses that the shim writes to and copies them into the monitor's own before each
-call: what it changes on the way is all that makes the faults. Each fault has a silence or it has not:
-chance looks at the connection and at the sign of life that began the silence, at nothing else.
+The wrapper keeps the pulses that the shim writes to, and copies them into the monitor's own pulses before
+each call. The changes that it makes on the way are the faults. Whether a silence has a fault is decided by
+chance, from the connection and from the sign of life that began the silence, and from nothing else.
 """
 
 from collections.abc import Iterable
@@ -40,7 +40,7 @@ class _Watch(Pulse):
         self.inner = inner
         inner.owner = self
         self.key = key
-        # The sign of life that was copied last.
+        # The last sign of life that was copied.
         self.seen = inner.last_seen
 
 
@@ -120,7 +120,7 @@ class DefectiveMonitor:
         watch.inner.last_data = watch.inner.last_seen
 
     def _answer(self, requests: Iterable[Request]) -> list[Request]:
-        """What the monitor asks for, without its pings where it has that fault, and without misses."""
+        """The monitor's requests, without pings if it has that fault, and without the missed timeouts."""
         kept: list[Request] = []
         for request in list(requests):
             if isinstance(request, Pings):
@@ -130,7 +130,7 @@ class DefectiveMonitor:
             if isinstance(request, Decision):
                 watch = self._watches[request.connection_id]
                 if self._faults.misses(watch, watch.seen):
-                    # It is made to believe in a sign of life, as often as this silence lasts.
+                    # The monitor is made to believe in a sign of life, as long as this silence lasts.
                     at = request.at
                     watch.inner = self._real.register(watch.connection, at, at)
                     watch.inner.owner = watch

@@ -1,7 +1,7 @@
 """Chance as a function: the same key and number always give the same draw.
 
-No draw depends on how many were made before it, so that a simulation that skips what is uneventful meets
-the same luck as one that does not, and a seed means the same whatever else changes.
+No draw depends on the number of draws before it. So a simulation that skips uneventful times draws the
+same values as a simulation that skips nothing, and a seed means the same whatever else changes.
 """
 
 from math import exp, log
@@ -13,7 +13,7 @@ _inverse_normal = NormalDist().inv_cdf
 
 
 def key(parent: int, name: int) -> int:
-    """A key of its own for whatever `name` stands for below `parent`; both below 2**64."""
+    """A key for the thing `name` below the key `parent`; both are below 2**64."""
     return _mixed((parent ^ _mixed(name + _STEP)) + _STEP)
 
 

@@ -1,4 +1,4 @@
-"""The fleet: users, their clients, and the troubles that await each client.
+"""The fleet: users, their clients, and the troubles of each client.
 
 Troubles are drawn ahead and do not depend on what the server does. One that begins while its client is in
 another, or is not connected, does not take place.
@@ -141,7 +141,7 @@ class Client:
         return f"com.example.{self.name}" + (f".{number}" if number else "")
 
     def round_trip(self, link: Link, at: Time) -> Duration:
-        """From a packet at `at` to its answer."""
+        """The time from a packet at `at` to its answer."""
         settings = self._round_trip
         usual = round(settings.median * draws.lognormal(link.key ^ _ROUND_TRIP, at, settings.sigma))
         lossy = at < link.lossy_until
@@ -166,7 +166,7 @@ class Client:
             number += 1
 
     def returns_after(self, link: Link, code: int, at: Time) -> Duration:
-        """How long after a close it comes back, by itself or because somebody starts it again."""
+        """The time from a close to the return, by itself or because the user starts the client again."""
         for entry in self.settings.reconnect:
             if entry.after is None or code in entry.after:
                 key = draws.key(link.key ^ _RECONNECT, at)
@@ -247,7 +247,7 @@ def arrival(link: Link, within: Duration) -> Time:
 
 
 def drawn(durations: Durations, key: int, number: int) -> Duration:
-    """One of these durations, longer than nothing."""
+    """One of these durations, longer than 0."""
     if durations.shares:
         return max(1, _from_table(durations.shares, draws.uniform(key, number)))
     assert durations.median is not None

@@ -1,7 +1,7 @@
-"""From when on a connection has to be watched because of what will happen to it.
+"""The time from which a connection must be watched, because something will happen to it.
 
-What is too short to make a decision possible is not waited for, unless something else is near: then they
-may add up.
+A trouble that is too short to make a decision possible is ignored, unless another trouble is near: then
+the two may add up.
 """
 
 from bisect import bisect_left
@@ -37,7 +37,7 @@ class Forecast:
         early = scenario.candidate.early
         timeout = min((one for one in timeouts if one), default=0)
         self._harmless = timeout - (early.by if early else 0) - answer
-        """So long a block cannot make a silence long enough for a decision."""
+        """A block of this length cannot make a silence long enough for a decision."""
         if self._harmless <= 0:
             self._skips = dict.fromkeys(Stage, False)
         self._lead = answer
@@ -45,7 +45,7 @@ class Forecast:
         pauses = [(one.at, one.at + one.duration, 1.0) for one in scenario.server.pauses]
         cuts = [(one.at, one.at + one.duration, one.users) for one in scenario.server.cuts]
         self._pauses = sorted((start, end) for start, end, _ in pauses)
-        # By their ends, which is in what order they are over.
+        # In the order of their ends.
         self._planned = sorted(pauses + cuts, key=lambda event: event[1])
         self._ends = [end for _, end, _ in self._planned]
 

@@ -1,7 +1,7 @@
 """How many users and days it takes until the gate can answer.
 
-A pilot fleet is simulated, and the gate itself is asked what it would say if there were so many times the
-users, of the same make. So every target of the settings is in the plan, and every rate of the file.
+A pilot fleet is simulated. Then the gate itself is asked what it would answer with a multiple of these
+users. So the plan contains every target of the settings and every rate of the file.
 """
 
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ _TYPICAL = {
 
 @dataclass(frozen=True, slots=True)
 class PlanStep:
-    """After so many days: the fewest users with whom the gate answers (None: it never does).
+    """After `days` days: the fewest users with whom the gate answers (None: it never answers).
 
     `reason` names the conditions that are the last to be decided.
     """
@@ -98,7 +98,7 @@ def _step(evidence: Evidence, scenario: Scenario, pilot: int, days: float) -> Pl
 
 
 def _reason(before: GateAnswer, answer: GateAnswer) -> str:
-    """What is wrong, or else what was still open with fewer users."""
+    """The failed conditions, or else the conditions that were open with fewer users."""
     failed = [one for one in answer.conditions if one.standing is Standing.FAILED]
     conditions = failed or [one for one in before.conditions if one.standing is Standing.OPEN]
     names = {one.title + (f" ({one.kind.value})" if one.kind else ""): None for one in conditions}

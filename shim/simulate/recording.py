@@ -1,8 +1,8 @@
 """The capture of a simulation: connections that had decisions, what came back, and a sample of users.
 
-Whether a connection will have a decision is known later, so its lines wait until it is. A connection that
-the router need not know for a while ends here, by the application, and is another one afterwards:
-`c7.1`, `c7.1~2`, …
+Whether a connection will have a decision is known only later, so its lines wait until then. A connection
+that the router need not know for a while ends in the capture, by the application, and is another connection
+afterwards: `c7.1`, `c7.1~2`, …
 """
 
 from bisect import bisect_left
@@ -71,7 +71,7 @@ class CaptureFile:
         name = about.id if stint == 1 else f"{about.id}~{stint}"
         line = Open(seconds(now), name, about.user, about.session, about.kind, about.package)
         link = connection.link
-        # A client that may be coming back after a timeout belongs to what is told of that.
+        # A client that may come back after a timeout belongs to the record of that timeout.
         keep = link.user.sample < self._sample or link.pending_until >= now
         self._stints[about.id] = _Stint(line, now, keep)
         self._add(self._stints[about.id], now, line)
@@ -101,7 +101,7 @@ class CaptureFile:
     # -- The file -------------------------------------------------------------------------------------
 
     def write(self, now: Time) -> None:
-        """Write what nothing can come before any more."""
+        """Write the lines before which no other line can come any more."""
         waiting = [stint for stint in self._stints.values() if not stint.keep]
         for stint in waiting:
             self._forget(stint, now - _PATIENCE)
@@ -112,7 +112,7 @@ class CaptureFile:
         del self._ready[:written]
 
     def end(self, now: Time) -> None:
-        """The last lines. What never had a decision is left out."""
+        """Write the last lines. Connections that never had a decision are left out."""
         self._stints.clear()
         self.write(now + 1)
         self._put(End(seconds(now)))
@@ -138,7 +138,7 @@ class CaptureFile:
 
 
 class Decisions(Observer):
-    """Tells a capture which connections monitors decide on."""
+    """Reports to a capture which connections a monitor decides on."""
 
     def __init__(self, capture: CaptureFile) -> None:
         self._capture = capture

@@ -4,7 +4,7 @@ from shim.model import Time
 
 
 class Clock:
-    """`now` is the world's time; to a server that was paused everything happens when it runs again."""
+    """`now` is the world's time. For a paused server everything happens when it runs again."""
 
     __slots__ = ("now", "paused_until")
 

@@ -1,7 +1,7 @@
 """Coverage by arithmetic: what was connected and watched, whether or not the router knew of it.
 
-The candidate's pings are counted where the router knows a connection. For the rest they are reckoned:
-as many for each interval as it sent where it was seen.
+The candidate's pings are counted where the router knows a connection. Elsewhere they are estimated: as many
+for each interval as the candidate sent where it was seen.
 """
 
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ class _Integral:
         self.count += by
 
     def take(self, now: Time) -> Duration:
-        """What has come together since the last time."""
+        """The sums since the last call."""
         self.change(0, now)
         total, self._total = self._total, 0
         return total
@@ -113,7 +113,7 @@ class CoverageCount:
         self._router = None
 
     def tell(self, now: Time) -> Iterator[Coverage]:
-        """What was covered since the last time."""
+        """What was covered since the last call."""
         for name, kind in self._kinds.items():
             acted = {role: kind.open[role].take(now) for role in Role}
             pings, watched = self._lane(name, now)
@@ -121,7 +121,7 @@ class CoverageCount:
             kind.reckoned += kind.unknown.take(now)
             unseen: Duration = 0
             unseen_pings = 0
-            # What nobody has seen the like of waits until somebody has.
+            # A part without any seen example waits until there is an example.
             if watched and self._interval:
                 unseen, kind.reckoned = kind.reckoned, 0
                 share = pings * self._interval / watched

@@ -1,10 +1,10 @@
-"""The server's side: the router, and which connections it has to be told of.
+"""The server: the router, and the connections that it must know.
 
 A connection whose client answers every ping needs no router: neither monitor will ever decide on it. So
-the router is told of a connection some intervals before trouble begins, early enough that its last sign
-of life is the true one, and no more when the client has answered again. Each session's monitors are
-made when its first connection opens, skipped or not, so that they ping in the rhythm that they
-would have had all along; and who may be coming back after a timeout is told of, too (R15).
+the router gets a connection some intervals before trouble begins, early enough that its last sign of life
+is the true one. It loses the connection when the client has answered again. Each session's monitors are
+made when its first connection opens, skipped or not, so that they ping in their true rhythm. The router
+also gets each connection that may be a return after a timeout (R15).
 """
 
 from collections.abc import Callable
@@ -35,7 +35,7 @@ GOING_DOWN = 1012
 
 
 class SimulationRecorder(Protocol):
-    """Told of what a capture holds; times are the server's."""
+    """Gets what a capture holds; times are the server's."""
 
     def opened(self, connection: SimulatedConnection, now: Time) -> None: ...
 
@@ -100,7 +100,7 @@ class SimulatedServer:
     # -- Connections ----------------------------------------------------------------------------------
 
     def open(self, link: Link) -> SimulatedConnection:
-        """A client connects; the router is told if it has to know."""
+        """A client connects; the router gets the connection if it must know it."""
         now, user = self._clock.server(), link.user
         link.opened += 1
         connection = SimulatedConnection(self._clients, link, f"c{link.index}.{link.opened}", now)
@@ -128,7 +128,7 @@ class SimulatedServer:
     def heard(self, connection: SimulatedConnection, payload: bytes | None) -> None:
         tracked = connection.tracked
         if tracked is None:
-            return  # it was on its way when the router was told that it could do without
+            return  # the packet was on its way when the router lost the connection
         now = self._clock.server()
         self._recorder.heard(connection, payload is not None, now)
         if tracked.closed_by is not None:
@@ -205,7 +205,7 @@ class SimulatedServer:
     # -- What the router is told ----------------------------------------------------------------------
 
     def _watch(self, connection: SimulatedConnection) -> None:
-        """Let the router know a connection, as if it had been there all along."""
+        """Give the router a connection, as if the router had always known it."""
         if connection.gone or not connection.alive or connection.tracked is not None:
             return
         now, link = self._clock.server(), connection.link
@@ -236,7 +236,7 @@ class SimulatedServer:
             self._events.plan(first, self._clients.talk, connection)
 
     def _skip_if_well(self, connection: SimulatedConnection) -> None:
-        """Nothing more will happen to the connection for a while: the router can do without it."""
+        """Nothing will happen to the connection for a while: the router need not know it."""
         now, link = self._clock.now, connection.link
         if link.older or connection.owes or connection.heard_at > now:
             return  # what is on its way may be so for long
@@ -275,7 +275,7 @@ class SimulatedServer:
             link.pending_until = -1
             link.user.in_session = False
         for tracked in list(self.router.connections()):
-            # Those that a monitor had closed, and the other has yet to decide on.
+            # Connections that a monitor has closed, and on which the other monitor has not decided.
             assert isinstance(tracked.port, SimulatedConnection)
             self.aborted(tracked.port)
         self.coverage.ended(now)
@@ -283,11 +283,11 @@ class SimulatedServer:
         self.router = self._new_router(now + downtime)
 
     def shutdown(self) -> None:
-        """The end of the simulation: what is open stays undecided."""
+        """The end of the simulation: open episodes stay undecided."""
         self.router.shutdown(self._clock.server())
 
     def begin_pause(self, duration: Duration) -> None:
-        """The process stands still; when it runs again, the control's due timers run first (R3)."""
+        """The process does not run; when it runs again, the control's due timers run first (R3)."""
         start = self._clock.now
         ends = self._clock.paused_until = start + duration
         self._recorder.paused(start, duration)
@@ -295,12 +295,12 @@ class SimulatedServer:
         self.router.step_control(ends)
 
     def end_pause(self) -> None:
-        """What arrived meanwhile has been read."""
+        """What arrived during the pause has been read."""
         self.router.step_candidate(self._clock.server())
 
 
 class _FleetGuard(Guard):
-    """The guard, told of the connections that the router need not know, too."""
+    """The guard, which counts the connections that the router need not know, too."""
 
     def __init__(self, scenario: Scenario, acting_for: Callable[[], int]) -> None:
         super().__init__(scenario.settings.guard)

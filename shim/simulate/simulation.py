@@ -70,7 +70,7 @@ class Simulation:
         return self._clock.server()
 
     def engage_brake(self, reason: str) -> None:
-        """Take everyone back to `shadow`, when what is going on at the moment is done."""
+        """Take everyone back to `shadow`, after the events of this instant."""
         self._events.plan(self._clock.now, self._server.engage_brake, reason)
 
     def run(self) -> Iterator[Time]:

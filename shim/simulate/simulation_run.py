@@ -1,4 +1,4 @@
-"""One simulation with everything that is made of it: the gate's answer, a ledger, a capture."""
+"""One simulation with its results: the gate's answer, a ledger, a capture."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -29,7 +29,7 @@ from shim.simulate.simulation import Simulation
 
 
 class _GateRows:
-    """Hands a ledger the rows that the gate reads: the others would take time and room for nobody."""
+    """Gives a ledger only the rows that the gate reads: no reader would need the other rows."""
 
     def __init__(self, ledger: RowTaker) -> None:
         self._ledger = ledger
@@ -96,12 +96,12 @@ class SimulationRun:
             self._capture.end(self.now)
 
     def evidence(self) -> Evidence:
-        """What the gate reads, by now; before the context ends."""
+        """The present evidence of the gate; to be asked before the context ends."""
         reader = read_ledger(self._ledger_url)
         return gate_evidence(reader, self.scenario.settings, self.scenario.epoch + self.now)
 
     def answer(self) -> GateAnswer:
-        """What the gate says by now; before the context ends."""
+        """The present answer of the gate; to be asked before the context ends."""
         return judge(self.evidence(), self.scenario.settings.gate)
 
     def as_dict(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""What follows a timeout that was acted on: it belongs to the trace of its episode, and may be earlier.
+"""Spans that follow a timeout that was acted on: they belong to the trace of its episode.
 
-In `live` the acting monitor decides first and the client may be back before the other one has decided:
-the return then waits for the verdict, whose trace it will be part of.
+In `live` the acting monitor decides first, and the client may be back before the other monitor has decided.
+Then the return waits for the verdict, and becomes part of its trace.
 """
 
 from typing import NamedTuple

@@ -1,10 +1,10 @@
-"""The names of the shim's own span attributes; docs/telemetry.md says what each means.
+"""The names of the shim's own span attributes; docs/telemetry.md says what each attribute means.
 
-Durations are seconds, and say so in their names.
+Durations are seconds, and have `seconds` in their names.
 """
 
 KEEP = "shim.keep"
-"""On every span of the shim: true if it is of interest by itself, false if one is like the other."""
+"""On every span of the shim: true if the span is of interest by itself, false for routine spans."""
 
 VERDICT = "shim.verdict"
 VERDICT_KIND = "shim.verdict_kind"

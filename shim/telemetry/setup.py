@@ -1,7 +1,7 @@
 """OpenTelemetry's SDK for `serve` and `demo`: from the standard `OTEL_…` variables and the settings.
 
-The environment wins, because operators set it for one deployment. Without an endpoint in either
-nothing is set up, and tracing costs nothing. An application that embeds the shim has its own provider.
+The environment has priority, because operators set it for one deployment. Without an endpoint in either
+place nothing is set up, and tracing costs nothing. An application that embeds the shim has its own provider.
 """
 
 import os
@@ -36,7 +36,7 @@ class Tracing:
 
 @contextmanager
 def tracing(settings: TelemetrySettings) -> Iterator[Tracing | None]:
-    """Tracing as long as the context lasts; None if nobody wants it. Raises InputError.
+    """Tracing as long as the context lasts; None if there is no endpoint. Raises InputError.
 
     Leaving takes `SHUTDOWN_LIMIT` at most, also when the collector is dead.
     """
@@ -61,7 +61,7 @@ def tracing(settings: TelemetrySettings) -> Iterator[Tracing | None]:
 
 
 def _endpoint(settings: TelemetrySettings) -> str | None:
-    """Where spans go, complete; None for nowhere."""
+    """The complete address for spans; None: spans go nowhere."""
     if _variable("OTEL_SDK_DISABLED").lower() == "true":
         return None
     match _variable("OTEL_TRACES_EXPORTER") or "otlp":
@@ -72,7 +72,7 @@ def _endpoint(settings: TelemetrySettings) -> str | None:
         case other:
             raise InputError(f"OTEL_TRACES_EXPORTER is {other!r}; there are otlp and none")
     if own := _variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
-        # As the specification has it, this one is used as it is.
+        # By the specification, this address is used without a change.
         return _checked("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", own)
     if base := _variable("OTEL_EXPORTER_OTLP_ENDPOINT"):
         url = _checked("OTEL_EXPORTER_OTLP_ENDPOINT", base)
@@ -116,7 +116,7 @@ def _exporter(endpoint: str, settings: TelemetrySettings) -> SpanExporter:
     )
     timeout = None if in_environment else seconds(settings.timeout)
     try:
-        # Only now: gRPC takes a third of a second to import, and most never need it.
+        # Imported only now: gRPC takes a third of a second to import, and most processes never need it.
         if _protocol(settings) == "grpc":
             from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (
                 OTLPSpanExporter as GrpcExporter,
@@ -138,7 +138,7 @@ def _address(endpoint: str) -> str:
 
 
 def _resource(settings: TelemetrySettings) -> Resource:
-    """Who we are; `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` have the last word."""
+    """The resource of this process; `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` have priority."""
     ours = Resource.create(
         {
             "service.name": settings.service_name,

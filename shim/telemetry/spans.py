@@ -63,13 +63,13 @@ class Spans:
 
     @property
     def on(self) -> bool:
-        """Whether there is anybody to trace for."""
+        """Whether a provider records spans."""
         return self._provider is not None or not isinstance(trace.get_tracer_provider(), _NOBODY)
 
     def root(
         self, name: str, start: Time, attributes: Attributes, links: Sequence[Link] = ()
     ) -> Span:
-        """Begin a trace. What a sampler looks at has to be among the attributes."""
+        """Begin a trace. The attributes must contain everything that a sampler looks at."""
         if not self._sampler_checked:
             self._check_sampler()
         return self._tracer.start_span(

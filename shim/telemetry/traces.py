@@ -1,4 +1,4 @@
-"""Traces: one for each episode, built when its verdict is known, and short ones for what else happens.
+"""Traces: one for each episode, built when its verdict is known, and short ones for other events.
 
     episode matched      |=======================================|   last sign of life .. verdict
       candidate silence  |==============================|            .. its decision
@@ -6,7 +6,7 @@
       closing                                           |====|       the close handshake
       returned                                          |=|          the client is back
 
-The skew is what the eye sees. No span lives as long as a connection does.
+The difference between the ends of the silences is the skew. No span lives as long as a connection.
 """
 
 import time
@@ -61,7 +61,7 @@ class TraceObserver(Observer):
     """Traces through OpenTelemetry's API: to whatever provider the application has set.
 
     `pseudonym` is how users and sessions may be named, `clock` the shim's, `wall` the time of day in
-    nanoseconds. It has to be told of a verdict before those who keep it: it sets `verdict.trace`.
+    nanoseconds. It must get a verdict before the observers that keep verdicts: it sets `verdict.trace`.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class TraceObserver(Observer):
         self._stages: dict[str, Stage] = {}
         self._registrations: dict[str, bytes] = {}
         self._actions: dict[str, Action] = {}
-        # Episodes whose acting monitor had decided, but not acted: the guard held it up (R6b).
+        # Episodes whose acting monitor decided but did not act, because the guard holds the close (R6b).
         self._held: dict[str, tuple[Time, SpanContext | None]] = {}
         self._flags: FlagsLoad | None = None
         self._rate_limit = SpanRateLimit()
