@@ -9,6 +9,7 @@ from shim.demo.demo_clients import ClientBehaviour, ClientSpec
 from shim.model import (
     Connection,
     Duration,
+    Kind,
     MonitorFailure,
     Outcome,
     Return,
@@ -77,27 +78,18 @@ class ClientHistory:
             case "error":
                 self.errors.append(event["text"])
 
-    @property
-    def back(self) -> int:
-        """How many connections followed one that the server had ended."""
-        return self.back_after.total()
-
     def is_away_after(self, how: str) -> bool:
         """The last connection ended in this way, and there is no next one yet."""
         return self._last_ending == how
 
-    @property
-    def closed(self) -> int:
-        """How many connections ended, but not because the client left."""
-        return self.endings.total() - self.endings[LEFT] - self.endings[OPEN]
-
 
 class ClientHistories(Observer):
-    """The histories of all clients, kept while servers come and go."""
+    """The histories of all clients, over restarts. Whoever else connects has a history of no account."""
 
     def __init__(self, clients: Iterable[ClientSpec]) -> None:
         self.all = [ClientHistory(client) for client in clients]
         self._by_identity = {(h.client.user, h.client.kind): h for h in self.all}
+        self._strangers = ClientHistory(ClientSpec("", Kind.APP, ClientBehaviour.HEALTHY))
         self.failures: list[str] = []
 
     @property
@@ -115,7 +107,7 @@ class ClientHistories(Observer):
         )
 
     def _of(self, connection: Connection) -> ClientHistory:
-        return self._by_identity[connection.user, connection.kind]
+        return self._by_identity.get((connection.user, connection.kind), self._strangers)
 
     @handles(Decided)
     def decided(self, event: Decided) -> None:

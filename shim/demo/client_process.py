@@ -4,7 +4,9 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Sequence
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import jwt
@@ -16,100 +18,85 @@ from shim.model import Kind
 _STOP_TIMEOUT = 8.0
 
 
-class ClientsEnded(ConnectionError):
-    """The clients' process ended before it was told to."""
-
-
 class ClientProcess:
-    """An async context: inside it the clients run, and report to their histories; after it there are none."""
+    """A process with clients, which report to their histories (see `client_process`)."""
 
-    def __init__(
-        self,
-        histories: Sequence[ClientHistory],
-        *,
-        url: str,
-        factor: float,
-        jwt_secret: str,
-    ) -> None:
-        self._plan = {
-            "url": url,
-            "factor": factor,
-            "clients": [
-                {
-                    "user": client.user,
-                    "kind": client.kind.value,
-                    "behaviour": client.behaviour.value,
-                    "token": _token(client, jwt_secret),
-                }
-                for client in (history.client for history in histories)
-            ],
-        }
-        self.histories = histories
-        self._process: asyncio.subprocess.Process
-        self._hearing: asyncio.Task[None]
+    def __init__(self, process: Process, histories: Sequence[ClientHistory]) -> None:
+        self._process = process
+        self._histories = histories
         self.lag = 0.0
-        """The longest time for which the clients' process did not run, in seconds."""
-
-    async def __aenter__(self) -> "ClientProcess":
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "shim.demo.client_main",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            # Ctrl-C reaches the demo alone, which then ends the clients in order.
-            start_new_session=True,
-        )
-        self._hearing = asyncio.create_task(self._hear_reports())
-        try:
-            await self._tell(json.dumps(self._plan))
-        except BaseException:
-            await self.__aexit__()
-            raise
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        try:
-            await self._tell("stop")
-            async with asyncio.timeout(_STOP_TIMEOUT):
-                await self._process.wait()
-        except (TimeoutError, ClientsEnded):
-            pass
-        finally:
-            if self._process.returncode is None:
-                self._process.kill()
-            await self._process.wait()
-            self._hearing.cancel()
-            if self._process.stdin is not None:
-                self._process.stdin.close()
+        """The longest time for which the process did not run, in seconds."""
 
     async def died(self) -> None:
         """Return when the process has ended."""
         await self._process.wait()
 
-    async def _tell(self, line: str) -> None:
-        stdin = self._process.stdin
-        assert stdin is not None
-        try:
-            stdin.write(line.encode() + b"\n")
-            await stdin.drain()
-        except ConnectionError:
-            raise ClientsEnded from None
+    async def tell(self, line: str) -> None:
+        """Raises ConnectionError if the process has ended."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(line.encode() + b"\n")
+        await self._process.stdin.drain()
 
-    async def _hear_reports(self) -> None:
-        stdout = self._process.stdout
-        assert stdout is not None
-        async for line in stdout:
+    async def hear_reports(self) -> None:
+        assert self._process.stdout is not None
+        async for line in self._process.stdout:
             event: dict[str, Any] = json.loads(line)
             if (number := event.get("client")) is not None:
-                self.histories[number].add(event)
+                self._histories[number].add(event)
             else:
                 self.lag = event["seconds"]
 
+    async def stop(self) -> None:
+        """End the process, in order if possible."""
+        with suppress(ConnectionError, TimeoutError):
+            await self.tell("stop")
+            async with asyncio.timeout(_STOP_TIMEOUT):
+                await self.died()
+        if self._process.returncode is None:
+            self._process.kill()
+        await self.died()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
 
-def _token(client: ClientSpec, secret: str) -> str | None:
+
+@asynccontextmanager
+async def client_process(
+    histories: Sequence[ClientHistory], *, url: str, factor: float, jwt_secret: str
+) -> AsyncIterator[ClientProcess]:
+    """Inside the context the clients of these histories run, after it there are none."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "shim.demo.client_main"),
+        stdin=PIPE,
+        stdout=PIPE,
+        # Ctrl-C reaches the demo alone, which then ends the clients in order.
+        start_new_session=True,
+    )
+    plan = {
+        "url": url,
+        "factor": factor,
+        "clients": [_plan(history.client, jwt_secret) for history in histories],
+    }
+    clients = ClientProcess(process, histories)
+    hearing = asyncio.create_task(clients.hear_reports())
+    try:
+        await clients.tell(json.dumps(plan))
+        yield clients
+    finally:
+        try:
+            await clients.stop()
+        finally:
+            hearing.cancel()
+
+
+def _plan(client: ClientSpec, secret: str) -> dict[str, str | None]:
     """Glasses bring a token; apps say who they are in their first message."""
-    if client.kind is not Kind.GLASSES:
-        return None
-    claims = {"email": client.user, "exp": int(time.time()) + 86_400}
-    return jwt.encode(claims, secret, algorithm="HS256")
+    token = None
+    if client.kind is Kind.GLASSES:
+        claims = {"email": client.user, "exp": int(time.time()) + 86_400}
+        token = jwt.encode(claims, secret, algorithm="HS256")
+    return {
+        "user": client.user,
+        "kind": client.kind.value,
+        "behaviour": client.behaviour.value,
+        "token": token,
+    }

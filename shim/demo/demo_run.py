@@ -3,16 +3,14 @@
 import asyncio
 import signal
 import tempfile
-from collections.abc import Awaitable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 from rich.console import Console
 
-from shim.demo.captured_log import CapturedLog
+from shim.demo.captured_log import CapturedLog, captured_log
 from shim.demo.client_history import ClientHistories
 from shim.demo.client_process import ClientProcess
 from shim.demo.demo_clients import demo_clients
@@ -55,11 +53,10 @@ def run_demo(options: DemoOptions, console: Console) -> int:
 
 
 async def _run(options: DemoOptions, console: Console) -> int:
-    with (
-        tempfile.TemporaryDirectory(prefix="shim-demo-") as folder,
-        CapturedLog() as log,
-        _signals() as interrupted,
-    ):
+    interrupted = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, interrupted.set)
+    with tempfile.TemporaryDirectory(prefix="shim-demo-") as folder, captured_log() as log:
         code = await _run_in(Path(folder), options, console, log, interrupted)
     if code is None:
         console.print("interrupted; nothing was checked")
@@ -86,7 +83,7 @@ async def _run_in(
     ):
         patience = _PATIENCE + _SCALED_PATIENCE / factor
         operator = Operator(service, flags, histories, seconds=options.seconds, patience=patience)
-        view = RolloutView(operator, steps, factor, options.seconds)
+        view = RolloutView(operator, steps, factor)
         print_lines(console, view.heading())
         async with demo_screen(console, view.lines, view.picture):
             done = await unless(operator.take(steps), interrupted.wait(), clients.died())
@@ -101,7 +98,7 @@ async def _run_in(
             histories=histories,
             brakes=await asyncio.to_thread(_brakes, service),
             pauses=service.shim.driver.pauses,
-            gate=await _ask_gate(service),
+            gate=await asyncio.to_thread(_ask_gate, service),
             errors=errors,
         )
         checks = check_rollout(record)
@@ -116,34 +113,29 @@ async def _run_in(
 
 
 def _brakes(service: DemoService) -> list[BrakeRow]:
-    """What was done to the brake, oldest first, when everything handed over is in the ledger."""
+    """What was done to the brake, oldest first, when all rows are in the ledger. For a thread."""
     service.shim.assembly.records.ledger.flush(FLUSH)
     return service.shim.assembly.reader.rows(BrakeRow)[::-1]
 
 
-async def _ask_gate(service: DemoService) -> str:
-    """May the control be retired? The console's answer."""
-    headers = {"Authorization": f"Bearer {service.secrets.operator_token}"}
-    async with (
-        aiohttp.ClientSession(headers=headers) as http,
-        http.get(f"{service.url}/api/gate") as response,
-    ):
-        answer = await response.json()
+def _ask_gate(service: DemoService) -> str:
+    """May the control be retired? For a thread."""
+    assembly = service.shim.assembly
     days = seconds(service.shim.settings.gate.period) / 86_400
-    return f"{answer['answer']} evidence: the gate judges {days:g} days"
+    answer = assembly.judge_gate(assembly.reader)
+    return f"{answer.verdict} evidence: the gate judges {days:g} days"
 
 
 async def _keep(
     service: DemoService, clients: ClientProcess, console: Console, interrupted: asyncio.Event
 ) -> None:
     """Go on with the service and its clients."""
-    print_lines(
-        console,
-        [
-            f"\nThe service is still running; Ctrl-C ends it. Console: {service.url}/",
-            f"SHIM_OPERATOR_TOKEN={service.secrets.operator_token}",
-        ],
+    lines = (
+        "",
+        f"The service is still running; Ctrl-C ends it. Console: {service.url}/",
+        f"SHIM_OPERATOR_TOKEN={service.secrets.operator_token}",
     )
+    print_lines(console, lines)
     await unless(interrupted.wait(), clients.died())
 
 
@@ -163,18 +155,3 @@ async def unless(work: Awaitable[Any], *ends: Awaitable[Any]) -> bool:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-@contextmanager
-def _signals() -> Iterator[asyncio.Event]:
-    """Set by Ctrl-C, and by signals that ask this process to end."""
-    interrupted = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    for number in numbers:
-        loop.add_signal_handler(number, interrupted.set)
-    try:
-        yield interrupted
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)

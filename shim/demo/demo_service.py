@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from socket import socket
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from shim.aio import Shim
 from shim.console.listener import listen, url_of
 from shim.demo.client_history import ClientHistory
-from shim.demo.client_process import ClientProcess
+from shim.demo.client_process import ClientProcess, client_process
 from shim.flags import Targeting
 from shim.model import Stage
 from shim.plugin.discovery import monitor_types, plugin_manager
@@ -23,14 +23,18 @@ _HOST = "127.0.0.1"
 
 
 class DemoService:
-    """See `demo_service`, which makes one."""
+    """The service; `demo_service` makes one. `shim` is another one after each restart."""
 
     def __init__(
-        self, listener: socket, observers: Sequence[Observer], flags: Path | Targeting
+        self,
+        settings: Mapping[str, Any],
+        observers: Sequence[Observer],
+        flags: Path | Targeting,
+        listener: socket,
     ) -> None:
-        self._listener = listener
         self._observers = observers
         self._flags = flags
+        self._listener = listener
         self._running = AsyncExitStack()
         self.url = url_of(listener)
         """Without a slash at the end."""
@@ -40,29 +44,36 @@ class DemoService:
             hash_key=secrets.token_hex(32),
             dev=True,
         )
-        self.shim: Shim
+        self.shim = self._open(settings)
 
-    async def start(self, settings: Mapping[str, Any]) -> None:
-        """Serve with these settings. Raises InputError if they are wrong."""
+    def _open(self, settings: Mapping[str, Any]) -> Shim:
         read = settings_from(settings, monitor_types(plugin_manager()), "the demo's settings")
         targeting = None
         if isinstance(self._flags, Path):
             read = read.model_copy(update={"rollout": self._flags})
         else:
             targeting = self._flags
-        self.shim = Shim.open(
-            read, secrets=self.secrets, observers=self._observers, targeting=targeting
-        )
+        return Shim.open(read, secrets=self.secrets, observers=self._observers, targeting=targeting)
+
+    async def start(self) -> None:
         # The server closes its own listener; the kernel lets clients wait while this one is open.
         await self._running.enter_async_context(serving(self.shim, self._listener.dup()))
+
+    async def restart(self, settings: Mapping[str, Any]) -> None:
+        """Restart with other settings, as a deploy does."""
+        await self.stop()
+        self.shim = self._open(settings)
+        await self.start()
 
     async def stop(self) -> None:
         """Send everybody away and stop, as the reference server does."""
         await self._running.aclose()
 
-    def clients(self, histories: Sequence[ClientHistory], factor: float) -> ClientProcess:
-        """A process with clients of this service."""
-        return ClientProcess(
+    def clients(
+        self, histories: Sequence[ClientHistory], factor: float
+    ) -> AbstractAsyncContextManager[ClientProcess]:
+        """Inside the context a process runs these clients of the service."""
+        return client_process(
             histories, url=self.url, factor=factor, jwt_secret=self.secrets.jwt_secret
         )
 
@@ -93,9 +104,9 @@ async def demo_service(
     also if the server cannot listen on the port.
     """
     with listen(_HOST, port) as listener:
-        service = DemoService(listener, observers, flags)
+        service = DemoService(settings, observers, flags, listener)
         try:
-            await service.start(settings)
+            await service.start()
             yield service
         finally:
             await service.stop()

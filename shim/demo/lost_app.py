@@ -16,11 +16,8 @@ FLUSH = 5.0
 """Seconds that the ledger and the collector get for what is still on its way."""
 
 _NO_COLLECTOR = (
-    "  its trace: nobody collects traces. Start a backend, as with",
-    "    docker run --rm -p 16686:16686 -p 4317:4317 jaegertracing/jaeger",
-    "  and run the demo with",
+    "  its trace: nobody collects traces (docs/telemetry.md starts a backend); run the demo with",
     "    OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4317",
-    "  (docs/telemetry.md has more)",
 )
 
 

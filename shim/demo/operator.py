@@ -1,4 +1,4 @@
-"""The operator of the demo: edits the flags file, restarts the service, releases the brake, and waits."""
+"""The operator of the demo: edits the flags file, releases the brake, and waits."""
 
 import asyncio
 from collections import Counter
@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
 from shim.demo.client_history import RESTARTED, ClientHistories
 from shim.demo.demo_clients import ClientBehaviour
@@ -104,11 +103,6 @@ class Operator:
     def put_truncated_flags(self) -> None:
         """Put a flags file in place for which the disk had too little room."""
         replace_file(self._flags, self._good[: len(self._good) * 2 // 3])
-
-    async def restart(self, settings: dict[str, Any]) -> None:
-        """Restart the service with other settings."""
-        await self.service.stop()
-        await self.service.start(settings)
 
     def release_brake(self, reason: str, flags: bytes) -> None:
         """Release the brake, and go on with this flags file."""

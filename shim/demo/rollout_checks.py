@@ -128,12 +128,10 @@ def _healthy(histories: Sequence[ClientHistory]) -> CheckResult:
     ]
     healthy = [h for h in histories if h.client.behaviour is ClientBehaviour.HEALTHY]
     hurt += [h.client.user for h in healthy if h.decided or set(h.endings) - {RESTARTED}]
-    names = sorted(set(hurt))
-    return CheckResult(
-        "no client that answers is closed",
-        f"{len(names)} lost a connection: {names[0]}" if names else f"{len(healthy)} were healthy",
-        bool(healthy) and not names,
-    )
+    happened = f"{len(healthy)} healthy clients kept their connections"
+    if hurt:
+        happened = f"{len(set(hurt))} lost a connection: {min(hurt)}"
+    return CheckResult("no client that answers is closed", happened, bool(healthy) and not hurt)
 
 
 def _errors(errors: Sequence[str]) -> CheckResult:

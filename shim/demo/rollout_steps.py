@@ -15,7 +15,7 @@ _RETURNED_AGAIN = 8
 
 
 OFF = RolloutStep(
-    "everybody at off",
+    "off for everybody",
     "all clients are connected",
     "The control watches alone. It terminates a connection that was silent for too long: the client "
     "sees code 1006.",
@@ -48,8 +48,8 @@ LIVE = RolloutStep(
     "live for 50 %",
     "the brake engages by itself",
     f"For half of the users the candidate closes connections now, with code {PRESCRIBED_CODE}. The monitors "
-    "still agree, but after that code apps with the SDK stay away. The shim sees it and "
-    "takes everybody back to shadow: that is the brake.",
+    "still agree, but apps built on @mentra/sdk do not connect again after that code. The shim notices it "
+    "and takes everybody back to shadow: that is the brake.",
     0.25,
     lambda operator: operator.put_flags(flags_file(live=50, shadow=50)),
     lambda operator: operator.braked and operator.placed,
@@ -80,7 +80,7 @@ def rollout_steps(factor: float, ledger: str, trace_url: str | None) -> Sequence
         f"The operator sets close_code: {BETTER_CODE} and restarts the service. Its clients connect again; "
         "the brake is still engaged, because the ledger remembers it.",
         0.1,
-        lambda operator: operator.restart(settings),
+        lambda operator: operator.service.restart(settings),
         lambda operator: operator.all_restarted and operator.braked and operator.placed,
     )
     return (OFF, SHADOW, TRUNCATED, LIVE, restarted, RELEASED)

@@ -23,15 +23,12 @@ _BAR = 12
 
 
 class RolloutView:
-    """For a screen; `seconds` is about how long the rollout takes."""
+    """For a screen: lines as things happen, and a picture of how they are."""
 
-    def __init__(
-        self, operator: Operator, steps: Sequence[RolloutStep], factor: float, seconds: float
-    ) -> None:
+    def __init__(self, operator: Operator, steps: Sequence[RolloutStep], factor: float) -> None:
         self._operator = operator
         self._steps = steps
         self._factor = factor
-        self._seconds = seconds
         self._begun = self._reached = 0
 
     def heading(self) -> Iterator[str]:
@@ -70,7 +67,7 @@ class RolloutView:
         """How things are now."""
         operator = self._operator
         state = Text.assemble(
-            f"{elapsed:3.0f} of about {self._seconds:.0f} s   step ",
+            f"{elapsed:3.0f} s   step ",
             f"{len(operator.progress)} of {len(self._steps)}   ",
             ("BRAKE ENGAGED", "bold white on red") if operator.braked else ("no brake", "green"),
             f"   console: {operator.service.url}/",

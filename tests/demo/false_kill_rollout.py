@@ -5,13 +5,12 @@ closes them (R14b) or would have (R9), where the control's sweep often comes too
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from shim.demo.client_history import ClientHistories, ClientHistory
-from shim.demo.client_process import ClientProcess
 from shim.demo.demo_clients import ClientBehaviour, ClientSpec
 from shim.demo.demo_service import DemoService
 from shim.demo.demo_settings import flags_file
@@ -84,11 +83,13 @@ class ReleasingOperator(Operator):
         service: DemoService,
         flags: Path,
         histories: ClientHistories,
-        newcomers: ClientProcess,
+        new: Sequence[ClientHistory],
+        newcomers: AbstractAsyncContextManager[object],
         *,
         patience: float,
     ) -> None:
         super().__init__(service, flags, histories, seconds=0, patience=patience)
+        self._new = {history.client.user for history in new}
         self._newcomers = newcomers
         self._with_newcomers = AsyncExitStack()
         self._acted_before = 0
@@ -103,8 +104,7 @@ class ReleasingOperator(Operator):
 
     @property
     def all_connected(self) -> bool:
-        new = {history.client.user for history in self._newcomers.histories}
-        old = (h for h in self.histories.all if h.client.user not in new)
+        old = (h for h in self.histories.all if h.client.user not in self._new)
         return all(history.opened for history in old)
 
     @property
@@ -126,9 +126,8 @@ class ReleasingOperator(Operator):
     @property
     def newcomers_are_gone(self) -> bool:
         """None of them has a connection, not even one that is being closed."""
-        users = {history.client.user for history in self._newcomers.histories}
         tracked = self.service.shim.router.connections()
-        return not any(each.connection.user in users for each in tracked)
+        return not any(each.connection.user in self._new for each in tracked)
 
 
 async def _bad_step(operator: Operator) -> None:

@@ -44,6 +44,16 @@ def stage_of(history: ClientHistory) -> Stage:
     return history.client.stage
 
 
+def count_back(history: ClientHistory) -> int:
+    """How many connections followed one that the server had ended."""
+    return history.back_after.total()
+
+
+def count_closed(history: ClientHistory) -> int:
+    """How many connections ended, but not because the client left."""
+    return history.endings.total() - history.endings[LEFT] - history.endings[OPEN]
+
+
 Objection = str | None
 """What speaks against an expectation; None: it is met."""
 
@@ -83,7 +93,7 @@ def _closed_by(role: Role, how: str) -> Expectation:
         return (
             set(history.acted) == {role}
             and _only(history, how)
-            and history.closed <= acted <= history.closed + 1
+            and count_closed(history) <= acted <= count_closed(history) + 1
         )
 
     return _each(f"{role} closes ({how})", holds)
@@ -102,7 +112,9 @@ def _stayed_away(history: ClientHistory) -> bool:
 def _came_back(history: ClientHistory) -> bool:
     """After every closing, but for a last one from which it is on its way."""
     lost = sum(n for (_, result), n in history.outcomes.items() if result is Return.LOST)
-    return history.back >= max(1, history.closed - 1) and not history.away and not lost
+    return (
+        count_back(history) >= max(1, count_closed(history) - 1) and not history.away and not lost
+    )
 
 
 def _sweeps(cell: Cell) -> Objection:
@@ -189,7 +201,7 @@ def _false_kills(cell: Cell) -> Objection:
 
 
 def _few_survivors(cell: Cell) -> Objection:
-    survived, closed = cell.total(lambda s: s.survived), cell.total(lambda s: s.closed)
+    survived, closed = cell.total(lambda s: s.survived), cell.total(count_closed)
     if survived > (survived + closed) * cell.most_survivors:
         return f"{survived} of {survived + closed} silences survived"
     return None
@@ -198,7 +210,7 @@ def _few_survivors(cell: Cell) -> Objection:
 def _proofs_of_life(cell: Cell) -> Objection:
     """They answer the close; a client without a closing felt has given no proof yet."""
     proofs = cell.total(lambda history: history.proofs[Role.CANDIDATE])
-    closed = cell.total(lambda history: history.closed)
+    closed = cell.total(count_closed)
     enough = 0 < proofs >= closed * (1 - cell.most_survivors)
     return None if enough else f"{proofs} of {closed} closings"
 
@@ -227,8 +239,8 @@ SILENT_CLOSED_BY_CONTROL = _each(
     lambda s: (
         not set(s.acted) - {Role.CONTROL}
         and not set(s.endings) - {ABNORMAL}
-        and s.survived + s.closed > 0
-        and s.back >= s.closed - 1
+        and s.survived + count_closed(s) > 0
+        and count_back(s) >= count_closed(s) - 1
     ),
 )
 SOME_SURVIVE = Expectation("some survive", _survivors)
@@ -317,7 +329,7 @@ def _happened(cell: Cell) -> str:
     parts = [f"{count} x {'still open' if how == OPEN else how}" for how, count in endings.items()]
     for text, count in (
         ("survived", cell.total(lambda s: s.survived)),
-        ("back", cell.total(lambda s: s.back)),
+        ("back", cell.total(count_back)),
         ("away", cell.total(lambda s: s.away)),
         ("proofs of life", cell.total(lambda s: s.proofs.total())),
     ):

@@ -13,6 +13,7 @@ from shim.model import SECOND, Kind, Stage
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings import parse_flags, settings_from
 from tests.demo.matrix import LENGTH, MATRIX_FLAGS, matrix_clients
+from tests.demo.matrix_checks import count_back, count_closed
 
 
 @pytest.mark.parametrize("users", [36, 60, 200, 1000])
@@ -80,11 +81,11 @@ GONE: dict[str, object] = {"event": "end", "how": LEFT, "answering": False}
 
 
 def test_coming_back_is_to_open_after_a_close_that_was_not_one_s_own() -> None:
-    assert _reported(OPENED, CLOSED).back == 0
-    assert _reported(OPENED, CLOSED, OPENED).back == 1
-    assert _reported(OPENED, GONE, OPENED).back == 0
-    assert _reported(OPENED, GONE, OPENED).closed == 0
-    assert _reported(OPENED, CLOSED, OPENED, CLOSED).closed == 2
+    assert count_back(_reported(OPENED, CLOSED)) == 0
+    assert count_back(_reported(OPENED, CLOSED, OPENED)) == 1
+    assert count_back(_reported(OPENED, GONE, OPENED)) == 0
+    assert count_closed(_reported(OPENED, GONE, OPENED)) == 0
+    assert count_closed(_reported(OPENED, CLOSED, OPENED, CLOSED)) == 2
     assert PACKAGE.startswith("com.example.")
 
 

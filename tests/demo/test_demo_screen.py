@@ -104,7 +104,7 @@ async def test_the_rollout_fits_a_terminal(tmp_path: Path, width: int, height: i
     steps = rollout_steps(FACTOR, ledger, None)
     async with demo_service(settings_value(FACTOR, ledger), [histories], flags) as service:
         operator = Operator(service, flags, histories, seconds=1, patience=1)
-        view = RolloutView(operator, steps, FACTOR, 60)
+        view = RolloutView(operator, steps, FACTOR)
         operator.progress += [StepProgress(steps[0], at(0), 1.5), StepProgress(steps[1], at(1))]
         calm, braked, lines = (terminal(width, height) for _ in range(3))
         calm.print(view.picture(1))
@@ -113,7 +113,7 @@ async def test_the_rollout_fits_a_terminal(tmp_path: Path, width: int, height: i
         news = list(view.lines(1.5))
         print_lines(lines, [*view.heading(), *news])
         assert [line for line in news if line.startswith("1.5 s")] == [
-            "1.5 s  1/6  everybody at off",
+            "1.5 s  1/6  off for everybody",
             "1.5 s  2/6  shadow for everybody",
         ]
         assert "   ✓ all clients are connected (after 1.5 s; connections: )" in news

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shim.demo.captured_log import CapturedLog
+from shim.demo.captured_log import captured_log
 from shim.demo.client_history import ClientHistories
 from shim.demo.demo_clients import ClientBehaviour
 from shim.demo.demo_run import unless
@@ -52,13 +52,15 @@ async def test_the_brake_engages_at_the_fifth_false_kill_and_the_rollout_recover
     histories = ClientHistories([*old_release(USERS), *new_release(USERS)])
     old, new = split(histories)
     settings = settings_value(FACTOR, str(tmp_path / "ledger.db"))
-    with CapturedLog() as log:
+    with captured_log() as log:
         async with (
             demo_service(settings, [histories], flags) as service,
             service.clients(old, FACTOR) as clients,
         ):
             newcomers = service.clients(new, FACTOR)
-            operator = ReleasingOperator(service, flags, histories, newcomers, patience=PATIENCE)
+            operator = ReleasingOperator(
+                service, flags, histories, new, newcomers, patience=PATIENCE
+            )
             assert await unless(operator.take(STEPS), clients.died())
             record = await asyncio.to_thread(read_record, service)
             pauses = service.shim.driver.pauses

@@ -6,7 +6,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from shim.demo.captured_log import CapturedLog
+from shim.demo.captured_log import captured_log
 from shim.demo.client_history import ClientHistories
 from shim.demo.demo_run import unless
 from shim.demo.demo_service import DemoService, demo_service
@@ -28,7 +28,7 @@ async def test_what_happens_to_every_behaviour_at_every_stage(
 ) -> None:
     histories = ClientHistories(matrix_clients(USERS))
     settings = matrix_settings(FACTOR, str(tmp_path / "ledger.db"))
-    with grpc_collector() as (endpoint, received), CapturedLog() as log:
+    with grpc_collector() as (endpoint, received), captured_log() as log:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
         async with (
             demo_service(settings, [histories], MATRIX_FLAGS) as service,

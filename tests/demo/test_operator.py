@@ -66,7 +66,7 @@ async def test_a_restart_keeps_the_address_and_the_brake(flags: Path) -> None:
         operator = Operator(service, flags, ClientHistories([]), seconds=1, patience=30)
         address, token = service.url, service.secrets.operator_token
         service.shim.engage_brake("a test")
-        await operator.restart(settings_value(FACTOR, ledger, close_code=4000))
+        await service.restart(settings_value(FACTOR, ledger, close_code=4000))
         assert (service.url, service.secrets.operator_token) == (address, token)
         assert service.brake_reason == "a test"
         assert service.shim.settings.monitors.candidate.settings.close_code == 4000
