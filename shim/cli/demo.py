@@ -17,7 +17,7 @@ from shim.demo.demo_settings import FACTOR
     default=60.0,
     show_default=True,
     help="The demo runs for about this time. Each step lasts until its goal is reached; all steps "
-    "together take at least about 45 s at the default --factor.",
+    "together take at least about 30 s at the default --factor.",
 )
 @click.option(
     "--users",
