@@ -74,7 +74,7 @@ async def test_it_is_not_ready_and_refuses_newcomers_while_it_still_answers(tmp_
         first = await app_client(http, it.url, "first")
         waits = reading(await app_client(http, it.url, "u"))
         ending = asyncio.create_task(it.shim.drain())
-        await asyncio.sleep(0.1)
+        await until(lambda: it.shim.draining)
         async with http.get(f"{it.url}/readyz") as answer:
             assert (answer.status, (await answer.json())["status"]) == (503, "draining")
         async with http.get(f"{it.url}/healthz") as answer:
@@ -128,7 +128,7 @@ async def test_it_is_over_when_everyone_has_gone(tmp_path: Path) -> None:
     async with aiohttp.ClientSession() as http, server(tmp_path, settings=ENDLESS) as it:
         clients = [await app_client(http, it.url, f"u{n}") for n in range(5)]
         ending = asyncio.create_task(it.shim.drain())
-        await asyncio.sleep(0.2)
+        await until(lambda: it.shim.draining)
         assert not ending.done()
         for client in clients:
             await client.close()
@@ -152,7 +152,7 @@ async def test_a_drain_that_is_cut_short_aborts_who_is_left(tmp_path: Path) -> N
     async with aiohttp.ClientSession() as http, server(tmp_path, settings=ENDLESS) as it:
         clients = [await app_client(http, it.url, f"u{n}") for n in range(3)]
         ending = asyncio.create_task(it.shim.drain())
-        await asyncio.sleep(0.1)
+        await until(lambda: it.shim.draining)
         ending.cancel()
         await until(lambda: not it.shim.sessions, timeout=0.4)  # before the close timeout of 0.5 s
         for client in clients:

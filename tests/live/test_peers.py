@@ -15,6 +15,7 @@ import pytest
 from shim.aio.aiohttp_connection import AiohttpConnection
 from shim.model import SECOND, Stage
 from shim.router import NO_CONFIRMATION
+from tests.live.moved_clock import MovedClock
 from tests.live.servers import app_client, server, token, until
 
 pytestmark = pytest.mark.real
@@ -152,17 +153,24 @@ async def closed_while_busy(
     monkeypatch.setattr(AiohttpConnection, "__anext__", receive_when_free)
     chunk = "x" * (kilobytes_a_second * 100)
 
+    time = MovedClock(monkeypatch)
+    tick = asyncio.Condition()
+
     async def talk(websocket: aiohttp.ClientWebSocketResponse) -> None:
         with suppress(ConnectionResetError):
             while True:
                 await websocket.send_str(chunk)
-                await asyncio.sleep(0.1)
+                async with tick:
+                    await tick.wait()
 
     async with server(folder, Stage.LIVE) as it, aiohttp.ClientSession() as http:
         sockets = [await app_client(http, it.url, f"u{n}") for n in range(CLIENTS)]
         lives = [live for session in it.shim.sessions.values() for live in session.members()]
         talkers = [asyncio.create_task(talk(websocket)) for websocket in sockets]
-        await asyncio.sleep(3.2)
+        for _ in range(32):
+            await time.move(it.shim, 0.1)
+            async with tick:
+                tick.notify_all()
         assert all(live.tracked.signs for live in lives)
         free.set()
         for talker in talkers:

@@ -19,6 +19,7 @@ from shim.router import Observer, handles
 from shim.runtime.tally import Tally
 from shim.settings import load_settings
 from shim.websockets import Shim
+from tests.live.moved_clock import MovedClock
 from tests.live.servers import QUICK, until
 
 pytestmark = pytest.mark.real
@@ -75,12 +76,15 @@ async def service(folder: Path, stage: Stage) -> AsyncIterator[Service]:
         receives.set()
 
 
-async def test_it_serves_and_watches_and_ends(tmp_path: Path) -> None:
+async def test_it_serves_and_watches_and_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    time = MovedClock(monkeypatch)
     async with service(tmp_path, Stage.LIVE) as it:
         async with connect(f"{it.url}u") as client:
             await client.send("hello")
             assert await client.recv() == "you said 'hello'"
-            await asyncio.sleep(2)  # longer than the timeout: it answers pings
+            await time.move(it.shim, 2)  # longer than the timeout: it answers pings
             assert [t.acting for t in it.shim.router.connections()] == [Role.CANDIDATE]
             await client.send("bye")
             await client.wait_closed()
@@ -139,20 +143,22 @@ async def test_a_peer_that_reads_nothing_is_gone_in_time(tmp_path: Path) -> None
         await client.wait_closed()
 
 
-async def test_r3b_a_busy_handler_is_not_a_dead_client(tmp_path: Path) -> None:
+async def test_r3b_a_busy_handler_is_not_a_dead_client(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    time = MovedClock(monkeypatch)
     async with service(tmp_path, Stage.COMPLETE) as it:
         it.busy.clear()
         async with connect(f"{it.url}u") as client:
-
-            async def talk() -> None:
-                while True:
-                    await client.send("x" * 30_000)
-                    await asyncio.sleep(0.1)
-
-            talker = asyncio.create_task(talk())
-            await asyncio.sleep(3.2)  # twice the timeout
+            # Twice the timeout; a client that cannot send, because nothing is read, waits.
+            sending: list[asyncio.Task[None]] = []
+            for _ in range(32):
+                if all(task.done() for task in sending):
+                    sending.append(asyncio.create_task(client.send("x" * 30_000)))
+                await time.move(it.shim, 0.1)
             assert [t.closed_by for t in it.shim.router.connections()] == [None]
-            talker.cancel()
+            client.transport.abort()
+            await asyncio.gather(*sending, return_exceptions=True)
             it.busy.set()
 
 

@@ -1,0 +1,35 @@
+"""The clock of the shims in this process, moved by the test: real sockets, and no waiting for time."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from shim.runtime import coordinator, driver
+from shim.runtime.coordinator import Coordinator
+
+_STEP = 50
+"""Milliseconds: less than a driver takes for a pause of the process."""
+
+_ROUNDS = 12
+"""Rounds of the event loop in each step, in which frames get from one socket to the other and back."""
+
+
+class MovedClock:
+    """Stands still until `move`; to be made before the shim is."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._ticks = driver.ticks()
+        monkeypatch.setattr(driver, "ticks", self._now)
+        monkeypatch.setattr(coordinator, "ticks", self._now)
+
+    def _now(self) -> int:
+        return self._ticks
+
+    async def move(self, shim: Coordinator[Any], seconds: float) -> None:
+        """Let so much time pass: the shim's timer rings in each step, and sockets are read and written."""
+        for _ in range(round(seconds * 1000 / _STEP)):
+            self._ticks += _STEP * 1_000_000
+            shim.driver._on_timer()
+            for _ in range(_ROUNDS):
+                await asyncio.sleep(0)
