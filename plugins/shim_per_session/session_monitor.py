@@ -83,7 +83,8 @@ class PerSessionMonitor:
 
     def __init__(self, settings: PerSessionSettings, session: str, start: Time) -> None:
         self._settings = settings
-        self._watches: dict[str, Watch] = {}
+        # A session has few connections, and a dict for each session takes three times the memory.
+        self._watches: tuple[Watch, ...] = ()
         # Long pauses of the process, each with its start and duration.
         self._pauses: tuple[tuple[Time, Duration], ...] = ()
         # A lone surrogate is no valid UTF-8, but a session id must not be able to make this raise.
@@ -106,24 +107,33 @@ class PerSessionMonitor:
                 self._next_beat = self._beat_from(now)
             self._soonest = self._next_beat
         watch = Watch(connection, now, last_seen)
-        self._watches[connection.id] = watch
+        self._watches = (*self._without(connection.id), watch)
         self._soonest = min(self._soonest, last_seen + self._settings.timeout)
         return watch
 
     def unregister(self, connection_id: str, now: Time) -> None:
-        self._watches.pop(connection_id, None)
+        self._watches = self._without(connection_id)
 
     def pong(self, connection_id: str, payload: bytes, now: Time) -> None:
         """Measure the round trip, if this answers the latest ping."""
-        watch = self._watches.get(connection_id)
+        watch = self._find(connection_id)
         if watch is not None and watch.ping and payload == watch.ping:
             watch.round_trip = now - self._last_beat
             watch.ping = b""
 
     def round_trip(self, connection_id: str) -> Duration | None:
         """The last one that was measured."""
-        watch = self._watches.get(connection_id)
+        watch = self._find(connection_id)
         return None if watch is None else watch.round_trip
+
+    def _find(self, connection_id: str) -> Watch | None:
+        for watch in self._watches:
+            if watch.connection.id == connection_id:
+                return watch
+        return None
+
+    def _without(self, connection_id: str) -> tuple[Watch, ...]:
+        return tuple(watch for watch in self._watches if watch.connection.id != connection_id)
 
     def wake(self, now: Time) -> Iterable[Request]:
         requests: list[Request] = []
@@ -136,13 +146,13 @@ class PerSessionMonitor:
         # A sign of life may end the putting off of a decision; then the deadline is not before this.
         if now + timeout < soonest:
             soonest = now + timeout
-        for connection_id, watch in self._watches.items():
+        for watch in self._watches:
             due = watch.last_seen + timeout  # what else there is only makes it later
             if due < soonest:
                 if due <= now:
                     due = self._deadline(watch)
                 if due <= now:
-                    requests.append(Confirm(connection_id))
+                    requests.append(Confirm(watch.connection.id))
                 elif due < soonest:
                     soonest = due
         self._soonest = soonest
@@ -150,14 +160,14 @@ class PerSessionMonitor:
 
     def _heartbeat(self) -> Pings:
         ping_id = self._ping_ids
-        for watch in self._watches.values():
+        for watch in self._watches:
             ping_id = (ping_id + _ID_STEP) & 0xFFFFFFFF
             watch.ping = hexlify(ping_id.to_bytes(4))
         self._ping_ids = ping_id
-        return Pings([*self._watches.values()])
+        return Pings([*self._watches])
 
     def confirmed(self, connection_id: str, evidence: Confirmation, now: Time) -> Iterable[Request]:
-        watch = self._watches.get(connection_id)
+        watch = self._find(connection_id)
         if watch is None:
             return ()
         timeout = self._settings.timeout
@@ -172,7 +182,7 @@ class PerSessionMonitor:
         if deadline > now:
             self._soonest = min(self._soonest, deadline)
             return ()
-        del self._watches[connection_id]
+        self._watches = self._without(connection_id)
         silence = now - watch.heard
         return (
             Decision(
