@@ -25,3 +25,21 @@ class Port(Protocol):
 
     def confirm(self) -> Confirmation:
         """What the kernel knows about the peer; only reads."""
+
+
+class EndedPort:
+    """The port of a connection whose socket has ended: it does nothing."""
+
+    def ping(self, payload: bytes) -> None: ...
+
+    def close(self, close: Close) -> None: ...
+
+    def terminate(self) -> None: ...
+
+    def forget(self) -> None: ...
+
+    def confirm(self) -> Confirmation:
+        return NO_CONFIRMATION
+
+
+ENDED_PORT = EndedPort()

@@ -6,7 +6,7 @@ from types import MethodType
 from typing import Protocol
 
 from shim.model import Confirmation, Connection, Pulse, Role, Stage, Time
-from shim.router.port import NO_CONFIRMATION, Port
+from shim.router.port import ENDED_PORT, NO_CONFIRMATION, Port
 from shim.router.role_monitors import Instance
 
 _CONTROL = Role.CONTROL
@@ -104,6 +104,10 @@ class Tracked(_Heartbeat):
     def mute(self) -> None:
         """Let no sign of life reach the monitors any more; those that watch go on watching (R6)."""
         self.control = self.candidate = _UNREAD
+
+    def unplug(self) -> None:
+        """The socket has ended. Its port may be freed now: record and port no longer hold each other."""
+        self.port = ENDED_PORT
 
     def evidence(self) -> Confirmation:
         return self.port.confirm() if self.closed_by is None else NO_CONFIRMATION

@@ -264,6 +264,7 @@ class Coordinator(Generic[L]):
 
     def released(self, live: L) -> None:
         """The socket has ended; with its last socket a session ends."""
+        live.tracked.unplug()
         session: Session[L] = live.session
         session.open -= 1
         if not session.open and self.sessions.get(session.id) is session:

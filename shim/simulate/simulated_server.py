@@ -187,6 +187,7 @@ class SimulatedServer:
         self.coverage.closed(link, now, watched=connection.tracked is not None)
         if (tracked := connection.tracked) is None:
             return
+        tracked.unplug()
         self._recorder.closed(connection, cause, now)
         if connection.closing is not None:
             intended = connection.closing.code
@@ -276,8 +277,8 @@ class SimulatedServer:
             link.user.in_session = False
         for tracked in list(self.router.connections()):
             # Connections that a monitor has closed, and on which the other monitor has not decided.
-            assert isinstance(tracked.port, SimulatedConnection)
-            self.aborted(tracked.port)
+            if isinstance(tracked.port, SimulatedConnection):
+                self.aborted(tracked.port)
         self.coverage.ended(now)
         self.router.shutdown(now)
         self.router = self._new_router(now + downtime)

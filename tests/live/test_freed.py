@@ -1,0 +1,93 @@
+"""A connection that has ended is freed at once: nothing waits for Python's collector."""
+
+import gc
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from websockets.asyncio.client import connect
+
+from shim.aio import WebSocket
+from shim.aio.aiohttp_connection import AiohttpConnection
+from shim.aio.frame_queue import FrameQueue
+from shim.model import Stage
+from shim.router import Tracked
+from shim.simulate.simulated_connection import SimulatedConnection
+from shim.websockets.websockets_connection import WebsocketsConnection
+from shim_legacy_global.global_monitor import _Watch as LegacyWatch
+from shim_per_session.session_monitor import PerSessionMonitor, Watch
+from tests.live.servers import until
+from tests.live.test_aiohttp_websocket import service as aiohttp_service
+from tests.live.test_peers import handshake
+from tests.live.test_websockets import service as websockets_service
+from tests.simulate.helpers import records, scenario
+
+RECORDS = (Tracked, Watch, LegacyWatch, PerSessionMonitor)
+
+
+@pytest.fixture(autouse=True)
+def without_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def alive(*types: type) -> list[Any]:
+    return [thing for thing in gc.get_objects() if type(thing) in (*types, *RECORDS)]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("ends", ["client", "handler", "abort", "silence"])
+async def test_a_connection_of_aiohttp(tmp_path: Path, ends: str) -> None:
+    types = (WebSocket, FrameQueue, AiohttpConnection)
+    before = len(alive(*types))
+
+    async def handler(it: Any, websocket: WebSocket, live: Any) -> None:
+        it.told.append(live.connection.id)
+        if ends == "abort":
+            live.abort()
+        if ends != "handler":
+            async for message in live:
+                it.told.append(message.data)
+
+    async with (
+        aiohttp_service(tmp_path, handler) as it,
+        aiohttp.ClientSession() as http,
+    ):
+        for number in range(3):
+            if ends == "silence":
+                async with handshake(it.url, "/"):
+                    await until(lambda number=number: len(it.closings.all) == number + 1)
+            else:
+                client = await http.ws_connect(it.url)
+                await client.close()
+            it.websockets.clear()
+        await until(lambda: len(it.closings.all) == 3)
+        # The driver remembers the socket until the time for the closing handshake is up.
+        await until(lambda: len(alive(*types)) == before)
+
+
+@pytest.mark.real
+async def test_a_connection_of_websockets(tmp_path: Path) -> None:
+    before = len(alive(WebsocketsConnection))
+    async with websockets_service(tmp_path, Stage.LIVE) as it:
+        for message in ("bye", "fail", "hello"):
+            async with connect(f"{it.url}u") as client:
+                await client.send(message)
+                if message == "hello":
+                    await client.recv()
+                else:
+                    await client.wait_closed()
+        await until(lambda: len(it.told.closings) == 3)
+        await until(lambda: len(alive(WebsocketsConnection)) == before)
+
+
+def test_a_simulated_connection() -> None:
+    """What is left are the connections that were open at the end, one of each user."""
+    told = records(scenario(users=20))
+    assert len(told.verdicts) > 20
+    left = [thing for thing in alive(SimulatedConnection) if type(thing) is SimulatedConnection]
+    assert [connection.gone for connection in left] == [False] * 20
