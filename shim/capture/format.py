@@ -1,8 +1,8 @@
-"""The capture file: JSON Lines, a header, events in the order of time, an end (DESIGN section 8).
+"""The capture file: JSON Lines, a header, events in the order of time, an end.
 
-The types below declare the shape of a line; the replay checks what lines mean together. A running shim
-writes the types that end in `Line`: they have further fields about the origin of an event. Readers
-ignore those fields.
+The contract is docs/design.md#contract-capture. The types below declare the shape of a line; the replay
+checks what lines mean together. A running shim writes the types that end in `Line`: they have further fields
+about the origin of an event. Readers ignore those fields.
 """
 
 from datetime import UTC, date, datetime

@@ -1,4 +1,4 @@
-"""Flags: which stage of the migration a user is at, and why (DESIGN section 5).
+"""Flags: which stage of the migration a user is at, and why (docs/design.md#rollout).
 
 Pure: a `Targeting` is made once from a flags file (`shim.settings.load_flags_file`) and then asked.
 """

@@ -2,7 +2,7 @@
 
 A monitor plugin offers a `MonitorType`; the shim makes `Monitor`s from it and calls them. A monitor answers
 with requests (`Pings`, `Confirm`, `Note`), with `Decision`s and with the time it next wants to be woken.
-No monitor reads a clock, starts a task or touches a socket (DESIGN section 3).
+No monitor reads a clock, starts a task or touches a socket (docs/design.md#monitors).
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""What is kept of a comparison: verdicts, late decisions, outcomes and failures (DESIGN section 4)."""
+"""What is kept of a comparison: verdicts, late decisions, outcomes and failures (docs/design.md#comparison)."""
 
 from dataclasses import dataclass
 from enum import StrEnum

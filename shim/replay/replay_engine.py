@@ -1,4 +1,4 @@
-"""The replay: the router, driven by a capture instead of a clock (DESIGN section 8).
+"""The replay: the router, driven by a capture instead of a clock (docs/design.md#contract-capture).
 
 Before an event at `t` every timer due before `t` runs, each at its own time. A stall swallows timers
 and delays events. So the end of a stall runs in three parts: windows and the control's timers when the

@@ -1,4 +1,4 @@
-"""A warning about clients that would not come back (DESIGN section 1)."""
+"""A warning about clients that would not come back (docs/design.md#purpose)."""
 
 from itertools import islice
 

@@ -1,7 +1,7 @@
 """The router: which monitors watch a connection, whose effects reach it, what is compared.
 
 It is told what happens (a connection opens, a pong comes, time passes) and never reads a clock. In an
-instant things happen in the order of DESIGN section 4: events, the control's timers, the candidate's,
+instant things happen in the order of docs/design.md#comparison: events, the control's timers, the candidate's,
 windows. `step` does the timers and windows of one instant; a driver with events to deliver in between,
 as after a pause (R3), calls the parts.
 

@@ -1,6 +1,6 @@
 """The simulation: the real router and monitors, simulated sockets and clients, in virtual time.
 
-In an instant the world's events come first, then the monitors' timers (DESIGN section 4). While the
+In an instant the world's events come first, then the monitors' timers (docs/design.md#comparison). While the
 server is paused, events happen to the clients at their own times and to the server at the pause's end.
 """
 

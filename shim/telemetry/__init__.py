@@ -1,4 +1,4 @@
-"""Traces and metrics (DESIGN section 6); docs/telemetry.md has the attributes and the metrics."""
+"""Traces and metrics (docs/design.md#traces); docs/telemetry.md has the attributes and the metrics."""
 
 from shim.telemetry.catalogue import Readings
 from shim.telemetry.metrics import Metrics

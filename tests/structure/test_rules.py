@@ -28,3 +28,10 @@ def test_a_module_links_the_rules_that_it_cites() -> None:
         if not rules_in(module.text) <= set(LINK.findall(module.docstring))
     ]
     assert len(without) <= 65
+
+
+def test_a_link_to_the_design_leads_there() -> None:
+    addresses = set(re.findall(r'<a id="([^"]+)"></a>', DESIGN.read_text(encoding="utf-8")))
+    for module in modules():
+        links = set(re.findall(r"docs/design\.md#([\w-]+)", module.text))
+        assert links <= addresses, module.name
