@@ -7,7 +7,7 @@ from time import perf_counter, sleep
 
 from benchmarks.memory import resident
 from shim.gate import judge
-from shim.ledger import describe, wall_clock
+from shim.ledger import begin_run, wall_clock
 from shim.ledger.gate_evidence import gate_evidence
 from shim.ledger.rows import ActionRow, CoverageRow, VerdictRow
 from shim.ledger.sqlite.reader import SqliteReader
@@ -27,7 +27,7 @@ def run(verdicts: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "shim.db"
         now = wall_clock()
-        ledger = SqliteLedger(path, describe(settings, now - _WEEK))
+        ledger = SqliteLedger(path, begin_run(settings, now - _WEEK))
         _fill(ledger, verdicts, now - _WEEK)
         assert ledger.close(600)
         before, started = resident(), perf_counter()

@@ -15,7 +15,7 @@ from shim.ledger.protocols import (
     UnusableError,
     VerdictFilter,
 )
-from shim.ledger.run_row import describe, wall_clock
+from shim.ledger.run_row import begin_run, wall_clock
 from shim.ledger.stores import open_direct_ledger, open_ledger, read_ledger
 
 __all__ = [
@@ -28,7 +28,7 @@ __all__ = [
     "Status",
     "UnusableError",
     "VerdictFilter",
-    "describe",
+    "begin_run",
     "open_direct_ledger",
     "open_ledger",
     "read_ledger",

@@ -1,4 +1,8 @@
-"""What the ledger says, as the gate wants to be told it (R14 to R16). Times are by the wall clock."""
+"""The evidence that the gate reads, from a ledger (R14 to R16). Times are by the wall clock.
+
+Every period begins with its first instant and ends before its `until`. Only a coverage row is about a
+stretch of time itself: it belongs to the period in which it ends.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,6 +20,7 @@ from shim.gate import (
 from shim.ledger import LedgerReader
 from shim.ledger.rows import ActionRow, CoverageRow, FailureRow, ProofRow, Row, RunRow, VerdictRow
 from shim.model import Duration, Kind, Return, Role, Time, VerdictName
+from shim.model.records import QUARANTINE
 from shim.settings import Settings
 
 GATE_ROWS: frozenset[type[Row]] = frozenset(
@@ -23,7 +28,6 @@ GATE_ROWS: frozenset[type[Row]] = frozenset(
 )
 """What the gate's evidence is made of: nothing else has to be in the ledger for it."""
 
-_QUARANTINE = "quarantine"
 _MOST_RUNS = 10_000
 _CONCLUSIVE = (VerdictName.MATCHED, VerdictName.MISMATCHED)
 
@@ -37,7 +41,7 @@ def gate_evidence(reader: LedgerReader, settings: Settings, now: Time) -> Eviden
     if period_end is None:
         return Evidence(now, epoch_start=epoch_start, expired_rules=_expired(settings, now))
     period_start = max(since, period_end - settings.gate.period)
-    # What came in the period's last minute is told with the row that ends it.
+    # The period includes the instant at which its last coverage row ends.
     return _evidence(reader, settings, since, period_start, period_end + 1, now)
 
 
@@ -67,8 +71,8 @@ def _evidence(
         period_end,
         epoch_start,
         tuple(spans.of(kind, epoch) for kind in reader.kinds(period_start, period_end)),
-        failures=sum(count for call, count in failures if call != _QUARANTINE),
-        quarantines=sum(count for call, count in failures if call == _QUARANTINE),
+        failures=sum(count for call, count in failures if call != QUARANTINE),
+        quarantines=sum(count for call, count in failures if call == QUARANTINE),
         expired_rules=_expired(settings, now),
     )
 

@@ -17,7 +17,7 @@ def wall_clock() -> Wall:
     return time_ns() // 1000
 
 
-def describe(settings: Settings, started_at: Wall) -> RunRow:
+def begin_run(settings: Settings, started_at: Wall) -> RunRow:
     """This process as a row, before it is stored."""
     comparison = settings.comparison
     return RunRow(

@@ -35,7 +35,7 @@ _STORES: Mapping[str, _Store] = {
 
 
 def open_ledger(url: LedgerUrl, run: RunRow, *, keep: Duration | None = None) -> LedgerWriter:
-    """Open the ledger to write, or begin it, for this run of the process (`describe`).
+    """Open the ledger to write, or begin it, for this run of the process (`begin_run`).
 
     Rows older than `keep` are deleted, in small steps. Raises InputError when the store cannot be
     used: it is another process's, not a ledger (it is left as it is), a newer shim's, or cannot be

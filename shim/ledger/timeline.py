@@ -39,7 +39,7 @@ def _moments(episode: Episode) -> Iterator[Moment]:
     verdict = episode.verdict
     yield Moment(verdict.last_activity, "last sign of life")
     for pause in episode.pauses:
-        length = _seconds(pause.at - pause.since)
+        length = _format_seconds(pause.at - pause.since)
         yield Moment(pause.since, f"the server did not run for {length}")
     for stage in episode.stages:
         yield Moment(stage.at, f"the user's stage changes from {stage.before} to {stage.after}")
@@ -64,9 +64,9 @@ def _decision(decision: DecisionRow, late: bool, acting: bool) -> Iterator[Momen
     role = decision.role
     for ping in decision.pings:
         yield Moment(ping, f"the {role} pings; no answer" if acting else f"the {role} would ping")
-    text = f"the {role} decides: no sign of life for {_seconds(decision.silence)}"
+    text = f"the {role} decides: no sign of life for {_format_seconds(decision.silence)}"
     if decision.at > decision.deadline:
-        text += f", {_seconds(decision.at - decision.deadline)} over its limit"
+        text += f", {_format_seconds(decision.at - decision.deadline)} over its limit"
     if late:
         text += "; too late to be compared"
     elif not decision.acted:
@@ -77,15 +77,15 @@ def _decision(decision: DecisionRow, late: bool, acting: bool) -> Iterator[Momen
 def _without_details(episode: Episode) -> Iterator[Moment]:
     """Decisions of which the ledger has only the time: their rows were dropped, or are too old."""
     verdict = episode.verdict
-    told = [(decision.role, decision.at) for decision in episode.decisions]
+    known = [(decision.role, decision.at) for decision in episode.decisions]
     for role, at in ((Role.CONTROL, verdict.control_at), (Role.CANDIDATE, verdict.candidate_at)):
-        if at is not None and not _among(told, role, at):
+        if at is not None and not _among(known, role, at):
             yield Moment(at, f"the {role} decides; no more is recorded")
 
 
 def _among(decisions: list[tuple[Role, Wall]], role: Role, at: Wall) -> bool:
     """Whether this decision is one of them. The wall clock may have been adjusted meanwhile."""
-    return any(role is who and abs(at - when) < SECOND // 2 for who, when in decisions)
+    return any(role is other and abs(at - when) < SECOND // 2 for other, when in decisions)
 
 
 def _action(action: ActionRow, return_window: Duration) -> Iterator[Moment]:
@@ -101,9 +101,13 @@ def _action(action: ActionRow, return_window: Duration) -> Iterator[Moment]:
         return
     match action.result:
         case Return.RETURNED:
-            text = f"the client comes back, {_seconds(action.delay or 0)} after it was closed"
+            text = (
+                f"the client comes back, {_format_seconds(action.delay or 0)} after it was closed"
+            )
         case Return.LOST:
-            text = f"the client is lost: it has not come back within {_seconds(return_window)}"
+            text = (
+                f"the client is lost: it has not come back within {_format_seconds(return_window)}"
+            )
         case Return.REPLACED:
             text = "the client had a newer connection already"
         case _:
@@ -126,11 +130,11 @@ def _reason(episode: Episode) -> str:
     verdict, run = episode.verdict, episode.run
     match verdict.kind:
         case VerdictKind.BOTH:
-            return f"{_apart(verdict.skew)}; up to {_seconds(run.tolerance)} count as agreement"
-        case VerdictKind.SKEWED:
             return (
-                f"{_apart(verdict.skew)}; only up to {_seconds(run.tolerance)} count as agreement"
+                f"{_apart(verdict.skew)}; up to {_format_seconds(run.tolerance)} count as agreement"
             )
+        case VerdictKind.SKEWED:
+            return f"{_apart(verdict.skew)}; only up to {_format_seconds(run.tolerance)} count as agreement"
         case VerdictKind.ONLY_CONTROL | VerdictKind.ONLY_CANDIDATE:
             decider = _ONLY[verdict.kind]
             if verdict.recovered:
@@ -139,7 +143,7 @@ def _reason(episode: Episode) -> str:
                     "it would have closed a live connection"
                 )
             return (
-                f"the {decider} alone decided; within {_seconds(run.window)} "
+                f"the {decider} alone decided; within {_format_seconds(run.window)} "
                 f"the {decider.other} did not"
             )
         case VerdictKind.CLOSED:
@@ -161,8 +165,8 @@ def _apart(skew: Duration | None) -> str:
     if not skew:
         return "both decided at the same moment"
     later = Role.CONTROL if skew > 0 else Role.CANDIDATE
-    return f"the {later} decided {_seconds(abs(skew))} after the {later.other}"
+    return f"the {later} decided {_format_seconds(abs(skew))} after the {later.other}"
 
 
-def _seconds(duration: Duration) -> str:
+def _format_seconds(duration: Duration) -> str:
     return f"{round(seconds(duration), 3):g} s"

@@ -107,6 +107,10 @@ class Outcome:
     """Whether chance gave the user the stage, so that the monitors can be compared."""
 
 
+QUARANTINE = "quarantine"
+"""The `call` of the failure that says that the plugin runs no more (R5)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MonitorFailure:
     """A monitor's call that raised, answered nonsense or took too long (R5)."""

@@ -8,6 +8,7 @@ fresh instance of its own plugin.
 
 from shim.compare import Comparator
 from shim.model import Connection, Duration, MonitorFailure, Monitors, Role, Stage, Time
+from shim.model.records import QUARANTINE
 from shim.router.events import BrakeChanged, Decided, Noted, StageChanged
 from shim.router.guard import Guard
 from shim.router.observer import Observer
@@ -224,7 +225,7 @@ class Assignment:
             or not self._may_be_quarantined(monitors)
         ):
             return
-        failure = CallFailed("quarantine", f"failed {monitors.strikes} times")
+        failure = CallFailed(QUARANTINE, f"failed {monitors.strikes} times")
         self._report(role, failure, now)
         watched = [t for t in self.tracked.values() if t.instance(role) is not None]
         monitors.quarantine()

@@ -25,7 +25,7 @@ from shim.ledger import (
     LedgerObserver,
     LedgerReader,
     LedgerWriter,
-    describe,
+    begin_run,
     open_ledger,
     read_ledger,
     wall_clock,
@@ -279,7 +279,7 @@ def _capture_file(settings: Settings, capture: Path | None) -> Path | None:
 
 @contextmanager
 def _open_ledger(settings: Settings) -> Iterator[LedgerWriter]:
-    run = describe(settings, wall_clock())
+    run = begin_run(settings, wall_clock())
     with settings.origin.of("ledger"):
         ledger = open_ledger(settings.ledger, run, keep=settings.retention)
     try:

@@ -137,7 +137,7 @@ class CaptureFile:
         self._file.write(self._encode(line) + b"\n")
 
 
-class Decisions(Observer):
+class DecidedConnections(Observer):
     """Reports to a capture which connections a monitor decides on."""
 
     def __init__(self, capture: CaptureFile) -> None:

@@ -1,13 +1,16 @@
 """Coverage by arithmetic: what was connected and watched, whether or not the router knew of it.
 
-The candidate's pings are counted where the router knows a connection. Elsewhere they are estimated: as many
-for each interval as the candidate sent where it was seen.
+`shim.runtime.coverage_meter` reads the sums of a router that knows every connection. Here the router
+knows a connection only while something happens to it, which is what makes a simulation fast: so the
+simulation counts the connections itself. The candidate's pings are counted where the router knows a
+connection. For the rest they are estimated: as many for each interval as it sent where it was seen.
 """
 
 from collections.abc import Iterator
 
 from shim.model import Coverage, Duration, Kind, Role, Stage, Time
 from shim.router import Router
+from shim.router.time_integral import TimeIntegral
 from shim.simulate.fleet import Link, User
 from shim.simulate.scenario import Scenario
 
@@ -15,25 +18,14 @@ _ALL = 0.9
 """Where such a share of the pings was seen it is taken for all: what is seen is mostly trouble."""
 
 
-class _Integral:
-    """A count, integrated over time."""
+class _Stretch(TimeIntegral):
+    """The sum since it was last taken."""
 
-    __slots__ = ("_since", "_total", "count")
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._since: Time = 0
-        self._total: Duration = 0
-
-    def change(self, by: int, now: Time) -> None:
-        self._total += self.count * (now - self._since)
-        self._since = now
-        self.count += by
+    __slots__ = ()
 
     def take(self, now: Time) -> Duration:
-        """The sums since the last call."""
-        self.change(0, now)
-        total, self._total = self._total, 0
+        total = self.until(now)
+        self._total, self._since = 0, now
         return total
 
 
@@ -41,10 +33,10 @@ class _OfKind:
     """The counts for one kind of connection; `lane_…`: what the routers' lanes said in sum."""
 
     def __init__(self) -> None:
-        self.open = {role: _Integral() for role in Role}
-        self.unknown = _Integral()
+        self.open = {role: _Stretch(0) for role in Role}
+        self.unknown = _Stretch(0)
         self.users = dict.fromkeys(Role, 0)
-        self.told_pings = self.told_watched = 0
+        self.reported_pings = self.reported_watched = 0
         self.lane_pings = self.lane_watched = 0
         self.reckoned: Duration = 0
 
@@ -65,14 +57,14 @@ class CoverageCount:
     def opened(self, link: Link, now: Time) -> None:
         kind, user = self._kinds[link.client.kind], link.user
         acting = user.stage.acting
-        kind.open[acting].change(+1, now)
+        kind.open[acting].add(+1, now)
         kind.users[acting] += self._count(user, link.client.kind, +1) == 1
         self.skipped(link, now)
 
     def closed(self, link: Link, now: Time, *, watched: bool) -> None:
         kind, user = self._kinds[link.client.kind], link.user
         acting = user.stage.acting
-        kind.open[acting].change(-1, now)
+        kind.open[acting].add(-1, now)
         kind.users[acting] -= self._count(user, link.client.kind, -1) == 0
         if not watched:
             self.watched(link, now)
@@ -83,18 +75,18 @@ class CoverageCount:
         for name, kind in self._kinds.items():
             connections = user.open[name]
             if before is Role.CANDIDATE and connections:
-                kind.open[before].change(-connections, now)
-                kind.open[before.other].change(+connections, now)
+                kind.open[before].add(-connections, now)
+                kind.open[before.other].add(+connections, now)
                 kind.users[before] -= 1
                 kind.users[before.other] += 1
 
     def watched(self, link: Link, now: Time) -> None:
         """The router knows the connection from now on."""
-        self._kinds[link.client.kind].unknown.change(-_compared(link), now)
+        self._kinds[link.client.kind].unknown.add(-_compared(link), now)
 
     def skipped(self, link: Link, now: Time) -> None:
         """The router does not know the connection any more."""
-        self._kinds[link.client.kind].unknown.change(+_compared(link), now)
+        self._kinds[link.client.kind].unknown.add(+_compared(link), now)
 
     def _count(self, user: User, kind: Kind, by: int) -> int:
         user.open[kind] += by
@@ -133,13 +125,13 @@ class CoverageCount:
                 connected=sum(acted.values()),
                 control_acted=acted[Role.CONTROL],
                 candidate_acted=acted[Role.CANDIDATE],
-                watched=watched - kind.told_watched + unseen,
-                pings=pings - kind.told_pings + unseen_pings,
+                watched=watched - kind.reported_watched + unseen,
+                pings=pings - kind.reported_pings + unseen_pings,
                 heartbeat_interval=self._interval,
                 control_users=kind.users[Role.CONTROL],
                 candidate_users=kind.users[Role.CANDIDATE],
             )
-            kind.told_pings, kind.told_watched = pings, watched
+            kind.reported_pings, kind.reported_watched = pings, watched
         self._since = now
 
     def _lane(self, kind: Kind, now: Time) -> tuple[int, Duration]:

@@ -10,7 +10,7 @@ from shim.gate import Evidence, GateAnswer, judge
 from shim.ledger import (
     DirectLedger,
     LedgerObserver,
-    describe,
+    begin_run,
     open_direct_ledger,
     read_ledger,
 )
@@ -22,7 +22,7 @@ from shim.runtime.automatic_brake import AutomaticBrake
 from shim.runtime.fanout import Fanout
 from shim.runtime.tally import Tally
 from shim.settings import LedgerUrl
-from shim.simulate.recording import CaptureFile, Decisions, NoRecorder
+from shim.simulate.recording import CaptureFile, DecidedConnections, NoRecorder
 from shim.simulate.scenario import Scenario
 from shim.simulate.simulated_server import SimulationRecorder
 from shim.simulate.simulation import Simulation
@@ -66,7 +66,7 @@ class SimulationRun:
         with ExitStack() as stack:
             if capture is not None:
                 recorder = self._capture = self._begin_capture(capture, sample, stack)
-                observers.add(Decisions(self._capture))
+                observers.add(DecidedConnections(self._capture))
             self.simulation = Simulation(scenario, observers, recorder, skip=skip, sample=sample)
             self._ledger_url, self._ledger = self._begin_ledger(ledger, stack)
             taker = _GateRows(self._ledger) if ledger is None else self._ledger
@@ -131,6 +131,6 @@ class SimulationRun:
         elif path.exists():
             raise InputError(f"{path}: a simulation begins its own ledger, and this file exists")
         url = LedgerUrl.of_file(path)
-        ledger = open_direct_ledger(url, describe(self.scenario.settings, self.scenario.epoch))
+        ledger = open_direct_ledger(url, begin_run(self.scenario.settings, self.scenario.epoch))
         stack.callback(lambda: ledger.close(self._wall()))
         return url, ledger

@@ -12,6 +12,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.registry import Collector
 
 from shim.model import Kind, Role, Stage
+from shim.model.records import QUARANTINE
 from shim.telemetry.metric_registry import LookedUp, MetricRegistry, process_metrics
 
 Reading: TypeAlias = Callable[[], float] | None
@@ -32,7 +33,7 @@ _VALUES: dict[str, Sequence[str]] = {
         "pong",
         "confirmed",
         "paused",
-        "quarantine",
+        QUARANTINE,
     ),
 }
 """The values of labels, where all are known."""

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from shim.cli import main
-from shim.ledger import describe, open_ledger, read_ledger, wall_clock
+from shim.ledger import begin_run, open_ledger, read_ledger, wall_clock
 from shim.ledger.rows import BrakeRow
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings import LedgerUrl, load_settings
@@ -24,7 +24,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "shim.yaml").write_text("ledger: sqlite:///shim.db\n")
     monkeypatch.chdir(tmp_path)
     settings = load_settings(Path("shim.yaml"), monitor_types(plugin_manager()))
-    ledger = open_ledger(settings.ledger, describe(settings, wall_clock()))
+    ledger = open_ledger(settings.ledger, begin_run(settings, wall_clock()))
     ledger.append(BrakeRow(True, "a test", wall_clock()))
     assert ledger.close(10)
     return tmp_path
@@ -99,7 +99,7 @@ def test_the_digest_is_of_every_row(folder: Path) -> None:
     before, rows = read_ledger(LedgerUrl.of_file(folder / "shim.db")).digest()
     assert (before, rows) == read_ledger(LedgerUrl.of_file(folder / "shim.db")).digest()
     settings = load_settings(None, monitor_types(plugin_manager()))
-    ledger = open_ledger(LedgerUrl.of_file(folder / "shim.db"), describe(settings, wall_clock()))
+    ledger = open_ledger(LedgerUrl.of_file(folder / "shim.db"), begin_run(settings, wall_clock()))
     assert ledger.close(10)
     assert read_ledger(LedgerUrl.of_file(folder / "shim.db")).digest()[0] != before
 

@@ -8,7 +8,7 @@ from urllib.parse import urljoin
 import aiohttp
 import pytest
 
-from shim.model import Role, Stage, VerdictName
+from shim.model import Kind, Return, Role, Stage, VerdictKind, VerdictName
 from tests.live.servers import app_client, until
 from tests.web.servers import OPERATOR, Server, console
 
@@ -81,6 +81,17 @@ async def test_a_form_with_empty_fields_asks_for_everything(tmp_path: Path) -> N
         assert "No connection fits" in text
         assert "<option selected>off</option>" in text
         await app.close()
+
+
+async def test_the_forms_offer_every_word_that_a_filter_knows(tmp_path: Path) -> None:
+    async with console(tmp_path) as it, aiohttp.ClientSession() as http:
+        for path, kinds in (
+            ("/connections", (Kind, Stage, Role)),
+            ("/outcomes", (Kind, Role, Return)),
+            ("/verdicts", (VerdictName, VerdictKind, Kind, Role)),
+        ):
+            options = set(re.findall(r"<option[^>]*>(\w+)</option>", await page(http, it, path)))
+            assert options >= {str(word) for kind in kinds for word in kind}
 
 
 async def test_long_lists_have_a_next_page(tmp_path: Path) -> None:

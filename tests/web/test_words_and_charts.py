@@ -15,7 +15,7 @@ from shim.console.pages import formatting as words
 from shim.console.pages.dashboard_figures import PERIODS, DashboardArm, default_period, survey
 from shim.console.pages.episode_chart import lanes
 from shim.gate import Condition, Scale, Sense, Standing
-from shim.ledger import LedgerObserver, describe
+from shim.ledger import LedgerObserver, begin_run
 from shim.ledger.rows import VerdictRow
 from shim.ledger.sqlite.reader import SqliteReader
 from shim.ledger.sqlite.writer import SqliteLedger
@@ -108,7 +108,7 @@ def record(folder: Path, verdicts: list[tuple[str, int, int | None]]) -> SqliteR
     now = 0
     settings = settings_from({"rollout": None}, monitor_types(plugin_manager()))
     path = folder / "ledger.db"
-    ledger = SqliteLedger(path, describe(settings, NOW - 3000 * SECOND))
+    ledger = SqliteLedger(path, begin_run(settings, NOW - 3000 * SECOND))
     observer = LedgerObserver(ledger, lambda: now, lambda: NOW + now)
     for order, (user, ago, skew) in enumerate(verdicts):
         connection = Connection(f"c{order}", Kind.APP, user, user, "com.example.app")

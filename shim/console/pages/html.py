@@ -3,6 +3,7 @@
 import hashlib
 import mimetypes
 from collections.abc import Mapping
+from enum import Enum
 from importlib import resources
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -18,7 +19,7 @@ from shim.console.operations import Operations
 from shim.console.pages import charts
 from shim.console.pages import formatting as words
 from shim.console.status_report import StatusReport
-from shim.model import seconds
+from shim.model import Kind, Return, Role, Stage, VerdictKind, VerdictName, seconds
 
 _SECURITY: Mapping[str, str] = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -33,6 +34,10 @@ _SECURITY: Mapping[str, str] = {
 }
 _PAGE = {**_SECURITY, "Cache-Control": "no-store"}
 _STATIC = {**_SECURITY, "Cache-Control": "public, max-age=31536000, immutable"}
+
+
+_WORDS: tuple[type[Enum], ...] = (Kind, Return, Role, Stage, VerdictKind, VerdictName)
+"""What filters choose from; a template names the type."""
 
 
 class Html:
@@ -57,6 +62,7 @@ class Html:
             "query": _query,
             "segment": _segment,
             "static": self._static_url,
+            **{kind.__name__: [str(word) for word in kind] for kind in _WORDS},
             "csrf_field": CSRF_FIELD,
             "settings": operations.shim.settings,
             "trace_url": operations.trace_url,

@@ -1,5 +1,5 @@
-"""The rows on their way from the event loop to the writer's thread: a bounded queue that says what it
-dropped."""
+"""The rows on their way from the event loop to the writer's thread: a bounded queue that counts the rows
+that it drops."""
 
 import logging
 from collections import Counter, deque
@@ -8,14 +8,14 @@ from threading import Condition
 
 from shim.ledger.rows import GapRow, Row, Wall
 
-log = logging.getLogger("shim")
+log = logging.getLogger(__name__)
 
 
 class RowQueue:
     """First in, first out. Beyond `capacity` agreements are dropped; a reserve of a tenth more is for
-    everything else; when that is full, too, waiting agreements give way, and only then other rows.
+    all other rows; when the reserve is full, too, the waiting agreements are dropped, and only then other rows.
 
-    Safe to use from several threads; nothing in it waits but `take` and `wait_for`.
+    Safe to use from several threads; only `take` and `settled` wait.
     """
 
     def __init__(self, capacity: int, wall: Callable[[], Wall]) -> None:
@@ -48,7 +48,7 @@ class RowQueue:
                 self._changed.notify_all()
 
     def take(self, most: int, timeout: float) -> list[Row]:
-        """The next rows; none if none came within `timeout` seconds, or the queue is closed and empty.
+        """The next rows; no rows if none came within `timeout` seconds, or the queue is closed and empty.
 
         They count as waiting until `done`.
         """

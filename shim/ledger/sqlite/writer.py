@@ -22,7 +22,7 @@ from shim.ledger.sqlite.database import Database, MovedError, OverwrittenError, 
 from shim.ledger.sqlite.row_queue import RowQueue
 from shim.model import Duration, InputError
 
-log = logging.getLogger("shim")
+log = logging.getLogger(__name__)
 
 CAPACITY = 50_000
 """Rows that may wait; about 20 MB."""
@@ -60,7 +60,7 @@ class SqliteLedger:
     ) -> None:
         """Open the file or begin it, and start the thread.
 
-        `run` is this process (`describe`); rows older than `keep` are deleted, in small steps. Raises
+        `run` is this process (`begin_run`); rows older than `keep` are deleted, in small steps. Raises
         InputError when the file cannot be used: it is another process's, no ledger (it is left as it
         is), a newer shim's, or cannot be written.
         """
