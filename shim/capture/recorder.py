@@ -49,7 +49,7 @@ from shim.model import (
 )
 from shim.router import Decided, Observer, Opened, Paused, StageChanged, Tracked, handles
 
-log = logging.getLogger("shim")
+log = logging.getLogger(__name__)
 _FLUSH: Duration = SECOND
 _RETRY: Duration = 10 * SECOND
 _CLOSE_TIMEOUT = 5.0

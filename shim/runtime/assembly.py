@@ -148,7 +148,11 @@ class Assembly:
             metrics = Metrics(_readings(coordinator, ledger, traced))
             self._records = Records(ledger, metrics, traced)
             self._observe(coordinator, self._records)
-            coordinator.start(brake=self._brake_as_left(ledger), on_timer=metrics.timer_late)
+            coordinator.start(
+                brake=self._brake_as_left(ledger),
+                on_timer=metrics.timer_late,
+                recorder=self._recorder(coordinator),
+            )
             stack.callback(coordinator.stop)
             if self.flags is not None:
                 await stack.enter_async_context(self._following(coordinator, self.flags))
@@ -181,10 +185,22 @@ class Assembly:
                     clock(),
                 )
             )
-        if self._capture_file is not None:
-            coordinator.capture(
-                _recorder(coordinator, settings, self._capture_file, self._pseudonyms)
-            )
+
+    def _recorder(self, coordinator: Coordinator[Any]) -> Recorder | None:
+        """What captures the coordinator's connections, if the settings name a file."""
+        if self._capture_file is None:
+            return None
+        capture, control = self.settings.capture, self.settings.monitors.control
+        return Recorder(
+            self._capture_file,
+            Limits(capture.max_size, capture.max_age, capture.buffer),
+            pseudonym=self._pseudonyms,
+            settings=settings_digest(self.settings),
+            start=coordinator.started,
+            interval=getattr(control.settings, "heartbeat_interval", None) if control else None,
+            clock=clock,
+            call_at=coordinator.driver.call_at,
+        )
 
     def _brake_as_left(self, ledger: LedgerWriter) -> str | None:
         """Why the brake is still engaged; None: it is not."""
@@ -287,25 +303,6 @@ def _open_ledger(settings: Settings) -> Iterator[LedgerWriter]:
     finally:
         if not ledger.close(_LEDGER_CLOSE):
             log.error("the ledger's last rows could not be written in time")
-
-
-def _recorder(
-    coordinator: Coordinator[Any],
-    settings: Settings,
-    file: Path,
-    pseudonyms: Callable[[str], str],
-) -> Recorder:
-    control = settings.monitors.control
-    return Recorder(
-        file,
-        Limits(settings.capture.max_size, settings.capture.max_age, settings.capture.buffer),
-        pseudonym=pseudonyms,
-        settings=settings_digest(settings),
-        start=coordinator.started,
-        interval=None if control is None else getattr(control.settings, "heartbeat_interval", None),
-        clock=clock,
-        call_at=coordinator.driver.call_at,
-    )
 
 
 def _readings(

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from itertools import count
 from typing import Generic, TypeVar
 
@@ -27,7 +27,7 @@ from shim.runtime.live_connection import LiveConnection
 from shim.runtime.sessions import LastClosings, Session
 from shim.settings import Settings
 
-log = logging.getLogger("shim")
+log = logging.getLogger(__name__)
 
 ABNORMAL = 1006
 """What stands for a close frame that never came (RFC 6455 section 7.1.5)."""
@@ -55,7 +55,7 @@ class _OnBrake(Observer):
 class Coordinator(Generic[L]):
     """Runs the monitors over the connections of one service.
 
-    `evaluate` gives a user's stage (`shim.flags.Rollout.evaluate`); it is asked at each registration.
+    `evaluate` gives a user's stage (`shim.flags.Targeting.evaluate`); it is asked at each registration.
     `name_in_log` is how users are named there. `close_timeout` bounds the closings of the service's
     own, too.
     """
@@ -70,51 +70,45 @@ class Coordinator(Generic[L]):
         *,
         name_in_log: Callable[[str], str] = str,
     ) -> None:
+        candidate = settings.monitors.candidate.settings
         self.settings = settings
+        self.evaluate = evaluate
         self.name_in_log = name_in_log
-        self.sessions: dict[str, Session[L]] = {}
-        self.observer = Fanout(observers)
-        self.driver = Driver()
+        self.close_timeout: Duration = getattr(candidate, "close_timeout", _CLOSE_TIMEOUT)
         self.started = clock()
         self.draining = False
-        self.evaluate = evaluate
-        candidate = settings.monitors.candidate.settings
-        self.close_timeout: Duration = getattr(candidate, "close_timeout", _CLOSE_TIMEOUT)
-        self._ids = count(1)
-        self._recorder: Recorder | None = None
-        comparison = settings.comparison
-        self.expected = ExpectedRules(comparison.expected, datetime.now(UTC).date())
+        self.sessions: dict[str, Session[L]] = {}
+        self.census = Census(self.started)
+        self.closings = LastClosings()
+        on_brake = _OnBrake(self.reassess)
+        self.observer = Fanout([*observers, self.census, self.closings, on_brake])
+        self.expected = ExpectedRules(settings.comparison.expected, _today())
         self._comparator = Comparator(
-            tolerance=comparison.tolerance, window=comparison.window, expected=self.expected
+            tolerance=settings.comparison.tolerance,
+            window=settings.comparison.window,
+            expected=self.expected,
         )
         self.router = Router(
             settings.monitors.chosen,
             comparator=self._comparator,
-            outcomes=Outcomes(comparison.return_window),
+            outcomes=Outcomes(settings.comparison.return_window),
             observer=self.observer,
             start=self.started,
             meter=CpuMeter(settings.monitors.call_limit),
             guard=Guard(settings.guard),
         )
+        self.driver = Driver(self.router)
+        self.handover = Handover(self.router, evaluate, clock, self.driver.hurry)
         self._touch_of = self.router.touches(ticks, TICKS)
-        self.census = Census(self.started)
-        self.closings = LastClosings()
-        for observer in (self.census, self.closings):
-            self.observer.add(observer)
         self._coverage = CoverageMeter(
             self.router,
             self.census,
-            getattr(candidate, "heartbeat_interval", None),
-            self.observer.on,
-            self.started,
+            heartbeat_interval=getattr(candidate, "heartbeat_interval", None),
+            tell=self.observer.on,
+            now=self.started,
         )
-        self.handover = Handover(self.router, evaluate, clock, self.driver.hurry)
-        self.observer.add(_OnBrake(self.reassess))
-
-    def capture(self, recorder: Recorder) -> None:
-        """Record what happens; to be said before `start`."""
-        self._recorder = recorder
-        self.observer.add(recorder)
+        self._recorder: Recorder | None = None
+        self._ids = count(1)
 
     @property
     def open_episodes(self) -> int:
@@ -122,18 +116,24 @@ class Coordinator(Generic[L]):
         return self._comparator.open_episodes
 
     def start(
-        self, *, brake: str | None = None, on_timer: Callable[[Duration], None] | None = None
+        self,
+        *,
+        brake: str | None = None,
+        on_timer: Callable[[Duration], None] | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         """Begin to watch; called within the running loop.
 
-        `brake` is the reason of a brake that was left engaged, and `on_timer` is told by how much each
-        timer came too late.
+        `brake` is the reason of a brake that was left engaged, `on_timer` is told by how much each timer
+        came too late, and `recorder` captures what happens from now on.
         """
         if brake is not None:
             self.router.restore_brake(brake)
-        self.driver.start(self.router, on_timer)
-        if self._recorder is not None:
-            self._recorder.begin()
+        self.driver.start(on_timer)
+        if recorder is not None:
+            self._recorder = recorder
+            self.observer.add(recorder)
+            recorder.begin()
         self._tell_expired()
         self.driver.call_at(clock() + INTERVAL, self._each_minute)
 
@@ -148,7 +148,7 @@ class Coordinator(Generic[L]):
     def _each_minute(self) -> None:
         now = clock()
         self._coverage.measure(now)
-        today = datetime.now(UTC).date()
+        today = _today()
         if today != self.expected.today:
             self.expected.today = today
             self._tell_expired()
@@ -322,3 +322,8 @@ class Coordinator(Generic[L]):
 
     def _anyone_left(self) -> bool:
         return bool(self.sessions)
+
+
+def _today() -> date:
+    """The day in UTC, by which expected rules expire (R13)."""
+    return datetime.now(UTC).date()

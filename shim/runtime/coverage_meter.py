@@ -30,6 +30,7 @@ class CoverageMeter:
         self,
         router: Router,
         census: Census,
+        *,
         heartbeat_interval: Duration | None,
         tell: Callable[[Coverage], None],
         now: Time,

@@ -42,8 +42,8 @@ def clock() -> Time:
 class Driver:
     """Wakes the router, notices pauses, and keeps the deadlines of closing handshakes."""
 
-    def __init__(self) -> None:
-        self.router: Router
+    def __init__(self, router: Router) -> None:
+        self._router = router
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._expected: Time = 0
@@ -55,9 +55,8 @@ class Driver:
         self.pauses = 0
         self.paused_for: Duration = 0
 
-    def start(self, router: Router, on_timer: Callable[[Duration], None] | None = None) -> None:
+    def start(self, on_timer: Callable[[Duration], None] | None = None) -> None:
         """Begin to drive; called within the running loop. `on_timer` is told how late each timer is."""
-        self.router = router
         self._tell_lateness = on_timer
         self._loop = asyncio.get_running_loop()
         self._arm(clock())
@@ -86,7 +85,7 @@ class Driver:
         due = self._expected + _TICK
         if self._deadlines:
             due = min(due, self._deadlines[0][0])
-        if not self._judging or (wake := self.router.next_wake) is None:
+        if not self._judging or (wake := self._router.next_wake) is None:
             return due
         return min(due, wake)
 
@@ -108,13 +107,13 @@ class Driver:
             self._finish(now)
             return
         if now - self._expected <= _LATE:
-            self.router.step(now)
+            self._router.step(now)
             self._finish(now)
             return
         self.pauses += 1
         self.paused_for += now - self._expected
-        self.router.paused(self._expected, now)
-        self.router.step_control(now)
+        self._router.paused(self._expected, now)
+        self._router.step_control(now)
         self._reading = _READ_ROUNDS
         self._read_on()
 
@@ -128,7 +127,7 @@ class Driver:
             return
         now = clock()
         if self._judging:
-            self.router.step_candidate(now)
+            self._router.step_candidate(now)
         self._finish(now)
 
     def _finish(self, now: Time) -> None:

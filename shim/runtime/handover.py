@@ -13,7 +13,7 @@ from shim.flags import Evaluation
 from shim.model import Time
 from shim.router import Router, Tracked
 
-log = logging.getLogger("shim")
+log = logging.getLogger(__name__)
 
 _SLICE = 0.002
 """Seconds of work between two turns of the event loop."""

@@ -29,14 +29,15 @@ class StoppedSelector(DefaultSelector):
 
 async def judged_after_a_pause(selector: StoppedSelector) -> Journal:
     """A message comes in a pause that outlasts the deadline; one task reads it, another handles it."""
-    journal, driver = Journal(), Driver()
+    journal = Journal()
     settings = PerSessionSettings(timeout=6 * S // 10, heartbeat_interval=10 * S)
     monitors = Monitors(None, (PerSession(), settings))
     outcomes, comparator = Outcomes(S), Comparator(tolerance=S, window=S)
     router = Router(
         monitors, comparator=comparator, outcomes=outcomes, observer=journal, start=clock()
     )
-    driver.start(router)
+    driver = Driver(router)
+    driver.start()
     connection = Connection("c1", Kind.APP, "u", "s", "com.example.app1")
     tracked = router.open(connection, RecordingPort(clock), clock(), Stage.COMPLETE)
     touch = router.touches(ticks, TICKS)(tracked)

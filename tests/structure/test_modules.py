@@ -27,11 +27,8 @@ SHORT = {
     "shim.server.app",
 }
 COMMON_LOGGER = {
-    "shim.capture.recorder",
     "shim.console.access.access",
     "shim.console.brake_orders",
-    "shim.runtime.coordinator",
-    "shim.runtime.handover",
 }
 
 
