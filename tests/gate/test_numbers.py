@@ -41,7 +41,7 @@ FEW = replace(
 TIGHT = pytest.approx
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def said() -> GateAnswer:
     return judge(evidence(FEW, failures=2, quarantines=1, expired_rules=("a", "b")), TARGETS)
 

@@ -729,3 +729,20 @@ def test_r2_the_round_trip_is_that_of_the_last_answered_ping() -> None:
     assert machine.round_trip("c1") == 7
     machine.unregister("c1", first + 8)
     assert machine.round_trip("c1") is None
+
+
+def test_r3_a_pause_in_which_no_heartbeat_was_due_sends_none_at_its_end() -> None:
+    driven = Driven(stall_threshold=0)
+    driven.register()
+    first = driven.machine.next_wake
+    assert first is not None
+    driven.run(first)
+    # One pause between two heartbeats, and one that swallows the next.
+    driven.machine.paused(first + 2 * S, first + 9 * S)
+    driven.run(first + 9 * S)
+    driven.machine.paused(first + 14 * S, first + 20 * S)
+    driven.wake(first + 20 * S)
+    driven.run(100 * S)
+    (decision,) = driven.decisions
+    assert decision.pings == tuple(first + at * S for at in (0, 20, 30, 45))
+    assert decision.pings == tuple(at for at, _, _ in driven.pings)

@@ -22,6 +22,7 @@ from shim.model import (
 )
 from shim.router import Tracked
 from shim_legacy_global import LegacyGlobal
+from shim_per_session import PerSession, PerSessionMonitor
 from tests.router.helpers import (
     CALLS,
     CANDIDATE,
@@ -308,7 +309,6 @@ def test_r5_the_candidate_as_control_is_not_disturbed_either() -> None:
     """The roles have nothing to do with the plugins: here the legacy monitor is the candidate."""
 
     def day(faults: dict[str, Fault]) -> tuple[Any, ...]:
-        from shim_per_session import PerSession
 
         candidate = FaultyType(LegacyGlobal())
         world = World(PerSession(), candidate)
@@ -742,3 +742,71 @@ def test_r4_a_new_session_gets_its_own_instance_and_a_returning_one_finds_it_aga
     world.close("c5")
     world.open("c6", Stage.SHADOW)
     assert len(candidate.made) == 3
+
+
+def test_r4_where_the_control_cannot_take_over_the_candidate_gets_a_fresh_instance() -> None:
+    control, candidate = FaultyType(LegacyGlobal()), FaultyType()
+    world = World(control, candidate)
+    world.open("c1", Stage.COMPLETE)
+    control.faults["register"] = raises(ValueError("no"))
+    candidate.faults["wake"] = raises(ValueError("no"))
+    candidate.left = 1
+    world.run(16)
+    assert world.orphans() == []
+    assert world.tracked["c1"].acting is CANDIDATE
+    assert len(candidate.made) == 2
+    world.run(100)
+    assert world.ports["c1"].endings
+
+
+class Measuring(PerSession):
+    """A monitor type whose monitors answer `round_trip` with `answer`."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    def create(self, settings: Any, scope_id: str, start: int) -> Any:
+        return Measured(settings, scope_id, start, self.answer)
+
+
+class Measured(PerSessionMonitor):
+    __slots__ = ("_answer",)
+
+    def __init__(self, settings: Any, session: str, start: int, answer: Any) -> None:
+        super().__init__(settings, session, start)
+        self._answer = answer
+
+    def round_trip(self, connection_id: str) -> Any:
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return self._answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "shown"),
+    [(7, 7), (0, 0), (None, None), (1.5, None), (True, None), (ValueError("no"), None)],
+)
+def test_r5_a_round_trip_is_a_whole_number_or_nothing(answer: Any, shown: int | None) -> None:
+    world = World(candidate=Measuring(answer))
+    world.open("c1", Stage.SHADOW)
+    world.open("c2", Stage.OFF)
+    assert world.router.round_trip(world.tracked["c1"]) == shown
+    # The control measures none, and is not blamed for that.
+    assert world.router.round_trip(world.tracked["c2"]) is None
+    assert [f for f in world.journal.failures if f.role is CONTROL] == []
+
+
+@pytest.mark.parametrize("stage", [Stage.SHADOW, Stage.LIVE])
+def test_r5_a_failing_instance_costs_only_the_connections_that_it_watches(stage: Stage) -> None:
+    candidate = FaultyType()
+    world = World(candidate=candidate)
+    world.open("c1", stage, session="s1")
+    world.open("c2", stage, session="s2")
+    before = {id: world.tracked[id].candidate_instance for id in ("c1", "c2")}
+    candidate.faults["wake"] = raises(ValueError("no"))
+    candidate.left = 1
+    world.run(15)  # each session's first heartbeat
+    kept = [id for id in before if world.tracked[id].candidate_instance is before[id]]
+    assert len(kept) == 1
+    assert world.orphans() == []
+    assert kept[0] not in {v.connection.id for v in world.journal.verdicts}
