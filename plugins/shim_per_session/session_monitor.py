@@ -41,7 +41,7 @@ _ID_STEP = 0x9E3779B1
 """Odd, so that adding it modulo 2**32 visits every 8-digit id before one comes twice."""
 
 _PATIENCE = 3
-"""A connection with unread bytes is judged all the same once it was idle for so many timeouts (R3b)."""
+"""A connection with unread bytes is judged when it was idle for this many timeouts (R3b)."""
 
 _PAUSES = 1000
 """So many pauses are remembered; older ones lie before any silence that is still measured."""
@@ -90,7 +90,7 @@ class PerSessionMonitor:
         # A lone surrogate is no valid UTF-8, but a session id must not be able to make this raise.
         digest = crc32(session.encode("utf-8", "surrogatepass"))
         self._ping_ids = digest
-        # Sessions that start together, as after a deploy, must not ping in one breath.
+        # Sessions that start together, as after a deploy, must not ping at one moment.
         self._next_beat: Time = (digest * (settings.heartbeat_interval // _GRID) >> 32) * _GRID
         self._next_beat = self._soonest = self._beat_from(start)
         self._last_beat: Time = start

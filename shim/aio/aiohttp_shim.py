@@ -55,7 +55,7 @@ class AiohttpShim(EmbeddedShim[AiohttpConnection]):
             yield
 
     async def _on_shutdown(self, app: web.Application) -> None:
-        """aiohttp reads nothing any more: who has not been sent away is, and nobody is judged."""
+        """aiohttp reads nothing any more: close the connections that are still open, and judge none of them."""
         self.driver.stop_judging()
         if not self.draining:
             await self.drain()

@@ -1,6 +1,6 @@
 """The queue between aiohttp's WebSocket reader and `receive()`, in which each frame is seen as it is read.
 
-aiohttp reads a frame when the transport has the bytes, whoever receives and whether or not the handler
+aiohttp reads a frame when the transport has the bytes, however the handler receives, and whether or not it
 receives at all. So this is the one place where signs of life come in.
 """
 
@@ -19,7 +19,7 @@ _CONTROL = (WSMsgType.PING, WSMsgType.PONG)
 
 
 class Listener(Protocol):
-    """A live connection, which is told of each frame."""
+    """A live connection, which gets each frame."""
 
     def touch(self) -> None: ...
 
@@ -79,7 +79,7 @@ class FrameQueue(WebSocketDataQueue):
             if listener is not None:
                 listener.touch()
             if owner.close_sent is not None:
-                return  # after its close frame the application is told nothing any more
+                return  # after its close frame the application gets nothing any more
         elif kind in _CONTROL:
             if listener is not None:
                 if kind is WSMsgType.PONG:

@@ -1,4 +1,4 @@
-"""What happened to each client: by its own reports, and by what the server's observers are told."""
+"""What happened to each client, by its own reports and by the events of the server."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -50,7 +50,7 @@ class ClientHistory:
     errors: list[str] = field(default_factory=list)
     _last_ending: str | None = None
 
-    # By what the server's observers are told.
+    # By the events of the server.
     decided: Counter[Role] = field(default_factory=Counter)
     acted: Counter[Role] = field(default_factory=Counter)
     silences: list[tuple[Role, Duration]] = field(default_factory=list)

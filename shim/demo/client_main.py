@@ -75,5 +75,5 @@ if __name__ == "__main__":
     try:
         asyncio.run(_main())
     except BrokenPipeError:
-        # The demo has gone; nobody is left to be told.
+        # The demo has ended; there is no reader any more.
         sys.exit(1)

@@ -165,7 +165,7 @@ class DemoClient:
     async def _read(
         self, socket: ClientWebSocketResponse, length: float, *, answering: bool
     ) -> str | None:
-        """Read for so many seconds; how the connection ended, if it did."""
+        """Read for `seconds`; answers how the connection ended, if it ended."""
         try:
             async with asyncio.timeout(length):
                 while True:

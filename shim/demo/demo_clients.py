@@ -59,7 +59,7 @@ brake could not be certain of anything."""
 
 
 def demo_clients(users: int) -> list[ClientSpec]:
-    """The clients of about so many users, in the proportions of the demo."""
+    """The clients of about this many users, in the proportions of the demo."""
     return [
         ClientSpec(f"{behaviour}-{number + 1}@example.com", kind, behaviour)
         for behaviour, (share, least, kinds) in _PROPORTIONS.items()

@@ -29,7 +29,7 @@ from shim.model import seconds
 _INTERRUPTED = 130
 _PATIENCE = 30.0
 _SCALED_PATIENCE = 600.0
-"""A step may take so many seconds, and so many seconds of a real service besides."""
+"""The longest time of a step: these seconds, and in addition these seconds of a real service."""
 
 _EXPECTED_ERRORS = ("flags: refused", "brake engaged", "the brake is still engaged")
 """Errors in the log that belong to the rollout."""
@@ -71,7 +71,7 @@ async def _run_in(
     log: CapturedLog,
     interrupted: asyncio.Event,
 ) -> int | None:
-    """Answer the exit code; None if somebody interrupted."""
+    """Answer the exit code; None after an interrupt."""
     flags, ledger, factor = folder / "rollout.yaml", str(folder / "ledger.db"), options.factor
     flags.write_bytes(flags_file())
     histories = ClientHistories(demo_clients(options.users))

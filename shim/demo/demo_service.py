@@ -98,7 +98,7 @@ async def demo_service(
     flags: Path | Targeting,
     port: int = 0,
 ) -> AsyncIterator[DemoService]:
-    """The reference server with these settings, and with secrets that nobody else knows.
+    """The reference server with these settings, and with random secrets.
 
     `flags` is the flags file, or flags that never change. Port 0 is any free port. Raises InputError,
     also if the server cannot listen on the port.

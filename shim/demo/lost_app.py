@@ -1,4 +1,4 @@
-"""One app that stayed away: its episode as the ledger tells it, and where its trace can be seen."""
+"""One app that stayed away: its episode from the ledger, and the address of its trace."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -63,7 +63,7 @@ class EmbeddedShim(Coordinator[L]):
         Args:
             settings: the path of the settings file, settings that were read, or None for all defaults.
             secrets: instead of those in the environment (`SHIM_OPERATOR_TOKEN`, `SHIM_HASH_KEY`).
-            observers: who is told of the rare events, beside the plugins.
+            observers: get the rare events, like the plugins.
             capture: the capture files are named after this path, instead of `capture.file`.
             targeting: in force instead of the flags file.
             promote: take the steps of the plan, whatever `promotion.auto` says.

@@ -1,7 +1,7 @@
 """The assignment: which monitor watches which connection, and which one acts for it.
 
 It holds whatever happens to the monitors (R4, R5), to the stages (R21) and to the brake (R22): every open
-connection is watched. A monitor that begins to watch is told the true time of the last sign of life, and
+connection is watched. A monitor that begins to watch gets the true time of the last sign of life, and
 begins before another one lets go. A monitor that fails is replaced by the other role's monitor, or by a
 fresh instance of its own plugin.
 """
@@ -97,7 +97,7 @@ class Assignment:
             self._observer.on(BrakeChanged(True, reason, now))
 
     def restore_brake(self, reason: str) -> None:
-        """The brake is engaged as it was left before a restart: nothing has changed, and nobody is told."""
+        """The brake is engaged as it was left before a restart: nothing has changed, so there is no event."""
         self.brake_reason = reason
 
     def release_brake(self, reason: str, now: Time) -> None:

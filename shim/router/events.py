@@ -51,7 +51,7 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class ProofOfLife:
-    """The peer spoke after a monitor had closed its connection (R14b); told once a connection."""
+    """The peer sent something after a monitor had closed its connection (R14b); once for each connection."""
 
     connection: Connection
     role: Role

@@ -1,4 +1,4 @@
-"""Observers: objects that are told of the events, all of them through one method.
+"""Observers: objects that get the events, all of them through one method.
 
 class Closings(Observer):
     @handles(Closing)
@@ -19,7 +19,7 @@ _HANDLES = "_handles"
 def handles(
     kind: type[_Event],
 ) -> Callable[[Callable[[_Self, _Event], None]], Callable[[_Self, _Event], None]]:
-    """Mark the method of an observer that is told of the events of one type."""
+    """Mark the method of an observer that handles the events of one type."""
 
     def mark(method: Callable[[_Self, _Event], None]) -> Callable[[_Self, _Event], None]:
         setattr(method, _HANDLES, kind)
@@ -29,7 +29,7 @@ def handles(
 
 
 class Observer:
-    """Is told of each event as it happens. The router lets whatever an observer raises pass."""
+    """Gets each event as it happens. The router does not catch what an observer raises."""
 
     _handlers: ClassVar[Mapping[type, Callable[..., None]]] = {}
 
@@ -44,6 +44,6 @@ class Observer:
             handler(self, event)
 
     def handler(self, kind: type[Event]) -> Callable[[Any], None] | None:
-        """The method that is told of the events of this type, if there is one."""
+        """The method that handles the events of this type, if there is one."""
         handler = self._handlers.get(kind)
         return None if handler is None else MethodType(handler, self)

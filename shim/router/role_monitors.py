@@ -61,7 +61,7 @@ class RoleMonitors:
     """The monitors that run in one role.
 
     `pings` counts, for each kind of connection, what they asked for, be it sent or recorded.
-    `on_slow(call, cpu)` is told of calls that took more CPU time than the meter allows; such a call
+    `on_slow(call, cpu)` gets each call that took more CPU time than the meter allows; such a call
     cannot be interrupted, and its answer stands.
     """
 
@@ -177,7 +177,7 @@ class RoleMonitors:
             watched.leave_out(start, end)
 
     def remember_pause(self, start: Time, end: Time) -> None:
-        """Monitors that are made later are told of it, too: they may watch who was silent then."""
+        """Monitors that are made later get the pause, too: they may watch connections that were silent then."""
         self._pauses.append((start, end))
 
     def instances(self) -> list[Instance]:
@@ -210,7 +210,7 @@ class RoleMonitors:
         instance = self._instances.get(scope_id)
         if instance is None:
             monitor = self._call("create", self._type, self._settings, scope_id, now)
-            # An instance that cannot be told may fail later, and is not to fail its first connection.
+            # An instance that fails in this call may fail later; it must not fail its first connection now.
             with suppress(CallFailed):
                 for start, end in self._pauses:
                     self._call("paused", monitor, start, end)

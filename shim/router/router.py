@@ -1,6 +1,6 @@
 """The router: which monitors watch a connection, whose effects reach it, what is compared.
 
-It is told what happens (a connection opens, a pong comes, time passes) and never reads a clock. In an
+It gets what happens (a connection opens, a pong comes, time passes) and never reads a clock. In an
 instant things happen in the order of docs/design.md#comparison: events, the control's timers, the candidate's,
 windows. `step` does the timers and windows of one instant; a driver with events to deliver in between,
 as after a pause (R3), calls the parts.
@@ -32,8 +32,8 @@ class Router:
     """What happens to connections, and what their monitors decide about them.
 
     `start` is the time at which the process, and so the control, begins. `meter` measures the CPU time of
-    the candidate's calls (None: nobody does), `guard` holds its closes when they are too many (None: there
-    is no guard).
+    the candidate's calls (None: the time is not measured). `guard` holds the candidate's closes when they are
+    too many (None: there is no guard).
     """
 
     def __init__(
@@ -219,14 +219,14 @@ class Router:
         return self._assignment.brake_reason
 
     def engage_brake(self, reason: str, now: Time) -> None:
-        """Let nobody be further than `shadow` (R22).
+        """Keep every user at `shadow` at most (R22).
 
-        From now on the candidate closes nobody; `set_stage` moves the connections that are open.
+        From now on the candidate closes no connection; `set_stage` moves the connections that are open.
         """
         self._assignment.engage_brake(reason, now)
 
     def restore_brake(self, reason: str) -> None:
-        """The brake is engaged as it was left before a restart: nothing changes, and nobody is told."""
+        """The brake is engaged as it was left before a restart: nothing changes, so there is no event."""
         self._assignment.brake_reason = reason
 
     def release_brake(self, reason: str, now: Time) -> None:
@@ -282,7 +282,7 @@ class Router:
         """The process did not run from `start` to `end` (R3)."""
         both = self._assignment.monitors
         for monitors in both:
-            # Before anything happens at the end: whoever is let go there was not watched in the pause.
+            # First of all: a connection that is released at the end of the pause was not watched in the pause.
             monitors.leave_out(start, end)
         self._decisions.begin(end)
         self._observer.on(Paused(start, end))

@@ -14,7 +14,7 @@ class TimeIntegral:
         self._since = now
 
     def add(self, change: int, now: Time) -> None:
-        """From now on there are so many more."""
+        """From now on the count is larger by `change`."""
         self._total = self.until(now)
         self._since = now
         self.count += change

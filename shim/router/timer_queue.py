@@ -1,7 +1,7 @@
 """The agenda: who is to be woken when, for a hundred thousand sleepers.
 
 Sleepers of one time share an entry, so that only times need an order: monitors beat on a shared grid.
-Entries are never cancelled: whoever changes its mind is entered again, and an entry that no longer
+Entries are never cancelled: a sleeper with a new time is entered again, and an entry that no longer
 holds is recognised when it comes up.
 """
 

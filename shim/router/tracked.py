@@ -26,7 +26,7 @@ class Tracked(_Heartbeat):
     """One connection from its registration until it is gone and its last episode is closed.
 
     `control` and `candidate` are the pulses that signs of life are written to; a monitor that does
-    not watch has a pulse that nobody reads. `alert` makes the next sign of life take the slow path.
+    not watch has a pulse that is never read. `alert` makes the next sign of life take the slow path.
     `acting` is the monitor whose effects reach the socket (None: neither), `closed_by` the one that
     closed it, `failed` one that failed in a call about this connection. `by_percentage`: chance gave
     the user the stage (R15). `signs` counts the messages and pongs.

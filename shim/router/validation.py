@@ -113,7 +113,7 @@ def check_requests(call: str, requests: Iterable[object], now: Time) -> None:
 
 
 def _check_decision(call: str, decision: Decision, now: Time) -> None:
-    """A decision that closes nothing, or is of another time, is none."""
+    """Refuse a decision that closes nothing, or that has another time than now."""
     if type(decision.at) is not int or decision.at != now or type(decision.deadline) is not int:
         raise CallFailed(call, f"decided with wrong times: {shown(decision)}")
     effects = decision.effects

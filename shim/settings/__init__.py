@@ -1,4 +1,4 @@
-"""Settings and flags files: read strictly, every mistake told with its line and column."""
+"""Settings and flags files: read strictly; every mistake is reported with its line and column."""
 
 from shim.settings.durations import format_duration, parse_duration
 from shim.settings.flags_file import FlagsFile, load_flags_file, parse_flags

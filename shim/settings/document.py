@@ -17,7 +17,7 @@ class Unusable:
 UNUSABLE: Final = Unusable()
 
 MAX_PROBLEMS = 1000
-"""After so many nothing more is read. (A file could have a million.)"""
+"""The most problems that are collected. (A file could have a million.)"""
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 """From the root of the file: keys of mappings, and indexes (from 0) in lists."""
@@ -130,7 +130,7 @@ class Origin:
 
 
 def format_path(path: KeyPath) -> str:
-    """A path in words, such as `rules[0].percent.live`."""
+    """A path as text, such as `rules[0].percent.live`."""
     words = ""
     for step in path:
         if isinstance(step, int):

@@ -1,4 +1,4 @@
-"""The settings `comparison.expected`: mismatches that somebody has explained (R13)."""
+"""The settings `comparison.expected`: rules that explain mismatches (R13)."""
 
 from typing import Annotated
 

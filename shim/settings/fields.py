@@ -48,7 +48,7 @@ class Section(BaseModel):
             return handler(given)
         section: Self | None = None
         faults: list[Fault] = []
-        # Nobody is told more than so many.
+        # No more problems than this are reported.
         most = MAX_PROBLEMS + 1
         try:
             section = handler({key: given[key] for key in cls.model_fields if key in given})

@@ -47,7 +47,7 @@ class StepSettings(Section):
 
 
 def _check_order(steps: Sequence[StepSettings]) -> tuple[StepSettings, ...]:
-    """The same steps; raises `Faults` where a step would move somebody back (R18), or nobody on."""
+    """The same steps; raises `Faults` if a step would move a user back (R18), or would move no user."""
     faults = []
     for index, (step, following) in enumerate(pairwise(steps), 1):
         old = [below for _, below in step.percent.thresholds]

@@ -1,6 +1,6 @@
 """Unquoted texts of YAML 1.1: what they are read as, and which of them are too odd to be meant.
 
-`1:30` is the number 90 there, `010` is 8, `1_000` is 1000: whoever writes that should say what is
+`1:30` is the number 90 there, `010` is 8, `1_000` is 1000: a person who writes that should say what is
 meant. Numbers with a point stay decimal, so that a width of 12.345 is exactly that.
 """
 

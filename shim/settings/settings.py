@@ -118,7 +118,7 @@ class Settings(Section):
 
     @property
     def console_address(self) -> ConsoleAddress | None:
-        """Where the console's own listener is to be; None: there is none."""
+        """Where the console's own listener is to be; None: no such listener."""
         if self.console.port is not None:
             host = self.console.host or "127.0.0.1"
             return ConsoleAddress(host, self.console.port, ("console",))
@@ -180,7 +180,7 @@ def _says_nothing(data: bytes) -> bool:
 def _refuse_unwritten(document: Document, node: Node, path: KeyPath = ()) -> None:
     """Report the keys with nothing behind them: sections whose lines were all commented out, most likely.
 
-    To read them as null would retire the control for `control:`, which nobody has asked for.
+    To read them as null would retire the control for an empty `control:`, which is hardly meant.
     """
     if isinstance(node.value, dict):
         for key, child in node.value.items():

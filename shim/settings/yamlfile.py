@@ -29,7 +29,7 @@ class UnreadableError(InputError):
 
 
 def read_bytes(path: Path) -> bytes:
-    """The file's content. Raises UnreadableError if there is none or it is too large."""
+    """The file's content. Raises UnreadableError if there is no file, or if it is too large."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
