@@ -21,7 +21,7 @@ from shim.model import SECOND, Kind, Return, Role, Stage, VerdictKind, VerdictNa
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.runtime.live_connection import LiveConnection
 from shim.runtime.secrets import Secrets
-from shim.server.app import make_app
+from shim.server.serving import make_app
 from shim.settings import settings_from
 
 _TOKEN = "benchmark"

@@ -12,20 +12,20 @@ from shim.console.api.problems import ApiError, bad_request
 from shim.console.api.schemas import BrakeOrder
 from shim.console.operations import Operations
 
-log = logging.getLogger("shim")
+log = logging.getLogger(__name__)
 
 _FLUSH = 2.0
 """Seconds that a ledger in trouble may hold up the answer to an order that is in force."""
 
 
 async def give_brake_order(operations: Operations, visitor: Visitor, order: BrakeOrder) -> None:
-    """Engage or release the brake (R22). Raises Refusal (409) if it stands that way already.
+    """Engage or release the brake (R22). Raises ApiError (409) if it stands that way already.
 
     Whoever then asks the ledger for the brake's history finds the order in it.
     """
     if order.engaged == (operations.brake_reason is not None):
-        standing = "engaged" if order.engaged else "released"
-        raise ApiError(HTTPStatus.CONFLICT, f"the brake is {standing} already")
+        status = "engaged" if order.engaged else "released"
+        raise ApiError(HTTPStatus.CONFLICT, f"the brake is {status} already")
     reason = order.reason.strip()
     log.warning(
         "audit: brake %s by %s: %s",
@@ -41,7 +41,7 @@ async def give_brake_order(operations: Operations, visitor: Visitor, order: Brak
 
 
 def read_brake_order(form: Mapping[str, str]) -> BrakeOrder:
-    """The order of a form. Raises Refusal (400)."""
+    """The order of a form. Raises ApiError (400)."""
     body = {"engaged": form.get("engaged") == "yes", "reason": form.get("reason", "")}
     try:
         return msgspec.convert(body, BrakeOrder)

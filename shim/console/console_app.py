@@ -29,23 +29,23 @@ def console_app(operations: Operations) -> web.Application:
     if (proxy_path := operations.shim.settings.console.base_path) is not None:
         app[PROXY_PATH] = proxy_path
     access = Access(secrets, operations.shim.clock)
-    evidence = LedgerQueries(operations)
-    register = Pseudonymizer(Pseudonyms(secrets.hash_key))
-    api = ApiHandlers(operations, evidence, register)
+    queries = LedgerQueries(operations)
+    pseudonymizer = Pseudonymizer(Pseudonyms(secrets.hash_key))
+    api = ApiHandlers(operations, queries, pseudonymizer)
     endpoints = api.endpoints()
     document = openapi(endpoints)
 
     async def describe(request: web.Request) -> web.Response:
         try:
             access.reader(request)
-        except ApiError as refusal:
-            return problem(refusal)
+        except ApiError as error:
+            return problem(error)
         return json_answer({**document, "servers": [{"url": base_of(request) or "/"}]})
 
     for endpoint in endpoints:
         app.router.add_route(endpoint.method, endpoint.path, endpoint.bound_to(access))
     app.router.add_get("/api/openapi.json", describe)
-    Pages(operations, evidence, register, access).add_to(app)
+    Pages(operations, queries, pseudonymizer, access).add_to(app)
     app.router.add_get("/metrics", MetricsPage(operations, access).show)
     add_health(app, operations)
     app.middlewares.append(_problems)

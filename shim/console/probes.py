@@ -51,8 +51,8 @@ class MetricsPage:
     async def show(self, request: web.Request) -> web.Response:
         try:
             self._access.reader(request)
-        except ApiError as refusal:
-            return problem(refusal)
+        except ApiError as error:
+            return problem(error)
         content_type, body = self._assembly.records.metrics.render(
             request.headers.get("Accept", "")
         )

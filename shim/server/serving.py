@@ -1,4 +1,4 @@
-"""The reference server on its listener, and how it stops.
+"""The reference server: the shim as any service embeds it, its listener, and how it stops.
 
 aiohttp stops reading before it tells an application to shut down. So everyone is sent away first, while
 the server still accepts and reads, and then aiohttp cleans up.
@@ -15,13 +15,33 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from shim.aio import Shim
+from shim.console import add_health
 from shim.console.listener import BACKLOG, runner_of
-from shim.server.app import make_app
+from shim.server.auth import Gatekeeper
+from shim.server.sockets import Sockets
 
 _SHUTDOWN = 5.0
 """Seconds that requests get to end when everyone has been sent away."""
 
 _CLIENTS_OWN = (HttpProcessingError, web.RequestPayloadError)
+
+
+def make_app(shim: Shim) -> web.Application:
+    """The reference server as an aiohttp application.
+
+    The console (dashboard, API, metrics) is on it, too, unless it has a listener of its own.
+    """
+    if shim.settings.console_address is None:
+        app = shim.console()
+    else:
+        app = web.Application()
+        add_health(app, shim.operations)
+    app.cleanup_ctx.append(shim.lifespan)
+    gatekeeper = Gatekeeper(shim.assembly.secrets, shim.settings.server.apps)
+    sockets = Sockets(shim, gatekeeper)
+    app.router.add_get("/glasses-ws", sockets.glasses)
+    app.router.add_get("/app-ws", sockets.apps)
+    return app
 
 
 @asynccontextmanager

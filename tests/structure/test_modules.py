@@ -20,16 +20,11 @@ IN_CIRCLES = {
 }
 SHORT = {
     "shim.capture.confirmation_port",
-    "shim.console.tcp_health",
     "shim.demo.captured_log",
     "shim.model.errors",
     "shim.runtime.tcp_info",
-    "shim.server.app",
 }
-COMMON_LOGGER = {
-    "shim.console.access.access",
-    "shim.console.brake_orders",
-}
+COMMON_LOGGER: set[str] = set()
 
 
 def repeated(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:

@@ -1,7 +1,7 @@
 """Logins and pseudonyms end and are forgotten; nothing grows without bound."""
 
 from shim.console.access.access import Visitor
-from shim.console.access.login_sessions import LIFETIME, Clearance, Logins
+from shim.console.access.login_sessions import LIFETIME, AccessLevel, Logins
 from shim.console.access.redaction import Names, Pseudonymizer
 from shim.model import SECOND
 
@@ -9,7 +9,7 @@ from shim.model import SECOND
 def test_a_login_ends_by_itself() -> None:
     now = 0
     logins = Logins(lambda: now)
-    cookie, login = logins.open(Clearance.VIEWER)
+    cookie, login = logins.open(AccessLevel.VIEWER)
     assert logins.find(cookie) == login
     assert logins.find(cookie + "x") is None
     now = LIFETIME - SECOND
@@ -22,10 +22,10 @@ def test_a_login_ends_by_itself() -> None:
 
 def test_the_oldest_of_too_many_logins_ends() -> None:
     logins = Logins(lambda: 0)
-    first, _ = logins.open(Clearance.OPERATOR)
-    second, _ = logins.open(Clearance.OPERATOR)
+    first, _ = logins.open(AccessLevel.OPERATOR)
+    second, _ = logins.open(AccessLevel.OPERATOR)
     for _ in range(999):
-        latest, _ = logins.open(Clearance.VIEWER)
+        latest, _ = logins.open(AccessLevel.VIEWER)
     assert logins.find(first) is None
     assert logins.find(second) is not None
     assert logins.find(latest) is not None
@@ -33,14 +33,14 @@ def test_the_oldest_of_too_many_logins_ends() -> None:
 
 def test_no_two_logins_share_anything() -> None:
     logins = Logins(lambda: 0)
-    (cookie, login), (other_cookie, other) = (logins.open(Clearance.OPERATOR) for _ in range(2))
+    (cookie, login), (other_cookie, other) = (logins.open(AccessLevel.OPERATOR) for _ in range(2))
     assert len({cookie, other_cookie, login.csrf, other.csrf}) == 4
     assert len(cookie) >= 43
 
 
 def test_pseudonyms_lead_back_as_long_as_they_are_remembered() -> None:
     register = Pseudonymizer(lambda name: f"<{name}>")
-    names = Names(register, Visitor(Clearance.VIEWER, "a viewer"))
+    names = Names(register, Visitor(AccessLevel.VIEWER, "a viewer"))
     assert register.resolve("<alice>") == "<alice>"
     assert names("alice") == "<alice>"
     assert register.resolve("<alice>") == "alice"

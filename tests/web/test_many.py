@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from shim.aio import Shim
 from shim.console.access.access import Visitor
-from shim.console.access.login_sessions import Clearance
+from shim.console.access.login_sessions import AccessLevel
 from shim.console.access.redaction import Names, Pseudonymizer
 from shim.console.api.filters import ConnectionsQuery, StageName
 from shim.console.api.responses import json_page
@@ -55,7 +55,7 @@ async def test_the_loop_has_its_turns(tmp_path: Path) -> None:
         assert turns >= MANY // CHUNK - 1
         page = await registry.connections(ConnectionsQuery(limit=MANY), None)
         assert len(page.items) == MANY
-        names = Names(Pseudonymizer(str), Visitor(Clearance.OPERATOR, "an operator"))
+        names = Names(Pseudonymizer(str), Visitor(AccessLevel.OPERATOR, "an operator"))
         answer = registry.connection_answer(names)
         response, turns = await turns_during(json_page("connections", page.items, answer, None))
         assert turns >= 10

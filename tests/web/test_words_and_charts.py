@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from shim.console.pages import charts
 from shim.console.pages import formatting as words
-from shim.console.pages.dashboard_figures import PERIODS, DashboardArm, default_period, survey
-from shim.console.pages.episode_chart import lanes
+from shim.console.pages.dashboard_figures import PERIODS, DashboardArm, default_period, read_figures
+from shim.console.pages.episode_chart import draw_lanes
 from shim.gate import Condition, Scale, Sense, Standing
 from shim.ledger import LedgerObserver, begin_run
 from shim.ledger.rows import VerdictRow
@@ -134,7 +134,7 @@ def record(folder: Path, verdicts: list[tuple[str, int, int | None]]) -> SqliteR
     return SqliteReader(path)
 
 
-def test_a_survey_counts_its_period(tmp_path: Path) -> None:
+def test_the_figures_count_their_period(tmp_path: Path) -> None:
     settings = settings_from({"rollout": None}, monitor_types(plugin_manager()))
     reader = record(
         tmp_path,
@@ -148,7 +148,7 @@ def test_a_survey_counts_its_period(tmp_path: Path) -> None:
         ],
     )
     assert default_period(reader, NOW) == "1h"
-    seen = survey(reader, settings, NOW - PERIODS["1h"], NOW)
+    seen = read_figures(reader, settings, NOW - PERIODS["1h"], NOW)
     assert (seen.matched, seen.conclusive) == (2, 5)
     assert [(user.name, user.mismatched, user.conclusive) for user in seen.users] == [
         ("bob", 2, 3),
@@ -171,7 +171,7 @@ def test_a_survey_counts_its_period(tmp_path: Path) -> None:
 
 def test_returns_are_drawn_from_none_to_all(tmp_path: Path) -> None:
     settings = settings_from({"rollout": None}, monitor_types(plugin_manager()))
-    empty = survey(record(tmp_path, []), settings, NOW - PERIODS["1h"], NOW)
+    empty = read_figures(record(tmp_path, []), settings, NOW - PERIODS["1h"], NOW)
     arm = DashboardArm(
         {Return.RETURNED: 3, Return.LOST: 1, Return.REPLACED: 9, None: 2},
         proofs=0,
@@ -191,7 +191,7 @@ def test_returns_are_drawn_from_none_to_all(tmp_path: Path) -> None:
 
 def test_nothing_is_drawn_of_nothing(tmp_path: Path) -> None:
     settings = settings_from({"rollout": None}, monitor_types(plugin_manager()))
-    seen = survey(record(tmp_path, []), settings, NOW - PERIODS["1h"], NOW)
+    seen = read_figures(record(tmp_path, []), settings, NOW - PERIODS["1h"], NOW)
     assert charts.agreement(seen, 0.99) is None
     assert charts.skews(seen, settings.comparison.tolerance) is None
     for role in Role:
@@ -205,7 +205,7 @@ def test_an_episode_is_drawn_to_scale(tmp_path: Path) -> None:
     assert episode is not None
     row: VerdictRow = episode.verdict
     assert row.skew == 12 * SECOND
-    drawn = {lane.who: lane.chart for lane in lanes(episode).lanes}
+    drawn = {lane.who: lane.chart for lane in draw_lanes(episode).lanes}
     assert plain(drawn["control"].summary) == "the control decided after 60.0 s"
     assert plain(drawn["candidate"].summary) == "the candidate decided after 48.0 s"
     widths = {who: rectangles(drawn[who].drawing)[0]["width"] for who in ("control", "candidate")}

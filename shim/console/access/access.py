@@ -19,14 +19,14 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from shim.console.access.login_sessions import LIFETIME, Clearance, Login, Logins
+from shim.console.access.login_sessions import LIFETIME, AccessLevel, Login, Logins
 from shim.console.access.throttle import Throttle
 from shim.console.api.problems import ApiError
 from shim.console.base_path import HEADER, base_of
 from shim.model import Time, seconds
 from shim.runtime.secrets import Secrets
 
-log = logging.getLogger("shim")
+log = logging.getLogger(__name__)
 
 COOKIE = "shim_session"
 CSRF_HEADER = "X-CSRF-Token"
@@ -40,39 +40,39 @@ _PROXY_HEADERS = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", HEA
 class Visitor:
     """Whoever asks; `name` is for the log. `login` is there for those with a cookie."""
 
-    clearance: Clearance
+    level: AccessLevel
     name: str
     login: Login | None = None
 
     @property
     def is_operator(self) -> bool:
-        return self.clearance is Clearance.OPERATOR
+        return self.level is AccessLevel.OPERATOR
 
 
 class Access:
-    """Answers who asks, or raises Refusal (401, 403, 429)."""
+    """Answers who asks, or raises ApiError (401, 403, 429)."""
 
     def __init__(self, secrets: Secrets, clock: Callable[[], Time]) -> None:
-        self._tokens = [(Clearance.OPERATOR, secrets.operator_token.encode())]
+        self._tokens = [(AccessLevel.OPERATOR, secrets.operator_token.encode())]
         if secrets.viewer_token:
-            self._tokens.append((Clearance.VIEWER, secrets.viewer_token.encode()))
+            self._tokens.append((AccessLevel.VIEWER, secrets.viewer_token.encode()))
         self._logins = Logins(clock)
         self._throttle = Throttle(clock)
 
     def reader(self, request: web.Request) -> Visitor:
-        """Whoever may read. Raises Refusal."""
+        """Whoever may read. Raises ApiError."""
         if "Authorization" in request.headers:
-            clearance = self._check(request, _bearer(request))
-            return Visitor(clearance, f"{clearance} token from {request.remote}")
+            level = self._check(request, _bearer(request))
+            return Visitor(level, f"{level} token from {request.remote}")
         if login := self._login(request):
-            name = f"{login.clearance} login {login.name} from {request.remote}"
-            return Visitor(login.clearance, name, login)
+            name = f"{login.level} login {login.name} from {request.remote}"
+            return Visitor(login.level, name, login)
         if _is_local(request):
-            return Visitor(Clearance.VIEWER, f"nobody from {request.remote}")
+            return Visitor(AccessLevel.VIEWER, f"nobody from {request.remote}")
         raise _unauthorized("a token or a login is needed here")
 
     def operator(self, request: web.Request, csrf: str = "") -> Visitor:
-        """Whoever may change something; `csrf` is what their form or script sent. Raises Refusal."""
+        """Whoever may change something; `csrf` is what their form or script sent. Raises ApiError."""
         visitor = self.reader(request)
         if visitor.login is None and "Authorization" not in request.headers:
             raise _unauthorized("every change wants the operator's token or a login")
@@ -83,24 +83,24 @@ class Access:
         return visitor
 
     def log_in(self, request: web.Request, token: str) -> tuple[str, Login]:
-        """Open a login for whoever knows a token; answers its cookie, too. Raises Refusal."""
+        """Open a login for whoever knows a token; answers its cookie, too. Raises ApiError."""
         check_origin(request)
         cookie, login = self._logins.open(self._check(request, token))
-        log.info("audit: %s login %s opened from %s", login.clearance, login.name, request.remote)
+        log.info("audit: %s login %s opened from %s", login.level, login.name, request.remote)
         return cookie, login
 
     def log_out(self, request: web.Request, csrf: str) -> None:
-        """End the login of the request's cookie. Raises Refusal (403) for a form that is not ours."""
+        """End the login of the request's cookie. Raises ApiError (403) for a form that is not ours."""
         if login := self._login(request):
             _check_form(request, login, csrf)
             self._logins.end(request.cookies[COOKIE])
-            log.info("audit: %s login %s ended", login.clearance, login.name)
+            log.info("audit: %s login %s ended", login.level, login.name)
 
     def _login(self, request: web.Request) -> Login | None:
         cookie = request.cookies.get(COOKIE)
         return self._logins.find(cookie) if cookie else None
 
-    def _check(self, request: web.Request, token: str) -> Clearance:
+    def _check(self, request: web.Request, token: str) -> AccessLevel:
         """What the token gives. While an address is throttled no token of its is looked at."""
         address = request.remote
         if wait := self._throttle.wait(address):
@@ -138,7 +138,7 @@ def _check_form(request: web.Request, login: Login, csrf: str) -> None:
 
 
 def check_origin(request: web.Request) -> None:
-    """A browser says from which page a form comes: it must be one of ours. Raises Refusal."""
+    """A browser says from which page a form comes: it must be one of ours. Raises ApiError."""
     origin = request.headers.get("Origin")
     if origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
         raise ApiError(HTTPStatus.FORBIDDEN, "this form came from another site")

@@ -13,7 +13,7 @@ LIFETIME: Duration = 12 * 3600 * SECOND
 _MOST = 1000
 
 
-class Clearance(IntEnum):
+class AccessLevel(IntEnum):
     """What somebody may do: a viewer sees no user's address, an operator sees and changes all."""
 
     VIEWER = 1
@@ -27,7 +27,7 @@ class Clearance(IntEnum):
 class Login:
     """`name` tells one login from another in the log; `csrf` proves that a form was ours."""
 
-    clearance: Clearance
+    level: AccessLevel
     name: str
     csrf: str
     ends: Time
@@ -40,11 +40,11 @@ class Logins:
         self._clock = clock
         self._logins: OrderedDict[bytes, Login] = OrderedDict()
 
-    def open(self, clearance: Clearance) -> tuple[str, Login]:
+    def open(self, level: AccessLevel) -> tuple[str, Login]:
         """A new login, with the value of its cookie; the oldest of too many ends."""
         cookie = secrets.token_urlsafe(32)
         login = Login(
-            clearance, secrets.token_hex(3), secrets.token_urlsafe(32), self._clock() + LIFETIME
+            level, secrets.token_hex(3), secrets.token_urlsafe(32), self._clock() + LIFETIME
         )
         self._logins[_digest(cookie)] = login
         if len(self._logins) > _MOST:

@@ -31,12 +31,14 @@ class Pseudonymizer:
 class Names:
     """The names of one answer. What a viewer asked for by its address is shown as it was asked."""
 
-    def __init__(self, register: Pseudonymizer, visitor: Visitor, asked: str | None = None) -> None:
-        self._register = register
+    def __init__(
+        self, pseudonymizer: Pseudonymizer, visitor: Visitor, asked: str | None = None
+    ) -> None:
+        self._pseudonymizer = pseudonymizer
         self._clear = visitor.is_operator
         self._asked = asked
 
     def __call__(self, name: str) -> str:
         if self._clear or name == self._asked:
             return name
-        return self._register.pseudonym(name)
+        return self._pseudonymizer.pseudonym(name)

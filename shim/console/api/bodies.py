@@ -1,7 +1,8 @@
-"""Bodies of requests: small, whole, and in time."""
+"""Bodies of requests, forms included: small, whole, and in time."""
 
 import asyncio
 from http import HTTPStatus
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 
@@ -13,7 +14,7 @@ _TIMEOUT = 10.0
 
 
 async def read_body(request: web.Request) -> bytes:
-    """Raises Refusal (400, 408, 413)."""
+    """Raises ApiError (400, 408, 413)."""
     body = bytearray()
     try:
         async with asyncio.timeout(_TIMEOUT):
@@ -29,3 +30,11 @@ async def read_body(request: web.Request) -> bytes:
     except (web.RequestPayloadError, ConnectionError):
         raise bad_request("the body is not what its headers say") from None
     return bytes(body)
+
+
+async def read_form(request: web.Request) -> dict[str, str]:
+    """The fields of a small form. Raises ApiError (400, 408, 413, 415)."""
+    if request.content_type != "application/x-www-form-urlencoded":
+        raise ApiError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "this is no form of ours")
+    body = await read_body(request)
+    return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))

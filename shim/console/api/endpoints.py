@@ -17,7 +17,7 @@ B = TypeVar("B")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ApiRequest:
     """A request that may be answered: who asks what. `body` is there for changes."""
 
     request: web.Request
@@ -26,7 +26,7 @@ class Asked:
     body: Any = None
 
 
-Answer: TypeAlias = Callable[[Asked], Awaitable[web.StreamResponse]]
+Answer: TypeAlias = Callable[[ApiRequest], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +50,18 @@ class Endpoint:
         async def handle(request: web.Request) -> web.StreamResponse:
             try:
                 return await self.handler(await self._ask(request, access))
-            except ApiError as refusal:
-                return problem(refusal)
+            except ApiError as error:
+                return problem(error)
 
         return handle
 
-    async def _ask(self, request: web.Request, access: Access) -> Asked:
+    async def _ask(self, request: web.Request, access: Access) -> ApiRequest:
         if self.body is None:
             visitor = access.reader(request)
-            return Asked(request, visitor, read_query(request, self.query))
+            return ApiRequest(request, visitor, read_query(request, self.query))
         visitor = access.operator(request, request.headers.get(CSRF_HEADER, ""))
         query = read_query(request, self.query)
-        return Asked(request, visitor, query, await _read_body(request, self.body))
+        return ApiRequest(request, visitor, query, await _read_body(request, self.body))
 
 
 async def _read_body(request: web.Request, model: Any) -> Any:

@@ -121,7 +121,7 @@ Q = TypeVar("Q", bound=msgspec.Struct)
 
 
 def read_query(request: web.Request, model: type[Q], **defaults: Any) -> Q:
-    """The request's filters. Raises Refusal (400) for unknown, repeated and impossible ones.
+    """The request's filters. Raises ApiError (400) for unknown, repeated and impossible ones.
 
     An empty filter is one that was left out: that is how forms send it.
     """
@@ -153,7 +153,7 @@ def _reason(text: str, hint: Any, error: msgspec.ValidationError) -> str:
 
 
 def read_id(text: str) -> int:
-    """The number of a row in a path. Raises Refusal (404)."""
+    """The number of a row in a path. Raises ApiError (404)."""
     if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
         raise not_found("there is no such verdict")
     return int(text)

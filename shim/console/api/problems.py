@@ -42,14 +42,12 @@ def unavailable(detail: str) -> ApiError:
     return ApiError(HTTPStatus.SERVICE_UNAVAILABLE, detail)
 
 
-def problem(refusal: ApiError) -> web.Response:
-    """The refusal as problem+json."""
-    body = ProblemAnswer(
-        title=refusal.status.phrase, status=refusal.status.value, detail=refusal.detail
-    )
+def problem(error: ApiError) -> web.Response:
+    """The error as problem+json."""
+    body = ProblemAnswer(title=error.status.phrase, status=error.status.value, detail=error.detail)
     return web.Response(
         body=msgspec.json.encode(body),
-        status=refusal.status,
+        status=error.status,
         content_type=CONTENT_TYPE,
-        headers=refusal.headers,
+        headers=error.headers,
     )

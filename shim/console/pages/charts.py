@@ -1,4 +1,4 @@
-"""The dashboard's charts: what a survey says, drawn."""
+"""The dashboard's charts: the figures drawn."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -39,18 +39,18 @@ def stages(counts: Mapping[Stage, int], what: str) -> Chart:
     return Chart(drawing(parts, f"{what}: {words}"), words)
 
 
-def agreement(survey: DashboardFigures, target: float) -> Chart | None:
+def agreement(figures: DashboardFigures, target: float) -> Chart | None:
     """The agreement of all episodes so far in the period, with its 95 % interval, and the target."""
     matched = conclusive = 0
     points: list[tuple[float, float, float, float]] = []
-    span = survey.until - survey.since
-    for bucket in survey.buckets:
+    span = figures.until - figures.since
+    for bucket in figures.buckets:
         matched += bucket.proving.get(VerdictName.MATCHED, 0)
         conclusive += sum(
             bucket.proving.get(name, 0) for name in (VerdictName.MATCHED, VerdictName.MISMATCHED)
         )
         if bounds := wilson(matched, conclusive):
-            x = WIDTH * (bucket.since - survey.since) / span
+            x = WIDTH * (bucket.since - figures.since) / span
             points.append((x, matched / conclusive, *bounds))
     if not points:
         return None
@@ -75,19 +75,19 @@ def agreement(survey: DashboardFigures, target: float) -> Chart | None:
         drawing(parts, summary),
         summary,
         y=tuple(f"{100 * share:g} %" for share in (1, (1 + floor) / 2, floor)),
-        x=time_labels(survey.since, survey.until),
+        x=time_labels(figures.since, figures.until),
         notes=notes,
     )
 
 
-def skews(survey: DashboardFigures, tolerance: Duration) -> Chart | None:
+def skews(figures: DashboardFigures, tolerance: Duration) -> Chart | None:
     """How far apart the decisions were, control minus candidate, and what counts as agreement."""
-    if not survey.skews:
+    if not figures.skews:
         return None
-    width = survey.skew_width
-    reach = max(tolerance, -min(survey.skews), max(survey.skews) + width)
+    width = figures.skew_width
+    reach = max(tolerance, -min(figures.skews), max(figures.skews) + width)
     reach = -(-reach // width) * width + width
-    most = max(survey.skews.values())
+    most = max(figures.skews.values())
 
     def x(skew: Duration) -> float:
         return WIDTH * (skew + reach) / (2 * reach)
@@ -103,13 +103,13 @@ def skews(survey: DashboardFigures, tolerance: Duration) -> Chart | None:
         ),
         line(x(0), 0, x(0), HEIGHT, "axis"),
     ]
-    for skew, count in survey.skews.items():
+    for skew, count in figures.skews.items():
         inside = -tolerance <= skew <= tolerance
         height = HEIGHT * count / most
         title = f"{duration(skew)} to {duration(skew + width)}: {count}"
         look = "matched" if inside else "mismatched"
         parts.append(rectangle(x(skew), HEIGHT - height, x(width) - x(0), height, look, title))
-    total = sum(survey.skews.values())
+    total = sum(figures.skews.values())
     summary = (
         f"Skews of {total} episodes; up to {duration(tolerance)} either way count as agreement"
     )
@@ -132,12 +132,12 @@ def rate(arm: DashboardArm, role: Role) -> Chart | None:
     return Chart(drawing(parts, summary), summary, x=("0 %", "50 %", "100 %"))
 
 
-def delays(survey: DashboardFigures, role: Role, window: Duration) -> Chart | None:
+def delays(figures: DashboardFigures, role: Role, window: Duration) -> Chart | None:
     """How soon clients came back."""
-    counts = survey.arms[role].delays
+    counts = figures.arms[role].delays
     if not counts:
         return None
-    width, most = survey.delay_width, max(counts.values())
+    width, most = figures.delay_width, max(counts.values())
     step = WIDTH * width / window
     parts = []
     for delay, count in counts.items():

@@ -1,4 +1,4 @@
-"""The dashboard's picture: one survey of the ledger and one answer of the gate for all who look."""
+"""The dashboard's content: one reading of the ledger and one answer of the gate for all viewers."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,12 +8,17 @@ from typing import Generic, TypeVar
 from shim.console.api.problems import ApiError
 from shim.console.ledger_queries import LedgerQueries
 from shim.console.operations import Operations
-from shim.console.pages.dashboard_figures import PERIODS, DashboardFigures, default_period, survey
+from shim.console.pages.dashboard_figures import (
+    PERIODS,
+    DashboardFigures,
+    default_period,
+    read_figures,
+)
 from shim.gate import GateAnswer
 from shim.ledger import LedgerReader, wall_clock
 from shim.model import SECOND, Duration, Time
 
-_SURVEY_LASTS: Duration = 2 * SECOND
+_FIGURES_LAST: Duration = 2 * SECOND
 _GATE_LASTS: Duration = 30 * SECOND
 _AT_MOST = 10
 """An answer that took long lasts longer: a tenth of the time goes into asking."""
@@ -22,11 +27,11 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """`survey` and `gate` are None where they cannot be had; `trouble` and `gate_trouble` say why."""
+class DashboardContent:
+    """`figures` and `gate` are None where they cannot be had; `trouble` and `gate_trouble` say why."""
 
     period: str
-    survey: DashboardFigures | None
+    figures: DashboardFigures | None
     trouble: str | None
     gate: GateAnswer | None
     gate_trouble: str | None
@@ -53,34 +58,34 @@ class _Fresh(Generic[T]):
                 began = self._clock()
                 try:
                     self._answer, self._trouble = await self._ask(), None
-                except ApiError as refusal:
-                    self._answer, self._trouble = None, refusal.detail
+                except ApiError as error:
+                    self._answer, self._trouble = None, error.detail
                 now = self._clock()
                 self._until = now + max(self._lasts, _AT_MOST * (now - began))
             return self._answer, self._trouble
 
 
 class Dashboards:
-    def __init__(self, operations: Operations, evidence: LedgerQueries) -> None:
-        clock, self._evidence = operations.shim.clock, evidence
+    def __init__(self, operations: Operations, queries: LedgerQueries) -> None:
+        clock, self._queries = operations.shim.clock, queries
         self._settings = operations.shim.settings
-        self._surveys = {name: _Fresh(self._asking(name), _SURVEY_LASTS, clock) for name in PERIODS}
-        self._gate = _Fresh(evidence.gate, _GATE_LASTS, clock)
+        self._figures = {name: _Fresh(self._asking(name), _FIGURES_LAST, clock) for name in PERIODS}
+        self._gate = _Fresh(queries.gate, _GATE_LASTS, clock)
         self._default = _Fresh(self._ask_default, _GATE_LASTS, clock)
 
-    async def picture(self, period: str | None) -> Picture:
+    async def content(self, period: str | None) -> DashboardContent:
         if period is None:
             period = (await self._default.get())[0] or "24h"
-        seen, trouble = await self._surveys[period].get()
+        seen, trouble = await self._figures[period].get()
         gate, gate_trouble = await self._gate.get()
-        return Picture(period, seen, trouble, gate, gate_trouble)
+        return DashboardContent(period, seen, trouble, gate, gate_trouble)
 
     def _asking(self, period: str) -> Callable[[], Awaitable[DashboardFigures]]:
         def look(ledger: LedgerReader) -> DashboardFigures:
             now = wall_clock()
-            return survey(ledger, self._settings, now - PERIODS[period], now)
+            return read_figures(ledger, self._settings, now - PERIODS[period], now)
 
-        return lambda: self._evidence.ask(look)
+        return lambda: self._queries.ask(look)
 
     async def _ask_default(self) -> str:
-        return await self._evidence.ask(lambda ledger: default_period(ledger, wall_clock()))
+        return await self._queries.ask(lambda ledger: default_period(ledger, wall_clock()))

@@ -30,7 +30,7 @@ _LATEST = 6
 class DashboardArm:
     """What became of the clients that one acting monitor closed; `None` counts those still open.
 
-    `delays` counts the latest returns by delay, in steps of `Survey.delay_width`.
+    `delays` counts the latest returns by delay, in steps of `DashboardFigures.delay_width`.
     """
 
     results: Mapping[Return | None, int]
@@ -96,24 +96,26 @@ def default_period(ledger: LedgerReader, now: Wall) -> str:
     return next((name for name in ("15m", "1h", "6h", "24h") if PERIODS[name] >= age), "7d")
 
 
-def survey(ledger: LedgerReader, settings: Settings, since: Wall, until: Wall) -> DashboardFigures:
+def read_figures(
+    ledger: LedgerReader, settings: Settings, since: Wall, until: Wall
+) -> DashboardFigures:
     """Blocks; raises InputError where the ledger cannot be read."""
     comparison = settings.comparison
     skew_width = max(comparison.tolerance // _SKEW_STEPS, SECOND // 1000)
     delay_width = max(comparison.return_window // _DELAY_STEPS, SECOND // 1000)
     width = -(-(until - since) // _BUCKETS)
     return DashboardFigures(
-        since,
-        until,
-        ledger.timeline(None, since, until, width),
-        ledger.counts(None, since, until),
-        ledger.skews(None, since, until, skew_width),
-        skew_width,
-        _arms(ledger, since, until, delay_width),
-        delay_width,
-        ledger.worst("user", since, until, 6),
-        ledger.worst("package", since, until, 6),
-        ledger.verdicts(
+        since=since,
+        until=until,
+        buckets=ledger.timeline(None, since, until, width),
+        counts=ledger.counts(None, since, until),
+        skews=ledger.skews(None, since, until, skew_width),
+        skew_width=skew_width,
+        arms=_arms(ledger, since, until, delay_width),
+        delay_width=delay_width,
+        users=ledger.worst("user", since, until, 6),
+        packages=ledger.worst("package", since, until, 6),
+        latest=ledger.verdicts(
             VerdictFilter(verdict=VerdictName.MISMATCHED, since=since), limit=_LATEST
         ).rows,
     )

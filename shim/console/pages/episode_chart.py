@@ -32,7 +32,7 @@ class EpisodeChart:
     labels: tuple[str, str, str]
 
 
-def lanes(episode: Episode) -> EpisodeChart:
+def draw_lanes(episode: Episode) -> EpisodeChart:
     start = episode.verdict.last_activity
     span = max(_end(episode) - start, 1)
 

@@ -56,14 +56,14 @@ class EventStream:
     async def _tell(
         self, request: web.Request, response: web.StreamResponse, period: str | None
     ) -> None:
-        """Until the browser, the shim or the login ends: Refusal is raised for the last."""
+        """Until the browser, the shim or the login ends: ApiError is raised for the last."""
         await response.write(b"retry: 3000\n\n")
         told: dict[str, str] = {}
         while not self._ended.is_set():
             visitor = self._access.reader(request)
-            picture = await self._dashboards.picture(period)
+            content = await self._dashboards.content(period)
             parts = {
-                part: self._html.part(request, visitor, f"parts/{part}.html", picture=picture)
+                part: self._html.part(request, visitor, f"parts/{part}.html", content=content)
                 for part in PARTS
             }
             changed = {part: text for part, text in parts.items() if told.get(part) != text}

@@ -43,9 +43,9 @@ _WORDS: tuple[type[Enum], ...] = (Kind, Return, Role, Stage, VerdictKind, Verdic
 class Html:
     """Renders pages for a visitor."""
 
-    def __init__(self, operations: Operations, register: Pseudonymizer) -> None:
+    def __init__(self, operations: Operations, pseudonymizer: Pseudonymizer) -> None:
         self._operations = operations
-        self._register = register
+        self._pseudonymizer = pseudonymizer
         self._files = _static_files()
         self._templates = jinja2.Environment(
             loader=jinja2.PackageLoader("shim.console"),
@@ -84,7 +84,7 @@ class Html:
             base=base_of(request),
             path=path_of(request),
             visitor=visitor,
-            standing=StatusReport.of(self._operations),
+            status=StatusReport.of(self._operations),
             **{"names": self._names(visitor), **facts},
         )
         return web.Response(text=text, status=status, content_type="text/html", headers=_PAGE)
@@ -94,18 +94,16 @@ class Html:
         return self._templates.get_template(template).render(
             base=base_of(request),
             visitor=visitor,
-            standing=StatusReport.of(self._operations),
+            status=StatusReport.of(self._operations),
             names=self._names(visitor),
             **facts,
         )
 
     def refused(
-        self, request: web.Request, refusal: ApiError, visitor: Visitor | None = None
+        self, request: web.Request, error: ApiError, visitor: Visitor | None = None
     ) -> web.Response:
-        response = self.page(
-            request, visitor, "refused.html", refusal.status.value, refusal=refusal
-        )
-        response.headers.update(refusal.headers)
+        response = self.page(request, visitor, "refused.html", error.status.value, error=error)
+        response.headers.update(error.headers)
         return response
 
     async def static(self, request: web.Request) -> web.Response:
@@ -116,7 +114,7 @@ class Html:
         return web.Response(body=body, content_type=content_type, charset="utf-8", headers=_STATIC)
 
     def _names(self, visitor: Visitor | None) -> Names | None:
-        return None if visitor is None else Names(self._register, visitor)
+        return None if visitor is None else Names(self._pseudonymizer, visitor)
 
     def _static_url(self, name: str) -> str:
         digest = hashlib.sha256(self._files[name][1]).hexdigest()[:12]

@@ -5,9 +5,9 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from shim.console.access.access import COOKIE, CSRF_FIELD, Access, set_cookie
+from shim.console.api.bodies import read_form
 from shim.console.api.problems import ApiError
 from shim.console.base_path import base_of
-from shim.console.pages.forms import read_form
 from shim.console.pages.html import Html, see_other
 
 
@@ -18,23 +18,23 @@ class LoginPages:
 
     async def show(self, request: web.Request) -> web.Response:
         following = _own_path(request, request.query.get("next", ""))
-        return self._html.page(request, None, "login.html", following=following, refusal=None)
+        return self._html.page(request, None, "login.html", following=following, error=None)
 
     async def log_in(self, request: web.Request) -> web.Response:
         form = await read_form(request)
         following = _own_path(request, form.get("next", ""))
         try:
             cookie, _ = self._access.log_in(request, form.get("token", "").strip())
-        except ApiError as refusal:
+        except ApiError as error:
             response = self._html.page(
                 request,
                 None,
                 "login.html",
-                refusal.status.value,
+                error.status.value,
                 following=following,
-                refusal=refusal,
+                error=error,
             )
-            response.headers.update(refusal.headers)
+            response.headers.update(error.headers)
             return response
         response = see_other(following)
         set_cookie(request, response, cookie)

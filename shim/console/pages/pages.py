@@ -9,6 +9,7 @@ from aiohttp import web
 
 from shim.console.access.access import CSRF_FIELD, Access, Visitor
 from shim.console.access.redaction import Names, Pseudonymizer
+from shim.console.api.bodies import read_form
 from shim.console.api.filters import (
     ConnectionsQuery,
     DashboardQuery,
@@ -26,9 +27,8 @@ from shim.console.connection_lists import ConnectionLists
 from shim.console.ledger_queries import LedgerQueries
 from shim.console.operations import Operations
 from shim.console.pages.dashboard import Dashboards
-from shim.console.pages.episode_chart import lanes
+from shim.console.pages.episode_chart import draw_lanes
 from shim.console.pages.event_stream import EventStream
-from shim.console.pages.forms import read_form
 from shim.console.pages.html import Html, see_other
 from shim.console.pages.login_page import LoginPages
 from shim.ledger import VerdictFilter
@@ -43,17 +43,17 @@ class Pages:
     def __init__(
         self,
         operations: Operations,
-        evidence: LedgerQueries,
-        register: Pseudonymizer,
+        queries: LedgerQueries,
+        pseudonymizer: Pseudonymizer,
         access: Access,
     ) -> None:
         self._operations = operations
-        self._evidence = evidence
-        self._register = register
+        self._queries = queries
+        self._pseudonymizer = pseudonymizer
         self._access = access
-        self._registry = ConnectionLists(operations.shim)
-        self._html = Html(operations, register)
-        self._dashboards = Dashboards(operations, evidence)
+        self._lists = ConnectionLists(operations.shim)
+        self._html = Html(operations, pseudonymizer)
+        self._dashboards = Dashboards(operations, queries)
         self._live = EventStream(self._html, self._dashboards, access)
         self._login = LoginPages(self._html, access)
 
@@ -91,32 +91,32 @@ class Pages:
 
     async def dashboard(self, request: web.Request, visitor: Visitor) -> web.Response:
         query = read_query(request, DashboardQuery)
-        picture = await self._dashboards.picture(query.period)
-        return self._html.page(request, visitor, "dashboard.html", picture=picture)
+        content = await self._dashboards.content(query.period)
+        return self._html.page(request, visitor, "dashboard.html", content=content)
 
     async def connections(self, request: web.Request, visitor: Visitor) -> web.Response:
         query = read_query(request, ConnectionsQuery, limit=_ROWS)
-        page = await self._registry.connections(query, self._resolve(query.user))
-        answer = self._registry.connection_answer(self._names(visitor, query.user))
+        page = await self._lists.connections(query, self._resolve(query.user))
+        answer = self._lists.connection_answer(self._names(visitor, query.user))
         return self._list(request, visitor, "connections.html", map(answer, page.items), page.next)
 
     async def sessions(self, request: web.Request, visitor: Visitor) -> web.Response:
         query = read_query(request, SessionsQuery, limit=_ROWS)
-        page = await self._registry.sessions(query, self._resolve(query.user))
+        page = await self._lists.sessions(query, self._resolve(query.user))
         names = self._names(visitor, query.user)
-        rows = (self._registry.session_answer(session, names) for session in page.items)
+        rows = (self._lists.session_answer(session, names) for session in page.items)
         return self._list(request, visitor, "sessions.html", rows, page.next)
 
     async def session(self, request: web.Request, visitor: Visitor) -> web.Response:
         asked = request.match_info["session"]
-        session = self._registry.session(self._register.resolve(asked))
+        session = self._lists.session(self._pseudonymizer.resolve(asked))
         if session is None:
             raise not_found("There is no such session now. It may have ended.")
         names, user = self._names(visitor, asked), session.user
         try:
             which = VerdictFilter(user=user)
             episodes = (
-                await self._evidence.ask(lambda ledger: ledger.verdicts(which, limit=10))
+                await self._queries.ask(lambda ledger: ledger.verdicts(which, limit=10))
             ).rows
         except ApiError:
             episodes = []
@@ -124,9 +124,9 @@ class Pages:
             request,
             visitor,
             "session.html",
-            session=self._registry.session_answer(session, names),
-            connections=self._registry.session_connections(session, names),
-            ended=self._registry.session_ended(session),
+            session=self._lists.session_answer(session, names),
+            connections=self._lists.session_connections(session, names),
+            ended=self._lists.session_ended(session),
             episodes=episodes,
             names=names,
         )
@@ -134,7 +134,7 @@ class Pages:
     async def verdicts(self, request: web.Request, visitor: Visitor) -> web.Response:
         query = read_query(request, VerdictsQuery, limit=_ROWS)
         which = query.filter(self._resolve(query.user))
-        page = await self._evidence.ask(
+        page = await self._queries.ask(
             lambda ledger: ledger.verdicts(which, limit=query.limit, cursor=query.cursor)
         )
         return self._list(
@@ -148,7 +148,7 @@ class Pages:
 
     async def episode(self, request: web.Request, visitor: Visitor) -> web.Response:
         number = read_id(request.match_info["verdict"])
-        episode = await self._evidence.ask(lambda ledger: ledger.episode(number))
+        episode = await self._queries.ask(lambda ledger: ledger.episode(number))
         if episode is None:
             raise not_found("There is no such episode. The ledger may not keep it any more.")
         return self._html.page(
@@ -159,13 +159,13 @@ class Pages:
             verdict=episode.verdict,
             why=why(episode),
             moments=moments(episode),
-            picture=lanes(episode),
+            chart=draw_lanes(episode),
             trace_url=self._operations.trace_url(episode.verdict.trace),
         )
 
     async def outcomes(self, request: web.Request, visitor: Visitor) -> web.Response:
         query = read_query(request, OutcomesQuery, limit=_ROWS)
-        rows = await self._evidence.ask(
+        rows = await self._queries.ask(
             lambda ledger: ledger.outcomes(
                 kind=query.kind,
                 role=query.acting,
@@ -181,7 +181,7 @@ class Pages:
 
     async def brake(self, request: web.Request, visitor: Visitor) -> web.Response:
         try:
-            history = await self._evidence.ask(lambda ledger: ledger.rows(BrakeRow))
+            history = await self._queries.ask(lambda ledger: ledger.rows(BrakeRow))
         except ApiError:
             history = []
         return self._html.page(request, visitor, "brake.html", history=history)
@@ -209,10 +209,10 @@ class Pages:
         )
 
     def _names(self, visitor: Visitor, asked: str | None = None) -> Names:
-        return Names(self._register, visitor, asked)
+        return Names(self._pseudonymizer, visitor, asked)
 
     def _resolve(self, user: str | None) -> str | None:
-        return None if user is None else self._register.resolve(user)
+        return None if user is None else self._pseudonymizer.resolve(user)
 
     def _for_readers(self, page: _Page) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         """A page for those who may read; others are shown the login."""
@@ -220,16 +220,16 @@ class Pages:
         async def handle(request: web.Request) -> web.StreamResponse:
             try:
                 visitor = self._access.reader(request)
-            except ApiError as refusal:
+            except ApiError as error:
                 base, path = base_of(request), path_of(request)
-                if refusal.status is HTTPStatus.UNAUTHORIZED and path != "/live":
+                if error.status is HTTPStatus.UNAUTHORIZED and path != "/live":
                     asked = f"{base}{path}{_query_of(request)}"
                     return see_other(f"{base}/login?{urlencode({'next': asked})}")
-                return self._html.refused(request, refusal)
+                return self._html.refused(request, error)
             try:
                 return await page(request, visitor)
-            except ApiError as refusal:
-                return self._html.refused(request, refusal, visitor)
+            except ApiError as error:
+                return self._html.refused(request, error, visitor)
 
         return handle
 
@@ -239,8 +239,8 @@ class Pages:
         async def handle(request: web.Request) -> web.StreamResponse:
             try:
                 return await page(request)
-            except ApiError as refusal:
-                return self._html.refused(request, refusal)
+            except ApiError as error:
+                return self._html.refused(request, error)
 
         return handle
 
