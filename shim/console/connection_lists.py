@@ -19,7 +19,7 @@ from shim.console.api.schemas import (
     SessionAnswer,
     SessionConnection,
     SocketAnswer,
-    StageWord,
+    stage_word,
 )
 from shim.model import Duration, Role, Time, seconds
 from shim.router import Tracked
@@ -104,7 +104,7 @@ class ConnectionLists:
         return SessionAnswer(
             session=names(session.id),
             user=names(session.user),
-            stage=next((_stage(member.tracked) for member in session.members()), None),
+            stage=next((stage_word(member.tracked.stage) for member in session.members()), None),
             glasses=None if glasses is None else glasses.connection.id,
             apps={name: live.connection.id for name, live in session.app_connections.items()},
             sockets=session.open,
@@ -150,7 +150,7 @@ class ConnectionLists:
             "user": names(connection.user),
             "session": names(connection.session),
             "package": connection.package,
-            "stage": _stage(tracked),
+            "stage": stage_word(tracked.stage),
             "acting": tracked.acting,
             "watched_by": [role for role in Role if tracked.instance(role) is not None],
             "connected": seconds(now - tracked.opened_at),
@@ -162,11 +162,6 @@ class ConnectionLists:
 
 def _seconds(duration: Duration | None) -> float | None:
     return None if duration is None else seconds(duration)
-
-
-def _stage(tracked: Tracked) -> StageWord:
-    word: StageWord = str(tracked.stage)  # type: ignore[assignment]
-    return word
 
 
 def _fits(query: ConnectionsQuery, user: str | None) -> Callable[[Tracked], bool]:

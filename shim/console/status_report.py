@@ -1,9 +1,15 @@
 """How things stand at this moment, from counts that are kept: nothing is counted here."""
 
 from dataclasses import dataclass
-from typing import Any
 
-from shim.console.api.schemas import FlagsAnswer, LedgerAnswer
+from shim.console.api.schemas import (
+    FlagsAnswer,
+    GuardAnswer,
+    LedgerAnswer,
+    OpenConnections,
+    ReportAnswer,
+    stage_word,
+)
 from shim.console.operations import Operations
 from shim.model import Kind, Stage, seconds
 
@@ -43,26 +49,26 @@ class StatusReport:
         return sum(self.connections.values())
 
 
-def report(operations: Operations) -> dict[str, Any]:
+def report(operations: Operations) -> ReportAnswer:
     """The body of `/api/report`."""
     shim = operations.shim
     census = shim.census
-    return {
-        "connections": {
-            "open": census.open(),
-            "stages": {str(stage): census.open(stage=stage) for stage in Stage},
-            "kinds": {kind.value: census.open(kind) for kind in Kind},
-        },
-        "users": {str(stage): census.users(stage) for stage in Stage},
-        "sessions": len(shim.sessions),
-        "pauses": {"count": shim.driver.pauses, "seconds": seconds(shim.driver.paused_for)},
+    return ReportAnswer(
+        connections=OpenConnections(
+            open=census.open(),
+            stages={stage_word(stage): census.open(stage=stage) for stage in Stage},
+            kinds={kind: census.open(kind) for kind in Kind},
+        ),
+        users={stage_word(stage): census.users(stage) for stage in Stage},
+        sessions=len(shim.sessions),
+        pauses={"count": shim.driver.pauses, "seconds": seconds(shim.driver.paused_for)},
+        brake=operations.brake_reason,
+        guard=GuardAnswer(holding=operations.held is not None, held=operations.held or 0),
+        quarantined=operations.quarantined,
+        flags=flags_answer(operations),
+        ledger=ledger_answer(operations),
         **operations.assembly.tally.as_dict(),
-        "brake": operations.brake_reason,
-        "guard": {"holding": operations.held is not None, "held": operations.held or 0},
-        "quarantined": operations.quarantined,
-        "flags": flags_answer(operations),
-        "ledger": ledger_answer(operations),
-    }
+    )
 
 
 def flags_answer(operations: Operations) -> FlagsAnswer | None:

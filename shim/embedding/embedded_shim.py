@@ -127,4 +127,7 @@ class EmbeddedShim(Coordinator[L]):
             if listener is not None:
                 await stack.enter_async_context(serve_console(self.operations, listener))
                 self.console_url = url_of(listener)
-            yield self
+            try:
+                yield self
+            finally:
+                self.console_url = None

@@ -12,7 +12,7 @@ from shim.model import (
     Verdict,
     VerdictName,
 )
-from shim.router import BrakeChanged, Decided, Observer, ProofOfLife, handles
+from shim.router import Decided, Observer, ProofOfLife, handles
 
 
 class Tally(Observer):
@@ -27,7 +27,6 @@ class Tally(Observer):
         self.proofs_of_life: Counter[Role] = Counter()
         self.failures: Counter[Role] = Counter()
         self.late_decisions = 0
-        self.brake_reason: str | None = None
 
     @handles(Decided)
     def _decided(self, decided: Decided) -> None:
@@ -56,11 +55,8 @@ class Tally(Observer):
     def _failure(self, failure: MonitorFailure) -> None:
         self.failures[failure.role] += 1
 
-    @handles(BrakeChanged)
-    def _brake(self, brake: BrakeChanged) -> None:
-        self.brake_reason = brake.reason if brake.engaged else None
-
     def as_dict(self) -> dict[str, Any]:
+        """The counts by role, verdict and result, as `/api/report` has them."""
         matched = self.informative[VerdictName.MATCHED]
         conclusive = matched + self.informative[VerdictName.MISMATCHED]
         return {
@@ -85,5 +81,4 @@ class Tally(Observer):
             },
             "proofs_of_life": {role.value: self.proofs_of_life[role] for role in Role},
             "failures": {role.value: self.failures[role] for role in Role},
-            "brake": self.brake_reason,
         }

@@ -62,14 +62,14 @@ class ApiHandlers:
                 self.connections,
                 "The connections that are watched",
                 ConnectionsAnswer,
-                ConnectionsQuery,
+                query=ConnectionsQuery,
             ),
             Endpoint(
                 "/api/sessions",
                 self.sessions,
                 "The users' sessions",
                 SessionsAnswer,
-                SessionsQuery,
+                query=SessionsQuery,
             ),
             Endpoint(
                 "/api/sessions/{session}",
@@ -79,7 +79,11 @@ class ApiHandlers:
             ),
             Endpoint("/api/report", self.report, "Plain counts since the start", ReportAnswer),
             Endpoint(
-                "/api/verdicts", self.verdicts, "How episodes ended", VerdictsAnswer, VerdictsQuery
+                "/api/verdicts",
+                self.verdicts,
+                "How episodes ended",
+                VerdictsAnswer,
+                query=VerdictsQuery,
             ),
             Endpoint(
                 "/api/verdicts/{verdict}",
@@ -92,10 +96,14 @@ class ApiHandlers:
                 self.outcomes,
                 "What became of the clients that were closed",
                 OutcomesAnswer,
-                OutcomesQuery,
+                query=OutcomesQuery,
             ),
             Endpoint(
-                "/api/gate", self.gate, "May the control be retired?", GateAnswerBody, GateQuery
+                "/api/gate",
+                self.gate,
+                "May the control be retired?",
+                GateAnswerBody,
+                query=GateQuery,
             ),
             Endpoint("/api/flags", self.flags, "The flags file in force", FlagsAnswer),
             Endpoint(
@@ -103,7 +111,7 @@ class ApiHandlers:
                 self.explain,
                 "Which stage a user has, and why",
                 EvaluationAnswer,
-                ExplainQuery,
+                query=ExplainQuery,
             ),
             Endpoint("/api/brake", self.brake, "The brake", BrakeAnswer),
             Endpoint(

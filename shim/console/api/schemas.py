@@ -13,11 +13,16 @@ from shim.console.access.redaction import Names
 from shim.ledger.json_record import Length
 from shim.ledger.protocols import Episode
 from shim.ledger.rows import ActionRow, Row, VerdictRow
-from shim.model import Cause, Kind, Role
+from shim.model import Cause, Kind, Role, Stage
 
 R = TypeVar("R", bound=Row)
 
 StageWord = Literal["off", "shadow", "live", "complete"]
+
+
+def stage_word(stage: Stage) -> StageWord:
+    word: StageWord = str(stage)  # type: ignore[assignment]
+    return word
 
 
 class ConnectionAnswer(msgspec.Struct, kw_only=True):
