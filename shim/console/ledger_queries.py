@@ -1,4 +1,4 @@
-"""What the console asks the ledger: in threads, a few at a time, its failures told in plain words."""
+"""The console's questions to the ledger: in threads, few at a time; a failure becomes an API error."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from shim.model import InputError
 
 T = TypeVar("T")
 _AT_ONCE = 2
-"""More threads than this would hold up the event loop, whose lock they want."""
+"""Questions at a time: more threads would delay the event loop, because they compete for the interpreter."""
 
 
 class LedgerQueries:

@@ -57,7 +57,15 @@ class KindGate:
         sense: Sense = Sense.AT_LEAST,
         **numbers: Any,
     ) -> Condition:
-        return Condition(name, title, self.evidence.kind, standing, scale, sense, **numbers)
+        return Condition(
+            name=name,
+            title=title,
+            kind=self.evidence.kind,
+            standing=standing,
+            scale=scale,
+            sense=sense,
+            **numbers,
+        )
 
     def until(self, have: float, wanted: float) -> Duration | None:
         """How long it takes at the present rate; None if it never comes, or a period is too short."""

@@ -46,7 +46,7 @@ def gate_evidence(reader: LedgerReader, settings: Settings, now: Time) -> Eviden
 
 
 def evidence_since(reader: LedgerReader, settings: Settings, since: Time, now: Time) -> Evidence:
-    """What was seen from `since` on: one span, as both period and epoch, whoever acted in it."""
+    """The evidence from `since` on: one span, as both period and epoch, whichever monitor acted."""
     return _evidence(reader, settings, since, since, now, now)
 
 

@@ -1,4 +1,4 @@
-"""From what the router tells to rows of the ledger."""
+"""Makes rows of the ledger of the events of the router."""
 
 from collections.abc import Callable
 

@@ -36,7 +36,7 @@ class UnusableError(InputError):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How the writer is: `problem` is None while rows are being committed as they come.
+    """The state of the writer: `problem` is None while rows are being committed as they come.
 
     `written` rows are committed, `dropped` ones lost for want of room (or because the store refused
     them), `queued` ones wait; `last_commit` is when rows last became durable.
@@ -61,7 +61,7 @@ class LedgerWriter(RowTaker, Protocol):
 
     @property
     def brake(self) -> BrakeRow | None:
-        """What was last done to the brake, before this run or in it."""
+        """The last change of the brake, before this run or in it."""
 
     def flush(self, timeout: float) -> bool:
         """Wait until everything handed over before is durable; False if it was not within `timeout` s."""
@@ -90,7 +90,7 @@ class DirectLedger(RowTaker, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class VerdictFilter:
-    """Which verdicts: each field that is not None has to fit."""
+    """Selects verdicts: every field that is not None must be equal."""
 
     user: str | None = None
     package: str | None = None
@@ -217,7 +217,7 @@ class LedgerReader(EpisodeReader, Protocol):
         """Any other rows, newest first: failures, coverage, stage changes, flags loads, gaps, runs …"""
 
     def brake(self) -> BrakeRow | None:
-        """What was last done to the brake."""
+        """The last change of the brake."""
 
     def kinds(self, since: Wall, until: Wall) -> list[Kind]:
         """The kinds of connection that occur."""
@@ -232,12 +232,12 @@ class LedgerReader(EpisodeReader, Protocol):
         self, kind: Kind, role: Role, since: Wall, until: Wall
     ) -> list[tuple[str, Wall, str, bool]]:
         """User, time of the action, its result (`Return`), and whether there was a proof of life, of
-        each settled action for a user whose stage chance gave them (R15), oldest first."""
+        each settled action of a user whose stage came from a percentage (R15), oldest first."""
 
     def results(
         self, kind: Kind | None, since: Wall, until: Wall
     ) -> Counter[tuple[Role, Return | None]]:
-        """What became of the actions taken then; None: that is still open."""
+        """The results of the actions of that time; None: not known yet."""
 
     def proofs(self, kind: Kind | None, since: Wall, until: Wall) -> Counter[Role]:
         """Proofs of life, by acting monitor."""
@@ -245,10 +245,10 @@ class LedgerReader(EpisodeReader, Protocol):
     def counts(self, kind: Kind | None, since: Wall, until: Wall) -> VerdictCounts: ...
 
     def unproving(self, kind: Kind, since: Wall, until: Wall) -> VerdictCounts:
-        """The `counts` without what `agreements` tells."""
+        """The `counts` without the episodes of `agreements`."""
 
     def failures(self, since: Wall, until: Wall) -> Counter[tuple[Role, Kind | None, str]]:
-        """How often a monitor failed, about which kind of connection, in which call."""
+        """How often each monitor failed, by kind of connection and call."""
 
     def watched(self, kind: Kind, since: Wall, until: Wall) -> Watched: ...
 

@@ -33,7 +33,7 @@ class Row(JsonRecord, frozen=True, kw_only=True):
 
     @property
     def what(self) -> str:
-        """What it is called in a gap."""
+        """The name of such rows in a gap."""
         return self.TABLE
 
     def values(self) -> tuple[Any, ...]:
@@ -83,7 +83,7 @@ class RunRow(Row, frozen=True, kw_only=True):
 
 
 class ConnectionRow(Row, frozen=True):
-    """Something about one connection."""
+    """A row about one connection."""
 
     connection: str
     connection_kind: Kind
@@ -259,7 +259,7 @@ class BrakeRow(Row, frozen=True):
 
 
 class GuardRow(Row, frozen=True):
-    """The guard began to hold closes of the candidate, which acted for so many, or was calm (R6b)."""
+    """The guard began or ended a hold (R6b), while the candidate acted for `acting_for` connections."""
 
     TABLE = "guard"
     AGE = None

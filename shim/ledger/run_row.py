@@ -1,4 +1,4 @@
-"""Who writes: this process, and what its evidence is about."""
+"""The run of this process, as a row: what writes the ledger, and what its evidence is about."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""One episode as a person tells it: what happened when, and why the verdict is what it is."""
+"""One episode as sentences: what happened when, and why the verdict is what it is."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -161,7 +161,7 @@ def _before(first: Role | None) -> str:
 
 
 def _apart(skew: Duration | None) -> str:
-    """Who decided how much later than the other."""
+    """Which monitor decided later, and how much."""
     if not skew:
         return "both decided at the same moment"
     later = Role.CONTROL if skew > 0 else Role.CANDIDATE

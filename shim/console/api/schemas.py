@@ -1,7 +1,7 @@
 """What the API answers, as types: they are its schemas, too. Durations are seconds.
 
 Times that come from the ledger are seconds since 1970. Users and sessions are named by a keyed hash
-(16 hex digits) to whoever is no operator.
+(16 hex digits) to a visitor who is not an operator.
 """
 
 from typing import Annotated, Any, Literal, TypeVar

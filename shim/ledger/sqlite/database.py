@@ -24,12 +24,12 @@ _PRAGMAS = {
 1000 pages (4 MiB) of it go into the database; the cache is in KiB."""
 
 _BUSY = 1.0
-"""Seconds to wait for a stranger who holds the file's write lock."""
+"""Seconds to wait while another program holds the file's write lock."""
 
 
 @contextmanager
 def first_opening(path: Path) -> Iterator[file.Lock]:
-    """Take the ledger's lock and open the file in this context: of a failure nothing half done is left.
+    """Take the ledger's lock and open the file in this context; a failure leaves no new file behind.
 
     Raises InputError when the file cannot be used.
     """
@@ -50,15 +50,15 @@ def first_opening(path: Path) -> Iterator[file.Lock]:
 
 
 class MovedError(OSError):
-    """Another file, or none, is where the ledger was."""
+    """The ledger's file is gone, or another file is in its place."""
 
 
 class OverwrittenError(OSError):
-    """The ledger's file begins like something else."""
+    """The ledger's file does not begin like a database any more."""
 
 
 class Database:
-    """A connection that writes. After an error other than a row's own it is of no more use."""
+    """A connection that writes. After any error that a row did not cause it cannot be used any more."""
 
     def __init__(self, path: Path, run: RunRow, brake: BrakeRow | None = None) -> None:
         """Open the file, or begin it, to write for this run, which may have begun before.
@@ -111,7 +111,7 @@ class Database:
         return number
 
     def brake(self) -> BrakeRow | None:
-        """What was last done to the brake, in any run."""
+        """The last change of the brake, in any run."""
         names = BrakeRow.columns()
         found = self.connection.execute(
             f"SELECT {', '.join(names)} FROM brake ORDER BY id DESC LIMIT 1"
@@ -127,7 +127,7 @@ class Database:
             ).rowcount
 
     def check(self) -> None:
-        """Raises MovedError or OverwrittenError if the file is not what was opened."""
+        """Raises MovedError or OverwrittenError if the file is not the one that was opened."""
         if self._identity.moved():
             raise MovedError(f"{self._path} was moved, replaced or deleted")
         if self._identity.overwritten():
@@ -152,7 +152,7 @@ class Database:
                 self.connection.executemany(self._inserts[table], values)
 
     def trim(self, before: Wall, most: int) -> int:
-        """Delete up to so many rows of each table that are older; answer how many that were."""
+        """Delete at most `most` older rows of each table; return how many rows were deleted."""
         deleted = 0
         with self._transaction():
             for row in ROWS:
@@ -166,11 +166,11 @@ class Database:
         return deleted
 
     def stop(self, at: Wall) -> None:
-        """The run ends as it should."""
+        """Record that the run ended cleanly."""
         self.connection.execute("UPDATE run SET stopped_at = ? WHERE id = ?", (at, self._run))
 
     def copy(self, to: Path) -> None:
-        """Everything that was committed, as a new file."""
+        """Copy everything that was committed to a new file."""
         file.create(to)
         target = sqlite3.connect(to)
         try:

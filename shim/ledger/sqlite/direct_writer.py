@@ -1,5 +1,5 @@
-"""The ledger of a simulation: no thread, and no hurry. Virtual time stands still while rows are committed,
-so none has to wait for long or be dropped."""
+"""The ledger of a simulation, which needs no thread: virtual time stands still while rows are committed, so
+rows never have to be dropped."""
 
 import sqlite3
 from contextlib import suppress
@@ -9,7 +9,7 @@ from shim.ledger.rows import Row, RunRow, Wall
 from shim.ledger.sqlite.database import Database, first_opening
 
 _GROUP = 4096
-"""Few commits, as each waits for the disk, of rows that the processor's caches still hold."""
+"""Rows of one commit: many, since each commit waits for the disk, but few enough for the processor's caches."""
 
 
 class DirectSqliteLedger:

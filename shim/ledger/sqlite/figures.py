@@ -1,4 +1,4 @@
-"""What the ledger's rows add up to: the figures of the gate and the dashboard."""
+"""Sums over the ledger's rows: the figures of the gate and the dashboard."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ _AT_ONCE = 2000
 
 
 class Figures:
-    """The sums of a SQLite ledger, each one statement or few."""
+    """The sums of a SQLite ledger; each takes one statement or a few."""
 
     path: Path
 

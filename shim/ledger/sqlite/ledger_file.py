@@ -1,5 +1,5 @@
-"""The ledger's file: who may write it, whether it is still the one that was opened, and where it goes
-when it is not."""
+"""The ledger's file: its lock, the check that the file is still the one that was opened, and how a wrong
+file is moved aside."""
 
 import fcntl
 import os
@@ -48,7 +48,7 @@ class Lock:
         os.close(self._descriptor)
 
     def withdraw(self) -> None:
-        """Let go as if it had never been taken: a file that it made is gone again."""
+        """Release the lock, and delete its file if this lock made the file."""
         if self._is_new:
             self._path.unlink(missing_ok=True)
         self.release()

@@ -1,4 +1,4 @@
-"""The embedded ledger's reader: what happened. What it adds up to is in `shim.ledger.sqlite.figures`."""
+"""The embedded ledger's reader: the rows. Their sums are in `shim.ledger.sqlite.figures`."""
 
 import hashlib
 import json
@@ -137,7 +137,7 @@ def _episode(ledger: Snapshot, verdict: VerdictRow) -> Episode:
 
 
 def _about(verdict: VerdictRow) -> Conditions:
-    """The user stands in the indexes, the connection does not."""
+    """The indexes contain the user, not the connection."""
     where = Conditions().add("run = ?", verdict.run).add("connection = ?", verdict.connection)
     return where.add("user = ?", verdict.user)
 

@@ -62,7 +62,7 @@ class RowQueue:
             return rows
 
     def done(self, count: int) -> None:
-        """So many of the rows taken are settled, one way or another."""
+        """`count` of the rows taken are stored or refused."""
         with self._changed:
             self._left += count
             self._changed.notify_all()

@@ -41,7 +41,7 @@ _CONSTRAINTS: Mapping[type[Row], str] = {
         CASE verdict WHEN 'matched' THEN 1 WHEN 'mismatched' THEN 0 END END)""",
     ActionRow: "    UNIQUE (run, connection)",
 }
-"""What a table has beside the columns of its row."""
+"""What a table has in addition to the columns of its row."""
 
 _INDEXES: Mapping[type[Row], tuple[str, ...]] = {
     DecisionRow: ("decision_at ON decision (at, user)",),

@@ -1,6 +1,6 @@
 """Reading a SQLite ledger: a connection for each question, and conditions put together from values.
 
-No text of a user's ever becomes part of a statement: conditions are ours, values are parameters.
+No text from outside becomes part of a statement: the conditions are constants, the values parameters.
 """
 
 import sqlite3
@@ -43,7 +43,7 @@ class Snapshot:
         self._database = database
 
     def ask(self, statement: str, *values: Any) -> sqlite3.Cursor:
-        """The rows that a statement answers, as they come; texts are looked for as they are stored."""
+        """The rows that a statement finds. Texts are compared in the form in which they are stored."""
         return self._database.execute(statement, storable(values))
 
     def rows(self, row: type[R], conditions: Conditions, order: str, limit: int = -1) -> list[R]:

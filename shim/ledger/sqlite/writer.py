@@ -1,6 +1,6 @@
 """The embedded ledger: one thread that commits rows to a SQLite file in groups.
 
-Trouble with the file never reaches whoever hands rows over. The rows wait in a bounded queue and are
+Trouble with the file never reaches the caller that hands rows over. The rows wait in a bounded queue and are
 tried again; a file that was replaced or damaged is moved aside, and another one begun. Each change from
 good to bad and back is one line in the log, and `status` tells it at any time.
 """
@@ -43,7 +43,7 @@ _UNSTORABLE = (
     OverflowError,
     UnicodeError,
 )
-"""What a row's own values cause; everything else is the file's trouble, and may pass."""
+"""The errors that a row's own values cause; all other errors are trouble with the file, and may pass."""
 
 
 class SqliteLedger:
@@ -86,7 +86,7 @@ class SqliteLedger:
 
     @property
     def brake(self) -> BrakeRow | None:
-        """What was last done to the brake, before this run or in it."""
+        """The last change of the brake, before this run or in it."""
         return self._brake
 
     def append(self, row: Row) -> None:
@@ -169,7 +169,7 @@ class SqliteLedger:
         self._queue.done(len(rows))
 
     def _stored_alone(self, database: Database, row: Row) -> bool:
-        """One bad row must not keep the others out."""
+        """Store one row; a row that cannot be stored must not keep the others out."""
         try:
             database.store([row])
         except _UNSTORABLE as error:
@@ -238,7 +238,7 @@ class SqliteLedger:
         return copy
 
     def _replace(self, content: Path | None) -> None:
-        """Keep what is at the path under another name, and put this there, or nothing."""
+        """Move the file at the path aside, and put `content` in its place, if there is any."""
         self._discard()
         try:
             aside = file.set_aside(self.path)
