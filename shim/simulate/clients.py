@@ -10,9 +10,18 @@ from typing import Protocol
 from shim.model import SECOND, Close, Duration, Time
 from shim.simulate import draws
 from shim.simulate.event_queue import EventQueue
-from shim.simulate.fleet import DROP, FREEZE, LEAVE, LOSSY, Fleet, Link, Trouble, arrival
+from shim.simulate.fleet import (
+    DROP,
+    FREEZE,
+    LEAVE,
+    LOSSY,
+    Fleet,
+    Link,
+    SimulatedConnection,
+    Trouble,
+    arrival,
+)
 from shim.simulate.simulated_clock import Clock
-from shim.simulate.simulated_connection import SimulatedConnection
 
 NORMAL, ABNORMAL = 1000, 1006
 

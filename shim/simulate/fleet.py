@@ -1,22 +1,20 @@
-"""The fleet: users, their clients, and the troubles of each client.
+"""The fleet: users, their clients with their connections, and the troubles of each client.
 
 Troubles are drawn ahead and do not depend on what the server does. One that begins while its client is in
 another, or is not connected, does not take place.
 """
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from shim.flags import Targeting
-from shim.model import SECOND, Duration, Kind, Stage, Time
+from shim.model import SECOND, Close, Confirmation, Connection, Duration, Kind, Stage, Time
+from shim.router import NO_CONFIRMATION, Tracked
 from shim.simulate import draws
 from shim.simulate.behaviour import ClientSettings, Durations, TroubleSettings
 from shim.simulate.scenario import DAY, Scenario
-
-if TYPE_CHECKING:
-    from shim.simulate.simulated_connection import SimulatedConnection
 
 NEVER: Final[Time] = 1 << 60
 FREEZE, DROP, LEAVE, LOSSY = range(4)
@@ -111,6 +109,80 @@ class Link:
 
     def blocked(self, at: Time) -> bool:
         return self.blocked_since <= at < self.blocked_until
+
+
+class ClientSide(Protocol):
+    """What becomes of the server's effects at the other end of a connection."""
+
+    def pinged(self, connection: "SimulatedConnection", payload: bytes) -> None: ...
+
+    def closed(self, connection: "SimulatedConnection", close: Close) -> None: ...
+
+    def terminated(self, connection: "SimulatedConnection") -> None: ...
+
+
+class SimulatedConnection:
+    """One connection, from both ends.
+
+    `alive`: the client's end exists; `gone`: the server's does not any more. `tracked` is None while
+    nothing happens to the connection, so that the router need not know it. `closing` is what the acting
+    monitor wanted, `owes`: the client has yet to answer a ping, `heard_at` when its last packet arrives.
+    `stint` counts the times that the router was told of it; `talking`: its next message is planned.
+    """
+
+    __slots__ = (
+        "alive",
+        "clients",
+        "closing",
+        "gone",
+        "heard_at",
+        "id",
+        "link",
+        "opened_at",
+        "owes",
+        "stint",
+        "talking",
+        "touch",
+        "tracked",
+    )
+
+    touch: Callable[[], None]
+
+    def __init__(self, clients: ClientSide, link: Link, id: str, now: Time) -> None:
+        self.clients = clients
+        self.link = link
+        self.id = id
+        self.opened_at = now
+        self.heard_at = now
+        self.alive = True
+        self.gone = False
+        self.owes = False
+        self.talking = False
+        self.stint = 0
+        self.tracked: Tracked | None = None
+        self.closing: Close | None = None
+
+    @property
+    def connection(self) -> Connection:
+        link = self.link
+        return Connection(self.id, link.client.kind, link.user.name, link.user.name, link.package)
+
+    # -- Port -----------------------------------------------------------------------------------------
+
+    def ping(self, payload: bytes) -> None:
+        self.clients.pinged(self, payload)
+
+    def close(self, close: Close) -> None:
+        self.clients.closed(self, close)
+
+    def terminate(self) -> None:
+        self.clients.terminated(self)
+
+    def forget(self) -> None:
+        """The session's reference goes with the connection."""
+
+    def confirm(self) -> Confirmation:
+        return NO_CONFIRMATION
 
 
 _NO_TROUBLE = Trouble(NEVER, NEVER, LEAVE)

@@ -21,8 +21,8 @@ from shim.model import (
     seconds,
 )
 from shim.router import Decided, Observer, handles
+from shim.simulate.fleet import SimulatedConnection
 from shim.simulate.scenario import Scenario
-from shim.simulate.simulated_connection import SimulatedConnection
 
 _PATIENCE: Duration = 900 * SECOND
 """What a connection without decision did longer ago than this is forgotten, but its last sign of life."""

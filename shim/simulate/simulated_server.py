@@ -24,11 +24,10 @@ from shim.router import Guard, Observer, Opened, Router
 from shim.simulate.clients import ABNORMAL, NORMAL, Clients
 from shim.simulate.defects import with_defects
 from shim.simulate.event_queue import EventQueue
-from shim.simulate.fleet import Fleet, Link
+from shim.simulate.fleet import Fleet, Link, SimulatedConnection
 from shim.simulate.forecast import Forecast
 from shim.simulate.scenario import Scenario
 from shim.simulate.simulated_clock import Clock
-from shim.simulate.simulated_connection import SimulatedConnection
 from shim.simulate.simulated_coverage import CoverageCount
 
 GOING_DOWN = 1012

@@ -7,8 +7,8 @@ import pytest
 from shim.model import SECOND, Time, VerdictKind
 from shim.router import Observer
 from shim.simulate import Scenario, Simulation
+from shim.simulate.fleet import SimulatedConnection
 from shim.simulate.recording import NoRecorder
-from shim.simulate.simulated_connection import SimulatedConnection
 from tests.simulate.helpers import SDK, records, scenario
 
 PHONE = {

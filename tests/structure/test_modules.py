@@ -13,11 +13,7 @@ FEW_LINES = 40
 
 # What does not hold yet; nothing may be added.
 REPEATED_CLASSES: set[str] = set()
-IN_CIRCLES = {
-    "shim.simulate.clients",
-    "shim.simulate.fleet",
-    "shim.simulate.simulated_connection",
-}
+IN_CIRCLES: set[str] = set()
 SHORT = {
     "shim.capture.confirmation_port",
     "shim.demo.captured_log",
