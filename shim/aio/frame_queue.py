@@ -93,7 +93,8 @@ class FrameQueue(WebSocketDataQueue):
                 listener.saw_close()
             owner.peer_closed(data[1])
         _feed_data(self, data, size)
-        self._wake()
+        if self._arrival is not None:
+            self._wake()
 
     def feed_eof(self) -> None:
         """The transport has ended."""
