@@ -61,14 +61,18 @@ CONCURRENT = "Concurrent call to receive() is not allowed"
 
 
 class FrameQueue(WebSocketDataQueue):
-    """`owner` is None once the transport has ended; so no cycle keeps the two alive."""
+    """`owner` is None once the transport has ended; so no cycle keeps the two alive.
 
-    __slots__ = ("_arrival", "listener", "owner")
+    `ended`: no frame comes any more, because the transport has ended or the peer broke the protocol.
+    """
+
+    __slots__ = ("_arrival", "ended", "listener", "owner")
 
     def __init__(self, owner: Owner, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.owner: Owner | None = owner
         self.listener: Listener | None = None
+        self.ended = False
         self._arrival: Future[None] | None = None
 
     def feed_data(self, data: WSMessage, size: int) -> None:  # type: ignore[override]
@@ -99,6 +103,7 @@ class FrameQueue(WebSocketDataQueue):
     def feed_eof(self) -> None:
         """The transport has ended."""
         super().feed_eof()
+        self.ended = True
         self._wake()
         owner, listener = self.owner, self.listener
         self.owner = self.listener = None
@@ -110,6 +115,7 @@ class FrameQueue(WebSocketDataQueue):
     def set_exception(self, *args: Any) -> None:
         """What was read breaks the protocol: nothing is read any more."""
         super().set_exception(*args)
+        self.ended = True
         self._wake()
 
     def arrival(self) -> "Future[None] | Arrived":
@@ -118,7 +124,7 @@ class FrameQueue(WebSocketDataQueue):
         aiohttp's own waiting is a coroutine within a coroutine: two objects more for each idle
         connection.
         """
-        if self._buffer or self.is_eof():
+        if self._buffer or self.ended:
             return ARRIVED
         if self.is_awaited:
             raise RuntimeError(CONCURRENT)

@@ -182,7 +182,7 @@ class WebSocket(web.WebSocketResponse):
     async def _handshake_over(self) -> None:
         """Wait for the reply or the end of the transport, as long as either can come."""
         reader = self._reader
-        if reader is None or reader.owner is None or reader.is_eof() or self.aborted:
+        if reader is None or reader.ended or self.aborted:
             return
         self._over = self._over or asyncio.Event()
         await self._over.wait()
