@@ -1,4 +1,4 @@
-"""The operators' side of a shim: the dashboard, the API under `/api`, the metrics, who may see what."""
+"""The console for operators: the dashboard, the API under `/api`, the metrics, and the access to them."""
 
 from shim.console.console_app import add_health, console_app
 from shim.console.listener import serve_console

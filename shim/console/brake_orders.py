@@ -1,4 +1,4 @@
-"""What operators change. Every change is in the log, with who made it and why."""
+"""The orders of operators about the brake. Every order is in the log, with the operator and the reason."""
 
 import asyncio
 import logging
@@ -15,13 +15,13 @@ from shim.console.operations import Operations
 log = logging.getLogger(__name__)
 
 _FLUSH = 2.0
-"""Seconds that a ledger in trouble may hold up the answer to an order that is in force."""
+"""Seconds; the longest time for which a ledger with a problem may delay the answer to an order."""
 
 
 async def give_brake_order(operations: Operations, visitor: Visitor, order: BrakeOrder) -> None:
     """Engage or release the brake (R22). Raises ApiError (409) if it stands that way already.
 
-    Whoever then asks the ledger for the brake's history finds the order in it.
+    After the answer, the order is in the brake's history in the ledger.
     """
     if order.engaged == (operations.brake_reason is not None):
         status = "engaged" if order.engaged else "released"

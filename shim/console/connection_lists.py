@@ -1,4 +1,4 @@
-"""The live connections and sessions, in pages. However many there are, the loop waits for none of it."""
+"""The live connections and sessions, in pages; the event loop never waits long for a page."""
 
 import asyncio
 import socket
@@ -28,7 +28,7 @@ from shim.runtime.live_connection import LiveConnection
 from shim.runtime.sessions import Session
 
 CHUNK = 1000
-"""So many are looked at before the loop has its turn: about a millisecond."""
+"""Connections that are looked at before the event loop has its turn: about a millisecond."""
 
 _MOST_DIGITS = 18
 
@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Slice(Generic[T]):
-    """A page; `next` is the cursor of what follows it (None: nothing does)."""
+    """A page; `next` is the cursor of the next page (None: this is the last page)."""
 
     items: list[T]
     next: str | None
@@ -58,7 +58,7 @@ class ConnectionLists:
         self._heartbeat: int | None = getattr(candidate, "heartbeat_interval", None)
 
     async def connections(self, query: ConnectionsQuery, user: str | None) -> Slice[Tracked]:
-        """Those that fit, in the order of opening. Raises ApiError for a cursor that is none."""
+        """The matching connections, in the order of opening. Raises ApiError for a wrong cursor."""
         tracked = list(self._shim.router.connections())
         start = bisect_right(tracked, _read_cursor(query.cursor), key=attrgetter("order"))
         fits = _fits(query, user)
@@ -83,7 +83,7 @@ class ConnectionLists:
                     order = min((member.tracked.order for member in session.members()), default=0)
                     if order > after or not (order or query.cursor):
                         found.append((order, session))
-            # What cannot be on the page any more is dropped at once: sorting it all would take long.
+            # Sessions that cannot be on the page are dropped at once: sorting all of them would take long.
             found.sort(key=lambda pair: pair[0])
             del found[query.limit + 1 :]
             await asyncio.sleep(0)
@@ -190,9 +190,9 @@ def _read_cursor(cursor: str | None) -> int:
 
 
 def _socket_health(transport: Any) -> SocketAnswer | None:
-    """What the kernel knows of a socket: round trip, bytes, repetitions. It costs no counter.
+    """What the kernel knows of a socket: round trip, bytes, repetitions. The shim counts none of it.
 
-    None where it cannot be known: the socket is gone, or this is not Linux.
+    None if that cannot be known: the socket is gone, or this is not Linux.
     """
     sock: socket.socket | None = transport and transport.get_extra_info("socket")
     if sock is None or sys.platform != "linux":

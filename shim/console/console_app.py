@@ -61,7 +61,7 @@ def add_health(app: web.Application, operations: Operations) -> None:
 
 @web.middleware
 async def _problems(request: web.Request, handler: _Handler) -> web.StreamResponse:
-    """Under `/api` every error is problem+json, the unforeseen ones included."""
+    """Under `/api` every error is problem+json, also an unexpected error."""
     if not path_of(request).startswith("/api/"):
         return await handler(request)
     try:

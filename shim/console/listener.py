@@ -17,20 +17,20 @@ log = logging.getLogger(__name__)
 
 BACKLOG = 1024
 KEEPALIVE = 75.0
-"""Seconds in which a request has to come, as `web.run_app` has it; a runner's own default is an hour."""
+"""Seconds in which the next request must come, as in `web.run_app`; a runner's own default is an hour."""
 
 _SHUTDOWN = 2.0
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 is any free one. Raises InputError for an address that cannot be had."""
+    """A listening socket; port 0 is any free one. Raises InputError for an address that cannot be used."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=BACKLOG)
     except socket.gaierror as error:
         raise InputError(f"cannot listen on {host}:{port}: {error.strerror}") from None
     except OSError as error:
-        # Its own words name the address, too.
+        # The error's own text names the address, too.
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise InputError(f"cannot listen on {host}:{port}: {reason}") from None
 
@@ -42,7 +42,7 @@ def url_of(listener: socket.socket) -> str:
 
 
 def runner_of(app: web.Application, shutdown_timeout: float) -> web.AppRunner:
-    """`shutdown_timeout`: seconds that requests get to end."""
+    """`shutdown_timeout`: seconds; the longest wait for running requests."""
     return web.AppRunner(
         app, access_log=None, shutdown_timeout=shutdown_timeout, keepalive_timeout=KEEPALIVE
     )

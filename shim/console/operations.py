@@ -18,12 +18,12 @@ class Operations:
 
     @property
     def brake_reason(self) -> str | None:
-        """Why the brake is engaged; None: it is not."""
+        """Why the brake is engaged; None: the brake is released."""
         return self.shim.router.brake_reason
 
     @property
     def held(self) -> int | None:
-        """How many closes the guard holds; None: it is calm."""
+        """How many closes the guard holds; None: the guard is calm."""
         guard = self.shim.router.guard
         return None if guard is None or not guard.holding else len(guard)
 
@@ -34,14 +34,14 @@ class Operations:
         return candidate is not None and candidate.quarantined
 
     def explain(self, user: str) -> Evaluation:
-        """Which stage a user has now, the brake considered (R19)."""
+        """The stage of a user now, with the brake (R19)."""
         evaluation = self.assembly.evaluate(user)
         if self.brake_reason is None or evaluation.stage <= Stage.SHADOW:
             return evaluation
         return evaluation._replace(stage=Stage.SHADOW, lowered_by=Cap.BRAKE)
 
     def trace_url(self, trace: str | None) -> str | None:
-        """Where a trace is seen, as the settings say."""
+        """The address of a trace, by the settings."""
         template = self.shim.settings.telemetry.trace_url
         if template is None or trace is None:
             return None

@@ -1,4 +1,4 @@
-"""What machines ask: is it alive, is it ready, and the metrics."""
+"""The probes for machines: alive, ready, and the metrics."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from shim.model import seconds
 
 
 class Health:
-    """For whoever starts and stops the process: open to all."""
+    """For the programs that start and stop the process; no token is needed."""
 
     def __init__(self, operations: Operations) -> None:
         self._operations = operations
@@ -21,9 +21,9 @@ class Health:
         return json_answer({"status": "ok"})
 
     async def readyz(self, request: web.Request) -> web.Response:
-        """Ready also while ledger or flags file have a problem: connections do not depend on it.
+        """Ready also while ledger or flags file have a problem: connections do not depend on them.
 
-        What is wrong with the flags file is not said here: it may name a user.
+        The problem of the flags file is left out, because it may name a user.
         """
         operations = self._operations
         if operations.shim.draining:
@@ -42,7 +42,7 @@ class Health:
 
 
 class MetricsPage:
-    """`/metrics`, for those who may read."""
+    """`/metrics`, for visitors who may read."""
 
     def __init__(self, operations: Operations, access: Access) -> None:
         self._assembly = operations.assembly

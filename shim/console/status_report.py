@@ -1,4 +1,4 @@
-"""How things stand at this moment, from counts that are kept: nothing is counted here."""
+"""The present state, from counts that other parts keep: nothing is counted here."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from shim.model import Kind, Stage, seconds
 
 @dataclass(frozen=True, slots=True)
 class StatusReport:
-    """What every page shows. `held`: how many closes the guard holds (None: it is calm)."""
+    """What every page shows. `held`: how many closes the guard holds (None: the guard is calm)."""
 
     brake: str | None
     held: int | None

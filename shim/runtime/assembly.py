@@ -4,8 +4,8 @@
 module is imported. `async with assembly.running(coordinator)` opens the ledger and the way to the collector,
 follows the flags file, and closes all of it at the end.
 
-Each fact reaches its observers in this order: the log, the counters, the traces (which give it its id), the
-ledger and the metrics (which keep or show that id), the observers of the service, the plugins, the brake.
+Each event reaches its observers in this order: the log, the counters, the traces (which set the trace id),
+the ledger and the metrics (which keep or show that id), the observers of the service, the plugins, the brake.
 """
 
 import asyncio
@@ -54,12 +54,12 @@ Evaluate: TypeAlias = Callable[[str], Evaluation]
 
 _PROMOTION_INTERVAL = 60.0
 _LEDGER_CLOSE = 5.0
-"""Seconds that the last rows get to reach the disk."""
+"""Seconds; the longest wait at the end until the last rows are on the disk."""
 
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """What is open while a shim runs."""
+    """The parts that are open while a shim runs."""
 
     ledger: LedgerWriter
     metrics: Metrics
@@ -68,7 +68,7 @@ class Records:
 
 
 class Assembly:
-    """What a whole shim consists of; the coordinator apart, which the WebSocket library makes.
+    """The parts of a whole shim, without the coordinator, which the WebSocket library makes.
 
     Attributes:
         settings: all settings.
@@ -115,12 +115,12 @@ class Assembly:
 
     @property
     def first_observers(self) -> Sequence[Observer]:
-        """Those who come before all others: the coordinator begins with them."""
+        """The first observers: the coordinator begins with them."""
         return LifecycleLog(self.name_in_log), self.tally
 
     @property
     def records(self) -> Records:
-        """What is open. Raises RuntimeError before the start; afterwards the records stay readable."""
+        """The open parts. Raises RuntimeError before the start; after the end they stay readable."""
         if self._records is None:
             raise RuntimeError("the shim has not been started")
         return self._records
@@ -159,7 +159,7 @@ class Assembly:
             yield
 
     def _observe(self, coordinator: Coordinator[Any], records: Records) -> None:
-        """Connect the coordinator's facts with everybody who is told of them."""
+        """Connect the coordinator's events with all observers."""
         settings = self.settings
         hashed = settings.privacy.telemetry == "hashed"
         traces = TraceObserver(
@@ -176,7 +176,9 @@ class Assembly:
             HookObserver(self._plugins),
         ):
             coordinator.observer.add(observer)
-        if settings.monitors.control is not None:  # retired there is nothing to go back to
+        if (
+            settings.monitors.control is not None
+        ):  # without a control the brake has no monitor to go back to
             coordinator.observer.add(
                 AutomaticBrake(
                     settings.brake,
@@ -187,7 +189,7 @@ class Assembly:
             )
 
     def _recorder(self, coordinator: Coordinator[Any]) -> Recorder | None:
-        """What captures the coordinator's connections, if the settings name a file."""
+        """The recorder of the coordinator's connections, if the settings name a file."""
         if self._capture_file is None:
             return None
         capture, control = self.settings.capture, self.settings.monitors.control
@@ -203,7 +205,7 @@ class Assembly:
         )
 
     def _brake_as_left(self, ledger: LedgerWriter) -> str | None:
-        """Why the brake is still engaged; None: it is not."""
+        """The reason of a brake that is still engaged; None: the brake is released."""
         last = ledger.brake
         if self.settings.monitors.control is None or last is None or not last.engaged:
             return None
@@ -239,7 +241,7 @@ class Assembly:
             watcher.stop()
 
     async def _promote(self, flags: CurrentFlags) -> None:
-        """Go on by the plan, once a minute at most; the watcher takes the new file up."""
+        """Take the steps of the plan, at most one each minute; the watcher loads the new file."""
         while True:
             await asyncio.sleep(_PROMOTION_INTERVAL)
             try:
@@ -271,7 +273,7 @@ def _read_flags(settings: Settings) -> CurrentFlags | None:
 def _choose_evaluate(
     settings: Settings, flags: CurrentFlags | None, targeting: Targeting | None
 ) -> Evaluate:
-    """Who decides about stages; without flags everyone is at `complete` if retired, else at `shadow`."""
+    """The function that gives stages. Without flags: `complete` if the control is retired, else `shadow`."""
     if targeting is not None:
         return targeting.evaluate
     if flags is not None:
@@ -281,7 +283,7 @@ def _choose_evaluate(
 
 
 def _capture_file(settings: Settings, capture: Path | None) -> Path | None:
-    """What captures are named after, if there are any. Raises InputError if they have no folder."""
+    """The path that captures are named after, if any. Raises InputError if its folder is missing."""
     if capture is not None:
         check_folder(capture)
         return capture
@@ -308,7 +310,7 @@ def _open_ledger(settings: Settings) -> Iterator[LedgerWriter]:
 def _readings(
     coordinator: Coordinator[Any], ledger: LedgerWriter, traced: Tracing | None
 ) -> Readings:
-    """What a scrape looks up, without visiting connections."""
+    """The numbers that a scrape looks up, without visiting connections."""
     candidate = coordinator.router.monitors(Role.CANDIDATE)
     assert candidate is not None
 

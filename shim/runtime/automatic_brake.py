@@ -1,4 +1,4 @@
-"""The brake that engages by itself, when the record of the candidate asks for it (R22)."""
+"""The brake that engages by itself when the record of the candidate requires it (R22)."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ from shim.router import BrakeChanged, Decided, Observer, ProofOfLife, handles
 
 
 class AutomaticBrake(Observer):
-    """Watches what the router finds out, and calls `engage` with the evidence.
+    """Watches the events, and calls `engage` with the evidence.
 
     It does not release the brake: that is a person's decision, and from then on only new evidence
     counts. Once engaged, calling again changes nothing.

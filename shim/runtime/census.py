@@ -1,4 +1,4 @@
-"""How many are connected, by kind and stage: counted as they come and go, never by looking at all."""
+"""The numbers of connections and users, by kind and stage, updated as connections come and go."""
 
 from collections import Counter
 
@@ -8,7 +8,7 @@ from shim.router.time_integral import TimeIntegral
 
 
 class Census(Observer):
-    """Sockets that have not ended, and the users they belong to."""
+    """Counts the sockets that have not ended, and their users."""
 
     def __init__(self, now: Time) -> None:
         self.connections = {(kind, stage): TimeIntegral(now) for kind in Kind for stage in Stage}

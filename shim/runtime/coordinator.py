@@ -30,7 +30,7 @@ from shim.settings import Settings
 log = logging.getLogger(__name__)
 
 ABNORMAL = 1006
-"""What stands for a close frame that never came (RFC 6455 section 7.1.5)."""
+"""The code for a close frame that never came (RFC 6455 section 7.1.5)."""
 
 RESTART = (1012, "the service restarts")
 REPLACED = (1000, "replaced by a newer connection")
@@ -42,7 +42,7 @@ L = TypeVar("L", bound=LiveConnection)
 
 
 class _OnBrake(Observer):
-    """Open connections follow the brake, whoever engages or releases it."""
+    """Moves open connections when the brake is engaged or released."""
 
     def __init__(self, reassess: Callable[[], None]) -> None:
         self._reassess = reassess
@@ -138,7 +138,7 @@ class Coordinator(Generic[L]):
         self.driver.call_at(clock() + INTERVAL, self._each_minute)
 
     def stop(self) -> None:
-        """Stop watching: what is open stays undecided."""
+        """Stop watching: open episodes stay undecided."""
         self.driver.stop()
         self.router.shutdown(clock())
         self._coverage.measure(clock())
@@ -175,7 +175,7 @@ class Coordinator(Generic[L]):
         if session is None:
             session = self.sessions[session_id] = Session(session_id, user)
         if self.handover.running:
-            # Who comes now is at the new stage already; so are then the others of the session.
+            # The new connection is at the new stage at once; so move the other connections of the session now.
             self.handover.move(user, [member.tracked for member in session.members()])
         connection = Connection(f"c{next(self._ids)}", kind, user, session_id, package)
         session.open += 1
@@ -222,7 +222,7 @@ class Coordinator(Generic[L]):
     # -- Stages (R21, R22) -------------------------------------------------------------------------
 
     def reassess(self) -> None:
-        """Who is where may have changed: move all open connections to the stages of their users."""
+        """The stages of users may have changed: move all open connections."""
         self.handover.start(self._members())
 
     def _members(self) -> Iterator[Members]:
@@ -230,11 +230,11 @@ class Coordinator(Generic[L]):
             yield session.user, [live.tracked for live in session.members()]
 
     def engage_brake(self, reason: str) -> None:
-        """Take everyone who is further back to `shadow`."""
+        """Take everyone at `live` or `complete` back to `shadow`."""
         self.router.engage_brake(reason, clock())
 
     def release_brake(self, reason: str) -> None:
-        """Let everyone be where the flags say."""
+        """Move everyone to the stage in the flags."""
         self.router.release_brake(reason, clock())
 
     # -- What live connections report -------------------------------------------------------------
@@ -254,7 +254,7 @@ class Coordinator(Generic[L]):
         self.router.spoke_after_close(tracked, clock())
 
     def gone(self, live: L) -> None:
-        """The connection ended, or begins to, for a cause that is no monitor's."""
+        """The connection ended, or begins to end, and no monitor is the cause."""
         live.session.forget(live)
         now = clock()
         if self._recorder is not None and live.tracked.closed_by is None:
@@ -295,10 +295,10 @@ class Coordinator(Generic[L]):
     # -- Shutdown ---------------------------------------------------------------------------------
 
     async def drain(self) -> None:
-        """Send everyone away with 1012, spread over `server.drain`, and abort who is not gone in time.
+        """Close every connection with 1012, spread over `server.drain`, and abort what does not end in time.
 
-        To be called while the service still accepts and reads: who waits for the turn is judged as
-        ever, the replies are seen, and it is over as soon as everyone has gone.
+        To be called while the service still accepts and reads: connections that are not closed yet are
+        judged as before, the replies are seen, and the drain ends as soon as every connection has ended.
         """
         self.draining = True
         loop, over = asyncio.get_running_loop(), seconds(self.settings.server.drain)

@@ -12,7 +12,7 @@ INTERVAL: Duration = 60 * SECOND
 
 @dataclass(slots=True)
 class _Sums:
-    """What has added up since the beginning, for one kind."""
+    """The sums since the start, for one kind of connection."""
 
     control_acted: Duration = 0
     candidate_acted: Duration = 0
@@ -21,7 +21,7 @@ class _Sums:
 
 
 class CoverageMeter:
-    """Reads sums that others keep; a minute's coverage is their difference.
+    """Reads the sums of other parts; the coverage of a minute is their difference.
 
     `heartbeat_interval` is the candidate's, None where its settings have no such key.
     """
@@ -43,7 +43,7 @@ class CoverageMeter:
         self._before = {kind: self._sums(kind, now) for kind in Kind}
 
     def measure(self, now: Time) -> None:
-        """Tell what was watched since the last time, for each kind that was connected."""
+        """Report what was watched since the last call, for each kind that was connected."""
         since, self._since = self._since, now
         census = self._census
         for kind in Kind:

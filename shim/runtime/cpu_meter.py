@@ -1,4 +1,4 @@
-"""How much CPU time a call took, measured cheaply: hundreds of thousands of calls are quick ones."""
+"""The CPU time of calls, measured cheaply, because nearly all of very many calls are quick."""
 
 import gc
 import weakref
@@ -7,14 +7,14 @@ from time import perf_counter_ns, thread_time_ns
 from shim.model import Duration
 
 _MARK_AGE = 5_000_000
-"""Nanoseconds after which the CPU clock is read anew; it costs ten times what the wall clock does."""
+"""Nanoseconds after which the CPU clock is read again; it costs ten times as much as the wall clock."""
 
 
 class CpuMeter:
-    """Only a call that took longer than the limit on the wall is looked at with the CPU clock.
+    """Reads the CPU clock only for a call that took longer than the limit by the wall clock.
 
-    What is answered is a lower bound, low by 5 ms at most: a call is never blamed for time in which
-    the machine ran something else, or Python collected everybody's garbage.
+    The answer is a lower bound, too low by 5 ms at most: time in which the machine ran something else, or
+    in which Python collected garbage, does not count.
     """
 
     def __init__(self, limit: Duration) -> None:

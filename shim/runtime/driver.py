@@ -1,6 +1,6 @@
 """The driver of a running shim: one timer for the process, and the pauses of the process (R3).
 
-The timer never sleeps longer than `_TICK`, so that a pause is noticed wherever it falls. After a pause
+The timer never sleeps longer than `_TICK`, so that every pause is noticed. After a pause
 the control's due timers run first, as they would have in the original; then what arrived meanwhile is
 read; then the candidate's timers run.
 """
@@ -16,20 +16,20 @@ from shim.router import Router
 
 _TICK: Duration = SECOND // 10
 _BATCH: Duration = SECOND // 500
-"""Wake-ups so close together share one run of the loop, and a decision is late by that at most: each
-run costs a system call or two, which is more than all bookkeeping of a heartbeat."""
+"""Wake-ups within this time share one run of the loop, and a decision is late by at most this time. Each
+run costs one or two system calls, which is more than all bookkeeping of a heartbeat."""
 
 _LATE: Duration = SECOND // 4
-"""A timer that comes later than this was held up: what arrived meanwhile is read before judging."""
+"""A timer that is later than this means a pause: what arrived during the pause is read before judging."""
 
 _READ_ROUNDS = 5
-"""Rounds of the loop in which what waits in the kernel gets to its readers: after SIGCONT the first
-poll may come back empty, then bytes are read, then the task that awaits them runs, and then the one
-that it may hand them on to."""
+"""Rounds of the loop until bytes in the kernel reach their readers: after SIGCONT the first poll may come
+back empty, then bytes are read, then the task that awaits them runs, and then a task to which it may pass
+them on."""
 
 
 TICKS = 1000
-"""So many times in a microsecond `ticks` counts."""
+"""`ticks` in a microsecond."""
 
 ticks = monotonic_ns
 

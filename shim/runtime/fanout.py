@@ -1,4 +1,4 @@
-"""The fan-out: the one observer that the router tells, and that tells all the others."""
+"""The fan-out: the one observer of the router, which passes each event to all other observers."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -12,9 +12,9 @@ _EVENTS: tuple[type[Event], ...] = get_args(Event)
 
 
 class Fanout(Observer):
-    """Tells several observers in their order; one that raises is logged and disturbs nobody (R5).
+    """Passes events to observers in order; an observer that raises is logged and disturbs no other (R5).
 
-    An observer costs nothing where an event of another type happens than those that it handles.
+    An observer costs nothing for events of a type that it does not handle.
     """
 
     def __init__(self, observers: Sequence[Observer] = ()) -> None:
@@ -23,7 +23,7 @@ class Fanout(Observer):
             self.add(observer)
 
     def add(self, observer: Observer) -> None:
-        """Tell this one, too, after the others."""
+        """Pass events to this observer, too, after the others."""
         for kind, handlers in self._handlers_of.items():
             if (handler := observer.handler(kind)) is not None:
                 handlers.append(handler)

@@ -1,7 +1,7 @@
 """Handover: a changed stage reaches connections that are already open (R21).
 
-Session by session, so that one user's connections change together, and a few milliseconds at a time, so
-that the event loop never stalls however many there are.
+It goes session by session, so that one user's connections change together, and works for a few milliseconds
+at a time, so that the event loop never stalls, however many connections there are.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ _SLICE = 0.002
 """Seconds of work between two turns of the event loop."""
 
 _LOOK_AT_CLOCK = 16
-"""Sessions after which the clock is looked at."""
+"""Sessions between two readings of the clock."""
 
 Members = tuple[str, Iterable[Tracked]]
 """A user, and the connections of one of the user's sessions."""

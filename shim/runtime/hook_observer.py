@@ -1,4 +1,4 @@
-"""The hooks of the plugins that are told of events (`shim.plugin.hookspecs`)."""
+"""Calls the hooks of the plugins for events (`shim.plugin.hookspecs`)."""
 
 import logging
 from collections.abc import Callable
@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 class HookObserver(Observer):
-    """Tells the plugins that implement the hooks; each alone, so that none disturbs another."""
+    """Calls each plugin that implements a hook, one by one, so that no plugin disturbs another."""
 
     def __init__(self, manager: pluggy.PluginManager) -> None:
         self._hooks = manager.hook

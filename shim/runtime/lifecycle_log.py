@@ -1,4 +1,4 @@
-"""The log lines of the seed, and those for what the seed does not have."""
+"""The log lines of the original monitors, and those for the events of the shim."""
 
 import logging
 from collections.abc import Callable
@@ -10,7 +10,7 @@ log = logging.getLogger(__name__)
 
 
 class LifecycleLog(Observer):
-    """The log lines of the seed, and those for what the seed does not have.
+    """The log lines of the original monitors, and those for the events of the shim.
 
     `name` is how users are named in the log.
     """

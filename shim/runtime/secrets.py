@@ -9,7 +9,7 @@ from shim.model import InputError, Problem
 _JWT_SECRET, _OPERATOR_TOKEN = "SHIM_JWT_SECRET", "SHIM_OPERATOR_TOKEN"
 _HASH_KEY, _VIEWER_TOKEN = "SHIM_HASH_KEY", "SHIM_VIEWER_TOKEN"
 _SHORTEST_JWT_SECRET = 32
-"""Bytes; HS256 wants as many as its digest has (RFC 7518 section 3.2)."""
+"""Bytes; HS256 needs as many as its digest has (RFC 7518 section 3.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +25,11 @@ class Secrets:
     dev: bool = False
     """Whether the reference server accepts every app with the key `dev`."""
     viewer_token: str = ""
-    """Reads everything but users' addresses, changes nothing; empty: no token does."""
+    """Reads everything except users' names, changes nothing; empty: there is no such token."""
 
     @classmethod
     def from_environment(cls, *, dev: bool = False, reference_server: bool = False) -> "Secrets":
-        """Read the secrets. With `dev` missing ones are made up.
+        """Read the secrets. With `dev`, random secrets are made for the missing ones.
 
         Only the reference server needs `SHIM_JWT_SECRET`. Raises InputError that names every variable
         that is missing.

@@ -1,7 +1,7 @@
-"""User sessions: each knows its glasses, its apps, and why their connections ended.
+"""User sessions: each knows its glasses and its apps.
 
-This is the seed's ExtendedUserSession. References are dropped only where they still point at the very
-connection that ended: a client that came back quickly is stored there already.
+This is the ExtendedUserSession of MentraOS. A reference is dropped only if it still points at the very
+connection that ended: a client that came back quickly may be stored there already.
 """
 
 from collections import deque
@@ -71,7 +71,7 @@ class Session(Generic[M]):
 
 
 class LastClosings(Observer):
-    """How the last connections ended: so many, whoever's."""
+    """How the last connections of all sessions ended; at most `most` are kept."""
 
     def __init__(self, most: int = 1000) -> None:
         self._closings: deque[Closing] = deque(maxlen=most)
@@ -81,5 +81,5 @@ class LastClosings(Observer):
         self._closings.append(closing)
 
     def of(self, session: str) -> list[Closing]:
-        """Those of a session, the newest first."""
+        """The closings of one session, the newest first."""
         return [c for c in reversed(self._closings) if c.connection.session == session]

@@ -1,4 +1,4 @@
-"""What the kernel knows about a peer (R3b): asked about suspects only."""
+"""What the kernel knows about a peer (R3b); asked only before a decision."""
 
 import fcntl
 import socket
@@ -14,7 +14,7 @@ _LAST_DATA_RECV = 52
 
 
 def evidence(sock: socket.socket | None, now: Time, reading_paused: bool) -> Confirmation:
-    """When the kernel last received data, and whether bytes wait unread; unknown where it cannot say."""
+    """When the kernel last received data, and whether bytes wait unread; unknown if the kernel cannot say."""
     if sock is None or sock.fileno() < 0:
         return NO_CONFIRMATION
     try:

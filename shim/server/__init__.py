@@ -1,1 +1,1 @@
-"""The reference server: the WebSocket service of the seed, watched by the shim (`shim serve`)."""
+"""The reference server: the WebSocket service of MentraOS, watched by the shim (`shim serve`)."""

@@ -1,4 +1,4 @@
-"""Who may connect: JSON web tokens and API keys."""
+"""Checks which clients may connect: JSON web tokens and API keys."""
 
 import hashlib
 import hmac
@@ -42,7 +42,7 @@ class Gatekeeper:
 
     def check_app(self, package: str, api_key: str) -> None:
         """Raises ClientRefused unless this is the key of that package."""
-        # A lone surrogate is no valid UTF-8; a key with one is wrong, and no reason to fail.
+        # A lone surrogate is not valid UTF-8. A key with a lone surrogate is wrong, and must not raise.
         key = api_key.encode("utf-8", "surrogatepass")
         if self._secrets.dev and hmac.compare_digest(key, b"dev"):
             return

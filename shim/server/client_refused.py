@@ -11,12 +11,12 @@ LONGEST = 256
 _LONGEST_SHOWN = 80
 
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-"""Control characters and line ends would forge lines of the log; lone surrogates are no valid UTF-8, and
-make whoever stores or sends them fail."""
+"""Control characters and line ends would forge lines of the log; lone surrogates are not valid
+UTF-8, so they cannot be stored or sent."""
 
 
 class ClientRefused(Exception):
-    """This client is not served; the reason may be told to it, `code` closes its WebSocket."""
+    """This client is not served; the client may see the reason, and `code` closes its WebSocket."""
 
     def __init__(self, reason: str, code: int = POLICY_VIOLATION) -> None:
         super().__init__(reason)
@@ -24,7 +24,7 @@ class ClientRefused(Exception):
 
 
 def read_id(name: str, value: object) -> str:
-    """A user, session or package as a client gave it. Raises ClientRefused for what cannot be one."""
+    """A user, session or package as a client gave it. Raises ClientRefused for an impossible id."""
     if not isinstance(value, str) or not value.strip():
         raise ClientRefused(f"{name} is missing")
     if len(value) > LONGEST:
@@ -35,7 +35,7 @@ def read_id(name: str, value: object) -> str:
 
 
 def describe_claim(value: object) -> str:
-    """What a client claims to be, for the log: in one line, and no long one."""
+    """The id that a client claims, for the log: in one short line."""
     if not isinstance(value, str) or not value:
         return "unknown"
     cut = value if len(value) <= _LONGEST_SHOWN else f"{value[:_LONGEST_SHOWN]}…"

@@ -1,7 +1,7 @@
 """The reference server: the shim as any service embeds it, its listener, and how it stops.
 
-aiohttp stops reading before it tells an application to shut down. So everyone is sent away first, while
-the server still accepts and reads, and then aiohttp cleans up.
+aiohttp stops reading before it tells an application to shut down. So every connection is closed
+first, while the server still accepts and reads, and then aiohttp cleans up.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from shim.server.auth import Gatekeeper
 from shim.server.sockets import Sockets
 
 _SHUTDOWN = 5.0
-"""Seconds that requests get to end when everyone has been sent away."""
+"""Seconds; the longest wait for running requests after every connection was closed."""
 
 _CLIENTS_OWN = (HttpProcessingError, web.RequestPayloadError)
 
@@ -65,7 +65,7 @@ def serve_until_told(
     ready: Callable[[], None],
     new_event_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop,
 ) -> None:
-    """Serve until SIGTERM or SIGINT; a second one does not wait for who is being sent away."""
+    """Serve until SIGTERM or SIGINT; a second signal does not wait for the closing connections."""
 
     async def serve() -> None:
         with _told_to_stop() as told:
@@ -104,9 +104,9 @@ def _told_to_stop() -> Iterator[asyncio.Event]:
 
 @contextmanager
 def _bad_http_in_a_line() -> Iterator[None]:
-    """What is not HTTP is a mistake of the client: one line of the log, without a traceback.
+    """Bytes that are not HTTP are a mistake of the client: one line in the log, without a traceback.
 
-    aiohttp logs such errors like those of the server's own handlers.
+    aiohttp itself would log such errors like errors of the server's handlers.
     """
     logger = logging.getLogger("aiohttp.server")
     logger.addFilter(_shorten)
@@ -119,7 +119,7 @@ def _bad_http_in_a_line() -> Iterator[None]:
 def _shorten(record: logging.LogRecord) -> bool:
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, _CLIENTS_OWN):
-        # Its message quotes what came, which may be a token.
+        # The message quotes what the client sent, which may be a token.
         record.args = (record.getMessage(), type(error).__name__)
         record.msg = "%s: bad HTTP (%s)"
         record.exc_info = None

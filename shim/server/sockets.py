@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class Sockets:
-    """The handlers; what comes after the handshake is the service's own protocol."""
+    """The handlers of both endpoints, and the service's own protocol after the handshake."""
 
     def __init__(self, shim: Shim, gatekeeper: Gatekeeper) -> None:
         self._shim = shim
@@ -67,7 +67,7 @@ class Sockets:
             user, package = self._authenticate(init)
             self._admit(user, Kind.APP, package)
         except ClientRefused as refused:
-            if websocket.close_sent is None:  # otherwise the drain has sent it away
+            if websocket.close_sent is None:  # otherwise the drain has closed it
                 self._tell_refused(request, refused, Kind.APP, *_claimed(init))
                 await _refuse(websocket, "tpa_connection_error", refused)
             return websocket
@@ -77,7 +77,7 @@ class Sockets:
         return websocket
 
     async def _upgrade(self, request: web.Request) -> WebSocket | web.Response:
-        """The request's WebSocket, or the answer where there can be none."""
+        """The request's WebSocket, or an HTTP answer if there can be no WebSocket."""
         if self._shim.draining:
             return draining()
         websocket = self._shim.websocket(max_msg_size=self._limits.max_message_size)
@@ -86,7 +86,7 @@ class Sockets:
         try:
             await websocket.prepare(request)
         except ConnectionResetError:
-            return upgrade_required()  # which nobody reads: the client hung up
+            return upgrade_required()  # never read: the client hung up
         return websocket
 
     def _init_from_headers(self, request: web.Request) -> dict[str, Any]:
@@ -123,11 +123,11 @@ class Sockets:
         return init
 
     def _admit(self, user: str, kind: Kind, package: str | None) -> None:
-        """Raises ClientRefused where this would be one connection too many of the user's.
+        """Raises ClientRefused if this would be one connection too many for the user.
 
-        Who comes back takes the place of an older connection and is no additional one. The older one is
-        being closed meanwhile, which takes a frozen client's socket a while: a network change may replace
-        all of them at once, so that twice the limit are open; who floods gets no more than that.
+        A client that comes back takes the place of its older connection and does not count twice. The older
+        connection is being closed, which takes a while if its client is frozen. A network change may replace
+        all connections of a user at once, so up to twice the limit may be open, and never more.
         """
         session = self._shim.sessions.get(user)
         if session is None:
@@ -146,7 +146,7 @@ class Sockets:
         user: object = None,
         package: object = None,
     ) -> None:
-        """One line about a client that is not served, by what it claims to be; never its key or token."""
+        """One line about a client that is not served, with the ids it claims; never its key or token."""
         log.warning(
             "[User: %s] %s connection refused: %s, from %s: %s",
             describe_claim(self._shim.name_in_log(user) if isinstance(user, str) else None),
@@ -157,7 +157,7 @@ class Sockets:
         )
 
     async def _serve(self, live: AiohttpConnection) -> None:
-        """The service's protocol, as far as a reference needs one: each message has an answer."""
+        """The service's own protocol, in its simplest form: each message has an answer."""
         websocket = live.websocket
         async for message in live:
             body = _parse(message)
@@ -195,7 +195,7 @@ _KNOWN: dict[Any, dict[str, Any] | None] = {
 
 
 def _claimed(init: dict[str, Any]) -> tuple[Any, Any]:
-    """The user and the package that an app says it is of, whatever they are."""
+    """The user and the package that an app claims, without any check."""
     session, package = init.get("sessionId"), init.get("packageName")
     if isinstance(session, str) and isinstance(package, str):
         session = session.removesuffix(f"-{package}")
@@ -215,13 +215,13 @@ def _parse(message: WSMessage) -> dict[str, Any] | None:
 
 
 async def _send(websocket: WebSocket, body: dict[str, Any]) -> None:
-    """Send, unless a close began or the client hung up; what there is to read is read to its end."""
+    """Send, unless a close began or the client hung up; then the handler reads on to the end."""
     with suppress(ConnectionResetError):
         await websocket.send_str(json.dumps({**body, "timestamp": datetime.now(UTC).isoformat()}))
 
 
 async def _refuse(websocket: WebSocket, kind: str, refused: ClientRefused) -> None:
-    """Say why in a message of this kind, and in the close frame."""
+    """Send the reason in a message of this kind, and in the close frame."""
     reason = str(refused)
     await _send(websocket, {"type": kind, "message": reason})
     await websocket.close(code=refused.code, message=reason.encode()[:123])

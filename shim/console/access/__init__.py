@@ -1,1 +1,1 @@
-"""Who asks, and what that visitor may see."""
+"""The visitors of the console, and what each may see."""

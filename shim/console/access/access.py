@@ -1,4 +1,4 @@
-"""Who is asking, and may they: the operator's token, a login's cookie, or nobody on loopback.
+"""Which visitor asks, and what the visitor may do: a token, a login's cookie, or loopback.
 
 | who asks                                          | may read       | may change              |
 |---------------------------------------------------|----------------|-------------------------|
@@ -33,12 +33,12 @@ CSRF_HEADER = "X-CSRF-Token"
 CSRF_FIELD = "csrf"
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 _PROXY_HEADERS = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", HEADER, "X-Real-IP")
-"""Behind a proxy on this machine everybody comes from loopback."""
+"""Behind a proxy on this machine every request comes from loopback."""
 
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Whoever asks; `name` is for the log. `login` is there for those with a cookie."""
+    """The person or program that asks. `name` is for the log; `login` is set for visitors with a cookie."""
 
     level: AccessLevel
     name: str
@@ -50,7 +50,7 @@ class Visitor:
 
 
 class Access:
-    """Answers who asks, or raises ApiError (401, 403, 429)."""
+    """Finds the visitor of a request, or raises ApiError (401, 403, 429)."""
 
     def __init__(self, secrets: Secrets, clock: Callable[[], Time]) -> None:
         self._tokens = [(AccessLevel.OPERATOR, secrets.operator_token.encode())]
@@ -60,7 +60,7 @@ class Access:
         self._throttle = Throttle(clock)
 
     def reader(self, request: web.Request) -> Visitor:
-        """Whoever may read. Raises ApiError."""
+        """The visitor, who may read. Raises ApiError."""
         if "Authorization" in request.headers:
             level = self._check(request, _bearer(request))
             return Visitor(level, f"{level} token from {request.remote}")
@@ -72,7 +72,7 @@ class Access:
         raise _unauthorized("a token or a login is needed here")
 
     def operator(self, request: web.Request, csrf: str = "") -> Visitor:
-        """Whoever may change something; `csrf` is what their form or script sent. Raises ApiError."""
+        """The visitor, who may change something; `csrf` is what the form or script sent. Raises ApiError."""
         visitor = self.reader(request)
         if visitor.login is None and "Authorization" not in request.headers:
             raise _unauthorized("every change wants the operator's token or a login")
@@ -83,7 +83,7 @@ class Access:
         return visitor
 
     def log_in(self, request: web.Request, token: str) -> tuple[str, Login]:
-        """Open a login for whoever knows a token; answers its cookie, too. Raises ApiError."""
+        """Open a login for a visitor with a token; answers its cookie, too. Raises ApiError."""
         check_origin(request)
         cookie, login = self._logins.open(self._check(request, token))
         log.info("audit: %s login %s opened from %s", login.level, login.name, request.remote)
@@ -101,7 +101,7 @@ class Access:
         return self._logins.find(cookie) if cookie else None
 
     def _check(self, request: web.Request, token: str) -> AccessLevel:
-        """What the token gives. While an address is throttled no token of its is looked at."""
+        """The clearance of the token. While an address is throttled, its tokens are not looked at."""
         address = request.remote
         if wait := self._throttle.wait(address):
             after = str(int(seconds(wait)) + 1)
@@ -138,7 +138,7 @@ def _check_form(request: web.Request, login: Login, csrf: str) -> None:
 
 
 def check_origin(request: web.Request) -> None:
-    """A browser says from which page a form comes: it must be one of ours. Raises ApiError."""
+    """A browser says from which page a form comes: it must be a page of the console. Raises ApiError."""
     origin = request.headers.get("Origin")
     if origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
         raise ApiError(HTTPStatus.FORBIDDEN, "this form came from another site")
@@ -154,7 +154,7 @@ def _unauthorized(detail: str) -> ApiError:
 
 
 def _is_local(request: web.Request) -> bool:
-    """From this machine, by its own name: a foreign Host is a page that rebinds its DNS name."""
+    """From this machine, to its own name: another Host may be a page that rebinds its DNS name."""
     return (
         _is_loopback(request.remote)
         and _host_name(request.host) in _LOOPBACK_NAMES

@@ -14,7 +14,7 @@ _MOST = 1000
 
 
 class AccessLevel(IntEnum):
-    """What somebody may do: a viewer sees no user's address, an operator sees and changes all."""
+    """What a visitor may do: a viewer sees no user's name, an operator sees and changes everything."""
 
     VIEWER = 1
     OPERATOR = 2
@@ -25,7 +25,7 @@ class AccessLevel(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """`name` tells one login from another in the log; `csrf` proves that a form was ours."""
+    """`name` identifies the login in the log; `csrf` proves that a form came from the console."""
 
     level: AccessLevel
     name: str
@@ -34,14 +34,14 @@ class Login:
 
 
 class Logins:
-    """The open logins, by the digest of the cookie: what is kept here opens nothing."""
+    """The open logins, by the digest of the cookie, so that no stored value can open a login."""
 
     def __init__(self, clock: Callable[[], Time]) -> None:
         self._clock = clock
         self._logins: OrderedDict[bytes, Login] = OrderedDict()
 
     def open(self, level: AccessLevel) -> tuple[str, Login]:
-        """A new login, with the value of its cookie; the oldest of too many ends."""
+        """A new login, with the value of its cookie; if there are too many logins, the oldest ends."""
         cookie = secrets.token_urlsafe(32)
         login = Login(
             level, secrets.token_hex(3), secrets.token_urlsafe(32), self._clock() + LIFETIME

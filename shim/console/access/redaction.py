@@ -1,4 +1,4 @@
-"""How users are named to a visitor: operators see addresses, viewers see keyed hashes."""
+"""The names of users for a visitor: operators see names, viewers see keyed hashes."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -9,7 +9,7 @@ _MOST = 100_000
 
 
 class Pseudonymizer:
-    """Remembers which pseudonyms were shown lately, so that links made of them lead back."""
+    """Remembers the pseudonyms that were shown lately, so that links with them find the user."""
 
     def __init__(self, pseudonym: Callable[[str], str]) -> None:
         self._pseudonym = pseudonym
@@ -24,12 +24,12 @@ class Pseudonymizer:
         return shown
 
     def resolve(self, name: str) -> str:
-        """The name behind a pseudonym that was shown; any other name is itself."""
+        """The name for a pseudonym that was shown; any other text is a name already."""
         return self._shown.get(name, name)
 
 
 class Names:
-    """The names of one answer. What a viewer asked for by its address is shown as it was asked."""
+    """The names of one answer. A name that a viewer asked for is shown as it was asked for."""
 
     def __init__(
         self, pseudonymizer: Pseudonymizer, visitor: Visitor, asked: str | None = None

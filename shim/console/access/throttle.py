@@ -1,4 +1,4 @@
-"""Failed attempts are slowed down: so many from an address, and it has to wait."""
+"""Slows down failed attempts: after several failures an address must wait."""
 
 import ipaddress
 from collections import OrderedDict, deque
@@ -12,14 +12,14 @@ _MOST_ADDRESSES = 10_000
 
 
 class Throttle:
-    """Counts failures by address; of IPv6 the first 64 bits, which are one customer's."""
+    """Counts failures by address; for IPv6 by the first 64 bits, which belong to one customer."""
 
     def __init__(self, clock: Callable[[], Time]) -> None:
         self._clock = clock
         self._failures: OrderedDict[str, deque[Time]] = OrderedDict()
 
     def wait(self, address: str | None) -> Duration:
-        """How long this address has to wait before it may try again; 0 for no time at all."""
+        """How long this address must wait before it may try again; 0: it need not wait."""
         failures = self._recent(_network(address))
         return failures[0] + _WINDOW - self._clock() if len(failures) >= _LIMIT else 0
 

@@ -1,1 +1,1 @@
-"""The API under `/api`: its paths, what may be asked, what is answered."""
+"""The API under `/api`: its paths, its filters, its answers."""

@@ -1,4 +1,4 @@
-"""Bodies of requests, forms included: small, whole, and in time."""
+"""The bodies of requests and forms: they must be small, complete, and in time."""
 
 import asyncio
 from http import HTTPStatus
@@ -10,7 +10,7 @@ from shim.console.api.problems import ApiError, bad_request
 
 _MOST = 16_384
 _TIMEOUT = 10.0
-"""Seconds; aiohttp itself would wait for ever."""
+"""Seconds; aiohttp itself would wait without end."""
 
 
 async def read_body(request: web.Request) -> bytes:

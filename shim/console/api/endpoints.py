@@ -1,4 +1,4 @@
-"""One path of the API: its handler, what may be asked, and what is answered."""
+"""One path of the API: its handler, its filters, and its answer."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ B = TypeVar("B")
 
 @dataclass(frozen=True, slots=True)
 class ApiRequest:
-    """A request that may be answered: who asks what. `body` is there for changes."""
+    """A permitted request: the visitor and the question. `body` is set for changes."""
 
     request: web.Request
     visitor: Visitor
@@ -31,7 +31,7 @@ Answer: TypeAlias = Callable[[ApiRequest], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """`body` makes it a change, which wants the operator's token."""
+    """A path with a `body` is a change, which needs the operator's token."""
 
     path: str
     handler: Answer

@@ -1,4 +1,4 @@
-"""What may be asked: the filters of each path as types, and how a query becomes one."""
+"""The filters of each path as types, and how a query becomes a filter."""
 
 from enum import StrEnum
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -123,7 +123,7 @@ Q = TypeVar("Q", bound=msgspec.Struct)
 def read_query(request: web.Request, model: type[Q], **defaults: Any) -> Q:
     """The request's filters. Raises ApiError (400) for unknown, repeated and impossible ones.
 
-    An empty filter is one that was left out: that is how forms send it.
+    An empty filter counts as left out, because forms send it so.
     """
     fields = {field.name: field for field in msgspec.structs.fields(model)}
     values: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Errors as answers: problem+json (RFC 9457) for programs."""
+"""Errors as answers for programs: problem+json (RFC 9457)."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -19,7 +19,7 @@ class ProblemAnswer(msgspec.Struct, kw_only=True):
 
 
 class ApiError(Exception):
-    """A request that is answered with an error; `detail` is for whoever made it."""
+    """A request that is answered with an error; `detail` is for the visitor."""
 
     def __init__(
         self, status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None

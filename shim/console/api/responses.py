@@ -1,4 +1,4 @@
-"""Answers in JSON; long ones are written in pieces, between which the loop has its turn."""
+"""Answers in JSON; long answers are written in pieces, so that the event loop does not stall."""
 
 import asyncio
 from collections.abc import Callable, Sequence

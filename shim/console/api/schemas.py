@@ -80,7 +80,7 @@ class SessionsAnswer(msgspec.Struct, kw_only=True):
 
 
 class SessionConnection(ConnectionAnswer, kw_only=True):
-    """A connection with what its socket and its monitors say; null where that cannot be known."""
+    """A connection with what its socket and its monitors say; null if that cannot be known."""
 
     messages: Annotated[int, Meta(description="Messages and pongs that came.")]
     round_trip: Annotated[
@@ -138,7 +138,7 @@ class GuardAnswer(msgspec.Struct, kw_only=True):
 
 
 class LedgerAnswer(msgspec.Struct, kw_only=True):
-    """How the ledger's writer is; `problem` is null while all is well."""
+    """The state of the ledger's writer; `problem` is null while there is no problem."""
 
     problem: str | None
     queued: int

@@ -21,7 +21,7 @@ from shim.model import SECOND, Duration, Time
 _FIGURES_LAST: Duration = 2 * SECOND
 _GATE_LASTS: Duration = 30 * SECOND
 _AT_MOST = 10
-"""An answer that took long lasts longer: a tenth of the time goes into asking."""
+"""An answer that took long is kept longer, so that a tenth of the time is spent on asking."""
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ class DashboardContent:
 
 
 class _Fresh(Generic[T]):
-    """An answer that is asked for anew when it is older than `lasts`; everybody waits for the same one."""
+    """An answer that is asked for again when it is older than `lasts`; all viewers wait for the same answer."""
 
     def __init__(
         self, ask: Callable[[], Awaitable[T]], lasts: Duration, clock: Callable[[], Time]
@@ -52,7 +52,7 @@ class _Fresh(Generic[T]):
         self._trouble: str | None = None
 
     async def get(self) -> tuple[T | None, str | None]:
-        """The answer, or why there is none."""
+        """The answer, or the reason why there is no answer."""
         async with self._lock:
             if self._until is None or self._clock() >= self._until:
                 began = self._clock()

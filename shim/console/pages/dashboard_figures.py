@@ -1,4 +1,4 @@
-"""What the dashboard asks the ledger for one period: read in a thread, drawn later."""
+"""The dashboard's figures for one period, read from the ledger in a thread."""
 
 from collections import Counter
 from collections.abc import Mapping

@@ -15,7 +15,7 @@ PARTS = ("status", "rollout", "agreement", "returns", "trouble", "gate")
 _EVERY = 2.0
 _MOST = 100
 _PATIENCE = 30.0
-"""Seconds after which a browser that reads nothing is given up."""
+"""Seconds after which the stream to a browser that reads nothing ends."""
 _HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
     "Cache-Control": "no-store",
@@ -25,7 +25,7 @@ _HEADERS = {
 
 
 class EventStream:
-    """Streams to everybody who looks at the dashboard."""
+    """Streams to every viewer of the dashboard."""
 
     def __init__(self, html: Html, dashboards: Dashboards, access: Access) -> None:
         self._html = html
@@ -68,7 +68,7 @@ class EventStream:
             }
             changed = {part: text for part, text in parts.items() if told.get(part) != text}
             told = parts
-            # Also with nothing to tell: it shows that the shim lives, and finds out who has left.
+            # Also without a change: it shows that the shim lives, and finds viewers who have left.
             async with asyncio.timeout(_PATIENCE):
                 await response.write(b"event: parts\ndata: %b\n\n" % msgspec.json.encode(changed))
             try:

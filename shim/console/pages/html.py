@@ -27,7 +27,7 @@ _SECURITY: Mapping[str, str] = {
     "base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    # With no referrer at all browsers would tell no origin for forms, which is checked.
+    # Without any referrer, browsers would send no origin with forms, and the origin is checked.
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -67,7 +67,7 @@ class Html:
             "settings": operations.shim.settings,
             "trace_url": operations.trace_url,
         }
-        # To compile a template takes longer than the event loop may wait: now it does not run yet.
+        # To compile a template takes longer than the event loop may wait; at this time it does not run yet.
         for name in self._templates.list_templates():
             self._templates.get_template(name)
 

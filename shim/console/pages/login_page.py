@@ -1,4 +1,4 @@
-"""The login page: a token for a cookie."""
+"""The login page, which gives a cookie for a token."""
 
 from urllib.parse import urlsplit
 
@@ -50,7 +50,7 @@ class LoginPages:
 
 
 def _own_path(request: web.Request, target: str) -> str:
-    """A path of this console; whatever else somebody wants to be led to, it is the overview."""
+    """A path of this console; for any other target, the overview."""
     home = f"{base_of(request)}/"
     own = target.startswith(home) and not target.startswith(("//", "/\\"))
     printable = target.isascii() and target.isprintable()

@@ -17,7 +17,7 @@ HEIGHT = 100
 class Chart:
     """A drawing with its labels: `y` from the top down, `x` from left to right.
 
-    `summary` says in words what is to be seen.
+    `summary` describes the drawing as text.
     """
 
     drawing: Markup
