@@ -78,7 +78,7 @@ async def test_a_form_with_empty_fields_asks_for_everything(tmp_path: Path) -> N
         text = await page(http, it, "/connections?user=&package=&kind=&stage=&acting=")
         assert "alice@example.com" in text
         text = await page(http, it, "/connections?stage=off&kind=app")
-        assert "No connection fits" in text
+        assert "No connection matches" in text
         assert "<option selected>off</option>" in text
         await app.close()
 

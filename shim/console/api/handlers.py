@@ -94,7 +94,7 @@ class ApiHandlers:
             Endpoint(
                 "/api/outcomes",
                 self.outcomes,
-                "What became of the clients that were closed",
+                "Whether the clients that were closed came back",
                 OutcomesAnswer,
                 query=OutcomesQuery,
             ),

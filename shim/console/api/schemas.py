@@ -250,7 +250,7 @@ class VerdictsAnswer(msgspec.Struct, kw_only=True):
 
 
 class OutcomesAnswer(msgspec.Struct, kw_only=True):
-    """What became of the clients that were closed, newest first."""
+    """Whether the clients that were closed came back, newest first."""
 
     outcomes: list[ActionRow]
 
