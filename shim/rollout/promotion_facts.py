@@ -46,11 +46,13 @@ def findings_of(answer: GateAnswer) -> dict[str, Finding]:
     for standing in _WORST_FIRST:
         for condition in answer.conditions:
             if condition.standing is standing:
-                findings.setdefault(condition.name, Finding(standing, _words(condition)))
+                findings.setdefault(
+                    condition.name, Finding(standing, _describe_condition(condition))
+                )
     return findings
 
 
-def _words(condition: Condition) -> str:
+def _describe_condition(condition: Condition) -> str:
     kind = "" if condition.kind is None else f"{condition.kind}: "
     if condition.missing:
         return f"{kind}{condition.missing}"

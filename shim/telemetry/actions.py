@@ -4,25 +4,12 @@ In `live` the acting monitor decides first, and the client may be back before th
 Then the return waits for the verdict, and becomes part of its trace.
 """
 
-from typing import NamedTuple
-
 from opentelemetry.trace import Link, SpanContext, TraceFlags
 
 from shim.model import Role, Stage, Time, Verdict
-from shim.telemetry.spans import Attributes
+from shim.telemetry.spans import PlannedSpan
 
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
-
-
-class PlannedSpan(NamedTuple):
-    """A span to be: `keep` as the sampler understands it, `error` the description of its status."""
-
-    name: str
-    start: Time
-    end: Time
-    attributes: Attributes
-    keep: bool = False
-    error: str | None = None
 
 
 class Action:

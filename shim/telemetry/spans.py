@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -39,6 +39,17 @@ _MILLISECOND = 1_000_000
 
 _PROBES = tuple(((1 << 128) - 1) * part // 16 for part in range(1, 17))
 """Trace ids from the whole range, the last one among them, which every share below 1 drops."""
+
+
+class PlannedSpan(NamedTuple):
+    """A span to be: `keep` as the sampler understands it, `error` the description of its status."""
+
+    name: str
+    start: Time
+    end: Time
+    attributes: Attributes
+    keep: bool = False
+    error: str | None = None
 
 
 class Spans:
@@ -80,21 +91,15 @@ class Spans:
             start_time=self._nanoseconds(start),
         )
 
-    def child(
-        self,
-        parent: SpanContext,
-        name: str,
-        start: Time,
-        end: Time,
-        attributes: Attributes,
-        error: str | None = None,
-    ) -> None:
+    def child(self, parent: SpanContext, planned: PlannedSpan) -> None:
         """A whole span in the parent's trace, which may have ended."""
-        context = trace.set_span_in_context(NonRecordingSpan(parent), _NO_PARENT)
         span = self._tracer.start_span(
-            name, context=context, attributes=attributes, start_time=self._nanoseconds(start)
+            planned.name,
+            context=trace.set_span_in_context(NonRecordingSpan(parent), _NO_PARENT),
+            attributes={names.KEEP: planned.keep, **planned.attributes},
+            start_time=self._nanoseconds(planned.start),
         )
-        self.end(span, end, error)
+        self.end(span, planned.end, planned.error)
 
     def end(self, span: Span, end: Time, error: str | None = None) -> None:
         if error is not None:

@@ -45,14 +45,13 @@ from shim.telemetry import attributes as names
 from shim.telemetry import describe
 from shim.telemetry.actions import (
     Action,
-    PlannedSpan,
     acting_decided_at,
     links_to,
     packed,
     trace_id_of,
 )
 from shim.telemetry.conventions import flag_attributes
-from shim.telemetry.spans import Attributes, SpanRateLimit, Spans
+from shim.telemetry.spans import Attributes, PlannedSpan, SpanRateLimit, Spans
 
 _NONE: Attributes = {}
 
@@ -185,8 +184,9 @@ class TraceObserver(Observer):
             (Role.CONTROL, verdict.control_at),
         ):
             if at is not None:
-                attributes = {names.KEEP: keep} | describe.of_silence(role, start, at, verdict)
-                self._spans.child(context, f"{role.value} silence", start, at, attributes)
+                attributes = describe.of_silence(role, start, at, verdict)
+                silence = PlannedSpan(f"{role.value} silence", start, at, attributes, keep=keep)
+                self._spans.child(context, silence)
         error = None
         if verdict.name is VerdictName.MISMATCHED:
             error = verdict.kind.value + (", recovered" if verdict.recovered else "")
@@ -252,10 +252,7 @@ class TraceObserver(Observer):
             return
         action = self._actions.get(connection.id)
         if action is not None and action.episode is not None:
-            attributes = {names.KEEP: planned.keep, **planned.attributes}
-            self._spans.child(
-                action.episode, planned.name, planned.start, planned.end, attributes, planned.error
-            )
+            self._spans.child(action.episode, planned)
         elif action is not None and action.awaits_verdict:
             action.waiting.append(planned)
         elif planned.keep or self._rate_limit.allows(planned.name, planned.end):
