@@ -9,18 +9,10 @@ from typing import Protocol
 
 from shim.model import SECOND, Close, Duration, Time
 from shim.simulate import draws
+from shim.simulate.client_sort import Trouble, TroubleKind
 from shim.simulate.event_queue import EventQueue
-from shim.simulate.fleet import (
-    DROP,
-    FREEZE,
-    LEAVE,
-    LOSSY,
-    Fleet,
-    Link,
-    SimulatedConnection,
-    Trouble,
-    arrival,
-)
+from shim.simulate.fleet import Fleet
+from shim.simulate.link import Link, SimulatedConnection
 from shim.simulate.simulated_clock import Clock
 
 NORMAL, ABNORMAL = 1000, 1006
@@ -65,7 +57,7 @@ class Clients:
 
     def start(self, connect_within: Duration) -> None:
         for link in self._fleet.links:
-            self._events.plan(arrival(link, connect_within), self.connect, link)
+            self._events.plan(link.arrival(connect_within), self.connect, link)
             self._events.plan(link.next_trouble.start, self._trouble, link)
 
     def connect(self, link: Link) -> None:
@@ -87,7 +79,7 @@ class Clients:
         now, link = self._clock.server(), connection.link
         if connection.owes and link.blocked_until > now + link.client.longest_when_lossy:
             return  # it would arrive while no packet arrives, and one answer is enough
-        round_trip = link.client.round_trip(link, now)
+        round_trip = link.round_trip(now)
         self._send(connection, now + round_trip // 2, now + round_trip, payload)
 
     def talk(self, connection: SimulatedConnection) -> None:
@@ -98,7 +90,7 @@ class Clients:
         now, link = self._clock.now, connection.link
         if not link.blocked(now):
             self._send(connection, now, now + self._half(link), None)
-        self._events.plan(link.client.message_after(link, now), self.talk, connection)
+        self._events.plan(link.message_after(now), self.talk, connection)
 
     def _send(
         self, connection: SimulatedConnection, sent: Time, arrives: Time, payload: bytes | None
@@ -131,7 +123,7 @@ class Clients:
     def _trouble(self, link: Link) -> None:
         """The trouble that was drawn for this moment begins, if the client is connected and has no trouble."""
         now, trouble = self._clock.now, link.next_trouble
-        link.client.next_trouble(link)
+        link.begin_trouble()
         self._events.plan(link.next_trouble.start, self._trouble, link)
         connection = link.connection
         if connection is None:
@@ -143,19 +135,19 @@ class Clients:
 
     def _begin(self, trouble: Trouble, link: Link, connection: SimulatedConnection) -> None:
         now = self._clock.now
-        if trouble.kind == LOSSY:
+        if trouble.kind is TroubleKind.LOSSY:
             link.lossy_until = trouble.end
-        elif trouble.kind == FREEZE:
+        elif trouble.kind is TroubleKind.FREEZE:
             link.blocked_since, link.blocked_until, link.cut = now, trouble.end, False
             self._events.plan(trouble.end, self._recovered, link)
-        elif trouble.kind == DROP:
+        elif trouble.kind is TroubleKind.DROP:
             link.blocked_since, link.blocked_until, link.cut = now, trouble.end, True
             self._lose(connection)
             if not connection.gone:
                 link.older.append(connection)
             self._events.plan(trouble.end, self._come_back, link, ABNORMAL)
         else:
-            assert trouble.kind == LEAVE
+            assert trouble.kind is TroubleKind.LEAVE
             self._lose(connection)
             self._events.plan(now + self._half(link), self.server.left, connection)
             self._events.plan(trouble.end, self.connect, link)
@@ -178,9 +170,7 @@ class Clients:
         now, connection = self._clock.now, link.connection
         if connection is None or connection.tracked is None or link.blocked(now):
             return
-        if link.client.message_every is not None and (
-            link.client.message_after(link, link.blocked_since) < now
-        ):
+        if link.client.message_every is not None and (link.message_after(link.blocked_since) < now):
             self._send(connection, now, now + self._half(link), None)
 
     # -- Being closed ---------------------------------------------------------------------------------
@@ -234,9 +224,9 @@ class Clients:
 
     def _come_back(self, link: Link, code: int) -> None:
         now = self._clock.now
-        delay = link.client.returns_after(link, code, now)
+        delay = link.returns_after(code, now)
         self._events.plan(now + delay, self.connect, link)
 
     def _half(self, link: Link) -> Duration:
         """A packet's way in one direction, now."""
-        return link.client.round_trip(link, self._clock.now) // 2
+        return link.round_trip(self._clock.now) // 2

@@ -4,12 +4,28 @@ No draw depends on the number of draws before it. So a simulation that skips une
 same values as a simulation that skips nothing, and a seed means the same whatever else changes.
 """
 
+from enum import IntEnum
 from math import exp, log
 from statistics import NormalDist
 
 _MASK = (1 << 64) - 1
 _STEP = 0x9E3779B97F4A7C15
 _inverse_normal = NormalDist().inv_cdf
+
+
+class Stream(IntEnum):
+    """What is drawn for one user or client; xor-ed into the key, so that no draw is used for two things."""
+
+    ROUND_TRIP = 0
+    RESENT = 1
+    MESSAGE = 2
+    RECONNECT = 3
+    AWAY = 4
+    TROUBLES = 5
+    FRAILTY = 6
+    ARRIVAL = 7
+    CUT = 8
+    SAMPLE = 9
 
 
 def key(parent: int, name: int) -> int:

@@ -8,7 +8,9 @@ from bisect import bisect_left
 from typing import Any
 
 from shim.model import Duration, Role, Stage, Time
-from shim.simulate.fleet import FREEZE, LEAVE, NEVER, Fleet, Link, Trouble
+from shim.simulate.client_sort import NEVER, Trouble, TroubleKind
+from shim.simulate.fleet import Fleet
+from shim.simulate.link import Link
 from shim.simulate.scenario import Scenario
 
 
@@ -76,9 +78,9 @@ class Forecast:
         return since
 
     def _matters(self, link: Link, trouble: Trouble) -> bool:
-        if trouble.start == NEVER or trouble.kind == LEAVE:
+        if trouble.start == NEVER or trouble.kind is TroubleKind.LEAVE:
             return False
-        if trouble.kind != FREEZE or trouble.end - trouble.start > self._harmless:
+        if trouble.kind is not TroubleKind.FREEZE or trouble.end - trouble.start > self._harmless:
             return True
         if link.following.start - trouble.end < self._near:
             return True

@@ -21,7 +21,7 @@ from shim.model import (
     seconds,
 )
 from shim.router import Decided, Observer, handles
-from shim.simulate.fleet import SimulatedConnection
+from shim.simulate.link import SimulatedConnection
 from shim.simulate.scenario import Scenario
 
 _PATIENCE: Duration = 900 * SECOND

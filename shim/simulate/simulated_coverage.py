@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from shim.model import Coverage, Duration, Kind, Role, Stage, Time
 from shim.router import Router
 from shim.router.time_integral import TimeIntegral
-from shim.simulate.fleet import Link, User
+from shim.simulate.link import Link, User
 from shim.simulate.scenario import Scenario
 
 _ALL = 0.9

@@ -24,8 +24,9 @@ from shim.router import Guard, Observer, Opened, Router
 from shim.simulate.clients import ABNORMAL, NORMAL, Clients
 from shim.simulate.defects import with_defects
 from shim.simulate.event_queue import EventQueue
-from shim.simulate.fleet import Fleet, Link, SimulatedConnection
+from shim.simulate.fleet import Fleet
 from shim.simulate.forecast import Forecast
+from shim.simulate.link import Link, SimulatedConnection
 from shim.simulate.scenario import Scenario
 from shim.simulate.simulated_clock import Clock
 from shim.simulate.simulated_coverage import CoverageCount
@@ -232,7 +233,7 @@ class SimulatedServer:
             )
         if link.client.message_every is not None and not connection.talking:
             connection.talking = True
-            first = link.client.message_after(link, now)
+            first = link.message_after(now)
             self._events.plan(first, self._clients.talk, connection)
 
     def _skip_if_well(self, connection: SimulatedConnection) -> None:

@@ -14,7 +14,7 @@ from shim.aio.aiohttp_connection import AiohttpConnection
 from shim.aio.frame_queue import FrameQueue
 from shim.model import Stage
 from shim.router import Tracked
-from shim.simulate.fleet import SimulatedConnection
+from shim.simulate.link import SimulatedConnection
 from shim.websockets.websockets_connection import WebsocketsConnection
 from shim_legacy_global.global_monitor import _Watch as LegacyWatch
 from shim_per_session.session_monitor import PerSessionMonitor, Watch

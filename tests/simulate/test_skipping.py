@@ -7,7 +7,7 @@ import pytest
 from shim.model import SECOND, Time, VerdictKind
 from shim.router import Observer
 from shim.simulate import Scenario, Simulation
-from shim.simulate.fleet import SimulatedConnection
+from shim.simulate.link import SimulatedConnection
 from shim.simulate.recording import NoRecorder
 from tests.simulate.helpers import SDK, records, scenario
 
