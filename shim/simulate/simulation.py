@@ -69,6 +69,11 @@ class Simulation:
         """The server's time."""
         return self._clock.server()
 
+    @property
+    def brake_reason(self) -> str | None:
+        """Why the brake is engaged; None: it is not."""
+        return self._server.router.brake_reason
+
     def engage_brake(self, reason: str) -> None:
         """Take everyone back to `shadow`, after the events of this instant."""
         self._events.plan(self._clock.now, self._server.engage_brake, reason)

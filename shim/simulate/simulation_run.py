@@ -112,7 +112,7 @@ class SimulationRun:
             "days": self.scenario.days,
             "seed": self.scenario.seed,
             "connections": sum(link.opened for link in fleet.links),
-            "tally": self.tally.as_dict(),
+            "tally": {**self.tally.as_dict(), "brake": self.simulation.brake_reason},
         }
 
     def _wall(self) -> Time:
