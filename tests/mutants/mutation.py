@@ -269,6 +269,9 @@ def _is_type(node: ast.expr) -> bool:
             return name == "Any" or isinstance(getattr(builtins, name, None), type)
         case ast.Subscript(value=ast.Name(id=name)):
             return name[0].isupper() or isinstance(getattr(builtins, name, None), type)
+        case ast.BinOp(op=ast.BitOr(), right=ast.Name(id=name)):
+            # Of an enumeration's members both are attributes.
+            return name[0].isupper() or _is_type(node.left)
         case ast.BinOp(op=ast.BitOr()):
             return _is_type(node.left)
     return False

@@ -15,6 +15,7 @@ from shim.model import (
     Note,
     Pings,
     Pulse,
+    Return,
     Role,
     Stage,
     Terminate,
@@ -704,6 +705,11 @@ def test_r4_both_fail_and_the_caller_is_told_by_a_note_only() -> None:
     assert any("c1" in text for _, text in world.journal.notes)
     for type_ in (control, candidate):
         type_.faults.clear()
+    tracked = world.tracked["c1"]
+    assert [tracked.instance(role) for role in Role] == [None, None]
+    world.message("c1")  # the next sign of life tries again
+    assert tracked.instance(CONTROL) is not None
+    assert tracked.acting is CONTROL
     world.close("c1")
 
 
@@ -810,3 +816,34 @@ def test_r5_a_failing_instance_costs_only_the_connections_that_it_watches(stage:
     assert len(kept) == 1
     assert world.orphans() == []
     assert kept[0] not in {v.connection.id for v in world.journal.verdicts}
+
+
+@pytest.mark.parametrize("retired", [False, True])
+def test_r4_nobody_is_quarantined_whom_nobody_could_replace(retired: bool) -> None:
+    """However often the control, or the sole monitor, fails in one instant."""
+    broken = FaultyType(None if retired else LegacyGlobal())
+    world = World(candidate=broken, retired=True) if retired else World(control=broken)
+    for number in range(5):
+        world.open(f"c{number}", Stage.OFF, session=f"s{number}")
+    broken.faults["wake"] = broken.faults["pong"] = raises(ValueError("no"))
+    for number in range(5):
+        world.pong(f"c{number}")
+    world.run(20)
+    broken.faults.clear()
+    sole = world.router.monitors(CANDIDATE if retired else CONTROL)
+    assert sole is not None
+    assert not sole.quarantined
+    world.run(21)
+    for number in range(5):
+        world.message(f"c{number}")
+    assert world.unwatched() == []
+
+
+def test_r15_a_client_that_is_back_already_is_told_at_once() -> None:
+    world = World()
+    world.open("c1", Stage.LIVE)
+    world.run(30)
+    world.open("c2", Stage.LIVE)
+    world.run(46)
+    told = [(o.connection.id, o.result, o.at) for o in world.journal.outcomes]
+    assert told == [("c1", Return.REPLACED, 45 * S)]
