@@ -1,4 +1,7 @@
-"""The legacy health monitor as a plugin of the shim: one instance that watches every connection."""
+"""The legacy health monitor as a plugin of the shim: one instance that watches every connection.
+
+Rules: docs/design.md#r1.
+"""
 
 from collections.abc import Iterable
 

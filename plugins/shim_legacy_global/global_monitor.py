@@ -1,4 +1,4 @@
-"""The legacy monitor with its faults: it is the control of the experiment (R1).
+"""The legacy monitor with its faults: it is the control of the experiment (R1: docs/design.md#r1).
 
 Two maps of connections, one sweep each `heartbeat_interval`, counted from the start:
 
@@ -6,6 +6,8 @@ Two maps of connections, one sweep each `heartbeat_interval`, counted from the s
     2. each connection that was silent for more than `timeout` times out: terminate it, drop it.
 
 The monitor does not know whose connections it closes, and it takes a pause of the server for silence.
+
+Rules: docs/design.md#r3.
 """
 
 from collections import deque

@@ -1,4 +1,7 @@
-"""The per-session health monitor as a plugin of the shim: each user session owns one."""
+"""The per-session health monitor as a plugin of the shim: each user session owns one.
+
+Rules: docs/design.md#r2.
+"""
 
 from collections.abc import Iterable
 

@@ -11,6 +11,8 @@ What a wake does, in this order:
 A deadline is `last evidence of life + timeout`, later by the pauses of the server since (R3). Pulses are
 written behind the monitor's back, so a deadline is only ever later than the wake that was asked for it:
 a wake that finds nothing due asks for the next.
+
+Rules: docs/design.md#r2, docs/design.md#r3, docs/design.md#r3b.
 """
 
 from binascii import hexlify

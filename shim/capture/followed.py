@@ -1,4 +1,7 @@
-"""The captured connections, and the lines with which the next file begins."""
+"""The captured connections, and the lines with which the next file begins.
+
+Rules: docs/design.md#r3, docs/design.md#r3b.
+"""
 
 from collections.abc import Iterator
 

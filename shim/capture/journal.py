@@ -2,6 +2,8 @@
 
 A pause of the process is known only when it is over, and evidence of life may be known late. Both belong
 before lines that exist already. So lines wait here until no other line can come before them.
+
+Rules: docs/design.md#r3.
 """
 
 from bisect import bisect_right

@@ -10,6 +10,8 @@ control. The control of a replay starts at zero, so it sweeps when the live cont
 
 A capture must have no holes. If lines cannot be kept, because the disk is slow, full or gone, the file
 ends with the last whole second, and a new file begins when there is room again.
+
+Rules: docs/design.md#r3b, docs/design.md#r11.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""`shim brake`: take everyone back to `shadow`, or let everyone follow the flags (R22)."""
+"""`shim brake`: take everyone back to `shadow`, or let everyone follow the flags (R22: docs/design.md#r22)."""
 
 import json
 from datetime import UTC, datetime

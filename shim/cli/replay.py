@@ -1,4 +1,7 @@
-"""`shim replay`: what the monitors would have decided on a captured day."""
+"""`shim replay`: what the monitors would have decided on a captured day.
+
+Rules: docs/design.md#r13.
+"""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Rules that explain mismatches, each with a reason and a last day (R13)."""
+"""Rules that explain mismatches, each with a reason and a last day (R13: docs/design.md#r13)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

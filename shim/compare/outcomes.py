@@ -1,4 +1,4 @@
-"""The outcomes: did the client come back after a monitor had closed its connection? (R15)
+"""The outcomes: did the client come back after a monitor had closed its connection? (R15: docs/design.md#r15)
 
 timeout acted on   another connection of the identity, opened after the dead one's last sign of
                    life, is open: replaced; otherwise the action is pending for `return_window`

@@ -1,4 +1,7 @@
-"""The orders of operators about the brake. Every order is in the log, with the operator and the reason."""
+"""The orders of operators about the brake. Every order is in the log, with the operator and the reason.
+
+Rules: docs/design.md#r22.
+"""
 
 import asyncio
 import logging

@@ -1,4 +1,7 @@
-"""What the console looks at and changes: a running shim."""
+"""What the console looks at and changes: a running shim.
+
+Rules: docs/design.md#r5, docs/design.md#r19.
+"""
 
 from dataclasses import dataclass
 from typing import Any

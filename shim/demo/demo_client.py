@@ -4,6 +4,8 @@ A client that is suspended, frozen or cut off from its network takes nothing out
 answers no ping and no close. Its kernel acknowledges what arrives, as that of a suspended app does, or a
 NAT box that has lost the client behind it. (A cable cannot be cut on loopback: a socket that vanishes
 answers the server's next ping with a reset.)
+
+Rules: docs/design.md#r14b.
 """
 
 import asyncio

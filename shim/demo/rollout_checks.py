@@ -1,4 +1,7 @@
-"""What decides whether the demo's rollout went as it has to: a short list, by the clients and the observers."""
+"""What decides whether the demo's rollout went as it has to: a short list, by the clients and the observers.
+
+Rules: docs/design.md#r3.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

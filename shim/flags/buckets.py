@@ -1,7 +1,9 @@
-"""Buckets: the one number of a user that every percentage is compared with (R17).
+"""Buckets: the one number of a user that every percentage is compared with (R17: docs/design.md#r17).
 
 The hash is part of the meaning of a flags file: another hash would move users between stages. Therefore
 the file names the hash, and another hash has another name.
+
+Rules: docs/design.md#r18.
 """
 
 from decimal import Decimal

@@ -1,4 +1,7 @@
-"""The stage of one user, with everything that led to it."""
+"""The stage of one user, with everything that led to it.
+
+Rules: docs/design.md#r15.
+"""
 
 from enum import StrEnum
 from typing import Any, NamedTuple

@@ -12,6 +12,8 @@ Then these may lower it:
     holdback      to `shadow`, but no override
     brake         to `shadow`
     kill switch   to `off`
+
+Rules: docs/design.md#r17, docs/design.md#r18, docs/design.md#r19, docs/design.md#r22.
 """
 
 from collections.abc import Iterator, Mapping

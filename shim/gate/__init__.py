@@ -1,4 +1,7 @@
-"""The gate: may the control be retired? (R16), and the statistic of the brake (R22). Pure."""
+"""The gate: may the control be retired? (R16), and the statistic of the brake (R22). Pure.
+
+Rules: docs/design.md#r16, docs/design.md#r22.
+"""
 
 from shim.gate.answer import Condition, GateAnswer, GateVerdict, Scale, Sense, Standing
 from shim.gate.brake_statistics import (

@@ -9,6 +9,8 @@ One observation is a user's first outcome, so sequences must be begun anew now a
 today shows in today's first outcomes, not among those of a month. Two are kept, begun anew after a day and
 after a week. Each new beginning is a new test; the k-th gets alpha / (k (k + 1)), which adds up to alpha,
 so that all of them together, for ever, engage wrongly with a probability of at most 5 %.
+
+Rules: docs/design.md#r15, docs/design.md#r22.
 """
 
 from collections import Counter, deque

@@ -1,4 +1,4 @@
-"""The conditions that are counted: data enough, pings sent, mismatches explained (R16)."""
+"""The conditions that are counted: data enough, pings sent, mismatches explained (R16: docs/design.md#r16)."""
 
 from math import ceil, log
 from typing import Any

@@ -2,6 +2,9 @@
 
 The reader of the ledger fills it; `Observations` turns rows into `Shares`. Times are wall-clock
 microseconds since 1970.
+
+Rules: docs/design.md#r13, docs/design.md#r14, docs/design.md#r14b, docs/design.md#r15,
+docs/design.md#r16.
 """
 
 from collections.abc import Mapping

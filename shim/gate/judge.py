@@ -1,4 +1,4 @@
-"""May the control be retired? (R16)"""
+"""May the control be retired? (R16: docs/design.md#r16)"""
 
 from shim.gate import counted_conditions as counts
 from shim.gate import tested_conditions as tested

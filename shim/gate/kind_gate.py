@@ -1,4 +1,7 @@
-"""What is asked of one kind of connection, and how long more data would take to come."""
+"""What is asked of one kind of connection, and how long more data would take to come.
+
+Rules: docs/design.md#r16.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -5,6 +5,8 @@ independent, and an easy one (everything falls silent, both monitors see it) wou
 So a *crowd* is one observation: the share of successes among all its rows, which then count for none of
 its users. A crowd is a minute with rows of at least 20 users and more than 5 % of all users seen by
 then. That never looks at the successes, and never changes afterwards, so it cannot bend a test.
+
+Rules: docs/design.md#r16.
 """
 
 from bisect import bisect_left

@@ -5,6 +5,8 @@ asked every hour they are many overlapping tests, each begun anew, and together 
 than each of them (at the border, with 3 users an hour, in 13 % of months and 80 % of years); the epoch is
 one test, never begun anew (4 %). Having *failed* is judged on
 the period alone: what is wrong now must not hide behind a good past.
+
+Rules: docs/design.md#r14, docs/design.md#r16.
 """
 
 from collections.abc import Mapping

@@ -2,6 +2,8 @@
 
 Every period begins with its first instant and ends before its `until`. Only a coverage row is about a
 stretch of time itself: it belongs to the period in which it ends.
+
+Rules: docs/design.md#r14, docs/design.md#r16.
 """
 
 from collections.abc import Iterable, Sequence

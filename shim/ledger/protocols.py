@@ -2,6 +2,8 @@
 
 The embedded store is `shim.ledger.sqlite`; a networked one offers the same.
 All times are microseconds since 1970; periods include `since` and exclude `until`.
+
+Rules: docs/design.md#r14, docs/design.md#r15.
 """
 
 from collections import Counter

@@ -4,6 +4,9 @@ The columns of the stores, the JSON of the API with its schema, and what `shim v
 from the fields of these types. Times are whole microseconds since 1970 (`Wall`), durations whole
 microseconds (`Length`). A connection's id is unique within a run of the process only: a row belongs to
 its `run`, and both numbers, `id` and `run`, are given by the store.
+
+Rules: docs/design.md#r3, docs/design.md#r5, docs/design.md#r6b, docs/design.md#r7,
+docs/design.md#r14b, docs/design.md#r15, docs/design.md#r20, docs/design.md#r21, docs/design.md#r22.
 """
 
 from collections.abc import Iterable

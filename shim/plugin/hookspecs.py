@@ -3,6 +3,9 @@
 A plugin is a module or object with functions of these names, marked by `hookimpl`, and named by an
 entry point of the group `shim`. No hook is called for a message: two plugins behind one hook cost
 microseconds and are not isolated from each other.
+
+Rules: docs/design.md#r5, docs/design.md#r7, docs/design.md#r15, docs/design.md#r21,
+docs/design.md#r22.
 """
 
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Takes up changes of the flags file, by content, however it was changed (R20).
+"""Takes up changes of the flags file, by content, however it was changed (R20: docs/design.md#r20).
 
 The file is read three times a second, and its content is compared (by digest). Time stamps are not used:
 tools restore them, some file systems have coarse ones, and the time stamp of a link does not change when

@@ -1,4 +1,7 @@
-"""The router: sends each connection to its monitors, and their decisions where they belong (R4-R6)."""
+"""The router: sends each connection to its monitors, and their decisions where they belong (R4-R6).
+
+Rules: docs/design.md#r4, docs/design.md#r6.
+"""
 
 from shim.router.events import (
     BrakeChanged,

@@ -4,6 +4,9 @@ It holds whatever happens to the monitors (R4, R5), to the stages (R21) and to t
 connection is watched. A monitor that begins to watch gets the true time of the last sign of life, and
 begins before another one lets go. A monitor that fails is replaced by the other role's monitor, or by a
 fresh instance of its own plugin.
+
+Rules: docs/design.md#r4, docs/design.md#r5, docs/design.md#r6, docs/design.md#r6b,
+docs/design.md#r11, docs/design.md#r12, docs/design.md#r21, docs/design.md#r22.
 """
 
 from shim.compare import Comparator

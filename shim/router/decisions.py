@@ -3,6 +3,9 @@
 A decision is compared (R7), held by the guard if the candidate closes too many (R6b), and acted on if its
 monitor acts; then the connection is gone for the monitors, and its client's return is waited for (R15).
 When the episode has its verdict and the connection is closed, no monitor needs to watch it any more (R6).
+
+Rules: docs/design.md#r6, docs/design.md#r6b, docs/design.md#r7, docs/design.md#r10,
+docs/design.md#r15.
 """
 
 from shim.compare import Comparator, Outcomes

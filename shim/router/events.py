@@ -2,6 +2,9 @@
 
 They are rare: nothing here happens per message. The records of `shim.model` that are facts already stand
 among them as they are: how a connection ended, a verdict, an outcome, a monitor's failure, …
+
+Rules: docs/design.md#r3, docs/design.md#r6b, docs/design.md#r14b, docs/design.md#r21,
+docs/design.md#r22.
 """
 
 from dataclasses import dataclass

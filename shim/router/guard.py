@@ -10,6 +10,8 @@
 
 A held connection that gives a sign of life is saved. Holds end in the order in which they began, and so
 far apart that no more are closed within a window than would have passed without a guard.
+
+Rules: docs/design.md#r6b.
 """
 
 from collections import deque

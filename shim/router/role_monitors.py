@@ -1,7 +1,9 @@
-"""One role's monitors, and every call of them, guarded (R5).
+"""One role's monitors, and every call of them, guarded (R5: docs/design.md#r5).
 
 A plugin may raise, answer nonsense, take too long or ask for no wake-up. A guarded call either
 returns what the contract of `shim.model.monitor` promises or raises `CallFailed`.
+
+Rules: docs/design.md#r1, docs/design.md#r2, docs/design.md#r3.
 """
 
 from collections import deque

@@ -3,10 +3,13 @@
 It gets what happens (a connection opens, a pong comes, time passes) and never reads a clock. In an
 instant things happen in the order of docs/design.md#comparison: events, the control's timers, the candidate's,
 windows. `step` does the timers and windows of one instant; a driver with events to deliver in between,
-as after a pause (R3), calls the parts.
+as after a pause (R3: docs/design.md#r3), calls the parts.
 
 The per-message call of a connection (`Router.touches`) writes to the pulses directly and comes here only
 when there is something to do: `tracked.alert`.
+
+Rules: docs/design.md#r2, docs/design.md#r3b, docs/design.md#r4, docs/design.md#r11,
+docs/design.md#r14b, docs/design.md#r15, docs/design.md#r21, docs/design.md#r22.
 """
 
 from collections.abc import Callable, ValuesView

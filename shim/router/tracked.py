@@ -1,4 +1,7 @@
-"""The router's record of one connection, and its per-message path."""
+"""The router's record of one connection, and its per-message path.
+
+Rules: docs/design.md#r5, docs/design.md#r6, docs/design.md#r15.
+"""
 
 from collections.abc import Callable
 from functools import partial

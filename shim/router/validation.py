@@ -1,4 +1,4 @@
-"""What a plugin answers, looked at before anything is done with it (R5).
+"""What a plugin answers, looked at before anything is done with it (R5: docs/design.md#r5).
 
 A request is taken only if it is exactly one of the model's types: then reading it runs no code of
 the plugin. Everything else is the plugin's failure in the call that it answers.

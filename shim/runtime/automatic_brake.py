@@ -1,4 +1,4 @@
-"""The brake that engages by itself when the record of the candidate requires it (R22)."""
+"""The brake that engages by itself when the record of the candidate requires it (R22: docs/design.md#r22)."""
 
 from collections.abc import Callable
 

@@ -2,6 +2,8 @@
 
 The coordinator owns the router, the driver that wakes it, and the user sessions. An integration such as
 `shim.aio` brings the live connections: each is the port of one socket, and reports what is read from it.
+
+Rules: docs/design.md#r13, docs/design.md#r21, docs/design.md#r22.
 """
 
 import asyncio

@@ -1,4 +1,7 @@
-"""Coverage: once a minute, what was watched since the last time (R14, R16)."""
+"""Coverage: once a minute, what was watched since the last time (R14, R16).
+
+Rules: docs/design.md#r14, docs/design.md#r16.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -3,6 +3,8 @@
 The timer never sleeps longer than `_TICK`, so that every pause is noticed. After a pause
 the control's due timers run first, as they would have in the original; then what arrived meanwhile is
 read; then the candidate's timers run.
+
+Rules: docs/design.md#r3.
 """
 
 import asyncio

@@ -1,4 +1,7 @@
-"""The fan-out: the one observer of the router, which passes each event to all other observers."""
+"""The fan-out: the one observer of the router, which passes each event to all other observers.
+
+Rules: docs/design.md#r5.
+"""
 
 import logging
 from collections.abc import Callable, Sequence

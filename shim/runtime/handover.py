@@ -1,4 +1,4 @@
-"""Handover: a changed stage reaches connections that are already open (R21).
+"""Handover: a changed stage reaches connections that are already open (R21: docs/design.md#r21).
 
 It goes session by session, so that one user's connections change together, and works for a few milliseconds
 at a time, so that the event loop never stalls, however many connections there are.

@@ -1,4 +1,7 @@
-"""Live connections: what the integrations share, whatever the WebSocket library."""
+"""Live connections: what the integrations share, whatever the WebSocket library.
+
+Rules: docs/design.md#r14b.
+"""
 
 import logging
 import socket

@@ -2,6 +2,8 @@
 
 This is the ExtendedUserSession of MentraOS. A reference is dropped only if it still points at the very
 connection that ended: a client that came back quickly may be stored there already.
+
+Rules: docs/design.md#r2.
 """
 
 from collections import deque

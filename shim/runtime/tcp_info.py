@@ -1,4 +1,4 @@
-"""What the kernel knows about a peer (R3b); asked only before a decision."""
+"""What the kernel knows about a peer (R3b: docs/design.md#r3b); asked only before a decision."""
 
 import fcntl
 import socket

@@ -1,4 +1,7 @@
-"""The settings `comparison.expected`: rules that explain mismatches (R13)."""
+"""The settings `comparison.expected`: rules that explain mismatches (R13: docs/design.md#r13).
+
+Rules: docs/design.md#r9.
+"""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""The flags file: strictly read, whole or not at all (R20).
+"""The flags file: strictly read, whole or not at all (R20: docs/design.md#r20).
 
 Every top-level key is required, and the last line is `...`, YAML's end of document: whatever is cut
 off a good file, the rest is not taken for another good file.

@@ -1,4 +1,7 @@
-"""The settings `promotion`: the steps of the rollout, and what must hold before the next is taken."""
+"""The settings `promotion`: the steps of the rollout, and what must hold before the next is taken.
+
+Rules: docs/design.md#r16, docs/design.md#r18.
+"""
 
 from collections.abc import Sequence
 from enum import StrEnum

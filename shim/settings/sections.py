@@ -1,6 +1,9 @@
 """The sections of the settings, each default in one place with its description.
 
 Durations are whole microseconds here and `15s` in the file.
+
+Rules: docs/design.md#r5, docs/design.md#r6b, docs/design.md#r8, docs/design.md#r10,
+docs/design.md#r13, docs/design.md#r15, docs/design.md#r16, docs/design.md#r22.
 """
 
 import re

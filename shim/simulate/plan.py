@@ -2,6 +2,8 @@
 
 A pilot fleet is simulated. Then the gate itself is asked what it would answer with a multiple of these
 users. So the plan contains every target of the settings and every rate of the file.
+
+Rules: docs/design.md#r14.
 """
 
 from collections.abc import Mapping

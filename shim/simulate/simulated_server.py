@@ -4,7 +4,9 @@ A connection whose client answers every ping needs no router: neither monitor wi
 the router gets a connection some intervals before trouble begins, early enough that its last sign of life
 is the true one. It loses the connection when the client has answered again. Each session's monitors are
 made when its first connection opens, skipped or not, so that they ping in their true rhythm. The router
-also gets each connection that may be a return after a timeout (R15).
+also gets each connection that may be a return after a timeout (R15: docs/design.md#r15).
+
+Rules: docs/design.md#r3, docs/design.md#r22.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,10 @@
 """Every metric that there is, with its meaning and its labels; docs/telemetry.md has the same list.
 
 Names are Prometheus's, counters without their `_total`. No label names a user or a connection.
+
+Rules: docs/design.md#r3, docs/design.md#r5, docs/design.md#r6b, docs/design.md#r7,
+docs/design.md#r14, docs/design.md#r14b, docs/design.md#r15, docs/design.md#r20, docs/design.md#r21,
+docs/design.md#r22.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -7,6 +7,8 @@
       returned                                          |=|          the client is back
 
 The difference between the ends of the silences is the skew. No span lives as long as a connection.
+
+Rules: docs/design.md#r6b.
 """
 
 import time

@@ -1,4 +1,7 @@
-"""The dashboard's figures for one period, read from the ledger in a thread."""
+"""The dashboard's figures for one period, read from the ledger in a thread.
+
+Rules: docs/design.md#r15.
+"""
 
 from collections import Counter
 from collections.abc import Mapping

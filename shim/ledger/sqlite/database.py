@@ -1,4 +1,7 @@
-"""The writer's connection to the SQLite file: opening it, committing rows, deleting old ones."""
+"""The writer's connection to the SQLite file: opening it, committing rows, deleting old ones.
+
+Rules: docs/design.md#r15.
+"""
 
 import os
 import sqlite3
