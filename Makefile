@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check bench format clean
+.PHONY: demo test check mutants bench format clean
 
 demo: $(STAMP)
 	$(BIN)/shim demo
@@ -18,6 +18,12 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# A random sample of small changes of the code: which of them does no fast test notice?
+SAMPLE ?= 300
+SEED ?= 1
+mutants: $(STAMP)
+	$(BIN)/python -m tests.mutants --sample $(SAMPLE) --seed $(SEED)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
