@@ -14,7 +14,7 @@ from shim.console.listener import listen, url_of
 from shim.model import InputError
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.runtime.secrets import Secrets
-from shim.server.serving import serve_until_told
+from shim.server.serving import serve_until_signal
 from shim.settings import Settings, load_settings
 
 
@@ -67,7 +67,7 @@ def serve(
             click.echo(f"{name}={value}")
     with _listener(settings, host, port) as listener:
         shim = Shim.open(settings, secrets=secrets, capture=capture, promote=auto)
-        serve_until_told(
+        serve_until_signal(
             shim, listener, ready=lambda: _announce(shim, listener), new_event_loop=new_event_loop
         )
 

@@ -39,26 +39,28 @@ def status(watch: bool, interval: float, url: str, as_json: bool) -> None:
         return
     console = console_for(width=_WIDE)
     if not watch or not console.is_terminal:
-        console.print(picture(url, report))
+        console.print(render_report(url, report))
         return
     try:
-        with Live(picture(url, report), console=console, auto_refresh=False, screen=True) as live:
+        with Live(
+            render_report(url, report), console=console, auto_refresh=False, screen=True
+        ) as live:
             while True:
                 time.sleep(interval)
-                live.update(_look(remote, url), refresh=True)
+                live.update(_ask(remote, url), refresh=True)
     except KeyboardInterrupt:
         return
 
 
-def _look(remote: Remote, url: str) -> RenderableType:
-    """The picture, or the reason why there is none: the shim may be restarting."""
+def _ask(remote: Remote, url: str) -> RenderableType:
+    """The report, or the reason why it cannot be had: the shim may be restarting."""
     try:
-        return picture(url, remote.get("/api/report"))
+        return render_report(url, remote.get("/api/report"))
     except InputError as error:
         return Text(str(error), style="bold red")
 
 
-def picture(url: str, report: dict[str, Any]) -> RenderableType:
+def render_report(url: str, report: dict[str, Any]) -> RenderableType:
     return Group(
         _headline(url, report), "", _stages(report), "", _monitors(report), "", _verdicts(report)
     )

@@ -240,7 +240,8 @@ class Assembly:
             if promotion is not None:
                 promotion.cancel()
                 await asyncio.wait([promotion])
-            watcher.stop()
+            # A reading may hang, as may its file system: the event loop does not wait for it.
+            await asyncio.to_thread(watcher.stop)
 
     async def _promote(self, flags: CurrentFlags) -> None:
         """Take the steps of the plan, at most one each minute; the watcher loads the new file."""

@@ -45,7 +45,7 @@ class Secrets:
         for name in missing:
             found[name] = secrets.token_hex(32)
         if reference_server and not dev and len(found[_JWT_SECRET].encode()) < _SHORTEST_JWT_SECRET:
-            raise InputError("SHIM_JWT_SECRET is too short: HS256 wants 32 bytes (RFC 7518)")
+            raise InputError("SHIM_JWT_SECRET is too short: HS256 needs 32 bytes (RFC 7518)")
         return cls(
             jwt_secret=found[_JWT_SECRET],
             operator_token=found[_OPERATOR_TOKEN],

@@ -58,7 +58,7 @@ async def serving(shim: Shim, listener: socket.socket) -> AsyncIterator[None]:
             await runner.cleanup()
 
 
-def serve_until_told(
+def serve_until_signal(
     shim: Shim,
     listener: socket.socket,
     *,
@@ -68,19 +68,19 @@ def serve_until_told(
     """Serve until SIGTERM or SIGINT; a second signal does not wait for the closing connections."""
 
     async def serve() -> None:
-        with _told_to_stop() as told:
+        with _stop_signals() as stopped:
             async with serving(shim, listener):
                 ready()
-                await told.wait()
+                await stopped.wait()
 
     with asyncio.Runner(loop_factory=new_event_loop) as runner, suppress(asyncio.CancelledError):
         runner.run(serve())
 
 
 @contextmanager
-def _told_to_stop() -> Iterator[asyncio.Event]:
-    """Set by the first signal. The second cancels the task, a third does what it does by default."""
-    loop, task, told = asyncio.get_running_loop(), asyncio.current_task(), asyncio.Event()
+def _stop_signals() -> Iterator[asyncio.Event]:
+    """An event that the first signal sets. The second signal cancels the task; a third does its default."""
+    loop, task, stopped = asyncio.get_running_loop(), asyncio.current_task(), asyncio.Event()
     assert task is not None
     numbers = (signal.SIGINT, signal.SIGTERM)
 
@@ -89,15 +89,15 @@ def _told_to_stop() -> Iterator[asyncio.Event]:
             loop.remove_signal_handler(number)
 
     def on_signal() -> None:
-        if told.is_set():
+        if stopped.is_set():
             release()
             task.cancel()
-        told.set()
+        stopped.set()
 
     for number in numbers:
         loop.add_signal_handler(number, on_signal)
     try:
-        yield told
+        yield stopped
     finally:
         release()
 

@@ -15,7 +15,7 @@ from shim.model import Stage, Verdict, seconds
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.replay.result import verdict_row
 from shim.router import Observer, handles
-from shim.server.serving import serve_until_told
+from shim.server.serving import serve_until_signal
 from shim.settings import load_settings
 from tests.live.servers import SECRETS
 
@@ -37,7 +37,7 @@ def main(folder: Path, stage: Stage) -> None:
         settings, secrets=SECRETS, observers=[live], capture=capture, targeting=rollout
     )
     sock = listen("127.0.0.1", 0)
-    serve_until_told(shim, sock, ready=lambda: print(f"listening on {url_of(sock)}", flush=True))
+    serve_until_signal(shim, sock, ready=lambda: print(f"listening on {url_of(sock)}", flush=True))
     verdicts = [verdict_row(verdict) for verdict in live.all]
     told = {"start": seconds(shim.started), "verdicts": verdicts}
     (folder / "live.json").write_text(json.dumps(told))

@@ -1,6 +1,6 @@
 """Which visitor asks, and what the visitor may do: a token, a login's cookie, or loopback.
 
-| who asks                                          | may read       | may change              |
+| a request                                         | may read       | may change              |
 |---------------------------------------------------|----------------|-------------------------|
 | with the operator's token, as a bearer            | everything     | yes                     |
 | with an operator's cookie                         | everything     | yes, with its CSRF token |
@@ -75,7 +75,7 @@ class Access:
         """The visitor, who may change something; `csrf` is what the form or script sent. Raises ApiError."""
         visitor = self.reader(request)
         if visitor.login is None and "Authorization" not in request.headers:
-            raise _unauthorized("every change wants the operator's token or a login")
+            raise _unauthorized("every change needs the operator's token or a login")
         if not visitor.is_operator:
             raise ApiError(HTTPStatus.FORBIDDEN, "only operators may change anything")
         if visitor.login is not None:

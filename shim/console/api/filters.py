@@ -76,7 +76,7 @@ class VerdictsQuery(Query, frozen=True):
     cursor: LedgerCursor | None = None
 
     def filter(self, user: str | None) -> VerdictFilter:
-        """For the ledger; the user is told apart, because a pseudonym has to be resolved."""
+        """The filter for the ledger. `user` is the name behind a pseudonym."""
         return VerdictFilter(
             user=user,
             package=self.package,

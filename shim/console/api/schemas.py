@@ -101,7 +101,9 @@ class EndedAnswer(msgspec.Struct, kw_only=True):
     connected: Annotated[float, Meta(description="Seconds that it lasted.")]
     cause: Cause
     intended: Annotated[int | None, Meta(description="The close code that was sent.")]
-    observed: Annotated[int, Meta(description="The one that came; 1006: none did.")]
+    observed: Annotated[
+        int, Meta(description="The close code that came; 1006: no close frame came.")
+    ]
 
 
 class OpenConnections(msgspec.Struct, kw_only=True):

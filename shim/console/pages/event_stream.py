@@ -56,9 +56,9 @@ class EventStream:
     async def _tell(
         self, request: web.Request, response: web.StreamResponse, period: str | None
     ) -> None:
-        """Until the browser, the shim or the login ends: ApiError is raised for the last."""
+        """Stream until the browser leaves or the shim ends. Raises ApiError when the login ends."""
         await response.write(b"retry: 3000\n\n")
-        told: dict[str, str] = {}
+        sent: dict[str, str] = {}
         while not self._ended.is_set():
             visitor = self._access.reader(request)
             content = await self._dashboards.content(period)
@@ -66,8 +66,8 @@ class EventStream:
                 part: self._html.part(request, visitor, f"parts/{part}.html", content=content)
                 for part in PARTS
             }
-            changed = {part: text for part, text in parts.items() if told.get(part) != text}
-            told = parts
+            changed = {part: text for part, text in parts.items() if sent.get(part) != text}
+            sent = parts
             # Also without a change: it shows that the shim lives, and finds viewers who have left.
             async with asyncio.timeout(_PATIENCE):
                 await response.write(b"event: parts\ndata: %b\n\n" % msgspec.json.encode(changed))

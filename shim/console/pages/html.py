@@ -79,7 +79,7 @@ class Html:
         status: int = 200,
         **facts: Any,
     ) -> web.Response:
-        """A whole page; `facts` are what its template wants."""
+        """A whole page; `facts` are the values that its template uses."""
         text = self._templates.get_template(template).render(
             base=base_of(request),
             path=path_of(request),

@@ -215,7 +215,7 @@ class Pages:
         return None if user is None else self._pseudonymizer.resolve(user)
 
     def _for_readers(self, page: _Page) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        """A page for those who may read; others are shown the login."""
+        """A page for visitors who may read; other visitors see the login."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
             try:
