@@ -23,7 +23,6 @@ from pathlib import Path
 
 import msgspec
 
-from shim.capture.confirmation_port import ConfirmationPort
 from shim.capture.followed import Followed, opening
 from shim.capture.format import (
     VERSION,
@@ -40,6 +39,7 @@ from shim.capture.sink import Sink
 from shim.model import (
     SECOND,
     Cause,
+    Close,
     Closing,
     Confirmation,
     Duration,
@@ -49,7 +49,7 @@ from shim.model import (
     Verdict,
     seconds,
 )
-from shim.router import Decided, Observer, Opened, Paused, StageChanged, Tracked, handles
+from shim.router import Decided, Observer, Opened, Paused, Port, StageChanged, Tracked, handles
 
 log = logging.getLogger(__name__)
 _FLUSH: Duration = SECOND
@@ -213,7 +213,7 @@ class Recorder(Observer):
         """The per-message call of a connection that was `opened`, with a capture of it."""
         connection_id = tracked.connection.id
         followed = self._followed[connection_id]
-        tracked.port = ConfirmationPort(tracked.port, lambda found: self._found(tracked, found))
+        tracked.port = _ListeningPort(tracked.port, lambda found: self._found(tracked, found))
 
         def captured() -> None:
             touch()
@@ -333,3 +333,30 @@ class Recorder(Observer):
         followed = self._followed[change.connection.id]
         followed.stage = followed.facts.stage = str(change.after)
         followed.facts.acting = change.after.acting
+
+
+class _ListeningPort:
+    """Passes every effect on to the port itself, and each answer of `confirm` to `found`."""
+
+    __slots__ = ("_found", "_port")
+
+    def __init__(self, port: Port, found: Callable[[Confirmation], None]) -> None:
+        self._port = port
+        self._found = found
+
+    def ping(self, payload: bytes) -> None:
+        self._port.ping(payload)
+
+    def close(self, close: Close) -> None:
+        self._port.close(close)
+
+    def terminate(self) -> None:
+        self._port.terminate()
+
+    def forget(self) -> None:
+        self._port.forget()
+
+    def confirm(self) -> Confirmation:
+        evidence = self._port.confirm()
+        self._found(evidence)
+        return evidence

@@ -1,4 +1,4 @@
-"""The agenda: who is to be woken when, for a hundred thousand sleepers.
+"""The timer queue: which sleeper is to be woken when, for a hundred thousand of them.
 
 Sleepers of one time share an entry, so that only times need an order: monitors beat on a shared grid.
 Entries are never cancelled: a sleeper with a new time is entered again, and an entry that no longer
@@ -13,7 +13,7 @@ from shim.model import Time
 
 
 class Sleeper(Protocol):
-    """`wake_at` is when it is to be woken (None: not at all); the agenda keeps it."""
+    """`wake_at` is when it is to be woken (None: not at all); the queue keeps it."""
 
     wake_at: Time | None
 

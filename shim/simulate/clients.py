@@ -43,13 +43,18 @@ class ServerSide(Protocol):
 
 
 class Clients:
-    """All clients; the server is given later."""
-
-    server: ServerSide
+    """All clients of one server."""
 
     def __init__(
-        self, fleet: Fleet, events: EventQueue, clock: Clock, return_window: Duration
+        self,
+        server: ServerSide,
+        fleet: Fleet,
+        events: EventQueue,
+        clock: Clock,
+        *,
+        return_window: Duration,
     ) -> None:
+        self._server = server
         self._fleet = fleet
         self._events = events
         self._clock = clock
@@ -61,7 +66,7 @@ class Clients:
             self._events.plan(link.next_trouble.start, self._trouble, link)
 
     def connect(self, link: Link) -> None:
-        now, server = self._clock.now, self.server
+        now, server = self._clock.now, self._server
         if link.blocked(now):
             self._events.plan(link.blocked_until, self.connect, link)
         elif now < server.starts:
@@ -110,7 +115,7 @@ class Clients:
                 late = link.blocked_until + self._half(link)
                 self._events.plan(late, self._arrive_late, connection, link.blocked_until, payload)
             return
-        self.server.heard(connection, payload)
+        self._server.heard(connection, payload)
 
     def _arrive_late(
         self, connection: SimulatedConnection, sent: Time, payload: bytes | None
@@ -131,7 +136,7 @@ class Clients:
         if now >= link.blocked_until and now >= link.lossy_until:
             self._begin(trouble, link, connection)
         if link.connection is not None:
-            self.server.expect(link)
+            self._server.expect(link)
 
     def _begin(self, trouble: Trouble, link: Link, connection: SimulatedConnection) -> None:
         now = self._clock.now
@@ -149,7 +154,7 @@ class Clients:
         else:
             assert trouble.kind is TroubleKind.LEAVE
             self._lose(connection)
-            self._events.plan(now + self._half(link), self.server.left, connection)
+            self._events.plan(now + self._half(link), self._server.left, connection)
             self._events.plan(trouble.end, self.connect, link)
 
     def cut(self, share: float, until: Time) -> None:
@@ -180,13 +185,13 @@ class Clients:
         self._acted_on(connection)
         connection.closing = close
         now = self._clock.server()
-        self._events.plan(now + close.timeout, self.server.aborted, connection)
+        self._events.plan(now + close.timeout, self._server.aborted, connection)
         self.dismissed(connection, close.code)
 
     def terminated(self, connection: SimulatedConnection) -> None:
         """The acting monitor has aborted the transport."""
         self._acted_on(connection)
-        self.server.aborted(connection)
+        self._server.aborted(connection)
         self.dismissed(connection, ABNORMAL)
 
     def dismissed(self, connection: SimulatedConnection, code: int) -> None:
@@ -214,7 +219,7 @@ class Clients:
             return
         self._lose(connection)
         # Answers that the client still owed when it read the frame go out before the reply.
-        self._events.plan(now + self._half(link), self.server.replied, connection)
+        self._events.plan(now + self._half(link), self._server.replied, connection)
         self._come_back(link, code)
 
     def _lose(self, connection: SimulatedConnection) -> None:

@@ -50,14 +50,14 @@ class SimulationRecorder(Protocol):
 
 
 class SimulatedServer:
-    """One server, through all its restarts."""
+    """One server, through all its restarts, with the clients that it serves."""
 
     def __init__(
         self,
         scenario: Scenario,
         rollout: Targeting,
         fleet: Fleet,
-        clients: Clients,
+        *,
         events: EventQueue,
         clock: Clock,
         forecast: Forecast,
@@ -70,9 +70,10 @@ class SimulatedServer:
         self._scenario = scenario
         self._rollout = rollout
         self._fleet = fleet
-        self._clients = clients
         self._events = events
         self._clock = clock
+        return_window = scenario.settings.comparison.return_window
+        self.clients = Clients(self, fleet, events, clock, return_window=return_window)
         self._forecast = forecast
         self._observer = observer
         self._recorder = recorder
@@ -105,7 +106,7 @@ class SimulatedServer:
         """A client connects; the router gets the connection if it must know it."""
         now, user = self._clock.server(), link.user
         link.opened += 1
-        connection = SimulatedConnection(self._clients, link, f"c{link.index}.{link.opened}", now)
+        connection = SimulatedConnection(self.clients, link, f"c{link.index}.{link.opened}", now)
         self.coverage.opened(link, now)
         if self._scenario.server.replaces:
             for older in link.older[:]:
@@ -173,7 +174,7 @@ class SimulatedServer:
         if tracked is not None:
             self.router.close(tracked, self._clock.server())
         self._gone(connection, Cause.APPLICATION, ABNORMAL, code)
-        self._clients.dismissed(connection, code)
+        self.clients.dismissed(connection, code)
 
     def _gone(
         self,
@@ -236,7 +237,7 @@ class SimulatedServer:
         if link.client.message_every is not None and not connection.talking:
             connection.talking = True
             first = link.message_after(now)
-            self._events.plan(first, self._clients.talk, connection)
+            self._events.plan(first, self.clients.talk, connection)
 
     def _skip_if_well(self, connection: SimulatedConnection) -> None:
         """Nothing will happen to the connection for a while: the router need not know it."""

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 from shim.model import SECOND, Duration, Time
 from shim.router import Observer
-from shim.simulate.clients import Clients
 from shim.simulate.event_queue import EventQueue
 from shim.simulate.fleet import Fleet
 from shim.simulate.forecast import Forecast
@@ -41,19 +40,17 @@ class Simulation:
         self._clock = Clock()
         self.fleet = Fleet(scenario, rollout)
         forecast = Forecast(scenario, self.fleet, skip=skip, sample=sample)
-        return_window = scenario.settings.comparison.return_window
-        self._clients = Clients(self.fleet, self._events, self._clock, return_window)
-        self._server = self._clients.server = SimulatedServer(
+        self._server = SimulatedServer(
             scenario,
             rollout,
             self.fleet,
-            self._clients,
-            self._events,
-            self._clock,
-            forecast,
-            observer,
-            recorder,
+            events=self._events,
+            clock=self._clock,
+            forecast=forecast,
+            observer=observer,
+            recorder=recorder,
         )
+        self._clients = self._server.clients
         self._plan_server()
 
     def _plan_server(self) -> None:

@@ -13,7 +13,6 @@ FEW_LINES = 40
 
 # What does not hold yet; nothing may be added.
 SHORT = {
-    "shim.capture.confirmation_port",
     "shim.demo.captured_log",
     "shim.runtime.tcp_info",
 }

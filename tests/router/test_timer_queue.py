@@ -1,4 +1,4 @@
-"""The agenda against a dictionary."""
+"""The timer queue against a dictionary."""
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -32,53 +32,53 @@ ACTIONS = st.lists(
 def test_r4_everyone_is_woken_once_and_at_the_right_time(
     actions: list[tuple[str, int, Time]],
 ) -> None:
-    agenda: TimerQueue[Sleeper] = TimerQueue()
+    queue: TimerQueue[Sleeper] = TimerQueue()
     sleepers = [Sleeper(number) for number in range(6)]
     due: dict[int, Time] = {}
 
     def wake(now: Time) -> None:
         expected = {name: at for name, at in due.items() if at <= now}
-        woken = [sleeper.name for sleeper in agenda.due(now)]
+        woken = [sleeper.name for sleeper in queue.due(now)]
         assert sorted(woken) == sorted(expected)
         assert [due.pop(name) for name in woken] == sorted(expected.values())
 
     for what, who, time in actions:
         if what == "enter":
-            agenda.enter(sleepers[who], time)
+            queue.enter(sleepers[who], time)
             due[who] = time
         elif what == "cancel":
-            agenda.enter(sleepers[who], None)
+            queue.enter(sleepers[who], None)
             due.pop(who, None)
         elif what == "wake":
             wake(time)
         else:
-            assert agenda.next_due == min(due.values(), default=None)
+            assert queue.next_due == min(due.values(), default=None)
         assert [s.wake_at for s in sleepers] == [due.get(s.name) for s in sleepers]
     wake(1 << 62)
     assert due == {}
-    assert agenda.next_due is None
+    assert queue.next_due is None
 
 
 def test_r4_sleepers_of_one_time_wake_in_the_order_of_entering() -> None:
-    agenda: TimerQueue[Sleeper] = TimerQueue()
+    queue: TimerQueue[Sleeper] = TimerQueue()
     sleepers = [Sleeper(number) for number in range(20)]
     for sleeper in sleepers:
-        agenda.enter(sleeper, 5)
-    assert list(agenda.due(5)) == sleepers
+        queue.enter(sleeper, 5)
+    assert list(queue.due(5)) == sleepers
 
 
 def test_r4_who_is_entered_meanwhile_is_woken_if_it_is_time() -> None:
-    agenda: TimerQueue[Sleeper] = TimerQueue()
+    queue: TimerQueue[Sleeper] = TimerQueue()
     sleepers = [Sleeper(number) for number in range(4)]
     for sleeper in sleepers[:3]:
-        agenda.enter(sleeper, 5)
+        queue.enter(sleeper, 5)
     woken = []
-    for sleeper in agenda.due(6):
+    for sleeper in queue.due(6):
         woken.append(sleeper.name)
         if sleeper.name == 0:
-            agenda.enter(sleepers[1], None)
-            agenda.enter(sleepers[2], 7)
-            agenda.enter(sleepers[3], 6)
-            agenda.enter(sleepers[0], 8)
+            queue.enter(sleepers[1], None)
+            queue.enter(sleepers[2], 7)
+            queue.enter(sleepers[3], 6)
+            queue.enter(sleepers[0], 8)
     assert woken == [0, 3]
-    assert agenda.next_due == 7
+    assert queue.next_due == 7
