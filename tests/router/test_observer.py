@@ -1,11 +1,12 @@
 """Observers: one door for all events, and a fan-out in which none disturbs another."""
 
 import logging
-from typing import get_args
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
-from shim.model import FlagsLoad, LateDecision, Role
+from shim.model import Cause, Closing, FlagsLoad, LateDecision, Role, Stage
 from shim.router import BrakeChanged, Event, Noted, Observer, handles
 from shim.runtime.fanout import Fanout
 from tests.telemetry.records import APP
@@ -85,3 +86,22 @@ def test_r5_an_observer_that_raises_is_logged_and_disturbs_nobody(
     (record,) = caplog.records
     assert record.getMessage() == "observer Broken._noted failed"
     assert record.name == "shim.runtime.fanout"
+
+
+def test_the_documented_observer_gets_closings() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "embedding.md").read_text(encoding="utf-8")
+    example = page.partition("## Events")[2].partition("```python\n")[2].partition("```")[0]
+    names: dict[str, Any] = {}
+    exec(example, names)
+    closings = names["Closings"]()
+    closing = Closing(
+        connection=APP,
+        stage=Stage.LIVE,
+        opened_at=0,
+        at=1,
+        cause=Cause.PEER,
+        intended=None,
+        observed=1000,
+    )
+    Fanout([closings]).on(closing)
+    assert closings.codes == [1000]
