@@ -106,8 +106,11 @@ def _installed(setups: Sequence[Setup]) -> list[Setup]:
 
 
 def _show(setup: Setup, seen: dict[str, Rounds]) -> None:
-    idle = median(seen["none"].cpu)
-    print(f" {setup.library} on {setup.loop}; an idle server's {idle:.4f} CPU s are taken off")
+    idle, bare = median(seen["none"].cpu), median(seen["none"].memory)
+    print(
+        f" {setup.library} on {setup.loop}; an idle server's {idle:.4f} CPU s are taken off; a connection "
+        f"that nobody pings takes {bare:.2f} KiB"
+    )
     figures = {
         watched: Figures(
             median(rounds.stall),
@@ -123,7 +126,8 @@ def _show(setup: Setup, seen: dict[str, Rounds]) -> None:
         print(
             f"  {setup.label(watched):<27} longest stall of a round {ours.stall:5.1f} ms "
             f"(busy {ours.busy:5.1f}, worst {ours.worst:5.1f})  "
-            f"CPU {ours.cpu:.4f} s per 1 000 and round  memory {ours.memory:5.2f} KiB a connection"
+            f"CPU {ours.cpu:.4f} s per 1 000 and round  memory {ours.memory:5.2f} KiB a connection "
+            f"({ours.memory - bare:+.2f})"
         )
     peer = figures.pop("own")
     for watched, ours in figures.items():

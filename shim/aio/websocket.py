@@ -14,7 +14,7 @@ from aiohttp import ClientConnectionResetError, WSCloseCode, WSMessage, WSMsgTyp
 
 from shim.aio.frame_queue import ARRIVED, CONCURRENT, FrameQueue, Listener, begin_to_read
 from shim.model import SECOND, Duration
-from shim.runtime.live_connection import abort_transport
+from shim.runtime.tcp_info import abort_transport
 
 _CLOSE_TIMEOUT = 5.0
 """Seconds, as aiohttp's `timeout`."""

@@ -4,27 +4,21 @@ Rules: docs/design.md#r14b.
 """
 
 import logging
-import socket
-import struct
 from abc import ABC, abstractmethod
 from asyncio import Transport
 from collections.abc import Callable
-from contextlib import suppress
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 from shim.model import Cause, Close, Confirmation, Connection, Duration, Time
 from shim.router import NO_CONFIRMATION, Tracked
 from shim.runtime.sessions import Session
-from shim.runtime.tcp_info import evidence
+from shim.runtime.tcp_info import read_confirmation
 
 log = logging.getLogger(__name__)
 
 NORMAL, INTERNAL_ERROR = 1000, 1011
 """How a handler ends a connection that is still open: by returning, and by raising."""
-
-_RESET = struct.pack("ii", 1, 0)
-"""SO_LINGER, on, for 0 s: closing the socket discards what was not sent."""
 
 
 class Host(Protocol):
@@ -162,7 +156,7 @@ class LiveConnection(ABC):
         transport = self.transport
         if transport is None or transport.is_closing():
             return NO_CONFIRMATION
-        return evidence(
+        return read_confirmation(
             transport.get_extra_info("socket"), self._host.clock(), not _is_reading(transport)
         )
 
@@ -192,15 +186,6 @@ class LiveConnection(ABC):
             self.cause = Cause.APPLICATION
         self.begin_close(code, reason, self._host.close_timeout)
         self._host.gone(self)
-
-
-def abort_transport(transport: Transport) -> None:
-    """Abort, and let the kernel discard what was not sent: a frozen peer would never fetch it."""
-    sock = transport.get_extra_info("socket")
-    if sock is not None:
-        with suppress(OSError):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-    transport.abort()
 
 
 def _is_reading(transport: Any) -> bool:

@@ -12,8 +12,9 @@ from websockets.frames import DATA_OPCODES, Frame, Opcode
 from websockets.protocol import State
 
 from shim.model import Connection, Duration
-from shim.runtime.live_connection import Host, LiveConnection, abort_transport
+from shim.runtime.live_connection import Host, LiveConnection
 from shim.runtime.sessions import Session
+from shim.runtime.tcp_info import abort_transport
 
 
 class ServerConnection(Base):

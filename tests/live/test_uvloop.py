@@ -17,7 +17,7 @@ import pytest
 
 from shim.model import Role, Stage
 from shim.runtime.driver import clock
-from shim.runtime.tcp_info import evidence
+from shim.runtime.tcp_info import read_confirmation
 from tests.live import test_pauses, test_peers, test_websockets
 from tests.live.servers import QUICK, ROLLOUT, ServerProcess, app_client, server, until
 from tests.support import skip
@@ -83,7 +83,7 @@ def test_the_kernel_says_when_it_last_received(run: Run, tmp_path: Path) -> None
             transport = live.websocket.transport
             assert transport is not None
             sock = transport.get_extra_info("socket")
-            first = evidence(sock, clock(), reading_paused=False)
+            first = read_confirmation(sock, clock(), reading_paused=False)
             await asyncio.sleep(0.1)
             before = clock()
             await websocket.send_str("hello")
