@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from shim.gate import Evidence, GateAnswer, GateVerdict, KindEvidence, Sample, judge
+from shim.gate.kind_gate import _growth
 from shim.gate.statistics import log_e_value, lower_bound, mean_share, upper_bound, wilson
 from shim.model import Kind, Role
 from tests.gate.evidence import APP, DAY, NOW, TARGETS, arms, bernoulli, condition, evidence
@@ -311,3 +312,30 @@ def test_a_wait_fits_into_the_period_or_is_not_said() -> None:
         whole = evidence(replace(APP, users=users), period_start=NOW - 2 * DAY)
         found = condition(judge(whole, TARGETS), "users").eta
         assert found == (None if eta is None else TIGHT(eta, abs=1))
+
+
+@pytest.mark.parametrize("needed", [1.001, 1.5, 2.0, 2.5, 3.9, 5.0, 100.0, 1023.0])
+def test_how_much_more_data_it_takes_is_found_to_a_thousandth(needed: float) -> None:
+    found = _growth(lambda factor: factor >= needed)
+    assert found is not None
+    assert needed <= found <= max(needed, 1.0) * 1.002
+
+
+def test_beyond_a_thousand_times_the_data_nothing_is_said() -> None:
+    assert _growth(lambda factor: factor >= 1025.0) is None
+    assert _growth(lambda factor: False) is None
+
+
+def test_returns_that_twice_the_data_would_show_are_not_shown() -> None:
+    """The estimate says how much is missing; with that much more they are."""
+
+    def standing(users: int) -> str:
+        arm = bernoulli(users * 98 // 100, users)
+        sample = Sample(returns=arms(arm, arm))
+        kind = replace(APP, period=replace(APP.period, returns=sample.returns))
+        kind = replace(kind, epoch=kind.period)
+        return condition(judge(evidence(kind), TARGETS), "returns").standing
+
+    enough = next(users for users in range(100, 5_000, 50) if standing(users) == "met")
+    assert standing(enough * 3 // 5) == "open"
+    assert standing(enough * 2) == "met"
