@@ -21,12 +21,12 @@ from shim.model import (
 from shim.router import Decided, Observer, ProofOfLife, handles
 
 LEFT = "left"
-"""How a connection ended, if not with a close code in digits: the client left properly."""
+"""How a connection ended: a close code in digits, or this word if the client left properly."""
 ABNORMAL = "1006"
 RESTARTED = "1012"
 """The service had sent the client away because of a restart."""
 OPEN = "open"
-"""The connection had not ended, although there was every reason."""
+"""The connection was still open when the client looked, although the server should have closed it."""
 
 
 @dataclass(slots=True)
@@ -84,7 +84,7 @@ class ClientHistory:
 
 
 class ClientHistories(Observer):
-    """The histories of all clients, over restarts. Whoever else connects has a history of no account."""
+    """The histories of all clients, over restarts. Clients that the demo did not start are not counted."""
 
     def __init__(self, clients: Iterable[ClientSpec]) -> None:
         self.all = [ClientHistory(client) for client in clients]
@@ -94,7 +94,7 @@ class ClientHistories(Observer):
 
     @property
     def sdk_apps(self) -> list[ClientHistory]:
-        """Those of the apps that connect again as the SDK does."""
+        """The histories of the apps that connect again as the SDK does."""
         return [h for h in self.all if h.client.behaviour is ClientBehaviour.SDK]
 
     def total(self, verdict: VerdictName) -> int:

@@ -119,7 +119,7 @@ def _brakes(service: DemoService) -> list[BrakeRow]:
 
 
 def _ask_gate(service: DemoService) -> str:
-    """May the control be retired? For a thread."""
+    """May the control be retired? To be called in a thread."""
     assembly = service.shim.assembly
     days = seconds(service.shim.settings.gate.period) / 86_400
     answer = assembly.judge_gate(assembly.reader)

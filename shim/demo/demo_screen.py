@@ -19,7 +19,7 @@ async def demo_screen(
     lines: Callable[[float], Iterable[str]],
     picture: Callable[[float], RenderableType],
 ) -> AsyncIterator[None]:
-    """Inside it both are shown, and kept up to date; nothing of the picture stays.
+    """Show lines and picture, up to date, as long as the context lasts; the picture vanishes at the end.
 
     Both are called with the seconds since the beginning; `lines` answers what is new.
     """

@@ -9,7 +9,7 @@ FACTOR = 20.0
 PRESCRIBED_CODE = 1001
 """The redesign's close code: clients with the SDK stay away after it."""
 BETTER_CODE = 4000
-"""After this one they connect again."""
+"""After this code clients with the SDK connect again."""
 
 TOLERANCE = 20.0
 """The settings' default of 16 s, and the delays of a busy machine."""

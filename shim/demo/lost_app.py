@@ -64,7 +64,10 @@ class LostApp:
 
 
 def find_lost_app(service: DemoService) -> LostApp | None:
-    """The last one that the candidate had closed; None: there was none. For a thread."""
+    """The app that was lost last after the candidate had closed its connection; None: no app was lost.
+
+    To be called in a thread.
+    """
     assembly = service.shim.assembly
     reader = assembly.reader
     lost = reader.outcomes(kind=Kind.APP, role=Role.CANDIDATE, result=Return.LOST, limit=1)

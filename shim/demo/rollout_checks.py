@@ -48,7 +48,7 @@ class CheckResult:
 
 
 def check_rollout(record: RolloutRecord) -> list[CheckResult]:
-    """The decisive checks; none of them passes when nothing has happened."""
+    """The decisive checks. If nothing has happened, all of them fail but the one about errors."""
     return [
         _steps(record),
         _agreement(record),
@@ -90,7 +90,7 @@ def _agreement(record: RolloutRecord) -> CheckResult:
 
 
 def _codes(apps: Sequence[ClientHistory]) -> Iterator[CheckResult]:
-    """The last connection that ended may not have been followed by the next one yet."""
+    """An app whose last connection has just ended may be about to connect again."""
     for how, name, comes_back in (
         (ABNORMAL, "the control terminated (1006)", True),
         (str(PRESCRIBED_CODE), f"the candidate closed with {PRESCRIBED_CODE}", False),
@@ -111,7 +111,7 @@ def _codes(apps: Sequence[ClientHistory]) -> Iterator[CheckResult]:
 
 
 def _brake(brakes: Sequence[BrakeRow]) -> CheckResult:
-    """By itself, on account of the return rate, and never again after the release."""
+    """The brake engages by itself, because of the return rate, and not again after the release."""
     engaged = [row for row in brakes if row.engaged]
     ok = (
         len(engaged) == 1
@@ -125,7 +125,7 @@ def _brake(brakes: Sequence[BrakeRow]) -> CheckResult:
 
 
 def _healthy(histories: Sequence[ClientHistory]) -> CheckResult:
-    """Whoever answers pings loses no connection, but by the restart."""
+    """A client that answers pings loses its connection in the restart alone."""
     hurt = [
         history.client.user for history in histories if set(history.cut_short) - {LEFT, RESTARTED}
     ]
