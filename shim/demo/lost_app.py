@@ -64,10 +64,7 @@ class LostApp:
 
 
 def find_lost_app(service: DemoService) -> LostApp | None:
-    """The app that was lost last after the candidate had closed its connection; None: no app was lost.
-
-    To be called in a thread.
-    """
+    """The last app that the candidate closed and that was lost; None: no app was. For a thread."""
     assembly = service.shim.assembly
     reader = assembly.reader
     lost = reader.outcomes(kind=Kind.APP, role=Role.CANDIDATE, result=Return.LOST, limit=1)
