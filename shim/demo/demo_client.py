@@ -27,7 +27,6 @@ _CONNECT_TIMEOUT = 10.0
 _READ_ON = 1.0
 """Seconds (not divided by the factor) to read what has arrived; then nothing more comes."""
 
-
 TimeRange = tuple[float, float]
 """A length of time, drawn evenly between two lengths in seconds of a real service."""
 

@@ -13,7 +13,6 @@ _RETURNED = 14
 """Apps that came back after the control had closed them: enough for the brake to compare."""
 _RETURNED_AGAIN = 8
 
-
 OFF = RolloutStep(
     "off for everybody",
     "all clients are connected",
@@ -54,8 +53,6 @@ LIVE = RolloutStep(
     lambda operator: operator.put_flags(flags_file(live=50, shadow=50)),
     lambda operator: operator.braked and operator.placed,
 )
-
-
 RELEASED = RolloutStep(
     "brake released, live for 90 %",
     "closed apps come back",
