@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -324,6 +324,7 @@ def test_the_document_lists_every_metric_and_no_other() -> None:
     assert listed == families
 
 
+@settings(deadline=None)
 @given(latenesses=st.lists(st.integers(0, 6 * S), max_size=50))
 def test_a_histogram_counts_each_value_in_the_first_bucket_that_holds_it(
     latenesses: list[int],
