@@ -11,11 +11,8 @@ from tests.structure.sources import Module, modules, names
 MOST_LINES = 400
 FEW_LINES = 40
 
-# What does not hold yet; nothing may be added.
-SHORT = {
-    "shim.demo.captured_log",
-    "shim.runtime.tcp_info",
-}
+# Tests of the demo, besides the demo itself, run under it.
+SHORT = {"shim.demo.captured_log"}
 
 
 def repeated(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
