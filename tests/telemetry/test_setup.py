@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from opentelemetry.sdk.trace import ReadableSpan
 
 from shim.model import InputError
 from shim.settings.sections import TelemetrySettings
 from shim.telemetry import Tracing, tracing
 from shim.telemetry import attributes as names
+from shim.telemetry.delivery import Delivery
 from tests.telemetry.collectors import (
     COLLECTORS,
     Certificate,
@@ -194,14 +196,25 @@ def refusing() -> Iterator[str]:
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("collector", [dead, silent, rubbish, unknown, refusing])
 def test_a_bad_collector_is_one_line(
-    collector: Callable[[], Iterator[str]], protocol: str, caplog: pytest.LogCaptureFixture
+    collector: Callable[[], Iterator[str]],
+    protocol: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    attempts: list[bool] = []
+    send = Delivery._send
+
+    def counted(delivery: Delivery, batch: list[ReadableSpan]) -> bool:
+        attempts.append(send(delivery, batch))
+        return attempts[-1]
+
+    monkeypatch.setattr(Delivery, "_send", counted)
     endpoints = collector()
     with tracing(settings(next(endpoints), protocol, timeout="300ms")) as made:
         assert made is not None
         make_spans(made, 700)
-        until(lambda: not made.delivery.answers)
-        time.sleep(1)  # Further attempts fail, too, and are not worth a line.
+        # Further attempts fail, too, and are not worth a line.
+        until(lambda: attempts[:3] == [False] * 3)
         assert len(lines(caplog)) == 1
         assert "takes no spans: " in lines(caplog)[0]
         assert "no reason was given" not in lines(caplog)[0]
