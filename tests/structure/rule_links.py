@@ -1,47 +1,42 @@
-"""`python -m tests.structure.rule_links`: each module that cites rules gets their links in its docstring."""
+"""`python -m tests.structure.rule_links`: each module that cites rules gets the links that it lacks."""
 
 import ast
 import re
+import textwrap
 
 from tests.structure.sources import Module, modules
 
-CITED = re.compile(r"\bR(\d+)(b?)\b")
-LINK = re.compile(r"R\d+b?: docs/design\.md#r\d+b?")
-_LINE = re.compile(rf"(?:{LINK.pattern}(?:, |,?$))+")
-_WIDTH = 100
+CITED = re.compile(r"\bR(\d+b?)\b")
+LINK = re.compile(r"docs/design\.md#r(\d+b?)\b")
+_RULES = re.compile(r"\n\nRules: ([^.]*\.md[^.]*)+\.\Z")
+"""The paragraph at the end of a docstring with the links that its text does not have."""
+
+_WIDTH = 90
 
 
 def linked(module: Module) -> str:
-    """The text of the module, with a link for each rule that it cites at the end of its docstring.
+    """The text of the module, with a link in its docstring for each rule that it cites.
 
     Raises ValueError for a module without a docstring.
     """
-    statement, docstring = module.tree.body[0], ast.get_docstring(module.tree, clean=False)
+    docstring = ast.get_docstring(module.tree, clean=False)
     if docstring is None:
         raise ValueError(f"{module.name} cites rules and has no docstring")
-    words = [line for line in docstring.splitlines() if not _LINE.fullmatch(line)]
-    rules = sorted({(int(number), b) for number, b in CITED.findall(LINK.sub("", module.text))})
-    links = [f"R{number}{b}: docs/design.md#r{number}{b}" for number, b in rules]
-    docstring = "\n".join(words).rstrip()
-    if links:
-        docstring += "\n\n" + "\n".join(_rows(links))
-    end = "\n" if "\n" in docstring else ""
+    words = docstring.rstrip()
+    if not set(CITED.findall(module.text)) - set(LINK.findall(words)):
+        return module.text
+    words = _RULES.sub("", words)
+    missing = set(CITED.findall(module.text)) - set(LINK.findall(words))
+    links = [f"docs/design.md#r{rule}" for rule in sorted(missing, key=_order)]
+    paragraph = textwrap.fill(
+        f"Rules: {', '.join(links)}.", _WIDTH, break_long_words=False, break_on_hyphens=False
+    )
     lines = module.text.splitlines(keepends=True)
-    rest = lines[statement.end_lineno :]
-    return "".join((f'"""{docstring}{end}"""\n', *rest))
+    return "".join((f'"""{words}\n\n{paragraph}\n"""\n', *lines[module.tree.body[0].end_lineno :]))
 
 
-def _rows(links: list[str]) -> list[str]:
-    """As many links in a line as fit."""
-    rows = [links[0]]
-    for link in links[1:]:
-        longer = f"{rows[-1]}, {link}"
-        if len(longer) <= _WIDTH:
-            rows[-1] = longer
-        else:
-            rows[-1] += ","
-            rows.append(link)
-    return rows
+def _order(rule: str) -> tuple[int, str]:
+    return int(rule.removesuffix("b")), rule
 
 
 if __name__ == "__main__":
