@@ -1,7 +1,5 @@
 """The numbers of connections and users, by kind and stage, updated as connections come and go."""
 
-from collections import Counter
-
 from shim.model import Closing, Connection, Duration, Kind, Role, Stage, Time
 from shim.router import Observer, Opened, StageChanged, handles
 from shim.router.time_integral import TimeIntegral
@@ -11,9 +9,10 @@ class Census(Observer):
     """Counts the sockets that have not ended, and their users."""
 
     def __init__(self, now: Time) -> None:
-        self.connections = {(kind, stage): TimeIntegral(now) for kind in Kind for stage in Stage}
-        # For each stage the users with an open connection, and how many they have.
-        self._users: dict[Stage, Counter[str]] = {stage: Counter() for stage in Stage}
+        # Both by stage, whose members are indexes: it takes 80 ns to hash a member of an enumeration.
+        self._connections = [{kind: TimeIntegral(now) for kind in Kind} for _ in Stage]
+        # The users with an open connection, and how many they have.
+        self._users: list[dict[str, int]] = [{} for _ in Stage]
 
     @handles(Opened)
     def _opened(self, opened: Opened) -> None:
@@ -29,11 +28,12 @@ class Census(Observer):
         self._count(change.connection, change.after, 1, change.at)
 
     def _count(self, connection: Connection, stage: Stage, change: int, now: Time) -> None:
-        self.connections[connection.kind, stage].add(change, now)
-        users = self._users[stage]
-        users[connection.user] += change
-        if not users[connection.user]:
-            del users[connection.user]
+        self._connections[stage][connection.kind].add(change, now)
+        users, user = self._users[stage], connection.user
+        if count := users.get(user, 0) + change:
+            users[user] = count
+        else:
+            del users[user]
 
     def users(self, stage: Stage) -> int:
         """Users with an open connection at this stage."""
@@ -41,18 +41,19 @@ class Census(Observer):
 
     def acted_for(self, acting: Role) -> int:
         """Users for whom this monitor acts."""
-        return sum(len(users) for stage, users in self._users.items() if stage.acting is acting)
+        return sum(len(self._users[stage]) for stage in Stage if stage.acting is acting)
 
     def open(self, kind: Kind | None = None, stage: Stage | None = None) -> int:
         """Connections of this kind, at this stage."""
         return sum(
             integral.count
-            for (its_kind, its_stage), integral in self.connections.items()
+            for its_stage in Stage
+            for its_kind, integral in self._connections[its_stage].items()
             if kind in (None, its_kind) and stage in (None, its_stage)
         )
 
     def connected(self, kind: Kind, acting: Role, now: Time) -> Duration:
         """Connection-time of this kind for which this monitor acted."""
         return sum(
-            self.connections[kind, stage].until(now) for stage in Stage if stage.acting is acting
+            self._connections[stage][kind].until(now) for stage in Stage if stage.acting is acting
         )
