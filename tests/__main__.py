@@ -1,7 +1,7 @@
-"""`python -m tests`: all tests, in three processes beside each other, with the coverage of all together.
+"""`python -m tests`: all tests, in four processes beside each other, with the coverage of all together.
 
-Two of them mostly wait for sockets and other processes, the third computes; together they take hardly
-longer than that one alone. Arguments go to each of them.
+Two of them mostly wait for sockets and other processes, two compute: on two cores neither a core nor a
+process is left alone at the end. Arguments go to each of them.
 """
 
 import os
@@ -12,11 +12,13 @@ from pathlib import Path
 
 TESTS = Path(__file__).parent
 WAITING = (("demo", "live", "capture"), ("boards", "ledger", "telemetry", "web"))
+COMPUTING = ("replay", "simulate")
+"""About half of what is to be computed; the fourth process runs all other tests."""
 COVERAGE = [sys.executable, "-m", "coverage"]
 
 
 def main(options: list[str]) -> int:
-    parts = [[str(TESTS / name) for name in names] for names in WAITING]
+    parts = [[str(TESTS / name) for name in names] for names in (*WAITING, COMPUTING)]
     parts.append([f"--ignore={path}" for part in parts for path in part])
     print("all tests, which takes some minutes; what each part says comes when it ends", flush=True)
     with tempfile.TemporaryDirectory() as folder:

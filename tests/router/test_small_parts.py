@@ -3,11 +3,11 @@
 import pytest
 
 from shim.model import Confirmation, Connection, Kind, Role, Stage
-from shim.router import Tracked
+from shim.router import Observer, Paused, Tracked, handles
 from shim.router.port import NO_CONFIRMATION
 from shim.router.time_integral import TimeIntegral
 from shim.router.tracked import touches
-from tests.router.helpers import RecordingPort, World
+from tests.router.helpers import RecordingPort, S, World
 
 
 def test_an_integral_sums_a_count_over_time() -> None:
@@ -101,3 +101,18 @@ def test_the_orders_of_openings_count_up() -> None:
     orders = [record.order for record in world.router.connections()]
     assert orders == sorted(orders)
     assert len(set(orders)) == 3
+
+
+def test_a_pause_is_told() -> None:
+    told: list[Paused] = []
+
+    class Pauses(Observer):
+        @handles(Paused)
+        def _paused(self, paused: Paused) -> None:
+            told.append(paused)
+
+    world = World(observers=[Pauses()])
+    world.open("c1", Stage.SHADOW)
+    world.run(10)
+    world.pause(7)
+    assert told == [Paused(10 * S, 17 * S)]
