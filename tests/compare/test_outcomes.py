@@ -238,3 +238,19 @@ def test_r15_against_a_look_at_the_whole_log(moves: list[tuple[str, int, int]], 
         else:
             told.append((connection.id, "lost" if at + window <= end else "censored"))
     assert Counter(said) == Counter(told)
+
+
+def test_nothing_is_kept_of_clients_who_have_gone() -> None:
+    """Memory does not grow with the users that there ever were."""
+    outcomes = Outcomes(WINDOW)
+    for number in range(10):
+        connection = app(f"c{number}", user=f"u{number}")
+        outcomes.opened(Opening(connection, number))
+        acted(outcomes, connection, number + 1)
+        back = app(f"d{number}", user=f"u{number}")
+        if number % 2:
+            assert outcomes.opened(Opening(back, number + 2)) is not None
+            outcomes.closed(back)
+    assert len(list(outcomes.expire(10**12))) == 5
+    assert outcomes.next_loss is None
+    assert (outcomes._open, outcomes._pending, list(outcomes._windows)) == ({}, {}, [])
