@@ -55,7 +55,7 @@ class AiohttpConnection(LiveConnection):
         """The next data message, until the connection ends."""
         websocket = self.websocket
         while True:
-            await websocket.arrival()
+            await websocket.wait_for_frame()
             # Not `websocket.receive()`: that is one coroutine more for each message.
             message = await WebSocketResponse.receive(websocket)
             if message.type in _DATA:

@@ -90,6 +90,8 @@ class AiohttpShim(EmbeddedShim[AiohttpConnection]):
     def _watch(
         self, websocket: WebSocket, kind: Kind, user: str, session: str, package: str | None
     ) -> AiohttpConnection:
+        if not websocket.prepared:
+            raise RuntimeError("Call .prepare() first")
         self._unregistered.discard(websocket)
         connect = partial(AiohttpConnection, self, websocket)
         return self.register(connect, kind, user, session, package)

@@ -118,7 +118,7 @@ class FrameQueue(WebSocketDataQueue):
         self.ended = True
         self._wake()
 
-    def arrival(self) -> "Future[None] | Arrived":
+    def wait_for_frame(self) -> "Future[None] | Arrived":
         """To be awaited by the one that receives: there is a frame then, or the end.
 
         aiohttp's own waiting is a coroutine within a coroutine: two objects more for each idle

@@ -67,8 +67,7 @@ class WebSocket(web.WebSocketResponse):
 
     def watch(self, listener: Listener) -> None:
         """Tell this live connection of each frame, and of the end, from now on."""
-        if self._reader is None:
-            raise RuntimeError("Call .prepare() first")
+        assert self._reader is not None
         if self._reader.owner is None:
             listener.release()
         else:
@@ -189,24 +188,24 @@ class WebSocket(web.WebSocketResponse):
 
     # -- Receiving and sending --------------------------------------------------------------------
 
-    def arrival(self) -> Awaitable[None]:
+    def wait_for_frame(self) -> Awaitable[None]:
         """To be awaited before `WebSocketResponse.receive`, which has to wait for nothing then."""
         reader = self._reader
         if reader is None or self._closed or self._closing or self._receive_timeout:
             return ARRIVED
         if self._waiting:
             raise RuntimeError(CONCURRENT)
-        return reader.arrival()
+        return reader.wait_for_frame()
 
     async def receive(self, timeout: float | None = None) -> Any:
         if not timeout:
-            await self.arrival()
+            await self.wait_for_frame()
         elif self._reader is not None and self._reader.is_awaited:
             raise RuntimeError(CONCURRENT)
         return await super().receive(timeout)
 
     async def __anext__(self) -> WSMessage:
-        await self.arrival()
+        await self.wait_for_frame()
         message: WSMessage = await web.WebSocketResponse.receive(self)
         if message.type in _LAST:
             raise StopAsyncIteration

@@ -206,6 +206,14 @@ async def test_a_client_that_hangs_up_before_it_is_registered_leaves_nothing(
         assert not it.shim.router.connections()
 
 
+async def test_a_websocket_is_prepared_before_it_is_registered(tmp_path: Path) -> None:
+    async with service(tmp_path, by_the_websocket) as it:
+        with pytest.raises(RuntimeError, match=r"Call \.prepare\(\) first"):
+            it.shim.register_app_connection(it.shim.websocket(), "u", "s", "p")
+        assert not it.shim.sessions
+        assert not it.shim.router.connections()
+
+
 async def test_while_a_peer_fetches_nothing_only_its_latest_ping_is_answered(
     tmp_path: Path,
 ) -> None:
