@@ -336,6 +336,10 @@ def test_returns_that_twice_the_data_would_show_are_not_shown() -> None:
         kind = replace(kind, epoch=kind.period)
         return condition(judge(evidence(kind), TARGETS), "returns").standing
 
-    enough = next(users for users in range(100, 5_000, 50) if standing(users) == "met")
+    def shown(users: int) -> bool:
+        arm = bernoulli(users * 98 // 100, users)
+        return lower_bound(arm, 0.025) > upper_bound(arm, 0.025) - 0.05
+
+    enough = next(users for users in range(100, 5_000, 50) if shown(users))
     assert standing(enough * 3 // 5) == "open"
-    assert standing(enough * 2) == "met"
+    assert standing(enough + 100) == "met"

@@ -750,6 +750,20 @@ def test_r4_a_new_session_gets_its_own_instance_and_a_returning_one_finds_it_aga
     assert len(candidate.made) == 3
 
 
+def test_r4_at_off_the_candidate_acts_where_no_control_can_be_had() -> None:
+    control = FaultyType(LegacyGlobal())
+    world = World(control)
+    world.open("c1", Stage.OFF)
+    control.faults["register"] = raises(ValueError("no"))
+    control.faults["wake"] = raises(ValueError("no"))
+    control.left = 2
+    world.run(16)
+    assert world.orphans() == []
+    assert world.tracked["c1"].acting is CANDIDATE
+    world.run(100)
+    assert world.ports["c1"].endings
+
+
 def test_r4_where_the_control_cannot_take_over_the_candidate_gets_a_fresh_instance() -> None:
     control, candidate = FaultyType(LegacyGlobal()), FaultyType()
     world = World(control, candidate)
@@ -761,6 +775,7 @@ def test_r4_where_the_control_cannot_take_over_the_candidate_gets_a_fresh_instan
     assert world.orphans() == []
     assert world.tracked["c1"].acting is CANDIDATE
     assert len(candidate.made) == 2
+    assert [text for _, text in world.journal.notes if "no monitor" in text] == []
     world.run(100)
     assert world.ports["c1"].endings
 
@@ -816,6 +831,8 @@ def test_r5_a_failing_instance_costs_only_the_connections_that_it_watches(stage:
     assert len(kept) == 1
     assert world.orphans() == []
     assert kept[0] not in {v.connection.id for v in world.journal.verdicts}
+    # Two at first, and again that of the instance that failed.
+    assert candidate.calls.count("register") == 3
 
 
 @pytest.mark.parametrize("retired", [False, True])
