@@ -226,3 +226,10 @@ def test_the_pace_is_that_of_the_share_where_it_allows_more() -> None:
     assert held == [False] * 25 + [True] * 3
     guard.release(7 * S)
     assert guard.next_due == 7 * S + 10 * S // 25
+
+
+def test_while_it_holds_every_further_close_is_held() -> None:
+    """Also when the window has emptied: whoever is held must be saved, or have gone, first."""
+    guard, _ = overwhelmed(3, 9)
+    assert guard.holds(decision(9, 30 * S), 30 * S, 1_000)
+    assert "c9" in guard
