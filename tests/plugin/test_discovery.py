@@ -126,3 +126,21 @@ def test_all_problems_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         "plugin 'b': monitor '5' has no `name`",
         "plugins 'b' and 'c' both bring a monitor 'other'",
     ]
+
+
+def test_two_distributions_may_name_their_entry_points_alike(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Both are loaded; pluggy refuses the second name, and that is told."""
+    loaded: list[str] = []
+
+    class Point(SimpleNamespace):
+        def load(self) -> Any:
+            loaded.append(self.value)
+            return Plugin()
+
+    points = [Point(name="same", value=value) for value in ("one", "other")]
+    monkeypatch.setattr(discovery, "entry_points", lambda group: points)
+    with pytest.raises(InputError, match=r"'same' \(other\) cannot be loaded"):
+        plugin_manager()
+    assert loaded == ["one", "other"]
