@@ -1,12 +1,11 @@
 """`shim brake`: take everyone back to `shadow`, or let everyone follow the flags (R22: docs/design.md#r22)."""
 
-import json
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
-from shim.cli.common import QUARANTINED, input_errors, json_option
+from shim.cli.common import QUARANTINED, input_errors, json_option, print_json
 from shim.cli.ledger_option import ledger_option
 from shim.cli.remote import Remote, url_option
 from shim.ledger import read_ledger
@@ -30,7 +29,7 @@ def brake() -> None:
 @input_errors
 def engage(reason: str, url: str, as_json: bool) -> None:
     """Take everyone at `live` or `complete` back to `shadow`, without a disconnect."""
-    _order(url, reason, engaged=True, as_json=as_json)
+    _show(_order(url, reason, engaged=True), as_json)
 
 
 @brake.command()
@@ -40,7 +39,7 @@ def engage(reason: str, url: str, as_json: bool) -> None:
 @input_errors
 def release(reason: str, url: str, as_json: bool) -> None:
     """Move everyone to the stage in the flags file. The brake never releases itself."""
-    _order(url, reason, engaged=False, as_json=as_json)
+    _show(_order(url, reason, engaged=False), as_json)
 
 
 @brake.command()
@@ -50,36 +49,30 @@ def release(reason: str, url: str, as_json: bool) -> None:
 @input_errors
 def status(ledger: LedgerUrl | None, url: str, as_json: bool) -> None:
     """Print whether the brake is engaged, since when, and why."""
-    answer = Remote(url).get("/api/brake") if ledger is None else _from_ledger(ledger)
-    if as_json:
-        click.echo(json.dumps(answer))
-    else:
-        _show(answer)
-
-
-def _order(url: str, reason: str, *, engaged: bool, as_json: bool) -> None:
-    answer = Remote(url).post("/api/brake", {"engaged": engaged, "reason": reason})
-    if as_json:
-        click.echo(json.dumps(answer))
-    else:
-        _show(answer)
-
-
-def _from_ledger(ledger: LedgerUrl) -> dict[str, Any]:
+    if ledger is None:
+        _show(Remote(url).get("/api/brake"), as_json)
+        return
     rows = read_ledger(ledger).rows(BrakeRow, limit=_HISTORY)
-    history = [
-        {"engaged": row.engaged, "reason": row.reason, "at": seconds(row.at)} for row in rows
-    ]
     engaged = bool(rows) and rows[0].engaged
-    return {
+    answer = {
         "engaged": engaged,
         "reason": rows[0].reason if engaged else None,
         "quarantined": None,  # only a running shim knows
-        "history": history,
+        "history": [
+            {"engaged": row.engaged, "reason": row.reason, "at": seconds(row.at)} for row in rows
+        ],
     }
+    _show(answer, as_json)
 
 
-def _show(answer: dict[str, Any]) -> None:
+def _order(url: str, reason: str, *, engaged: bool) -> Any:
+    return Remote(url).post("/api/brake", {"engaged": engaged, "reason": reason})
+
+
+def _show(answer: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(answer)
+        return
     if answer["engaged"]:
         click.secho(f"engaged: {answer['reason']}", fg="red", bold=True)
     else:

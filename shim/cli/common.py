@@ -1,11 +1,14 @@
-"""What the commands share: `--json`, options with a fixed set of words, and input errors without a
-traceback."""
+"""What the commands share: `--json`, options with a fixed set of words, a progress bar, and input errors
+without a traceback."""
 
 import functools
 import gc
+import json
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn, ParamSpec, TypeVar
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
 import click
 from rich.console import Console
@@ -16,7 +19,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 
-INPUT_ERROR = 2
 
 QUARANTINED = (
     "the candidate is in quarantine: the control acts for everyone until the shim restarts"
@@ -24,6 +26,8 @@ QUARANTINED = (
 
 _GARBAGE = 200_000
 """Objects made between two garbage collections, for work that leaves hardly any garbage."""
+
+PATH = click.Path(path_type=Path)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
@@ -43,24 +47,45 @@ def word_option(
     return click.option(name, type=click.Choice([*by_text]), callback=read, help=help)
 
 
-def fail(error: InputError) -> NoReturn:
-    """Print every problem on standard error and exit with 2."""
-    for problem in error.problems:
-        click.echo(f"error: {problem}", err=True)
-    raise SystemExit(INPUT_ERROR)
-
-
 def input_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """Make a command print the problems of its input, instead of a traceback."""
+    """Make a command print every problem of its input on standard error, and exit with 2."""
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return command(*args, **kwargs)
         except InputError as error:
-            fail(error)
+            for problem in error.problems:
+                click.echo(f"error: {problem}", err=True)
+            raise SystemExit(2) from None
 
     return wrapped
+
+
+def print_json(answer: Any) -> None:
+    """Print JSON in one line."""
+    click.echo(json.dumps(answer))
+
+
+@contextmanager
+def progress_bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error, if that is a terminal; it is moved by a call with what is done of `total`."""
+    if not sys.stderr.isatty():
+        yield lambda done: None
+        return
+    # The import takes a tenth of a second; most commands show no progress.
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn(title), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(title, total=total)
+        yield lambda done: progress.update(task, completed=done)
 
 
 def console_for(*, width: int = 200) -> Console:

@@ -1,13 +1,11 @@
 """`shim connections`: the open connections of a running shim."""
 
-import json
-from collections.abc import Mapping
 from typing import Any
 
 import click
 from rich.table import Table
 
-from shim.cli.common import console_for, input_errors, json_option, rough, word_option
+from shim.cli.common import console_for, input_errors, json_option, print_json, rough, word_option
 from shim.cli.remote import Remote, url_option
 from shim.model import Kind, Role, Stage
 
@@ -33,33 +31,26 @@ def connections(url: str, as_json: bool, **filters: Any) -> None:
     """List the open connections of a running shim, in the order in which they were opened."""
     answer = Remote(url).get("/api/connections", **filters)
     if as_json:
-        click.echo(json.dumps(answer))
+        print_json(answer)
         return
-    rows = answer["connections"]
-    if not rows:
+    if not answer["connections"]:
         click.echo("no connection matches")
         return
-    console = console_for()
-    console.print(_table(rows))
-    if answer.get("next"):
-        click.echo(f"there are more; the next page: --cursor {answer['next']}")
-
-
-def _table(rows: list[Mapping[str, Any]]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("connection", "who", "stage", "acting", "watched by"):
         table.add_column(name, overflow="fold")
     for name in ("connected", "silent"):
         table.add_column(name, justify="right", no_wrap=True)
-    for row in rows:
-        who = row["user"] if row["package"] is None else f"{row['user']} {row['package']}"
+    for row in answer["connections"]:
         table.add_row(
             row["connection"],
-            who,
+            row["user"] if row["package"] is None else f"{row['user']} {row['package']}",
             row["stage"],
             row["acting"] or "-",
             " ".join(row["watched_by"]),
             rough(row["connected"]),
             "closing" if row["closing"] else rough(row["silence"]),
         )
-    return table
+    console_for().print(table)
+    if answer.get("next"):
+        click.echo(f"there are more; the next page: --cursor {answer['next']}")

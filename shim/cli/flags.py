@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from shim.cli.common import input_errors, json_option
+from shim.cli.common import PATH, input_errors, json_option, print_json
 from shim.cli.flagsdiff import diff
 from shim.flags import ALGORITHM, BUCKETS, bucket, flagd_flags
 from shim.model import InputError
@@ -24,11 +24,9 @@ from shim.settings.flags_file import flags_schema
 DEFAULT_FILE = Path("config/rollout.yaml")
 _NO = 1
 
-_file = click.argument("file", type=click.Path(path_type=Path), required=False)
+_file = click.argument("file", type=PATH, required=False)
 _config = click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    help="A settings file; its flags file is read, unless FILE is given.",
+    "--config", type=PATH, help="A settings file; its flags file is read, unless FILE is given."
 )
 
 
@@ -57,29 +55,24 @@ def check(file: Path | None, config: Path | None, as_json: bool) -> None:
     except UnreadableError:
         raise
     except InputError as error:
-        _show_problems(error, as_json)
+        if as_json:
+            problems = [
+                {"line": p.line, "column": p.column, "path": p.path, "reason": p.reason}
+                for p in error.problems
+            ]
+            print_json({"valid": False, "file": error.problems[0].file, "problems": problems})
+        else:
+            for problem in error.problems:
+                click.echo(str(problem), err=True)
         raise SystemExit(_NO) from None
     warning = None if settings is None else close_code_warning(settings, loaded.targeting)
     if as_json:
         answer = {"valid": True, "file": str(loaded.path), "digest": loaded.digest}
-        click.echo(json.dumps({**answer, "warnings": [warning] if warning else []}))
+        print_json({**answer, "warnings": [warning] if warning else []})
         return
     click.echo(f"{loaded.path} is good, digest {loaded.digest[:12]}")
     if warning:
         click.echo(f"warning: {warning}", err=True)
-
-
-def _show_problems(error: InputError, as_json: bool) -> None:
-    if as_json:
-        problems = [
-            {"line": p.line, "column": p.column, "path": p.path, "reason": p.reason}
-            for p in error.problems
-        ]
-        file = error.problems[0].file
-        click.echo(json.dumps({"valid": False, "file": file, "problems": problems}))
-    else:
-        for problem in error.problems:
-            click.echo(str(problem), err=True)
 
 
 @flags.command()
@@ -112,7 +105,7 @@ def bucket_(user: str, salt: str, as_json: bool) -> None:
     number = bucket(salt, user)
     if as_json:
         facts = {"user": user, "salt": salt, "algorithm": ALGORITHM, "bucket": number}
-        click.echo(json.dumps({**facts, "buckets": BUCKETS}))
+        print_json({**facts, "buckets": BUCKETS})
     else:
         click.echo(str(number))
 

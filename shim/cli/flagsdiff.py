@@ -1,6 +1,5 @@
 """`shim flags diff`: which users move when one flags file follows another."""
 
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,10 +7,10 @@ from typing import Any
 
 import click
 
-from shim.cli.common import input_errors, json_option
+from shim.cli.common import PATH, input_errors, json_option, print_json
 from shim.flags import Comparison, Moves, compare, moves_of
 from shim.model import InputError, Problem, Stage
-from shim.settings import FlagsFile, load_flags_file
+from shim.settings import load_flags_file
 
 _NO = 1
 _MOST_USERS = 20
@@ -38,12 +37,10 @@ def _read_limit(
 
 
 @click.command()
-@click.argument("old", type=click.Path(path_type=Path))
-@click.argument("new", type=click.Path(path_type=Path))
+@click.argument("old", type=PATH)
+@click.argument("new", type=PATH)
 @click.option(
-    "--users",
-    type=click.Path(path_type=Path),
-    help="A file with one user id in each line; - for standard input.",
+    "--users", type=PATH, help="A file with one user id in each line; - for standard input."
 )
 @click.option(
     "--max-moved",
@@ -65,7 +62,10 @@ def diff(
     if max_moved is not None and not max_moved[1] and users is None:
         raise click.UsageError("a number of users needs --users; write a percentage like 5%")
     before, after = load_flags_file(old), load_flags_file(new)
-    answer: dict[str, Any] = {"old": _facts(before), "new": _facts(after)}
+    answer: dict[str, Any] = {
+        name: {"file": str(loaded.path), "digest": loaded.digest}
+        for name, loaded in (("old", before), ("new", after))
+    }
     if users is not None:
         counted = moves_of(before.targeting, after.targeting, _read_users(users))
         answer["users"] = _counts(counted)
@@ -77,9 +77,11 @@ def diff(
     if max_moved is not None:
         answer["refused"] = refused
     if as_json:
-        click.echo(json.dumps(answer))
+        print_json(answer)
     elif users is not None:
-        _show_counts(counted)
+        click.echo(f"{counted.moved} of {counted.total} users move, {counted.demoted} of them back")
+        for stage_before, stage_after, count in counted.changes():
+            click.echo(f"  {_format_move(stage_before, stage_after)}  {count}")
     else:
         show_shares(comparison)
     if refused:
@@ -99,17 +101,12 @@ def _read_users(path: Path) -> Iterator[str]:
             for number, line in enumerate(file, 1):
                 user = line.rstrip(b"\r\n")
                 if user:
-                    yield _decode(user, name, number)
-    except OSError as error:
-        raise InputError(Problem(f"cannot be read: {error.strerror}", name)) from None
-
-
-def _decode(user: bytes, name: str, number: int) -> str:
-    try:
-        return user.decode("utf-8-sig" if number == 1 else "utf-8")
+                    yield user.decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError as error:
         reason = f"not UTF-8: byte 0x{user[error.start]:02x}"
         raise InputError(Problem(reason, name, number)) from None
+    except OSError as error:
+        raise InputError(Problem(f"cannot be read: {error.strerror}", name)) from None
 
 
 def _exceeds(moves: Moves, limit: tuple[float, bool] | None) -> bool:
@@ -117,10 +114,6 @@ def _exceeds(moves: Moves, limit: tuple[float, bool] | None) -> bool:
         return False
     number, is_share = limit
     return moves.percent(moves.moved) > number if is_share else moves.moved > number
-
-
-def _facts(loaded: FlagsFile) -> dict[str, str]:
-    return {"file": str(loaded.path), "digest": loaded.digest}
 
 
 def _counts(moves: Moves) -> dict[str, Any]:
@@ -158,12 +151,6 @@ def shares_as_dict(comparison: Comparison) -> dict[str, Any]:
             for group in comparison.groups
         ],
     }
-
-
-def _show_counts(moves: Moves) -> None:
-    click.echo(f"{moves.moved} of {moves.total} users move, {moves.demoted} of them back")
-    for before, after, count in moves.changes():
-        click.echo(f"  {_format_move(before, after)}  {count}")
 
 
 def show_shares(comparison: Comparison) -> None:

@@ -3,9 +3,7 @@
 Rules: docs/design.md#r13.
 """
 
-import json
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -13,10 +11,9 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from shim.cli.common import input_errors, json_option
+from shim.cli.common import PATH, input_errors, json_option, print_json, progress_bar
 from shim.compare import ExpectedRules
 from shim.model import InputError, Return, Role, Time, Verdict, seconds
 from shim.plugin.discovery import monitor_types, plugin_manager
@@ -34,13 +31,10 @@ _MOST_ROWS = 100
 
 
 @click.command()
-@click.argument("capture", type=click.Path(path_type=Path))
-@click.option("--config", type=click.Path(path_type=Path), help="The settings file of the replay.")
+@click.argument("capture", type=PATH)
+@click.option("--config", type=PATH, help="The settings file of the replay.")
 @click.option(
-    "--diff",
-    "other",
-    type=click.Path(path_type=Path),
-    help="Another settings file: show which verdicts it would change.",
+    "--diff", "other", type=PATH, help="Another settings file: show which verdicts it would change."
 )
 @click.option(
     "--acting",
@@ -63,7 +57,7 @@ def replay(
     if other is None:
         _play(capture, judge)
         if as_json:
-            _print_json(judge.engine.result.as_dict())
+            print_json(judge.engine.result.as_dict())
         else:
             _show(judge.engine.result)
         return
@@ -71,7 +65,7 @@ def replay(
     _play(capture, judge, second)
     found = difference(judge.engine.result, second.engine.result)
     if as_json:
-        _print_json({"a": judge.as_dict(), "b": second.as_dict(), **found.as_dict()})
+        print_json({"a": judge.as_dict(), "b": second.as_dict(), **found.as_dict()})
     else:
         _show_difference(judge, second, found)
 
@@ -140,21 +134,14 @@ def _play(capture: Path, *judges: _Judge) -> None:
 
 
 def _with_progress(reader: CaptureReader, size: int) -> Iterator[Event]:
-    if size < _LONG or not sys.stderr.isatty():
+    if size < _LONG:
         yield from reader
         return
-    columns = (TextColumn("replay"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("replay", total=size)
+    with progress_bar("replay", size) as show_progress:
         for number, event in enumerate(reader):
             if not number % 50_000:
-                progress.update(task, completed=reader.bytes_read)
+                show_progress(reader.bytes_read)
             yield event
-
-
-def _print_json(answer: dict[str, Any]) -> None:
-    json.dump(answer, sys.stdout)
-    click.echo()
 
 
 def _show(result: ReplayResult) -> None:

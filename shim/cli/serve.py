@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from shim.aio import Shim
-from shim.cli.common import input_errors
+from shim.cli.common import PATH, input_errors
 from shim.console.listener import listen, url_of
 from shim.model import InputError
 from shim.plugin.discovery import monitor_types, plugin_manager
@@ -19,7 +19,7 @@ from shim.settings import Settings, load_settings
 
 
 @click.command()
-@click.option("--config", type=click.Path(path_type=Path), help="The settings file.")
+@click.option("--config", type=PATH, help="The settings file.")
 @click.option("--host", help="Listen on this address instead of `server.host`.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), help="Listen on this port instead of `server.port`."
@@ -31,7 +31,7 @@ from shim.settings import Settings, load_settings
 )
 @click.option(
     "--capture",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Record what happens in files named after this one, for `shim replay`.",
 )
 @click.option("--uvloop", "on_uvloop", is_flag=True, help="Run on uvloop (extra `uvloop`).")
@@ -67,9 +67,13 @@ def serve(
             click.echo(f"{name}={value}")
     with _listener(settings, host, port) as listener:
         shim = Shim.open(settings, secrets=secrets, capture=capture, promote=auto)
-        serve_until_signal(
-            shim, listener, ready=lambda: _announce(shim, listener), new_event_loop=new_event_loop
-        )
+
+        def announce() -> None:
+            click.echo(f"listening on {url_of(listener)}")
+            if shim.console_url is not None:
+                click.echo(f"console on {shim.console_url}")
+
+        serve_until_signal(shim, listener, ready=announce, new_event_loop=new_event_loop)
 
 
 def _listener(settings: Settings, host: str | None, port: int | None) -> socket.socket:
@@ -92,9 +96,3 @@ def loop_factory(on_uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop]:
             "--uvloop: uvloop is not installed; run: pip install 'monitor-migration-shim[uvloop]'"
         ) from None
     return uvloop.new_event_loop
-
-
-def _announce(shim: Shim, listener: socket.socket) -> None:
-    click.echo(f"listening on {url_of(listener)}")
-    if shim.console_url is not None:
-        click.echo(f"console on {shim.console_url}")

@@ -1,34 +1,36 @@
 """`shim simulate`: a fleet and a rollout in virtual time, and the answer of the gate."""
 
 import gc
-import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from shim.cli.common import input_errors, json_option, little_garbage
+from shim.cli.common import (
+    PATH,
+    input_errors,
+    json_option,
+    little_garbage,
+    print_json,
+    progress_bar,
+)
 from shim.cli.gate import EXIT_CODES, show
 from shim.model import InputError, Role
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings import load_settings
 from shim.simulate import Scenario, SimulationRun, load_scenario
-from shim.simulate.plan import Plan, make_plan, typical
-
-_path = click.Path(path_type=Path)
+from shim.simulate.plan import make_plan, typical
 
 
 @click.command()
-@click.argument("file", type=_path, required=False)
+@click.argument("file", type=PATH, required=False)
 @click.option(
     "--plan", is_flag=True, help="Print how many users and days it takes until the gate can answer."
 )
-@click.option("--config", type=_path, help="A settings file, instead of the settings in FILE.")
+@click.option("--config", type=PATH, help="A settings file, instead of the settings in FILE.")
 @click.option("--seed", type=click.IntRange(0), help="Use this seed, instead of the seed in FILE.")
 @click.option(
     "--users",
@@ -40,8 +42,8 @@ _path = click.Path(path_type=Path)
     type=click.FloatRange(0, 3660, min_open=True),
     help="Simulate this many days, instead of the number in FILE.",
 )
-@click.option("--ledger", type=_path, help="Write a ledger to this new file.")
-@click.option("--capture", type=_path, help="Write a capture to this new file.")
+@click.option("--ledger", type=PATH, help="Write a ledger to this new file.")
+@click.option("--capture", type=PATH, help="Write a capture to this new file.")
 @click.option(
     "--sample",
     type=click.FloatRange(0, 100),
@@ -93,30 +95,18 @@ def _simulate(
     ):
         gc.freeze()  # the fleet stays to the end
         try:
-            for _ in _with_progress(run):
-                pass
+            with progress_bar("simulate", scenario.end) as show_progress:
+                for now in run.hours():
+                    show_progress(now)
         finally:
             gc.unfreeze()
         answer = run.answer()
     if as_json:
-        json.dump({**run.as_dict(), "gate": answer.as_dict()}, sys.stdout)
-        click.echo()
+        print_json({**run.as_dict(), "gate": answer.as_dict()})
     else:
         _show(run.as_dict())
         show(answer)
     sys.exit(EXIT_CODES[answer.verdict])
-
-
-def _with_progress(run: SimulationRun) -> Iterator[int]:
-    if not sys.stderr.isatty():
-        yield from run.hours()
-        return
-    columns = (TextColumn("simulate"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("simulate", total=run.scenario.end)
-        for now in run.hours():
-            progress.update(task, completed=now)
-            yield now
 
 
 def _show(facts: dict[str, Any]) -> None:
@@ -141,21 +131,17 @@ def _show(facts: dict[str, Any]) -> None:
 def _plan(scenario: Scenario, as_json: bool) -> None:
     plan = make_plan(scenario)
     if as_json:
-        json.dump(plan.as_dict(), sys.stdout)
-        click.echo()
+        print_json(plan.as_dict())
     else:
-        _show_plan(plan)
+        console = Console(highlight=False)
+        console.print(
+            f"A pilot of {plan.pilot_users:,} simulated users had "
+            f"{plan.timeouts_per_user_day:.3g} timeouts per user and day that compare the monitors. "
+            "So the gate needs:"
+        )
+        table = Table("days", "users", "answer", "what takes longest", box=None)
+        for step in plan.steps:
+            users = "never" if step.users is None else f"{step.users:,}"
+            table.add_row(f"{step.days:g}", users, step.verdict.value, step.reason)
+        console.print(table)
     sys.exit(0 if any(step.users is not None for step in plan.steps) else 3)
-
-
-def _show_plan(plan: Plan) -> None:
-    console = Console(highlight=False)
-    console.print(
-        f"A pilot of {plan.pilot_users:,} simulated users had {plan.timeouts_per_user_day:.3g} timeouts "
-        "per user and day that compare the monitors. So the gate needs:"
-    )
-    table = Table("days", "users", "answer", "what takes longest", box=None)
-    for step in plan.steps:
-        users = "never" if step.users is None else f"{step.users:,}"
-        table.add_row(f"{step.days:g}", users, step.verdict.value, step.reason)
-    console.print(table)

@@ -1,6 +1,5 @@
 """`shim status`: the state of a running shim, once or live."""
 
-import json
 import time
 from typing import Any
 
@@ -10,7 +9,14 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from shim.cli.common import QUARANTINED, console_for, input_errors, json_option, rough
+from shim.cli.common import (
+    QUARANTINED,
+    console_for,
+    input_errors,
+    json_option,
+    print_json,
+    rough,
+)
 from shim.cli.remote import Remote, url_option
 from shim.model import InputError, Role, Stage
 
@@ -35,35 +41,43 @@ def status(watch: bool, interval: float, url: str, as_json: bool) -> None:
     remote = Remote(url)
     report = remote.get("/api/report")
     if as_json:
-        click.echo(json.dumps(report))
+        print_json(report)
         return
-    console = console_for(width=_WIDE)
+    console, picture = console_for(width=_WIDE), _render(url, report)
     if not watch or not console.is_terminal:
-        console.print(render_report(url, report))
+        console.print(picture)
         return
     try:
-        with Live(
-            render_report(url, report), console=console, auto_refresh=False, screen=True
-        ) as live:
+        with Live(picture, console=console, auto_refresh=False, screen=True) as live:
             while True:
                 time.sleep(interval)
-                live.update(_ask(remote, url), refresh=True)
+                try:
+                    picture = _render(url, remote.get("/api/report"))
+                except InputError as error:  # the shim may be restarting
+                    picture = Text(str(error), style="bold red")
+                live.update(picture, refresh=True)
     except KeyboardInterrupt:
         return
 
 
-def _ask(remote: Remote, url: str) -> RenderableType:
-    """The report, or the reason why it cannot be had: the shim may be restarting."""
-    try:
-        return render_report(url, remote.get("/api/report"))
-    except InputError as error:
-        return Text(str(error), style="bold red")
-
-
-def render_report(url: str, report: dict[str, Any]) -> RenderableType:
-    return Group(
-        _headline(url, report), "", _stages(report), "", _monitors(report), "", _verdicts(report)
-    )
+def _render(url: str, report: dict[str, Any]) -> RenderableType:
+    stages = _table("stage", "users", "connections")
+    for stage in map(str, reversed(Stage)):
+        users, connections = report["users"][stage], report["connections"]["stages"][stage]
+        stages.add_row(stage, f"{users:,}", f"{connections:,}")
+    monitors = _table("monitor", "closed", "recorded", "came back", "lost", "alive", "failures")
+    for role in map(str, Role):
+        decisions, outcomes = report["decisions"][role], report["outcomes"][role]
+        figures = (
+            decisions["acted"],
+            decisions["recorded"],
+            outcomes["returned"],
+            outcomes["lost"],
+            report["proofs_of_life"][role],
+            report["failures"][role],
+        )
+        monitors.add_row(role, *(f"{figure:,}" for figure in figures))
+    return Group(_headline(url, report), "", stages, "", monitors, "", _verdicts(report))
 
 
 def _headline(url: str, report: dict[str, Any]) -> Text:
@@ -88,33 +102,6 @@ def _headline(url: str, report: dict[str, Any]) -> Text:
         if ledger["dropped"]:
             text.append(f"\n{ledger['dropped']:,} rows were dropped", style="bold red")
     return text
-
-
-def _stages(report: dict[str, Any]) -> Table:
-    table = _table("stage", "users", "connections")
-    for stage in reversed(Stage):
-        name = str(stage)
-        table.add_row(
-            name, f"{report['users'][name]:,}", f"{report['connections']['stages'][name]:,}"
-        )
-    return table
-
-
-def _monitors(report: dict[str, Any]) -> Table:
-    table = _table("monitor", "closed", "recorded", "came back", "lost", "alive", "failures")
-    for role in Role:
-        name = role.value
-        decisions, outcomes = report["decisions"][name], report["outcomes"][name]
-        figures = (
-            decisions["acted"],
-            decisions["recorded"],
-            outcomes["returned"],
-            outcomes["lost"],
-            report["proofs_of_life"][name],
-            report["failures"][name],
-        )
-        table.add_row(name, *(f"{figure:,}" for figure in figures))
-    return table
 
 
 def _verdicts(report: dict[str, Any]) -> Text:

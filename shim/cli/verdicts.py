@@ -1,10 +1,10 @@
 """`shim verdicts`: the verdicts of the ledger, as a list, and one episode as a timeline."""
 
-import json
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from shim.cli.common import input_errors, json_option, word_option
+from shim.cli.common import PATH, input_errors, json_option, print_json, word_option
 from shim.cli.ledger_option import ledger_of, ledger_option
 from shim.cli.remote import Remote
-from shim.cli.remote_ledger import RemoteLedger
 from shim.ledger import EpisodeReader, VerdictFilter, read_ledger, wall_clock
 from shim.ledger.protocols import Episode, Page
 from shim.ledger.rows import VerdictRow, Wall
@@ -28,6 +27,32 @@ from shim.settings.durations import parse_duration
 
 _WIDE = 200
 """Columns where the output is no terminal: one line for each verdict."""
+
+
+class RemoteLedger:
+    """The ledger of a running shim, read over its API; the token decides whether users are named."""
+
+    def __init__(self, remote: Remote) -> None:
+        self._remote = remote
+
+    @property
+    def place(self) -> str:
+        return str(self._remote.url)
+
+    def verdicts(
+        self, which: VerdictFilter, *, limit: int = 100, cursor: str | None = None
+    ) -> Page:
+        filters = asdict(which)
+        for name in ("since", "until"):
+            if filters[name] is not None:
+                filters[name] = seconds(filters[name])
+        if which.recovered is not None:
+            filters["recovered"] = str(which.recovered).lower()
+        answer = self._remote.get("/api/verdicts", limit=limit, cursor=cursor, **filters)
+        return Page([VerdictRow.from_dict(row) for row in answer["verdicts"]], answer["next"])
+
+    def episode(self, verdict_id: int) -> Episode:
+        return Episode.from_dict(self._remote.get(f"/api/verdicts/{verdict_id}"))
 
 
 def _read_time(context: click.Context, option: click.Parameter, text: str | None) -> Wall | None:
@@ -50,9 +75,7 @@ def _read_time(context: click.Context, option: click.Parameter, text: str | None
 @click.command()
 @click.argument("episode", type=click.IntRange(1), required=False)
 @ledger_option("Read this ledger: a SQLite file, or the URL of a ledger.")
-@click.option(
-    "--config", type=click.Path(path_type=Path), help="The settings file that names the ledger."
-)
+@click.option("--config", type=PATH, help="The settings file that names the ledger.")
 @click.option("--url", help="Ask a running shim at this address, instead of reading a ledger.")
 @click.option("--user", help="Show only verdicts of this user.")
 @click.option("--package", help="Show only verdicts of this package.")
@@ -98,11 +121,11 @@ def verdicts(
             found = reader.episode(episode)
             if found is None:
                 raise click.UsageError(f"{reader.place} has no episode {episode}")
-            _print_json(_episode_facts(found)) if as_json else _show_episode(found)
+            print_json(_episode_facts(found)) if as_json else _show_episode(found)
             return
         page = reader.verdicts(VerdictFilter(**filters), limit=limit, cursor=cursor)
     if as_json:
-        _print_json({"verdicts": [row.as_dict() for row in page.rows], "cursor": page.cursor})
+        print_json({"verdicts": [row.as_dict() for row in page.rows], "cursor": page.cursor})
     else:
         _show_page(page, reader.place)
 
@@ -119,11 +142,6 @@ def _reader(
         settings = load_settings(config, monitor_types(plugin_manager()))
         with ledger_of(settings) as reader:
             yield reader
-
-
-def _print_json(facts: dict[str, Any]) -> None:
-    json.dump(facts, sys.stdout)
-    click.echo()
 
 
 def _console() -> Console:
