@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
-from shim.console.access.redaction import Names
+from shim.console.access.redaction import Names, Pseudonymizer
 from shim.console.api.filters import ConnectionsQuery, SessionsQuery
 from shim.console.api.problems import bad_request
 from shim.console.api.schemas import (
@@ -21,7 +21,7 @@ from shim.console.api.schemas import (
     SocketAnswer,
     stage_word,
 )
-from shim.model import Duration, Role, Time, seconds
+from shim.model import Role, Time, seconds
 from shim.router import Tracked
 from shim.runtime.coordinator import Coordinator
 from shim.runtime.live_connection import LiveConnection
@@ -50,18 +50,32 @@ class Slice(Generic[T]):
 
 
 class ConnectionLists:
-    """Reads the shim's connections and sessions."""
+    """Reads the shim's connections and sessions; users and sessions may be named by their pseudonyms."""
 
-    def __init__(self, shim: Coordinator[Any]) -> None:
+    def __init__(self, shim: Coordinator[Any], pseudonymizer: Pseudonymizer) -> None:
         self._shim = shim
+        self._pseudonymizer = pseudonymizer
         candidate = shim.settings.monitors.candidate.settings
         self._heartbeat: int | None = getattr(candidate, "heartbeat_interval", None)
 
-    async def connections(self, query: ConnectionsQuery, user: str | None) -> Slice[Tracked]:
+    async def connections(self, query: ConnectionsQuery) -> Slice[Tracked]:
         """The matching connections, in the order of opening. Raises ApiError for a wrong cursor."""
+        user = query.user and self._pseudonymizer.resolve(query.user)
+        package, kind, acting = query.package, query.kind, query.acting
+        stage = None if query.stage is None else query.stage.stage
+
+        def fits(tracked: Tracked) -> bool:
+            connection = tracked.connection
+            return (
+                (user is None or connection.user == user)
+                and (package is None or connection.package == package)
+                and (kind is None or connection.kind is kind)
+                and (stage is None or tracked.stage is stage)
+                and (acting is None or tracked.acting is acting)
+            )
+
         tracked = list(self._shim.router.connections())
         start = bisect_right(tracked, _read_cursor(query.cursor), key=attrgetter("order"))
-        fits = _fits(query, user)
         found: list[Tracked] = []
         for begin in range(start, len(tracked), CHUNK):
             found += filter(fits, tracked[begin : begin + CHUNK])
@@ -70,10 +84,9 @@ class ConnectionLists:
             await asyncio.sleep(0)
         return Slice(found, None)
 
-    async def sessions(
-        self, query: SessionsQuery, user: str | None
-    ) -> Slice[Session[LiveConnection]]:
+    async def sessions(self, query: SessionsQuery) -> Slice[Session[LiveConnection]]:
         """Sessions by the order of the oldest connection that they point at."""
+        user = query.user and self._pseudonymizer.resolve(query.user)
         after = _read_cursor(query.cursor)
         sessions = list(self._shim.sessions.values())
         found: list[tuple[int, Session[LiveConnection]]] = []
@@ -91,43 +104,45 @@ class ConnectionLists:
         more = len(found) > query.limit
         return Slice(items, str(found[query.limit - 1][0]) if more else None)
 
-    def session(self, session_id: str) -> Session[LiveConnection] | None:
-        return self._shim.sessions.get(session_id)
+    def session(self, name: str) -> Session[LiveConnection] | None:
+        return self._shim.sessions.get(self._pseudonymizer.resolve(name))
 
     def connection_answer(self, names: Names) -> Callable[[Tracked], ConnectionAnswer]:
         """How connections are answered at this moment."""
         now = self._shim.clock()
         return lambda tracked: ConnectionAnswer(**self._facts(tracked, names, now))
 
-    def session_answer(self, session: Session[LiveConnection], names: Names) -> SessionAnswer:
-        glasses = session.glasses_connection
-        return SessionAnswer(
-            session=names(session.id),
-            user=names(session.user),
-            stage=next((stage_word(member.tracked.stage) for member in session.members()), None),
-            glasses=None if glasses is None else glasses.connection.id,
-            apps={name: live.connection.id for name, live in session.app_connections.items()},
-            sockets=session.open,
-        )
+    def session_answer(self, names: Names) -> Callable[[Session[LiveConnection]], SessionAnswer]:
+        """How sessions are answered."""
 
-    def session_connections(
-        self, session: Session[LiveConnection], names: Names
-    ) -> list[SessionConnection]:
+        def answer(session: Session[LiveConnection]) -> SessionAnswer:
+            glasses = session.glasses_connection
+            stages = (stage_word(member.tracked.stage) for member in session.members())
+            return SessionAnswer(
+                session=names(session.id),
+                user=names(session.user),
+                stage=next(stages, None),
+                glasses=None if glasses is None else glasses.connection.id,
+                apps={name: live.connection.id for name, live in session.app_connections.items()},
+                sockets=session.open,
+            )
+
+        return answer
+
+    def session_facts(self, session: Session[LiveConnection], names: Names) -> dict[str, Any]:
+        """A session, its connections, and how its last connections ended, as far as that is remembered."""
         now = self._shim.clock()
-        return [
-            SessionConnection(
+        connections = []
+        for live in session.members():
+            round_trip = self._shim.router.round_trip(live.tracked)
+            connection = SessionConnection(
                 **self._facts(live.tracked, names, now),
                 messages=live.tracked.signs,
-                round_trip=_seconds(self._shim.router.round_trip(live.tracked)),
+                round_trip=None if round_trip is None else seconds(round_trip),
                 socket=_socket_health(live.transport),
             )
-            for live in session.members()
-        ]
-
-    def session_ended(self, session: Session[LiveConnection]) -> list[EndedAnswer]:
-        """How the session's last connections ended, as far as that is remembered."""
-        now = self._shim.clock()
-        return [
+            connections.append(connection)
+        ended = [
             EndedAnswer(
                 connection=closing.connection.id,
                 kind=closing.connection.kind,
@@ -140,6 +155,8 @@ class ConnectionLists:
             )
             for closing in self._shim.closings.of(session.id)
         ]
+        answer = self.session_answer(names)(session)
+        return {"session": answer, "connections": connections, "ended": ended}
 
     def _facts(self, tracked: Tracked, names: Names, now: Time) -> dict[str, Any]:
         connection = tracked.connection
@@ -158,27 +175,6 @@ class ConnectionLists:
             "missed": None if self._heartbeat is None else silence // self._heartbeat,
             "closing": tracked.closed_by is not None,
         }
-
-
-def _seconds(duration: Duration | None) -> float | None:
-    return None if duration is None else seconds(duration)
-
-
-def _fits(query: ConnectionsQuery, user: str | None) -> Callable[[Tracked], bool]:
-    package, kind, acting = query.package, query.kind, query.acting
-    stage = None if query.stage is None else query.stage.stage
-
-    def fits(tracked: Tracked) -> bool:
-        connection = tracked.connection
-        return (
-            (user is None or connection.user == user)
-            and (package is None or connection.package == package)
-            and (kind is None or connection.kind is kind)
-            and (stage is None or tracked.stage is stage)
-            and (acting is None or tracked.acting is acting)
-        )
-
-    return fits
 
 
 def _read_cursor(cursor: str | None) -> int:

@@ -1,8 +1,9 @@
-"""The console put together: its paths, as an aiohttp application."""
+"""The console put together: its paths, as an aiohttp application, the health checks and the metrics."""
 
 import logging
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
+from typing import Any
 
 from aiohttp import web
 
@@ -16,7 +17,6 @@ from shim.console.base_path import PROXY_PATH, base_of, path_of
 from shim.console.ledger_queries import LedgerQueries
 from shim.console.operations import Operations
 from shim.console.pages.pages import Pages
-from shim.console.probes import Health, MetricsPage
 from shim.runtime.pseudonyms import Pseudonyms
 
 log = logging.getLogger(__name__)
@@ -29,46 +29,68 @@ def console_app(operations: Operations) -> web.Application:
     if (proxy_path := operations.shim.settings.console.base_path) is not None:
         app[PROXY_PATH] = proxy_path
     access = Access(secrets, operations.shim.clock)
-    queries = LedgerQueries(operations)
     pseudonymizer = Pseudonymizer(Pseudonyms(secrets.hash_key))
-    api = ApiHandlers(operations, queries, pseudonymizer)
-    endpoints = api.endpoints()
+    queries = LedgerQueries(operations, pseudonymizer)
+    endpoints = ApiHandlers(operations, queries, pseudonymizer).endpoints()
     document = openapi(endpoints)
 
     async def describe(request: web.Request) -> web.Response:
-        try:
-            access.reader(request)
-        except ApiError as error:
-            return problem(error)
+        access.reader(request)
         return json_answer({**document, "servers": [{"url": base_of(request) or "/"}]})
+
+    async def metrics(request: web.Request) -> web.Response:
+        access.reader(request)
+        accepted = request.headers.get("Accept", "")
+        content_type, body = operations.assembly.records.metrics.render(accepted)
+        return web.Response(body=body, headers={"Content-Type": content_type})
 
     for endpoint in endpoints:
         app.router.add_route(endpoint.method, endpoint.path, endpoint.bound_to(access))
     app.router.add_get("/api/openapi.json", describe)
     Pages(operations, queries, pseudonymizer, access).add_to(app)
-    app.router.add_get("/metrics", MetricsPage(operations, access).show)
+    app.router.add_get("/metrics", metrics)
     add_health(app, operations)
     app.middlewares.append(_problems)
     return app
 
 
 def add_health(app: web.Application, operations: Operations) -> None:
-    """Serve `/healthz` and `/readyz` on this application."""
-    health = Health(operations)
-    app.router.add_get("/healthz", health.healthz)
-    app.router.add_get("/readyz", health.readyz)
+    """Serve `/healthz` and `/readyz` on this application, for machines; no token is needed."""
+
+    async def healthz(request: web.Request) -> web.Response:
+        return json_answer({"status": "ok"})
+
+    async def readyz(request: web.Request) -> web.Response:
+        """Ready also while ledger or flags file have a problem: connections do not depend on them.
+
+        The problem of the flags file is left out, because it may name a user.
+        """
+        if operations.shim.draining:
+            return json_answer({"status": "draining"}, status=503)
+        answer: dict[str, Any] = {"status": "ready"}
+        if (flags := operations.flags) is not None:
+            refused = flags.problem is not None
+            answer["flags"] = {"digest": flags.digest, "age": flags.age, "refused": refused}
+        if trouble := operations.assembly.records.ledger.status().problem:
+            answer["ledger"] = trouble
+        return json_answer(answer)
+
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", readyz)
 
 
 @web.middleware
 async def _problems(request: web.Request, handler: _Handler) -> web.StreamResponse:
-    """Under `/api` every error is problem+json, also an unexpected error."""
-    if not path_of(request).startswith("/api/"):
-        return await handler(request)
+    """An ApiError becomes problem+json; under `/api` every other error, too, also an unexpected error."""
     try:
         return await handler(request)
-    except web.HTTPException as error:
-        headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-        return problem(ApiError(HTTPStatus(error.status), error.reason, headers))
-    except Exception:
+    except ApiError as error:
+        return problem(error)
+    except Exception as error:
+        if not path_of(request).startswith("/api/"):
+            raise
+        if isinstance(error, web.HTTPException):
+            headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+            return problem(ApiError(HTTPStatus(error.status), error.reason, headers))
         log.exception("%s %s failed", request.method, request.path)
         return problem(ApiError(HTTPStatus.INTERNAL_SERVER_ERROR, "this is a fault of the shim"))

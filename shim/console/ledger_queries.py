@@ -4,10 +4,13 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
+from shim.console.access.redaction import Pseudonymizer
+from shim.console.api.filters import OutcomesQuery, VerdictsQuery, wall
 from shim.console.api.problems import unavailable
 from shim.console.operations import Operations
 from shim.gate import GateAnswer
-from shim.ledger import LedgerReader
+from shim.ledger import LedgerReader, Page, VerdictFilter
+from shim.ledger.rows import ActionRow, VerdictRow
 from shim.model import InputError
 
 T = TypeVar("T")
@@ -18,8 +21,9 @@ _AT_ONCE = 2
 class LedgerQueries:
     """The ledger and the gate, from the event loop. Each answer may raise ApiError (503)."""
 
-    def __init__(self, operations: Operations) -> None:
+    def __init__(self, operations: Operations, pseudonymizer: Pseudonymizer) -> None:
         self._assembly = operations.assembly
+        self._pseudonymizer = pseudonymizer
         self._places = asyncio.Semaphore(_AT_ONCE)
 
     async def ask(self, query: Callable[[LedgerReader], T]) -> T:
@@ -31,3 +35,28 @@ class LedgerQueries:
 
     async def gate(self) -> GateAnswer:
         return await self.ask(self._assembly.judge_gate)
+
+    async def verdicts(self, query: VerdictsQuery) -> Page:
+        which = query.filter(query.user and self._pseudonymizer.resolve(query.user))
+        return await self.ask(
+            lambda ledger: ledger.verdicts(which, limit=query.limit, cursor=query.cursor)
+        )
+
+    async def latest_verdicts(self, user: str, limit: int) -> list[VerdictRow]:
+        """The latest verdicts of a user, who is named in clear."""
+        which = VerdictFilter(user=user)
+        return (await self.ask(lambda ledger: ledger.verdicts(which, limit=limit))).rows
+
+    async def outcomes(self, query: OutcomesQuery) -> list[ActionRow]:
+        user = query.user and self._pseudonymizer.resolve(query.user)
+        return await self.ask(
+            lambda ledger: ledger.outcomes(
+                kind=query.kind,
+                role=query.acting,
+                result=query.result,
+                user=user,
+                since=wall(query.since),
+                until=wall(query.until),
+                limit=query.limit,
+            )
+        )

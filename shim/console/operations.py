@@ -1,15 +1,34 @@
 """What the console looks at and changes: a running shim.
 
-Rules: docs/design.md#r5, docs/design.md#r19.
+Rules: docs/design.md#r5, docs/design.md#r19, docs/design.md#r22.
 """
 
+import asyncio
+import logging
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
+from shim.console.access.access import Visitor
+from shim.console.api.problems import ApiError
+from shim.console.api.schemas import (
+    BrakeOrder,
+    FlagsAnswer,
+    GuardAnswer,
+    LedgerAnswer,
+    OpenConnections,
+    ReportAnswer,
+    stage_word,
+)
 from shim.flags import Cap, Evaluation
-from shim.model import Role, Stage
+from shim.model import Kind, Role, Stage, seconds
 from shim.runtime.assembly import Assembly
 from shim.runtime.coordinator import Coordinator
+
+log = logging.getLogger(__name__)
+
+_FLUSH = 2.0
+"""Seconds; the longest time for which a ledger with a problem may delay the answer to an order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +44,48 @@ class Operations:
         return self.shim.router.brake_reason
 
     @property
-    def held(self) -> int | None:
-        """How many closes the guard holds; None: the guard is calm."""
-        guard = self.shim.router.guard
-        return None if guard is None or not guard.holding else len(guard)
-
-    @property
     def quarantined(self) -> bool:
         """Whether the candidate has failed too often (R5)."""
         candidate = self.shim.router.monitors(Role.CANDIDATE)
         return candidate is not None and candidate.quarantined
+
+    @property
+    def flags(self) -> FlagsAnswer | None:
+        """The flags file in force; None: the settings name no flags file."""
+        flags = self.assembly.flags
+        if flags is None:
+            return None
+        age = seconds(self.shim.clock() - flags.loaded_at)
+        return FlagsAnswer(digest=flags.digest, age=age, problem=flags.problem)
+
+    def report(self) -> ReportAnswer:
+        """The present state, from counts that other parts keep."""
+        census, driver, guard = self.shim.census, self.shim.driver, self.shim.router.guard
+        holding = guard is not None and guard.holding
+        held = len(guard) if guard is not None and guard.holding else 0
+        ledger = self.assembly.records.ledger.status()
+        return ReportAnswer(
+            connections=OpenConnections(
+                open=census.open(),
+                stages={stage_word(stage): census.open(stage=stage) for stage in Stage},
+                kinds={kind: census.open(kind) for kind in Kind},
+            ),
+            users={stage_word(stage): census.users(stage) for stage in Stage},
+            sessions=len(self.shim.sessions),
+            pauses={"count": driver.pauses, "seconds": seconds(driver.paused_for)},
+            brake=self.brake_reason,
+            guard=GuardAnswer(holding=holding, held=held),
+            quarantined=self.quarantined,
+            flags=self.flags,
+            ledger=LedgerAnswer(
+                problem=ledger.problem,
+                queued=ledger.queued,
+                written=ledger.written,
+                dropped=ledger.dropped,
+                last_commit=None if ledger.last_commit is None else seconds(ledger.last_commit),
+            ),
+            **self.assembly.tally.as_dict(),
+        )
 
     def explain(self, user: str) -> Evaluation:
         """The stage of a user now, with the brake (R19)."""
@@ -49,3 +100,20 @@ class Operations:
         if template is None or trace is None:
             return None
         return template.replace("{trace_id}", trace)
+
+    async def order_brake(self, visitor: Visitor, order: BrakeOrder) -> None:
+        """Engage or release the brake (R22); the log has the operator and the reason.
+
+        After the answer, the order is in the brake's history in the ledger. Raises ApiError (409) if the
+        brake stands that way already.
+        """
+        status = "engaged" if order.engaged else "released"
+        if order.engaged == (self.brake_reason is not None):
+            raise ApiError(HTTPStatus.CONFLICT, f"the brake is {status} already")
+        reason = order.reason.strip()
+        log.warning("audit: brake %s by %s: %s", status, visitor.name, reason)
+        if order.engaged:
+            self.shim.engage_brake(reason)
+        else:
+            self.shim.release_brake(reason)
+        await asyncio.to_thread(self.assembly.records.ledger.flush, _FLUSH)

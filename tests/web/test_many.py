@@ -48,14 +48,15 @@ async def test_the_loop_has_its_turns(tmp_path: Path) -> None:
         for number in range(MANY):
             connection = Connection(f"c{number}", Kind.GLASSES, f"u{number}", f"u{number}")
             shim.router.open(connection, RecordingPort(shim.clock), shim.clock(), Stage.SHADOW)
-        registry = ConnectionLists(shim)
+        pseudonymizer = Pseudonymizer(str)
+        registry = ConnectionLists(shim, pseudonymizer)
         query = ConnectionsQuery(stage=StageName.LIVE)
-        nothing, turns = await turns_during(registry.connections(query, None))
+        nothing, turns = await turns_during(registry.connections(query))
         assert (nothing.items, nothing.next) == ([], None)
         assert turns >= MANY // CHUNK - 1
-        page = await registry.connections(ConnectionsQuery(limit=MANY), None)
+        page = await registry.connections(ConnectionsQuery(limit=MANY))
         assert len(page.items) == MANY
-        names = Names(Pseudonymizer(str), Visitor(AccessLevel.OPERATOR, "an operator"))
+        names = Names(pseudonymizer, Visitor(AccessLevel.OPERATOR, "an operator"))
         answer = registry.connection_answer(names)
         response, turns = await turns_during(json_page("connections", page.items, answer, None))
         assert turns >= 10

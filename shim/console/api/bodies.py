@@ -2,8 +2,10 @@
 
 import asyncio
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import parse_qsl
 
+import msgspec
 from aiohttp import web
 
 from shim.console.api.problems import ApiError, bad_request
@@ -13,7 +15,7 @@ _TIMEOUT = 10.0
 """Seconds; aiohttp itself would wait without end."""
 
 
-async def read_body(request: web.Request) -> bytes:
+async def _read_body(request: web.Request) -> bytes:
     """Raises ApiError (400, 408, 413)."""
     body = bytearray()
     try:
@@ -32,9 +34,20 @@ async def read_body(request: web.Request) -> bytes:
     return bytes(body)
 
 
+async def read_json(request: web.Request, model: Any) -> Any:
+    """A body of this type. Raises ApiError (400, 408, 413, 415)."""
+    if request.content_type != "application/json":
+        raise ApiError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body must be application/json")
+    body = await _read_body(request)
+    try:
+        return msgspec.json.decode(body, type=model)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise bad_request(f"the body: {error}") from None
+
+
 async def read_form(request: web.Request) -> dict[str, str]:
     """The fields of a small form. Raises ApiError (400, 408, 413, 415)."""
     if request.content_type != "application/x-www-form-urlencoded":
         raise ApiError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "this is no form of ours")
-    body = await read_body(request)
+    body = await _read_body(request)
     return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))

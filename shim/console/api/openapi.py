@@ -55,9 +55,15 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
         security.append({})
     operation: dict[str, Any] = {
         "operationId": endpoint.handler.__name__,
-        "summary": endpoint.summary,
+        "summary": endpoint.handler.__doc__,
         "security": security,
-        "parameters": _path_parameters(endpoint.path) + _filters(endpoint.query),
+        "parameters": [
+            *(
+                {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+                for name in re.findall(r"{(\w+)}", endpoint.path)
+            ),
+            *_filters(endpoint.query),
+        ],
         "responses": {
             "200": {
                 "description": "The answer",
@@ -82,31 +88,20 @@ def _schema(part: Any) -> Any:
     return schema
 
 
-def _path_parameters(path: str) -> list[dict[str, Any]]:
-    return [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-        for name in re.findall(r"{(\w+)}", path)
-    ]
-
-
 def _filters(query: type[msgspec.Struct]) -> list[dict[str, Any]]:
     filters = []
     for field in msgspec.structs.fields(query):
         (schema,), components = msgspec.json.schema_components([field.type])
+        # A filter that is left out is null; one that is there never is.
+        choices = schema.get("anyOf", [schema])
+        (schema,) = (choice for choice in choices if choice != {"type": "null"})
         # Filters are plain words and numbers: what is referred to is written out.
-        schema = _inline(schema, components)
+        if "$ref" in schema:
+            schema = components[schema["$ref"].rsplit("/", 1)[1]]
+        schema = {key: value for key, value in schema.items() if key != "title"}
         if field.default is not msgspec.NODEFAULT and field.default is not None:
-            schema = {**schema, "default": field.default}
+            schema["default"] = field.default
         filters.append(
             {"name": field.name, "in": "query", "required": field.required, "schema": schema}
         )
     return filters
-
-
-def _inline(schema: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
-    """A filter that is left out is null; one that is there never is."""
-    choices = [choice for choice in schema.get("anyOf", [schema]) if choice != {"type": "null"}]
-    (choice,) = choices
-    if "$ref" in choice:
-        choice = components[choice["$ref"].rsplit("/", 1)[1]]
-    return {key: value for key, value in choice.items() if key not in ("title",)}

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from markupsafe import Markup
 
+from shim.console.api.schemas import StageWord
 from shim.console.pages.dashboard_figures import DashboardArm, DashboardFigures
 from shim.console.pages.formatting import duration, interval, percent
 from shim.console.pages.svg import (
@@ -25,17 +26,18 @@ from shim.model import SECOND, Duration, Role, Stage, VerdictName
 _FLOORS = (0.99, 0.98, 0.95, 0.9, 0.8, 0.5, 0.0)
 
 
-def stages(counts: Mapping[Stage, int], what: str) -> Chart:
-    """One bar, its parts as wide as their shares."""
+def stages(counts: Mapping[Stage, int] | Mapping[StageWord, int], what: str) -> Chart:
+    """One bar, its parts as wide as their shares; `counts` has the stages in their order."""
     total = sum(counts.values())
     parts, x = [], 0.0
-    for stage in Stage:
-        width = WIDTH * counts[stage] / total if total else 0.0
+    for stage, count in counts.items():
+        width = WIDTH * count / total if total else 0.0
         if width:
-            title = f"{stage}: {counts[stage]} {what}"
-            parts.append(rectangle(x, 0, width, HEIGHT, f"stage-{stage}", title))
+            parts.append(
+                rectangle(x, 0, width, HEIGHT, f"stage-{stage}", f"{stage}: {count} {what}")
+            )
         x += width
-    words = ", ".join(f"{counts[stage]} at {stage}" for stage in Stage)
+    words = ", ".join(f"{count} at {stage}" for stage, count in counts.items())
     return Chart(drawing(parts, f"{what}: {words}"), words)
 
 
@@ -92,15 +94,9 @@ def skews(figures: DashboardFigures, tolerance: Duration) -> Chart | None:
     def x(skew: Duration) -> float:
         return WIDTH * (skew + reach) / (2 * reach)
 
+    left, right = x(-tolerance), x(tolerance)
     parts = [
-        rectangle(
-            x(-tolerance),
-            0,
-            x(tolerance) - x(-tolerance),
-            HEIGHT,
-            "tolerance",
-            "counts as agreement",
-        ),
+        rectangle(left, 0, right - left, HEIGHT, "tolerance", "counts as agreement"),
         line(x(0), 0, x(0), HEIGHT, "axis"),
     ]
     for skew, count in figures.skews.items():

@@ -4,6 +4,7 @@ import hashlib
 import mimetypes
 from collections.abc import Mapping
 from enum import Enum
+from functools import partial
 from importlib import resources
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -18,7 +19,6 @@ from shim.console.base_path import base_of, path_of
 from shim.console.operations import Operations
 from shim.console.pages import charts
 from shim.console.pages import formatting as words
-from shim.console.status_report import StatusReport
 from shim.model import Kind, Return, Role, Stage, VerdictKind, VerdictName, seconds
 
 _SECURITY: Mapping[str, str] = {
@@ -46,7 +46,11 @@ class Html:
     def __init__(self, operations: Operations, pseudonymizer: Pseudonymizer) -> None:
         self._operations = operations
         self._pseudonymizer = pseudonymizer
-        self._files = _static_files()
+        self._files = {
+            file.name: (mimetypes.guess_type(file.name)[0] or "text/plain", file.read_bytes())
+            for file in (resources.files("shim.console") / "static").iterdir()
+            if file.is_file()
+        }
         self._templates = jinja2.Environment(
             loader=jinja2.PackageLoader("shim.console"),
             autoescape=True,
@@ -60,9 +64,12 @@ class Html:
             "words": words,
             "seconds": seconds,
             "query": _query,
-            "segment": _segment,
+            # One segment of a path, whatever characters are in the name.
+            "segment": partial(quote, safe=""),
             "static": self._static_url,
             **{kind.__name__: [str(word) for word in kind] for kind in _WORDS},
+            "stages": list(Stage),
+            "census": operations.shim.census,
             "csrf_field": CSRF_FIELD,
             "settings": operations.shim.settings,
             "trace_url": operations.trace_url,
@@ -80,29 +87,32 @@ class Html:
         **facts: Any,
     ) -> web.Response:
         """A whole page; `facts` are the values that its template uses."""
-        text = self._templates.get_template(template).render(
+        text = self.part(request, visitor, template, **facts)
+        return web.Response(text=text, status=status, content_type="text/html", headers=_PAGE)
+
+    def part(
+        self, request: web.Request, visitor: Visitor | None, template: str, **facts: Any
+    ) -> str:
+        """The text of a page, or of a part for its live update."""
+        names = None if visitor is None else Names(self._pseudonymizer, visitor)
+        return self._templates.get_template(template).render(
             base=base_of(request),
             path=path_of(request),
             visitor=visitor,
-            status=StatusReport.of(self._operations),
-            **{"names": self._names(visitor), **facts},
-        )
-        return web.Response(text=text, status=status, content_type="text/html", headers=_PAGE)
-
-    def part(self, request: web.Request, visitor: Visitor, template: str, **facts: Any) -> str:
-        """A part of a page, for its live update."""
-        return self._templates.get_template(template).render(
-            base=base_of(request),
-            visitor=visitor,
-            status=StatusReport.of(self._operations),
-            names=self._names(visitor),
-            **facts,
+            status=self._operations.report(),
+            **{"names": names, **facts},
         )
 
     def refused(
-        self, request: web.Request, error: ApiError, visitor: Visitor | None = None
+        self,
+        request: web.Request,
+        error: ApiError,
+        visitor: Visitor | None = None,
+        template: str = "refused.html",
+        **facts: Any,
     ) -> web.Response:
-        response = self.page(request, visitor, "refused.html", error.status.value, error=error)
+        """A page that shows the error, with its status and headers."""
+        response = self.page(request, visitor, template, error.status.value, error=error, **facts)
         response.headers.update(error.headers)
         return response
 
@@ -113,9 +123,6 @@ class Html:
         content_type, body = self._files[name]
         return web.Response(body=body, content_type=content_type, charset="utf-8", headers=_STATIC)
 
-    def _names(self, visitor: Visitor | None) -> Names | None:
-        return None if visitor is None else Names(self._pseudonymizer, visitor)
-
     def _static_url(self, name: str) -> str:
         digest = hashlib.sha256(self._files[name][1]).hexdigest()[:12]
         return f"/static/{name}?v={digest}"
@@ -125,21 +132,7 @@ def see_other(location: str) -> web.Response:
     return web.Response(status=303, headers={**_PAGE, "Location": location})
 
 
-def _static_files() -> dict[str, tuple[str, bytes]]:
-    folder = resources.files("shim.console") / "static"
-    return {
-        file.name: (mimetypes.guess_type(file.name)[0] or "text/plain", file.read_bytes())
-        for file in folder.iterdir()
-        if file.is_file()
-    }
-
-
 def _query(path: str, **filters: Any) -> str:
     """A link to rows: those filters that are there."""
     asked = {name: value for name, value in filters.items() if value not in (None, "")}
     return f"{path}?{urlencode(asked)}" if asked else path
-
-
-def _segment(name: str) -> str:
-    """One segment of a path, whatever characters are in the name."""
-    return quote(name, safe="")

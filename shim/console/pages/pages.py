@@ -3,11 +3,12 @@
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
+import msgspec
 from aiohttp import web
 
-from shim.console.access.access import CSRF_FIELD, Access, Visitor
+from shim.console.access.access import COOKIE, CSRF_FIELD, Access, Visitor, set_cookie
 from shim.console.access.redaction import Names, Pseudonymizer
 from shim.console.api.bodies import read_form
 from shim.console.api.filters import (
@@ -18,11 +19,10 @@ from shim.console.api.filters import (
     VerdictsQuery,
     read_id,
     read_query,
-    wall,
 )
-from shim.console.api.problems import ApiError, not_found
+from shim.console.api.problems import ApiError, bad_request, not_found
+from shim.console.api.schemas import BrakeOrder
 from shim.console.base_path import OVERVIEW, base_of, path_of
-from shim.console.brake_orders import give_brake_order, read_brake_order
 from shim.console.connection_lists import ConnectionLists
 from shim.console.ledger_queries import LedgerQueries
 from shim.console.operations import Operations
@@ -30,8 +30,6 @@ from shim.console.pages.dashboard import Dashboards
 from shim.console.pages.episode_chart import draw_lanes
 from shim.console.pages.event_stream import EventStream
 from shim.console.pages.html import Html, see_other
-from shim.console.pages.login_page import LoginPages
-from shim.ledger import VerdictFilter
 from shim.ledger.rows import BrakeRow
 from shim.ledger.timeline import moments, why
 
@@ -51,11 +49,10 @@ class Pages:
         self._queries = queries
         self._pseudonymizer = pseudonymizer
         self._access = access
-        self._lists = ConnectionLists(operations.shim)
+        self._lists = ConnectionLists(operations.shim, pseudonymizer)
         self._html = Html(operations, pseudonymizer)
         self._dashboards = Dashboards(operations, queries)
         self._live = EventStream(self._html, self._dashboards, access)
-        self._login = LoginPages(self._html, access)
 
     def add_to(self, app: web.Application) -> None:
         """Add the routes; streams end with the application."""
@@ -79,9 +76,9 @@ class Pages:
             )
         app.router.add_get("", self._enter)
         app.router.add_post("/brake", self._answered(self.order_brake))
-        app.router.add_get("/login", self._answered(self._login.show))
-        app.router.add_post("/login", self._answered(self._login.log_in))
-        app.router.add_post("/logout", self._answered(self._login.log_out))
+        app.router.add_get("/login", self._answered(self.login))
+        app.router.add_post("/login", self._answered(self.log_in))
+        app.router.add_post("/logout", self._answered(self.log_out))
         app.router.add_get("/static/{name}", self._answered(self._html.static))
         app.on_shutdown.append(self._live.end)
 
@@ -96,55 +93,36 @@ class Pages:
 
     async def connections(self, request: web.Request, visitor: Visitor) -> web.Response:
         query = read_query(request, ConnectionsQuery, limit=_ROWS)
-        page = await self._lists.connections(query, self._resolve(query.user))
+        page = await self._lists.connections(query)
         answer = self._lists.connection_answer(self._names(visitor, query.user))
         return self._list(request, visitor, "connections.html", map(answer, page.items), page.next)
 
     async def sessions(self, request: web.Request, visitor: Visitor) -> web.Response:
         query = read_query(request, SessionsQuery, limit=_ROWS)
-        page = await self._lists.sessions(query, self._resolve(query.user))
-        names = self._names(visitor, query.user)
-        rows = (self._lists.session_answer(session, names) for session in page.items)
-        return self._list(request, visitor, "sessions.html", rows, page.next)
+        page = await self._lists.sessions(query)
+        answer = self._lists.session_answer(self._names(visitor, query.user))
+        return self._list(request, visitor, "sessions.html", map(answer, page.items), page.next)
 
     async def session(self, request: web.Request, visitor: Visitor) -> web.Response:
         asked = request.match_info["session"]
-        session = self._lists.session(self._pseudonymizer.resolve(asked))
+        session = self._lists.session(asked)
         if session is None:
             raise not_found("There is no such session now. It may have ended.")
-        names, user = self._names(visitor, asked), session.user
+        names = self._names(visitor, asked)
         try:
-            which = VerdictFilter(user=user)
-            episodes = (
-                await self._queries.ask(lambda ledger: ledger.verdicts(which, limit=10))
-            ).rows
+            episodes = await self._queries.latest_verdicts(session.user, 10)
         except ApiError:
             episodes = []
+        facts = self._lists.session_facts(session, names)
         return self._html.page(
-            request,
-            visitor,
-            "session.html",
-            session=self._lists.session_answer(session, names),
-            connections=self._lists.session_connections(session, names),
-            ended=self._lists.session_ended(session),
-            episodes=episodes,
-            names=names,
+            request, visitor, "session.html", **facts, episodes=episodes, names=names
         )
 
     async def verdicts(self, request: web.Request, visitor: Visitor) -> web.Response:
         query = read_query(request, VerdictsQuery, limit=_ROWS)
-        which = query.filter(self._resolve(query.user))
-        page = await self._queries.ask(
-            lambda ledger: ledger.verdicts(which, limit=query.limit, cursor=query.cursor)
-        )
-        return self._list(
-            request,
-            visitor,
-            "verdicts.html",
-            page.rows,
-            page.cursor,
-            names=self._names(visitor, query.user),
-        )
+        page = await self._queries.verdicts(query)
+        names = self._names(visitor, query.user)
+        return self._list(request, visitor, "verdicts.html", page.rows, page.cursor, names=names)
 
     async def episode(self, request: web.Request, visitor: Visitor) -> web.Response:
         number = read_id(request.match_info["verdict"])
@@ -165,17 +143,7 @@ class Pages:
 
     async def outcomes(self, request: web.Request, visitor: Visitor) -> web.Response:
         query = read_query(request, OutcomesQuery, limit=_ROWS)
-        rows = await self._queries.ask(
-            lambda ledger: ledger.outcomes(
-                kind=query.kind,
-                role=query.acting,
-                result=query.result,
-                user=self._resolve(query.user),
-                since=wall(query.since),
-                until=wall(query.until),
-                limit=query.limit,
-            )
-        )
+        rows = await self._queries.outcomes(query)
         names = self._names(visitor, query.user)
         return self._list(request, visitor, "outcomes.html", rows, None, names=names)
 
@@ -189,8 +157,35 @@ class Pages:
     async def order_brake(self, request: web.Request) -> web.Response:
         form = await read_form(request)
         visitor = self._access.operator(request, form.get(CSRF_FIELD, ""))
-        await give_brake_order(self._operations, visitor, read_brake_order(form))
+        order = {"engaged": form.get("engaged") == "yes", "reason": form.get("reason", "")}
+        try:
+            await self._operations.order_brake(visitor, msgspec.convert(order, BrakeOrder))
+        except msgspec.ValidationError:
+            raise bad_request("A reason of 3 to 500 characters, in one line, is needed.") from None
         return see_other(f"{base_of(request)}/brake")
+
+    async def login(self, request: web.Request) -> web.Response:
+        following = _own_path(request, request.query.get("next", ""))
+        return self._html.page(request, None, "login.html", following=following, error=None)
+
+    async def log_in(self, request: web.Request) -> web.Response:
+        form = await read_form(request)
+        following = _own_path(request, form.get("next", ""))
+        try:
+            cookie, _ = self._access.log_in(request, form.get("token", "").strip())
+        except ApiError as error:
+            return self._html.refused(request, error, template="login.html", following=following)
+        response = see_other(following)
+        set_cookie(request, response, cookie)
+        return response
+
+    async def log_out(self, request: web.Request) -> web.Response:
+        form = await read_form(request)
+        self._access.log_out(request, form.get(CSRF_FIELD, ""))
+        base = base_of(request)
+        response = see_other(f"{base}/")
+        response.del_cookie(COOKIE, path=base or "/", httponly=True, samesite="Lax")
+        return response
 
     def _list(
         self,
@@ -210,9 +205,6 @@ class Pages:
 
     def _names(self, visitor: Visitor, asked: str | None = None) -> Names:
         return Names(self._pseudonymizer, visitor, asked)
-
-    def _resolve(self, user: str | None) -> str | None:
-        return None if user is None else self._pseudonymizer.resolve(user)
 
     def _for_readers(self, page: _Page) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         """A page for visitors who may read; other visitors see the login."""
@@ -248,3 +240,12 @@ class Pages:
 def _query_of(request: web.Request) -> str:
     query = request.rel_url.raw_query_string
     return f"?{query}" if query else ""
+
+
+def _own_path(request: web.Request, target: str) -> str:
+    """A path of this console; for any other target, the overview."""
+    home = f"{base_of(request)}/"
+    own = target.startswith(home) and not target.startswith(("//", "/\\"))
+    printable = target.isascii() and target.isprintable()
+    upwards = ".." in urlsplit(target).path.split("/")
+    return target if own and printable and not upwards else home
