@@ -10,7 +10,7 @@ docs/design.md#r11, docs/design.md#r12, docs/design.md#r21, docs/design.md#r22.
 """
 
 from shim.compare import Comparator
-from shim.model import Connection, Duration, MonitorFailure, Monitors, Role, Stage, Time
+from shim.model import SECOND, Connection, Duration, MonitorFailure, Monitors, Role, Stage, Time
 from shim.model.records import QUARANTINE
 from shim.router.events import BrakeChanged, Decided, Noted, StageChanged
 from shim.router.guard import Guard
@@ -21,6 +21,9 @@ from shim.router.validation import CallFailed
 
 # On Python 3.11 it takes 70 ns to find a member in its enumeration.
 _CONTROL, _CANDIDATE = Role.CONTROL, Role.CANDIDATE
+
+_RETRY: Duration = SECOND
+"""When no monitor was able to watch a connection, they are asked again so long after."""
 
 
 class Assignment:
@@ -52,6 +55,9 @@ class Assignment:
         self.brake_reason: str | None = None
         self.tracked: dict[str, Tracked] = {}
         self.candidate_acts_for = 0
+        # The connections that no monitor was able to watch, and when the monitors are asked again.
+        self._orphans: dict[str, Tracked] = {}
+        self.retry_at: Time | None = None
         self.now = start
         self.control: RoleMonitors | None = None
         if monitors.control is not None:
@@ -122,6 +128,8 @@ class Assignment:
         self._hand_over(tracked, now)
         tracked.stage = stage
         self.watch(tracked, now, tracked.last_activity)
+        # The candidate may have failed for good meanwhile: then the user goes no further than `shadow`.
+        tracked.stage = stage = self.allowed(stage)
         if tracked.acting is not None:
             wanted = stage.acting
             self._let_act(tracked, wanted.other if tracked.instance(wanted) is None else wanted)
@@ -189,6 +197,26 @@ class Assignment:
         except CallFailed as failure:
             self._report(role, failure, now, tracked.connection)
 
+    def watch_orphans(self, now: Time) -> None:
+        """Try again to have the connections watched that no monitor was able to watch (R4)."""
+        orphans, self._orphans, self.retry_at = self._orphans, {}, None
+        for id, tracked in orphans.items():
+            if id not in self.tracked or tracked.closed_by is not None:
+                continue
+            tracked.failed = None
+            self.watch(tracked, now, tracked.last_activity)
+            wanted = tracked.stage.acting
+            role = wanted if tracked.instance(wanted) is not None else wanted.other
+            if tracked.instance(role) is None:
+                self._watch_again_later(tracked, now)
+            elif tracked.acting not in (None, role):
+                self._hand_over(tracked, now)
+                self._let_act(tracked, role)
+
+    def _watch_again_later(self, tracked: Tracked, now: Time) -> None:
+        self._orphans[tracked.connection.id] = tracked
+        self.retry_at = now + _RETRY
+
     # -- Failures (R4, R5) -----------------------------------------------------------------------------
 
     def connection_failed(
@@ -242,7 +270,9 @@ class Assignment:
             self.dropped(monitors, tracked, now)
         for tracked in watched:
             if tracked.closed_by is not None:
-                self._error_verdict(tracked, now)
+                # A quarantine may have released the connection already, with its verdict.
+                if tracked.connection.id in self.tracked:
+                    self._error_verdict(tracked, now)
                 if tracked.connection.id in self.tracked:
                     self.release(tracked, now)
                 continue
@@ -280,8 +310,7 @@ class Assignment:
                 self._hand_over(tracked, now)
                 self._let_act(tracked, role)
             return
-        # The next sign of life tries again.
-        tracked.alert = True
+        self._watch_again_later(tracked, now)
         self._observer.on(
             Noted(failed.role, f"no monitor is able to watch {tracked.connection.id}")
         )

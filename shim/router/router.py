@@ -117,6 +117,8 @@ class Router:
         if outcome := self._outcomes.opened(tracked):
             self._observer.on(outcome)
         assignment.watch(tracked, now, now)
+        # The candidate may have failed for good meanwhile.
+        tracked.stage = assignment.allowed(stage)
         return tracked
 
     def touches(
@@ -255,6 +257,8 @@ class Router:
     def step_control(self, now: Time) -> None:
         """End the windows that ended before `now`, then run the control's due timers."""
         self._decisions.begin(now)
+        if (retry := self._assignment.retry_at) is not None and retry <= now:
+            self._assignment.watch_orphans(now)
         if self._control is not None:
             self._run(self._control, now)
 
@@ -318,6 +322,8 @@ class Router:
             soonest = window
         if (loss := self._outcomes.next_loss) is not None and loss < soonest:
             soonest = loss
+        if (retry := self._assignment.retry_at) is not None and retry < soonest:
+            soonest = retry
         if (
             (guard := self.guard) is not None
             and (due := guard.next_due) is not None
