@@ -1,5 +1,6 @@
 """The replay against a function of the whole event log, written from the rules alone."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -8,6 +9,8 @@ from tests.oracle.replay_oracle import OracleSettings, judge
 from tests.replay.helpers import replay
 
 
+# On a machine that does much else it takes minutes; a timeout in the midst of coverage's lock hangs for ever.
+@pytest.mark.timeout(600)
 @settings(max_examples=1500, deadline=None)
 @given(cases())
 def test_every_capture_is_judged_as_the_rules_say(case: Case) -> None:
