@@ -4,6 +4,8 @@ In `live` the acting monitor decides first, and the client may be back before th
 Then the return waits for the verdict, and becomes part of its trace.
 """
 
+from dataclasses import dataclass, field
+
 from opentelemetry.trace import Link, SpanContext, TraceFlags
 
 from shim.model import Role, Stage, Time, Verdict
@@ -12,33 +14,25 @@ from shim.telemetry.spans import PlannedSpan
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 
 
+@dataclass(slots=True, eq=False)
 class Action:
     """A timeout decided at `at` and acted on; kept until its end, outcome and, if one comes, verdict.
 
     `registration` leads to the span of the connection's registration (empty: it was not sampled).
-    Only in the stages that compare a verdict is to come.
     """
 
-    __slots__ = (
-        "at",
-        "awaits_closing",
-        "awaits_outcome",
-        "awaits_verdict",
-        "episode",
-        "registration",
-        "stage",
-        "waiting",
-    )
+    at: Time
+    stage: Stage | None
+    registration: bytes
+    awaits_verdict: bool = field(init=False)
+    """Only in the stages that compare a verdict is to come."""
+    awaits_closing: bool = True
+    awaits_outcome: bool = True
+    episode: SpanContext | None = None
+    waiting: list[PlannedSpan] = field(default_factory=list)
 
-    def __init__(self, at: Time, stage: Stage | None, registration: bytes) -> None:
-        self.at = at
-        self.stage = stage
-        self.registration = registration
-        self.awaits_verdict = stage is not None and stage.shadowing is not None
-        self.awaits_closing = True
-        self.awaits_outcome = True
-        self.episode: SpanContext | None = None
-        self.waiting: list[PlannedSpan] = []
+    def __post_init__(self) -> None:
+        self.awaits_verdict = self.stage is not None and self.stage.shadowing is not None
 
     @property
     def over(self) -> bool:
@@ -47,7 +41,7 @@ class Action:
 
 def packed(context: SpanContext) -> bytes:
     """A span context in 24 bytes; one is kept for each open connection."""
-    return context.trace_id.to_bytes(16, "big") + context.span_id.to_bytes(8, "big")
+    return context.trace_id.to_bytes(16) + context.span_id.to_bytes(8)
 
 
 def trace_id_of(registration: bytes) -> str:
@@ -59,9 +53,7 @@ def links_to(registration: bytes) -> tuple[Link, ...]:
     """The link to a packed context; none to an empty one."""
     if not registration:
         return ()
-    trace_id, span_id = (
-        int.from_bytes(part, "big") for part in (registration[:16], registration[16:])
-    )
+    trace_id, span_id = int.from_bytes(registration[:16]), int.from_bytes(registration[16:])
     return (Link(SpanContext(trace_id, span_id, is_remote=False, trace_flags=_SAMPLED)),)
 
 

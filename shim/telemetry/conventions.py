@@ -7,16 +7,6 @@ event of the name `feature_flag.evaluation`; Python's logs API is not stable yet
 from shim.flags import Cap, Evaluation, Reason
 from shim.model import FlagsLoad
 
-KEY = "feature_flag.key"
-VARIANT = "feature_flag.result.variant"
-RESULT_REASON = "feature_flag.result.reason"
-CONTEXT_ID = "feature_flag.context.id"
-PROVIDER = "feature_flag.provider.name"
-SET_ID = "feature_flag.set.id"
-VERSION = "feature_flag.version"
-
-PROVIDER_NAME = "shim"
-
 
 def flag_attributes(
     evaluation: Evaluation, context_id: str, load: FlagsLoad | None
@@ -26,14 +16,14 @@ def flag_attributes(
     `context_id` is the user, as traces may name them; `load` the file that was asked, if one was.
     """
     attributes = {
-        KEY: evaluation.flag,
-        VARIANT: str(evaluation.stage),
-        RESULT_REASON: _reason(evaluation),
-        CONTEXT_ID: context_id,
-        PROVIDER: PROVIDER_NAME,
+        "feature_flag.key": evaluation.flag,
+        "feature_flag.result.variant": str(evaluation.stage),
+        "feature_flag.result.reason": _reason(evaluation),
+        "feature_flag.context.id": context_id,
+        "feature_flag.provider.name": "shim",
     }
     if load is not None:
-        attributes |= {SET_ID: load.file, VERSION: load.digest}
+        attributes |= {"feature_flag.set.id": load.file, "feature_flag.version": load.digest}
     return attributes
 
 

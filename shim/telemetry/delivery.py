@@ -164,28 +164,23 @@ class Delivery(SpanProcessor):
             else:
                 self._queue.extendleft(reversed(batch))
                 self._drop_excess()
-        self._note_state(taken, reason)
+        if taken != self._answers:
+            self._answers = taken
+            if taken:
+                log.warning(
+                    "traces: the collector at %s takes spans again; %d were dropped meanwhile",
+                    self._address,
+                    self.dropped - self._dropped_before,
+                )
+            else:
+                self._dropped_before = self.dropped
+                log.warning("traces: the collector at %s takes no spans: %s", self._address, reason)
         return taken
 
     def _drop_excess(self) -> None:
         while len(self._queue) > self._capacity:
             self._queue.popleft()
             self.dropped += 1
-
-    def _note_state(self, answers: bool, reason: str) -> None:
-        if answers == self._answers:
-            return
-        self._answers = answers
-        if answers:
-            lost = self.dropped - self._dropped_before
-            log.warning(
-                "traces: the collector at %s takes spans again; %d were dropped meanwhile",
-                self._address,
-                lost,
-            )
-        else:
-            self._dropped_before = self.dropped
-            log.warning("traces: the collector at %s takes no spans: %s", self._address, reason)
 
 
 class _ExporterLog(logging.Filter):

@@ -44,7 +44,16 @@ def tracing(settings: TelemetrySettings) -> Iterator[Tracing | None]:
     if endpoint is None:
         yield None
         return
-    provider = TracerProvider(resource=_resource(settings), shutdown_on_exit=False)
+    resource = Resource.create(
+        {
+            "service.name": settings.service_name,
+            "service.version": __version__,
+            "service.instance.id": str(uuid4()),
+        }
+    )
+    # `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` have priority.
+    resource = resource.merge(OTELResourceDetector().detect())
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.sampler = EpisodeSampler(provider.sampler, settings.matched_share)
     delivery = Delivery(
         _exporter(endpoint, settings),
@@ -135,18 +144,6 @@ def _exporter(endpoint: str, settings: TelemetrySettings) -> SpanExporter:
 def _address(endpoint: str) -> str:
     """The endpoint as it may be logged: without a password that may be in it."""
     return urlsplit(endpoint).netloc.rpartition("@")[2]
-
-
-def _resource(settings: TelemetrySettings) -> Resource:
-    """The resource of this process; `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` have priority."""
-    ours = Resource.create(
-        {
-            "service.name": settings.service_name,
-            "service.version": __version__,
-            "service.instance.id": str(uuid4()),
-        }
-    )
-    return ours.merge(OTELResourceDetector().detect())
 
 
 def _whole(name: str, default: int) -> int:

@@ -31,6 +31,7 @@ from shim.model import (
     Time,
     Verdict,
     VerdictName,
+    seconds,
 )
 from shim.router import (
     BrakeChanged,
@@ -44,14 +45,7 @@ from shim.router import (
     handles,
 )
 from shim.telemetry import attributes as names
-from shim.telemetry import describe
-from shim.telemetry.actions import (
-    Action,
-    acting_decided_at,
-    links_to,
-    packed,
-    trace_id_of,
-)
+from shim.telemetry.actions import Action, acting_decided_at, links_to, packed, trace_id_of
 from shim.telemetry.conventions import flag_attributes
 from shim.telemetry.spans import Attributes, PlannedSpan, SpanRateLimit, Spans
 
@@ -98,7 +92,7 @@ class TraceObserver(Observer):
             self._registrations[connection.id] = packed(span.get_span_context())
             span.set_attributes(
                 self._connection(connection)
-                | describe.of_opened(opened)
+                | {names.STAGE: str(opened.stage), names.ACTING: _role_name(opened.acting)}
                 | flag_attributes(opened.evaluation, self._pseudonym(connection.user), self._flags)
             )
             self._spans.end(span, now)
@@ -112,7 +106,14 @@ class TraceObserver(Observer):
         action = self._actions.get(connection.id)
         if action is not None and closing.cause in (Cause.CONTROL, Cause.CANDIDATE):
             start = action.at
-        planned = PlannedSpan("closing", start, closing.at, describe.of_closing(closing))
+        attributes = {
+            names.STAGE: str(closing.stage),
+            names.CAUSE: closing.cause.value,
+            names.CODE_INTENDED: closing.intended,
+            names.CODE_OBSERVED: closing.observed,
+            names.CONNECTED: seconds(closing.at - closing.opened_at),
+        }
+        planned = PlannedSpan("closing", start, closing.at, _known(attributes))
         self._happened(connection, planned)
         if action is not None:
             action.awaits_closing = False
@@ -126,8 +127,8 @@ class TraceObserver(Observer):
         connection, now = change.connection, change.at
         if connection.id in self._stages:
             self._stages[connection.id] = change.after
-        planned = PlannedSpan("handover", now, now, describe.of_stage_change(change))
-        self._happened(connection, planned)
+        attributes = {names.STAGE_BEFORE: str(change.before), names.STAGE: str(change.after)}
+        self._happened(connection, PlannedSpan("handover", now, now, attributes))
 
     # -- Episodes -------------------------------------------------------------------------------------
 
@@ -180,13 +181,25 @@ class TraceObserver(Observer):
             return None
         context = root.get_span_context()
         verdict.trace = format_trace_id(context.trace_id)
-        root.set_attributes(self._connection(connection) | describe.of_verdict(verdict, stage))
+        more = {
+            names.RECOVERED: verdict.recovered,
+            names.ACTING: _role_name(verdict.acting),
+            names.FIRST: _role_name(verdict.first),
+            names.SKEW: None if verdict.skew is None else seconds(verdict.skew),
+            names.RULE: verdict.rule,
+            names.STAGE: None if stage is None else str(stage),
+        }
+        root.set_attributes(self._connection(connection) | _known(more))
         for role, at in (
             (Role.CANDIDATE, verdict.candidate_at),
             (Role.CONTROL, verdict.control_at),
         ):
             if at is not None:
-                attributes = describe.of_silence(role, start, at, verdict)
+                attributes = {
+                    names.ROLE: role.value,
+                    names.ACTED: role is verdict.acting,
+                    names.SILENCE: seconds(at - start),
+                }
                 silence = PlannedSpan(f"{role.value} silence", start, at, attributes, keep=keep)
                 self._spans.child(context, silence)
         error = None
@@ -198,8 +211,14 @@ class TraceObserver(Observer):
     @handles(Outcome)
     def _outcome(self, outcome: Outcome) -> None:
         start = outcome.at if outcome.result is Return.REPLACED else outcome.acted_at
-        attributes = describe.of_outcome(outcome)
-        planned = PlannedSpan(outcome.result.value, start, outcome.at, attributes)
+        attributes = {
+            names.OUTCOME: outcome.result.value,
+            names.ROLE: outcome.role.value,
+            names.BY_PERCENTAGE: outcome.by_percentage,
+            names.DELAY: None if outcome.delay is None else seconds(outcome.delay),
+            names.CODE_INTENDED: outcome.code,
+        }
+        planned = PlannedSpan(outcome.result.value, start, outcome.at, _known(attributes))
         self._happened(outcome.connection, planned)
         action = self._actions.get(outcome.connection.id)
         if action is not None:
@@ -218,10 +237,13 @@ class TraceObserver(Observer):
 
     @handles(MonitorFailure)
     def _failure(self, failure: MonitorFailure) -> None:
-        at, attributes = failure.at, describe.of_failure(failure)
-        planned = PlannedSpan(
-            "monitor failure", at, at, attributes, keep=True, error=failure.reason
-        )
+        at, reason = failure.at, failure.reason
+        attributes = {
+            names.ROLE: failure.role.value,
+            names.CALL: failure.call,
+            names.REASON: reason,
+        }
+        planned = PlannedSpan("monitor failure", at, at, attributes, keep=True, error=reason)
         if self._rate_limit.allows(planned.name, at):
             self._short(planned, failure.connection)
 
@@ -239,8 +261,13 @@ class TraceObserver(Observer):
     def _flags_loaded(self, load: FlagsLoad) -> None:
         if load.problem is None:
             self._flags = load
-        at, attributes = load.at, describe.of_flags_load(load)
-        self._short(PlannedSpan("flags load", at, at, attributes, keep=True, error=load.problem))
+        at, problem = load.at, load.problem
+        attributes = {
+            names.FLAGS_FILE: load.file,
+            names.FLAGS_DIGEST: load.digest,
+            names.FLAGS_DIGEST_BEFORE: load.before,
+        }
+        self._short(PlannedSpan("flags load", at, at, _known(attributes), keep=True, error=problem))
 
     @handles(Paused)
     def _paused(self, pause: Paused) -> None:
@@ -327,3 +354,12 @@ class TraceObserver(Observer):
         if (action := self._actions.get(connection_id)) is not None:
             return action.registration
         return self._registrations.get(connection_id, b"")
+
+
+def _role_name(role: Role | None) -> str:
+    return "none" if role is None else role.value
+
+
+def _known(attributes: dict[str, Any]) -> dict[str, Any]:
+    """OpenTelemetry has no null: what does not exist is left out."""
+    return {name: value for name, value in attributes.items() if value is not None}
