@@ -167,19 +167,15 @@ def parse_flags(data: bytes, file: str) -> Targeting:
     """
     document = Document(file)
     if (text := decode(data, document)) is not None:
-        _check_end(text, document)
+        lines = text.rstrip(" \t\r\n").split("\n")
+        if lines[-1] != END:
+            reason = f"the last line must be {END}; without it the file may have been cut off"
+            document.report(len(lines), 1, reason)
         parse(text, document)
     if document.root is None:
         document.raise_problems()
     assert document.root is not None, "a file without root has a problem"
     return validate(FlagsSection, document, document.root.plain(exact=True)).targeting()
-
-
-def _check_end(text: str, document: Document) -> None:
-    lines = text.rstrip(" \t\r\n").split("\n")
-    if lines[-1] != END:
-        reason = f"the last line must be {END}; without it the file may have been cut off"
-        document.report(len(lines), 1, reason)
 
 
 def flags_schema() -> dict[str, Any]:

@@ -5,7 +5,7 @@ The shim does not know them: the fields of the plugin's `Settings` dataclass say
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
@@ -51,16 +51,15 @@ def monitor_reader(default: str) -> Callable[[Any, ValidationInfo], MonitorChoic
         surroundings: Any = info.context
         types: Mapping[str, MonitorType] = surroundings.types
         if not isinstance(name, str) or name not in types:
-            raise Faults([Fault((_PLUGIN,), _unknown_plugin(name, types))])
+            available = ", ".join(sorted(types)) or "none"
+            reason = (
+                f"there is no monitor {name!r}{suggestion(name, types)}; installed are: {available}"
+            )
+            raise Faults([Fault((_PLUGIN,), reason)])
         keys = {key: given for key, given in value.items() if key != _PLUGIN}
         return MonitorChoice(name, types[name], _plugin_settings(types[name], keys))
 
     return read
-
-
-def _unknown_plugin(name: Any, types: Mapping[str, MonitorType]) -> str:
-    available = ", ".join(sorted(types)) or "none"
-    return f"there is no monitor {name!r}{suggestion(name, types)}; installed are: {available}"
 
 
 def _plugin_settings(monitor_type: MonitorType, given: dict[str, Any]) -> Any:
@@ -81,7 +80,7 @@ def _plugin_settings(monitor_type: MonitorType, given: dict[str, Any]) -> Any:
     faults += [
         Fault((name,), "is missing")
         for name, field in known.items()
-        if name not in given and not _has_default(field)
+        if name not in given and field.default is field.default_factory is MISSING
     ]
     try:
         settings = settings_class(**values)
@@ -102,18 +101,13 @@ def _adapter(hint: Any) -> TypeAdapter[Any]:
     return TypeAdapter(AnyDuration if is_duration else hint, config=_STRICT)
 
 
-def _has_default(field: "Field[Any]") -> bool:
-    return field.default is not MISSING or field.default_factory is not MISSING
-
-
 def _own_faults(error: Exception, known: Mapping[str, Any]) -> list[Fault]:
     """What the plugin itself says is wrong; `<field>: <reason>` is about that field."""
     if not isinstance(error, ValueError):
         return [Fault((), f"the plugin failed with {type(error).__name__}: {error}")]
     texts = error.args if all(isinstance(text, str) for text in error.args) else ()
-    return [_own_fault(text, known) for text in texts or (str(error),)]
-
-
-def _own_fault(text: str, known: Mapping[str, Any]) -> Fault:
-    name, colon, reason = text.partition(": ")
-    return Fault((name,), reason) if colon and name in known else Fault((), text)
+    faults = []
+    for text in texts or (str(error),):
+        name, colon, reason = text.partition(": ")
+        faults.append(Fault((name,), reason) if colon and name in known else Fault((), text))
+    return faults

@@ -2,7 +2,7 @@
 
 Durations are whole microseconds here and `15s` in the file.
 
-Rules: docs/design.md#r5, docs/design.md#r6b, docs/design.md#r8, docs/design.md#r10,
+Rules: docs/design.md#r5, docs/design.md#r6b, docs/design.md#r8, docs/design.md#r9, docs/design.md#r10,
 docs/design.md#r13, docs/design.md#r15, docs/design.md#r16, docs/design.md#r22.
 """
 
@@ -11,12 +11,31 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    ValidationInfo,
+    model_validator,
+)
 
-from shim.model import SECOND, Monitors
-from shim.settings.expected_rule_settings import ExpectedRuleEntry
+from shim.compare import ExpectedRule
+from shim.model import SECOND, Kind, Monitors, VerdictKind
 from shim.settings.faults import Fault, duplicate_names
-from shim.settings.fields import AnyDuration, Count, Port, PositiveDuration, Section, Share, Text
+from shim.settings.fields import (
+    AnyDuration,
+    Count,
+    Day,
+    Port,
+    PositiveDuration,
+    Section,
+    Share,
+    SkewRange,
+    Text,
+    read_by,
+    read_word,
+)
 from shim.settings.monitors import MonitorChoice, monitor_reader
 
 _MILLISECOND = SECOND // 1000
@@ -53,6 +72,45 @@ class MonitorsSettings(Section):
             None if control is None else (control.type, control.settings),
             (candidate.type, candidate.settings),
         )
+
+
+_MISMATCHES = (
+    VerdictKind.SKEWED,
+    VerdictKind.ONLY_CONTROL,
+    VerdictKind.ONLY_CANDIDATE,
+    VerdictKind.ERROR,
+)
+"""The kinds that a mismatch can be of; a rule about any other would explain nothing."""
+
+
+class ExpectedRuleSettings(Section):
+    """One rule; what it leaves out, or gives as null, may be anything."""
+
+    name: Text = Field(description="What the verdicts that it explains are counted under.")
+    reason: Text = Field(description="Why such mismatches are no fault of the candidate.")
+    until: Day = Field(description="The last day on which the rule holds, in UTC.")
+    kind: Annotated[VerdictKind, BeforeValidator(read_word(_MISMATCHES))] | None = Field(
+        default=None, description="The kind of mismatch."
+    )
+    recovered: bool | None = Field(
+        default=None, description="Whether the client proved to be alive (R9)."
+    )
+    connection_kind: Annotated[Kind, BeforeValidator(read_word(Kind))] | None = Field(
+        default=None, description="What is at the other end."
+    )
+    skew: SkewRange | None = Field(
+        default=None, description="The range of control minus candidate, both ends included."
+    )
+    package: Text | None = Field(default=None, description="A glob of the app's package name.")
+
+    def rule(self) -> ExpectedRule:
+        return ExpectedRule(**{name: getattr(self, name) for name in type(self).model_fields})
+
+
+ExpectedRuleEntry = Annotated[
+    ExpectedRule, read_by(ExpectedRuleSettings, ExpectedRuleSettings.rule)
+]
+"""An `ExpectedRule`, read from the keys of `ExpectedRuleSettings`."""
 
 
 class ComparisonSettings(Section):

@@ -5,13 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    PlainValidator,
-    PrivateAttr,
-    ValidationInfo,
-)
+from pydantic import BeforeValidator, Field, PlainValidator, PrivateAttr, ValidationInfo
 
 from shim.model import SECOND, MonitorType
 from shim.settings.document import UNUSABLE, Document, KeyPath, Node, Origin

@@ -5,9 +5,16 @@ takes the last one silently), keys and numbers that YAML 1.1 reads as something 
 (`1:30` is 90, `010` is 8), anchors and aliases (a small file could grow without bound), tags, and
 more than one document. Problems of this kind are gathered and the reading goes on; after a syntax
 error it cannot.
+
+Unquoted texts are what YAML 1.1 takes them for, or are refused: `1:30` is the number 90 there, `010` is 8,
+`1_000` is 1000, and a person who writes that should say what is meant. Numbers with a point stay decimal,
+so that a width of 12.345 is exactly that.
 """
 
+import re
 from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +22,28 @@ import yaml
 
 from shim.model import InputError, Problem
 from shim.settings.document import UNUSABLE, Document, KeyPath, Node, Value
-from shim.settings.scalars import KINDS, convert, kind_of
 
 MAX_BYTES = 5_000_000
 MAX_DEPTH = 20
 
 # libyaml's parser is 20 times as fast. Reading event by event lets other threads run in between.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+_RESOLVER = yaml.resolver.Resolver()
+_TAG = "tag:yaml.org,2002:"
+
+_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+_DECIMAL = re.compile(r"[-+]?[0-9]+\.[0-9]*(e[-+][0-9]{1,3})?", re.IGNORECASE)
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+_KINDS = {
+    "null": "nothing",
+    "bool": "true or false",
+    "int": "a number",
+    "float": "a number",
+    "timestamp": "a date",
+    "merge": "a merge",
+}
 
 
 class UnreadableError(InputError):
@@ -150,8 +172,8 @@ class _Composer:
             key.text = event.value
             if event.anchor is not None or event.tag is not None:
                 self._refuse(key, (*path, key.text), "anchors and tags are not allowed")
-            elif (kind := _kind(event)) in KINDS:
-                reason = f"the key reads as {KINDS[kind]}; put it in quotes"
+            elif (kind := _kind(event)) in _KINDS:
+                reason = f"the key reads as {_KINDS[kind]}; put it in quotes"
                 self._refuse(key, (*path, key.text), reason)
         return key
 
@@ -163,8 +185,7 @@ class _Composer:
 
     def _scalar(self, event: Any, node: Node, path: KeyPath) -> Value:
         try:
-            value: Value = convert(event.value, _kind(event))
-            return value
+            return _convert(event.value, _kind(event))
         except ValueError as error:
             self._refuse(node, path, str(error))
             return UNUSABLE
@@ -178,8 +199,37 @@ def _placed(event: Any) -> Node:
 
 
 def _kind(event: Any) -> str:
-    """What a scalar is taken for; what is quoted is a string."""
-    return kind_of(event.value) if event.implicit[0] else "str"
+    """What YAML 1.1 takes a scalar for; what is quoted is a string."""
+    if not event.implicit[0]:
+        return "str"
+    tag: str = _RESOLVER.resolve(yaml.ScalarNode, event.value, (True, False))  # type: ignore[no-untyped-call]
+    kind = tag.removeprefix(_TAG)
+    return kind if kind in _KINDS else "str"
+
+
+def _convert(text: str, kind: str) -> Value:
+    """The value of an unquoted text; raises ValueError for spellings that few people can read."""
+    match kind:
+        case "null":
+            return None
+        case "bool":
+            return text.lower() in ("yes", "true", "on")
+        case "int" if _INTEGER.fullmatch(text) and len(text) < 20:
+            return int(text)
+        case "float" if _DECIMAL.fullmatch(text) and len(text) < 40:
+            return Decimal(text)
+        case "int" | "float":
+            raise ValueError(
+                f"{text[:40]} is an unusual number: write plain digits, or quote a text"
+            )
+        case "timestamp" if _DAY.fullmatch(text):
+            try:
+                return date.fromisoformat(text)
+            except ValueError:
+                raise ValueError(f"{text} is no day of the calendar") from None
+        case "timestamp":
+            raise ValueError(f"{text} is more than a day: write it like 2027-01-31")
+    return text
 
 
 def _syntax_error(error: yaml.MarkedYAMLError, text: str, line: int) -> str:

@@ -46,7 +46,6 @@ from shim.router import (
 )
 from shim.telemetry import attributes as names
 from shim.telemetry.actions import Action, acting_decided_at, links_to, packed, trace_id_of
-from shim.telemetry.conventions import flag_attributes
 from shim.telemetry.spans import Attributes, PlannedSpan, SpanRateLimit, Spans
 
 _NONE: Attributes = {}
@@ -93,7 +92,9 @@ class TraceObserver(Observer):
             span.set_attributes(
                 self._connection(connection)
                 | {names.STAGE: str(opened.stage), names.ACTING: _role_name(opened.acting)}
-                | flag_attributes(opened.evaluation, self._pseudonym(connection.user), self._flags)
+                | names.flag_attributes(
+                    opened.evaluation, self._pseudonym(connection.user), self._flags
+                )
             )
             self._spans.end(span, now)
 
