@@ -24,14 +24,15 @@ from shim.aio.aiohttp_connection import AiohttpConnection
 from shim.aio.websocket import WebSocket
 from shim.embedding.embedded_shim import EmbeddedShim
 from shim.flags import Evaluation
-from shim.model import Kind
+from shim.model import Connection
 from shim.router import Observer
 from shim.runtime.assembly import Assembly
 from shim.runtime.coordinator import RESTART
+from shim.runtime.sessions import Session
 from shim.settings import Settings
 
 
-class AiohttpShim(EmbeddedShim[AiohttpConnection]):
+class AiohttpShim(EmbeddedShim[WebSocket, AiohttpConnection]):
     """Runs the monitors over the connections of one aiohttp application."""
 
     def __init__(
@@ -75,23 +76,11 @@ class AiohttpShim(EmbeddedShim[AiohttpConnection]):
         self._unregistered.add(websocket)
         return websocket
 
-    def register_glasses_connection(
-        self, websocket: WebSocket, user: str, session: str
-    ) -> AiohttpConnection:
-        """Watch the connection of a user's glasses. Call it when `websocket` is prepared."""
-        return self._watch(websocket, Kind.GLASSES, user, session, None)
-
-    def register_app_connection(
-        self, websocket: WebSocket, user: str, session: str, package: str
-    ) -> AiohttpConnection:
-        """Watch an app's connection in a user's session. Call it when `websocket` is prepared."""
-        return self._watch(websocket, Kind.APP, user, session, package)
-
-    def _watch(
-        self, websocket: WebSocket, kind: Kind, user: str, session: str, package: str | None
-    ) -> AiohttpConnection:
+    def connector(
+        self, websocket: WebSocket
+    ) -> Callable[[Connection, Session[AiohttpConnection]], AiohttpConnection]:
+        """Makes the live connection of this WebSocket. Raises RuntimeError if it is not prepared."""
         if not websocket.prepared:
             raise RuntimeError("Call .prepare() first")
         self._unregistered.discard(websocket)
-        connect = partial(AiohttpConnection, self, websocket)
-        return self.register(connect, kind, user, session, package)
+        return partial(AiohttpConnection, self, websocket)

@@ -162,29 +162,21 @@ class WebSocket(web.WebSocketResponse):
             raise RuntimeError("Call .prepare() first")
         if self._closed:
             return False
-        if self.close_received is not None:
-            self._reply(code)
+        received, reader = self.close_received, self._reader
+        if received is not None:
+            # The reply has the peer's code, unless the application says otherwise.
+            if code == WSCloseCode.OK and received in _SENDABLE:
+                code = received
+            self.write_frame(WSMsgType.CLOSE, struct.pack("!H", code))
         else:
             reason = message if isinstance(message, str) else message.decode(errors="replace")
             self.begin_close(code, reason)
-            await self._handshake_over()
+            # The reply or the end of the transport is awaited as long as either can come.
+            if reader is not None and not reader.ended and not self.aborted:
+                self._over = self._over or asyncio.Event()
+                await self._over.wait()
         self._end()
         return True
-
-    def _reply(self, code: int) -> None:
-        """Reply to the peer's close frame, with its code unless the application says otherwise."""
-        received = self.close_received
-        if code == WSCloseCode.OK and received is not None and received in _SENDABLE:
-            code = received
-        self.write_frame(WSMsgType.CLOSE, struct.pack("!H", code))
-
-    async def _handshake_over(self) -> None:
-        """Wait for the reply or the end of the transport, as long as either can come."""
-        reader = self._reader
-        if reader is None or reader.ended or self.aborted:
-            return
-        self._over = self._over or asyncio.Event()
-        await self._over.wait()
 
     # -- Receiving and sending --------------------------------------------------------------------
 

@@ -1,29 +1,33 @@
 """The shim as a service embeds it: the coordinator, everything around it, and the console."""
 
+from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from os import PathLike
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Generic, Self, TypeVar
 
 from aiohttp import web
 
 from shim.console import Operations, console_app, serve_console
 from shim.console.listener import console_socket, url_of
 from shim.flags import Evaluation, Targeting
+from shim.model import Connection, Kind
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.router import Observer
 from shim.runtime.assembly import Assembly
 from shim.runtime.coordinator import Coordinator
 from shim.runtime.live_connection import LiveConnection
 from shim.runtime.secrets import Secrets
+from shim.runtime.sessions import Session
 from shim.settings import Settings, load_settings
 
+W = TypeVar("W")
 L = TypeVar("L", bound=LiveConnection)
 
 
-class EmbeddedShim(Coordinator[L]):
-    """The base class of each library's `Shim`.
+class EmbeddedShim(Coordinator[L], Generic[W, L]):
+    """The base class of each library's `Shim`: `W` is the library's WebSocket, `L` the live connection.
 
     `Shim.open` gives the whole product. `Shim(settings, evaluate)` runs the monitors and nothing else: it is
     for services that put the parts together themselves.
@@ -86,6 +90,22 @@ class EmbeddedShim(Coordinator[L]):
             promote=promote,
         )
         return cls(settings, assembly.evaluate, assembly.first_observers, assembly=assembly)
+
+    @abstractmethod
+    def connector(self, websocket: W) -> Callable[[Connection, Session[L]], L]:
+        """Makes the live connection of this WebSocket; raises an error if it cannot be watched."""
+
+    def register_glasses_connection(self, websocket: W, user: str, session: str) -> L:
+        """Watch the connection of a user's glasses.
+
+        Raises RuntimeError for a WebSocket of aiohttp that is not prepared, and TypeError for one of a
+        `websockets` server that was started without `**shim.options`.
+        """
+        return self.register(self.connector(websocket), Kind.GLASSES, user, session, None)
+
+    def register_app_connection(self, websocket: W, user: str, session: str, package: str) -> L:
+        """Watch an app's connection in a user's session. Raises as `register_glasses_connection`."""
+        return self.register(self.connector(websocket), Kind.APP, user, session, package)
 
     @property
     def assembly(self) -> Assembly:

@@ -48,11 +48,7 @@ class WebsocketsConnection(LiveConnection):
     __slots__ = ("websocket",)
 
     def __init__(
-        self,
-        host: Host,
-        websocket: ServerConnection,
-        connection: Connection,
-        session: Session[Any],
+        self, host: Host, websocket: ServerConnection, connection: Connection, session: Session[Any]
     ) -> None:
         self.websocket = websocket
         super().__init__(host, connection, session)

@@ -16,6 +16,7 @@ reads. The other way round the library has closed everyone with 1001 already.
 The console has a listener of its own where the settings say `console: {host, port}`.
 """
 
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, Self
@@ -23,11 +24,12 @@ from typing import Any, Self
 from websockets.asyncio.server import ServerConnection as Base
 
 from shim.embedding.embedded_shim import EmbeddedShim
-from shim.model import Kind
+from shim.model import Connection
+from shim.runtime.sessions import Session
 from shim.websockets.websockets_connection import ServerConnection, WebsocketsConnection
 
 
-class WebsocketsShim(EmbeddedShim[WebsocketsConnection]):
+class WebsocketsShim(EmbeddedShim[Base, WebsocketsConnection]):
     """Runs the monitors over the connections of one `websockets` server."""
 
     options: dict[str, Any] = {"create_connection": ServerConnection, "ping_interval": None}  # noqa: RUF012
@@ -43,25 +45,13 @@ class WebsocketsShim(EmbeddedShim[WebsocketsConnection]):
     async def __aexit__(self, *_: object) -> None:
         await self._end.aclose()
 
-    def register_glasses_connection(
-        self, websocket: Base, user: str, session: str
-    ) -> WebsocketsConnection:
-        """Watch the connection of a user's glasses. Raises TypeError as `register_app_connection`."""
-        return self._watch(websocket, Kind.GLASSES, user, session, None)
-
-    def register_app_connection(
-        self, websocket: Base, user: str, session: str, package: str
-    ) -> WebsocketsConnection:
-        """Watch an app's connection in a user's session.
+    def connector(
+        self, websocket: Base
+    ) -> Callable[[Connection, Session[WebsocketsConnection]], WebsocketsConnection]:
+        """Makes the live connection of this WebSocket.
 
         Raises TypeError for a connection of a server that was started without `**shim.options`.
         """
-        return self._watch(websocket, Kind.APP, user, session, package)
-
-    def _watch(
-        self, websocket: Base, kind: Kind, user: str, session: str, package: str | None
-    ) -> WebsocketsConnection:
         if not isinstance(websocket, ServerConnection):
             raise TypeError("this connection cannot be watched: serve(handler, …, **shim.options)")
-        connect = partial(WebsocketsConnection, self, websocket)
-        return self.register(connect, kind, user, session, package)
+        return partial(WebsocketsConnection, self, websocket)
