@@ -1,16 +1,17 @@
 """The demo: a service in this process, its clients in a second one, an operator, and a checked summary."""
 
 import asyncio
+import logging
 import signal
 import tempfile
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from shim.demo.captured_log import CapturedLog, captured_log
 from shim.demo.client_history import ClientHistories
 from shim.demo.client_process import ClientProcess
 from shim.demo.demo_clients import demo_clients
@@ -31,6 +32,7 @@ _PATIENCE = 30.0
 _SCALED_PATIENCE = 600.0
 """The longest time of a step: these seconds, and in addition these seconds of a real service."""
 
+_CHECKED_LOGS = ("shim", "aiohttp", "asyncio")
 _EXPECTED_ERRORS = ("flags: refused", "brake engaged", "the brake is still engaged")
 """Errors in the log that belong to the rollout."""
 
@@ -45,6 +47,33 @@ class DemoOptions:
     port: int = 0
     keep: bool = False
     trace_url: str | None = None
+
+
+class CapturedLog(logging.Handler):
+    """Keeps the lines of the errors in `errors`, and prints nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.errors: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno < logging.ERROR or record.name.partition(".")[0] not in _CHECKED_LOGS:
+            return
+        line = record.getMessage()
+        if record.exc_info and record.exc_info[1] is not None:
+            line += f" ({record.exc_info[1]!r})"
+        self.errors.append(line)
+
+
+@contextmanager
+def captured_log() -> Iterator[CapturedLog]:
+    """Inside the context the log goes to the handler alone."""
+    root, handler = logging.getLogger(), CapturedLog()
+    before, root.handlers = root.handlers, [handler]
+    try:
+        yield handler
+    finally:
+        root.handlers = before
 
 
 def run_demo(options: DemoOptions, console: Console) -> int:

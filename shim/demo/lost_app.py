@@ -1,6 +1,5 @@
 """One app that stayed away: its episode from the ledger, and the address of its trace."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -35,32 +34,28 @@ class LostApp:
 
     def show(self, console: Console, *, kept: bool) -> None:
         """Print the timeline; `kept`: the ledger can still be read afterwards."""
-        lines = ("", *self._timeline(), *self._trace(), self._command(kept))
-        print_lines(console, lines)
-
-    def _timeline(self) -> Iterator[str]:
         verdict = self.episode.verdict
-        yield (
+        lines = [
+            "",
             "One app that stayed away, as the ledger has it: "
-            f"episode {verdict.id}, {verdict.user}, {verdict.connection_kind}"
-        )
+            f"episode {verdict.id}, {verdict.user}, {verdict.connection_kind}",
+        ]
         for moment in moments(self.episode):
             after = seconds(moment.at - verdict.last_activity)
-            yield f"  {after:+6.2f} s  {moment.text}"
-
-    def _trace(self) -> Sequence[str]:
-        trace = self.episode.verdict.trace
+            lines.append(f"  {after:+6.2f} s  {moment.text}")
+        trace = verdict.trace
         if trace is None or self.collected is None:
-            return _NO_COLLECTOR
-        shown = trace if self.trace_url is None else self.trace_url.replace("{trace_id}", trace)
-        return [
-            f"  its trace: {shown}{'' if self.collected else ' (the collector takes no spans)'}"
-        ]
-
-    def _command(self, kept: bool) -> str:
-        ledger = self.ledger if kept else "FILE"
-        command = f"  its timeline: shim verdicts {self.episode.verdict.id} --ledger {ledger}"
-        return command if kept else f"{command} (the demo keeps its ledger with --keep alone)"
+            lines += _NO_COLLECTOR
+        else:
+            shown = trace if self.trace_url is None else self.trace_url.replace("{trace_id}", trace)
+            problem = "" if self.collected else " (the collector takes no spans)"
+            lines.append(f"  its trace: {shown}{problem}")
+        command = f"  its timeline: shim verdicts {verdict.id} --ledger"
+        if kept:
+            lines.append(f"{command} {self.ledger}")
+        else:
+            lines.append(f"{command} FILE (the demo keeps its ledger with --keep alone)")
+        print_lines(console, lines)
 
 
 def find_lost_app(service: DemoService) -> LostApp | None:

@@ -75,23 +75,18 @@ class Operator:
 
     async def take(self, steps: Sequence[RolloutStep]) -> None:
         for step in steps:
-            if not await self._take(step):
-                return
-
-    async def _take(self, step: RolloutStep) -> bool:
-        progress = StepProgress(step, wall_clock())
-        self.progress.append(progress)
-        began = monotonic()
-        if (work := step.begin(self)) is not None:
-            await work
-        while not step.reached(self):
-            if monotonic() > began + self._patience:
-                return False
-            await asyncio.sleep(_POLL)
-        progress.took = monotonic() - began
-        progress.stages = self.stages()
-        await asyncio.sleep(max(0, step.share * self._seconds - progress.took))
-        return True
+            progress = StepProgress(step, wall_clock())
+            self.progress.append(progress)
+            began = monotonic()
+            if (work := step.begin(self)) is not None:
+                await work
+            while not step.reached(self):
+                if monotonic() > began + self._patience:
+                    return
+                await asyncio.sleep(_POLL)
+            progress.took = monotonic() - began
+            progress.stages = self.stages()
+            await asyncio.sleep(max(0, step.share * self._seconds - progress.took))
 
     # -- What the operator does -------------------------------------------------------------------
 

@@ -47,18 +47,16 @@ class RolloutSummary:
                 "is too busy for this factor; a lower --factor gives it more time."
             )
             print_lines(console, [lag])
-        print_lines(console, ["", self._conclusion()])
+        prescribed = CodeFigures.of(self.apps, str(PRESCRIBED_CODE))
+        better = CodeFigures.of(self.apps, str(BETTER_CODE))
+        conclusion = (
+            f"The monitors agreed on who is gone. Still, {prescribed.away} of {prescribed.ended} apps stayed "
+            f"away after close code {PRESCRIBED_CODE}, and {better.away} of {better.ended} after "
+            f"{BETTER_CODE}. Therefore the shim compares outcomes, not only decisions."
+        )
+        print_lines(console, ["", conclusion])
         if self.ok:
             console.print("ok: the rollout went as it has to", style="green")
         else:
             failed = "; ".join(check.wanted for check in self.checks if not check.ok)
             console.print(f"FAILED: {failed}", style="bold red", markup=False)
-
-    def _conclusion(self) -> str:
-        prescribed = CodeFigures.of(self.apps, str(PRESCRIBED_CODE))
-        better = CodeFigures.of(self.apps, str(BETTER_CODE))
-        return (
-            f"The monitors agreed on who is gone. Still, {prescribed.away} of {prescribed.ended} apps stayed "
-            f"away after close code {PRESCRIBED_CODE}, and {better.away} of {better.ended} after "
-            f"{BETTER_CODE}. Therefore the shim compares outcomes, not only decisions."
-        )

@@ -73,13 +73,18 @@ class RolloutView:
             f"   console: {operator.service.url}/",
         )
         state.no_wrap, state.overflow = True, "ellipsis"
-        figures = Columns((self._stages(operator.stages()), self._endings()), padding=(0, 4))
+        endings = _table("apps", "times", "back", "away")
+        for how, words in _CODES.items():
+            figures = CodeFigures.of(operator.histories.sdk_apps, how)
+            away = Text(str(figures.away), "bold red" if figures.away else "")
+            endings.add_row(words, str(figures.ended), str(figures.back), away)
+        tables = Columns((self._stages(operator.stages()), endings), padding=(0, 4))
         total = operator.histories.total
         agreement = (
             f"Both monitors decided alike {total(VerdictName.MATCHED)} times, "
             f"otherwise {total(VerdictName.MISMATCHED)} times."
         )
-        return Group("", state, "", figures, "", agreement)
+        return Group("", state, "", tables, "", agreement)
 
     def _stages(self, stages: Counter[Stage]) -> Table:
         """How many open connections are at which stage, drawn as bars."""
@@ -89,15 +94,6 @@ class RolloutView:
             bar = Text("█" * length, "green" if stage >= Stage.LIVE else "cyan")
             bar.pad_right(_BAR - length)
             rows.add_row(str(stage), str(stages[stage]), bar)
-        return rows
-
-    def _endings(self) -> Table:
-        """What apps with the SDK did after each kind of close."""
-        rows = _table("apps", "times", "back", "away")
-        for how, words in _CODES.items():
-            figures = CodeFigures.of(self._operator.histories.sdk_apps, how)
-            away = Text(str(figures.away), "bold red" if figures.away else "")
-            rows.add_row(words, str(figures.ended), str(figures.back), away)
         return rows
 
 

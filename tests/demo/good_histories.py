@@ -5,15 +5,7 @@ from collections.abc import Callable
 from shim.demo.client_history import ABNORMAL, LEFT, ClientHistory
 from shim.demo.demo_clients import HEARTBEAT, TIMEOUT, ClientBehaviour
 from shim.demo.demo_settings import FACTOR
-from shim.model import (
-    Kind,
-    Return,
-    Role,
-    Stage,
-    VerdictKind,
-    VerdictName,
-    from_seconds,
-)
+from shim.model import Kind, Return, Role, Stage, VerdictKind, VerdictName, from_seconds
 from tests.demo.matrix import PlacedClient
 
 MATCHED = (VerdictName.MATCHED, VerdictKind.BOTH, False)

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from shim.demo.captured_log import captured_log
 from shim.demo.client_history import ClientHistories
 from shim.demo.demo_clients import ClientBehaviour
-from shim.demo.demo_run import unless
+from shim.demo.demo_run import captured_log, unless
 from shim.demo.demo_service import demo_service
 from shim.demo.demo_settings import FACTOR, flags_file, settings_value
 from shim.model import Kind, Stage

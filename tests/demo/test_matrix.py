@@ -6,9 +6,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from shim.demo.captured_log import captured_log
 from shim.demo.client_history import ClientHistories
-from shim.demo.demo_run import unless
+from shim.demo.demo_run import captured_log, unless
 from shim.demo.demo_service import DemoService, demo_service
 from shim.demo.demo_settings import FACTOR
 from shim.ledger import VerdictFilter

@@ -11,9 +11,6 @@ from tests.structure.sources import Module, modules, names
 MOST_LINES = 400
 FEW_LINES = 40
 
-# Tests of the demo, besides the demo itself, run under it.
-SHORT = {"shim.demo.captured_log"}
-
 
 def repeated(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     """The names that occur more than once, with the modules."""
@@ -97,7 +94,7 @@ def test_a_short_module_has_more_than_one_importer() -> None:
         and module.stem != "__main__"
         and len(of[module.name]) < 2
     }
-    assert set(alone) <= SHORT
+    assert alone == {}
 
 
 def own_loggers(module: Module) -> list[str]:
