@@ -4,6 +4,7 @@ Rules: docs/design.md#r3, docs/design.md#r3b.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import msgspec
 
@@ -14,25 +15,22 @@ _DATA = 1000
 """The most pieces of evidence besides signs of life that are remembered for one connection."""
 
 
+@dataclass(slots=True, eq=False)
 class Followed:
-    """A connection: what its first line says, and what the next file has to know of it.
+    """A connection: what its first line says, and what the next file has to know of it."""
 
-    `data`: the times of what was evidence of life since `last_seen`, and maybe some from before it;
-    `stage`: the stage it was given since its last line; `judged`: the silence that had the last
-    verdict; `ended`: its close has been captured; `closing`: that close, by a monitor, while the
-    verdict is still to come.
-    """
-
-    __slots__ = ("closing", "data", "ended", "facts", "judged", "last_seen", "stage")
-
-    def __init__(self, facts: OpenLine, now: Time) -> None:
-        self.facts = facts
-        self.last_seen = now
-        self.data: tuple[Time, ...] = ()
-        self.stage: str | None = None
-        self.judged: Time | None = None
-        self.ended = False
-        self.closing: Closing | None = None
+    facts: OpenLine
+    last_seen: Time
+    data: tuple[Time, ...] = ()
+    """The times of what was evidence of life since `last_seen`, and maybe some from before it."""
+    stage: str | None = None
+    """The stage it was given since its last line."""
+    judged: Time | None = None
+    """The silence that had the last verdict."""
+    ended: bool = False
+    """Its close has been captured."""
+    closing: Closing | None = None
+    """That close, by a monitor, while the verdict is still to come."""
 
     def add_data(self, at: Time) -> None:
         """Each counts: it may have come just in time to put off a decision (R3b)."""

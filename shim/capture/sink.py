@@ -85,19 +85,15 @@ class Sink:
     # -- In the thread ----------------------------------------------------------------------------
 
     def _begin(self, opening: Iterable[bytes], end: bytes) -> None:
-        self._file = self._create()
-        self._size = 0
-        self._write(b"".join(opening), end)
-
-    def _create(self) -> FileIO:
-        """A new file; an existing pipe or device is written to."""
+        """Begin a new file; an existing pipe or device is written to."""
         if self._path.exists() and not self._path.is_file():
-            file = FileIO(self._path, "wb")
+            self._file = FileIO(self._path, "wb")
             self.name = str(self._path)
         else:
-            file = self._create_stamped()
-        self._regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-        return file
+            self._file = self._create_stamped()
+        self._regular = stat.S_ISREG(os.fstat(self._file.fileno()).st_mode)
+        self._size = 0
+        self._write(b"".join(opening), end)
 
     def _create_stamped(self) -> FileIO:
         while True:

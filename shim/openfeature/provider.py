@@ -50,11 +50,20 @@ class ShimProvider(AbstractProvider):
             raise TargetingKeyMissingError("the targeting key is the user, and there is none")
         digest, evaluation = live.digest, live.evaluate(user)
         stage = str(evaluation.stage)
+        facts: dict[str, Any] = {
+            "digest": digest,
+            "bucket": evaluation.bucket,
+            "granted": str(evaluation.granted),
+            "granted_by": evaluation.reason.value,
+            "rule": evaluation.rule,
+            "lowered_by": evaluation.lowered_by.value if evaluation.lowered_by else None,
+        }
         return FlagResolutionDetails(
             stage,
             reason=_reason(evaluation),
             variant=stage,
-            flag_metadata=_metadata(evaluation, digest),
+            # Metadata has no nulls.
+            flag_metadata={key: value for key, value in facts.items() if value is not None},
         )
 
     def _refuse_type(
@@ -127,16 +136,3 @@ def _reason(evaluation: Evaluation) -> OpenFeatureReason:
     if evaluation.reason is Reason.DEFAULT:
         return OpenFeatureReason.DEFAULT
     return OpenFeatureReason.TARGETING_MATCH
-
-
-def _metadata(evaluation: Evaluation, digest: str) -> dict[str, Any]:
-    """What led to the stage; metadata has no nulls."""
-    facts = {
-        "digest": digest,
-        "bucket": evaluation.bucket,
-        "granted": str(evaluation.granted),
-        "granted_by": evaluation.reason.value,
-        "rule": evaluation.rule,
-        "lowered_by": evaluation.lowered_by.value if evaluation.lowered_by else None,
-    }
-    return {key: value for key, value in facts.items() if value is not None}

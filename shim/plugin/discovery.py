@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import is_dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from typing import cast
 
 import pluggy
@@ -27,7 +27,8 @@ def plugin_manager() -> pluggy.PluginManager:
         try:
             manager.register(point.load(), name=point.name)
         except Exception as error:  # the code is a third party's
-            problems.append(_failed(point, error))
+            place = f"plugin {point.name!r} ({point.value})"
+            problems.append(Problem(f"{place} cannot be loaded: {_words(error)}"))
     try:
         manager.check_pending()
     except pluggy.PluginValidationError as error:
@@ -80,10 +81,6 @@ def _misfit(monitor_type: MonitorType) -> str | None:
     if not callable(getattr(monitor_type, "create", None)):
         return "has no method `create`"
     return None
-
-
-def _failed(point: EntryPoint, error: Exception) -> Problem:
-    return Problem(f"plugin {point.name!r} ({point.value}) cannot be loaded: {_words(error)}")
 
 
 def _words(error: Exception) -> str:

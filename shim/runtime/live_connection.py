@@ -156,9 +156,9 @@ class LiveConnection(ABC):
         transport = self.transport
         if transport is None or transport.is_closing():
             return NO_CONFIRMATION
-        return read_confirmation(
-            transport.get_extra_info("socket"), self._host.clock(), not _is_reading(transport)
-        )
+        is_reading = getattr(transport, "is_reading", None)
+        paused = is_reading is not None and not is_reading()
+        return read_confirmation(transport.get_extra_info("socket"), self._host.clock(), paused)
 
     def _closing_monitor(self) -> Cause:
         assert self.tracked.closed_by is not None
@@ -186,8 +186,3 @@ class LiveConnection(ABC):
             self.cause = Cause.APPLICATION
         self.begin_close(code, reason, self._host.close_timeout)
         self._host.gone(self)
-
-
-def _is_reading(transport: Any) -> bool:
-    is_reading = getattr(transport, "is_reading", None)
-    return True if is_reading is None else bool(is_reading())

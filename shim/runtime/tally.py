@@ -3,15 +3,7 @@
 from collections import Counter
 from typing import Any
 
-from shim.model import (
-    LateDecision,
-    MonitorFailure,
-    Outcome,
-    Return,
-    Role,
-    Verdict,
-    VerdictName,
-)
+from shim.model import LateDecision, MonitorFailure, Outcome, Return, Role, Verdict, VerdictName
 from shim.router import Decided, Observer, ProofOfLife, handles
 
 
