@@ -10,10 +10,9 @@ from typing import Protocol
 from shim.model import SECOND, Close, Duration, Time
 from shim.simulate import draws
 from shim.simulate.client_sort import Trouble, TroubleKind
-from shim.simulate.event_queue import EventQueue
 from shim.simulate.fleet import Fleet
 from shim.simulate.link import Link, SimulatedConnection
-from shim.simulate.simulated_clock import Clock
+from shim.simulate.virtual_time import Clock, EventQueue
 
 NORMAL, ABNORMAL = 1000, 1006
 
@@ -212,14 +211,13 @@ class Clients:
             at = link.blocked_until + (self._half(link) if link.cut else 0)
             self._events.plan(at, self._learn, connection, code, held_back or link.cut)
             return
-        if connection.gone:
-            # A frame that had not arrived when the server's end vanished never arrives.
-            self._lose(connection)
-            self._come_back(link, ABNORMAL if held_back else code)
-            return
         self._lose(connection)
-        # Answers that the client still owed when it read the frame go out before the reply.
-        self._events.plan(now + self._half(link), self._server.replied, connection)
+        if not connection.gone:
+            # Answers that the client still owed when it read the frame go out before the reply.
+            self._events.plan(now + self._half(link), self._server.replied, connection)
+        elif held_back:
+            # A frame that had not arrived when the server's end vanished never arrives.
+            code = ABNORMAL
         self._come_back(link, code)
 
     def _lose(self, connection: SimulatedConnection) -> None:
@@ -229,8 +227,7 @@ class Clients:
 
     def _come_back(self, link: Link, code: int) -> None:
         now = self._clock.now
-        delay = link.returns_after(code, now)
-        self._events.plan(now + delay, self.connect, link)
+        self._events.plan(now + link.returns_after(code, now), self.connect, link)
 
     def _half(self, link: Link) -> Duration:
         """A packet's way in one direction, now."""

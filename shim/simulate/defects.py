@@ -20,7 +20,6 @@ from shim.model import (
     Pings,
     Pulse,
     Request,
-    Scope,
     Time,
 )
 from shim.simulate import draws
@@ -150,23 +149,14 @@ class DefectiveType:
     """Makes monitors of another type, each with its faults."""
 
     def __init__(self, real: MonitorType, defects: CandidateDefects, seed: int) -> None:
-        self._real = real
+        self.name = real.name
+        self.scope = real.scope
+        self.Settings = real.Settings
+        self._create = real.create
         self._faults = _Faults(defects, seed)
 
-    @property
-    def name(self) -> str:
-        return self._real.name
-
-    @property
-    def scope(self) -> Scope:
-        return self._real.scope
-
-    @property
-    def Settings(self) -> type[Any]:  # noqa: N802
-        return self._real.Settings
-
     def create(self, settings: Any, scope_id: str, start: Time) -> DefectiveMonitor:
-        return DefectiveMonitor(self._real.create(settings, scope_id, start), self._faults)
+        return DefectiveMonitor(self._create(settings, scope_id, start), self._faults)
 
 
 def with_defects(scenario: Scenario) -> Monitors:

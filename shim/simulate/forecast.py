@@ -65,12 +65,9 @@ class Forecast:
                 continue
             if user.cut < share and ends - begins > self._harmless:
                 start = begins
-        return self._before(start)
-
-    def _before(self, start: Time) -> Time:
-        """Early enough before `start`, and never while the server stands still."""
         if start == NEVER:
             return NEVER
+        # Early enough before `start`, and never while the server stands still.
         since = start - self._lead
         for begins, ends in reversed(self._pauses):
             if begins < start and since <= ends + self._lead:

@@ -1,6 +1,7 @@
 """A link: one client of one user, and the connections on which it comes and goes."""
 
 from collections.abc import Callable
+from dataclasses import InitVar, dataclass, field
 from typing import Protocol
 
 from shim.model import Close, Confirmation, Connection, Duration, Kind, Stage, Time
@@ -51,56 +52,38 @@ class User:
         self.open = dict.fromkeys(Kind, 0)
 
 
+@dataclass(slots=True, eq=False)
 class Link:
-    """What stays the same when one client of one user comes back on another connection.
+    """What stays the same when one client of one user comes back on another connection."""
 
-    Attributes:
-        connection: the connection that the client believes in.
-        older: connections that only the server still has.
-        opened: the number of connections so far.
-        blocked_since, blocked_until: meanwhile nothing is heard of the client.
-        cut: the client is blocked because packets are lost.
-        lossy_until: until then many packets are lost.
-        pending_until: the end of the last return window.
-        next_trouble, following: the next two troubles.
-    """
+    index: int
+    user: User
+    client: ClientSort
+    number: InitVar[int]
+    key: int = field(kw_only=True)
+    package: str | None = field(init=False)
+    connection: "SimulatedConnection | None" = None
+    """The connection that the client believes in."""
+    older: "list[SimulatedConnection]" = field(default_factory=list)
+    """Connections that only the server still has."""
+    opened: int = 0
+    """The number of connections so far."""
+    blocked_since: Time = -1
+    blocked_until: Time = -1
+    """From the one to the other nothing is heard of the client."""
+    cut: bool = False
+    """The client is blocked because packets are lost."""
+    lossy_until: Time = -1
+    """Until then many packets are lost."""
+    pending_until: Time = -1
+    """The end of the last return window."""
+    _troubles: int = 0
+    next_trouble: Trouble = field(init=False)
+    following: Trouble = field(init=False)
+    """The trouble after `next_trouble`."""
 
-    __slots__ = (
-        "_troubles",
-        "blocked_since",
-        "blocked_until",
-        "client",
-        "connection",
-        "cut",
-        "following",
-        "index",
-        "key",
-        "lossy_until",
-        "next_trouble",
-        "older",
-        "opened",
-        "package",
-        "pending_until",
-        "user",
-    )
-
-    def __init__(
-        self, index: int, user: User, client: ClientSort, number: int, *, key: int
-    ) -> None:
-        self.index = index
-        self.user = user
-        self.client = client
-        self.key = key
-        self.package = client.package(number)
-        self.connection: SimulatedConnection | None = None
-        self.older: list[SimulatedConnection] = []
-        self.opened = 0
-        self.blocked_since: Time = -1
-        self.blocked_until: Time = -1
-        self.lossy_until: Time = -1
-        self.cut = False
-        self.pending_until: Time = -1
-        self._troubles = 0
+    def __post_init__(self, number: int) -> None:
+        self.package = self.client.package(number)
         self.next_trouble = self._trouble_after(None)
         self.following = self._trouble_after(self.next_trouble)
 
@@ -146,51 +129,34 @@ class ClientSide(Protocol):
         """The acting monitor has aborted the transport."""
 
 
+@dataclass(slots=True, eq=False)
 class SimulatedConnection:
-    """One connection, from both ends; the port that the router's effects end in.
+    """One connection, from both ends; the port that the router's effects end in."""
 
-    Attributes:
-        alive: the client's end exists.
-        gone: the server's end does not exist any more.
-        tracked: the router's record; None while the router need not know the connection.
-        closing: what the acting monitor wanted.
-        owes: the client has yet to answer a ping.
-        heard_at: when the client's last packet arrives.
-        stint: the number of times that the router was told of the connection.
-        talking: the client's next message is planned.
-    """
+    client_side: ClientSide
+    link: Link
+    id: str
+    opened_at: Time
+    heard_at: Time = field(init=False)
+    """When the client's last packet arrives."""
+    alive: bool = True
+    """The client's end exists."""
+    gone: bool = False
+    """The server's end does not exist any more."""
+    owes: bool = False
+    """The client has yet to answer a ping."""
+    talking: bool = False
+    """The client's next message is planned."""
+    stint: int = 0
+    """The number of times that the router was told of the connection."""
+    tracked: Tracked | None = None
+    """The router's record; None while the router need not know the connection."""
+    closing: Close | None = None
+    """What the acting monitor wanted."""
+    touch: Callable[[], None] = field(init=False)
 
-    __slots__ = (
-        "alive",
-        "client_side",
-        "closing",
-        "gone",
-        "heard_at",
-        "id",
-        "link",
-        "opened_at",
-        "owes",
-        "stint",
-        "talking",
-        "touch",
-        "tracked",
-    )
-
-    touch: Callable[[], None]
-
-    def __init__(self, client_side: ClientSide, link: Link, id: str, now: Time) -> None:
-        self.client_side = client_side
-        self.link = link
-        self.id = id
-        self.opened_at = now
-        self.heard_at = now
-        self.alive = True
-        self.gone = False
-        self.owes = False
-        self.talking = False
-        self.stint = 0
-        self.tracked: Tracked | None = None
-        self.closing: Close | None = None
+    def __post_init__(self) -> None:
+        self.heard_at = self.opened_at
 
     @property
     def connection(self) -> Connection:

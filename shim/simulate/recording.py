@@ -12,14 +12,7 @@ from typing import BinaryIO
 import msgspec
 
 from shim.capture.format import VERSION, CloseLine, End, Header, Line, Message, Open, Pong, Stall
-from shim.model import (
-    MICROSECOND,
-    SECOND,
-    Cause,
-    Duration,
-    Time,
-    seconds,
-)
+from shim.model import MICROSECOND, SECOND, Cause, Duration, Time, seconds
 from shim.router import Decided, Observer, handles
 from shim.simulate.link import SimulatedConnection
 from shim.simulate.scenario import Scenario
@@ -30,14 +23,15 @@ _PATIENCE: Duration = 900 * SECOND
 _Entry = tuple[Time, int, bytes]
 
 
-class NoRecorder:
-    """Writes no capture."""
+class SimulationRecorder:
+    """Gets what a capture holds; times are the server's. This class records nothing."""
 
     def opened(self, connection: SimulatedConnection, now: Time) -> None: ...
 
     def heard(self, connection: SimulatedConnection, pong: bool, now: Time) -> None: ...
 
-    def closed(self, connection: SimulatedConnection, cause: Cause, now: Time) -> None: ...
+    def closed(self, connection: SimulatedConnection, cause: Cause, now: Time) -> None:
+        """The connection is gone, or (by the application) nothing more of it is recorded."""
 
     def paused(self, start: Time, duration: Duration) -> None: ...
 
@@ -52,7 +46,7 @@ class _Stint:
     lines: list[_Entry] = field(default_factory=list)
 
 
-class CaptureFile:
+class CaptureFile(SimulationRecorder):
     """Writes to an open binary file; call `write` now and then, and `end` at the end."""
 
     def __init__(self, file: BinaryIO, scenario: Scenario, sample: float) -> None:

@@ -10,43 +10,22 @@ Rules: docs/design.md#r3, docs/design.md#r22.
 """
 
 from collections.abc import Callable
-from typing import Protocol
 
 from shim.compare import Comparator, ExpectedRules, Outcomes
 from shim.flags import Targeting
-from shim.model import (
-    Cause,
-    Closing,
-    Decision,
-    Duration,
-    Stage,
-    Time,
-)
+from shim.model import Cause, Closing, Decision, Duration, Stage, Time
 from shim.router import Guard, Observer, Opened, Router
 from shim.simulate.clients import ABNORMAL, NORMAL, Clients
 from shim.simulate.defects import with_defects
-from shim.simulate.event_queue import EventQueue
 from shim.simulate.fleet import Fleet
 from shim.simulate.forecast import Forecast
 from shim.simulate.link import Link, SimulatedConnection
+from shim.simulate.recording import SimulationRecorder
 from shim.simulate.scenario import Scenario
-from shim.simulate.simulated_clock import Clock
 from shim.simulate.simulated_coverage import CoverageCount
+from shim.simulate.virtual_time import Clock, EventQueue
 
 GOING_DOWN = 1012
-
-
-class SimulationRecorder(Protocol):
-    """Gets what a capture holds; times are the server's."""
-
-    def opened(self, connection: SimulatedConnection, now: Time) -> None: ...
-
-    def heard(self, connection: SimulatedConnection, pong: bool, now: Time) -> None: ...
-
-    def closed(self, connection: SimulatedConnection, cause: Cause, now: Time) -> None:
-        """It is gone, or (by the application) nothing more of it is recorded."""
-
-    def paused(self, start: Time, duration: Duration) -> None: ...
 
 
 class SimulatedServer:
@@ -223,15 +202,13 @@ class SimulatedServer:
         self.coverage.watched(link, now)
         self._recorder.opened(connection, now)
         if connection.stint == 1:
-            evaluation = self._rollout.evaluate(user.name)
-            opened_at = connection.opened_at
             self._observer.on(
                 Opened(
                     connection=described,
-                    evaluation=evaluation,
+                    evaluation=self._rollout.evaluate(user.name),
                     stage=user.stage,
                     acting=tracked.acting,
-                    at=opened_at,
+                    at=connection.opened_at,
                 )
             )
         if link.client.message_every is not None and not connection.talking:

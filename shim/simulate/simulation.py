@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 from shim.model import SECOND, Duration, Time
 from shim.router import Observer
-from shim.simulate.event_queue import EventQueue
 from shim.simulate.fleet import Fleet
 from shim.simulate.forecast import Forecast
+from shim.simulate.recording import SimulationRecorder
 from shim.simulate.scenario import Scenario
-from shim.simulate.simulated_clock import Clock
-from shim.simulate.simulated_server import SimulatedServer, SimulationRecorder
+from shim.simulate.simulated_server import SimulatedServer
+from shim.simulate.virtual_time import Clock, EventQueue
 
 HOUR: Duration = 3600 * SECOND
 
@@ -51,10 +51,7 @@ class Simulation:
             recorder=recorder,
         )
         self._clients = self._server.clients
-        self._plan_server()
-
-    def _plan_server(self) -> None:
-        plan, planned = self._events.plan, self._scenario.server
+        plan, planned = self._events.plan, scenario.server
         for deploy in planned.deploys:
             plan(deploy.at, self._server.restart, deploy.downtime)
         for pause in planned.pauses:
@@ -87,7 +84,8 @@ class Simulation:
             soonest = due if timer else at
             if soonest is None or soonest > hour:
                 clock.now = hour
-                self._tell_coverage()
+                for coverage in server.coverage.tell(hour):
+                    self._observer.on(coverage)
                 if hour == end:
                     break
                 yield hour
@@ -112,7 +110,3 @@ class Simulation:
             self._happen()
         self._clock.now = ends
         self._server.end_pause()
-
-    def _tell_coverage(self) -> None:
-        for coverage in self._server.coverage.tell(self._clock.now):
-            self._observer.on(coverage)

@@ -7,13 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from shim.gate import Evidence, GateAnswer, judge
-from shim.ledger import (
-    DirectLedger,
-    LedgerObserver,
-    begin_run,
-    open_direct_ledger,
-    read_ledger,
-)
+from shim.ledger import DirectLedger, LedgerObserver, begin_run, open_direct_ledger, read_ledger
 from shim.ledger.gate_evidence import GATE_ROWS, gate_evidence
 from shim.ledger.protocols import RowTaker
 from shim.ledger.rows import Row
@@ -22,9 +16,8 @@ from shim.runtime.automatic_brake import AutomaticBrake
 from shim.runtime.fanout import Fanout
 from shim.runtime.tally import Tally
 from shim.settings import LedgerUrl
-from shim.simulate.recording import CaptureFile, DecidedConnections, NoRecorder
+from shim.simulate.recording import CaptureFile, DecidedConnections, SimulationRecorder
 from shim.simulate.scenario import Scenario
-from shim.simulate.simulated_server import SimulationRecorder
 from shim.simulate.simulation import Simulation
 
 
@@ -62,7 +55,7 @@ class SimulationRun:
         settings = scenario.settings
         observers = Fanout([self.tally])
         self._capture: CaptureFile | None = None
-        recorder: SimulationRecorder = NoRecorder()
+        recorder = SimulationRecorder()
         with ExitStack() as stack:
             if capture is not None:
                 recorder = self._capture = self._begin_capture(capture, sample, stack)

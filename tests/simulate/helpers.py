@@ -8,7 +8,7 @@ from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.router import Observer, handles
 from shim.settings.monitors import Surroundings
 from shim.simulate import Scenario, Simulation
-from shim.simulate.recording import NoRecorder
+from shim.simulate.recording import SimulationRecorder
 
 TYPES = monitor_types(plugin_manager())
 EXAMPLES = Path(__file__).parents[2] / "config" / "simulations"
@@ -54,6 +54,6 @@ class Records(Observer):
 def records(scenario: Scenario, *, skip: bool = True) -> Records:
     """Simulate to the end."""
     told = Records()
-    for _ in Simulation(scenario, told, NoRecorder(), skip=skip).run():
+    for _ in Simulation(scenario, told, SimulationRecorder(), skip=skip).run():
         pass
     return told

@@ -8,7 +8,7 @@ from shim.model import SECOND, Time, VerdictKind
 from shim.router import Observer
 from shim.simulate import Scenario, Simulation
 from shim.simulate.link import SimulatedConnection
-from shim.simulate.recording import NoRecorder
+from shim.simulate.recording import SimulationRecorder
 from tests.simulate.helpers import SDK, records, scenario
 
 PHONE = {
@@ -85,7 +85,7 @@ def test_coverage_is_the_same_by_arithmetic() -> None:
         )
 
 
-class Counting(NoRecorder):
+class Counting(SimulationRecorder):
     """Counts the signs of life that took place."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What happens when: the events of the simulated world, in the order of time."""
+"""Virtual time: the two clocks of a simulation, and the events of its world in the order of time."""
 
 from collections.abc import Callable
 from heapq import heappop, heappush
@@ -6,6 +6,20 @@ from itertools import count
 from typing import Any
 
 from shim.model import Time
+
+
+class Clock:
+    """`now` is the world's time. For a paused server everything happens when it runs again."""
+
+    __slots__ = ("now", "paused_until")
+
+    def __init__(self) -> None:
+        self.now: Time = 0
+        self.paused_until: Time = 0
+
+    def server(self) -> Time:
+        """The server's time."""
+        return self.now if self.now > self.paused_until else self.paused_until
 
 
 class EventQueue:
