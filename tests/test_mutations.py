@@ -246,10 +246,10 @@ def played(*events: Event, acting: str | None = "control", until: float, **chang
     """A replay with the modules of the moment; `rows`: kind, at, control_at, candidate_at."""
     import msgspec
 
+    from shim.capture.format import Event as Line
     from shim.compare import ExpectedRule, ExpectedRules
     from shim.model import Monitors, Role
     from shim.replay import Replay, ReplaySettings
-    from shim.replay.capture_reader import Event as Line
     from shim_legacy_global import LegacyGlobal, LegacySettings
     from shim_per_session import PerSession, PerSessionSettings
 

@@ -13,12 +13,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from shim.capture.format import Event
 from shim.cli.common import PATH, input_errors, json_option, print_json, progress_bar
 from shim.compare import ExpectedRules
 from shim.model import InputError, Return, Role, Time, Verdict, seconds
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.replay import CaptureReader, Replay, ReplayResult, ReplaySettings
-from shim.replay.capture_reader import Event
 from shim.replay.replay_engine import CaptureError
 from shim.replay.result_diff import Difference, difference, feed_all
 from shim.settings import load_settings

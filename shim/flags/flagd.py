@@ -21,7 +21,17 @@ _NOBODY = "none"
 
 def flagd_flags(targeting: Targeting) -> dict[str, Any]:
     """A flagd definition with this one flag; raises InputError with every glob that flagd lacks."""
-    _check_globs(targeting)
+    problems = [
+        Problem(
+            f"flagd has nothing like the glob {pattern!r}",
+            path=f"rules[{rule_index}].users[{index}]",
+        )
+        for rule_index, rule in enumerate(targeting.rules)
+        for index, pattern in enumerate(rule.users)
+        if _match_glob(pattern) is None
+    ]
+    if problems:
+        raise InputError(problems)
     kill = targeting.kill_switch
     return {
         "$schema": "https://flagd.dev/schema/v0/flags.json",
@@ -34,18 +44,6 @@ def flagd_flags(targeting: Targeting) -> dict[str, Any]:
             }
         },
     }
-
-
-def _check_globs(targeting: Targeting) -> None:
-    problems = []
-    for rule_index, rule in enumerate(targeting.rules):
-        for index, pattern in enumerate(rule.users):
-            if _match_glob(pattern) is None:
-                path = f"rules[{rule_index}].users[{index}]"
-                reason = f"flagd has nothing like the glob {pattern!r}"
-                problems.append(Problem(reason, path=path))
-    if problems:
-        raise InputError(problems)
 
 
 def _targeting(targeting: Targeting) -> Logic:

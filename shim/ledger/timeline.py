@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 
 from shim.ledger.protocols import Episode
 from shim.ledger.rows import ActionRow, ClosingRow, DecisionRow, Wall
@@ -21,9 +22,7 @@ class Moment:
 
 def moments(episode: Episode) -> list[Moment]:
     """Everything about the episode, in the order in which it happened."""
-    found = list(_moments(episode))
-    found.sort(key=lambda moment: moment.at)
-    return found
+    return sorted(_moments(episode), key=attrgetter("at"))
 
 
 def why(episode: Episode) -> str:
@@ -89,25 +88,20 @@ def _among(decisions: list[tuple[Role, Wall]], role: Role, at: Wall) -> bool:
 
 
 def _action(action: ActionRow, return_window: Duration) -> Iterator[Moment]:
-    if action.code is None:
-        yield Moment(action.acted_at, f"the {action.role} acts: it terminates the connection")
-    else:
-        yield Moment(
-            action.acted_at,
-            f"the {action.role} acts: it closes the connection with code {action.code}",
-        )
+    ends = "terminates the connection"
+    if action.code is not None:
+        ends = f"closes the connection with code {action.code}"
+    yield Moment(action.acted_at, f"the {action.role} acts: it {ends}")
     if action.at is None:
         yield Moment(action.acted_at, "whether the client comes back is not known yet")
         return
     match action.result:
         case Return.RETURNED:
-            text = (
-                f"the client comes back, {_format_seconds(action.delay or 0)} after it was closed"
-            )
+            delay = _format_seconds(action.delay or 0)
+            text = f"the client comes back, {delay} after it was closed"
         case Return.LOST:
-            text = (
-                f"the client is lost: it has not come back within {_format_seconds(return_window)}"
-            )
+            window = _format_seconds(return_window)
+            text = f"the client is lost: it has not come back within {window}"
         case Return.REPLACED:
             text = "the client had a newer connection already"
         case _:

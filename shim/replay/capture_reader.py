@@ -7,34 +7,8 @@ from typing import BinaryIO
 
 import msgspec
 
-from shim.capture.format import (
-    VERSION,
-    CloseEvent,
-    Data,
-    End,
-    Event,
-    Header,
-    Line,
-    Message,
-    Open,
-    Pong,
-    Stall,
-)
+from shim.capture.format import VERSION, Event, Header
 from shim.model import InputError, Problem
-
-__all__ = [
-    "CaptureReader",
-    "CloseEvent",
-    "Data",
-    "End",
-    "Event",
-    "Header",
-    "Line",
-    "Message",
-    "Open",
-    "Pong",
-    "Stall",
-]
 
 
 class CaptureReader:

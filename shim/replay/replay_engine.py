@@ -10,11 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ulp
 
+from shim.capture.format import CloseEvent, Data, Event, Message, Open, Pong, Stall
 from shim.compare import Comparator, ExpectedRules, Outcomes
 from shim.model import (
     Cause,
-    Close,
-    Confirmation,
     Connection,
     Duration,
     Kind,
@@ -24,9 +23,9 @@ from shim.model import (
     Stage,
     Time,
 )
-from shim.replay.capture_reader import CloseEvent, Data, Event, Message, Open, Pong, Stall
 from shim.replay.result import ReplayResult
-from shim.router import NO_CONFIRMATION, Router, Tracked
+from shim.router import Router, Tracked
+from shim.router.port import NO_SOCKET
 
 _NEVER: Time = 1 << 62
 _LONGEST = 1e9
@@ -54,21 +53,6 @@ class CaptureError(ShimError):
         self.path = path
 
 
-class _Capture:
-    """The port of a captured connection: there is no socket, and no kernel to ask."""
-
-    def ping(self, payload: bytes) -> None: ...
-
-    def close(self, close: Close) -> None: ...
-
-    def terminate(self) -> None: ...
-
-    def forget(self) -> None: ...
-
-    def confirm(self) -> Confirmation:
-        return NO_CONFIRMATION
-
-
 class Replay:
     """Takes the events of one capture in their order; after `end` it has the result."""
 
@@ -85,7 +69,6 @@ class Replay:
         )
         self._acts = acting is not None
         self._stage = Stage.LIVE if acting is Role.CANDIDATE else Stage.SHADOW
-        self._port = _Capture()
         # Every id ever seen; None: closed in the capture.
         self._connections: dict[str, Tracked | None] = {}
         self._last: Time = 0
@@ -152,7 +135,7 @@ class Replay:
         connection = Connection(event.connection, event.kind, event.user, event.session, package)
         self.result.connections += 1
         self._connections[event.connection] = self._router.open(
-            connection, self._port, time, self._stage, act=self._acts
+            connection, NO_SOCKET, time, self._stage, act=self._acts
         )
 
     def _close(self, event: CloseEvent, tracked: Tracked, time: Time) -> None:

@@ -31,7 +31,10 @@ def with_percent(data: bytes, percent: Percentages, file: str) -> bytes:
 
 def _edit(text: str, percent: Percentages) -> str:
     """Replace the numbers in place; missing widths are added after the others."""
-    mapping = _find_percent(text)
+    root = yaml.compose(text, Loader=_Loader)
+    assert isinstance(root, yaml.MappingNode)
+    (mapping,) = (value for key, value in root.value if key.value == "percent")
+    assert isinstance(mapping, yaml.MappingNode)
     entries = {name.value: number for name, number in mapping.value}
     wanted = {name: _format_width(getattr(percent, name)) for name in _WIDTHS}
     missing = {name: w for name, w in wanted.items() if name not in entries and w != "0"}
@@ -45,14 +48,6 @@ def _edit(text: str, percent: Percentages) -> str:
     for (start, end), new in sorted(edits, reverse=True):
         text = text[:start] + new + text[end:]
     return text
-
-
-def _find_percent(text: str) -> yaml.MappingNode:
-    root = yaml.compose(text, Loader=_Loader)
-    assert isinstance(root, yaml.MappingNode)
-    (value,) = (value for key, value in root.value if key.value == "percent")
-    assert isinstance(value, yaml.MappingNode)
-    return value
 
 
 def _insertion(

@@ -27,8 +27,8 @@ class Port(Protocol):
         """What the kernel knows about the peer; only reads."""
 
 
-class EndedPort:
-    """The port of a connection whose socket has ended: it does nothing."""
+class NoSocket:
+    """The port of a connection that has no socket, or whose socket has ended: it does nothing."""
 
     def ping(self, payload: bytes) -> None: ...
 
@@ -42,4 +42,4 @@ class EndedPort:
         return NO_CONFIRMATION
 
 
-ENDED_PORT = EndedPort()
+NO_SOCKET = NoSocket()

@@ -78,8 +78,14 @@ class Requests:
                 if isinstance(request, Decision):
                     self._assignment.dropped(monitors, tracked, now)
                     decisions.append((tracked, request))
-                else:
-                    self._confirm(monitors, instance, tracked, now, decisions)
+                    continue
+                try:
+                    answer = monitors.confirmed(
+                        instance, tracked.connection, tracked.evidence(), now
+                    )
+                    self._fulfil(monitors, instance, "confirmed", answer, now, decisions)
+                except CallFailed as failure:
+                    self._assignment.connection_failed(monitors, tracked, failure, now)
 
     def _ping(
         self, monitors: RoleMonitors, instance: Instance, call: str, pulses: Sequence[Pulse]
@@ -104,17 +110,3 @@ class Requests:
                 tracked.port.ping(payload)
         monitors.pings[_GLASSES] += glasses
         monitors.pings[_APP] += len(pulses) - glasses
-
-    def _confirm(
-        self,
-        monitors: RoleMonitors,
-        instance: Instance,
-        tracked: Tracked,
-        now: Time,
-        decisions: _Collected,
-    ) -> None:
-        try:
-            answer = monitors.confirmed(instance, tracked.connection, tracked.evidence(), now)
-            self._fulfil(monitors, instance, "confirmed", answer, now, decisions)
-        except CallFailed as failure:
-            self._assignment.connection_failed(monitors, tracked, failure, now)

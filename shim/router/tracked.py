@@ -9,7 +9,7 @@ from types import MethodType
 from typing import Protocol
 
 from shim.model import Confirmation, Connection, Pulse, Role, Stage, Time
-from shim.router.port import ENDED_PORT, NO_CONFIRMATION, Port
+from shim.router.port import NO_CONFIRMATION, NO_SOCKET, Port
 from shim.router.role_monitors import Instance
 
 _CONTROL = Role.CONTROL
@@ -110,7 +110,7 @@ class Tracked(_Heartbeat):
 
     def unplug(self) -> None:
         """The socket has ended. Its port may be freed now: record and port no longer hold each other."""
-        self.port = ENDED_PORT
+        self.port = NO_SOCKET
 
     def evidence(self) -> Confirmation:
         return self.port.confirm() if self.closed_by is None else NO_CONFIRMATION

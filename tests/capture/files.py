@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from shim.capture.format import Event
 from shim.replay import CaptureReader
-from shim.replay.capture_reader import Event
 
 
 def captures(folder: Path) -> list[Path]:

@@ -13,9 +13,8 @@ import msgspec
 import pytest
 
 from shim.capture import Limits
-from shim.capture.format import OpenLine
+from shim.capture.format import End, Open, OpenLine
 from shim.model import SECOND, Role
-from shim.replay.capture_reader import End, Open
 from tests.capture.bench import Bench
 from tests.capture.files import captures, read
 from tests.capture.test_round_trip import replay

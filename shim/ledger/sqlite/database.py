@@ -77,8 +77,6 @@ class Database:
         except sqlite3.Error:
             self._identity.close()
             raise
-        self._inserts: dict[type[Row], str] = {}
-        self._run = 0
         try:
             version = schema.check(self.connection, str(path))
             for name, value in _PRAGMAS.items():
@@ -88,17 +86,14 @@ class Database:
             schema.migrate(self.connection, version)
             # From now on the file itself begins like a database, not only its write-ahead log.
             self.connection.execute("PRAGMA wal_checkpoint").fetchone()
-            self._begin(run, brake)
+            with self._transaction():
+                self._run = self._number(run)
+                self._inserts = {row: _insert(row, self._run) for row in ROWS}
+                if brake is not None and self.brake() is None:
+                    self.connection.execute(self._inserts[BrakeRow], storable(brake.values()))
         except BaseException:
             self.close()
             raise
-
-    def _begin(self, run: RunRow, brake: BrakeRow | None) -> None:
-        with self._transaction():
-            self._run = self._number(run)
-            self._inserts = {row: _insert(row, self._run) for row in ROWS}
-            if brake is not None and self.brake() is None:
-                self.connection.execute(self._inserts[BrakeRow], storable(brake.values()))
 
     def _number(self, run: RunRow) -> int:
         found = self.connection.execute(

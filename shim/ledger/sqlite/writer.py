@@ -120,7 +120,11 @@ class SqliteLedger:
             while rows := self._next_rows():
                 if not self._store(rows):
                     break
-            self._finish()
+            if lost := self._queue.waiting:
+                log.critical("ledger: %d rows are lost: %s", lost, self._problem)
+            if self._database is not None:
+                with suppress(sqlite3.Error):
+                    self._database.stop(self._wall())
         except Exception:
             log.critical("ledger: its thread failed; nothing is recorded any more", exc_info=True)
             self._problem = "its thread failed"
@@ -203,13 +207,6 @@ class SqliteLedger:
                     self._next_trim = monotonic()
             except (sqlite3.Error, OSError) as error:
                 self._trouble(error)
-
-    def _finish(self) -> None:
-        if lost := self._queue.waiting:
-            log.critical("ledger: %d rows are lost: %s", lost, self._problem)
-        if self._database is not None:
-            with suppress(sqlite3.Error):
-                self._database.stop(self._wall())
 
     # -- Trouble ----------------------------------------------------------------------------------
 
