@@ -25,7 +25,11 @@ PROXY_PATH = web.AppKey("proxy_path", str)
 
 def base_of(request: web.Request) -> str:
     """What comes before each path of the console in a browser, like `/ops/shim`; empty for nothing."""
-    return _proxy_path(request) + _mounted(request)
+    if PROXY_PATH in request.app:
+        return request.app[PROXY_PATH] + _mounted(request)
+    headers = request.headers.getall(HEADER, [])
+    path = headers[0].removesuffix("/") if len(headers) == 1 else ""
+    return (path if is_base_path(path) else "") + _mounted(request)
 
 
 def path_of(request: web.Request) -> str:
@@ -35,11 +39,3 @@ def path_of(request: web.Request) -> str:
 
 def _mounted(request: web.Request) -> str:
     return str(request.app.router[OVERVIEW].url_for()).removesuffix("/")
-
-
-def _proxy_path(request: web.Request) -> str:
-    if PROXY_PATH in request.app:
-        return request.app[PROXY_PATH]
-    headers = request.headers.getall(HEADER, [])
-    path = headers[0].removesuffix("/") if len(headers) == 1 else ""
-    return path if is_base_path(path) else ""

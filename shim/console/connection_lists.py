@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from shim.console.access.redaction import Names, Pseudonymizer
 from shim.console.api.filters import ConnectionsQuery, SessionsQuery
-from shim.console.api.problems import bad_request
+from shim.console.api.responses import bad_request
 from shim.console.api.schemas import (
     ConnectionAnswer,
     EndedAnswer,

@@ -11,8 +11,7 @@ from shim.console.access.access import Access
 from shim.console.access.redaction import Pseudonymizer
 from shim.console.api.handlers import ApiHandlers
 from shim.console.api.openapi import openapi
-from shim.console.api.problems import ApiError, problem
-from shim.console.api.responses import json_answer
+from shim.console.api.responses import ApiError, json_answer, problem
 from shim.console.base_path import PROXY_PATH, base_of, path_of
 from shim.console.ledger_queries import LedgerQueries
 from shim.console.operations import Operations

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from shim.console.access.redaction import Pseudonymizer
 from shim.console.api.filters import OutcomesQuery, VerdictsQuery, wall
-from shim.console.api.problems import unavailable
+from shim.console.api.responses import unavailable
 from shim.console.operations import Operations
 from shim.gate import GateAnswer
 from shim.ledger import LedgerReader, Page, VerdictFilter

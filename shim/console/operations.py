@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Any
 
 from shim.console.access.access import Visitor
-from shim.console.api.problems import ApiError
+from shim.console.api.responses import ApiError
 from shim.console.api.schemas import (
     BrakeOrder,
     FlagsAnswer,

@@ -12,10 +12,10 @@ from aiohttp import WSMessage, WSMsgType, web
 from shim.aio import Shim, WebSocket
 from shim.aio.aiohttp_connection import AiohttpConnection
 from shim.model import Kind, seconds
-from shim.server.auth import Gatekeeper
-from shim.server.client_refused import (
+from shim.server.auth import (
     TRY_AGAIN_LATER,
     ClientRefused,
+    Gatekeeper,
     describe_claim,
     read_id,
 )
@@ -36,7 +36,7 @@ class Sockets:
             user = self._gatekeeper.user(request)
         except ClientRefused as refused:
             self._tell_refused(request, refused, Kind.GLASSES)
-            return unauthorized(str(refused))
+            return _unauthorized(refused)
         websocket = await self._upgrade(request)
         if isinstance(websocket, web.Response):
             return websocket
@@ -58,7 +58,7 @@ class Sockets:
                 init = self._init_from_headers(request)
             except ClientRefused as refused:
                 self._tell_refused(request, refused, Kind.APP, request.headers.get("x-user-id"))
-                return unauthorized(str(refused))
+                return _unauthorized(refused)
         websocket = await self._upgrade(request)
         if isinstance(websocket, web.Response):
             return websocket
@@ -79,15 +79,14 @@ class Sockets:
     async def _upgrade(self, request: web.Request) -> WebSocket | web.Response:
         """The request's WebSocket, or an HTTP answer if there can be no WebSocket."""
         if self._shim.draining:
-            return draining()
+            return _error(503, "draining", "the service restarts", {"Retry-After": "1"})
         websocket = self._shim.websocket(max_msg_size=self._limits.max_message_size)
-        if not websocket.can_prepare(request):
-            return upgrade_required()
-        try:
-            await websocket.prepare(request)
-        except ConnectionResetError:
-            return upgrade_required()  # never read: the client hung up
-        return websocket
+        if websocket.can_prepare(request):
+            with suppress(ConnectionResetError):  # the client hung up, and never reads an answer
+                await websocket.prepare(request)
+                return websocket
+        headers = {"Upgrade": "websocket"}
+        return _error(426, "upgrade_required", "this is a WebSocket endpoint", headers)
 
     def _init_from_headers(self, request: web.Request) -> dict[str, Any]:
         claims = self._gatekeeper.claims(request)
@@ -161,36 +160,23 @@ class Sockets:
         websocket = live.websocket
         async for message in live:
             body = _parse(message)
-            answer: dict[str, Any] | None
-            if body is None:
-                answer = {
-                    "type": "error",
-                    "code": "INVALID_MESSAGE",
-                    "message": "not a JSON object",
-                }
-            elif body.get("type") in _KNOWN:
-                answer = _KNOWN[body["type"]]
-            elif body.get("type") == "tpa_connection_init":
-                answer = {
-                    "type": "error",
-                    "code": "ALREADY_INITIALIZED",
-                    "message": "once is enough",
-                }
-            else:
-                answer = {
-                    "type": "error",
-                    "code": "UNKNOWN_TYPE",
-                    "message": "unknown message type",
-                }
+            answer = _INVALID if body is None else _ANSWERS.get(body.get("type"), _UNKNOWN)
             if answer is not None:
                 await _send(websocket, answer)
 
 
-_KNOWN: dict[Any, dict[str, Any] | None] = {
+_INVALID = {"type": "error", "code": "INVALID_MESSAGE", "message": "not a JSON object"}
+_UNKNOWN = {"type": "error", "code": "UNKNOWN_TYPE", "message": "unknown message type"}
+_ANSWERS: dict[Any, dict[str, str] | None] = {
     "ping": {"type": "pong"},
     "heartbeat": None,
     "subscription_update": None,
     "pong": None,
+    "tpa_connection_init": {
+        "type": "error",
+        "code": "ALREADY_INITIALIZED",
+        "message": "once is enough",
+    },
 }
 
 
@@ -227,25 +213,9 @@ async def _refuse(websocket: WebSocket, kind: str, refused: ClientRefused) -> No
     await websocket.close(code=refused.code, message=reason.encode()[:123])
 
 
-def unauthorized(reason: str) -> web.Response:
-    return web.json_response(
-        {"error": "unauthorized", "message": reason},
-        status=401,
-        headers={"WWW-Authenticate": "Bearer"},
-    )
+def _unauthorized(refused: ClientRefused) -> web.Response:
+    return _error(401, "unauthorized", str(refused), {"WWW-Authenticate": "Bearer"})
 
 
-def draining() -> web.Response:
-    return web.json_response(
-        {"error": "draining", "message": "the service restarts"},
-        status=503,
-        headers={"Retry-After": "1"},
-    )
-
-
-def upgrade_required() -> web.Response:
-    return web.json_response(
-        {"error": "upgrade_required", "message": "this is a WebSocket endpoint"},
-        status=426,
-        headers={"Upgrade": "websocket"},
-    )
+def _error(status: int, error: str, message: str, headers: dict[str, str]) -> web.Response:
+    return web.json_response({"error": error, "message": message}, status=status, headers=headers)

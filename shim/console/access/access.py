@@ -21,7 +21,7 @@ from aiohttp import web
 
 from shim.console.access.login_sessions import LIFETIME, AccessLevel, Login, Logins
 from shim.console.access.throttle import Throttle
-from shim.console.api.problems import ApiError
+from shim.console.api.responses import ApiError
 from shim.console.base_path import HEADER, base_of
 from shim.model import Time, seconds
 from shim.runtime.secrets import Secrets
@@ -62,7 +62,8 @@ class Access:
     def reader(self, request: web.Request) -> Visitor:
         """The visitor, who may read. Raises ApiError."""
         if "Authorization" in request.headers:
-            level = self._check(request, _bearer(request))
+            scheme, _, token = request.headers["Authorization"].partition(" ")
+            level = self._check(request, token.strip() if scheme.lower() == "bearer" else "")
             return Visitor(level, f"{level} token from {request.remote}")
         if login := self._login(request):
             name = f"{login.level} login {login.name} from {request.remote}"
@@ -144,32 +145,17 @@ def check_origin(request: web.Request) -> None:
         raise ApiError(HTTPStatus.FORBIDDEN, "this form came from another site")
 
 
-def _bearer(request: web.Request) -> str:
-    scheme, _, token = request.headers["Authorization"].partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
-
-
 def _unauthorized(detail: str) -> ApiError:
     return ApiError(HTTPStatus.UNAUTHORIZED, detail, {"WWW-Authenticate": "Bearer"})
 
 
 def _is_local(request: web.Request) -> bool:
     """From this machine, to its own name: another Host may be a page that rebinds its DNS name."""
-    return (
-        _is_loopback(request.remote)
-        and _host_name(request.host) in _LOOPBACK_NAMES
-        and not any(header in request.headers for header in _PROXY_HEADERS)
-    )
-
-
-def _is_loopback(address: str | None) -> bool:
+    if any(header in request.headers for header in _PROXY_HEADERS):
+        return False
+    host = request.host
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0].lower()
     try:
-        return ipaddress.ip_address(address or "").is_loopback
+        return name in _LOOPBACK_NAMES and ipaddress.ip_address(request.remote or "").is_loopback
     except ValueError:
         return False
-
-
-def _host_name(host: str) -> str:
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0].lower()

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from aiohttp import web
 
-from shim.console.api.problems import ApiError, bad_request
+from shim.console.api.responses import ApiError, bad_request
 
 _MOST = 16_384
 _TIMEOUT = 10.0

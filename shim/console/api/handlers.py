@@ -15,8 +15,7 @@ from shim.console.api.filters import (
     VerdictsQuery,
     read_id,
 )
-from shim.console.api.problems import ApiError, not_found
-from shim.console.api.responses import json_answer, json_page
+from shim.console.api.responses import ApiError, json_answer, json_page, not_found
 from shim.console.api.schemas import (
     BrakeAnswer,
     BrakeEvent,

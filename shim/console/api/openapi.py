@@ -9,7 +9,7 @@ import msgspec
 from shim import __version__
 from shim.console.access.access import COOKIE, CSRF_HEADER
 from shim.console.api.endpoints import Endpoint
-from shim.console.api.problems import CONTENT_TYPE, ProblemAnswer
+from shim.console.api.responses import PROBLEM_TYPE, ProblemAnswer
 from shim.ledger.json_record import answer_schema
 
 _REFERENCE = "#/components/schemas/{name}"
@@ -71,7 +71,7 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
             },
             "default": {
                 "description": "An error",
-                "content": {CONTENT_TYPE: {"schema": _schema(ProblemAnswer)}},
+                "content": {PROBLEM_TYPE: {"schema": _schema(ProblemAnswer)}},
             },
         },
     }

@@ -1,13 +1,18 @@
-"""Answers in JSON; long answers are written in pieces, so that the event loop does not stall."""
+"""Answers in JSON, and errors as problem+json (RFC 9457).
+
+Long answers are written in pieces, so that the event loop does not stall.
+"""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 import msgspec
 from aiohttp import web
 
 T = TypeVar("T")
+PROBLEM_TYPE = "application/problem+json"
 _PIECE = 250
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
@@ -33,3 +38,47 @@ async def json_page(
         await asyncio.sleep(0)
     body = b'{"%b":[%b],"next":%b}' % (name.encode(), b",".join(pieces), encoder.encode(cursor))
     return web.Response(body=body, content_type="application/json", headers=_HEADERS)
+
+
+class ProblemAnswer(msgspec.Struct, kw_only=True):
+    """An error (RFC 9457)."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+
+
+class ApiError(Exception):
+    """A request that is answered with an error; `detail` is for the visitor."""
+
+    def __init__(
+        self, status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = dict(headers or {})
+
+
+def bad_request(detail: str) -> ApiError:
+    return ApiError(HTTPStatus.BAD_REQUEST, detail)
+
+
+def not_found(detail: str) -> ApiError:
+    return ApiError(HTTPStatus.NOT_FOUND, detail)
+
+
+def unavailable(detail: str) -> ApiError:
+    return ApiError(HTTPStatus.SERVICE_UNAVAILABLE, detail)
+
+
+def problem(error: ApiError) -> web.Response:
+    """The error as problem+json."""
+    body = ProblemAnswer(title=error.status.phrase, status=error.status.value, detail=error.detail)
+    return web.Response(
+        body=msgspec.json.encode(body),
+        status=error.status,
+        content_type=PROBLEM_TYPE,
+        headers=error.headers,
+    )

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from shim.console.api.problems import ApiError
+from shim.console.api.responses import ApiError
 from shim.console.ledger_queries import LedgerQueries
 from shim.console.operations import Operations
 from shim.console.pages.dashboard_figures import (

@@ -106,29 +106,7 @@ def read_figures(
     comparison = settings.comparison
     skew_width = max(comparison.tolerance // _SKEW_STEPS, SECOND // 1000)
     delay_width = max(comparison.return_window // _DELAY_STEPS, SECOND // 1000)
-    width = -(-(until - since) // _BUCKETS)
-    return DashboardFigures(
-        since=since,
-        until=until,
-        buckets=ledger.timeline(None, since, until, width),
-        counts=ledger.counts(None, since, until),
-        skews=ledger.skews(None, since, until, skew_width),
-        skew_width=skew_width,
-        arms=_arms(ledger, since, until, delay_width),
-        delay_width=delay_width,
-        users=ledger.worst("user", since, until, 6),
-        packages=ledger.worst("package", since, until, 6),
-        latest=ledger.verdicts(
-            VerdictFilter(verdict=VerdictName.MISMATCHED, since=since), limit=_LATEST
-        ).rows,
-    )
-
-
-def _arms(
-    ledger: LedgerReader, since: Wall, until: Wall, width: Duration
-) -> dict[Role, DashboardArm]:
-    results = ledger.results(None, since, until)
-    proofs = ledger.proofs(None, since, until)
+    results, proofs = ledger.results(None, since, until), ledger.proofs(None, since, until)
     arms = {}
     for role in Role:
         returns = ledger.outcomes(
@@ -137,6 +115,23 @@ def _arms(
         arms[role] = DashboardArm(
             {result: count for (of, result), count in results.items() if of is role},
             proofs[role],
-            Counter(row.delay // width * width for row in returns if row.delay is not None),
+            Counter(
+                row.delay // delay_width * delay_width for row in returns if row.delay is not None
+            ),
         )
-    return arms
+    width = -(-(until - since) // _BUCKETS)
+    return DashboardFigures(
+        since=since,
+        until=until,
+        buckets=ledger.timeline(None, since, until, width),
+        counts=ledger.counts(None, since, until),
+        skews=ledger.skews(None, since, until, skew_width),
+        skew_width=skew_width,
+        arms=arms,
+        delay_width=delay_width,
+        users=ledger.worst("user", since, until, 6),
+        packages=ledger.worst("package", since, until, 6),
+        latest=ledger.verdicts(
+            VerdictFilter(verdict=VerdictName.MISMATCHED, since=since), limit=_LATEST
+        ).rows,
+    )

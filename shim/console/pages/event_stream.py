@@ -7,7 +7,7 @@ from aiohttp import web
 
 from shim.console.access.access import Access, Visitor
 from shim.console.api.filters import DashboardQuery, read_query
-from shim.console.api.problems import ApiError, unavailable
+from shim.console.api.responses import ApiError, unavailable
 from shim.console.pages.dashboard import Dashboards
 from shim.console.pages.html import Html
 

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from shim.console.access.access import CSRF_FIELD, Visitor
 from shim.console.access.redaction import Names, Pseudonymizer
-from shim.console.api.problems import ApiError, not_found
+from shim.console.api.responses import ApiError, not_found
 from shim.console.base_path import base_of, path_of
 from shim.console.operations import Operations
 from shim.console.pages import charts

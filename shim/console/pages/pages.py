@@ -20,7 +20,7 @@ from shim.console.api.filters import (
     read_id,
     read_query,
 )
-from shim.console.api.problems import ApiError, bad_request, not_found
+from shim.console.api.responses import ApiError, bad_request, not_found
 from shim.console.api.schemas import BrakeOrder
 from shim.console.base_path import OVERVIEW, base_of, path_of
 from shim.console.connection_lists import ConnectionLists
