@@ -41,11 +41,20 @@ def url_of(listener: socket.socket) -> str:
     return f"http://{f'[{address}]' if ':' in address else address}:{port}"
 
 
-def runner_of(app: web.Application, shutdown_timeout: float) -> web.AppRunner:
-    """`shutdown_timeout`: seconds; the longest wait for running requests."""
-    return web.AppRunner(
+@asynccontextmanager
+async def serve_app(
+    app: web.Application, listener: socket.socket, shutdown_timeout: float
+) -> AsyncIterator[None]:
+    """Serve as long as the context lasts, and then wait so many seconds for running requests at most."""
+    runner = web.AppRunner(
         app, access_log=None, shutdown_timeout=shutdown_timeout, keepalive_timeout=KEEPALIVE
     )
+    try:
+        await runner.setup()
+        await web.SockSite(runner, listener, backlog=BACKLOG).start()
+        yield
+    finally:
+        await runner.cleanup()
 
 
 @contextmanager
@@ -68,11 +77,6 @@ def console_socket(settings: Settings) -> Iterator[socket.socket | None]:
 @asynccontextmanager
 async def serve_console(operations: Operations, listener: socket.socket) -> AsyncIterator[None]:
     """Serve the console on this socket as long as the context lasts."""
-    runner = runner_of(console_app(operations), _SHUTDOWN)
-    await runner.setup()
-    try:
-        await web.SockSite(runner, listener, backlog=BACKLOG).start()
+    async with serve_app(console_app(operations), listener, _SHUTDOWN):
         log.info("console on %s", url_of(listener))
         yield
-    finally:
-        await runner.cleanup()

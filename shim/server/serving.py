@@ -16,7 +16,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from shim.aio import Shim
 from shim.console import add_health
-from shim.console.listener import BACKLOG, runner_of
+from shim.console.listener import serve_app
 from shim.server.auth import Gatekeeper
 from shim.server.sockets import Sockets
 
@@ -47,15 +47,10 @@ def make_app(shim: Shim) -> web.Application:
 @asynccontextmanager
 async def serving(shim: Shim, listener: socket.socket) -> AsyncIterator[None]:
     """Serve as long as the context lasts."""
-    runner = runner_of(make_app(shim), _SHUTDOWN)
     with _bad_http_in_a_line():
-        try:
-            await runner.setup()
-            await web.SockSite(runner, listener, backlog=BACKLOG).start()
+        async with serve_app(make_app(shim), listener, _SHUTDOWN):
             yield
             await shim.drain()
-        finally:
-            await runner.cleanup()
 
 
 def serve_until_signal(

@@ -145,14 +145,6 @@ class ApiHandlers:
 
     async def brake(self, asked: ApiRequest) -> web.Response:
         """The brake"""
-        return json_answer(await self._brake_answer())
-
-    async def order_brake(self, asked: ApiRequest) -> web.Response:
-        """Engage the brake, or release it"""
-        await self._operations.order_brake(asked.visitor, asked.body)
-        return json_answer(await self._brake_answer())
-
-    async def _brake_answer(self) -> BrakeAnswer:
         reason = self._operations.brake_reason
         history: list[BrakeEvent] | None
         try:
@@ -161,12 +153,18 @@ class ApiHandlers:
         except ApiError:
             # The brake has to be seen, and to be released, without a ledger, too.
             history = None
-        return BrakeAnswer(
+        answer = BrakeAnswer(
             engaged=reason is not None,
             reason=reason,
             quarantined=self._operations.quarantined,
             history=history,
         )
+        return json_answer(answer)
+
+    async def order_brake(self, asked: ApiRequest) -> web.Response:
+        """Engage the brake, or release it"""
+        await self._operations.order_brake(asked.visitor, asked.body)
+        return await self.brake(asked)
 
     def _names(self, asked: ApiRequest, name: str | None = None) -> Names:
         return Names(self._pseudonymizer, asked.visitor, name)

@@ -1,6 +1,7 @@
 """Live updates (server-sent events): the parts of the dashboard that changed, as they change."""
 
 import asyncio
+from contextlib import suppress
 
 import msgspec
 from aiohttp import web
@@ -35,6 +36,7 @@ class EventStream:
         self._ended = asyncio.Event()
 
     async def stream(self, request: web.Request, visitor: Visitor) -> web.StreamResponse:
+        """Stream until the browser leaves, its login ends, or the shim ends."""
         query = read_query(request, DashboardQuery)
         if self._listeners >= _MOST:
             raise unavailable("Too many are looking at the dashboard already.")
@@ -42,7 +44,24 @@ class EventStream:
         await response.prepare(request)
         self._listeners += 1
         try:
-            await self._tell(request, response, query.period)
+            await response.write(b"retry: 3000\n\n")
+            sent: dict[str, str] = {}
+            while not self._ended.is_set():
+                # The login may have ended since the last turn.
+                visitor = self._access.reader(request)
+                content = await self._dashboards.content(query.period)
+                parts = {
+                    part: self._html.part(request, visitor, f"parts/{part}.html", content=content)
+                    for part in PARTS
+                }
+                changed = {part: text for part, text in parts.items() if sent.get(part) != text}
+                sent = parts
+                # Also without a change: it shows that the shim lives, and finds viewers who have left.
+                event = b"event: parts\ndata: %b\n\n" % msgspec.json.encode(changed)
+                async with asyncio.timeout(_PATIENCE):
+                    await response.write(event)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._ended.wait(), _EVERY)
         except (ConnectionResetError, TimeoutError, ApiError):
             pass
         finally:
@@ -52,26 +71,3 @@ class EventStream:
     async def end(self, app: web.Application) -> None:
         """Let all streams end: the application stops."""
         self._ended.set()
-
-    async def _tell(
-        self, request: web.Request, response: web.StreamResponse, period: str | None
-    ) -> None:
-        """Stream until the browser leaves or the shim ends. Raises ApiError when the login ends."""
-        await response.write(b"retry: 3000\n\n")
-        sent: dict[str, str] = {}
-        while not self._ended.is_set():
-            visitor = self._access.reader(request)
-            content = await self._dashboards.content(period)
-            parts = {
-                part: self._html.part(request, visitor, f"parts/{part}.html", content=content)
-                for part in PARTS
-            }
-            changed = {part: text for part, text in parts.items() if sent.get(part) != text}
-            sent = parts
-            # Also without a change: it shows that the shim lives, and finds viewers who have left.
-            async with asyncio.timeout(_PATIENCE):
-                await response.write(b"event: parts\ndata: %b\n\n" % msgspec.json.encode(changed))
-            try:
-                await asyncio.wait_for(self._ended.wait(), _EVERY)
-            except TimeoutError:
-                continue
