@@ -15,6 +15,7 @@ from rich.console import Console
 
 from shim.model import InputError
 
+F = TypeVar("F", bound=Callable[..., Any])
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
@@ -32,9 +33,7 @@ PATH = click.Path(path_type=Path)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 
-def word_option(
-    name: str, words: Iterable[T], help: str
-) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def word_option(name: str, words: Iterable[T], help: str) -> Callable[[F], F]:
     """An option whose value is one of these words, written as `str` writes them; None without the option.
 
     click gets only the texts, because later versions of click name the members of an enum otherwise.

@@ -3,18 +3,17 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from shim.ledger import LedgerReader, UnusableError, read_ledger
 from shim.settings import LedgerUrl, Settings
 
-P = ParamSpec("P")
-R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
-def ledger_option(help: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def ledger_option(help: str) -> Callable[[F], F]:
     """`--ledger`: a SQLite file, or the URL of a ledger."""
     return click.option("--ledger", callback=_read_place, metavar="PATH", help=help)
 

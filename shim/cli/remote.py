@@ -1,21 +1,26 @@
 """A running shim that is asked over its API: what the commands with `--url` share."""
 
-import functools
 import os
-from collections.abc import Callable, Mapping
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 import click
 
 from shim.model import InputError
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
 DEFAULT_URL = "http://127.0.0.1:8080"
 _TOKEN = "SHIM_OPERATOR_TOKEN"
 _TIMEOUT, _TIMEOUT_TO_CONNECT = 15, 5
 """Seconds."""
+
+url_option = click.option(
+    "--url",
+    default=DEFAULT_URL,
+    show_default=True,
+    envvar="SHIM_URL",
+    help="The address of a running shim's console, like http://host/shim; its token is "
+    f"{_TOKEN} in the environment.",
+)
 
 
 class Remote:
@@ -43,51 +48,34 @@ class Remote:
     def _answer(self, method: str, path: str, **options: Any) -> Any:
         import asyncio
 
-        return asyncio.run(self._ask(method, path, **options))
-
-    async def _ask(self, method: str, path: str, **options: Any) -> Any:
         import aiohttp
 
         timeout = aiohttp.ClientTimeout(total=_TIMEOUT, connect=_TIMEOUT_TO_CONNECT)
         token = os.environ.get(_TOKEN)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        try:
+        url = self.url.joinpath(path.removeprefix("/"))
+
+        async def ask() -> tuple[int, Any]:
             async with (
                 aiohttp.ClientSession(timeout=timeout, headers=headers) as http,
-                http.request(
-                    method, self.url.joinpath(path.removeprefix("/")), **options
-                ) as answer,
+                http.request(method, url, **options) as answer,
             ):
                 try:
-                    body = await answer.json(content_type=None)
+                    return answer.status, await answer.json(content_type=None)
                 except ValueError:
                     raise InputError(
                         f"{self.url}: the answer is not JSON; is this address a shim?"
                     ) from None
-                if answer.status >= 400:
-                    raise InputError(f"{self.url}: {_reason(body, answer.status)}")
-                return body
+
+        try:
+            status, body = asyncio.run(ask())
         except TimeoutError:
             raise InputError(f"{self.url} does not answer in time") from None
         except aiohttp.ClientError as error:
             raise InputError(f"{self.url} cannot be reached: {error}") from None
-
-
-def _reason(body: Any, status: int) -> str:
-    """The reason that the shim gives (problem+json)."""
-    words = body if isinstance(body, dict) else {}
-    reason = words.get("detail") or words.get("message") or words.get("title") or "refused"
-    return f"{reason} (status {status})"
-
-
-def url_option(command: Callable[P, R]) -> Callable[P, R]:
-    """`--url` of a running shim."""
-    option = click.option(
-        "--url",
-        default=DEFAULT_URL,
-        show_default=True,
-        envvar="SHIM_URL",
-        help="The address of a running shim's console, like http://host/shim; its token is "
-        f"{_TOKEN} in the environment.",
-    )
-    return functools.wraps(command)(option(command))
+        if status >= 400:
+            # The shim's reason (problem+json).
+            words = body if isinstance(body, dict) else {}
+            reason = words.get("detail") or words.get("message") or words.get("title") or "refused"
+            raise InputError(f"{self.url}: {reason} (status {status})")
+        return body

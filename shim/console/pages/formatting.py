@@ -19,11 +19,9 @@ def duration(value: Duration | None) -> str:
     for size, unit in _UNITS:
         if length >= 1.5 * size:
             return f"{sign}{length / size:.1f}{_SPACE}{unit}"
-    return (
-        f"{sign}{length:.1f}{_SPACE}s"
-        if length >= 1 or not length
-        else f"{sign}{length * 1000:.0f}{_SPACE}ms"
-    )
+    if 0 < length < 1:
+        return f"{sign}{length * 1000:.0f}{_SPACE}ms"
+    return f"{sign}{length:.1f}{_SPACE}s"
 
 
 def percent(share: float | None, digits: int = 1) -> str:
