@@ -14,22 +14,10 @@ from typing import Any, Protocol
 from aiohttp import WSMessage, WSMsgType, web, web_ws
 from aiohttp._websocket.reader import WebSocketDataQueue
 
+from shim.runtime.live_connection import LiveConnection
+
 _TEXT, _BINARY, _CLOSE = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CLOSE
 _CONTROL = (WSMsgType.PING, WSMsgType.PONG)
-
-
-class Listener(Protocol):
-    """A live connection, which gets each frame."""
-
-    def touch(self) -> None: ...
-
-    def saw_pong(self, payload: bytes) -> None: ...
-
-    def saw_ping(self) -> None: ...
-
-    def saw_close(self) -> None: ...
-
-    def release(self) -> None: ...
 
 
 class Owner(Protocol):
@@ -71,7 +59,7 @@ class FrameQueue(WebSocketDataQueue):
     def __init__(self, owner: Owner, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.owner: Owner | None = owner
-        self.listener: Listener | None = None
+        self.listener: LiveConnection | None = None
         self.ended = False
         self._arrival: Future[None] | None = None
 

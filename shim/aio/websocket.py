@@ -12,8 +12,9 @@ from typing import Any
 
 from aiohttp import ClientConnectionResetError, WSCloseCode, WSMessage, WSMsgType, web
 
-from shim.aio.frame_queue import ARRIVED, CONCURRENT, FrameQueue, Listener, begin_to_read
+from shim.aio.frame_queue import ARRIVED, CONCURRENT, FrameQueue, begin_to_read
 from shim.model import SECOND, Duration
+from shim.runtime.live_connection import LiveConnection
 from shim.runtime.tcp_info import abort_transport
 
 _CLOSE_TIMEOUT = 5.0
@@ -65,7 +66,7 @@ class WebSocket(web.WebSocketResponse):
         """Whether the handshake is done and the transport still there."""
         return self.prepared and not self.closed and self.transport is not None
 
-    def watch(self, listener: Listener) -> None:
+    def watch(self, listener: LiveConnection) -> None:
         """Tell this live connection of each frame, and of the end, from now on."""
         assert self._reader is not None
         if self._reader.owner is None:

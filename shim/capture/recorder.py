@@ -335,28 +335,26 @@ class Recorder(Observer):
         followed.facts.acting = change.after.acting
 
 
+@dataclass(slots=True, eq=False)
 class _ListeningPort:
     """Passes every effect on to the port itself, and each answer of `confirm` to `found`."""
 
-    __slots__ = ("_found", "_port")
-
-    def __init__(self, port: Port, found: Callable[[Confirmation], None]) -> None:
-        self._port = port
-        self._found = found
+    port: Port
+    found: Callable[[Confirmation], None]
 
     def ping(self, payload: bytes) -> None:
-        self._port.ping(payload)
+        self.port.ping(payload)
 
     def close(self, close: Close) -> None:
-        self._port.close(close)
+        self.port.close(close)
 
     def terminate(self) -> None:
-        self._port.terminate()
+        self.port.terminate()
 
     def forget(self) -> None:
-        self._port.forget()
+        self.port.forget()
 
     def confirm(self) -> Confirmation:
-        evidence = self._port.confirm()
-        self._found(evidence)
+        evidence = self.port.confirm()
+        self.found(evidence)
         return evidence

@@ -70,29 +70,25 @@ class DemoClient:
 
     async def run(self) -> None:
         """Connect again and again, until cancelled or until the SDK would not connect any more."""
+        behaviour = self._behaviour
         await self._spend(ARRIVAL)
-        again = True
-        while again:
+        while True:
             try:
-                again = await self._one_connection()
+                socket = await self._connect()
+                try:
+                    how = await _USE[behaviour](self, socket)
+                finally:
+                    if not socket.closed:
+                        await socket.close()
             except (OSError, aiohttp.ClientError, TimeoutError) as error:
                 self._report({"event": "error", "text": f"{type(error).__name__}: {error}"})
-            if again:
-                flapping = self._behaviour is ClientBehaviour.FLAPPING
-                await self._spend(ABSENCE if flapping else RECONNECT)
-
-    async def _one_connection(self) -> bool:
-        """Answer whether the client connects again."""
-        socket = await self._connect()
-        try:
-            how = await _USE[self._behaviour](self, socket)
-        finally:
-            if not socket.closed:
-                await socket.close()
-        stays_away = self._behaviour is ClientBehaviour.SDK and how in map(str, NO_RECONNECT)
-        if stays_away:
-            self._report({"event": "away"})
-        return not stays_away and self._behaviour is not ClientBehaviour.FROZEN
+            else:
+                if behaviour is ClientBehaviour.SDK and how in map(str, NO_RECONNECT):
+                    self._report({"event": "away"})
+                    return
+                if behaviour is ClientBehaviour.FROZEN:
+                    return
+            await self._spend(ABSENCE if behaviour is ClientBehaviour.FLAPPING else RECONNECT)
 
     # -- Connecting -------------------------------------------------------------------------------
 

@@ -49,6 +49,7 @@ class CheckResult:
 
 def check_rollout(record: RolloutRecord) -> list[CheckResult]:
     """The decisive checks. If nothing has happened, all of them fail but the one about errors."""
+    errors = [*record.histories.failures, *record.errors]
     return [
         _steps(record),
         _agreement(record),
@@ -60,7 +61,11 @@ def check_rollout(record: RolloutRecord) -> list[CheckResult]:
             record.gate,
             record.gate.startswith("insufficient"),
         ),
-        _errors([*record.histories.failures, *record.errors]),
+        CheckResult(
+            "no unexpected errors",
+            f"{len(errors)}: {errors[0]}" if errors else "none",
+            not errors,
+        ),
     ]
 
 
@@ -135,8 +140,3 @@ def _healthy(histories: Sequence[ClientHistory]) -> CheckResult:
     if hurt:
         happened = f"{len(set(hurt))} lost a connection: {min(hurt)}"
     return CheckResult("no client that answers is closed", happened, bool(healthy) and not hurt)
-
-
-def _errors(errors: Sequence[str]) -> CheckResult:
-    happened = f"{len(errors)}: {errors[0]}" if errors else "none"
-    return CheckResult("no unexpected errors", happened, not errors)

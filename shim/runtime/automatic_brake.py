@@ -3,16 +3,7 @@
 from collections.abc import Callable
 
 from shim.gate.brake_statistics import BrakeLimits, FalseKillWatch, ReturnWatch
-from shim.model import (
-    Coverage,
-    Duration,
-    Outcome,
-    Role,
-    Time,
-    Verdict,
-    VerdictKind,
-    VerdictName,
-)
+from shim.model import Coverage, Duration, Outcome, Role, Time, Verdict, VerdictKind, VerdictName
 from shim.router import BrakeChanged, Decided, Observer, ProofOfLife, handles
 
 

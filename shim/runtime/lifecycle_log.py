@@ -10,10 +10,7 @@ log = logging.getLogger(__name__)
 
 
 class LifecycleLog(Observer):
-    """The log lines of the original monitors, and those for the events of the shim.
-
-    `name` is how users are named in the log.
-    """
+    """Writes the lines; `name` is how users are named in the log."""
 
     def __init__(self, name: Callable[[str], str] = str) -> None:
         self._name = name

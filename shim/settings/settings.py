@@ -136,7 +136,9 @@ def load_settings(path: Path | None, types: Mapping[str, MonitorType]) -> Settin
     document = Document(str(path))
     data = read_bytes(path)
     value: Any = {}
-    if not _says_nothing(data):
+    lines = (line.strip() for line in data.removeprefix(BOM_UTF8).splitlines())
+    # A file without any line but comments asks for the defaults.
+    if any(line and not line.startswith(b"#") for line in lines):
         if (text := decode(data, document)) is not None:
             parse(text, document)
         if document.root is None:
@@ -163,12 +165,6 @@ def load_flags(settings: Settings) -> FlagsFile | None:
 def settings_from(value: Any, types: Mapping[str, MonitorType], file: str = "settings") -> Settings:
     """Settings from plain dicts, as a capture carries them; raises InputError, naming `file`."""
     return validate(Settings, Document(file), value, Surroundings(types))
-
-
-def _says_nothing(data: bytes) -> bool:
-    """Whether there are no lines but comments: such a file asks for the defaults."""
-    lines = (line.strip() for line in data.removeprefix(BOM_UTF8).splitlines())
-    return all(not line or line.startswith(b"#") for line in lines)
 
 
 def _refuse_unwritten(document: Document, node: Node, path: KeyPath = ()) -> None:

@@ -138,10 +138,17 @@ class _Composer:
             case yaml.MappingStartEvent():
                 node.value = self._mapping(path)
             case yaml.SequenceStartEvent():
-                node.value = self._sequence(path)
+                items: list[Node] = []
+                while not isinstance(item := next(self._events), yaml.SequenceEndEvent):
+                    items.append(self._node(item, (*path, len(items))))
+                node.value = items
             case _:
                 node.text = event.value
-                node.value = self._scalar(event, node, path)
+                try:
+                    node.value = _convert(event.value, _kind(event))
+                except ValueError as error:
+                    self._refuse(node, path, str(error))
+                    node.value = UNUSABLE
         return node
 
     def _mapping(self, path: KeyPath) -> dict[str, Node]:
@@ -176,19 +183,6 @@ class _Composer:
                 reason = f"the key reads as {_KINDS[kind]}; put it in quotes"
                 self._refuse(key, (*path, key.text), reason)
         return key
-
-    def _sequence(self, path: KeyPath) -> list[Node]:
-        items: list[Node] = []
-        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
-            items.append(self._node(event, (*path, len(items))))
-        return items
-
-    def _scalar(self, event: Any, node: Node, path: KeyPath) -> Value:
-        try:
-            return _convert(event.value, _kind(event))
-        except ValueError as error:
-            self._refuse(node, path, str(error))
-            return UNUSABLE
 
     def _refuse(self, node: Node, path: KeyPath, reason: str) -> None:
         self._document.report(node.line, node.column, reason, path)
