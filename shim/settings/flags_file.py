@@ -166,16 +166,13 @@ def parse_flags(data: bytes, file: str) -> Targeting:
     Raises InputError with every problem in it.
     """
     document = Document(file)
-    if (text := decode(data, document)) is not None:
-        lines = text.rstrip(" \t\r\n").split("\n")
-        if lines[-1] != END:
-            reason = f"the last line must be {END}; without it the file may have been cut off"
-            document.report(len(lines), 1, reason)
-        parse(text, document)
-    if document.root is None:
-        document.raise_problems()
-    assert document.root is not None, "a file without root has a problem"
-    return validate(FlagsSection, document, document.root.plain(exact=True)).targeting()
+    text = decode(data, document)
+    lines = text.rstrip(" \t\r\n").split("\n")
+    if lines[-1] != END:
+        reason = f"the last line must be {END}; without it the file may have been cut off"
+        document.report(len(lines), 1, reason)
+    value = parse(text, document).plain(exact=True)
+    return validate(FlagsSection, document, value).targeting()
 
 
 def flags_schema() -> dict[str, Any]:

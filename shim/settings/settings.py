@@ -139,13 +139,9 @@ def load_settings(path: Path | None, types: Mapping[str, MonitorType]) -> Settin
     lines = (line.strip() for line in data.removeprefix(BOM_UTF8).splitlines())
     # A file without any line but comments asks for the defaults.
     if any(line and not line.startswith(b"#") for line in lines):
-        if (text := decode(data, document)) is not None:
-            parse(text, document)
-        if document.root is None:
-            document.raise_problems()
-        assert document.root is not None, "a file without root has a problem"
-        _refuse_unwritten(document, document.root)
-        value = document.root.plain()
+        root = parse(decode(data, document), document)
+        _refuse_unwritten(document, root)
+        value = root.plain()
     # What YAML had to complain of is raised together with what is wrong with the settings.
     surroundings = Surroundings(types, path.parent, Origin(document))
     return validate(Settings, document, value, surroundings)

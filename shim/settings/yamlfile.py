@@ -65,22 +65,24 @@ def read_bytes(path: Path) -> bytes:
     return data
 
 
-def decode(data: bytes, document: Document) -> str | None:
-    """The text of a file; None, and a problem, if it has none."""
+def decode(data: bytes, document: Document) -> str:
+    """The text of a file. Raises InputError if it has none."""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        document.report(line, None, f"not UTF-8: byte 0x{data[error.start]:02x}")
-        return None
+        reason = f"not UTF-8: byte 0x{data[error.start]:02x}"
+        raise InputError(Problem(reason, document.file, line)) from None
     if not text.strip():
-        document.report(None, None, "the file is empty")
-        return None
+        raise InputError(Problem("the file is empty", document.file))
     return text
 
 
-def parse(text: str, document: Document) -> None:
-    """Read the text into the document: its root, if it has one, and its problems."""
+def parse(text: str, document: Document) -> Node:
+    """Read the text into the document: the root, which is answered, and the problems.
+
+    Raises InputError with the problems if there is no root.
+    """
     try:
         _Composer(text, document).compose()
     except yaml.MarkedYAMLError as error:
@@ -93,6 +95,10 @@ def parse(text: str, document: Document) -> None:
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         document.report(line, None, "not valid YAML: a control character")
+    if document.root is None:
+        document.raise_problems()
+    assert document.root is not None, "a file without root has a problem"
+    return document.root
 
 
 class _TooDeepError(Exception):

@@ -179,10 +179,5 @@ class Scenario(Section):
 def load_scenario(path: Path, types: Mapping[str, MonitorType]) -> Scenario:
     """Read a simulation file. Raises InputError with every problem of it."""
     document = Document(str(path))
-    if (text := decode(read_bytes(path), document)) is not None:
-        parse(text, document)
-    if document.root is None:
-        document.raise_problems()
-    assert document.root is not None, "a file without root has a problem"
-    surroundings = Surroundings(types, path.parent)
-    return validate(Scenario, document, document.root.plain(), surroundings)
+    value = parse(decode(read_bytes(path), document), document).plain()
+    return validate(Scenario, document, value, Surroundings(types, path.parent))

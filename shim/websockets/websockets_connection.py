@@ -8,7 +8,7 @@ from asyncio import Transport
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection as Base
-from websockets.frames import DATA_OPCODES, Frame, Opcode
+from websockets.frames import DATA_OPCODES, Opcode
 from websockets.protocol import State
 
 from shim.model import Connection, Duration
@@ -32,7 +32,15 @@ class ServerConnection(Base):
     def process_event(self, event: Any) -> None:
         live = self.live
         if live is not None:
-            live.saw(event)
+            opcode = event.opcode
+            if opcode in DATA_OPCODES:
+                live.touch()
+            elif opcode is Opcode.PONG:
+                live.saw_pong(bytes(event.data))
+            elif opcode is Opcode.PING:
+                live.saw_ping()
+            else:
+                live.saw_close()
         super().process_event(event)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -53,18 +61,6 @@ class WebsocketsConnection(LiveConnection):
         self.websocket = websocket
         super().__init__(host, connection, session)
         websocket.watch(self)
-
-    def saw(self, frame: Frame) -> None:
-        """A frame was read."""
-        opcode = frame.opcode
-        if opcode in DATA_OPCODES:
-            self.touch()
-        elif opcode is Opcode.PONG:
-            self.saw_pong(bytes(frame.data))
-        elif opcode is Opcode.PING:
-            self.saw_ping()
-        else:
-            self.saw_close()
 
     @property
     def codes(self) -> tuple[int | None, int | None]:
