@@ -121,7 +121,14 @@ class Targeting:
         grant = self._grant(user, bucket)
         exempt = grant.reason is Reason.OVERRIDE
         held = not exempt and holdback_bucket < self.held_below
-        stage, lowered_by = self._lower(grant.stage, held=held, brake=brake)
+        stage = grant.stage
+        lowered_by: Cap | None = None
+        if stage > Stage.SHADOW and (held or brake):
+            stage = Stage.SHADOW
+            lowered_by = Cap.HOLDBACK if held else Cap.BRAKE
+        if stage > Stage.OFF and self.kill_switch:
+            stage = Stage.OFF
+            lowered_by = Cap.KILL_SWITCH
         return Evaluation(
             flag=self.flag,
             user=user,
@@ -157,17 +164,6 @@ class Targeting:
         if stage is not None:
             return _Grant(stage, Reason.PERCENT, self.percent.thresholds, missed=missed)
         return _Grant(self.default, Reason.DEFAULT, self.percent.thresholds, missed=missed)
-
-    def _lower(self, stage: Stage, *, held: bool, brake: bool) -> tuple[Stage, Cap | None]:
-        """The stage that is left, and what it owes that to."""
-        lowered_by: Cap | None = None
-        if stage > Stage.SHADOW and (held or brake):
-            stage = Stage.SHADOW
-            lowered_by = Cap.HOLDBACK if held else Cap.BRAKE
-        if stage > Stage.OFF and self.kill_switch:
-            stage = Stage.OFF
-            lowered_by = Cap.KILL_SWITCH
-        return stage, lowered_by
 
 
 def everyone_at(stage: Stage) -> Targeting:

@@ -58,14 +58,16 @@ class CoverageCount:
         kind, user = self._kinds[link.client.kind], link.user
         acting = user.stage.acting
         kind.open[acting].add(+1, now)
-        kind.users[acting] += self._count(user, link.client.kind, +1) == 1
+        user.open[link.client.kind] += 1
+        kind.users[acting] += user.open[link.client.kind] == 1
         self.skipped(link, now)
 
     def closed(self, link: Link, now: Time, *, watched: bool) -> None:
         kind, user = self._kinds[link.client.kind], link.user
         acting = user.stage.acting
         kind.open[acting].add(-1, now)
-        kind.users[acting] -= self._count(user, link.client.kind, -1) == 0
+        user.open[link.client.kind] -= 1
+        kind.users[acting] -= user.open[link.client.kind] == 0
         if not watched:
             self.watched(link, now)
 
@@ -88,10 +90,6 @@ class CoverageCount:
         """The router does not know the connection any more."""
         self._kinds[link.client.kind].unknown.add(+_compared(link), now)
 
-    def _count(self, user: User, kind: Kind, by: int) -> int:
-        user.open[kind] += by
-        return user.open[kind]
-
     def began(self, router: Router) -> None:
         """A router has begun to watch; `ended` was called for the one before."""
         self._router = router
@@ -99,9 +97,7 @@ class CoverageCount:
     def ended(self, now: Time) -> None:
         """The router watches no more."""
         for name, kind in self._kinds.items():
-            pings, watched = self._lane(name, now)
-            kind.lane_pings += pings
-            kind.lane_watched += watched
+            kind.lane_pings, kind.lane_watched = self._lane(name, now)
         self._router = None
 
     def tell(self, now: Time) -> Iterator[Coverage]:
@@ -109,7 +105,6 @@ class CoverageCount:
         for name, kind in self._kinds.items():
             acted = {role: kind.open[role].take(now) for role in Role}
             pings, watched = self._lane(name, now)
-            pings, watched = pings + kind.lane_pings, watched + kind.lane_watched
             kind.reckoned += kind.unknown.take(now)
             unseen: Duration = 0
             unseen_pings = 0
@@ -134,12 +129,15 @@ class CoverageCount:
             kind.reported_pings, kind.reported_watched = pings, watched
         self._since = now
 
-    def _lane(self, kind: Kind, now: Time) -> tuple[int, Duration]:
-        if self._router is None:
-            return 0, 0
-        candidate = self._router.monitors(Role.CANDIDATE)
-        assert candidate is not None
-        return candidate.pings[kind], candidate.watched_until(kind, now)
+    def _lane(self, name: Kind, now: Time) -> tuple[int, Duration]:
+        """What the candidates of all routers so far pinged and watched."""
+        pings, watched = self._kinds[name].lane_pings, self._kinds[name].lane_watched
+        if self._router is not None:
+            candidate = self._router.monitors(Role.CANDIDATE)
+            assert candidate is not None
+            pings += candidate.pings[name]
+            watched += candidate.watched_until(name, now)
+        return pings, watched
 
 
 def _compared(link: Link) -> int:

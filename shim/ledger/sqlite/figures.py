@@ -46,16 +46,13 @@ class Figures:
     def settled(
         self, kind: Kind, role: Role, since: Wall, until: Wall
     ) -> list[tuple[str, Wall, str, bool]]:
-        return self._ask(
+        statement = (
             "SELECT user, acted_at, result, EXISTS (SELECT 1 FROM proof WHERE "
             "proof.run = action.run AND proof.connection = action.connection) FROM action "
             "WHERE connection_kind = ? AND role = ? AND acted_at >= ? AND acted_at < ? "
-            "AND by_percentage AND result IS NOT NULL ORDER BY acted_at",
-            kind,
-            role,
-            since,
-            until,
+            "AND by_percentage AND result IS NOT NULL ORDER BY acted_at"
         )
+        return self._ask(statement, kind, role, since, until)
 
     def results(
         self, kind: Kind | None, since: Wall, until: Wall
@@ -149,13 +146,11 @@ class Figures:
     ) -> list[Bucket]:
         where = _period(kind, since, until)
         buckets: dict[Wall, Bucket] = {}
-        for place, verdict, proving, count in self._ask(
-            f"SELECT (at - ?) / ?, verdict, proving, count(*) FROM verdict {where} GROUP BY 1, 2, 3 "
-            "ORDER BY 1",
-            since,
-            width,
-            *where.values,
-        ):
+        statement = (
+            "SELECT (at - ?) / ?, verdict, proving, count(*) FROM verdict "
+            f"{where} GROUP BY 1, 2, 3 ORDER BY 1"
+        )
+        for place, verdict, proving, count in self._ask(statement, since, width, *where.values):
             begin = since + place * width
             bucket = buckets.setdefault(begin, Bucket(begin))
             bucket.verdicts[VerdictName(verdict)] += count
@@ -169,31 +164,25 @@ class Figures:
         where = _period(kind, since, until)
         counts: defaultdict[Duration, int] = defaultdict(int)
         # SQLite divides towards zero, a histogram divides downwards.
-        for place, count in self._ask(
+        statement = (
             "SELECT CAST(floor(1.0 * (control_at - candidate_at) / ?) AS INTEGER), count(*) "
             f"FROM verdict {where} AND control_at IS NOT NULL AND candidate_at IS NOT NULL "
-            "GROUP BY 1 ORDER BY 1",
-            width,
-            *where.values,
-        ):
+            "GROUP BY 1 ORDER BY 1"
+        )
+        for place, count in self._ask(statement, width, *where.values):
             counts[place * width] += count
         return dict(counts)
 
     def worst(
         self, by: Literal["user", "package"], since: Wall, until: Wall, limit: int = 10
     ) -> list[Worst]:
-        return [
-            Worst(*found)
-            for found in self._ask(
-                f"SELECT {by}, sum(verdict = 'mismatched') AS mismatched, "
-                "sum(verdict IN ('matched', 'mismatched')) FROM verdict "
-                f"WHERE at >= ? AND at < ? AND {by} IS NOT NULL GROUP BY {by} "
-                f"HAVING mismatched > 0 ORDER BY mismatched DESC, {by} LIMIT ?",
-                since,
-                until,
-                limit,
-            )
-        ]
+        statement = (
+            f"SELECT {by}, sum(verdict = 'mismatched') AS mismatched, "
+            "sum(verdict IN ('matched', 'mismatched')) FROM verdict "
+            f"WHERE at >= ? AND at < ? AND {by} IS NOT NULL GROUP BY {by} "
+            f"HAVING mismatched > 0 ORDER BY mismatched DESC, {by} LIMIT ?"
+        )
+        return [Worst(*found) for found in self._ask(statement, since, until, limit)]
 
     def _ask(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         with snapshot(self.path) as ledger:
