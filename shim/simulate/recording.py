@@ -46,8 +46,11 @@ class _Stint:
     lines: list[_Entry] = field(default_factory=list)
 
 
-class CaptureFile(SimulationRecorder):
-    """Writes to an open binary file; call `write` now and then, and `end` at the end."""
+class CaptureFile(SimulationRecorder, Observer):
+    """Writes to an open binary file; call `write` now and then, and `end` at the end.
+
+    As an observer it learns on which connections a monitor decides: they are written.
+    """
 
     def __init__(self, file: BinaryIO, scenario: Scenario, sample: float) -> None:
         self._file = file
@@ -84,9 +87,9 @@ class CaptureFile(SimulationRecorder):
     def paused(self, start: Time, duration: Duration) -> None:
         self._ready.append(self._entry(start, Stall(seconds(start), seconds(duration))))
 
-    def keep(self, connection_id: str) -> None:
-        """A monitor decided on this connection: it is written."""
-        stint = self._stints.get(connection_id)
+    @handles(Decided)
+    def _decided(self, decided: Decided) -> None:
+        stint = self._stints.get(decided.connection.id)
         if stint is not None and not stint.keep:
             stint.keep = True
             self._ready += stint.lines
@@ -129,14 +132,3 @@ class CaptureFile(SimulationRecorder):
 
     def _put(self, line: Header | End) -> None:
         self._file.write(self._encode(line) + b"\n")
-
-
-class DecidedConnections(Observer):
-    """Reports to a capture which connections a monitor decides on."""
-
-    def __init__(self, capture: CaptureFile) -> None:
-        self._capture = capture
-
-    @handles(Decided)
-    def _decided(self, decided: Decided) -> None:
-        self._capture.keep(decided.connection.id)

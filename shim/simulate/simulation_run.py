@@ -16,7 +16,7 @@ from shim.runtime.automatic_brake import AutomaticBrake
 from shim.runtime.fanout import Fanout
 from shim.runtime.tally import Tally
 from shim.settings import LedgerUrl
-from shim.simulate.recording import CaptureFile, DecidedConnections, SimulationRecorder
+from shim.simulate.recording import CaptureFile, SimulationRecorder
 from shim.simulate.scenario import Scenario
 from shim.simulate.simulation import Simulation
 
@@ -59,7 +59,7 @@ class SimulationRun:
         with ExitStack() as stack:
             if capture is not None:
                 recorder = self._capture = self._begin_capture(capture, sample, stack)
-                observers.add(DecidedConnections(self._capture))
+                observers.add(self._capture)
             self.simulation = Simulation(scenario, observers, recorder, skip=skip, sample=sample)
             self._ledger_url, self._ledger = self._begin_ledger(ledger, stack)
             taker = _GateRows(self._ledger) if ledger is None else self._ledger

@@ -52,14 +52,6 @@ def first_opening(path: Path) -> Iterator[file.Lock]:
         raise
 
 
-class MovedError(OSError):
-    """The ledger's file is gone, or another file is in its place."""
-
-
-class OverwrittenError(OSError):
-    """The ledger's file does not begin like a database any more."""
-
-
 class Database:
     """A connection that writes. After any error that a row did not cause it cannot be used any more."""
 
@@ -70,7 +62,6 @@ class Database:
         shim's.
         """
         file.create(path)
-        self._path = path
         self._identity = file.Identity(path)
         try:
             self.connection = _connect(path)
@@ -126,10 +117,7 @@ class Database:
 
     def check(self) -> None:
         """Raises MovedError or OverwrittenError if the file is not the one that was opened."""
-        if self._identity.moved():
-            raise MovedError(f"{self._path} was moved, replaced or deleted")
-        if self._identity.overwritten():
-            raise OverwrittenError(f"{self._path} was overwritten")
+        self._identity.check()
 
     def store(self, rows: Sequence[Row]) -> None:
         """Commit these rows, all or none."""

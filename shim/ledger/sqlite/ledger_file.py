@@ -14,6 +14,14 @@ _COMPANIONS = ("", "-wal", "-shm")
 """What SQLite appends to a database's name for the files that belong to it."""
 
 
+class MovedError(OSError):
+    """The ledger's file is gone, or another file is in its place."""
+
+
+class OverwrittenError(OSError):
+    """The ledger's file does not begin like a database any more."""
+
+
 class Lock:
     """One writer per ledger, for as long as its process lives.
 
@@ -61,13 +69,12 @@ class Identity:
         self._path = path
         self._descriptor = os.open(path, os.O_RDONLY)
 
-    def moved(self) -> bool:
-        """Whether another file, or none, is at the path by now."""
-        return _moved(self._path, self._descriptor)
-
-    def overwritten(self) -> bool:
-        """Whether the file does not even begin like a database any more."""
-        return os.pread(self._descriptor, len(_MAGIC), 0) != _MAGIC
+    def check(self) -> None:
+        """Raises MovedError or OverwrittenError if the file is not the one that was opened."""
+        if _moved(self._path, self._descriptor):
+            raise MovedError(f"{self._path} was moved, replaced or deleted")
+        if os.pread(self._descriptor, len(_MAGIC), 0) != _MAGIC:
+            raise OverwrittenError(f"{self._path} was overwritten")
 
     def close(self) -> None:
         """To be called after the database's own closing: it drops all of this process's locks."""

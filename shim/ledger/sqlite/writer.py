@@ -18,7 +18,7 @@ from shim.ledger.protocols import Status
 from shim.ledger.rows import BrakeRow, Row, RunRow, Wall
 from shim.ledger.run_row import wall_clock
 from shim.ledger.sqlite import ledger_file as file
-from shim.ledger.sqlite.database import Database, MovedError, OverwrittenError, first_opening
+from shim.ledger.sqlite.database import Database, first_opening
 from shim.ledger.sqlite.row_queue import RowQueue
 from shim.model import Duration, InputError
 
@@ -215,9 +215,9 @@ class SqliteLedger:
         if str(error) != self._problem:
             self._problem = str(error)
             log.critical("ledger: nothing can be committed, rows wait: %s", error)
-        if isinstance(error, MovedError):
+        if isinstance(error, file.MovedError):
             self._replace(self._rescue())
-        elif isinstance(error, OverwrittenError | InputError) or _damaged(error):
+        elif isinstance(error, file.OverwrittenError | InputError) or _damaged(error):
             self._replace(None)
         else:
             self._discard()
