@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -61,7 +60,15 @@ def serve(
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     settings = load_settings(config, monitor_types(plugin_manager()))
     secrets = Secrets.from_environment(dev=dev, reference_server=True)
-    new_event_loop = loop_factory(on_uvloop)
+    new_event_loop = asyncio.new_event_loop
+    if on_uvloop:
+        try:
+            import uvloop
+        except ImportError:
+            raise InputError(
+                "--uvloop: uvloop is not installed; run: pip install 'monitor-migration-shim[uvloop]'"
+            ) from None
+        new_event_loop = uvloop.new_event_loop
     if dev:
         for name, value in secrets.environment().items():
             click.echo(f"{name}={value}")
@@ -83,16 +90,3 @@ def _listener(settings: Settings, host: str | None, port: int | None) -> socket.
         with settings.origin.of("server"):
             return listen(server.host, server.port)
     return listen(host or server.host, server.port if port is None else port)
-
-
-def loop_factory(on_uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop]:
-    """The function that makes the event loop. Raises InputError if uvloop is not installed."""
-    if not on_uvloop:
-        return asyncio.new_event_loop
-    try:
-        import uvloop
-    except ImportError:
-        raise InputError(
-            "--uvloop: uvloop is not installed; run: pip install 'monitor-migration-shim[uvloop]'"
-        ) from None
-    return uvloop.new_event_loop
