@@ -146,12 +146,15 @@ class TraceObserver(Observer):
 
     @handles(LateDecision)
     def _late(self, late: LateDecision) -> None:
-        action = self._actions.get(late.connection.id)
-        if action is not None and late.acting is late.role:
-            # The silence has its verdict: no trace will come that this closing belongs to.
-            self._judged(late.connection, action, None)
+        # The silence has its verdict: no trace will come that this closing belongs to.
+        connection = late.connection
+        if late.acting is late.role:
+            if (action := self._actions.get(connection.id)) is not None:
+                self._judged(connection, action, None)
+            elif connection.id in self._stages:
+                self._held[connection.id] = (late.at, None)
         planned = PlannedSpan("late decision", late.at, late.at, {names.ROLE: late.role.value})
-        self._happened(late.connection, planned)
+        self._happened(connection, planned)
 
     @handles(Verdict)
     def _verdict(self, verdict: Verdict) -> None:
