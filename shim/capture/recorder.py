@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import msgspec
@@ -50,6 +51,7 @@ from shim.model import (
     seconds,
 )
 from shim.router import Decided, Observer, Opened, Paused, Port, StageChanged, Tracked, handles
+from shim.settings import Settings
 
 log = logging.getLogger(__name__)
 _FLUSH: Duration = SECOND
@@ -80,6 +82,16 @@ def check_folder(path: Path) -> None:
     """Raises InputError if there is no folder for captures named after this path."""
     if not path.parent.is_dir():
         raise InputError(f"{path}: there is no folder for the captures")
+
+
+def settings_digest(settings: Settings) -> str:
+    """The SHA-256 of the settings that decide about verdicts (monitors and comparison), with defaults."""
+    choices = (settings.monitors.control, settings.monitors.candidate)
+    told = [
+        *(None if choice is None else (choice.plugin, choice.settings) for choice in choices),
+        settings.comparison.model_dump(mode="json"),
+    ]
+    return f"sha256:{sha256(msgspec.json.encode(told, order='sorted')).hexdigest()}"
 
 
 class Recorder(Observer):

@@ -116,24 +116,20 @@ class Delivery(SpanProcessor):
     # -- The thread -----------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        last = False
         try:
-            self._work()
+            while not last:
+                with self._changed:
+                    self._changed.wait_for(self._is_due, self._delay)
+                    last = self._closing
+                while batch := self._take():
+                    if not self._send(batch):
+                        break
+                if not last and not self._answers:
+                    with self._changed:
+                        self._changed.wait_for(lambda: self._closing, self._delay)
         finally:
             self._heard.release()
-
-    def _work(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(self._is_due, self._delay)
-                last = self._closing
-            while batch := self._take():
-                if not self._send(batch):
-                    break
-            if last:
-                return
-            if not self._answers:
-                with self._changed:
-                    self._changed.wait_for(lambda: self._closing, self._delay)
 
     def _is_due(self) -> bool:
         waits = len(self._queue)
@@ -149,7 +145,7 @@ class Delivery(SpanProcessor):
 
     def _send(self, batch: list[ReadableSpan]) -> bool:
         """Try once; what is not taken goes back to where it was."""
-        self._heard.clear()
+        self._heard.lines.clear()
         try:
             taken = self._exporter.export(batch) is SpanExportResult.SUCCESS
             reason = self._heard.first
@@ -188,7 +184,7 @@ class _ExporterLog(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._lines: list[str] = []
+        self.lines: list[str] = []
         for name in _EXPORTER_LOGS:
             # Before the exporters' own filter, which withholds what was said a while ago already.
             logging.getLogger(name).filters.insert(0, self)
@@ -196,13 +192,10 @@ class _ExporterLog(logging.Filter):
     @property
     def first(self) -> str:
         """The first thing said: what was wrong, before giving up is reported."""
-        return self._lines[0] if self._lines else "no reason was given"
-
-    def clear(self) -> None:
-        self._lines.clear()
+        return self.lines[0] if self.lines else "no reason was given"
 
     def filter(self, record: logging.LogRecord) -> bool:
-        self._lines.append(record.getMessage())
+        self.lines.append(record.getMessage())
         return False
 
     def release(self) -> None:
