@@ -26,22 +26,18 @@ class Forecast:
         settings = {Role.CONTROL: chosen.control[1], Role.CANDIDATE: chosen.candidate[1]}
         intervals = {role: _key(one, "heartbeat_interval") for role, one in settings.items()}
         timeouts = [_key(one, "timeout") for one in settings.values()]
-        self._sample = sample
-        self._skips = {
-            stage: skip
-            and all(timeouts)
-            and all(intervals.values())
-            and (stage.acting is Role.CONTROL or scenario.candidate.pings)
-            for stage in Stage
-        }
         interval = max((one for one in intervals.values() if one), default=0)
         answer = interval + 2 * fleet.longest_round_trip
         early = scenario.candidate.early
         timeout = min((one for one in timeouts if one), default=0)
         self._harmless = timeout - (early.by if early else 0) - answer
         """A block of this length cannot make a silence long enough for a decision."""
-        if self._harmless <= 0:
-            self._skips = dict.fromkeys(Stage, False)
+        skip = skip and all(timeouts) and all(intervals.values()) and self._harmless > 0
+        self._skips = {
+            stage: skip and (stage.acting is Role.CONTROL or scenario.candidate.pings)
+            for stage in Stage
+        }
+        self._sample = sample
         self._lead = answer
         self._near = 2 * self._lead
         pauses = [(one.at, one.at + one.duration, 1.0) for one in scenario.server.pauses]

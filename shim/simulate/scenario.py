@@ -4,7 +4,7 @@ Read as strictly as the settings themselves; times are whole microseconds here a
 """
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -172,8 +172,7 @@ class Scenario(Section):
     @property
     def epoch(self) -> Time:
         """The start, in microseconds since 1970."""
-        midnight = datetime(self.started.year, self.started.month, self.started.day, tzinfo=UTC)
-        return int(midnight.timestamp()) * SECOND
+        return (self.started - date(1970, 1, 1)) // timedelta(microseconds=1)
 
 
 def load_scenario(path: Path, types: Mapping[str, MonitorType]) -> Scenario:
