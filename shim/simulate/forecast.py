@@ -23,16 +23,16 @@ class Forecast:
     def __init__(self, scenario: Scenario, fleet: Fleet, *, skip: bool, sample: float) -> None:
         chosen = scenario.settings.monitors.chosen
         assert chosen.control is not None
-        settings = {Role.CONTROL: chosen.control[1], Role.CANDIDATE: chosen.candidate[1]}
-        intervals = {role: _key(one, "heartbeat_interval") for role, one in settings.items()}
-        timeouts = [_key(one, "timeout") for one in settings.values()]
-        interval = max((one for one in intervals.values() if one), default=0)
+        settings = (chosen.control[1], chosen.candidate[1])
+        intervals = [_key(one, "heartbeat_interval") for one in settings]
+        timeouts = [_key(one, "timeout") for one in settings]
+        interval = max((one for one in intervals if one), default=0)
         answer = interval + 2 * fleet.longest_round_trip
         early = scenario.candidate.early
         timeout = min((one for one in timeouts if one), default=0)
         self._harmless = timeout - (early.by if early else 0) - answer
         """A block of this length cannot make a silence long enough for a decision."""
-        skip = skip and all(timeouts) and all(intervals.values()) and self._harmless > 0
+        skip = skip and all(timeouts) and all(intervals) and self._harmless > 0
         self._skips = {
             stage: skip and (stage.acting is Role.CONTROL or scenario.candidate.pings)
             for stage in Stage
