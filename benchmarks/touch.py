@@ -15,7 +15,7 @@ from aiohttp._websocket.reader import WebSocketDataQueue, WebSocketReader
 from benchmarks.setting import NullPort, make_router
 from shim.aio.frame_queue import FrameQueue
 from shim.model import Connection, Kind, Stage
-from shim.runtime.driver import TICKS, clock, ticks
+from shim.runtime.driver import TICKS, Driver, clock, ticks
 
 CALLS = 200_000
 ROUNDS = 15
@@ -31,7 +31,7 @@ def run() -> None:
         clock(),
         Stage.SHADOW,
     )
-    touch = router.touches(ticks, TICKS)(tracked)
+    touch = router.touches(ticks, TICKS, Driver(router))(tracked)
     last_seen: dict[str, float] = {}
 
     def dict_store() -> None:

@@ -25,7 +25,7 @@ from shim.router.observer import Observer
 from shim.router.port import Port
 from shim.router.requests import Requests
 from shim.router.role_monitors import Meter, RoleMonitors
-from shim.router.tracked import Tracked, touches
+from shim.router.tracked import PunctualTimer, Timer, Tracked, touches
 from shim.router.validation import CallFailed
 
 _NEVER: Time = 1 << 62
@@ -122,13 +122,14 @@ class Router:
         return tracked
 
     def touches(
-        self, clock: Callable[[], int], per_microsecond: int = 1
+        self, clock: Callable[[], int], per_microsecond: int = 1, timer: Timer | None = None
     ) -> Callable[[Tracked], Callable[[], None]]:
         """Makes a connection's per-message call: to be called for each message and pong.
 
-        `clock` may count in smaller units, so that the system's own is read without a detour.
+        `clock` may count in smaller units, so that the system's own is read without a detour. `timer` is the
+        one that calls `step`; None: it never comes late.
         """
-        return touches(clock, per_microsecond, self)
+        return touches(clock, per_microsecond, self, timer or PunctualTimer())
 
     def alerted(self, tracked: Tracked, now: Time) -> None:
         """A sign of life on a connection that is not simply healthy; the pulses have it already."""

@@ -1,6 +1,6 @@
 """The router's record of one connection, and its per-message path.
 
-Rules: docs/design.md#r5, docs/design.md#r6, docs/design.md#r15.
+Rules: docs/design.md#r3, docs/design.md#r5, docs/design.md#r6, docs/design.md#r15.
 """
 
 from collections.abc import Callable
@@ -17,6 +17,28 @@ _CONTROL = Role.CONTROL
 
 class _Listener(Protocol):
     def alerted(self, tracked: "Tracked", now: Time) -> None: ...
+
+
+class Timer(Protocol):
+    """The timer of whoever drives the router, as far as signs of life have to know it (R3).
+
+    `due` is when it will come next. What happens later than that may be the first event after a pause of the
+    process: `notice_pause` is to be called before that event counts.
+    """
+
+    due: Time
+
+    def notice_pause(self, now: Time) -> None:
+        """If the process did not run until `now`, do what comes first after a pause."""
+
+
+class PunctualTimer:
+    """The timer of virtual time: it never comes late."""
+
+    def __init__(self) -> None:
+        self.due: Time = 1 << 62
+
+    def notice_pause(self, now: Time) -> None: ...
 
 
 class _Heartbeat:
@@ -120,15 +142,18 @@ _UNREAD = Pulse(0)
 
 
 def touches(
-    clock: Callable[[], int], per_microsecond: int, listener: _Listener
+    clock: Callable[[], int], per_microsecond: int, listener: _Listener, timer: Timer
 ) -> Callable[[Tracked], Callable[[], None]]:
     """Makes the per-message calls: one clock read, direct stores, no plugin code (R5).
 
-    They are methods of the records, of which a connection needs no more than the binding.
+    They are methods of the records, of which a connection needs no more than the binding. The first call
+    after a pause lets the control's due timers run before it counts (R3).
     """
 
     def touch(tracked: Tracked) -> None:
         now = clock() // per_microsecond
+        if now > timer.due:
+            timer.notice_pause(now)
         tracked.last_activity = tracked.control.last_seen = tracked.candidate.last_seen = now
         tracked.signs += 1
         if tracked.alert:

@@ -101,7 +101,7 @@ class Coordinator(Generic[L]):
         )
         self.driver = Driver(self.router)
         self.handover = Handover(self.router, evaluate, clock, self.driver.hurry)
-        self._touch_of = self.router.touches(ticks, TICKS)
+        self._touch_of = self.router.touches(ticks, TICKS, self.driver)
         self._coverage = CoverageMeter(
             self.router,
             self.census,
@@ -193,7 +193,7 @@ class Coordinator(Generic[L]):
 
     def watch(self, live: L) -> tuple[Tracked, Callable[[], None]]:
         connection = live.connection
-        now, evaluation = clock(), self.evaluate(connection.user)
+        now, evaluation = self.driver.read_clock(), self.evaluate(connection.user)
         tracked = self.router.open(
             connection, live, now, evaluation.stage, by_percentage=evaluation.by_percentage
         )
@@ -247,18 +247,18 @@ class Coordinator(Generic[L]):
         self.router.pong(tracked, payload, clock())
 
     def data(self, tracked: Tracked) -> None:
-        now = clock()
+        now = self.driver.read_clock()
         if self._recorder is not None:
             self._recorder.data(tracked.connection.id, now)
         self.router.data(tracked, now)
 
     def spoke_after_close(self, tracked: Tracked) -> None:
-        self.router.spoke_after_close(tracked, clock())
+        self.router.spoke_after_close(tracked, self.driver.read_clock())
 
     def gone(self, live: L) -> None:
         """The connection ended, or begins to end, and no monitor is the cause."""
+        now = self.driver.read_clock()
         live.session.forget(live)
-        now = clock()
         if self._recorder is not None and live.tracked.closed_by is None:
             self._recorder.gone(live.connection.id, live.cause, now)
         if live.tracked.connection.id in self.router:

@@ -2,7 +2,8 @@
 
 The timer never sleeps longer than `_TICK`, so that every pause is noticed. After a pause
 the control's due timers run first, as they would have in the original; then what arrived meanwhile is
-read; then the candidate's timers run.
+read; then the candidate's timers run. The event loop may read before it calls the late timer. So whatever is
+read while the timer is overdue has to ask first whether the process did not run.
 
 Rules: docs/design.md#r3.
 """
@@ -24,11 +25,16 @@ run costs one or two system calls, which is more than all bookkeeping of a heart
 _LATE: Duration = SECOND // 4
 """A timer that is later than this means a pause: what arrived during the pause is read before judging."""
 
-_READ_ROUNDS = 5
+_READ_ROUNDS = 4
 """Rounds of the loop until bytes in the kernel reach their readers: after SIGCONT the first poll may come
 back empty, then bytes are read, then the task that awaits them runs, and then a task to which it may pass
 them on."""
 
+_REPEATS = 4
+"""How often these rounds begin anew because of another pause. Under a load that never lets the loop be in
+time the candidate must judge, too."""
+
+_NEVER: Time = 1 << 62
 
 TICKS = 1000
 """`ticks` in a microsecond."""
@@ -42,14 +48,19 @@ def clock() -> Time:
 
 
 class Driver:
-    """Wakes the router, notices pauses, and keeps the deadlines of closing handshakes."""
+    """Wakes the router, notices pauses, and keeps the deadlines of closing handshakes.
+
+    `due` is when the timer will come next; later than that, `notice_pause` comes before any other event.
+    `pauses` and `paused_for`: how often, and for how long in all, the process did not run.
+    """
 
     def __init__(self, router: Router) -> None:
         self._router = router
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._expected: Time = 0
-        self._reading = 0
+        self.due: Time = _NEVER
+        self._ran_at: Time = 0
+        self._rounds = self._repeats = 0
         self._judging = True
         self._deadlines: list[tuple[Time, int, Callable[[], None]]] = []
         self._entry = count()
@@ -65,8 +76,7 @@ class Driver:
 
     def stop(self) -> None:
         """Stop the timer; nothing is decided any more."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._disarm()
         self._loop = None
 
     def stop_judging(self) -> None:
@@ -80,11 +90,32 @@ class Driver:
 
     def hurry(self) -> None:
         """Something may be due earlier than the timer was set for."""
-        if self._loop is not None and not self._reading and self._due() < self._expected - _BATCH:
-            self._arm(clock())
+        if self._timer is not None and self._next_due(self.due) < self.due - _BATCH:
+            now = clock()
+            if now <= self.due:  # an overdue timer comes by itself, and may have to notice a pause
+                self._arm(now)
 
-    def _due(self) -> Time:
-        due = self._expected + _TICK
+    def read_clock(self) -> Time:
+        """The time of an event; if that is the first after a pause, the pause is dealt with before (R3)."""
+        now = clock()
+        if now > self.due:
+            self.notice_pause(now)
+        return now
+
+    def notice_pause(self, now: Time) -> None:
+        """Something happens while the timer is overdue: maybe the process did not run until now.
+
+        Or the loop is busy with reading. Then these calls are frequent, and the timer will come.
+        """
+        start = max(self.due, self._ran_at) + 1  # what was read before the pause was seen before it
+        self._ran_at = now
+        if now - start > _LATE and self._judging:
+            if self._tell_lateness is not None:
+                self._tell_lateness(now - start)
+            self._begin_after_pause(start, now)
+
+    def _next_due(self, now: Time) -> Time:
+        due = now + _TICK
         if self._deadlines:
             due = min(due, self._deadlines[0][0])
         if not self._judging or (wake := self._router.next_wake) is None:
@@ -92,41 +123,58 @@ class Driver:
         return min(due, wake)
 
     def _arm(self, now: Time) -> None:
+        self._disarm()
         if self._loop is None:
             return
+        self.due = max(self._next_due(now), now + _BATCH)
+        self._timer = self._loop.call_later((self.due - now) / SECOND, self._on_timer)
+
+    def _disarm(self) -> None:
+        """While the driver itself is at work, no pause is noticed."""
         if self._timer is not None:
             self._timer.cancel()
-        self._expected = now
-        self._expected = max(min(self._due(), now + _TICK), now + _BATCH)
-        delay = (self._expected - now) / SECOND
-        self._timer = self._loop.call_later(delay, self._on_timer)
+        self._timer = None
+        self.due = _NEVER
 
     def _on_timer(self) -> None:
-        now = clock()
+        due, now = self.due, clock()
+        self._disarm()
         if self._tell_lateness is not None:
-            self._tell_lateness(now - self._expected)
-        if not self._judging:
-            self._finish(now)
-            return
-        if now - self._expected <= _LATE:
+            self._tell_lateness(now - due)
+        if self._judging:
+            if now - due > _LATE:
+                self._begin_after_pause(due, now)
+                return
             self._router.step(now)
-            self._finish(now)
-            return
+        self._finish(now)
+
+    def _begin_after_pause(self, start: Time, now: Time) -> None:
+        """The process did not run from `start` to `now`; let the loop read before the candidate judges."""
+        self._disarm()
         self.pauses += 1
-        self.paused_for += now - self._expected
-        self._router.paused(self._expected, now)
+        self.paused_for += now - start
+        self._router.paused(start, now)
         self._router.step_control(now)
-        self._reading = _READ_ROUNDS
-        self._read_on()
+        if self._loop is None:
+            return
+        if not self._rounds:
+            self._rounds, self._repeats = _READ_ROUNDS, _REPEATS
+            self._loop.call_soon(self._read_on)
+        elif self._repeats:
+            self._rounds = _READ_ROUNDS
+            self._repeats -= 1
+        self.due = clock()
 
     def _read_on(self) -> None:
         """Let the loop read what arrived during the pause before the candidate judges."""
         if self._loop is None:
             return
-        self._reading -= 1
-        if self._reading:
+        self.read_clock()
+        self._rounds -= 1
+        if self._rounds:
             self._loop.call_soon(self._read_on)
             return
+        self._disarm()
         now = clock()
         if self._judging:
             self._router.step_candidate(now)

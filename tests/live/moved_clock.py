@@ -26,6 +26,10 @@ class MovedClock:
     def _now(self) -> int:
         return self._ticks
 
+    def pause(self, seconds: float) -> None:
+        """Let so much time pass in which the process does not run."""
+        self._ticks += round(seconds * 1_000_000_000)
+
     async def move(self, shim: Coordinator[Any], seconds: float) -> None:
         """Let so much time pass: the shim's timer rings in each step, and sockets are read and written."""
         for _ in range(round(seconds * 1000 / _STEP)):

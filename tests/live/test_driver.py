@@ -40,7 +40,7 @@ async def judged_after_a_pause(selector: StoppedSelector) -> Journal:
     driver.start()
     connection = Connection("c1", Kind.APP, "u", "s", "com.example.app1")
     tracked = router.open(connection, RecordingPort(clock), clock(), Stage.COMPLETE)
-    touch = router.touches(ticks, TICKS)(tracked)
+    touch = router.touches(ticks, TICKS, driver)(tracked)
 
     ours, theirs = socket.socketpair()
     ours.setblocking(False)

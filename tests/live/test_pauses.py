@@ -60,3 +60,23 @@ async def test_r3_a_blocked_event_loop_closes_no_healthy_client(tmp_path: Path) 
         for client in clients:
             client.cancel()
         await asyncio.gather(*clients, return_exceptions=True)
+
+
+async def test_r3_what_clients_said_to_a_blocked_event_loop_waits_for_the_control(
+    tmp_path: Path,
+) -> None:
+    """All have spoken when the loop goes on; yet the original would have ticked first, and ended them."""
+    async with server(tmp_path, Stage.LIVE) as it, aiohttp.ClientSession() as http:
+        sockets = [await app_client(http, it.url, f"u{n}") for n in range(CLIENTS)]
+        for websocket in sockets:
+            await websocket.send_str('{"type": "heartbeat"}')
+        asyncio.get_running_loop().call_soon(time.sleep, 6)
+        clients = [asyncio.create_task(_answer_pings(websocket)) for websocket in sockets]
+        assert await _all_alive(clients) == CLIENTS
+        decisions = it.tally.as_dict()["decisions"]
+        assert decisions["control"] == {"acted": 0, "recorded": CLIENTS}
+        assert decisions["candidate"] == {"acted": 0, "recorded": 0}
+        assert it.tally.kinds == {"only_control": CLIENTS}
+        for client in clients:
+            client.cancel()
+        await asyncio.gather(*clients, return_exceptions=True)

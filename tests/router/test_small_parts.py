@@ -6,7 +6,7 @@ from shim.model import Confirmation, Connection, Kind, Role, Stage
 from shim.router import Observer, Paused, Tracked, handles
 from shim.router.port import NO_CONFIRMATION
 from shim.router.time_integral import TimeIntegral
-from shim.router.tracked import touches
+from shim.router.tracked import PunctualTimer, touches
 from tests.router.helpers import RecordingPort, S, World
 
 
@@ -53,7 +53,7 @@ def tracked(stage: Stage = Stage.SHADOW) -> Tracked:
 def test_a_touch_writes_the_time_and_counts() -> None:
     listener, record = Listening(), tracked()
     assert (record.signs, record.last_activity, record.opened_at) == (0, 3, 3)
-    touch = touches(lambda: 7_999, 1_000, listener)(record)
+    touch = touches(lambda: 7_999, 1_000, listener, PunctualTimer())(record)
     touch()
     touch()
     assert (record.signs, record.last_activity, record.opened_at) == (2, 7, 3)
@@ -62,6 +62,29 @@ def test_a_touch_writes_the_time_and_counts() -> None:
     record.alert = True
     touch()
     assert (listener.alerts, record.signs) == ([7], 3)
+
+
+class OverdueTimer:
+    """Notes what the record knew when a pause was noticed."""
+
+    def __init__(self, due: int, record: Tracked) -> None:
+        self.due = due
+        self.record = record
+        self.noticed: list[tuple[int, int]] = []
+
+    def notice_pause(self, now: int) -> None:
+        self.noticed.append((now, self.record.last_activity))
+
+
+@pytest.mark.parametrize(("due", "noticed"), [(6, [(7, 3)]), (7, [])])
+def test_r3_a_pause_is_noticed_before_a_touch_counts(
+    due: int, noticed: list[tuple[int, int]]
+) -> None:
+    record = tracked()
+    timer = OverdueTimer(due, record)
+    touches(lambda: 7_999, 1_000, Listening(), timer)(record)()
+    assert timer.noticed == noticed
+    assert record.last_activity == 7
 
 
 def test_a_new_record_is_nobodys_yet() -> None:
