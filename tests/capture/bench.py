@@ -65,6 +65,8 @@ class Bench:
         self, path: Path, limits: Limits = NEVER, stage: Stage = Stage.SHADOW, late: Duration = 0
     ) -> None:
         self.now = START
+        # Whether a decision came late because the bench itself moved the time for a new file.
+        self.moved_past_a_timer = False
         self._zeros: dict[Time, Time] = {}
         self.live = Verdicts()
         self._stage = stage
@@ -212,6 +214,7 @@ class Bench:
                 due.append(wake)
             if not due or min(due) >= until:
                 break
+            self.moved_past_a_timer |= wake is not None and wake < self.now
             self.now = max(self.now, min(due))
             self.router.step(self.now)
             self._call_back()

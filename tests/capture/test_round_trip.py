@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from shim.capture import Limits
@@ -107,6 +107,8 @@ def test_each_file_gives_the_verdicts_of_its_own_time(
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder, "capture.jsonl"), Limits(size, 300 * SECOND), stage)
         play(bench, moves)
+        # A decision that the bench's own microsecond delays has another time in the replay.
+        assume(not bench.moved_past_a_timer)
         found: list[tuple[Any, ...]] = []
         paths = captures(Path(folder))
         for path, zero in zip(paths, bench.zeros, strict=True):
