@@ -18,6 +18,7 @@ COMMANDS = (
     "serve",
     "simulate",
     "status",
+    "tune",
     "verdicts",
 )
 """Each name is a module of this package that defines the command of that name."""

@@ -1,0 +1,226 @@
+"""`shim tune`: which timeout should the candidate have?"""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from shim.cli.common import input_errors, json_option
+from shim.cli.tune_chart import draw_trials
+from shim.compare import ExpectedRules
+from shim.model import SECOND, Duration, InputError, Monitors, seconds
+from shim.plugin.discovery import monitor_types, plugin_manager
+from shim.replay import CaptureReader, ReplaySettings
+from shim.replay.replay_engine import CaptureError
+from shim.replay.tuning import TimeoutReplay, TimeoutTrial, feed_trials, recommend
+from shim.settings import Settings, format_duration, load_settings, parse_duration
+
+_DEFAULT_TIMEOUTS = "30s,40s,45s,50s,55s,60s,65s,75s,90s,120s"
+_LARGE = 20_000_000
+"""Bytes from which a capture is worth a process for each processor."""
+
+_BAR = 8
+
+
+def _read_timeouts(
+    context: click.Context, option: click.Parameter, text: str
+) -> tuple[Duration, ...]:
+    try:
+        timeouts = {parse_duration(part.strip()) for part in text.split(",")}
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    if min(timeouts) <= 0:
+        raise click.BadParameter("a timeout has to be longer than 0s")
+    return tuple(sorted(timeouts))
+
+
+@click.command()
+@click.argument("capture", type=click.Path(path_type=Path))
+@click.option(
+    "--timeouts",
+    default=_DEFAULT_TIMEOUTS,
+    show_default=True,
+    callback=_read_timeouts,
+    help="Timeouts of the candidate to try, with commas between.",
+)
+@click.option("--config", type=click.Path(path_type=Path), help="The settings apart from that.")
+@click.option("--svg", type=click.Path(path_type=Path), help="Write the picture to this file.")
+@json_option
+@input_errors
+def tune(
+    capture: Path,
+    timeouts: tuple[Duration, ...],
+    config: Path | None,
+    svg: Path | None,
+    as_json: bool,
+) -> None:
+    """Try several timeouts of the candidate on the CAPTURE file.
+
+    For each timeout: how many living connections the candidate would have closed, how many dead ones it
+    would have found and how late, and how far it would have agreed with the control. The shortest
+    timeout that closes no living connection that the control would keep is named.
+
+    Exit code 0: there is such a timeout; 1: each of them closes living connections; 3: the capture has
+    no silence that any of them is about.
+    """
+    trials = _try(capture, config, timeouts)
+    best = recommend(trials)
+    if svg is not None:
+        _write(svg, draw_trials(trials, best))
+    if as_json:
+        answer = {
+            "trials": [trial.as_dict() for trial in trials],
+            "recommended": None if best is None else seconds(best.timeout),
+        }
+        json.dump(answer, sys.stdout)
+        click.echo()
+    else:
+        _show(trials, best)
+    if not any(trial.says_something for trial in trials):
+        raise SystemExit(3)
+    raise SystemExit(0 if best is not None else 1)
+
+
+def _try(capture: Path, config: Path | None, timeouts: Sequence[Duration]) -> list[TimeoutTrial]:
+    """The trials in the order of their timeouts. Raises InputError."""
+    _settings(config)
+    try:
+        size = capture.stat().st_size
+    except OSError as error:
+        raise InputError(f"{capture}: {error.strerror}") from None
+    workers = min(os.cpu_count() or 1, len(timeouts)) if size > _LARGE else 1
+    if workers == 1:
+        return _run(capture, config, timeouts)
+    # Each process reads the capture for itself; neighbours cost alike, so they are dealt out in turn.
+    parts = [timeouts[number::workers] for number in range(workers)]
+    with ProcessPoolExecutor(workers) as pool:
+        found = [
+            trial
+            for trials in pool.map(_run, [capture] * workers, [config] * workers, parts)
+            for trial in trials
+        ]
+    return sorted(found, key=lambda trial: trial.timeout)
+
+
+def _run(capture: Path, config: Path | None, timeouts: Sequence[Duration]) -> list[TimeoutTrial]:
+    """One pass over the capture for all these timeouts. Raises InputError."""
+    settings = _settings(config)
+    try:
+        with capture.open("rb") as file:
+            reader = CaptureReader(file, capture)
+            today = reader.started or datetime.now(UTC).date()
+            expected = ExpectedRules(settings.comparison.expected, today)
+            replays = [
+                TimeoutReplay(_replay_settings(settings, timeout, expected), timeout)
+                for timeout in timeouts
+            ]
+            try:
+                feed_trials(replays, reader)
+            except CaptureError as error:
+                raise reader.error(error.reason, error.path) from None
+            if not replays[0].ended:
+                raise reader.error("the capture has no end; is the file truncated?")
+    except OSError as error:
+        raise InputError(f"{capture}: {error.strerror}") from None
+    return [replay.trial for replay in replays]
+
+
+def _settings(config: Path | None) -> Settings:
+    settings = load_settings(config, monitor_types(plugin_manager()))
+    name = "the defaults" if config is None else str(config)
+    if settings.monitors.control is None:
+        raise InputError(f"a comparison needs two monitors; {name} has no monitors.control")
+    if not hasattr(settings.monitors.candidate.settings, "timeout"):
+        plugin = settings.monitors.candidate.plugin
+        raise InputError(f"the candidate of {name}, {plugin!r}, has no setting `timeout`")
+    return settings
+
+
+def _replay_settings(
+    settings: Settings, timeout: Duration, expected: ExpectedRules
+) -> ReplaySettings:
+    chosen, comparison = settings.monitors.chosen, settings.comparison
+    monitor_type, candidate = chosen.candidate
+    try:
+        candidate = replace(candidate, timeout=timeout)
+    except ValueError as error:
+        raise InputError(f"timeout {format_duration(timeout)}: {error}") from None
+    return ReplaySettings(
+        Monitors(chosen.control, (monitor_type, candidate)),
+        comparison.tolerance,
+        comparison.window,
+        comparison.return_window,
+        expected,
+    )
+
+
+def _show(trials: Sequence[TimeoutTrial], best: TimeoutTrial | None) -> None:
+    console = Console(highlight=False)
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    for column in (
+        "timeout",
+        "closes living",
+        "",
+        "finds dead",
+        "misses",
+        "cut short",
+        "median",
+        "95 %",
+    ):
+        table.add_column(column, justify="right" if column else "left", no_wrap=not column)
+    table.add_column("agreement", justify="right")
+    most = max((trial.alive_alone for trial in trials), default=0)
+    for trial in trials:
+        agreement = trial.agreement
+        table.add_row(
+            Text(format_duration(trial.timeout), "bold green" if trial is best else ""),
+            str(trial.alive_alone),
+            Text("━" * _bar(trial.alive_alone, most), "red"),
+            str(len(trial.candidate.dead)),
+            str(trial.missed),
+            str(trial.cut_short),
+            _format_delay(trial.candidate.delay(0.5)),
+            _format_delay(trial.candidate.delay(0.95)),
+            "-" if agreement is None else f"{agreement:.2%}",
+        )
+    console.print(table)
+    console.print(
+        "\ncloses living: connections that came to life later, and that the control would have kept\n"
+        "finds dead, misses: connections that their peers ended; cut short: the service's own monitor "
+        "closed them first\n"
+        "median, 95 %: from the last sign of life to the decision",
+        style="dim",
+    )
+    if not any(trial.says_something for trial in trials):
+        console.print("\nNo silence of this capture is as long as any of these timeouts.")
+    elif best is None:
+        console.print("\nEach of these timeouts closes living connections that the control keeps.")
+    else:
+        console.print(
+            f"\n{format_duration(best.timeout)} is the shortest of these timeouts that closes no living "
+            "connection that the control would keep."
+        )
+
+
+def _bar(count: int, most: int) -> int:
+    return 0 if not count else max(1, round(_BAR * count / most))
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+
+
+def _format_delay(delay: Duration | None) -> str:
+    return "-" if delay is None else f"{delay / SECOND:.1f} s"
