@@ -28,9 +28,11 @@ from dataclasses import dataclass
 
 from shim.compare.expected_rules import ExpectedRules
 from shim.model import (
+    BY_CHANCE,
     Connection,
     Duration,
     LateDecision,
+    Placement,
     Role,
     Time,
     Verdict,
@@ -49,6 +51,7 @@ class _Silence:
     order: int
     last_activity: Time
     acting: Role | None
+    placement: Placement = BY_CHANCE
     first: Role | None = None
     control_at: Time | None = None
     candidate_at: Time | None = None
@@ -99,11 +102,12 @@ class Comparator:
         at: Time,
         last_activity: Time,
         acting: Role | None,
+        placement: Placement = BY_CHANCE,
     ) -> Verdict | LateDecision | None:
         """A monitor's decision on the silence that began at `last_activity`."""
         silence = self._silences.get(connection.id)
         if silence is None:
-            silence = _Silence(connection, order, last_activity, acting, first=role)
+            silence = _Silence(connection, order, last_activity, acting, placement, first=role)
             silence.record(role, at)
             silence.window_ends = at + self._window
             self.open_episodes += 1
@@ -140,12 +144,18 @@ class Comparator:
         return self._inconclusive(self._silences.get(connection_id), VerdictKind.HANDOVER, at)
 
     def failed(
-        self, connection: Connection, order: int, at: Time, last_activity: Time, acting: Role | None
+        self,
+        connection: Connection,
+        order: int,
+        at: Time,
+        last_activity: Time,
+        acting: Role | None,
+        placement: Placement = BY_CHANCE,
     ) -> Verdict | None:
         """A monitor failed in a call about this connection; None if the silence was judged before."""
         silence = self._silences.get(connection.id)
         if silence is None:
-            silence = _Silence(connection, order, last_activity, acting)
+            silence = _Silence(connection, order, last_activity, acting, placement)
             self._silences[connection.id] = silence
         elif silence.judged:
             return None
@@ -195,6 +205,7 @@ class Comparator:
             recovered=False,
             last_activity=silence.last_activity,
             acting=silence.acting,
+            placement=silence.placement,
         )
 
     def _mismatch(self, verdict: Verdict) -> Verdict:

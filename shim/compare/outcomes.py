@@ -1,18 +1,33 @@
 """The outcomes: did the client come back after a monitor had closed its connection? (R15: docs/design.md#r15)
 
 timeout acted on   another connection of the identity, opened after the dead one's last sign of
-                   life, is open: replaced; otherwise the action is pending for `return_window`
+                   life, is open: replaced; otherwise the action is pending until its window ends
 opening            settles the oldest pending action of its identity: returned
 window passed      lost
 end of the record  pending actions whose window it does not cover: censored
+
+An exact candidate acts up to an interval earlier than a sweeping control. A window counted from the
+action would end earlier, too, and the candidate would lose clients that the control keeps. So a window
+never begins before the control would have acted at the latest.
 """
 
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from typing import Protocol
 
-from shim.model import Connection, Duration, Identity, Outcome, Return, Role, Time
+from shim.model import (
+    BY_CHANCE,
+    Connection,
+    Duration,
+    Identity,
+    Outcome,
+    Placement,
+    Return,
+    Role,
+    Time,
+)
 
 
 class Opening(Protocol):
@@ -27,28 +42,36 @@ class _Pending:
     connection: Connection
     role: Role
     acted_at: Time
+    window_ends: Time
     code: int | None
-    by_percentage: bool
+    placement: Placement
     settled: bool = False
 
 
 class Outcomes:
-    """Knows which identities are connected, and which closings still wait for a return."""
+    """Knows which identities are connected, and which closings still wait for a return.
 
-    def __init__(self, return_window: Duration) -> None:
+    `return_window` (microseconds) is counted from the later of the action and the last sign of life plus
+    `patience`: the control's timeout and its interval (0 without a control).
+    """
+
+    def __init__(self, return_window: Duration, patience: Duration = 0) -> None:
         self._return_window = return_window
+        self._patience = patience
         # What each user has open; few each, so a tuple is smallest.
         self._open: dict[str, tuple[Opening, ...]] = {}
         self._pending: dict[Identity, deque[_Pending]] = {}
-        # All windows are equally long, so they pass in the order of the actions.
-        self._windows: deque[_Pending] = deque()
+        # By the ends of the windows, then by the order of the actions.
+        self._windows: list[tuple[Time, int, _Pending]] = []
+        self._actions = 0
 
     @property
     def next_loss(self) -> Time | None:
-        """When the oldest pending action is lost: the window itself is inclusive."""
-        while self._windows and self._windows[0].settled:
-            self._windows.popleft()
-        return self._windows[0].acted_at + self._return_window + 1 if self._windows else None
+        """When the next pending action is lost: the window itself is inclusive."""
+        windows = self._windows
+        while windows and windows[0][2].settled:
+            heappop(windows)
+        return windows[0][0] + 1 if windows else None
 
     def opened(self, opening: Opening) -> Outcome | None:
         """A connection was registered: perhaps a client that comes back."""
@@ -80,31 +103,33 @@ class Outcomes:
         now: Time,
         last_activity: Time,
         code: int | None = None,
-        by_percentage: bool = True,
+        placement: Placement = BY_CHANCE,
     ) -> Outcome | None:
         """A timeout was acted on; the connection is closed by that."""
         self.closed(connection)
         identity = connection.identity
-        pending = _Pending(connection, role, now, code, by_percentage)
+        ends = max(now, last_activity + self._patience) + self._return_window
+        pending = _Pending(connection, role, now, ends, code, placement)
         if any(
             other.opened_at > last_activity and other.connection.identity == identity
             for other in self._open.get(connection.user, ())
         ):
             return _outcome(pending, Return.REPLACED, now)
         self._pending.setdefault(identity, deque()).append(pending)
-        self._windows.append(pending)
+        self._actions += 1
+        heappush(self._windows, (ends, self._actions, pending))
         return None
 
     def expire(self, now: Time) -> Iterator[Outcome]:
         """Losses: the windows (inclusive) that passed before `now`."""
         while (lost_at := self.next_loss) is not None and lost_at <= now:
-            yield self._settle(self._windows.popleft(), Return.LOST, lost_at)
+            yield self._settle(heappop(self._windows)[2], Return.LOST, lost_at)
 
     def finish(self, now: Time) -> Iterator[Outcome]:
         """The record ends: what it covered is lost, the rest is censored."""
         while (lost_at := self.next_loss) is not None:
             result = Return.CENSORED if lost_at - 1 > now else Return.LOST
-            yield self._settle(self._windows.popleft(), result, min(lost_at, now))
+            yield self._settle(heappop(self._windows)[2], result, min(lost_at, now))
 
     def _settle(self, pending: _Pending, result: Return, at: Time) -> Outcome:
         identity = pending.connection.identity
@@ -125,5 +150,6 @@ def _outcome(pending: _Pending, result: Return, at: Time, delay: Duration | None
         at=at,
         delay=delay,
         code=pending.code,
-        by_percentage=pending.by_percentage,
+        placement=pending.placement,
+        window_ends=pending.window_ends,
     )

@@ -130,7 +130,7 @@ def _shares(
     weights: Counter[Move] = Counter()
     if old.salt == new.salt:
         buckets = _ranges(of_old + of_new)
-        held = _cut([old.held_below, new.held_below])
+        held = cut_ranges([old.held_below, new.held_below])
         for (low, high), (held_low, held_high) in product(buckets, held):
             before = old.evaluate_at(user, low, held_low).stage
             after = new.evaluate_at(user, low, held_low).stage
@@ -147,7 +147,7 @@ def _shares(
 def _stages(targeting: Targeting, user: str, percentages: list[Percentages]) -> Counter[Stage]:
     """How many pairs of bucket and holdback bucket are at each stage."""
     stages: Counter[Stage] = Counter()
-    held = _cut([targeting.held_below])
+    held = cut_ranges([targeting.held_below])
     for (low, high), (held_low, held_high) in product(_ranges(percentages), held):
         stage = targeting.evaluate_at(user, low, held_low).stage
         stages[stage] += (high - low) * (held_high - held_low)
@@ -162,8 +162,9 @@ def _percentages(targeting: Targeting, rules: tuple[int, ...]) -> list[Percentag
 
 def _ranges(percentages: list[Percentages]) -> list[tuple[int, int]]:
     """Ranges of buckets within which none of the percentages makes a difference."""
-    return _cut([below for percent in percentages for _, below in percent.thresholds])
+    return cut_ranges([below for percent in percentages for _, below in percent.thresholds])
 
 
-def _cut(thresholds: list[int]) -> list[tuple[int, int]]:
+def cut_ranges(thresholds: list[int]) -> list[tuple[int, int]]:
+    """The ranges of buckets that lie between the thresholds; each is `(first, behind the last)`."""
     return list(pairwise(sorted({0, BUCKETS, *thresholds})))

@@ -4,10 +4,11 @@ Rules: docs/design.md#r15.
 """
 
 from enum import StrEnum
+from functools import cache
 from typing import Any, NamedTuple
 
 from shim.flags.buckets import format_percent
-from shim.model import Stage
+from shim.model import BY_CHANCE, Placement, Stage
 
 
 class Reason(StrEnum):
@@ -27,6 +28,12 @@ class Cap(StrEnum):
     HOLDBACK = "holdback"
     BRAKE = "brake"
     KILL_SWITCH = "kill_switch"
+
+
+_OVERRIDDEN = Placement(None, override=True)
+_NO_GROUP = Placement(None)
+_placed_by = cache(Placement)
+"""One object for each rule, however many connections it places."""
 
 
 class Threshold(NamedTuple):
@@ -71,6 +78,18 @@ class Evaluation(NamedTuple):
         if self.reason is Reason.PROVIDER:
             return self.detail == "SPLIT"
         return bool(self.missed) or any(below for _, below in self.thresholds)
+
+    @property
+    def placement(self) -> Placement:
+        """The group in which chance alone decided about the user (R15).
+
+        Users whom a rule's percentages missed belong to that rule: chance kept them out.
+        """
+        if not self.by_percentage:
+            return _OVERRIDDEN if self.reason is Reason.OVERRIDE else _NO_GROUP
+        if self.missed:
+            return _placed_by(self.missed[0])
+        return BY_CHANCE if self.rule is None else _placed_by(self.rule)
 
     @property
     def threshold(self) -> int | None:

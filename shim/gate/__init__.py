@@ -6,20 +6,45 @@ Rules: docs/design.md#r16, docs/design.md#r22.
 from shim.gate.answer import Condition, GateAnswer, GateVerdict, Scale, Sense, Standing
 from shim.gate.brake_statistics import (
     BrakeLimits,
+    BrakeRecord,
     FalseKills,
     FalseKillWatch,
     FewerReturns,
     ReturnWatch,
 )
-from shim.gate.evidence import Evidence, KindEvidence, Sample, Shares
-from shim.gate.judge import judge
+from shim.gate.connected_users import ConnectedUsers
+from shim.gate.crowds import Arm, Connected, ObservedRow
+from shim.gate.evidence import (
+    Evidence,
+    Heartbeats,
+    KindEvidence,
+    StandingReady,
+    StretchSample,
+)
+from shim.gate.judge import judge, judge_so_far
 from shim.gate.kind_gate import GateTargets
-from shim.gate.observations import EPISODES, Observations, Observed
+from shim.gate.kind_record import KindRecord
+from shim.gate.question import Counted, Question, QuestionTimes
+from shim.gate.sample_ratio import ArmUsers
+from shim.gate.series import Shares
+from shim.gate.trial import (
+    IdentitySpan,
+    Trial,
+    TrialIdentity,
+    TrialUsers,
+    count_attempts,
+    find_trials,
+)
 
 __all__ = [
-    "EPISODES",
+    "Arm",
+    "ArmUsers",
     "BrakeLimits",
+    "BrakeRecord",
     "Condition",
+    "Connected",
+    "ConnectedUsers",
+    "Counted",
     "Evidence",
     "FalseKillWatch",
     "FalseKills",
@@ -27,14 +52,25 @@ __all__ = [
     "GateAnswer",
     "GateTargets",
     "GateVerdict",
+    "Heartbeats",
+    "IdentitySpan",
     "KindEvidence",
-    "Observations",
-    "Observed",
+    "KindRecord",
+    "ObservedRow",
+    "Question",
+    "QuestionTimes",
     "ReturnWatch",
-    "Sample",
     "Scale",
     "Sense",
     "Shares",
     "Standing",
+    "StandingReady",
+    "StretchSample",
+    "Trial",
+    "TrialIdentity",
+    "TrialUsers",
+    "count_attempts",
+    "find_trials",
     "judge",
+    "judge_so_far",
 ]

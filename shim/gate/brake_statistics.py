@@ -1,33 +1,37 @@
-"""When everyone is taken back to `shadow` (R22): the brake's statistic, asked after each record.
+"""When everyone is taken back to `shadow` (R22): the brake's statistics, asked minute by minute.
 
-false kills   within `brake.window` at least `brake.count`, and at least `brake.share` of the candidate's
-              decisions in it
-returns       the candidate's return rate is certainly below the control's: its upper confidence sequence
-              below the control's lower one, for one kind of connection
+false kills   within `brake.window` at least `brake.count`, in at least `brake.spread` different minutes,
+              and significantly more than `brake.share` of the candidate's decisions;
+              or, each day anew, the e-value of "the share of false kills is at most `brake.share`"
+returns       in a UTC day, or in seven of them, the candidate's return rate is certainly below the
+              control's: no margin, groups and crowds as the gate counts them
 
-One observation is a user's first outcome, so sequences must be begun anew now and then: a client that broke
-today shows in today's first outcomes, not among those of a month. Two are kept, begun anew after a day and
-after a week. Each new beginning is a new test; the k-th gets alpha / (k (k + 1)), which adds up to alpha,
-so that all of them together, for ever, engage wrongly with a probability of at most 5 %.
-
-Rules: docs/design.md#r15, docs/design.md#r22.
+An outage or a cut of the network must not engage the brake: what happens in one minute, or in one event
+of the guard, is one event. Times are microseconds.
 """
 
 from collections import Counter, deque
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
-from heapq import heappop, heappush
+from math import exp, lgamma, log
 from typing import Protocol
 
-from shim.gate.evidence import Shares
-from shim.gate.statistics import certainly_lower, mean_share, observations
-from shim.model import SECOND, Duration, Kind, Outcome, Return, Role, Time
+from shim.gate.crowds import Arm, Connected, ObservedRow
+from shim.gate.evidence import NOTHING
+from shim.gate.kind_gate import E_VALUE, wanted_e_value
+from shim.gate.kind_record import read_groups
+from shim.gate.question import Question, QuestionTimes
+from shim.gate.series import DAY
+from shim.gate.statistics import log_e_value, mean_share, observations
+from shim.gate.stretches import Stretch, find_stretches
+from shim.gate.tested_conditions import large_groups, refutes_returns
+from shim.model import Duration, Kind, Role, Time
 
-ALPHA = 0.05
-"""The probability of ever engaging wrongly on account of return rates."""
+CHANCE = 1e-5
+"""The probability of as many false kills by chance below which the brake engages."""
 
-_DAY: Duration = 86_400 * SECOND
-RENEWALS: tuple[Duration, ...] = (_DAY, 7 * _DAY)
-"""How long sequences last before they are begun anew."""
+LEAST_USERS = 2
+"""So many users must have had a false kill before the day's e-value counts."""
 
 
 class BrakeLimits(Protocol):
@@ -39,17 +43,23 @@ class BrakeLimits(Protocol):
     def count(self) -> int: ...
     @property
     def share(self) -> float: ...
+    @property
+    def spread(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
 class FalseKills:
-    """A reason to brake: so many of the candidate's decisions within the window were wrong."""
+    """A reason to brake: so many of the candidate's decisions were wrong, within `within`."""
 
     kills: int
     decisions: int
+    within: str
 
     def __str__(self) -> str:
-        return f"{self.kills} of the candidate's {self.decisions} decisions hit a live connection"
+        return (
+            f"{self.kills} of the candidate's {self.decisions} decisions within {self.within} hit a "
+            "live connection"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,118 +71,187 @@ class FewerReturns:
     control_users: int
     candidate: float
     candidate_users: int
+    within: str
 
     def __str__(self) -> str:
         return (
-            f"{self.kind}: {self.candidate:.1%} of {self.candidate_users} users came back after the "
-            f"candidate's closing, {self.control:.1%} of {self.control_users} after the control's"
+            f"{self.kind}, {self.within}: {self.candidate:.1%} of {self.candidate_users} users came back "
+            f"after the candidate's closing, {self.control:.1%} of {self.control_users} after the control's"
         )
 
 
-class FalseKillWatch:
-    """Counts within the window; times never decrease."""
+@dataclass(frozen=True, slots=True)
+class BrakeRecord:
+    """What the brake knew before a restart, in the order of time; times by the wall clock.
 
-    def __init__(self, limits: BrakeLimits) -> None:
+    Attributes:
+        since: the begin of the trial.
+        connected: run, end of the minute, users, for each kind.
+        returns: returns and losses by the ends of their windows, for each kind.
+        decisions: user and time of each decision of the candidate on this UTC day.
+        kills: user and time of each false kill on this UTC day.
+    """
+
+    since: Time
+    connected: tuple[tuple[Kind, int, Time, int], ...] = ()
+    returns: tuple[tuple[Kind, ObservedRow], ...] = ()
+    decisions: tuple[tuple[str, Time], ...] = ()
+    kills: tuple[tuple[str, Time], ...] = ()
+
+
+class FalseKillWatch:
+    """Told of each decision of the candidate's and of each false kill; times never decrease.
+
+    `grain` is the length of a minute. `day` counts the days on which the watch was begun anew.
+    """
+
+    def __init__(self, limits: BrakeLimits, grain: Duration) -> None:
         self._limits = limits
+        self._grain = grain
         self._decisions: deque[Time] = deque()
         self._kills: deque[Time] = deque()
+        self._events: dict[Hashable, Time] = {}
+        self._day = -1
+        self.days = 0
+        self._today: dict[str, tuple[int, int]] = {}
+        self._killed_today: set[str] = set()
+        self._shares: Counter[tuple[int, int]] = Counter()
 
-    def decided(self, now: Time) -> None:
-        """The candidate decided on a connection, acting or shadowing."""
+    def decided(self, user: str, now: Time) -> None:
+        """The candidate decided on a connection of this user, acting or shadowing."""
         self._decisions.append(now)
         _forget(self._decisions, now - self._limits.window)
+        self._count(user, now, decisions=1)
 
-    def killed(self, now: Time) -> FalseKills | None:
-        """A decision of the candidate's was wrong: `only_candidate`, recovered; or a proof of life."""
+    def killed(self, user: str, now: Time, event: Hashable = None) -> FalseKills | None:
+        """A decision of the candidate's was wrong: `only_candidate`, recovered; or a proof of life.
+
+        `event`: what the false kill belongs to where several count as one (R6b); None: it stands alone.
+        """
+        if event is not None:
+            if event in self._events:
+                return self.reason(now)
+            self._events[event] = now
         self._kills.append(now)
+        self._count(user, now, kills=1)
         return self.reason(now)
 
     def reason(self, now: Time) -> FalseKills | None:
+        """Why the brake has to engage at `now`, if it has to."""
+        return self._reason_of_window(now) or self._reason_of_day()
+
+    def _reason_of_window(self, now: Time) -> FalseKills | None:
+        limits = self._limits
         for times in (self._decisions, self._kills):
-            _forget(times, now - self._limits.window)
+            _forget(times, now - limits.window)
         kills, decisions = len(self._kills), len(self._decisions)
-        if kills < self._limits.count or kills < self._limits.share * decisions:
+        if kills < limits.count or self._minutes() < limits.spread:
             return None
-        return FalseKills(kills, decisions)
+        if poisson_tail(limits.share * decisions, kills) >= CHANCE:
+            return None
+        return FalseKills(kills, decisions, f"{limits.window / 60_000_000:g} min")
+
+    def _minutes(self) -> int:
+        """In how many different minutes, each begun by a false kill, the false kills lie."""
+        minutes, ends = 0, -1
+        for at in self._kills:
+            if at >= ends:
+                minutes, ends = minutes + 1, at + self._grain
+        return minutes
+
+    def _reason_of_day(self) -> FalseKills | None:
+        if len(self._killed_today) < LEAST_USERS:
+            return None
+        if log_e_value(self._shares, self._limits.share) < log(wanted_e_value(self.days)):
+            return None
+        totals = self._today.values()
+        return FalseKills(sum(k for k, _ in totals), sum(d for _, d in totals), "the day")
+
+    def _count(self, user: str, now: Time, kills: int = 0, decisions: int = 0) -> None:
+        if now // DAY != self._day:
+            self._day = now // DAY
+            self.days += 1
+            self._today.clear()
+            self._killed_today.clear()
+            self._shares.clear()
+        before = self._today.get(user, (0, 0))
+        after = before[0] + kills, before[1] + decisions
+        self._today[user] = after
+        if kills:
+            self._killed_today.add(user)
+        if before[1]:
+            self._shares[_capped(before)] -= 1
+        if after[1]:
+            self._shares[_capped(after)] += 1
 
 
 class ReturnWatch:
-    """Compares the return rates of users who got their stage by percentage (R15).
+    """Compares the return rates of the two monitors' closings, stretch by stretch.
 
-    A loss is known only when its `return_window` has passed, so returns wait as long: whoever closes
-    many connections at once would else look good, or the other bad, until the losses are known.
+    One question a kind of connection; an arm is the group of users and the monitor that acted. Rows are
+    known when their window is over, so that returns do not count before losses (R15).
     """
 
-    def __init__(self, return_window: Duration, start: Time) -> None:
-        self._return_window = return_window
-        self._waiting: list[tuple[Time, int, Kind, Role, str, bool]] = []
-        self._taken = 0
-        alpha = ALPHA / (len(Kind) * len(RENEWALS))
-        self._races = {kind: [_Race(length, alpha, start) for length in RENEWALS] for kind in Kind}
+    def __init__(self, times: QuestionTimes, connected: Callable[[Kind], Connected]) -> None:
+        self._times = times
+        self._questions: dict[Kind, Question[Arm]] = {
+            kind: Question(times, connected(kind), lambda arm: arm) for kind in Kind
+        }
 
-    def settled(self, outcome: Outcome, now: Time) -> FewerReturns | None:
-        """An outcome is known; the answer is about all whose window is over at `now`."""
-        if outcome.by_percentage and outcome.result in (Return.RETURNED, Return.LOST):
-            self._taken += 1
-            connection = outcome.connection
-            row = (
-                outcome.acted_at,
-                self._taken,
-                connection.kind,
-                outcome.role,
-                connection.user,
-                outcome.result is Return.RETURNED,
-            )
-            heappush(self._waiting, row)
-        return self.reason(now)
+    def extend(self, kind: Kind, rows: Iterable[ObservedRow]) -> None:
+        """Rows by the end of their windows; rows of overrides stay away."""
+        self._questions[kind].extend(rows)
 
     def reason(self, now: Time) -> FewerReturns | None:
-        """The first of the outcomes whose window is over that shows a difference."""
-        while self._waiting and self._waiting[0][0] + self._return_window < now:
-            acted_at, _, kind, role, user, returned = heappop(self._waiting)
-            for race in self._races[kind]:
-                race.add(acted_at, role, user, returned)
-                if race.lost():
-                    return race.reason(kind)
+        """Why the brake has to engage at `now`; only whole minutes, with both arms together, count."""
+        stretches = list(find_stretches(self._times.since, now))
+        today = [stretch for stretch in stretches if stretch.days[-1] == now // DAY]
+        for kind, question in self._questions.items():
+            question.advance(now)
+            for stretch in today:
+                if found := _fewer(kind, question, stretch):
+                    return found
         return None
 
 
-class _Race:
-    """The two monitors' return rates since the last beginning."""
-
-    def __init__(self, length: Duration, alpha: float, start: Time) -> None:
-        self._length = length
-        self._alpha = alpha
-        self._start = start
-        self._beginnings = 0
-        self._begin(start)
-
-    def _begin(self, now: Time) -> None:
-        self._beginnings += 1
-        self._start += (now - self._start) // self._length * self._length
-        self._shares: dict[Role, Counter[tuple[int, int]]] = {role: Counter() for role in Role}
-        self._users: dict[Role, set[str]] = {role: set() for role in Role}
-
-    def add(self, at: Time, role: Role, user: str, returned: bool) -> None:
-        if at >= self._start + self._length:
-            self._begin(at)
-        users = self._users[role]
-        if user not in users:
-            users.add(user)
-            self._shares[role][int(returned), 1] += 1
-
-    def lost(self) -> bool:
-        """Two sequences, so each is wrong with half of this beginning's part of alpha at most."""
-        part = self._alpha / (self._beginnings * (self._beginnings + 1)) / 2
-        return certainly_lower(self._shares[Role.CANDIDATE], self._shares[Role.CONTROL], part)
-
-    def reason(self, kind: Kind) -> FewerReturns:
-        control, candidate = self._shares[Role.CONTROL], self._shares[Role.CANDIDATE]
-        return FewerReturns(kind, *_rate(control), *_rate(candidate))
+def _fewer(kind: Kind, question: Question[Arm], stretch: Stretch) -> FewerReturns | None:
+    groups = read_groups(question, lambda series: series.stretch(stretch.days))
+    alpha = 1 / (E_VALUE * stretch.ordinal) / 2
+    for arms in large_groups(groups).values():
+        if refutes_returns(arms, alpha, 0.0):
+            control, candidate = (arms.get(role, NOTHING).plain for role in Role)
+            return FewerReturns(
+                kind,
+                control=mean_share(control) or 0.0,
+                control_users=int(observations(control)),
+                candidate=mean_share(candidate) or 0.0,
+                candidate_users=int(observations(candidate)),
+                within=stretch.name,
+            )
+    return None
 
 
-def _rate(shares: Shares) -> tuple[float, int]:
-    return mean_share(shares) or 0.0, int(observations(shares))
+def poisson_tail(mean: float, least: int) -> float:
+    """P(Poisson(mean) >= least), to a relative error of about 1e-12."""
+    if least <= 0:
+        return 1.0
+    if mean <= 0:
+        return 0.0
+    if least <= mean:
+        below = sum(exp(n * log(mean) - mean - lgamma(n + 1)) for n in range(least))
+        return max(0.0, 1 - below)
+    term = exp(least * log(mean) - mean - lgamma(least + 1))
+    total, n = 0.0, least
+    while term > total * 1e-13:
+        total += term
+        n += 1
+        term *= mean / n
+    return total
+
+
+def _capped(share: tuple[int, int]) -> tuple[int, int]:
+    """No more false kills than decisions: a proof of life may belong to yesterday's decision."""
+    return min(share), share[1]
 
 
 def _forget(times: deque[Time], before: Time) -> None:

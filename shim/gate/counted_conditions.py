@@ -1,12 +1,16 @@
-"""The conditions that are counted: data enough, pings sent, mismatches explained (R16: docs/design.md#r16)."""
+"""The conditions that are counted: data enough, pings sent, mismatches explained, arms as said (R16)."""
 
-from math import ceil, log
+from collections.abc import Sequence
+from math import ceil, exp
 from typing import Any
 
 from shim.gate.answer import Condition, Scale, Sense, Standing
-from shim.gate.kind_gate import E_VALUE, KindGate
+from shim.gate.evidence import Heartbeats
+from shim.gate.kind_gate import KindGate
+from shim.gate.sample_ratio import UNSOUND
+from shim.gate.series import DAY
 from shim.gate.statistics import log_e_value, wilson
-from shim.model import SECOND, Duration, Role
+from shim.model import Duration, Role
 
 MIN_COVERAGE = 0.99
 """Of the candidate's heartbeat intervals, the share with a ping."""
@@ -14,7 +18,7 @@ MIN_COVERAGE = 0.99
 MIN_HEARTBEATS = 10_000
 """Fewer say nothing about 99 %: the first and the last interval of each connection are cut by chance."""
 
-_DAY: Duration = 86_400 * SECOND
+_GREATEST_LOG = 690.0
 
 
 def acted(case: KindGate) -> Condition:
@@ -42,7 +46,7 @@ def users(case: KindGate) -> Condition:
         count,
         wanted,
         f"{wanted - count} more users ({unsettled} are being observed)",
-        case.until(count, wanted),
+        case.until(count, wanted) if count else case.first_period_left or None,
         {"unsettled_users": unsettled},
     )
 
@@ -61,6 +65,7 @@ def timeouts(case: KindGate) -> Condition:
         {
             "matched": evidence.matched,
             "mismatched": evidence.mismatched,
+            "improvements": evidence.improvements,
             "expected": evidence.expected,
             "inconclusive": evidence.inconclusive,
             "acting_first": evidence.acting_first,
@@ -69,6 +74,7 @@ def timeouts(case: KindGate) -> Condition:
 
 
 def days(case: KindGate) -> Condition:
+    """How many days had timeouts: what a step of a plan may require."""
     count, wanted = case.evidence.days, case.targets.min_days
     missing = wanted - count
     return _amount(
@@ -78,56 +84,84 @@ def days(case: KindGate) -> Condition:
         count,
         wanted,
         f"{missing} more days",
-        missing * _DAY if count else None,
+        missing * DAY if count else None,
     )
 
 
 def coverage(case: KindGate) -> Condition:
-    """In shadow the candidate lives on the control's pongs: one that never pings would pass (R16)."""
-    pings, heartbeats = case.evidence.pings, case.evidence.heartbeats
-    figure = pings / heartbeats if heartbeats else None
+    """In shadow the candidate lives on the control's pongs: one that never pings would pass (R16).
+
+    The process with the lowest share decides; those with few heartbeats are taken together.
+    """
+    processes = case.evidence.heartbeats
+    known = [beats for beats in processes if beats.needed is not None]
+    needed = sum(beats.needed or 0.0 for beats in known)
+    judged = _large_enough(known)
+    worst = min(judged, key=lambda beats: beats.share or 0.0, default=None)
+    figure = None if worst is None else worst.share
     missing = eta = None
-    if heartbeats is None:
+    if processes and not known:
         standing, missing = Standing.OPEN, "the candidate's settings have no heartbeat_interval"
-    elif figure is None or heartbeats < MIN_HEARTBEATS:
+    elif worst is None or figure is None:
         standing = Standing.OPEN
-        missing = f"{ceil(MIN_HEARTBEATS - heartbeats)} more heartbeats to judge by"
-        eta = case.until(heartbeats, MIN_HEARTBEATS)
+        missing = f"{ceil(MIN_HEARTBEATS - needed)} more heartbeats to judge by"
+        eta = case.until(needed, MIN_HEARTBEATS)
     elif figure < MIN_COVERAGE:
-        standing, missing = Standing.FAILED, "the candidate does not ping as often as it should"
+        standing = Standing.FAILED
+        missing = f"the candidate does not ping as often as it should ({worst.process})"
     else:
         standing = Standing.MET
     return case.condition(
         "coverage",
-        "Heartbeats at which the candidate pinged",
+        "Heartbeats at which the candidate pinged, in the worst process",
         standing,
         target=MIN_COVERAGE,
         bound=figure,
         figure=figure,
         missing=missing,
         eta=eta,
-        inputs={"pings": pings, "heartbeats": heartbeats, "min_heartbeats": MIN_HEARTBEATS},
+        inputs={
+            "pings": sum(beats.pings for beats in processes),
+            "heartbeats": needed,
+            "min_heartbeats": MIN_HEARTBEATS,
+            "processes": {
+                beats.process: {"pings": beats.pings, "heartbeats": beats.needed}
+                for beats in judged
+            },
+        },
     )
+
+
+def _large_enough(processes: Sequence[Heartbeats]) -> list[Heartbeats]:
+    """The processes that can be judged; the small ones together, if they are enough then."""
+    large = [beats for beats in processes if (beats.needed or 0.0) >= MIN_HEARTBEATS]
+    small = [beats for beats in processes if (beats.needed or 0.0) < MIN_HEARTBEATS]
+    together = Heartbeats(
+        "small processes together" if len(small) > 1 else "".join(b.process for b in small),
+        sum(beats.pings for beats in small),
+        sum(beats.needed or 0.0 for beats in small),
+    )
+    return [*large, together] if (together.needed or 0.0) >= MIN_HEARTBEATS else large
 
 
 def expected(case: KindGate) -> Condition:
     """A statement about the record, so its figure decides; only *failed* has to be significant."""
-    explained, mismatched = case.evidence.expected, case.evidence.mismatched
-    limit, total = case.targets.max_expected, explained + mismatched
+    explained, conclusive = case.evidence.expected, case.evidence.timeouts
+    limit, total = case.targets.max_expected, explained + conclusive
     figure = explained / total if total else None
     missing = None
-    if not total and not case.evidence.timeouts:
+    if figure is None:
         standing, missing = Standing.OPEN, "no timeouts"
-    elif figure is None or figure <= limit:
+    elif figure <= limit:
         standing = Standing.MET
     else:
-        missing = f"{explained} of {total} mismatches are explained by rules"
-        shares = {(1, 1): explained, (0, 1): mismatched}
-        significant = not limit or log_e_value(shares, limit) >= log(E_VALUE)
+        missing = f"{explained} of {total} episodes are explained by rules"
+        shares = {(1, 1): explained, (0, 1): conclusive}
+        significant = not limit or log_e_value(shares, limit) >= case.log_wanted
         standing = Standing.FAILED if significant else Standing.OPEN
     return case.condition(
         "expected",
-        "Mismatches that a rule explains",
+        "Episodes that a rule explains",
         standing,
         sense=Sense.AT_MOST,
         target=limit,
@@ -135,7 +169,39 @@ def expected(case: KindGate) -> Condition:
         figure=figure,
         interval=wilson(explained, total),
         missing=missing,
-        inputs={"expected": explained, "mismatched": mismatched},
+        inputs={"expected": explained, "conclusive": conclusive},
+    )
+
+
+def sample_ratio(case: KindGate) -> Condition:
+    """The users seen in the arms stand to each other as the widths say; else no figure can be believed."""
+    arms = case.evidence.arms
+    off = [name for name, users in arms.items() if users.is_off]
+    evidence = max((users.log_e_value for users in arms.values()), default=0.0)
+    described = {
+        name: {
+            **{str(role): users.seen.get(role, 0) for role in Role},
+            "crossed": users.crossed,
+            "expected": {str(role): users.expected.get(role, 0.0) for role in Role},
+            "e_value": exp(min(users.log_e_value, _GREATEST_LOG)),
+        }
+        for name, users in arms.items()
+    }
+    value = exp(min(evidence, _GREATEST_LOG))
+    return case.condition(
+        "sample_ratio",
+        "Evidence that the arms are not as wide as the flags say",
+        Standing.FAILED if off else Standing.MET,
+        scale=Scale.COUNT,
+        sense=Sense.AT_MOST,
+        target=UNSOUND,
+        bound=value,
+        figure=value,
+        missing=f"users of {', '.join(off)} are not where the widths place them: do all processes "
+        "have the same flags file, and does each arm register its connections?"
+        if off
+        else None,
+        inputs={"groups": described},
     )
 
 

@@ -1,6 +1,6 @@
 """Everything the gate reads (R14 to R16): counts, so that its size does not grow with the ledger's.
 
-The reader of the ledger fills it; `Observations` turns rows into `Shares`. Times are wall-clock
+The reader of the ledger fills it; `Question` turns rows into observations. Times are wall-clock
 microseconds since 1970.
 
 Rules: docs/design.md#r13, docs/design.md#r14, docs/design.md#r14b, docs/design.md#r15,
@@ -9,96 +9,179 @@ docs/design.md#r16.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
+from shim.gate.question import Counted
+from shim.gate.sample_ratio import ArmUsers
+from shim.gate.series import Shares
+from shim.gate.trial import Trial
 from shim.model import Duration, Kind, Return, Role, Time
 
-Shares: TypeAlias = Mapping[tuple[int, int], float]
-"""Observations between 0 and 1: how many there are of each `(successes, trials)`, with trials >= 1.
+NOTHING = Counted({}, {})
 
-`{(5, 5): 310, (4, 5): 2}`: 310 users with five of five, two with four of five. The tests of the gate do
-not depend on the order, so nothing more has to be kept. (Counts are whole but where data is projected.)
-"""
+ByArm = Mapping[Role, Counted]
+"""The observations of the users for whom each monitor acted; a monitor without any may be missing."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """The observations of one kind of connection over one span of time, one per user (or crowd).
+class StretchSample:
+    """What a stretch of UTC days shows, as it is now, each user's first five rows in it.
 
-    `agreement`: matched among a user's first five conclusive episodes whose first decider was
-    shadowing, final ones only. `returns`, by acting monitor: was the user's first timeout acted on
-    followed by a return (1, 1) or a loss (0, 1); only actions whose return window is over by now, so
-    that returns are not counted before losses; users with their stage by percentage only (R15).
-    `proofs`, by acting monitor, of the same users: did the first timeout acted on bring a proof of
-    life (R14b). A monitor that did not act may be missing from the mappings.
+    Attributes:
+        name: the days, as `2026-11-27` or `2026-11-21 to 2026-11-27`.
+        ordinal: which stretch of the trial it is, from 1.
+        is_day: whether it is a single day.
+        returns: by group (`KindEvidence.returns`).
     """
 
-    agreement: Shares = field(default_factory=dict)
-    returns: Mapping[Role, Shares] = field(default_factory=dict)
-    proofs: Mapping[Role, Shares] = field(default_factory=dict)
+    name: str
+    ordinal: int
+    is_day: bool = True
+    agreement: Counted = NOTHING
+    returns: Mapping[str, ByArm] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SampleSoFar:
+    """What a trial shows before its first period is over; after that, what is final."""
+
+    agreement: Counted = NOTHING
+    returns: Mapping[str, ByArm] = field(default_factory=dict)
+    proofs: Counted = NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeats:
+    """How often the candidate pinged in one process.
+
+    Attributes:
+        process: what the process is called.
+        pings: the pings that were recorded.
+        needed: how many its intervals called for; None: its settings have no such interval.
+    """
+
+    process: str
+    pings: int
+    needed: float | None
+
+    @property
+    def share(self) -> float | None:
+        return self.pings / self.needed if self.needed else None
 
 
 @dataclass(frozen=True, slots=True)
 class KindEvidence:
-    """One kind of connection that occurred in the period.
+    """One kind of connection that occurred in the trial.
 
-    `period` and `epoch` are the observations over the two spans of `Evidence`; all else is of the
-    period. `timeouts`: conclusive episodes whose first decider was shadowing, of which `matched` and
-    `mismatched` are the parts; `expected` are such episodes, too, but explained (R13). `acting_first`:
-    conclusive episodes that prove nothing (R14), shown only. `users`: those with a final observation;
-    `unsettled_users`: those with episodes whose observation is not final yet. `days`: UTC days with
-    timeouts. `acted`, `proofs`, `outcomes`: all timeouts acted on, proofs of life and outcomes, users by
-    override included: shown, not tested. `pings`: the candidate's, and `heartbeats`: how many its
-    intervals called for (the sum of watched / heartbeat_interval; None: it knows no such interval).
+    Attributes:
+        agreement: the share of matched episodes of each user, final ones only.
+        returns: the share of returns of each user, final, by group: users whom the same percentages
+            placed, `everybody` or the name of a rule.
+        proofs: whether any closing by the candidate hit a living connection of the user, final.
+        stretches: each UTC day, and each last seven days.
+        recent_agreement, recent_returns: each user's last five rows in the last seven days.
+        matched, mismatched: conclusive episodes whose first decider was shadowing (R14).
+        expected: such episodes that a rule explains (R13).
+        improvements: episodes in which life proved the control wrong where the candidate waited (R14).
+        acting_first: conclusive episodes that prove nothing (R14).
+        users, unsettled_users: users with a final observation, and those whose observation is open.
+        so_far: the same samples of each user's first five rows, as they are now: for steps of a plan.
+        days: UTC days with timeouts.
+        crowds: how many events were crowds.
+        acted, proofs_of_life, outcomes: of everybody, overrides included: shown, not tested.
+        heartbeats: of each process.
+        arms: the users of each group in the two arms.
     """
 
     kind: Kind
-    period: Sample = field(default_factory=Sample)
-    epoch: Sample = field(default_factory=Sample)
+    agreement: Counted = NOTHING
+    returns: Mapping[str, ByArm] = field(default_factory=dict)
+    proofs: Counted = NOTHING
+    stretches: tuple[StretchSample, ...] = ()
+    recent_agreement: Counted = NOTHING
+    recent_returns: Mapping[str, ByArm] = field(default_factory=dict)
     matched: int = 0
     mismatched: int = 0
     expected: int = 0
+    improvements: int = 0
     inconclusive: int = 0
     acting_first: int = 0
     users: int = 0
     unsettled_users: int = 0
+    so_far: SampleSoFar = field(default_factory=SampleSoFar)
     days: int = 0
+    crowds: int = 0
     acted: Mapping[Role, int] = field(default_factory=dict)
-    proofs: Mapping[Role, int] = field(default_factory=dict)
+    proofs_of_life: Mapping[Role, int] = field(default_factory=dict)
     outcomes: Mapping[Role, Mapping[Return, int]] = field(default_factory=dict)
-    pings: int = 0
-    heartbeats: float | None = 0.0
+    heartbeats: tuple[Heartbeats, ...] = ()
+    arms: Mapping[str, ArmUsers] = field(default_factory=dict)
 
     @property
     def timeouts(self) -> int:
+        """Conclusive episodes that compare the monitors."""
         return self.matched + self.mismatched
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
-    """What the ledger knows at `now`.
+class StandingReady:
+    """An earlier trial's `ready` that still stands: since then nothing but widths has grown.
 
-    `period_start` to `period_end`: the last `gate.period` in which both monitors acted for somebody;
-    it ends at the last time when both had connections they acted for (None: they never did).
-    `epoch_start`: since when monitors and comparison have been what they are (settings, plugins'
-    versions); evidence from before is about something else, so no period begins earlier. `failures` and
-    `quarantines` are the candidate's in the period, `expired_rules` the names of the rules in the
-    settings that are past their last day. `kinds`: those that occurred in the period, also without any
-    evidence.
+    Attributes:
+        since: when the earlier trial began, and `until` when it ended.
+    """
+
+    since: Time
+    until: Time
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the ledger knows at `now` about the trial that goes on.
+
+    Attributes:
+        trial: None while there is none: no process ever ran, or a deploy is under way.
+        attempt: which attempt the trial is (R16's k), from 1.
+        days_acted: for each day of the trial's first period that has begun, whether both monitors acted
+            for somebody.
+        watched: for how long some process watched, in the trial.
+        complete_until: up to when the record is complete; None: there is no record.
+        brake: why the brake is engaged; None: it is released.
+        braked_by_itself: when the brake engaged by itself in the trial; None: it did not.
+        failures, quarantines: the candidate's, in the trial.
+        expired_rules: rules of the settings that are past their last day.
+        kinds: the kinds that occurred in the trial, also those without any evidence.
+        standing: an earlier `ready` that may stand.
     """
 
     now: Time
-    period_start: Time | None = None
-    period_end: Time | None = None
-    epoch_start: Time | None = None
-    kinds: tuple[KindEvidence, ...] = ()
+    trial: Trial | None = None
+    attempt: int = 1
+    days_acted: tuple[bool, ...] = ()
+    watched: Duration = 0
+    complete_until: Time | None = None
+    brake: str | None = None
+    braked_by_itself: Time | None = None
     failures: int = 0
     quarantines: int = 0
     expired_rules: tuple[str, ...] = ()
+    kinds: tuple[KindEvidence, ...] = ()
+    standing: StandingReady | None = None
 
     @property
     def span(self) -> Duration:
-        """How long the period has lasted so far: what was seen in it took so long to come."""
-        if self.period_start is None or self.period_end is None:
-            return 0
-        return self.period_end - self.period_start
+        """How long the trial has lasted: what was seen in it took so long to come."""
+        return 0 if self.trial is None else self.trial.lasted(self.now)
+
+
+__all__ = [
+    "NOTHING",
+    "ByArm",
+    "Counted",
+    "Evidence",
+    "Heartbeats",
+    "KindEvidence",
+    "SampleSoFar",
+    "Shares",
+    "StandingReady",
+    "StretchSample",
+]

@@ -1,54 +1,142 @@
 """May the control be retired? (R16: docs/design.md#r16)"""
 
-from shim.gate import counted_conditions as counts
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from shim.gate import counted_conditions as counted
 from shim.gate import tested_conditions as tested
 from shim.gate.answer import Condition, GateAnswer, GateVerdict, Scale, Sense, Standing
 from shim.gate.evidence import Evidence
-from shim.gate.kind_gate import GateTargets, KindGate
-from shim.model import Duration, seconds
+from shim.gate.kind_gate import GateTargets, KindGate, format_days, wanted_e_value
+from shim.gate.series import DAY
+from shim.model import SECOND, Duration, Time, seconds
 
-_OF_EACH_KIND = (
-    counts.acted,
-    counts.users,
-    counts.timeouts,
-    counts.days,
+COMPLETE_WITHIN: Duration = 3600 * SECOND
+"""How old the end of the record may be."""
+
+STANDS_FOR: Duration = 30 * DAY
+"""How long a `ready` stands after its trial."""
+
+_AT_ONCE = ("failures", "brake", "sample_ratio")
+"""Conditions whose failure is a fact: they make `not_ready` before the first period has passed."""
+
+_OF_EACH_KIND: tuple[Callable[[KindGate], Condition], ...] = (
+    counted.acted,
+    counted.users,
+    counted.timeouts,
     tested.agreement,
-    counts.coverage,
+    counted.coverage,
     tested.returns,
     tested.proofs_of_life,
-    counts.expected,
+    tested.stretches,
+    tested.recent,
+    counted.expected,
+    counted.sample_ratio,
 )
 
 
 def judge(evidence: Evidence, targets: GateTargets) -> GateAnswer:
-    """`ready` if every condition holds, `not_ready` if one has failed, else `insufficient`.
+    """`ready` if every condition holds, `not_ready` if one is refuted, else `insufficient`.
 
-    No data is never success: without a period, or any kind of connection in it, the answer is
-    `insufficient`.
+    No data is never success: without a trial, or any kind of connection in it, the answer is
+    `insufficient`. A `ready` of an earlier trial stands for 30 days while nothing but widths grows
+    (`Evidence.standing`), unless something in the present trial speaks against it.
     """
-    conditions = [_period(evidence), _failures(evidence), _expired(evidence)]
+    conditions = [
+        _length(evidence, targets),
+        _record(evidence),
+        _brake(evidence),
+        _failures(evidence),
+        _expired(evidence),
+    ]
     for kind in evidence.kinds:
-        case = KindGate(kind, targets, evidence.span)
+        case = KindGate(kind, targets, evidence.span, evidence.attempt)
         conditions.extend(condition(case) for condition in _OF_EACH_KIND)
+    verdict = _verdict(conditions, evidence, targets)
+    if verdict is GateVerdict.INSUFFICIENT and _stands(evidence, conditions):
+        verdict = GateVerdict.READY
     return GateAnswer(
-        _verdict(conditions),
+        verdict,
         tuple(conditions),
-        _eta(conditions),
-        {
-            "now": seconds(evidence.now),
-            "period_start": _seconds(evidence.period_start),
-            "period_end": _seconds(evidence.period_end),
-            "epoch_start": _seconds(evidence.epoch_start),
-            "kinds": [kind.kind for kind in evidence.kinds],
-        },
+        _eta(conditions) if verdict is GateVerdict.INSUFFICIENT else None,
+        describe_trial(evidence, targets),
     )
 
 
-def _verdict(conditions: list[Condition]) -> GateVerdict:
-    standings = {condition.standing for condition in conditions}
-    if Standing.FAILED in standings:
+def judge_so_far(evidence: Evidence, targets: GateTargets) -> GateAnswer:
+    """The same for a step of a plan: on each user's first five rows as they are now, not yet final.
+
+    The verdict is that of `judge`; the condition `days` is there for plans alone.
+    """
+    kinds = tuple(
+        replace(
+            kind,
+            agreement=kind.so_far.agreement,
+            returns=kind.so_far.returns,
+            proofs=kind.so_far.proofs,
+            users=kind.users + kind.unsettled_users,
+        )
+        for kind in evidence.kinds
+    )
+    answer = judge(replace(evidence, kinds=kinds), targets)
+    days = [counted.days(KindGate(kind, targets, evidence.span)) for kind in kinds]
+    return replace(judge(evidence, targets), conditions=(*answer.conditions, *days), eta=answer.eta)
+
+
+def describe_trial(evidence: Evidence, targets: GateTargets) -> dict[str, object]:
+    """Which trial is judged, since when, what began it, and what would end it. Times in seconds."""
+    trial = evidence.trial
+    return {
+        "now": seconds(evidence.now),
+        "trial": None
+        if trial is None
+        else {
+            "since": seconds(trial.since),
+            "until": None if trial.until is None else seconds(trial.until),
+            "began_by": trial.began_by,
+            "first_period_ends": seconds(trial.since + targets.period),
+            "monitors": trial.identity.monitors,
+            "comparison": trial.identity.comparison,
+            "flags": trial.identity.flags,
+            "ends_by": "another version or other settings of a monitor, other settings of "
+            "`comparison`, another flags file (overrides apart), or a release of the brake",
+        },
+        "attempt": evidence.attempt,
+        "min_e_value": wanted_e_value(evidence.attempt),
+        "standing_ready": None
+        if evidence.standing is None
+        else {
+            "since": seconds(evidence.standing.since),
+            "until": seconds(evidence.standing.until),
+            "stands_until": seconds(evidence.standing.until + STANDS_FOR),
+        },
+        "kinds": [kind.kind for kind in evidence.kinds],
+    }
+
+
+def _verdict(conditions: list[Condition], evidence: Evidence, targets: GateTargets) -> GateVerdict:
+    failed = {one.name for one in conditions if one.standing is Standing.FAILED}
+    over = evidence.trial is not None and evidence.span >= targets.period
+    if failed and (over or failed.intersection(_AT_ONCE)):
         return GateVerdict.NOT_READY
-    return GateVerdict.INSUFFICIENT if Standing.OPEN in standings else GateVerdict.READY
+    unmet = any(one.standing is not Standing.MET for one in conditions)
+    return GateVerdict.INSUFFICIENT if unmet else GateVerdict.READY
+
+
+_AGAINST_STANDING = ("record", "brake", "failures", "expired_rules", "stretches", "sample_ratio")
+
+
+def _stands(evidence: Evidence, conditions: list[Condition]) -> bool:
+    """Whether an earlier `ready` stands: nothing has refuted it since."""
+    standing = evidence.standing
+    if standing is None or evidence.now >= standing.until + STANDS_FOR:
+        return False
+    return all(
+        condition.standing is Standing.MET
+        for condition in conditions
+        if condition.name in _AGAINST_STANDING
+    )
 
 
 def _eta(conditions: list[Condition]) -> Duration | None:
@@ -58,27 +146,95 @@ def _eta(conditions: list[Condition]) -> Duration | None:
     return max(etas) if etas and len(etas) == len(unmet) else None
 
 
-def _period(evidence: Evidence) -> Condition:
-    missing = None
-    if evidence.period_end is None:
-        missing = "control and candidate never acted for users at the same time"
+def _length(evidence: Evidence, targets: GateTargets) -> Condition:
+    """The trial has lasted a whole period, on each day of which both monitors acted for somebody."""
+    days = evidence.days_acted
+    wanted = -(-targets.period // DAY)
+    acted = sum(days)
+    idle = [number for number, both in enumerate(days, 1) if not both]
+    eta: Duration | None = None
+    if evidence.trial is None:
+        standing, missing = (
+            Standing.OPEN,
+            "no trial goes on: no process runs, or a deploy is under way",
+        )
     elif not evidence.kinds:
-        missing = "there were no connections"
+        standing, missing = Standing.OPEN, "there were no connections"
+    elif idle[:-1] or (idle and len(days) >= wanted and evidence.span >= targets.period):
+        standing = Standing.OPEN
+        missing = (
+            f"on day {', '.join(map(str, idle))} of the trial not both monitors acted for somebody: "
+            "another trial is needed"
+        )
+    elif evidence.span < targets.period:
+        left = targets.period - evidence.span
+        standing, missing, eta = (
+            Standing.OPEN,
+            f"the trial has to last {format_days(left)} longer",
+            left,
+        )
+    else:
+        standing, missing = Standing.MET, None
     return _fact(
-        "period",
-        "Kinds of connection while both monitors acted",
-        len(evidence.kinds),
-        Standing.OPEN if missing else Standing.MET,
+        "length",
+        "Days of the trial's first period on which both monitors acted",
+        acted,
+        standing,
         missing,
-        Sense.AT_LEAST,
-        target=1,
+        sense=Sense.AT_LEAST,
+        target=wanted,
+        eta=eta,
+    )
+
+
+def _record(evidence: Evidence) -> Condition:
+    """The record is complete to within an hour of now."""
+    until = evidence.complete_until
+    if until is None:
+        standing, missing = Standing.OPEN, "there is no record"
+    elif until < evidence.now - COMPLETE_WITHIN:
+        standing = Standing.OPEN
+        missing = f"the record ends at {_format_time(until)}: no process has written since"
+    else:
+        standing, missing = Standing.MET, None
+    age = None if until is None else max(0, evidence.now - until) / SECOND
+    return Condition(
+        "record",
+        "Age of the record in seconds",
+        None,
+        standing,
+        Scale.COUNT,
+        Sense.AT_MOST,
+        seconds(COMPLETE_WITHIN),
+        age,
+        age,
+        missing=missing,
+    )
+
+
+def _brake(evidence: Evidence) -> Condition:
+    by_itself = evidence.braked_by_itself
+    standing, missing = Standing.MET, None
+    if by_itself is not None:
+        standing = Standing.FAILED
+        missing = f"the brake engaged by itself at {_format_time(by_itself)}"
+    elif evidence.brake is not None:
+        standing, missing = Standing.OPEN, f"the brake is engaged: {evidence.brake}"
+    return _fact(
+        "brake",
+        "Brakes in the trial",
+        int(missing is not None),
+        standing,
+        missing,
+        engaged=evidence.brake,
+        by_itself_at=None if by_itself is None else seconds(by_itself),
     )
 
 
 def _failures(evidence: Evidence) -> Condition:
     failures, quarantines = evidence.failures, evidence.quarantines
     missing = None
-    standing = Standing.MET if evidence.period_end is not None else Standing.OPEN
+    standing = Standing.MET if evidence.trial is not None else Standing.OPEN
     if failures or quarantines:
         standing = Standing.FAILED
         missing = f"the candidate failed {failures} times; quarantines: {quarantines}"
@@ -113,6 +269,7 @@ def _fact(
     missing: str | None,
     sense: Sense = Sense.AT_MOST,
     target: int = 0,
+    eta: Duration | None = None,
     **inputs: object,
 ) -> Condition:
     return Condition(
@@ -126,9 +283,10 @@ def _fact(
         bound=count,
         figure=count,
         missing=missing,
+        eta=eta,
         inputs=inputs,
     )
 
 
-def _seconds(time: int | None) -> float | None:
-    return None if time is None else seconds(time)
+def _format_time(at: Time) -> str:
+    return datetime.fromtimestamp(at / SECOND, UTC).isoformat(timespec="seconds")

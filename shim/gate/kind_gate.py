@@ -5,20 +5,19 @@ Rules: docs/design.md#r16.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, log
 from typing import Any, Protocol
 
 from shim.gate.answer import Condition, Scale, Sense, Standing
 from shim.gate.evidence import KindEvidence
-from shim.model import SECOND, Duration
+from shim.gate.question import Counted
+from shim.gate.series import DAY
+from shim.gate.statistics import grown
+from shim.model import Duration
 
 E_VALUE = 20.0
 """R16's evidence: without truth behind it, it is ever reached with a probability of at most 5 %."""
 
-SEQUENCE_ALPHA = 0.025
-"""For each of two sequences that are compared; 5 % together."""
-
-_DAY: Duration = 86_400 * SECOND
 _MOST_GROWTH = 1024.0
 _REFINEMENTS = 10
 
@@ -28,6 +27,10 @@ class GateTargets(Protocol):
 
     @property
     def period(self) -> Duration: ...
+    @property
+    def unit(self) -> Duration: ...
+    @property
+    def grain(self) -> Duration: ...
     @property
     def min_timeouts(self) -> int: ...
     @property
@@ -39,16 +42,43 @@ class GateTargets(Protocol):
     @property
     def return_margin(self) -> float: ...
     @property
+    def max_proofs(self) -> float: ...
+    @property
     def max_expected(self) -> float: ...
+
+
+def wanted_e_value(attempt: int) -> float:
+    """What the k-th trial needs: 20 k (k + 1), so that all trials together are wrong in 5 %."""
+    return E_VALUE * attempt * (attempt + 1)
 
 
 @dataclass(frozen=True, slots=True)
 class KindGate:
-    """One kind of connection before the gate; `span` is how long its evidence took to come."""
+    """One kind of connection before the gate.
+
+    Attributes:
+        span: how long its evidence took to come, in microseconds.
+        attempt: which attempt the trial is, from 1.
+    """
 
     evidence: KindEvidence
     targets: GateTargets
     span: Duration
+    attempt: int = 1
+
+    @property
+    def wanted(self) -> float:
+        """The e-value that shows or refutes something in this trial."""
+        return wanted_e_value(self.attempt)
+
+    @property
+    def log_wanted(self) -> float:
+        return log(self.wanted)
+
+    @property
+    def alpha(self) -> float:
+        """For each of two sequences that are compared."""
+        return 1 / self.wanted / 2
 
     def condition(
         self,
@@ -71,8 +101,13 @@ class KindGate:
         )
 
     def until(self, have: float, wanted: float) -> Duration | None:
-        """How long it takes at the present rate; None if it never comes, or a period is too short."""
+        """How long it takes at the present rate; None if there is no rate."""
         return self._wait(wanted / have) if have else None
+
+    @property
+    def first_period_left(self) -> Duration:
+        """How long it takes until the observations of the first period are final."""
+        return max(0, self.targets.period - self.span)
 
     def until_holds(
         self, have: float, what: str, holds: Callable[[float], bool]
@@ -84,15 +119,20 @@ class KindGate:
         factor = _growth(holds)
         if factor is None:
             return "more data of the same kind would not do: the figure is too close", None
-        more, wait = f"about {ceil(have * (factor - 1))} more {what}", self._wait(factor)
-        if wait is None and self.span:
-            more += f"; at the present rate {self.targets.period / _DAY:g} d do not hold so many"
-        return more, wait
+        return f"about {ceil(have * (factor - 1))} more {what}", self._wait(factor)
 
     def _wait(self, factor: float) -> Duration | None:
-        if not self.span or self.span * factor > self.targets.period:
-            return None
-        return round(self.span * (factor - 1))
+        return round(self.span * (factor - 1)) if self.span else None
+
+
+def grown_both(counted: Counted, factor: float) -> Counted:
+    """So many times the data of the same make."""
+    return Counted(grown(counted.plain, factor), grown(counted.crowded, factor))
+
+
+def format_days(duration: Duration) -> str:
+    """A length of time in days, as people say it."""
+    return f"{duration / DAY:.3g} d"
 
 
 def _growth(holds: Callable[[float], bool]) -> float | None:

@@ -17,7 +17,7 @@ confidence sequence. Upper bounds are lower bounds of 1 - x.
 
 from math import exp, log, log1p, sqrt
 
-from shim.gate.evidence import Shares
+from shim.gate.series import Shares
 
 _BETS = (0.98, 0.9, 0.75, 0.5, 0.25, 0.12, 0.06, 0.03, 0.015, 0.0075)
 """The fractions bet. Near 1 for observations that are all alike (at a target of 0.99 perfect agreement

@@ -1,24 +1,21 @@
-"""The conditions that a test decides: agreement, returns, proofs of life (R14 to R16).
+"""The conditions that a test decides: agreement, returns, proofs of life, stretches (R14 to R16).
 
-Each holds if the test says so twice: on the period, as R16 asks, and on the whole epoch. Periods slide:
-asked every hour they are many overlapping tests, each begun anew, and together they are wrong more often
-than each of them (at the border, with 3 users an hour, in 13 % of months and 80 % of years); the epoch is
-one test, never begun anew (4 %). Having *failed* is judged on
-the period alone: what is wrong now must not hide behind a good past.
-
-Rules: docs/design.md#r14, docs/design.md#r16.
+There is one capital per question, begun with the trial. What must be shown must be shown with crowds as
+single events *and* plainly; what is refuted is refuted in both ways of counting. Before the first
+`gate.period` has passed nothing is final, so nothing is shown or refuted.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from math import exp, log
 from typing import Any
 
-from shim.gate.answer import Condition, Sense, Standing
-from shim.gate.evidence import Sample, Shares
-from shim.gate.kind_gate import E_VALUE, SEQUENCE_ALPHA, KindGate
+from shim.gate.answer import Condition, Scale, Sense, Standing
+from shim.gate.evidence import NOTHING, ByArm, StretchSample
+from shim.gate.kind_gate import E_VALUE, KindGate, grown_both
+from shim.gate.question import Counted
+from shim.gate.series import Shares
 from shim.gate.statistics import (
     certainly_lower,
-    grown,
     log_e_value,
     log_e_value_below,
     lower_bound,
@@ -29,29 +26,34 @@ from shim.gate.statistics import (
 )
 from shim.model import Role
 
-_ENOUGH = log(E_VALUE)
+GROUP_SHARE = 0.25
+"""A group with fewer of the compared users is too small to be asked for itself."""
+
 _GREATEST_LOG = 690.0
 """Beyond this an e-value is no float."""
 
 
 def agreement(case: KindGate) -> Condition:
+    """The e-value of "agreement is at most `min_agreement`"."""
     evidence, target = case.evidence, case.targets.min_agreement
-    period, epoch = evidence.period.agreement, evidence.epoch.agreement
-    logs = log_e_value(period, target), log_e_value(epoch, target)
+    counted = evidence.agreement
+    logs = [log_e_value(shares, target) for shares in counted]
     missing = eta = None
-    if not observations(period):
+    if not observations(counted.plain):
         standing, missing = Standing.OPEN, "no user's observation is final yet"
-    elif min(logs) >= _ENOUGH:
+        eta = case.first_period_left or None
+    elif min(logs) >= case.log_wanted:
         standing = Standing.MET
-    elif log_e_value_below(period, target) >= _ENOUGH:
+    elif all(log_e_value_below(shares, target) >= case.log_wanted for shares in counted):
         standing, missing = Standing.FAILED, f"users see less agreement than {target:.4g}"
     else:
         standing = Standing.OPEN
         missing, eta = case.until_holds(
-            observations(period),
+            observations(counted.plain),
             "users",
             lambda factor: all(
-                log_e_value(grown(shares, factor), target) >= _ENOUGH for shares in (period, epoch)
+                log_e_value(shares, target) >= case.log_wanted
+                for shares in grown_both(counted, factor)
             ),
         )
     return case.condition(
@@ -59,7 +61,7 @@ def agreement(case: KindGate) -> Condition:
         "Agreement",
         standing,
         target=target,
-        bound=min(lower_bound(shares, 1 / E_VALUE) for shares in (period, epoch)),
+        bound=min(lower_bound(shares, 1 / case.wanted) for shares in counted),
         figure=evidence.matched / evidence.timeouts if evidence.timeouts else None,
         interval=wilson(evidence.matched, evidence.timeouts),
         missing=missing,
@@ -67,121 +69,273 @@ def agreement(case: KindGate) -> Condition:
         inputs={
             "matched": evidence.matched,
             "mismatched": evidence.mismatched,
-            "min_e_value": E_VALUE,
-            "period": {"e_value": exp(min(logs[0], _GREATEST_LOG)), **_described(period)},
-            "epoch": {"e_value": exp(min(logs[1], _GREATEST_LOG)), **_described(epoch)},
+            "improvements": evidence.improvements,
+            "min_e_value": case.wanted,
+            "crowds": evidence.crowds,
+            **{
+                way: {"e_value": exp(min(value, _GREATEST_LOG)), **_describe(shares)}
+                for way, value, shares in zip(Counted._fields, logs, counted, strict=True)
+            },
         },
     )
 
 
 def returns(case: KindGate) -> Condition:
-    """The bound is the candidate's lower sequence, the target the control's upper less the margin."""
+    """The candidate's lower sequence against the control's upper one less the margin, in each group."""
     evidence, margin = case.evidence, case.targets.return_margin
-    samples = evidence.period, evidence.epoch
-    control, candidate = _arms(evidence.period.returns)
-    bound, target = _weakest(samples, margin)
+    large = large_groups(evidence.returns)
     missing = eta = None
-    if idle := _idle(control, candidate):
-        standing, missing = Standing.OPEN, f"no outcomes of the {idle}'s closings"
-    elif _no_fewer(samples, margin):
-        standing = Standing.MET
-    elif certainly_lower(candidate, control, SEQUENCE_ALPHA, margin):
-        standing = Standing.FAILED
-        missing = f"fewer clients come back from the candidate's closing, by more than {margin:.4g}"
-    else:
+    bound = target = figure = None
+    interval = None
+    if not large or any(idle(arms) for arms in large.values()):
         standing = Standing.OPEN
-        missing, eta = case.until_holds(
-            min(observations(control), observations(candidate)),
-            "users of either monitor",
-            lambda factor: _no_fewer(samples, margin, factor),
-        )
+        missing = _missing_arms(large)
+        eta = case.first_period_left or None
+    else:
+        bound, target = _weakest(case, large, margin)
+        candidate = _together(large, Role.CANDIDATE)
+        figure, interval = mean_share(candidate), _interval(candidate)
+        if any(refutes_returns(arms, case.alpha, margin) for arms in evidence.returns.values()):
+            standing = Standing.FAILED
+            missing = (
+                f"fewer clients come back from the candidate's closing, by more than {margin:.4g}"
+            )
+        elif _no_fewer(case, large, margin):
+            standing = Standing.MET
+        else:
+            standing = Standing.OPEN
+            missing, eta = case.until_holds(
+                min(observations(arms[role].plain) for arms in large.values() for role in Role),
+                "users of either monitor",
+                lambda factor: _no_fewer(case, large, margin, factor),
+            )
     return case.condition(
         "returns",
         "Clients that come back after a timeout",
         standing,
         target=target,
         bound=bound,
-        figure=mean_share(candidate),
-        interval=_interval(candidate),
+        figure=figure,
+        interval=interval,
         missing=missing,
         eta=eta,
         inputs={
             "return_margin": margin,
+            "min_e_value": case.wanted,
             "outcomes": {
                 str(role): {str(result): count for result, count in results.items()}
                 for role, results in evidence.outcomes.items()
             },
-            "period": _sequences(evidence.period.returns),
-            "epoch": _sequences(evidence.epoch.returns),
+            "groups": {
+                name: {str(role): _sequences(counted, case.alpha) for role, counted in arms.items()}
+                for name, arms in evidence.returns.items()
+            },
         },
     )
 
 
 def proofs_of_life(case: KindGate) -> Condition:
-    """Met if the candidate's figure is one that the control's true one may have, or less."""
-    evidence = case.evidence
-    control, candidate = _arms(evidence.period.proofs)
-    tops, figures = [], []
-    for sample in (evidence.period, evidence.epoch):
-        by_control, by_candidate = _arms(sample.proofs)
-        tops.append(upper_bound(by_control, SEQUENCE_ALPHA))
-        figures.append(mean_share(by_candidate) or 0.0)
-    missing = None
-    if idle := _idle(control, candidate):
-        standing, missing = Standing.OPEN, f"no timeouts acted on by the {idle}"
-    elif all(figure <= top for figure, top in zip(figures, tops, strict=True)):
+    """The e-value of "the share of users with a proof of life is at least `max_proofs`"."""
+    evidence, limit = case.evidence, case.targets.max_proofs
+    counted = evidence.proofs
+    missing = eta = None
+    if not observations(counted.plain):
+        standing, missing = (
+            Standing.OPEN,
+            "no final observation of a timeout acted on by the candidate",
+        )
+        eta = case.first_period_left or None
+    elif all(log_e_value_below(shares, limit) >= case.log_wanted for shares in counted):
         standing = Standing.MET
-    elif certainly_lower(control, candidate, SEQUENCE_ALPHA):
+    elif all(log_e_value(shares, limit) >= case.log_wanted for shares in counted):
         standing = Standing.FAILED
-        missing = "the candidate closes live connections more often than the control"
+        missing = f"the candidate closes live connections of more than {limit:.4g} of its users"
     else:
         standing = Standing.OPEN
-        missing = "more than the control's, as far as that is known; more data will tell"
+        missing, eta = case.until_holds(
+            observations(counted.plain),
+            "users on whom the candidate acts",
+            lambda factor: all(
+                log_e_value_below(shares, limit) >= case.log_wanted
+                for shares in grown_both(counted, factor)
+            ),
+        )
     return case.condition(
         "proofs_of_life",
-        "Timeouts that closed a live connection",
+        "Users with a timeout that closed a live connection",
         standing,
         sense=Sense.AT_MOST,
-        target=min(tops),
-        bound=max(figures) if observations(candidate) else None,
-        figure=mean_share(candidate),
-        interval=_interval(candidate),
+        target=limit,
+        bound=max(upper_bound(shares, 1 / case.wanted) for shares in counted)
+        if observations(counted.plain)
+        else None,
+        figure=mean_share(counted.plain),
+        interval=_interval(counted.plain),
         missing=missing,
+        eta=eta,
         inputs={
-            "proofs": {str(role): count for role, count in evidence.proofs.items()},
-            "period": _sequences(evidence.period.proofs),
-            "epoch": _sequences(evidence.epoch.proofs),
+            "proofs": {str(role): count for role, count in evidence.proofs_of_life.items()},
+            "min_e_value": case.wanted,
+            **{way: _describe(getattr(counted, way)) for way in Counted._fields},
         },
     )
 
 
-def _no_fewer(samples: tuple[Sample, ...], margin: float, factor: float = 1.0) -> bool:
-    """Whether on every sample the candidate's lower sequence is not below the control's upper - margin."""
-    for sample in samples:
-        control, candidate = (grown(shares, factor) for shares in _arms(sample.returns))
-        if not certainly_lower(control, candidate, SEQUENCE_ALPHA, -margin):
-            return False
-    return True
+def stretches(case: KindGate) -> Condition:
+    """No stretch refutes agreement or returns: else a candidate that broke late would stay ready."""
+    wrong = list(_refuted(case))
+    return case.condition(
+        "stretches",
+        "Stretches of days that refute",
+        Standing.FAILED if wrong else Standing.MET,
+        scale=Scale.COUNT,
+        sense=Sense.AT_MOST,
+        target=0,
+        bound=len(wrong),
+        figure=len(wrong),
+        missing="; ".join(wrong) or None,
+        inputs={"stretches": len(case.evidence.stretches), "refuted": wrong},
+    )
 
 
-def _weakest(samples: tuple[Sample, ...], margin: float) -> tuple[float, float]:
-    """The candidate's lower sequence and what it has to reach, of the sample that shows least."""
-    pairs = []
-    for sample in samples:
-        control, candidate = _arms(sample.returns)
-        low = lower_bound(candidate, SEQUENCE_ALPHA)
-        pairs.append((low, upper_bound(control, SEQUENCE_ALPHA) - margin))
+def recent(case: KindGate) -> Condition:
+    """In the last seven days the means of the users' last five must not fall short."""
+    evidence, targets = case.evidence, case.targets
+    short = []
+    agreed = [mean_share(shares) for shares in evidence.recent_agreement]
+    if any(mean is not None and mean < targets.min_agreement for mean in agreed):
+        short.append(f"agreement {min(mean for mean in agreed if mean is not None):.4g}")
+    for name, arms in large_groups(evidence.recent_returns).items():
+        if idle(arms):
+            continue
+        pairs = zip(arms[Role.CONTROL], arms[Role.CANDIDATE], strict=True)
+        for control, candidate in pairs:
+            by_control, by_candidate = mean_share(control) or 0.0, mean_share(candidate) or 0.0
+            if by_candidate < by_control - targets.return_margin:
+                short.append(f"{name}: returns {by_candidate:.4g} against {by_control:.4g}")
+                break
+    return case.condition(
+        "recent",
+        "The last seven days",
+        Standing.OPEN if short else Standing.MET,
+        sense=Sense.AT_LEAST,
+        target=targets.min_agreement,
+        bound=min((mean for mean in agreed if mean is not None), default=None),
+        figure=agreed[0],
+        missing=f"the last seven days fall short: {'; '.join(short)}" if short else None,
+        inputs={
+            "agreement": {
+                way: _describe(getattr(evidence.recent_agreement, way)) for way in Counted._fields
+            },
+            "returns": {
+                name: {
+                    str(role): {way: _describe(getattr(counted, way)) for way in Counted._fields}
+                    for role, counted in arms.items()
+                }
+                for name, arms in evidence.recent_returns.items()
+            },
+        },
+    )
+
+
+def large_groups(groups: Mapping[str, ByArm]) -> dict[str, ByArm]:
+    """The groups that hold at least a quarter of the compared users."""
+    sizes = {name: _size(arms) for name, arms in groups.items()}
+    total = sum(sizes.values())
+    return {
+        name: arms
+        for name, arms in groups.items()
+        if sizes[name] and sizes[name] >= GROUP_SHARE * total
+    }
+
+
+def refutes_returns(arms: ByArm, alpha: float, margin: float) -> bool:
+    """Whether the candidate's return rate is certainly lower by more than `margin`, in both ways."""
+    control, candidate = arms.get(Role.CONTROL, NOTHING), arms.get(Role.CANDIDATE, NOTHING)
+    return all(
+        certainly_lower(lesser, greater, alpha, margin)
+        for lesser, greater in zip(candidate, control, strict=True)
+    )
+
+
+def idle(arms: ByArm) -> str:
+    """The monitors without observations."""
+    return " and the ".join(
+        str(role) for role in Role if not observations(arms.get(role, NOTHING).plain)
+    )
+
+
+def _refuted(case: KindGate) -> Iterator[str]:
+    """The stretches that refute, in words; each is judged alone."""
+    targets = case.targets
+    large = set(large_groups(case.evidence.returns)) or {
+        name for stretch in case.evidence.stretches for name in stretch.returns
+    }
+    for stretch in case.evidence.stretches:
+        wanted = E_VALUE * stretch.ordinal
+        if all(
+            log_e_value_below(shares, targets.min_agreement) >= log(wanted)
+            for shares in stretch.agreement
+        ):
+            yield f"{stretch.name}: agreement"
+        yield from (
+            f"{stretch.name}: returns of {name}"
+            for name in _refuted_groups(stretch, large, 1 / wanted / 2, targets.return_margin)
+        )
+
+
+def _refuted_groups(
+    stretch: StretchSample, large: set[str], alpha: float, margin: float
+) -> Iterator[str]:
+    for name, arms in stretch.returns.items():
+        if name in large and refutes_returns(arms, alpha, margin):
+            yield name
+
+
+def _no_fewer(
+    case: KindGate, groups: Mapping[str, ByArm], margin: float, factor: float = 1.0
+) -> bool:
+    """Whether in each group, both ways, the lower sequence is not below the upper one less the margin."""
+    return all(
+        certainly_lower(control, candidate, case.alpha, -margin)
+        for arms in groups.values()
+        for control, candidate in zip(
+            grown_both(arms[Role.CONTROL], factor),
+            grown_both(arms[Role.CANDIDATE], factor),
+            strict=True,
+        )
+    )
+
+
+def _weakest(case: KindGate, groups: Mapping[str, ByArm], margin: float) -> tuple[float, float]:
+    """The candidate's lower sequence and what it has to reach, where least is shown."""
+    pairs = [
+        (lower_bound(candidate, case.alpha), upper_bound(control, case.alpha) - margin)
+        for arms in groups.values()
+        for control, candidate in zip(arms[Role.CONTROL], arms[Role.CANDIDATE], strict=True)
+    ]
     return min(pairs, key=lambda pair: pair[0] - pair[1])
 
 
-def _arms(shares: Mapping[Role, Shares]) -> tuple[Shares, Shares]:
-    return shares.get(Role.CONTROL, {}), shares.get(Role.CANDIDATE, {})
+def _missing_arms(groups: Mapping[str, ByArm]) -> str:
+    without = {name: idle(arms) for name, arms in groups.items() if idle(arms)}
+    if not without:
+        return "no final outcomes of closings yet"
+    return "; ".join(
+        f"{name}: no outcomes of the {who}'s closings" for name, who in without.items()
+    )
 
 
-def _idle(control: Shares, candidate: Shares) -> str:
-    """Who has no observations."""
-    arms = ((Role.CONTROL, control), (Role.CANDIDATE, candidate))
-    return " and the ".join(str(role) for role, shares in arms if not observations(shares))
+def _size(arms: ByArm) -> float:
+    return sum(observations(counted.plain) for counted in arms.values())
+
+
+def _together(groups: Mapping[str, ByArm], role: Role) -> Shares:
+    shares: dict[tuple[int, int], float] = {}
+    for arms in groups.values():
+        for share, count in arms.get(role, NOTHING).plain.items():
+            shares[share] = shares.get(share, 0) + count
+    return shares
 
 
 def _interval(shares: Shares) -> tuple[float, float] | None:
@@ -189,18 +343,18 @@ def _interval(shares: Shares) -> tuple[float, float] | None:
     return wilson((mean_share(shares) or 0.0) * count, count)
 
 
-def _sequences(shares: Mapping[Role, Shares]) -> dict[str, Any]:
+def _sequences(counted: Counted, alpha: float) -> dict[str, Any]:
     return {
-        str(role): {
-            **_described(arm),
-            "lower": lower_bound(arm, SEQUENCE_ALPHA),
-            "upper": upper_bound(arm, SEQUENCE_ALPHA),
+        way: {
+            **_describe(shares),
+            "lower": lower_bound(shares, alpha),
+            "upper": upper_bound(shares, alpha),
         }
-        for role, arm in shares.items()
+        for way, shares in zip(Counted._fields, counted, strict=True)
     }
 
 
-def _described(shares: Shares) -> dict[str, Any]:
+def _describe(shares: Shares) -> dict[str, Any]:
     """The observations themselves: `[successes, trials, how many]`, and what they say plainly."""
     return {
         "observations": observations(shares),

@@ -103,6 +103,7 @@ class LedgerObserver(Observer):
                 last_activity=offset + verdict.last_activity,
                 rule=verdict.rule,
                 trace=verdict.trace,
+                overridden=verdict.placement.override,
             )
         )
 
@@ -115,6 +116,7 @@ class LedgerObserver(Observer):
     @handles(Outcome)
     def _outcome(self, outcome: Outcome) -> None:
         offset = self._offset()
+        window_ends = outcome.window_ends
         self._ledger.append(
             ActionRow(
                 *_about(outcome.connection),
@@ -125,6 +127,8 @@ class LedgerObserver(Observer):
                 at=offset + outcome.at,
                 delay=outcome.delay,
                 by_percentage=outcome.by_percentage,
+                placed_by=outcome.placement.group,
+                window_ends=None if window_ends is None else offset + window_ends,
             )
         )
 
@@ -175,7 +179,8 @@ class LedgerObserver(Observer):
 
     @handles(BrakeChanged)
     def _brake(self, brake: BrakeChanged) -> None:
-        self._ledger.append(BrakeRow(brake.engaged, brake.reason, self._offset() + brake.at))
+        at = self._offset() + brake.at
+        self._ledger.append(BrakeRow(brake.engaged, brake.reason, at, brake.by_itself))
 
     @handles(GuardChanged)
     def _guard(self, guard: GuardChanged) -> None:
@@ -192,6 +197,7 @@ class LedgerObserver(Observer):
                 problem=load.problem,
                 by=load.by,
                 reason=load.reason,
+                deciding=load.deciding,
             )
         )
 

@@ -7,10 +7,11 @@ Rules: docs/design.md#r14, docs/design.md#r15.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
+from shim.gate import ObservedRow
 from shim.ledger.json_record import JsonRecord
 from shim.ledger.rows import (
     ActionRow,
@@ -161,6 +162,56 @@ class Watched:
     both_until: Wall | None
 
 
+class SettledAction(NamedTuple):
+    """A timeout acted on whose outcome is known (R15).
+
+    Attributes:
+        at: the end of its window.
+        group: the group in which chance placed the user; None: no percentages did.
+        proof: whether there was a proof of life (R14b).
+    """
+
+    user: str
+    at: Wall
+    role: Role
+    result: Return
+    group: str | None
+    proof: bool
+    run: int
+
+
+@dataclass(slots=True)
+class EpisodeCounts:
+    """Episodes that compare nothing, by why."""
+
+    expected: int = 0
+    improvements: int = 0
+    inconclusive: int = 0
+    acting_first: int = 0
+
+    @property
+    def any(self) -> bool:
+        return bool(self.expected or self.improvements or self.inconclusive or self.acting_first)
+
+    def add(self, other: "EpisodeCounts") -> None:
+        self.expected += other.expected
+        self.improvements += other.improvements
+        self.inconclusive += other.inconclusive
+        self.acting_first += other.acting_first
+
+
+class CoverageSum(NamedTuple):
+    """One minute of one run and kind: `needed` are the pings that full coverage takes."""
+
+    run: int
+    kind: Kind
+    at: Wall
+    control_users: int
+    candidate_users: int
+    pings: int
+    needed: float | None
+
+
 @dataclass(frozen=True, slots=True)
 class Bucket:
     """The verdicts that fell within one stretch of time."""
@@ -253,6 +304,33 @@ class LedgerReader(EpisodeReader, Protocol):
         """How often each monitor failed, by kind of connection and call."""
 
     def watched(self, kind: Kind, since: Wall, until: Wall) -> Watched: ...
+
+    def last_seen(self, until: Wall) -> dict[int, Wall]:
+        """When each run last wrote down what it watched, before `until`."""
+
+    def agreement_rows(
+        self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall
+    ) -> list[ObservedRow]:
+        """Conclusive episodes that count (R14, R16), in the order of time; the arm is who acted."""
+
+    def settled_actions(
+        self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall
+    ) -> list[SettledAction]:
+        """Actions whose window ended then, in that order."""
+
+    def other_episodes(
+        self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall
+    ) -> EpisodeCounts:
+        """The episodes that `agreement_rows` leaves out."""
+
+    def coverage_sums(self, runs: Iterable[int], since: Wall, until: Wall) -> list[CoverageSum]:
+        """What was watched, minute by minute, in the order of time."""
+
+    def candidate_failures(self, runs: Iterable[int], since: Wall, until: Wall) -> Counter[str]:
+        """How often each call of the candidate failed."""
+
+    def mean_users(self, runs: Iterable[int], since: Wall, until: Wall) -> dict[Role, float]:
+        """The users for whom each monitor acted, summed over all minutes and kinds."""
 
     def timeline(
         self, kind: Kind | None, since: Wall, until: Wall, width: Duration

@@ -68,8 +68,10 @@ def storable(values: Iterable[Any]) -> list[Any]:
 class RunRow(Row, frozen=True, kw_only=True):
     """A process from its start to its clean stop.
 
-    `settings` is a digest of the monitors and the comparison: evidence of runs that differ in it is
-    about different things. The durations are those of the settings' section `comparison`.
+    `settings` is a digest of the monitors and the comparison; `monitors` and `comparison` are digests of
+    the one and of the other, the monitors with the versions of their distributions: together with the
+    flags they say which trial the run belongs to (R16; None: an older shim wrote the row). The durations
+    are those of the settings' section `comparison`.
     """
 
     TABLE = "run"
@@ -83,6 +85,8 @@ class RunRow(Row, frozen=True, kw_only=True):
     window: Length
     return_window: Length
     stopped_at: Wall | None = None
+    monitors: str | None = None
+    comparison: str | None = None
 
 
 class ConnectionRow(Row, frozen=True):
@@ -123,7 +127,7 @@ class DecisionRow(ConnectionRow, frozen=True, kw_only=True):
 
 
 class VerdictRow(ConnectionRow, frozen=True, kw_only=True):
-    """How an episode ended (`shim.model.Verdict`)."""
+    """How an episode ended (`shim.model.Verdict`). `overridden`: an override placed the user (R16)."""
 
     TABLE = "verdict"
 
@@ -138,6 +142,7 @@ class VerdictRow(ConnectionRow, frozen=True, kw_only=True):
     last_activity: Wall
     rule: str | None
     trace: str | None
+    overridden: bool | None = None
 
     @property
     def spare(self) -> bool:
@@ -173,7 +178,8 @@ class ActionRow(ConnectionRow, frozen=True, kw_only=True):
     """A timeout acted on, and what became of the client (R15).
 
     `result` is None while that is open; `at` says when it was settled; `code` is the close code that
-    was sent (None: terminated).
+    was sent (None: terminated). `placed_by` is the group in which chance placed the user (None: no
+    percentages did), `window_ends` the last moment for a return.
     """
 
     TABLE = "action"
@@ -186,6 +192,8 @@ class ActionRow(ConnectionRow, frozen=True, kw_only=True):
     at: Wall | None = None
     delay: Length | None = None
     by_percentage: bool | None = None
+    placed_by: str | None = None
+    window_ends: Wall | None = None
 
 
 class ProofRow(ConnectionRow, frozen=True, kw_only=True):
@@ -248,6 +256,7 @@ class FlagsRow(Row, frozen=True, kw_only=True):
     problem: str | None
     by: str | None = None
     reason: str | None = None
+    deciding: str | None = None
 
 
 class BrakeRow(Row, frozen=True):
@@ -259,6 +268,7 @@ class BrakeRow(Row, frozen=True):
     engaged: bool
     reason: str
     at: Wall
+    by_itself: bool | None = None
 
 
 class GuardRow(Row, frozen=True):

@@ -4,11 +4,14 @@ import hashlib
 import json
 import os
 from dataclasses import asdict
+from importlib.metadata import entry_points
 from time import time_ns
 from typing import Any
 
 from shim import __version__
 from shim.ledger.rows import RunRow, Wall
+from shim.model import MonitorType
+from shim.plugin.hookspecs import PROJECT
 from shim.settings import Settings
 
 
@@ -20,26 +23,38 @@ def wall_clock() -> Wall:
 def begin_run(settings: Settings, started_at: Wall) -> RunRow:
     """This process as a row, before it is stored."""
     comparison = settings.comparison
+    monitors, compared = _describe_monitors(settings), repr(comparison)
     return RunRow(
         started_at=started_at,
         pid=os.getpid(),
         version=__version__,
-        settings=_digest(settings),
+        settings=_digest([monitors, compared]),
         tolerance=comparison.tolerance,
         window=comparison.window,
         return_window=comparison.return_window,
+        monitors=_digest(monitors),
+        comparison=_digest(compared),
     )
 
 
-def _digest(settings: Settings) -> str:
-    """Changes when the monitors or what counts as agreement or return do. (Expected rules do not
-    change the meaning of what was recorded before.)"""
-    comparison, monitors = settings.comparison, settings.monitors
-    facts: dict[str, Any] = {
-        "tolerance": comparison.tolerance,
-        "window": comparison.window,
-        "return_window": comparison.return_window,
+def _describe_monitors(settings: Settings) -> dict[str, Any]:
+    """Both monitors: names, settings, and the versions of the distributions that they come from."""
+    monitors = settings.monitors
+    return {
+        role: choice and [choice.type.name, _version_of(choice.type), asdict(choice.settings)]
+        for role, choice in (("control", monitors.control), ("candidate", monitors.candidate))
     }
-    for role, choice in (("control", monitors.control), ("candidate", monitors.candidate)):
-        facts[role] = choice and [choice.type.name, asdict(choice.settings)]
+
+
+def _version_of(monitor_type: MonitorType) -> str:
+    """The distribution that offers a monitor, with its version; empty where none is installed."""
+    package = type(monitor_type).__module__.partition(".")[0]
+    for point in entry_points(group=PROJECT):
+        if point.module.partition(".")[0] == package and point.dist is not None:
+            return f"{point.dist.name} {point.dist.version}"
+    return ""
+
+
+def _digest(facts: Any) -> str:
+    """16 hex digits that change when the facts do."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]

@@ -4,7 +4,16 @@ Nothing in this package does I/O or reads a clock. Times are whole microseconds 
 one monotonic clock; durations are whole microseconds, too.
 """
 
-from shim.model.connection import Connection, Identity, Kind, Role, Stage
+from shim.model.connection import (
+    BY_CHANCE,
+    EVERYBODY,
+    Connection,
+    Identity,
+    Kind,
+    Placement,
+    Role,
+    Stage,
+)
 from shim.model.errors import InputError, Problem, ShimError
 from shim.model.monitor import (
     Close,
@@ -39,6 +48,8 @@ from shim.model.records import (
 from shim.model.time import MICROSECOND, SECOND, Duration, Time, from_seconds, seconds
 
 __all__ = [
+    "BY_CHANCE",
+    "EVERYBODY",
     "MICROSECOND",
     "SECOND",
     "Cause",
@@ -65,6 +76,7 @@ __all__ = [
     "Note",
     "Outcome",
     "Pings",
+    "Placement",
     "Problem",
     "Pulse",
     "Request",

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 
 class Kind(StrEnum):
@@ -32,6 +32,26 @@ class Connection:
     @property
     def identity(self) -> Identity:
         return (self.user, self.kind, self.package)
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """How the flags placed a user.
+
+    Attributes:
+        group: the users whom the same percentages placed, so that chance alone decided between them
+            (R15): `everybody`, or the name of a rule; None: no percentages placed this user.
+        override: whether an override named this very user; such users are never counted (R16).
+    """
+
+    group: str | None
+    override: bool = False
+
+
+EVERYBODY: Final = "everybody"
+"""The group of the users whom the percentages for everybody placed."""
+
+BY_CHANCE: Final = Placement(EVERYBODY)
 
 
 class Role(StrEnum):

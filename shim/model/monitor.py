@@ -190,3 +190,16 @@ class Monitors:
 
     control: tuple[MonitorType, Any] | None
     candidate: tuple[MonitorType, Any]
+
+    @property
+    def control_patience(self) -> Duration:
+        """The longest silence that the control lets pass: its timeout and one interval (R15).
+
+        0 without a control; settings that a plugin does not have count as 0.
+        """
+        if self.control is None:
+            return 0
+        _, settings = self.control
+        timeout: Duration = getattr(settings, "timeout", 0)
+        interval: Duration = getattr(settings, "heartbeat_interval", 0)
+        return timeout + interval

@@ -7,7 +7,7 @@ docs/design.md#r13, docs/design.md#r15, docs/design.md#r20.
 from dataclasses import dataclass
 from enum import StrEnum
 
-from shim.model.connection import Connection, Kind, Role, Stage
+from shim.model.connection import BY_CHANCE, Connection, Kind, Placement, Role, Stage
 from shim.model.time import Duration, Time
 
 
@@ -63,6 +63,8 @@ class Verdict:
     """The name of the expected rule that explained a mismatch (R13)."""
     trace: str | None = None
     """The id of its trace, 32 hex digits: observers that trace are told of the verdict first, and set it."""
+    placement: Placement = BY_CHANCE
+    """How the flags placed the user when the episode began."""
 
     @property
     def skew(self) -> Duration | None:
@@ -70,6 +72,11 @@ class Verdict:
         if self.control_at is None or self.candidate_at is None:
             return None
         return self.control_at - self.candidate_at
+
+    @property
+    def is_improvement(self) -> bool:
+        """Whether life proved the control wrong where the candidate waited (R14)."""
+        return self.kind is VerdictKind.ONLY_CONTROL and self.recovered
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +114,15 @@ class Outcome:
     """From the closing to the return; None: the client did not return."""
     code: int | None = None
     """The close code that the monitor wanted; None: it terminated the connection."""
-    by_percentage: bool = True
-    """Whether chance gave the user the stage, so that the monitors can be compared."""
+    placement: Placement = BY_CHANCE
+    """How the flags placed the user."""
+    window_ends: Time | None = None
+    """The last moment at which a new connection counts as a return (R15)."""
+
+    @property
+    def by_percentage(self) -> bool:
+        """Whether chance placed the user, so that the monitors can be compared."""
+        return self.placement.group is not None
 
 
 QUARANTINE = "quarantine"
@@ -181,3 +195,5 @@ class FlagsLoad:
     """Who changed the file, as far as the tools know."""
     reason: str | None = None
     """Why it was changed."""
+    deciding: str | None = None
+    """The parts of the file in force that decide about a trial, as JSON (`shim.flags.deciding`)."""

@@ -54,16 +54,21 @@ class CaptureError(ShimError):
 
 
 class Replay:
-    """Takes the events of one capture in their order; after `end` it has the result."""
+    """Feed it the events of one capture in their order; after `end` it has the result.
 
-    def __init__(self, settings: ReplaySettings, acting: Role | None) -> None:
-        self.result = ReplayResult()
+    `result` collects what the router finds out; whoever wants to see more gives another one.
+    """
+
+    def __init__(
+        self, settings: ReplaySettings, acting: Role | None, result: ReplayResult | None = None
+    ) -> None:
+        self.result = ReplayResult() if result is None else result
         self._router = Router(
             settings.monitors,
             comparator=Comparator(
                 tolerance=settings.tolerance, window=settings.window, expected=settings.expected
             ),
-            outcomes=Outcomes(settings.return_window),
+            outcomes=Outcomes(settings.return_window, settings.monitors.control_patience),
             observer=self.result,
             start=0,
         )
@@ -180,6 +185,11 @@ class Replay:
             tracked is not None and not tracked.ever_decided
             for tracked in self._connections.values()
         )
+
+    def last_activity(self, connection_id: str) -> Time | None:
+        """When the present silence of an open connection began; None: it is not open."""
+        tracked = self._connections.get(connection_id)
+        return None if tracked is None else tracked.last_activity
 
     def _advance(self, until: Time) -> None:
         """Run what is due before `until`."""

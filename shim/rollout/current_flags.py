@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from shim.flags import Evaluation, Targeting
+from shim.flags.deciding import deciding_text
 from shim.model import FlagsLoad, Time, seconds
 from shim.rollout.changes import Change, find_change
 from shim.settings import FlagsFile
@@ -69,4 +70,5 @@ class CurrentFlags:
             problem=self.problem,
             by=by,
             reason=reason,
+            deciding=deciding_text(self.targeting),
         )

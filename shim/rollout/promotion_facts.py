@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from shim.gate import Condition, GateAnswer, Standing, judge
+from shim.gate import Condition, GateAnswer, GateVerdict, Standing, judge_so_far
 from shim.ledger import LedgerReader
-from shim.ledger.gate_evidence import evidence_since
+from shim.ledger.gate_evidence import gate_evidence
 from shim.ledger.rows import FlagsRow
 from shim.model import Time
 from shim.rollout.promotion_plan import Facts, Finding
@@ -20,12 +20,18 @@ def facts_from(reader: LedgerReader, settings: Settings, digest: str, now: Time)
     """
     active_since = in_force_since(reader.rows(FlagsRow), digest)
     brake = reader.brake()
-    findings: dict[str, Finding] = {}
-    if active_since is not None:
-        evidence = evidence_since(reader, settings, active_since, now)
-        findings = findings_of(judge(evidence, settings.gate))
     engaged = brake.reason if brake is not None and brake.engaged else None
-    return Facts(now, active_since, engaged, findings)
+    if active_since is None:
+        return Facts(now, None, engaged, {})
+    evidence = gate_evidence(reader, settings, now)
+    answer = judge_so_far(evidence, settings.gate)
+    return Facts(
+        now,
+        evidence.watched,
+        engaged,
+        findings_of(answer),
+        ready=answer.verdict is GateVerdict.READY,
+    )
 
 
 def in_force_since(loads: Iterable[FlagsRow], digest: str) -> Time | None:

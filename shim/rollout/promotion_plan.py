@@ -1,8 +1,9 @@
 """The next step of the plan of promotion, and whether it is permitted now. Pure.
 
 The file is at a step when it has reached all thresholds of that step and not all thresholds of the next
-step. The step may be left when the file has been in force unchanged for the step's soak, the evidence since
-then shows what the step requires, and neither brake nor kill switch is in the way.
+step. The step may be left when the file's trial has been watched for the step's soak, the trial shows what
+the step requires, nothing speaks against the candidate, and neither brake nor kill switch is in the way.
+The step to `complete` needs the gate's `ready` (R16).
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,16 +37,21 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known at `now`; times are wall-clock microseconds.
+    """What is known of the trial that the file in force is about (R16).
 
-    `active_since`: since when the file is in force as it is (None: no shim has taken it up). `brake`:
-    why it is engaged (None: it is not). `findings` by the name of the gate's condition.
+    Attributes:
+        now: microseconds since 1970.
+        watched: for how long some process has watched in this trial; None: no shim has taken up the file.
+        brake: why the brake is engaged; None: it is released.
+        findings: by the name of the gate's condition.
+        ready: whether the gate says `ready`, of this trial or of an earlier one that stands.
     """
 
     now: Time
-    active_since: Time | None
+    watched: Duration | None
     brake: str | None
     findings: Mapping[str, Finding]
+    ready: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +95,10 @@ def propose(targeting: Targeting, steps: Sequence[PlannedStep], facts: Facts) ->
     target = steps[following].percent
     checks = [_in_plan(targeting.percent, target), _kill_switch(targeting), _brake(facts)]
     if current is not None:
-        checks.append(_soak(steps[current].soak, facts))
+        checks += [_soak(steps[current].soak, facts), _nothing_refuted(facts)]
         checks += [_requirement(name, facts) for name in steps[current].require]
+    if target.complete > targeting.percent.complete:
+        checks.append(_ready(facts))
     return Proposal(current, len(steps), target, tuple(checks))
 
 
@@ -127,16 +135,33 @@ def _brake(facts: Facts) -> Check:
 
 def _soak(soak: Duration, facts: Facts) -> Check:
     wanted = format_duration(soak)
-    if facts.active_since is None:
-        words = f"no shim has taken up this very file yet; it must be in force for {wanted}"
+    watched = facts.watched
+    if watched is None:
+        words = f"no shim has taken up this very file yet; it must be watched for {wanted}"
         return Check("soak", Standing.OPEN, words)
-    age = max(0, facts.now - facts.active_since)
-    if age >= soak:
-        return Check("soak", Standing.MET, f"in force for {_format_roughly(age)} of {wanted}")
-    left = _format_roughly(soak - age)
+    if watched >= soak:
+        return Check("soak", Standing.MET, f"watched for {_format_roughly(watched)} of {wanted}")
+    left = _format_roughly(soak - watched)
     return Check(
-        "soak", Standing.OPEN, f"in force for {_format_roughly(age)} of {wanted}, {left} to go"
+        "soak", Standing.OPEN, f"watched for {_format_roughly(watched)} of {wanted}, {left} to go"
     )
+
+
+def _nothing_refuted(facts: Facts) -> Check:
+    """Nothing speaks against the candidate, required or not, and no stretch of days does."""
+    refuted = [
+        finding.words for finding in facts.findings.values() if finding.standing is Standing.FAILED
+    ]
+    if refuted:
+        return Check("evidence", Standing.FAILED, "; ".join(refuted))
+    return Check("evidence", Standing.MET, "nothing speaks against the candidate")
+
+
+def _ready(facts: Facts) -> Check:
+    """The step to `complete` takes the control's users away: it needs the gate's `ready`."""
+    if facts.ready:
+        return Check("ready", Standing.MET, "the gate says ready")
+    return Check("ready", Standing.OPEN, "the gate has to say ready before anybody is at complete")
 
 
 def _requirement(name: str, facts: Facts) -> Check:

@@ -99,11 +99,11 @@ class Assignment:
 
     # -- Stages (R21, R22) -----------------------------------------------------------------------------
 
-    def engage_brake(self, reason: str, now: Time) -> None:
+    def engage_brake(self, reason: str, now: Time, *, by_itself: bool = False) -> None:
         """From now on `allowed` is at most `shadow`."""
         if self.brake_reason is None:
             self.brake_reason = reason
-            self._observer.on(BrakeChanged(True, reason, now))
+            self._observer.on(BrakeChanged(True, reason, now, by_itself))
 
     def restore_brake(self, reason: str) -> None:
         """The brake is engaged as it was left before a restart: nothing has changed, so there is no event."""
@@ -288,7 +288,7 @@ class Assignment:
         if control is None:
             successors: tuple[RoleMonitors, ...] = (candidate,)
         elif failed is candidate:
-            self.engage_brake(f"the acting candidate failed: {failure}", now)
+            self.engage_brake(f"the acting candidate failed: {failure}", now, by_itself=True)
             successors = control, candidate
         elif tracked.candidate_instance is None:
             # The stage `off` keeps the candidate away: there a fresh control is tried first.
@@ -348,7 +348,12 @@ class Assignment:
         """The failure ends the silence's comparison, if there is one (R12)."""
         if tracked.compared and (
             verdict := self._comparator.failed(
-                tracked.connection, tracked.order, now, tracked.last_activity, tracked.acting
+                tracked.connection,
+                tracked.order,
+                now,
+                tracked.last_activity,
+                tracked.acting,
+                tracked.placement,
             )
         ):
             tracked.alert = True

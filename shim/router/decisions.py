@@ -60,7 +60,13 @@ class Decisions:
         record: Verdict | LateDecision | None = None
         if tracked.compared:
             record = self._comparator.decided(
-                tracked.connection, tracked.order, role, now, tracked.last_activity, tracked.acting
+                tracked.connection,
+                tracked.order,
+                role,
+                now,
+                tracked.last_activity,
+                tracked.acting,
+                tracked.placement,
             )
         acts = tracked.acting is role and tracked.closed_by is None
         if acts and role is _CANDIDATE and self._is_held(tracked, decision, now):
@@ -115,7 +121,7 @@ class Decisions:
         tracked.mute()
         code = next((effect.code for effect in decision.effects if isinstance(effect, Close)), None)
         outcome = self._outcomes.acted(
-            tracked.connection, role, now, tracked.last_activity, code, tracked.by_percentage
+            tracked.connection, role, now, tracked.last_activity, code, tracked.placement
         )
         for effect in decision.effects:
             if isinstance(effect, Close):

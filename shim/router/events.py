@@ -60,6 +60,8 @@ class ProofOfLife:
     role: Role
     """The monitor that had closed the connection."""
     at: Time
+    guard_event: int | None = None
+    """The event of the guard that the closing belongs to (R6b); None: to none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,8 @@ class BrakeChanged:
     engaged: bool
     reason: str
     at: Time
+    by_itself: bool = False
+    """Whether the shim engaged it, and no person."""
 
 
 @dataclass(frozen=True, slots=True)

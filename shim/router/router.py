@@ -16,7 +16,7 @@ from collections.abc import Callable, ValuesView
 from contextlib import suppress
 
 from shim.compare import Comparator, Outcomes
-from shim.model import Connection, Duration, Monitors, Role, Stage, Time
+from shim.model import BY_CHANCE, Connection, Duration, Monitors, Placement, Role, Stage, Time
 from shim.router.assignment import Assignment
 from shim.router.decisions import Decisions
 from shim.router.events import Paused, ProofOfLife
@@ -91,11 +91,11 @@ class Router:
         stage: Stage,
         *,
         act: bool = True,
-        by_percentage: bool = True,
+        placement: Placement = BY_CHANCE,
     ) -> Tracked:
         """Register a connection. With `act` false no monitor's effects reach it (replay).
 
-        `by_percentage`: chance gave the user the stage (R15). Raises ValueError if the connection's id is
+        `placement`: how the flags placed the user (R15). Raises ValueError if the connection's id is
         in use.
         """
         assignment = self._assignment
@@ -111,7 +111,7 @@ class Router:
             stage=stage,
             acting=stage.acting if act else None,
             now=now,
-            by_percentage=by_percentage,
+            placement=placement,
         )
         assignment.add(tracked)
         if outcome := self._outcomes.opened(tracked):
@@ -206,15 +206,15 @@ class Router:
     # -- Stages (R21, R22) -----------------------------------------------------------------------------
 
     def set_stage(
-        self, tracked: Tracked, stage: Stage, now: Time, *, by_percentage: bool | None = None
+        self, tracked: Tracked, stage: Stage, now: Time, *, placement: Placement | None = None
     ) -> None:
         """Move an open connection: the new monitor first, with the true `last_seen` (R4, R21).
 
-        `by_percentage`: whether chance gave the stage; None: as before.
+        `placement`: how the flags place the user now; None: as before.
         """
         stage = self._assignment.allowed(stage)
-        if by_percentage is not None:
-            tracked.by_percentage = by_percentage
+        if placement is not None:
+            tracked.placement = placement
         if tracked.closed_by is None and tracked.stage != stage:
             self._decisions.begin(now)
             self._assignment.move(tracked, stage, now)
@@ -224,12 +224,12 @@ class Router:
         """Why the brake is engaged; None: it is not."""
         return self._assignment.brake_reason
 
-    def engage_brake(self, reason: str, now: Time) -> None:
-        """Keep every user at `shadow` at most (R22).
+    def engage_brake(self, reason: str, now: Time, *, by_itself: bool = False) -> None:
+        """Keep every user at `shadow` at most (R22); `by_itself`: no person asked for that.
 
         From now on the candidate closes no connection; `set_stage` moves the connections that are open.
         """
-        self._assignment.engage_brake(reason, now)
+        self._assignment.engage_brake(reason, now, by_itself=by_itself)
 
     def restore_brake(self, reason: str) -> None:
         """The brake is engaged as it was left before a restart: nothing changes, so there is no event."""

@@ -8,7 +8,7 @@ from functools import partial
 from types import MethodType
 from typing import Protocol
 
-from shim.model import Confirmation, Connection, Pulse, Role, Stage, Time
+from shim.model import BY_CHANCE, Confirmation, Connection, Placement, Pulse, Role, Stage, Time
 from shim.router.port import NO_CONFIRMATION, NO_SOCKET, Port
 from shim.router.role_monitors import Instance
 
@@ -53,13 +53,12 @@ class Tracked(_Heartbeat):
     `control` and `candidate` are the pulses that signs of life are written to; a monitor that does
     not watch has a pulse that is never read. `alert` makes the next sign of life take the slow path.
     `acting` is the monitor whose effects reach the socket (None: neither), `closed_by` the one that
-    closed it, `failed` one that failed in a call about this connection. `by_percentage`: chance gave
-    the user the stage (R15). `signs` counts the messages and pongs.
+    closed it, `failed` one that failed in a call about this connection. `placement`: how the flags
+    placed the user (R15). `signs` counts the messages and pongs.
     """
 
     __slots__ = (
         "alert",
-        "by_percentage",
         "candidate",
         "closed_by",
         "connection",
@@ -69,6 +68,7 @@ class Tracked(_Heartbeat):
         "last_activity",
         "opened_at",
         "order",
+        "placement",
         "signs",
         "spoke_after_close",
         "stage",
@@ -83,9 +83,9 @@ class Tracked(_Heartbeat):
         stage: Stage,
         acting: Role | None,
         now: Time,
-        by_percentage: bool = True,
+        placement: Placement = BY_CHANCE,
     ) -> None:
-        self.by_percentage = by_percentage
+        self.placement = placement
         self.connection = connection
         self.kind = connection.kind
         self.order = order

@@ -16,13 +16,15 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 from typing import Any, TypeAlias
 
 import pluggy
 
 from shim.capture import Limits, Recorder, check_folder, settings_digest
 from shim.flags import Evaluation, Targeting, everyone_at
-from shim.gate import GateAnswer, judge
+from shim.flags.deciding import deciding_text
+from shim.gate import GateAnswer, QuestionTimes, TrialIdentity, judge
 from shim.ledger import (
     LedgerObserver,
     LedgerReader,
@@ -32,7 +34,8 @@ from shim.ledger import (
     read_ledger,
     wall_clock,
 )
-from shim.ledger.gate_evidence import gate_evidence
+from shim.ledger.brake_record import read_brake_record
+from shim.ledger.gate_evidence import NO_FLAGS, GateEvidence, flags_identity
 from shim.model import FlagsLoad, InputError, Role, Stage
 from shim.rollout import CurrentFlags, Watcher
 from shim.rollout.close_code_warning import close_code_warning
@@ -114,6 +117,8 @@ class Assembly:
         self._observers = tuple(observers)
         self._promotes = promote or settings.promotion.auto
         self._records: Records | None = None
+        self._gate: GateEvidence | None = None
+        self._gate_lock = Lock()
 
     @property
     def first_observers(self) -> Sequence[Observer]:
@@ -128,8 +133,11 @@ class Assembly:
         return self._records
 
     def judge_gate(self, ledger: LedgerReader) -> GateAnswer:
-        """May the control be retired (R16)? To be called in a thread: it reads the whole period."""
-        return judge(gate_evidence(ledger, self.settings, wall_clock()), self.settings.gate)
+        """May the control be retired (R16)? To be called in a thread: it reads what is new in the ledger."""
+        with self._gate_lock:
+            if self._gate is None:
+                self._gate = GateEvidence(ledger, self.settings)
+            return judge(self._gate.read(wall_clock()), self.settings.gate)
 
     @asynccontextmanager
     async def running(self, coordinator: Coordinator[Any]) -> AsyncIterator[None]:
@@ -178,17 +186,9 @@ class Assembly:
             HookObserver(self._plugins),
         ):
             coordinator.observer.add(observer)
-        if (
-            settings.monitors.control is not None
-        ):  # without a control the brake has no monitor to go back to
-            coordinator.observer.add(
-                AutomaticBrake(
-                    settings.brake,
-                    settings.comparison.return_window,
-                    coordinator.engage_brake,
-                    clock(),
-                )
-            )
+        if settings.monitors.control is not None:
+            # Without a control the brake has no monitor to go back to.
+            coordinator.observer.add(self._automatic_brake(coordinator))
 
     def _recorder(self, coordinator: Coordinator[Any]) -> Recorder | None:
         """The recorder of the coordinator's connections, if the settings name a file."""
@@ -205,6 +205,23 @@ class Assembly:
             clock=clock,
             call_at=coordinator.driver.call_at,
         )
+
+    def _automatic_brake(self, coordinator: Coordinator[Any]) -> AutomaticBrake:
+        """The brake's statistics go on from the ledger (R22)."""
+        gate, offset = self.settings.gate, wall_clock() - clock()
+        times = QuestionTimes(wall_clock(), gate.period, gate.unit, gate.grain)
+        brake = AutomaticBrake(
+            self.settings.brake, times, coordinator.engage_brake, lambda at: at + offset
+        )
+        run = begin_run(self.settings, wall_clock())
+        flags = NO_FLAGS
+        if self.flags is not None:
+            flags = flags_identity(deciding_text(self.flags.targeting), self.flags.digest)
+        assert run.monitors is not None
+        assert run.comparison is not None
+        identity = TrialIdentity(run.monitors, run.comparison, flags)
+        brake.resume(read_brake_record(self.reader, identity, wall_clock()))
+        return brake
 
     def _brake_as_left(self, ledger: LedgerWriter) -> str | None:
         """The reason of a brake that is still engaged; None: the brake is released."""

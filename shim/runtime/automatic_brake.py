@@ -1,44 +1,107 @@
 """The brake that engages by itself when the record of the candidate requires it (R22: docs/design.md#r22)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from heapq import heappop, heappush
+from itertools import count
+from typing import Protocol
 
-from shim.gate.brake_statistics import BrakeLimits, FalseKillWatch, ReturnWatch
-from shim.model import Coverage, Duration, Outcome, Role, Time, Verdict, VerdictKind, VerdictName
+from shim.gate import (
+    Arm,
+    BrakeLimits,
+    BrakeRecord,
+    ConnectedUsers,
+    FalseKillWatch,
+    ObservedRow,
+    QuestionTimes,
+    ReturnWatch,
+)
+from shim.model import (
+    Coverage,
+    FlagsLoad,
+    Kind,
+    Outcome,
+    Return,
+    Role,
+    Time,
+    Verdict,
+    VerdictKind,
+    VerdictName,
+)
 from shim.router import BrakeChanged, Decided, Observer, ProofOfLife, handles
+
+_THIS_PROCESS = 0
+"""Stands for the run of this process: a brake looks at the rows of one process and its predecessors."""
+
+
+class EngageBrake(Protocol):
+    def __call__(self, reason: str, *, by_itself: bool) -> None: ...
 
 
 class AutomaticBrake(Observer):
     """Watches the events, and calls `engage` with the evidence.
 
-    It does not release the brake: that is a person's decision, and from then on only new evidence
-    counts. Once engaged, calling again changes nothing.
+    The brake does not release itself: that is a person's decision, and from then on only new evidence
+    counts. Once engaged, calling again changes nothing. `times` has the begin of the trial; `to_wall`
+    makes wall-clock times of the router's, since days are those of UTC.
     """
 
     def __init__(
         self,
         limits: BrakeLimits,
-        return_window: Duration,
-        engage: Callable[[str], None],
-        now: Time,
+        times: QuestionTimes,
+        engage: EngageBrake,
+        to_wall: Callable[[Time], Time],
     ) -> None:
         self._limits = limits
-        self._return_window = return_window
+        self._times = times
         self._engage = engage
-        self._begin(now)
+        self._to_wall = to_wall
+        self._deciding: str | None = None
+        # Outcomes whose window is not over, by its end.
+        self._waiting: list[tuple[Time, int, Kind, ObservedRow]] = []
+        self._entry = count()
+        self._connected = {kind: ConnectedUsers(times.grain) for kind in Kind}
+        self._begin(times.since)
 
-    def _begin(self, now: Time) -> None:
-        self._kills = FalseKillWatch(self._limits)
-        self._returns = ReturnWatch(self._return_window, now)
+    def resume(self, record: BrakeRecord) -> None:
+        """Go on where the process before this one ended."""
+        self._begin(record.since)
+        for kind, run, at, users in record.connected:
+            self._connected[kind].add(run, at, users)
+        for kind, row in record.returns:
+            self._returns.extend(kind, [row])
+        for user, at in record.decisions:
+            self._kills.decided(user, at)
+        for user, at in record.kills:
+            self._kills.killed(user, at)
+
+    def _begin(self, since: Time) -> None:
+        self._kills = FalseKillWatch(self._limits, self._times.grain)
+        self._begin_returns(since)
+
+    def _begin_returns(self, since: Time) -> None:
+        times = replace(self._times, since=since)
+        self._returns = ReturnWatch(times, lambda kind: self._connected[kind])
+        self._waiting.clear()
 
     @handles(BrakeChanged)
     def _brake(self, brake: BrakeChanged) -> None:
         if not brake.engaged:
-            self._begin(brake.at)
+            self._begin(self._to_wall(brake.at))
+
+    @handles(FlagsLoad)
+    def _flags_loaded(self, load: FlagsLoad) -> None:
+        """Another population begins another trial, in which the arms are compared anew."""
+        if load.problem is None and load.deciding != self._deciding:
+            if self._deciding is not None:
+                self._begin_returns(self._to_wall(load.at))
+            self._deciding = load.deciding
 
     @handles(Decided)
     def _decided(self, decided: Decided) -> None:
         if decided.role is Role.CANDIDATE:
-            self._kills.decided(decided.decision.at)
+            self._kills.decided(decided.connection.user, self._to_wall(decided.decision.at))
 
     @handles(Verdict)
     def _verdict(self, verdict: Verdict) -> None:
@@ -47,24 +110,40 @@ class AutomaticBrake(Observer):
             and verdict.kind is VerdictKind.ONLY_CANDIDATE
             and verdict.recovered
         ):
-            self._killed(verdict.at)
+            self._killed(verdict.connection.user, verdict.at, None)
 
     @handles(ProofOfLife)
     def _proof_of_life(self, proof: ProofOfLife) -> None:
         if proof.role is Role.CANDIDATE:
-            self._killed(proof.at)
+            self._killed(proof.connection.user, proof.at, proof.guard_event)
 
     @handles(Outcome)
     def _outcome(self, outcome: Outcome) -> None:
-        if reason := self._returns.settled(outcome, outcome.at):
-            self._engage(str(reason))
+        """Returns wait until their window is over, so that they do not count before losses (R15)."""
+        group, ends = outcome.placement.group, outcome.window_ends
+        if group is None or ends is None or outcome.result not in (Return.RETURNED, Return.LOST):
+            return
+        connection, at = outcome.connection, self._to_wall(ends)
+        returned = outcome.result is Return.RETURNED
+        row = ObservedRow(connection.user, at, returned, Arm(group, outcome.role), _THIS_PROCESS)
+        heappush(self._waiting, (at, next(self._entry), connection.kind, row))
 
     @handles(Coverage)
     def _coverage(self, coverage: Coverage) -> None:
-        """A minute later returns may count that waited for their window to end."""
-        if reason := self._returns.reason(coverage.until):
-            self._engage(str(reason))
+        """A minute is over: ask."""
+        now = self._to_wall(coverage.until)
+        users = coverage.control_users + coverage.candidate_users
+        self._connected[coverage.kind].add(_THIS_PROCESS, now, users)
+        for kind, row in self._known(now):
+            self._returns.extend(kind, [row])
+        if reason := self._returns.reason(now):
+            self._engage(str(reason), by_itself=True)
 
-    def _killed(self, now: Time) -> None:
-        if reason := self._kills.killed(now):
-            self._engage(str(reason))
+    def _known(self, now: Time) -> Iterable[tuple[Kind, ObservedRow]]:
+        while self._waiting and self._waiting[0][0] < now:
+            _, _, kind, row = heappop(self._waiting)
+            yield kind, row
+
+    def _killed(self, user: str, at: Time, event: int | None) -> None:
+        if reason := self._kills.killed(user, self._to_wall(at), event):
+            self._engage(str(reason), by_itself=True)

@@ -93,7 +93,9 @@ class Coordinator(Generic[L]):
         self.router = Router(
             settings.monitors.chosen,
             comparator=self._comparator,
-            outcomes=Outcomes(settings.comparison.return_window),
+            outcomes=Outcomes(
+                settings.comparison.return_window, settings.monitors.chosen.control_patience
+            ),
             observer=self.observer,
             start=self.started,
             meter=CpuMeter(settings.monitors.call_limit),
@@ -195,7 +197,7 @@ class Coordinator(Generic[L]):
         connection = live.connection
         now, evaluation = self.driver.read_clock(), self.evaluate(connection.user)
         tracked = self.router.open(
-            connection, live, now, evaluation.stage, by_percentage=evaluation.by_percentage
+            connection, live, now, evaluation.stage, placement=evaluation.placement
         )
         self.observer.on(
             Opened(
@@ -231,9 +233,9 @@ class Coordinator(Generic[L]):
         for session in list(self.sessions.values()):
             yield session.user, [live.tracked for live in session.members()]
 
-    def engage_brake(self, reason: str) -> None:
-        """Take everyone at `live` or `complete` back to `shadow`."""
-        self.router.engage_brake(reason, clock())
+    def engage_brake(self, reason: str, *, by_itself: bool = False) -> None:
+        """Take everyone at `live` or `complete` back to `shadow`; `by_itself`: no person asked for that."""
+        self.router.engage_brake(reason, clock(), by_itself=by_itself)
 
     def release_brake(self, reason: str) -> None:
         """Move everyone to the stage in the flags."""

@@ -63,7 +63,7 @@ class Handover:
         evaluation = self._evaluate(user)
         now, router = self._clock(), self._router
         for tracked in connections:
-            router.set_stage(tracked, evaluation.stage, now, by_percentage=evaluation.by_percentage)
+            router.set_stage(tracked, evaluation.stage, now, placement=evaluation.placement)
 
     def _go_on(self) -> None:
         until = monotonic() + _SLICE

@@ -142,22 +142,37 @@ class GateSettings(Section):
     """What it takes to retire the control (R16)."""
 
     period: PositiveDuration = Field(
-        default=7 * _DAY, description="The time before now that is judged."
+        default=7 * _DAY,
+        description="How long a trial lasts at least; what users show in its first such time is final "
+        "at the end of that time.",
     )
     unit: PositiveDuration = Field(
-        default=_DAY, description="A user's observation is final so long after their first episode."
+        default=_DAY,
+        description="A user who first occurs later is observed for so long; a trial of this length is "
+        "an attempt.",
+    )
+    grain: PositiveDuration = Field(
+        default=_MINUTE, description="What hits many users within so long is one event."
     )
     min_timeouts: Count = Field(default=300, description="Timeouts, for each kind of connection.")
     min_users: Count = Field(default=300, description="Users, for each kind of connection.")
-    min_days: Count = Field(default=3, description="Days, for each kind of connection.")
+    min_days: Count = Field(
+        default=3, description="Days with timeouts, for steps of a plan that require `days`."
+    )
     min_agreement: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=0.99, description="The agreement that must be shown to be exceeded."
     )
     return_margin: Share = Field(
         default=0.05, description="How much lower than the control's a return rate may be."
     )
+    max_proofs: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.02,
+        description="The share of users whose living connection the candidate closed: it must be shown "
+        "to be smaller.",
+    )
     max_expected: Share = Field(
-        default=0.1, description="The largest share of explained ones among all mismatches."
+        default=0.005,
+        description="The largest share of explained ones among all conclusive and explained episodes.",
     )
 
 
@@ -169,7 +184,11 @@ class BrakeSettings(Section):
     )
     count: Count = Field(default=5, description="So many false kills, at least.")
     share: Share = Field(
-        default=0.01, description="And such a share of the candidate's decisions, at least."
+        default=0.01,
+        description="And significantly more than such a share of the candidate's decisions.",
+    )
+    spread: Count = Field(
+        default=3, description="In so many different minutes (`gate.grain`), at least."
     )
 
 

@@ -40,7 +40,7 @@ def _user(index: int, scenario: Scenario, rollout: Targeting, key: int) -> User:
     return User(
         name,
         evaluation.stage,
-        by_percentage=evaluation.by_percentage,
+        placement=evaluation.placement,
         frailty=draws.lognormal(key ^ Stream.FRAILTY, 0, scenario.frailty),
         cut=draws.uniform(key ^ Stream.CUT, 0),
         sample=draws.uniform(key ^ Stream.SAMPLE, 0),

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import InitVar, dataclass, field
 from typing import Protocol
 
-from shim.model import Close, Confirmation, Connection, Duration, Kind, Stage, Time
+from shim.model import Placement, Close, Confirmation, Connection, Duration, Kind, Stage, Time
 from shim.router import NO_CONFIRMATION, Tracked
 from shim.simulate import draws
 from shim.simulate.client_sort import ClientSort, Trouble
@@ -22,7 +22,7 @@ class User:
     """
 
     __slots__ = (
-        "by_percentage",
+        "placement",
         "cut",
         "frailty",
         "in_session",
@@ -37,14 +37,14 @@ class User:
         name: str,
         stage: Stage,
         *,
-        by_percentage: bool,
+        placement: Placement,
         frailty: float,
         cut: float,
         sample: float,
     ) -> None:
         self.name = name
         self.stage = stage
-        self.by_percentage = by_percentage
+        self.placement = placement
         self.frailty = frailty
         self.cut = cut
         self.sample = sample

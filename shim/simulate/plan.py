@@ -11,8 +11,9 @@ from dataclasses import asdict, dataclass, replace
 from math import ceil
 from typing import Any
 
-from shim.gate import Evidence, GateAnswer, GateVerdict, KindEvidence, Sample, Standing, judge
-from shim.gate.statistics import grown
+from shim.gate import Evidence, GateAnswer, GateVerdict, KindEvidence, Standing, judge
+from shim.gate.evidence import ByArm
+from shim.gate.kind_gate import grown_both
 from shim.model import MonitorType
 from shim.settings.monitors import Surroundings
 from shim.simulate.scenario import DAY, Scenario
@@ -22,6 +23,8 @@ PILOT_USERS = 1000
 _STEP = 1.05
 _MOST_USERS = 10_000_000
 _FEWEST = 50
+_MOMENT = 0.25
+"""Days after the end of a day: by then each return window has ended, and the rows are known."""
 
 _BLIPS_AND_LOSSES = {"table": {"20s": 0.5, "75s": 0.3, "2m": 0.2}}
 _TYPICAL = {
@@ -70,20 +73,22 @@ def typical(types: Mapping[str, MonitorType]) -> Scenario:
 
 
 def make_plan(scenario: Scenario) -> Plan:
-    """Simulate a pilot of the scenario's fleet for one period of the gate, and grow it."""
+    """Simulate a pilot of the scenario's fleet for a trial, and grow it.
+
+    The gate is asked at the end of the trial's first period, and of each day of the week after.
+    """
     gate = scenario.settings.gate
     users = min(scenario.users, PILOT_USERS)
-    period = gate.period / DAY
-    pilot = scenario.model_copy(update={"users": users, "days": period, "brake": False})
-    due = sorted({min(float(gate.min_days), period), (gate.min_days + period) / 2, period})
+    first = gate.period / DAY
+    due = [first + extra for extra in (0, 1, 3, 7)]
+    pilot = scenario.model_copy(update={"users": users, "days": due[-1] + _MOMENT, "brake": False})
     steps: list[PlanStep] = []
     with SimulationRun(pilot) as run:
         for now in run.hours():
-            # The gate is asked a moment after a day has ended.
-            if due and now >= min(due[0] * DAY, pilot.end):
+            if due and now >= (due[0] + _MOMENT) * DAY:
                 steps.append(_step(run.evidence(), scenario, users, due.pop(0)))
         timeouts = sum(kind.timeouts for kind in run.evidence().kinds)
-    return Plan(users, timeouts / users / period, tuple(steps))
+    return Plan(users, timeouts / users / pilot.days, tuple(steps))
 
 
 def _step(evidence: Evidence, scenario: Scenario, pilot: int, days: float) -> PlanStep:
@@ -116,26 +121,42 @@ def _grown_kind(kind: KindEvidence, factor: float) -> KindEvidence:
     def times(count: int) -> int:
         return round(count * factor)
 
+    def grow(groups: Mapping[str, ByArm]) -> dict[str, ByArm]:
+        return {
+            name: {role: grown_both(counted, factor) for role, counted in arms.items()}
+            for name, arms in groups.items()
+        }
+
     return replace(
         kind,
-        period=_grown_sample(kind.period, factor),
-        epoch=_grown_sample(kind.epoch, factor),
+        agreement=grown_both(kind.agreement, factor),
+        returns=grow(kind.returns),
+        proofs=grown_both(kind.proofs, factor),
+        stretches=tuple(
+            replace(
+                stretch,
+                agreement=grown_both(stretch.agreement, factor),
+                returns=grow(stretch.returns),
+            )
+            for stretch in kind.stretches
+        ),
         matched=times(kind.matched),
         mismatched=times(kind.mismatched),
         expected=times(kind.expected),
+        improvements=times(kind.improvements),
         inconclusive=times(kind.inconclusive),
         acting_first=times(kind.acting_first),
         users=times(kind.users),
         unsettled_users=times(kind.unsettled_users),
         acted={role: times(count) for role, count in kind.acted.items()},
-        pings=times(kind.pings),
-        heartbeats=None if kind.heartbeats is None else kind.heartbeats * factor,
-    )
-
-
-def _grown_sample(sample: Sample, factor: float) -> Sample:
-    return Sample(
-        grown(sample.agreement, factor),
-        {role: grown(shares, factor) for role, shares in sample.returns.items()},
-        {role: grown(shares, factor) for role, shares in sample.proofs.items()},
+        heartbeats=tuple(
+            replace(
+                beats,
+                pings=times(beats.pings),
+                needed=None if beats.needed is None else beats.needed * factor,
+            )
+            for beats in kind.heartbeats
+        ),
+        # A pilot is too small to say anything about the widths of the arms.
+        arms={},
     )

@@ -68,7 +68,7 @@ class SimulatedServer:
             comparator=Comparator(
                 tolerance=comparison.tolerance, window=comparison.window, expected=expected
             ),
-            outcomes=Outcomes(comparison.return_window),
+            outcomes=Outcomes(comparison.return_window, self._monitors.control_patience),
             observer=self._observer,
             start=start,
             guard=_FleetGuard(self._scenario, self.coverage.candidate_acts_for),
@@ -195,7 +195,7 @@ class SimulatedServer:
         user = link.user
         described = connection.connection
         connection.tracked = tracked = self.router.open(
-            described, connection, now, user.stage, by_percentage=user.by_percentage
+            described, connection, now, user.stage, placement=user.placement
         )
         connection.touch = self._touch_of(tracked)
         connection.stint += 1
@@ -242,7 +242,7 @@ class SimulatedServer:
         for user in self._fleet.users:
             self.coverage.demoted(user, now)
             user.stage = min(user.stage, Stage.SHADOW)
-        self.router.engage_brake(reason, now)
+        self.router.engage_brake(reason, now, by_itself=True)
 
     # -- What happens to the server -------------------------------------------------------------------
 

@@ -68,7 +68,7 @@ class Simulation:
         """Why the brake is engaged; None: it is not."""
         return self._server.router.brake_reason
 
-    def engage_brake(self, reason: str) -> None:
+    def engage_brake(self, reason: str, *, by_itself: bool) -> None:
         """Take everyone back to `shadow`, after the events of this instant."""
         self._events.plan(self._clock.now, self._server.engage_brake, reason)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from shim.gate import Evidence, GateAnswer, judge
+from shim.gate import Evidence, GateAnswer, QuestionTimes, judge
 from shim.ledger import DirectLedger, LedgerObserver, begin_run, open_direct_ledger, read_ledger
 from shim.ledger.gate_evidence import GATE_ROWS, gate_evidence
 from shim.ledger.protocols import RowTaker
@@ -66,8 +66,16 @@ class SimulationRun:
             observers.add(LedgerObserver(taker, self.simulation.now, self._wall))
             self._stack = stack.pop_all()
         if scenario.brake:
-            window = settings.comparison.return_window
-            observers.add(AutomaticBrake(settings.brake, window, self.simulation.engage_brake, 0))
+            gate = settings.gate
+            times = QuestionTimes(scenario.epoch, gate.period, gate.unit, gate.grain)
+            observers.add(
+                AutomaticBrake(
+                    settings.brake,
+                    times,
+                    self.simulation.engage_brake,
+                    lambda at: scenario.epoch + at,
+                )
+            )
 
     def __enter__(self) -> "SimulationRun":
         return self

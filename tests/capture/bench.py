@@ -78,7 +78,7 @@ class Bench:
         self.router = Router(
             settings.monitors,
             comparator=Comparator(tolerance=settings.tolerance, window=settings.window),
-            outcomes=Outcomes(settings.return_window),
+            outcomes=Outcomes(settings.return_window, settings.monitors.control_patience),
             observer=self.observer,
             start=self.now,
         )

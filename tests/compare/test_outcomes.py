@@ -172,6 +172,37 @@ def test_r15_a_window_that_the_record_does_not_cover_is_censored(end: Time, resu
     assert (outcome.result.value, outcome.at, outcome.delay) == (result, end, None)
 
 
+@pytest.mark.parametrize(
+    ("acted_at", "ends"),
+    [(45 * S, 180 * S), (60 * S, 180 * S), (61 * S, 181 * S)],
+    ids=["exact", "the control at its latest", "later than the control"],
+)
+def test_r15_the_window_ends_at_one_time_whichever_monitor_acted(
+    acted_at: Time, ends: Time
+) -> None:
+    outcomes = Outcomes(WINDOW, patience=60 * S)
+    outcomes.opened(Opening(app("c1"), 0))
+    acted(outcomes, app("c1"), acted_at)
+    assert outcomes.next_loss == ends + 1
+    assert list(outcomes.expire(ends)) == []
+    returned = outcomes.opened(Opening(app("c2"), ends))
+    assert returned is not None
+    assert (returned.result, returned.delay) == (Return.RETURNED, ends - acted_at)
+
+
+def test_r15_losses_come_in_the_order_of_their_windows() -> None:
+    outcomes = Outcomes(WINDOW, patience=60 * S)
+    for name in ("u1", "u2"):
+        outcomes.opened(Opening(app(name, user=name), 0))
+    acted(outcomes, app("u1", user="u1"), 50 * S, since=5 * S)
+    acted(outcomes, app("u2", user="u2"), 51 * S, since=1 * S)
+    lost = list(outcomes.expire(10**12))
+    assert [(o.connection.user, o.at) for o in lost] == [
+        ("u2", 181 * S + 1),
+        ("u1", 185 * S + 1),
+    ]
+
+
 MOVES = st.lists(
     st.tuples(
         st.sampled_from(["open", "open", "act", "act", "close"]),
@@ -182,10 +213,12 @@ MOVES = st.lists(
 )
 
 
-@given(MOVES, st.sampled_from([0, 9, 10, 11]))
-def test_r15_against_a_look_at_the_whole_log(moves: list[tuple[str, int, int]], tail: int) -> None:
+@given(MOVES, st.sampled_from([0, 9, 10, 11]), st.sampled_from([0, 4, 9]))
+def test_r15_against_a_look_at_the_whole_log(
+    moves: list[tuple[str, int, int]], tail: int, patience: int
+) -> None:
     window = 10
-    outcomes = Outcomes(window)
+    outcomes = Outcomes(window, patience)
     now = 0
     said: list[tuple[str, str]] = []
     open_now: dict[str, tuple[Connection, Time]] = {}
@@ -231,12 +264,13 @@ def test_r15_against_a_look_at_the_whole_log(moves: list[tuple[str, int, int]], 
         if any(n < place and e[0] > since and e[2].id not in gone for n, e in same):
             told.append((connection.id, "replaced"))
             continue
-        back = [n for n, e in same if n > place and e[0] <= at + window and n not in taken]
+        ends = max(at, since + patience) + window
+        back = [n for n, e in same if n > place and e[0] <= ends and n not in taken]
         if back:
             taken.add(back[0])
             told.append((connection.id, "returned"))
         else:
-            told.append((connection.id, "lost" if at + window <= end else "censored"))
+            told.append((connection.id, "lost" if ends <= end else "censored"))
     assert Counter(said) == Counter(told)
 
 

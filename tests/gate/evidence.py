@@ -1,65 +1,103 @@
 """Evidence that is ready, to be spoilt in one thing at a time."""
 
-from dataclasses import replace
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any
 
-from shim.gate import Condition, Evidence, GateAnswer, KindEvidence, Sample, Shares
-from shim.model import SECOND, Kind, Return, Role
-from shim.settings.sections import GateSettings
+from shim.gate import (
+    ArmUsers,
+    Condition,
+    Counted,
+    Evidence,
+    GateAnswer,
+    Heartbeats,
+    KindEvidence,
+    Shares,
+    StretchSample,
+    Trial,
+    TrialIdentity,
+)
+from shim.gate.evidence import SampleSoFar
+from shim.model import SECOND, Duration, Kind, Return, Role
 
 DAY = 86_400 * SECOND
 NOW = 20_000 * DAY
-TARGETS = GateSettings()
+GROUP = "everybody"
 
-T = TypeVar("T")
+
+@dataclass(frozen=True)
+class Targets:
+    """The defaults of R16, told once more."""
+
+    period: Duration = 7 * DAY
+    unit: Duration = DAY
+    grain: Duration = 60 * SECOND
+    min_timeouts: int = 300
+    min_users: int = 300
+    min_days: int = 3
+    min_agreement: float = 0.99
+    return_margin: float = 0.05
+    max_proofs: float = 0.02
+    max_expected: float = 0.005
+
+
+TARGETS = Targets()
 
 
 def bernoulli(successes: int, trials: int) -> Shares:
     return {(1, 1): successes, (0, 1): trials - successes}
 
 
-def arms(control: T, candidate: T) -> dict[Role, T]:
+def both(shares: Shares) -> Counted:
+    """The same in both ways of counting: there was no crowd."""
+    return Counted(shares, shares)
+
+
+def arms(control: Shares, candidate: Shares) -> dict[Role, Counted]:
+    return {Role.CONTROL: both(control), Role.CANDIDATE: both(candidate)}
+
+
+def counts(control: int, candidate: int) -> dict[Role, int]:
     return {Role.CONTROL: control, Role.CANDIDATE: candidate}
 
 
-SAMPLE = Sample(
-    agreement={(5, 5): 900, (2, 2): 100},
-    returns=arms(bernoulli(1960, 2000), bernoulli(1960, 2000)),
-    proofs=arms(bernoulli(0, 2000), bernoulli(0, 2000)),
-)
+AGREEING = both({(5, 5): 900, (2, 2): 100})
+RETURNING = {GROUP: arms(bernoulli(1960, 2000), bernoulli(1960, 2000))}
+STRETCH = StretchSample("2024-10-04", 1, agreement=AGREEING, returns=RETURNING)
 
 APP = KindEvidence(
     Kind.APP,
-    period=SAMPLE,
-    epoch=SAMPLE,
+    agreement=AGREEING,
+    so_far=SampleSoFar(AGREEING, RETURNING, AGREEING),
+    days=8,
+    returns=RETURNING,
+    proofs=both(bernoulli(0, 2000)),
+    stretches=(STRETCH,),
+    recent_agreement=AGREEING,
+    recent_returns=RETURNING,
     matched=4_700,
     mismatched=0,
     users=1_000,
     unsettled_users=12,
-    days=5,
-    acted=arms(2_500, 2_400),
-    proofs=arms(0, 0),
+    acted=counts(2_500, 2_400),
+    proofs_of_life=counts(0, 0),
     outcomes={role: {Return.RETURNED: 2_300, Return.LOST: 46, Return.REPLACED: 3} for role in Role},
-    pings=1_000_000,
-    heartbeats=1_000_100.5,
+    heartbeats=(Heartbeats("p1", 1_000_000, 1_000_100.5),),
+    arms={GROUP: ArmUsers(counts(501, 499), 2, {Role.CONTROL: 0.5, Role.CANDIDATE: 0.5})},
 )
+
+TRIAL = Trial(TrialIdentity("m", "c", "f"), NOW - 8 * DAY, None, "start", ())
 
 
 def evidence(*kinds: KindEvidence, **changes: Any) -> Evidence:
-    """Five days of a period; of apps alone if no kinds are given."""
+    """Eight days of a trial; of apps alone if no kinds are given."""
     whole = Evidence(
         now=NOW,
-        period_start=NOW - 5 * DAY,
-        period_end=NOW,
-        epoch_start=NOW - 5 * DAY,
+        trial=TRIAL,
+        days_acted=(True,) * 7,
+        complete_until=NOW - 60 * SECOND,
         kinds=kinds or (APP,),
     )
     return replace(whole, **changes)
-
-
-def with_sample(**changes: Any) -> KindEvidence:
-    sample = replace(SAMPLE, **changes)
-    return replace(APP, period=sample, epoch=sample)
 
 
 def condition(answer: GateAnswer, name: str, kind: Kind | None = None) -> Condition:

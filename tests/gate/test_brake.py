@@ -1,201 +1,179 @@
-"""The brake's statistic: false kills within the window, and returns that fail to come (R22)."""
+"""R22: what engages the brake, and what does not."""
 
-from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import poisson
 
-from shim.gate import FalseKills, FalseKillWatch, ReturnWatch
-from shim.gate.brake_statistics import FewerReturns
-from shim.model import SECOND, Kind, Outcome, Return, Role
-from shim.settings.sections import BrakeSettings
-from tests.gate.outcomes import DAY, RETURN_WINDOW, first_brake, outcome
+from shim.gate import FalseKillWatch, ObservedRow, QuestionTimes, ReturnWatch
+from shim.gate.brake_statistics import CHANCE, FalseKills, poisson_tail
+from shim.gate.crowds import Arm
+from shim.gate.series import DAY
+from shim.model import SECOND, Duration, Kind, Role, Time
 
-LIMITS = BrakeSettings()
-
-
-@settings(deadline=None)
-@given(
-    st.lists(st.tuples(st.integers(0, 10 * 60), st.integers(0, 400), st.booleans()), max_size=40)
-)
-def test_false_kills_are_those_of_the_window(steps: list[tuple[int, int, bool]]) -> None:
-    """(seconds passed, decisions, whether one of them was wrong), against counting all of it anew."""
-    watch = FalseKillWatch(LIMITS)
-    now = 0
-    decisions: list[int] = []
-    kills: list[int] = []
-    for passed, count, wrong in steps:
-        now += passed * SECOND
-        for _ in range(count):
-            watch.decided(now)
-        decisions += [now] * count
-        reason = watch.killed(now) if wrong else watch.reason(now)
-        kills += [now] if wrong else []
-        recent = sum(at >= now - LIMITS.window for at in kills)
-        among = sum(at >= now - LIMITS.window for at in decisions)
-        expected = recent >= 5 and recent / max(1, among) >= 0.01
-        assert reason == (FalseKills(recent, among) if expected else None)
+MINUTE = 60 * SECOND
+START = 100 * DAY + 3600 * SECOND
 
 
-def test_five_false_kills_of_five_hundred_decisions_engage() -> None:
-    watch = FalseKillWatch(LIMITS)
-    for _ in range(500):
-        watch.decided(0)
-    assert [watch.killed(0) for _ in range(4)] == [None] * 4
-    assert str(watch.killed(0)) == "5 of the candidate's 500 decisions hit a live connection"
-    watch.decided(0)
-    assert watch.reason(0) is None
+@dataclass(frozen=True)
+class Limits:
+    window: Duration = 15 * MINUTE
+    count: int = 5
+    share: float = 0.01
+    spread: int = 3
 
 
-def run(watch: ReturnWatch, outcomes: Iterable[Outcome]) -> tuple[int, FewerReturns] | None:
-    """The first reason, and after how many of the outcomes it came."""
-    for number, each in enumerate(sorted(outcomes, key=lambda outcome: outcome.at), start=1):
-        if (reason := watch.settled(each, each.at)) is not None:
-            return number, reason
-    return None
+def watch(limits: Limits | None = None) -> FalseKillWatch:
+    return FalseKillWatch(limits or Limits(), MINUTE)
 
 
-def alternating(
-    count: int, candidate_returns: bool = False, start: int = 0, by_percentage: bool = True
-) -> list[Outcome]:
-    """Each second a new user of either arm; the control's all return."""
-    return [
-        outcome(
-            f"{role}{n}",
-            role,
-            start + n * SECOND,
-            role is Role.CONTROL or candidate_returns,
-            by_percentage=by_percentage,
-        )
-        for n in range(count)
-        for role in Role
-    ]
-
-
-def test_a_candidate_that_nobody_returns_from_is_seen_at_once() -> None:
-    found = run(ReturnWatch(RETURN_WINDOW, 0), alternating(60))
-    assert found is not None
-    _, reason = found
-    assert reason.candidate == 0
-    assert reason.control == 1
-    assert reason.candidate_users <= 12
-    assert "app: 0.0% of" in str(reason)
-
-
-def test_returns_wait_until_losses_are_known() -> None:
-    """The control's thousand closings of one minute, half of them lost: not all of them returns at first."""
-    watch = ReturnWatch(RETURN_WINDOW, 0)
-    candidate = [outcome(f"a{n}", Role.CANDIDATE, n, n % 2 > 0) for n in range(1000)]
-    control = [outcome(f"b{n}", Role.CONTROL, DAY // 2 + n, n % 2 > 0) for n in range(1000)]
-    assert run(watch, candidate + control) is None
-
-
-def test_users_by_override_and_users_counted_already_say_nothing() -> None:
-    assert run(ReturnWatch(RETURN_WINDOW, 0), alternating(60, by_percentage=False)) is None
-    same = [
-        outcome(str(role), role, n * SECOND, role is Role.CONTROL)
-        for n in range(1000)
-        for role in Role
-    ]
-    assert run(ReturnWatch(RETURN_WINDOW, 0), same) is None
-
-
-def test_users_count_again_when_the_sequences_begin_anew() -> None:
-    """A month of good returns does not hide a day without."""
-    watch = ReturnWatch(RETURN_WINDOW, 0)
-    for day in range(30):
-        assert run(watch, alternating(60, candidate_returns=True, start=day * DAY)) is None
-    assert run(watch, alternating(60, start=30 * DAY)) is not None
-
-
-@pytest.mark.parametrize("rate", [0.5, 0.95])
-def test_without_a_difference_it_hardly_ever_engages(rate: float) -> None:
-    """Asked after each outcome of a month."""
-    engaged = [first_brake(rate, rate, 0, seed, per_day=40) for seed in range(25)]
-    assert sum(hit is not None for hit in engaged) <= 1
-
-
-def test_a_drop_of_thirty_points_engages_within_some_hundred_outcomes() -> None:
-    engaged = [first_brake(0.95, 0.65, 0, seed, days=5) for seed in range(20)]
-    assert all(hit is not None and hit <= 400 for hit in engaged)
-
-
-def test_the_window_begins_with_its_first_instant() -> None:
-    """Both deques: what happened exactly `window` ago counts, a microsecond earlier does not."""
-    for now, decisions, kills in ((LIMITS.window, 500, 5), (LIMITS.window + 1, 0, 0)):
-        watch = FalseKillWatch(LIMITS)
-        for _ in range(500):
-            watch.decided(0)
-        for _ in range(5):
-            watch.killed(0)
-        expected = FalseKills(kills, decisions) if kills else None
-        assert watch.reason(now) == expected
-
-
-def test_four_false_kills_are_too_few_however_few_the_decisions() -> None:
-    watch = FalseKillWatch(LIMITS)
-    for _ in range(4):
-        watch.decided(0)
-        assert watch.killed(0) is None
-    assert watch.killed(0) == FalseKills(5, 4)
-
-
-def test_an_outcome_is_taken_when_its_window_is_over() -> None:
-    """All of the candidate's users are lost; the reason is not known at the windows' ends, but after."""
-    watch = ReturnWatch(RETURN_WINDOW, 0)
-    outcomes = [
-        outcome(f"{role}{n}", role, 0, role is Role.CONTROL) for n in range(60) for role in Role
-    ]
-    assert [watch.settled(each, RETURN_WINDOW) for each in outcomes] == [None] * 120
-    assert watch.reason(RETURN_WINDOW) is None
-    reason = watch.reason(RETURN_WINDOW + 1)
-    assert reason is not None
-    assert (reason.kind, reason.control, reason.candidate) == (Kind.APP, 1.0, 0.0)
-    users = reason.control_users, reason.candidate_users
-    assert str(reason) == (
-        f"app: 0.0% of {users[1]} users came back after the candidate's closing, "
-        f"100.0% of {users[0]} after the control's"
+@given(st.floats(0, 50), st.integers(0, 80))
+def test_the_tail_is_that_of_a_poisson_distribution(mean: float, least: int) -> None:
+    assert poisson_tail(mean, least) == pytest.approx(
+        poisson.sf(least - 1, mean), rel=1e-9, abs=1e-14
     )
-    assert abs(users[0] - users[1]) <= 1
 
 
-@pytest.mark.parametrize("result", [Return.REPLACED, Return.CENSORED])
-def test_only_returns_and_losses_count(result: Return) -> None:
-    """The control's clients all come back; of the candidate's nothing is known that counts."""
-    watch = ReturnWatch(RETURN_WINDOW, 0)
-    for n in range(200):
-        for role in Role:
-            known = outcome(f"{role}{n}", role, n, True)
-            if role is Role.CANDIDATE:
-                known = replace(known, result=result)
-            assert watch.settled(known, DAY) is None
+def kill(
+    watched: FalseKillWatch, times: list[Time], *, decisions: int = 0, user: str | None = None
+) -> FalseKills | None:
+    """False kills of different users, after so many decisions that were right."""
+    found = None
+    for number in range(decisions):
+        watched.decided(f"right{number}", times[0])
+    for number, at in enumerate(times):
+        who = user or f"wrong{number}"
+        watched.decided(who, at)
+        found = watched.killed(who, at) or found
+    return found
 
 
-def test_the_longer_sequence_ends_after_a_week() -> None:
-    """Nine users of each arm do not suffice, ten do; after seven days nobody remembers the nine."""
-
-    def engages(last: int) -> bool:
-        start = 5 * SECOND
-        watch = ReturnWatch(RETURN_WINDOW, start)
-        found = [
-            watch.settled(outcome(f"{role}{n}", role, at, role is Role.CONTROL), at + DAY)
-            for n, at in enumerate([*[start] * 9, start + last])
-            for role in Role
-        ]
-        assert found[:-2] == [None] * 18
-        return found[-1] is not None or found[-2] is not None
-
-    assert engages(0)
-    assert engages(7 * DAY - 1)
-    assert not engages(7 * DAY)
+SPREAD = [START + n * MINUTE for n in range(5)]
 
 
-def test_a_user_counts_once_while_a_sequence_lasts() -> None:
-    watch = ReturnWatch(RETURN_WINDOW, 0)
-    for at in range(100):
-        for n in range(9):
-            for role in Role:
-                known = outcome(f"{role}{n}", role, at * SECOND, role is Role.CONTROL)
-                assert watch.settled(known, DAY) is None
+def test_five_false_kills_in_three_minutes_engage() -> None:
+    found = kill(watch(), SPREAD)
+    assert found is not None
+    assert "hit a live connection" in str(found)
+
+
+def test_four_do_not() -> None:
+    assert poisson_tail(0.01 * 204, 4) > CHANCE
+    assert kill(watch(), SPREAD[:4], decisions=200) is None
+    assert kill(watch(Limits(count=4, share=0.0001)), SPREAD[:4], decisions=200) is not None
+
+
+@pytest.mark.parametrize("apart", [0, 10 * SECOND, 29 * SECOND])
+def test_a_burst_within_two_minutes_does_not(apart: Time) -> None:
+    # A cut of the network fills two minutes, each begun by a false kill.
+    limits = Limits(share=0.5)
+    assert kill(watch(limits), [START + n * apart for n in range(5)], user="u") is None
+
+
+def test_what_lies_before_the_window_counts_no_more() -> None:
+    times = [START + n * 4 * MINUTE for n in range(5)]
+    # So many decisions that the day does not engage, all of them before the window.
+    watched = watch()
+    for number in range(400):
+        watched.decided(f"right{number}", START - 20 * MINUTE)
+    assert kill(watched, times) is None
+    assert kill(watch(), SPREAD) is not None
+
+
+def test_as_many_as_the_share_allows_do_not() -> None:
+    times = [START + n * MINUTE for n in range(10)]
+    assert poisson_tail(10.1, 10) > CHANCE
+    assert kill(watch(), times, decisions=1_000) is None
+
+
+def test_significantly_more_than_the_share_do() -> None:
+    times = [START + n * 20 * SECOND for n in range(30)]
+    assert poisson_tail(0.01 * 1_030, 30) < CHANCE
+    assert kill(watch(), times, decisions=1_000) is not None
+
+
+def test_one_event_is_one_false_kill() -> None:
+    watched = watch()
+    for number in range(500):
+        at = START + number * SECOND
+        watched.decided(f"u{number}", at)
+        assert watched.killed(f"u{number}", at, event=7) is None
+
+
+def test_the_day_engages_on_a_share_too_small_for_the_window() -> None:
+    """One false kill in ten decisions, one each hour: never five within a quarter of an hour."""
+    watched = watch()
+    found = None
+    for hour in range(20):
+        at = 100 * DAY + hour * 3600 * SECOND
+        for number in range(10):
+            user = f"{hour}-{number}"
+            watched.decided(user, at)
+            if not number:
+                found = found or watched.killed(user, at)
+    assert found is not None
+    assert found.within == "the day"
+
+
+def test_one_users_false_kills_do_not_engage_by_the_day() -> None:
+    watched = watch(Limits(spread=1000))
+    for hour in range(24):
+        watched.decided("u", 100 * DAY + hour * 3600 * SECOND)
+        assert watched.killed("u", 100 * DAY + hour * 3600 * SECOND) is None
+
+
+def test_the_allowed_share_does_not_engage_by_the_day() -> None:
+    watched = watch(Limits(spread=1000))
+    for number in range(5_000):
+        at = 100 * DAY + number * 16 * SECOND
+        watched.decided(f"u{number}", at)
+        if number % 100 == 50:
+            assert watched.killed(f"u{number}", at) is None
+
+
+def rows(
+    role: Role, number: int, lost: int, start: Time, apart: Time, group: str = "everybody"
+) -> list[ObservedRow]:
+    """The losses are spread evenly."""
+    return [
+        ObservedRow(
+            f"{role}{n}",
+            start + n * apart,
+            (n + 1) * lost // number == n * lost // number,
+            Arm(group, role),
+            1,
+        )
+        for n in range(number)
+    ]
+
+
+def engages(*parts: list[ObservedRow], connected: int = 10_000) -> bool:
+    found = sorted((row for part in parts for row in part), key=lambda row: row.at)
+    times = QuestionTimes(100 * DAY, 7 * DAY, DAY, MINUTE)
+    watched = ReturnWatch(times, lambda kind: lambda at, run: connected)
+    watched.extend(Kind.APP, found)
+    return watched.reason(found[-1].at + 3 * MINUTE) is not None
+
+
+def test_a_candidate_whose_clients_stay_away_engages() -> None:
+    control = rows(Role.CONTROL, 300, 15, START, 60 * SECOND)
+    assert engages(control, rows(Role.CANDIDATE, 300, 150, START, 60 * SECOND))
+    assert not engages(control, rows(Role.CANDIDATE, 300, 20, START, 60 * SECOND))
+
+
+def test_two_groups_with_different_rates_do_not() -> None:
+    """Few of a bad group are live, most of a good one: together they would look like a difference."""
+    good = rows(Role.CONTROL, 300, 3, START, 60 * SECOND, "good")
+    good += rows(Role.CANDIDATE, 60, 1, START, 300 * SECOND, "good")
+    bad = rows(Role.CONTROL, 60, 30, START + 1, 300 * SECOND, "bad")
+    bad += rows(Role.CANDIDATE, 300, 150, START + 1, 60 * SECOND, "bad")
+    assert not engages(good, bad)
+
+
+def test_an_outage_in_one_minute_is_one_event() -> None:
+    control = rows(Role.CONTROL, 200, 4, START, 60 * SECOND)
+    candidate = rows(Role.CANDIDATE, 200, 4, START + 1, 60 * SECOND)
+    outage = rows(Role.CANDIDATE, 150, 150, START + 5 * 3600 * SECOND, SECOND // 10)
+    assert not engages(control, candidate, outage, connected=1_000)

@@ -370,6 +370,10 @@ def _outcomes(judged: Sequence[Judged], rec: Record, s: OracleSettings) -> dict[
             for other in rec.connections.values()
         )
 
+    def window_end(action: Action) -> int:
+        control_at_the_latest = action.last_activity + s.control_timeout + s.control_interval
+        return max(action.stamp.at, control_at_the_latest) + s.return_window
+
     pending = [action for action in actions if not replaced(action)]
     replacements = len(actions) - len(pending)
     for opening in rec.connections.values():  # each settles at most one: the oldest that waits
@@ -377,11 +381,11 @@ def _outcomes(judged: Sequence[Judged], rec: Record, s: OracleSettings) -> dict[
             if (
                 action.connection.identity == opening.identity
                 and action.stamp < opening.opened
-                and opening.opened.at <= action.stamp.at + s.return_window
+                and opening.opened.at <= window_end(action)
             ):
                 pending.remove(action)
                 break
-    censored = sum(action.stamp.at + s.return_window > rec.end.at for action in pending)
+    censored = sum(window_end(action) > rec.end.at for action in pending)
     return {
         "acted": len(actions),
         "returned": len(actions) - replacements - len(pending),

@@ -28,6 +28,7 @@ from shim.model import (
     LateDecision,
     MonitorFailure,
     Outcome,
+    Placement,
     Return,
     Role,
     Stage,
@@ -99,7 +100,7 @@ def a_day() -> Metrics:
             result=Return.LOST,
             acted_at=0,
             at=S,
-            by_percentage=False,
+            placement=Placement(None),
         )
     )
     metrics.on(ProofOfLife(APP, Role.CANDIDATE, S))

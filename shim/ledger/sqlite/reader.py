@@ -24,13 +24,14 @@ from shim.ledger.rows import (
 )
 from shim.ledger.sqlite.figures import Figures
 from shim.ledger.sqlite.snapshot import Conditions, Snapshot, snapshot
+from shim.ledger.sqlite.trial_figures import TrialFigures
 from shim.model import InputError, Kind, Return, Role, VerdictName
 
 R = TypeVar("R", bound=Row)
 _FOREVER: Wall = (1 << 63) - 1
 
 
-class SqliteReader(Figures):
+class SqliteReader(Figures, TrialFigures):
     """`LedgerReader` on a SQLite file. It keeps nothing open, so that the file may be replaced."""
 
     def __init__(self, path: Path) -> None:

@@ -36,11 +36,15 @@ from shim.ledger.rows import (
 APPLICATION_ID = 0x5348494D
 """`SHIM` in ASCII: `file` and we ourselves can tell a ledger from other databases."""
 
+_AGREED = """    -- What the gate counts: no improvements, no users of overrides (R14, R16).
+    agreed INTEGER AS (CASE WHEN first IS NOT NULL AND first IS NOT acting
+        AND NOT coalesce(overridden, 0) AND NOT (kind = 'only_control' AND recovered) THEN
+        CASE verdict WHEN 'matched' THEN 1 WHEN 'mismatched' THEN 0 END END)"""
+
 _CONSTRAINTS: Mapping[type[Row], str] = {
-    VerdictRow: """    -- The first decider was shadowing: only such an episode proves anything (R14).
+    VerdictRow: f"""    -- The first decider was shadowing: only such an episode proves anything (R14).
     proving INTEGER AS (first IS NOT NULL AND first IS NOT acting),
-    agreed INTEGER AS (CASE WHEN first IS NOT NULL AND first IS NOT acting THEN
-        CASE verdict WHEN 'matched' THEN 1 WHEN 'mismatched' THEN 0 END END)""",
+{_AGREED}""",
     ActionRow: "    UNIQUE (run, connection)",
 }
 """What a table has in addition to the columns of its row."""
@@ -55,25 +59,51 @@ _INDEXES: Mapping[type[Row], tuple[str, ...]] = {
     ActionRow: (
         "action_at ON action (acted_at)",
         "action_open ON action (run) WHERE result IS NULL",
-        "action_comparable ON action (connection_kind, role, acted_at) WHERE by_percentage",
+        "action_settled ON action (connection_kind, window_ends)",
     ),
     ProofRow: ("proof_connection ON proof (run, connection)", "proof_at ON proof (at)"),
     ClosingRow: ("closing_at ON closing (at, user)",),
     StageRow: ("stage_change_at ON stage_change (at, user)",),
     FailureRow: ("failure_at ON failure (at)",),
-    CoverageRow: ("coverage_at ON coverage (at)",),
+    CoverageRow: ("coverage_at ON coverage (at)", "coverage_run ON coverage (run, at)"),
     PauseRow: ("pause_at ON pause (at)",),
 }
 
 _COUNTING = """
 -- All that is counted of millions of verdicts, so that nobody has to look into the table for it.
+CREATE INDEX verdict_agreed ON verdict (connection_kind, at, user, agreed, kind, rule, acting, run)
+    WHERE agreed IS NOT NULL;
+CREATE INDEX verdict_unproving ON verdict (connection_kind, at, verdict, kind, proving, rule, recovered, run)
+    WHERE agreed IS NULL;
+"""
+
+_SECOND = """
+DROP INDEX verdict_agreed;
 CREATE INDEX verdict_agreed ON verdict (connection_kind, at, user, agreed, kind, rule)
     WHERE agreed IS NOT NULL;
 CREATE INDEX verdict_unproving ON verdict (connection_kind, at, verdict, kind, proving, rule)
     WHERE agreed IS NULL;
 """
 
-UPGRADES: tuple[str, ...] = (f"DROP INDEX verdict_agreed;{_COUNTING}",)
+_THIRD = f"""
+DROP INDEX verdict_agreed;
+DROP INDEX verdict_unproving;
+DROP INDEX action_comparable;
+ALTER TABLE run ADD COLUMN monitors TEXT;
+ALTER TABLE run ADD COLUMN comparison TEXT;
+ALTER TABLE verdict DROP COLUMN agreed;
+ALTER TABLE verdict ADD COLUMN overridden INTEGER;
+ALTER TABLE verdict ADD COLUMN
+{_AGREED};
+ALTER TABLE action ADD COLUMN placed_by TEXT;
+ALTER TABLE action ADD COLUMN window_ends INTEGER;
+ALTER TABLE flags_load ADD COLUMN deciding TEXT;
+ALTER TABLE brake ADD COLUMN by_itself INTEGER;
+CREATE INDEX action_settled ON action (connection_kind, window_ends);
+CREATE INDEX coverage_run ON coverage (run, at);
+{_COUNTING}"""
+
+UPGRADES: tuple[str, ...] = (_SECOND, _THIRD)
 """What leads from each version of the schema to the next, the first being 1. A new column is a field of
 its row (new files have it at once) and an upgrade; a released upgrade is never changed."""
 

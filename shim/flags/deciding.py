@@ -1,0 +1,115 @@
+"""The deciding parts of a flags file: who gets what, apart from the users named one by one (R16).
+
+A trial lasts while these parts stay as they are. They are kept with each load of the file, as plain
+JSON, so that a later question can tell what has changed since.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from decimal import Decimal
+from hashlib import sha256
+from itertools import product
+from typing import Any
+
+from shim.flags.buckets import BUCKETS
+from shim.flags.diff import cut_ranges
+from shim.flags.targeting import Percentages, Targeting
+from shim.model import EVERYBODY, Role, Stage
+
+_WIDTHS = ("complete", "live", "shadow")
+
+
+def deciding_parts(targeting: Targeting) -> dict[str, Any]:
+    """Widths, salt, rules, default, holdback and kill switch, for JSON; not the overrides."""
+    return {
+        "salt": targeting.salt,
+        "kill_switch": targeting.kill_switch,
+        "default": str(targeting.default),
+        "holdback": _plain(targeting.holdback),
+        "rules": [
+            {
+                "name": rule.name,
+                "users": list(rule.users),
+                "stage": None if rule.stage is None else str(rule.stage),
+                "percent": None if rule.percent is None else _widths(rule.percent),
+            }
+            for rule in targeting.rules
+        ],
+        "percent": _widths(targeting.percent),
+    }
+
+
+def deciding_text(targeting: Targeting) -> str:
+    """The same as a text that is equal exactly if the parts are."""
+    return json.dumps(deciding_parts(targeting), sort_keys=True, separators=(",", ":"))
+
+
+def digest_of(text: str) -> str:
+    """16 hex digits that stand for a text."""
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def only_widths_grew(before: str, after: str) -> bool:
+    """Whether the second file differs in widths alone, and moves nobody back (R18).
+
+    Both are texts of `deciding_text`; equal ones grew by nothing, which is true as well.
+    """
+    old, new = json.loads(before), json.loads(after)
+    widths = [(old.pop("percent"), new.pop("percent"))]
+    old_rules, new_rules = old.pop("rules"), new.pop("rules")
+    if old != new or len(old_rules) != len(new_rules):
+        return False
+    for old_rule, new_rule in zip(old_rules, new_rules, strict=True):
+        widths.append((old_rule.pop("percent"), new_rule.pop("percent")))
+        if old_rule != new_rule:
+            return False
+    return all(_grew(was, now) for was, now in widths)
+
+
+def arm_shares(text: str, group: str) -> dict[Role, float] | None:
+    """The shares of a group's users for whom each monitor acts; None if that cannot be told.
+
+    `group` is `Placement.group`. Users of a rule may be named by other rules, too; then their
+    shares differ from user to user, and nothing is told.
+    """
+    parts = json.loads(text)
+    if parts["kill_switch"]:
+        return {Role.CONTROL: 1.0, Role.CANDIDATE: 0.0}
+    percentages = [_percentages(parts["percent"])]
+    if group != EVERYBODY:
+        rules = [rule for rule in parts["rules"] if rule["name"] == group]
+        if len(rules) != 1 or len(parts["rules"]) > 1 or rules[0]["percent"] is None:
+            return None
+        percentages.insert(0, _percentages(rules[0]["percent"]))
+    default = Stage[parts["default"].upper()]
+    held_below = round(Decimal(str(parts["holdback"])) * BUCKETS / 100)
+    weights: Counter[Role] = Counter()
+    below = [threshold.below for percent in percentages for threshold in percent.thresholds]
+    for (low, high), (held, held_end) in product(cut_ranges(below), cut_ranges([held_below])):
+        hits = (percent.stage_of(low) for percent in percentages)
+        stage = next((hit for hit in hits if hit is not None), default)
+        if held < held_below:
+            stage = min(stage, Stage.SHADOW)
+        weights[stage.acting] += (high - low) * (held_end - held)
+    return {role: weights[role] / weights.total() for role in Role}
+
+
+def _widths(percent: Percentages) -> dict[str, float]:
+    return {name: _plain(getattr(percent, name)) for name in _WIDTHS}
+
+
+def _percentages(widths: Mapping[str, float]) -> Percentages:
+    return Percentages(**{name: Decimal(str(widths[name])) for name in _WIDTHS})
+
+
+def _grew(before: Mapping[str, float] | None, after: Mapping[str, float] | None) -> bool:
+    if before is None or after is None:
+        return before is after
+    pairs = zip(_percentages(before).thresholds, _percentages(after).thresholds, strict=True)
+    return all(now.below >= was.below for was, now in pairs)
+
+
+def _plain(width: Decimal | int) -> float:
+    """A width as JSON has it; widths have at most three decimals, which a float keeps."""
+    return float(width)

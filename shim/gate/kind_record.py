@@ -1,0 +1,179 @@
+"""The record of one kind of connection in one trial: rows come in, observations come out (R16).
+
+The record is kept and fed on, so that asking again costs what is new and the days that are not over.
+Times are microseconds since 1970.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from shim.gate.crowds import Arm, Connected, ObservedRow
+from shim.gate.evidence import ByArm, SampleSoFar, StretchSample
+from shim.gate.question import Counted, Question, QuestionTimes
+from shim.gate.sample_ratio import ArmUsers
+from shim.gate.series import DAY, Series, Shares
+from shim.gate.stretches import Stretch, find_stretches, recent_days
+from shim.model import Role, Time
+
+_ALL: Final = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class KindObservations:
+    """What a record says at one time; the fields are those of `KindEvidence`."""
+
+    agreement: Counted
+    returns: Mapping[str, ByArm]
+    proofs: Counted
+    stretches: tuple[StretchSample, ...]
+    recent_agreement: Counted
+    recent_returns: Mapping[str, ByArm]
+    users: int
+    unsettled_users: int
+    so_far: SampleSoFar
+    days: int
+    crowds: int
+    arms: Mapping[str, ArmUsers]
+
+    def fields(self) -> dict[str, Any]:
+        """For `KindEvidence(kind, **fields)`."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+class KindRecord:
+    """Takes the rows of one kind in the order of their times.
+
+    `shares` gives the shares of the arms in a group, as the flags file has them (`arm_shares`); None: the
+    group is not tested.
+    """
+
+    def __init__(
+        self,
+        times: QuestionTimes,
+        connected: Connected,
+        shares: Callable[[str], Mapping[Role, float] | None],
+    ) -> None:
+        self._times = times
+        self._shares = shares
+        self._agreement: Question[str] = Question(times, connected, lambda arm: _ALL)
+        self._returns: Question[Arm] = Question(times, connected, lambda arm: arm)
+        # Rows of the control's closings make crowds, and are no observations of the candidate.
+        self._proofs: Question[str] = Question(
+            times, connected, lambda arm: _ALL if arm.role is Role.CANDIDATE else None
+        )
+        self._seen: defaultdict[str, dict[str, Role | None]] = defaultdict(dict)
+        self._stretches: dict[int, StretchSample] = {}
+
+    def add_agreements(self, rows: Iterable[ObservedRow]) -> None:
+        """Conclusive episodes whose first decider was shadowing (R14); success: they matched."""
+        self._agreement.extend(rows)
+
+    def add_returns(self, rows: Iterable[ObservedRow]) -> None:
+        """Returns and losses, by the ends of their windows (R15)."""
+        rows = list(rows)
+        self._returns.extend(rows)
+        for row in rows:
+            group = self._seen[row.arm.group]
+            known = group.get(row.user, row.arm.role)
+            group[row.user] = known if known is row.arm.role else None
+
+    def add_proofs(self, rows: Iterable[ObservedRow]) -> None:
+        """Timeouts acted on, by the ends of their windows; success: a proof of life came (R14b)."""
+        self._proofs.extend(rows)
+
+    def observe(self, now: Time) -> KindObservations:
+        """What all rows up to `now` show."""
+        for question in (self._agreement, self._returns, self._proofs):
+            question.advance(now)
+        since, recent = self._times.since, recent_days(now)
+        final = SampleSoFar(
+            self._agreement.read(_ALL, _final),
+            read_groups(self._returns, _final),
+            self._proofs.read(_ALL, _any_proof),
+        )
+        stretches = tuple(self._sample(stretch, now) for stretch in find_stretches(since, now))
+        observations = KindObservations(
+            agreement=final.agreement,
+            returns=final.returns,
+            proofs=final.proofs,
+            so_far=final if now >= since + self._times.period else self._so_far(now),
+            days=sum(bool(one.agreement.plain) for one in stretches if one.is_day),
+            stretches=stretches,
+            recent_agreement=self._agreement.read(_ALL, lambda series: series.recent(recent)),
+            recent_returns=read_groups(self._returns, lambda series: series.recent(recent)),
+            users=self._agreement.users(_ALL),
+            unsettled_users=self._agreement.unsettled(_ALL),
+            crowds=self._agreement.crowds,
+            arms={
+                group: self._arms(group, shares)
+                for group in self._seen
+                if (shares := self._shares(group)) is not None
+            },
+        )
+        for question in (self._agreement, self._returns, self._proofs):
+            question.forget(now)
+        return observations
+
+    def _so_far(self, now: Time) -> SampleSoFar:
+        """Each user's first five rows since the trial began, without waiting for finality."""
+        days = range(self._times.since // DAY, now // DAY + 1)
+        return SampleSoFar(
+            self._agreement.read(_ALL, lambda series: series.stretch(days)),
+            read_groups(self._returns, lambda series: series.stretch(days)),
+            self._proofs.read(_ALL, lambda series: _one_a_user(series.stretch(days))),
+        )
+
+    def _sample(self, stretch: Stretch, now: Time) -> StretchSample:
+        """A stretch that is over, and whose last rows are known, never changes."""
+        if (known := self._stretches.get(stretch.ordinal)) is not None:
+            return known
+        sample = StretchSample(
+            stretch.name,
+            stretch.ordinal,
+            len(stretch.days) == 1,
+            self._agreement.read(_ALL, lambda series: series.stretch(stretch.days)),
+            read_groups(self._returns, lambda series: series.stretch(stretch.days)),
+        )
+        if (stretch.days[-1] + 1) * DAY + 3 * self._times.grain <= now:
+            self._stretches[stretch.ordinal] = sample
+        return sample
+
+    def _arms(self, group: str, shares: Mapping[Role, float]) -> ArmUsers:
+        counts: defaultdict[Role | None, int] = defaultdict(int)
+        for role in self._seen[group].values():
+            counts[role] += 1
+        return ArmUsers({role: counts[role] for role in Role}, counts[None], shares)
+
+
+def _final(series: Series) -> Shares:
+    """The observations of users and of crowds that are final."""
+    shares = dict(series.final)
+    for share, count in series.final_crowds.items():
+        shares[share] = shares.get(share, 0) + count
+    return shares
+
+
+def _any_proof(series: Series) -> Shares:
+    """A user is one observation: whether any closing hit a living connection; a crowd is its share."""
+    shares = _one_a_user(series.final)
+    for share, count in series.final_crowds.items():
+        shares[share] = shares.get(share, 0) + count
+    return shares
+
+
+def _one_a_user(final: Shares) -> dict[tuple[int, int], float]:
+    """Whether any of a user's rows is a success."""
+    shares: defaultdict[tuple[int, int], float] = defaultdict(float)
+    for (proofs, _), count in final.items():
+        shares[int(proofs > 0), 1] += count
+    return dict(shares)
+
+
+def read_groups(question: Question[Arm], read: Callable[[Series], Shares]) -> dict[str, ByArm]:
+    """What a series of each arm says, by group."""
+    groups: defaultdict[str, dict[Role, Counted]] = defaultdict(dict)
+    for arm in question.keys:
+        groups[arm.group][arm.role] = question.read(arm, read)
+    return {**groups}

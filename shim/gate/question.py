@@ -1,0 +1,166 @@
+"""A question of the gate: its rows, counted plainly and with crowds as single events (R16).
+
+What must be shown must be shown in both ways of counting; what is refuted is refuted in both. With
+plain rows alone one outage would speak as often as it had users; with crowds alone a monitor that is
+wrong about many users at once would be wrong only once.
+"""
+
+from bisect import bisect_right
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Generic, NamedTuple, TypeVar
+
+from shim.gate.crowds import Arm, Connected, Crowd, CrowdFinder, ObservedRow
+from shim.gate.series import DAY, Series, Shares
+from shim.model import Duration, Time
+
+_AT = itemgetter(1)
+
+WEEK = 7
+"""Days."""
+
+K = TypeVar("K", bound=Hashable)
+
+
+class Counted(NamedTuple):
+    """The same observations in both ways of counting."""
+
+    plain: Shares
+    crowded: Shares
+
+
+class _Both:
+    """One series in both ways; they are one object until the first crowd."""
+
+    def __init__(self, series: Series) -> None:
+        self.plain = series
+        self.crowded = series
+
+    @property
+    def distinct(self) -> tuple[Series, ...]:
+        return (self.plain,) if self.plain is self.crowded else (self.plain, self.crowded)
+
+    def split(self) -> None:
+        if self.plain is self.crowded:
+            self.crowded = self.plain.copy()
+
+    def read(self, read: Callable[[Series], Shares]) -> Counted:
+        plain = read(self.plain)
+        return Counted(plain, plain if self.plain is self.crowded else read(self.crowded))
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionTimes:
+    """What a question's observations depend on, in microseconds; `since` is the trial's begin."""
+
+    since: Time
+    period: Duration
+    unit: Duration
+    grain: Duration
+
+
+class Question(Generic[K]):
+    """Takes the rows of one trial and one kind of connection in the order of their times.
+
+    `series_of` gives the series that an arm's rows belong to, None for rows that only make crowds.
+    """
+
+    def __init__(
+        self,
+        times: QuestionTimes,
+        connected: Connected,
+        series_of: Callable[[Arm], K | None],
+    ) -> None:
+        self._times = times
+        self._finder = CrowdFinder(times.grain, connected)
+        self._plain_rows: list[ObservedRow] = []
+        self._series_of = series_of
+        self._series: dict[K, _Both] = {}
+        self.rows = 0
+        self.crowds = 0
+
+    def extend(self, rows: Iterable[ObservedRow]) -> None:
+        """`at` never decreases, from call to call neither."""
+        rows = list(rows)
+        self._finder.extend(rows)
+        self._plain_rows += rows
+
+    def advance(self, now: Time) -> None:
+        """All rows up to `now` are here; those of the last two `grain` wait (`CrowdFinder`)."""
+        settled = now - 2 * self._times.grain
+        calm, crowds = self._finder.decide(now)
+        for crowd in crowds:
+            self._take_crowd(crowd)
+        known = bisect_right(self._plain_rows, settled, key=_AT)
+        rows, self._plain_rows = self._plain_rows[:known], self._plain_rows[known:]
+        self.rows += len(rows)
+        for key, own in self._by_series(rows).items():
+            self._of(key).plain.extend(own)
+        for key, own in self._by_series(calm).items():
+            both = self._of(key)
+            if both.crowded is not both.plain:
+                both.crowded.extend(own)
+        for both in self._series.values():
+            for series in both.distinct:
+                series.settle(settled)
+
+    def _take_crowd(self, crowd: Crowd) -> None:
+        self.crowds += 1
+        for arm, rows in crowd.by_arm().items():
+            key = self._series_of(arm)
+            if key is not None:
+                both = self._of(key)
+                both.split()
+                both.crowded.add_crowd(crowd.at, rows)
+
+    def _by_series(self, rows: Sequence[ObservedRow]) -> dict[K, list[ObservedRow]]:
+        found: dict[K, list[ObservedRow]] = {}
+        keys: dict[Arm, list[ObservedRow] | None] = {}
+        for row in rows:
+            arm = row.arm
+            if arm not in keys:
+                key = self._series_of(arm)
+                keys[arm] = None if key is None else found.setdefault(key, [])
+            if (own := keys[arm]) is not None:
+                own.append(row)
+        return found
+
+    def _of(self, key: K) -> _Both:
+        both = self._series.get(key)
+        if both is None:
+            times = self._times
+            both = self._series[key] = _Both(Series(times.since, times.period, times.unit))
+        return both
+
+    @property
+    def keys(self) -> tuple[K, ...]:
+        """The series that have rows."""
+        return tuple(self._series)
+
+    def read(self, key: K, read: Callable[[Series], Shares]) -> Counted:
+        """What a series says, in both ways of counting."""
+        both = self._series.get(key)
+        return Counted({}, {}) if both is None else both.read(read)
+
+    def forget(self, now: Time) -> None:
+        """Only the days of the first period that goes on, and the last seven, will be asked for."""
+        day = (now - 2 * self._times.grain) // DAY
+        kept = (
+            max(WEEK, day - self._times.since // DAY) + 1
+            if now < self._times.since + (self._times.period + DAY)
+            else WEEK + 1
+        )
+        for both in self._series.values():
+            for series in both.distinct:
+                series.forget(day, kept)
+
+    def users(self, key: K) -> int:
+        """Users with a final observation, counted plainly."""
+        both = self._series.get(key)
+        return 0 if both is None else int(sum(both.plain.final.values()))
+
+    def unsettled(self, key: K) -> int:
+        """Users whose observation is not final yet, counted plainly."""
+        both = self._series.get(key)
+        return 0 if both is None else both.plain.unsettled

@@ -1,0 +1,48 @@
+"""Which stretches of days are judged alone: each UTC day, and the last seven days of each (R16, R22)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from shim.gate.question import WEEK
+from shim.gate.series import DAY
+from shim.model import SECOND, Time
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Some UTC days, by their numbers since 1970; `ordinal` is the stretch's place in the trial, from 1."""
+
+    days: tuple[int, ...]
+    ordinal: int
+
+    @property
+    def name(self) -> str:
+        first, last = (_format_day(day) for day in (self.days[0], self.days[-1]))
+        return first if first == last else f"{first} to {last}"
+
+
+def find_stretches(since: Time, now: Time) -> Iterator[Stretch]:
+    """The stretches of a trial up to `now`, in the order in which they end.
+
+    A day is one; from the seventh day on the seven days up to it are another one. Those of the present
+    day are not over yet.
+    """
+    first, last = since // DAY, now // DAY
+    ordinal = 0
+    for day in range(first, last + 1):
+        ordinal += 1
+        yield Stretch((day,), ordinal)
+        if day - first + 1 >= WEEK:
+            ordinal += 1
+            yield Stretch(tuple(range(day - WEEK + 1, day + 1)), ordinal)
+
+
+def recent_days(now: Time) -> tuple[int, ...]:
+    """The seven UTC days that end with the present one."""
+    today = now // DAY
+    return tuple(range(today - WEEK + 1, today + 1))
+
+
+def _format_day(day: int) -> str:
+    return datetime.fromtimestamp(day * DAY / SECOND, UTC).date().isoformat()

@@ -1,0 +1,75 @@
+"""What the ledger knows of the time before a restart, for the brake that engages by itself (R22)."""
+
+from shim.gate import Arm, BrakeRecord, ObservedRow, TrialIdentity
+from shim.gate.series import DAY
+from shim.gate.stretches import recent_days
+from shim.ledger.gate_evidence import read_trials
+from shim.ledger.protocols import LedgerReader, VerdictFilter
+from shim.ledger.rows import DecisionRow, ProofRow
+from shim.model import Kind, Return, Role, Time, VerdictKind, VerdictName
+
+_MOST_ROWS = 100_000
+
+
+def read_brake_record(reader: LedgerReader, identity: TrialIdentity, now: Time) -> BrakeRecord:
+    """The record of the trial that a process of this identity goes on with; else an empty one.
+
+    Raises InputError if there is no ledger.
+    """
+    seen = reader.last_seen(now)
+    trials, _ = read_trials(reader, now, seen)
+    going_on = [trial for trial in trials if trial.until is None and trial.identity == identity]
+    if not going_on:
+        return BrakeRecord(now)
+    (trial,) = going_on
+    runs = tuple({span.run for span in trial.spans})
+    week = max(trial.since, recent_days(now)[0] * DAY)
+    midnight = now // DAY * DAY
+    return BrakeRecord(
+        trial.since,
+        connected=tuple(
+            (row.kind, row.run, row.at, row.control_users + row.candidate_users)
+            for row in reader.coverage_sums(runs, week, now)
+        ),
+        returns=tuple(
+            (
+                kind,
+                ObservedRow(
+                    action.user,
+                    action.at,
+                    action.result is Return.RETURNED,
+                    Arm(action.group, action.role),
+                    action.run,
+                ),
+            )
+            for kind in Kind
+            for action in reader.settled_actions(kind, runs, week, now)
+            if action.group is not None and action.result in (Return.RETURNED, Return.LOST)
+        ),
+        decisions=tuple(
+            sorted(
+                (
+                    (row.user, row.at)
+                    for row in reader.rows(DecisionRow, since=midnight, limit=_MOST_ROWS)
+                    if row.role is Role.CANDIDATE
+                ),
+                key=lambda decided: decided[1],
+            )
+        ),
+        kills=tuple(sorted(_kills(reader, midnight), key=lambda kill: kill[1])),
+    )
+
+
+def _kills(reader: LedgerReader, since: Time) -> list[tuple[str, Time]]:
+    wrong = VerdictFilter(
+        verdict=VerdictName.MISMATCHED,
+        kind=VerdictKind.ONLY_CANDIDATE,
+        recovered=True,
+        since=since,
+    )
+    verdicts = reader.verdicts(wrong, limit=_MOST_ROWS).rows
+    proofs = reader.rows(ProofRow, since=since, limit=_MOST_ROWS)
+    return [
+        *((row.user, row.at) for row in verdicts),
+        *((row.user, row.at) for row in proofs if row.role is Role.CANDIDATE),
+    ]

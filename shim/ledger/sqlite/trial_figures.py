@@ -1,0 +1,124 @@
+"""What the gate asks a SQLite ledger about a trial: rows and sums of a stretch of time (R16)."""
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from shim.gate import Arm, ObservedRow
+from shim.ledger.protocols import CoverageSum, EpisodeCounts, SettledAction
+from shim.ledger.rows import Wall
+from shim.ledger.sqlite.snapshot import snapshot
+from shim.model import EVERYBODY, Kind, Return, Role, VerdictName
+
+
+class TrialFigures:
+    """Each method is about rows known from `since` on and before `until`, of these runs."""
+
+    path: Path
+
+    def last_seen(self, until: Wall) -> dict[int, Wall]:
+        """When each run last wrote down what it watched, before `until`."""
+        return dict(self._ask("SELECT run, max(at) FROM coverage WHERE at < ? GROUP BY run", until))
+
+    def agreement_rows(
+        self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall
+    ) -> list[ObservedRow]:
+        arms = {role: Arm(EVERYBODY, role) for role in Role}
+        return [
+            ObservedRow(user, at, bool(agreed), arms[acting], run)
+            for user, at, agreed, acting, run in self._ask(
+                "SELECT user, at, agreed, acting, run FROM verdict WHERE connection_kind = ? "
+                f"AND at >= ? AND at < ? AND agreed IS NOT NULL AND run IN ({_listed(runs)}) "
+                "ORDER BY at",
+                kind,
+                since,
+                until,
+            )
+            if acting is not None
+        ]
+
+    def settled_actions(
+        self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall
+    ) -> list[SettledAction]:
+        """By the ends of their windows; actions of an older shim have no window, and are left out."""
+        return [
+            SettledAction(user, at, Role(role), Return(result), group, bool(proof), run)
+            for user, at, role, result, group, proof, run in self._ask(
+                "SELECT user, window_ends, role, result, placed_by, EXISTS (SELECT 1 FROM proof "
+                "WHERE proof.run = action.run AND proof.connection = action.connection), run "
+                "FROM action WHERE connection_kind = ? AND window_ends >= ? AND window_ends < ? "
+                f"AND result IS NOT NULL AND run IN ({_listed(runs)}) ORDER BY window_ends",
+                kind,
+                since,
+                until,
+            )
+        ]
+
+    def other_episodes(
+        self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall
+    ) -> EpisodeCounts:
+        """The episodes that `agreement_rows` leaves out."""
+        counts = EpisodeCounts()
+        for verdict, of, recovered, proving, count in self._ask(
+            "SELECT verdict, kind, recovered, proving, count(*) FROM verdict "
+            "WHERE connection_kind = ? AND at >= ? AND at < ? AND agreed IS NULL "
+            f"AND run IN ({_listed(runs)}) GROUP BY verdict, kind, recovered, proving",
+            kind,
+            since,
+            until,
+        ):
+            if of == "only_control" and recovered:
+                counts.improvements += count
+            elif verdict == VerdictName.INCONCLUSIVE:
+                counts.inconclusive += count
+            elif verdict == VerdictName.EXPECTED and proving:
+                counts.expected += count
+            else:
+                counts.acting_first += count
+        return counts
+
+    def coverage_sums(self, runs: Iterable[int], since: Wall, until: Wall) -> list[CoverageSum]:
+        return [
+            CoverageSum(run, Kind(kind), at, control, candidate, pings, needed)
+            for run, kind, at, control, candidate, pings, needed in self._ask(
+                "SELECT run, connection_kind, at, control_users, candidate_users, pings, "
+                "1.0 * watched / heartbeat_interval FROM coverage "
+                f"WHERE at >= ? AND at < ? AND run IN ({_listed(runs)}) ORDER BY at",
+                since,
+                until,
+            )
+        ]
+
+    def candidate_failures(self, runs: Iterable[int], since: Wall, until: Wall) -> Counter[str]:
+        """How often each call of the candidate failed."""
+        return Counter(
+            dict(
+                self._ask(
+                    "SELECT call, count(*) FROM failure WHERE role = ? AND at >= ? AND at < ? "
+                    f"AND run IN ({_listed(runs)}) GROUP BY call",
+                    Role.CANDIDATE,
+                    since,
+                    until,
+                )
+            )
+        )
+
+    def mean_users(self, runs: Iterable[int], since: Wall, until: Wall) -> dict[Role, float]:
+        """The users for whom each monitor acted, summed over all minutes and kinds."""
+        ((control, candidate),) = self._ask(
+            "SELECT total(control_users), total(candidate_users) FROM coverage "
+            f"WHERE at >= ? AND at < ? AND run IN ({_listed(runs)})",
+            since,
+            until,
+        )
+        return {Role.CONTROL: control, Role.CANDIDATE: candidate}
+
+    def _ask(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        with snapshot(self.path) as ledger:
+            return list(ledger.ask(statement, *values))
+
+
+def _listed(runs: Iterable[int]) -> str:
+    """Numbers of runs, as a statement has them."""
+    return ", ".join(str(int(run)) for run in runs)

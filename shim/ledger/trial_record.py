@@ -1,0 +1,202 @@
+"""The record of one trial, read from the ledger bit by bit: what was read once is not read again (R16)."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+
+from shim.flags.deciding import arm_shares
+from shim.gate import (
+    Arm,
+    ConnectedUsers,
+    GateTargets,
+    Heartbeats,
+    KindEvidence,
+    KindRecord,
+    ObservedRow,
+    QuestionTimes,
+    Trial,
+)
+from shim.ledger.protocols import EpisodeCounts, LedgerReader, SettledAction
+from shim.ledger.rows import Wall
+from shim.model import Duration, Kind, Return, Role, Time
+
+DAY: Duration = 86_400_000_000
+QUARANTINE = "quarantine"
+
+
+class _Kind:
+    """One kind of connection, and the plain counts of it."""
+
+    def __init__(self, record: KindRecord) -> None:
+        self.record = record
+        self.episodes = EpisodeCounts()
+        self.agreed: Counter[bool] = Counter()
+        self.outcomes: Counter[tuple[Role, Return]] = Counter()
+        self.proofs: Counter[Role] = Counter()
+        self.pings: defaultdict[int, int] = defaultdict(int)
+        self.needed: dict[int, float | None] = {}
+
+    def add_heartbeats(self, run: int, pings: int, needed: float | None) -> None:
+        self.pings[run] += pings
+        if needed is not None:
+            self.needed[run] = (self.needed.get(run) or 0.0) + needed
+        else:
+            self.needed.setdefault(run, None)
+
+    def heartbeats(self) -> tuple[Heartbeats, ...]:
+        return tuple(
+            Heartbeats(f"run {run}", pings, self.needed[run]) for run, pings in self.pings.items()
+        )
+
+
+class TrialRecord:
+    """Everything that the gate wants to know of a trial; `read` goes on where the last reading ended.
+
+    `deciding`: the deciding parts of the flags file that is in force in the trial, None without one.
+    """
+
+    def __init__(
+        self,
+        reader: LedgerReader,
+        trial: Trial,
+        times: QuestionTimes,
+        deciding: str | None,
+    ) -> None:
+        self.trial = trial
+        self._reader = reader
+        self._times = times
+        self._deciding = deciding
+        self._read_until: Wall = trial.since
+        self._covered_until: Wall = trial.since
+        self._connected = {kind: ConnectedUsers(times.grain) for kind in Kind}
+        self._shares: dict[str, Mapping[Role, float]] = {}
+        self._kinds: dict[Kind, _Kind] = {}
+        self._acted_days: defaultdict[int, set[Role]] = defaultdict(set)
+        self._watched_minutes: set[int] = set()
+        self._failures: Counter[str] = Counter()
+
+    def read(self, runs: tuple[int, ...], until: Wall) -> None:
+        """Read what is known before `until`; rows of the last minute may still be on their way.
+
+        Raises InputError if there is no ledger.
+        """
+        since, covered = self._read_until, self._covered_until
+        if until <= since:
+            return
+        # A crowd is measured by the users connected then, so coverage is read a little further.
+        ahead = until + 2 * self._times.grain
+        for row in self._reader.coverage_sums(runs, covered, ahead):
+            self._connected[row.kind].add(row.run, row.at, row.control_users + row.candidate_users)
+            kind = self._kind(row.kind)
+            kind.add_heartbeats(row.run, row.pings, row.needed)
+            self._watched_minutes.add((row.at - 1) // self._times.grain)
+            day = (row.at - 1 - self.trial.since) // DAY
+            for role, users in (
+                (Role.CONTROL, row.control_users),
+                (Role.CANDIDATE, row.candidate_users),
+            ):
+                if users:
+                    self._acted_days[day].add(role)
+        self._covered_until = max(covered, ahead)
+        self._failures += self._reader.candidate_failures(runs, since, until)
+        for name in Kind:
+            self._read_kind(name, runs, since, until)
+        self._read_until = until
+
+    def _read_kind(self, name: Kind, runs: tuple[int, ...], since: Wall, until: Wall) -> None:
+        agreements = self._reader.agreement_rows(name, runs, since, until)
+        actions = self._reader.settled_actions(name, runs, since, until)
+        episodes = self._reader.other_episodes(name, runs, since, until)
+        if not (agreements or actions or episodes.any or name in self._kinds):
+            return
+        kind = self._kind(name)
+        kind.episodes.add(episodes)
+        kind.agreed.update(row.success for row in agreements)
+        kind.record.add_agreements(agreements)
+        for action in actions:
+            kind.outcomes[action.role, action.result] += 1
+            kind.proofs[action.role] += action.proof
+        kind.record.add_returns(_returns(actions))
+        kind.record.add_proofs(_proofs(actions))
+
+    def _kind(self, name: Kind) -> _Kind:
+        if name not in self._kinds:
+            record = KindRecord(self._times, self._connected[name], self._share_of)
+            self._kinds[name] = _Kind(record)
+        return self._kinds[name]
+
+    def _share_of(self, group: str) -> Mapping[Role, float] | None:
+        return None if self._deciding is None else arm_shares(self._deciding, group)
+
+    def days_acted(self, now: Time) -> tuple[bool, ...]:
+        """For each day of the first period that has begun, whether both monitors acted for somebody."""
+        last = min(now, self.trial.since + self._times.period) - 1
+        begun = (last - self.trial.since) // DAY + 1
+        return tuple(len(self._acted_days[day]) == len(Role) for day in range(begun))
+
+    @property
+    def watched(self) -> Duration:
+        """For how long some process watched, to a minute."""
+        return len(self._watched_minutes) * self._times.grain
+
+    @property
+    def failures(self) -> int:
+        """How often the candidate failed, quarantines apart."""
+        return self._failures.total() - self.quarantines
+
+    @property
+    def quarantines(self) -> int:
+        return self._failures[QUARANTINE]
+
+    def kinds(self, now: Time) -> tuple[KindEvidence, ...]:
+        """What each kind of connection that occurred shows."""
+        return tuple(
+            self._evidence(name, self._kinds[name], now) for name in Kind if name in self._kinds
+        )
+
+    def _evidence(self, name: Kind, kind: _Kind, now: Time) -> KindEvidence:
+        return KindEvidence(
+            name,
+            matched=kind.agreed[True],
+            mismatched=kind.agreed[False],
+            expected=kind.episodes.expected,
+            improvements=kind.episodes.improvements,
+            inconclusive=kind.episodes.inconclusive,
+            acting_first=kind.episodes.acting_first,
+            acted={role: sum(kind.outcomes[role, one] for one in Return) for role in Role},
+            proofs_of_life={role: kind.proofs[role] for role in Role},
+            outcomes={
+                role: {result: kind.outcomes[role, result] for result in Return} for role in Role
+            },
+            heartbeats=kind.heartbeats(),
+            **kind.record.observe(now).fields(),
+        )
+
+
+def question_times(trial: Trial, targets: GateTargets) -> QuestionTimes:
+    """What a trial's observations depend on."""
+    return QuestionTimes(trial.since, targets.period, targets.unit, targets.grain)
+
+
+def _returns(actions: list[SettledAction]) -> list[ObservedRow]:
+    """Returns and losses of users whom chance placed (R15)."""
+    return [
+        ObservedRow(
+            action.user,
+            action.at,
+            action.result is Return.RETURNED,
+            Arm(action.group, action.role),
+            action.run,
+        )
+        for action in actions
+        if action.group is not None and action.result in (Return.RETURNED, Return.LOST)
+    ]
+
+
+def _proofs(actions: list[SettledAction]) -> list[ObservedRow]:
+    return [
+        ObservedRow(
+            action.user, action.at, action.proof, Arm(action.group, action.role), action.run
+        )
+        for action in actions
+        if action.group is not None
+    ]

@@ -1,0 +1,167 @@
+"""R16: observations of users, against a look at all the rows at once."""
+
+from collections import Counter, defaultdict
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shim.gate.crowds import Arm, CrowdFinder, ObservedRow
+from shim.gate.question import Question, QuestionTimes
+from shim.gate.series import DAY, Series
+from shim.model import SECOND, Role, Time
+
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+SINCE = 5 * DAY + 7 * HOUR
+TIMES = QuestionTimes(SINCE, period=2 * DAY, unit=DAY, grain=MINUTE)
+Shares = Counter[tuple[int, int]]
+
+
+def row(user: str, at: Time, success: bool = True, role: Role = Role.CONTROL) -> ObservedRow:
+    return ObservedRow(user, SINCE + at, success, Arm("everybody", role), 1)
+
+
+def ask(rows: list[ObservedRow], now: Time, *, connected: int = 100) -> Question[str]:
+    question = Question(TIMES, lambda at, run: connected, lambda arm: "all")
+    question.extend([r for r in rows if r.at <= SINCE + now])
+    question.advance(SINCE + now)
+    return question
+
+
+def final(question: Question[str]) -> tuple[Shares, Shares]:
+    def read(series: Series) -> Shares:
+        return Counter(series.final) + Counter(series.final_crowds)
+
+    counted = question.read("all", read)
+    return Counter(counted.plain), Counter(counted.crowded)
+
+
+LAG = 2 * MINUTE
+
+
+def test_all_rows_of_the_first_period_are_one_observation_final_at_its_end() -> None:
+    rows = [row("u", n * HOUR, success=n != 3) for n in range(12)]
+    assert final(ask(rows, 2 * DAY + LAG - 1)) == (Counter(), Counter())
+    assert final(ask(rows, 2 * DAY + LAG)) == (Counter({(11, 12): 1}), Counter({(11, 12): 1}))
+
+
+def test_later_rows_of_a_user_of_the_first_period_change_nothing() -> None:
+    rows = [row("u", HOUR), row("u", 2 * DAY, success=False)]
+    assert final(ask(rows, 9 * DAY))[0] == Counter({(1, 1): 1})
+
+
+def test_a_later_user_is_observed_for_a_unit_and_five_rows() -> None:
+    rows = [row("u", 3 * DAY + n * HOUR, success=n < 5) for n in range(7)]
+    assert final(ask(rows, 4 * DAY + LAG - 1))[0] == Counter()
+    assert final(ask(rows, 4 * DAY + LAG))[0] == Counter({(5, 5): 1})
+    assert final(ask([row("u", 3 * DAY), row("u", 4 * DAY)], 9 * DAY))[0] == Counter({(1, 1): 1})
+
+
+def test_a_crowd_is_one_observation_in_one_way_of_counting_alone() -> None:
+    rows = [row(f"u{n}", HOUR + n, success=n > 1) for n in range(20)]
+    plain, crowded = final(ask(rows, 9 * DAY))
+    assert plain == Counter({(1, 1): 18, (0, 1): 2})
+    assert crowded == Counter({(18, 20): 1})
+
+
+def test_a_crowd_is_one_observation_in_each_arm() -> None:
+    question = Question(TIMES, lambda at, run: 100, lambda arm: arm.role)
+    question.extend(
+        row(f"u{n}", n, role=Role.CANDIDATE if n < 5 else Role.CONTROL) for n in range(20)
+    )
+    question.advance(SINCE + 9 * DAY)
+    for arm, trials in ((Role.CANDIDATE, 5), (Role.CONTROL, 15)):
+        assert question.read(arm, lambda series: series.final_crowds).crowded == {
+            (trials, trials): 1
+        }
+
+
+def test_rows_of_no_series_make_crowds_all_the_same() -> None:
+    question = Question(
+        TIMES, lambda at, run: 100, lambda arm: arm.role if arm.role is Role.CANDIDATE else None
+    )
+    question.extend(
+        row(f"u{n}", n, role=Role.CANDIDATE if n < 5 else Role.CONTROL) for n in range(20)
+    )
+    question.advance(SINCE + 9 * DAY)
+    assert question.keys == (Role.CANDIDATE,)
+    assert question.read(Role.CANDIDATE, lambda series: series.final).crowded == {}
+
+
+def test_a_stretch_looks_at_the_first_five_rows_and_recent_days_at_the_last() -> None:
+    # SINCE is seven hours into its UTC day.
+    rows = [row("u", n * HOUR, success=n < 5) for n in range(8)]
+    question = ask(rows, DAY)
+    day = SINCE // DAY
+    assert question.read("all", lambda series: series.stretch([day])).plain == {(5, 5): 1}
+    assert question.read("all", lambda series: series.recent([day])).plain == {(2, 5): 1}
+    two_days = [*rows, row("u", 20 * HOUR)]
+    assert ask(two_days, 2 * DAY).read(
+        "all", lambda series: series.recent([day, day + 1])
+    ).plain == {(2, 5): 1}
+    assert ask(two_days, 2 * DAY).read(
+        "all", lambda series: series.stretch([day, day + 1])
+    ).plain == {(5, 5): 1}
+
+
+ROWS = st.lists(
+    st.tuples(
+        st.sampled_from([0, SECOND, 20 * SECOND, HOUR, 5 * HOUR, DAY]),
+        st.integers(0, 45),
+        st.booleans(),
+        st.sampled_from(list(Role)),
+    ),
+    max_size=120,
+)
+
+
+@given(ROWS, st.lists(st.integers(0, 40), max_size=6), st.integers(50, 900))
+def test_against_a_look_at_everything_at_once(
+    steps: list[tuple[int, int, bool, Role]], asked: list[int], connected: int
+) -> None:
+    at, rows = 0, []
+    for step, user, success, arm in steps:
+        at += step
+        rows.append(row(f"u{user}", at, success, arm))
+    end = at + 4 * DAY
+    question = Question(TIMES, lambda at, run: connected, lambda arm: "all")
+    told = 0
+    for now in [*sorted(n * 6 * HOUR for n in asked), end]:
+        more = [r for r in rows[told:] if r.at <= SINCE + now]
+        told += len(more)
+        question.extend(more)
+        question.advance(SINCE + now)
+
+    finder = CrowdFinder(MINUTE, lambda at, run: connected)
+    finder.extend(rows)
+    calm, crowds = finder.decide(10**16)
+    events: Shares = Counter()
+    for crowd in crowds:
+        for own in crowd.by_arm().values():
+            events[sum(r.success for r in own), len(own)] += 1
+    assert final(question) == (observed(rows), observed(calm) + events)
+    for days in ([SINCE // DAY + n] for n in range(3)):
+        for read, pick in ((Series.stretch, slice(5)), (Series.recent, slice(-5, None))):
+            counted = question.read("all", lambda series, r=read, d=days: r(series, d))  # type: ignore[misc]
+            assert Counter(counted.plain) == per_day(rows, days, pick)
+
+
+def observed(rows: list[ObservedRow]) -> Shares:
+    by_user: defaultdict[str, list[ObservedRow]] = defaultdict(list)
+    for one in rows:
+        by_user[one.user].append(one)
+    shares: Shares = Counter()
+    for own in by_user.values():
+        chosen = [r for r in own if r.at < SINCE + TIMES.period]
+        if not chosen:
+            chosen = [r for r in own if r.at - own[0].at < TIMES.unit][:5]
+        shares[sum(r.success for r in chosen), len(chosen)] += 1
+    return shares
+
+
+def per_day(rows: list[ObservedRow], days: list[int], pick: slice) -> Shares:
+    by_user: defaultdict[str, list[bool]] = defaultdict(list)
+    for one in rows:
+        if one.at // DAY in days:
+            by_user[one.user].append(one.success)
+    return Counter((sum(own[pick]), len(own[pick])) for own in by_user.values())
