@@ -86,14 +86,14 @@ class BrakeRecord:
 
     Attributes:
         since: the begin of the trial.
-        connected: run, end of the minute, users, for each kind.
+        connected: kind, run, from when to when, and how many users.
         returns: returns and losses by the ends of their windows, for each kind.
         decisions: user and time of each decision of the candidate on this UTC day.
         kills: user and time of each false kill on this UTC day.
     """
 
     since: Time
-    connected: tuple[tuple[Kind, int, Time, int], ...] = ()
+    connected: tuple[tuple[Kind, int, Time, Time, int], ...] = ()
     returns: tuple[tuple[Kind, ObservedRow], ...] = ()
     decisions: tuple[tuple[str, Time], ...] = ()
     kills: tuple[tuple[str, Time], ...] = ()

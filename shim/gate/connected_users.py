@@ -16,13 +16,13 @@ class ConnectedUsers:
         self._of_run: dict[tuple[int, int], int] = {}
         self._of_fleet: defaultdict[int, int] = defaultdict(int)
 
-    def add(self, run: int, at: Time, users: int) -> None:
-        """In this run so many users were connected in the minute that ends at `at`."""
-        minute = (at - 1) // self._grain
-        before = self._of_run.get((run, minute), 0)
-        if users > before:
-            self._of_run[run, minute] = users
-            self._of_fleet[minute] += users - before
+    def add(self, run: int, since: Time, until: Time, users: int) -> None:
+        """In this run so many users were connected from `since` to `until`."""
+        for minute in range(since // self._grain, (until - 1) // self._grain + 1):
+            before = self._of_run.get((run, minute), 0)
+            if users > before:
+                self._of_run[run, minute] = users
+                self._of_fleet[minute] += users - before
 
     def __call__(self, at: Time, run: int | None) -> int:
         """The users connected at `at`; 0 if no minute near it was counted."""

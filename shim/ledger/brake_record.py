@@ -28,7 +28,7 @@ def read_brake_record(reader: LedgerReader, identity: TrialIdentity, now: Time) 
     return BrakeRecord(
         trial.since,
         connected=tuple(
-            (row.kind, row.run, row.at, row.control_users + row.candidate_users)
+            (row.kind, row.run, row.since, row.at, row.control_users + row.candidate_users)
             for row in reader.coverage_sums(runs, week, now)
         ),
         returns=tuple(

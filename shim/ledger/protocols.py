@@ -205,6 +205,7 @@ class CoverageSum(NamedTuple):
 
     run: int
     kind: Kind
+    since: Wall
     at: Wall
     control_users: int
     candidate_users: int

@@ -85,10 +85,12 @@ class TrialRecord:
         # A crowd is measured by the users connected then, so coverage is read a little further.
         ahead = until + 2 * self._times.grain
         for row in self._reader.coverage_sums(runs, covered, ahead):
-            self._connected[row.kind].add(row.run, row.at, row.control_users + row.candidate_users)
+            users = row.control_users + row.candidate_users
+            self._connected[row.kind].add(row.run, row.since, row.at, users)
             kind = self._kind(row.kind)
             kind.add_heartbeats(row.run, row.pings, row.needed)
-            self._watched_minutes.add((row.at - 1) // self._times.grain)
+            grain = self._times.grain
+            self._watched_minutes.update(range(row.since // grain, (row.at - 1) // grain + 1))
             day = (row.at - 1 - self.trial.since) // DAY
             for role, users in (
                 (Role.CONTROL, row.control_users),

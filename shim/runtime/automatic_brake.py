@@ -67,8 +67,8 @@ class AutomaticBrake(Observer):
     def resume(self, record: BrakeRecord) -> None:
         """Go on where the process before this one ended."""
         self._begin(record.since)
-        for kind, run, at, users in record.connected:
-            self._connected[kind].add(run, at, users)
+        for kind, run, since, until, users in record.connected:
+            self._connected[kind].add(run, since, until, users)
         for kind, row in record.returns:
             self._returns.extend(kind, [row])
         for user, at in record.decisions:
@@ -133,7 +133,8 @@ class AutomaticBrake(Observer):
         """A minute is over: ask."""
         now = self._to_wall(coverage.until)
         users = coverage.control_users + coverage.candidate_users
-        self._connected[coverage.kind].add(_THIS_PROCESS, now, users)
+        since = self._to_wall(coverage.since)
+        self._connected[coverage.kind].add(_THIS_PROCESS, since, now, users)
         for kind, row in self._known(now):
             self._returns.extend(kind, [row])
         if reason := self._returns.reason(now):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import InitVar, dataclass, field
 from typing import Protocol
 
-from shim.model import Placement, Close, Confirmation, Connection, Duration, Kind, Stage, Time
+from shim.model import Close, Confirmation, Connection, Duration, Kind, Placement, Stage, Time
 from shim.router import NO_CONFIRMATION, Tracked
 from shim.simulate import draws
 from shim.simulate.client_sort import ClientSort, Trouble
@@ -22,12 +22,12 @@ class User:
     """
 
     __slots__ = (
-        "placement",
         "cut",
         "frailty",
         "in_session",
         "name",
         "open",
+        "placement",
         "sample",
         "stage",
     )

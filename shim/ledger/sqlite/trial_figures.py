@@ -80,9 +80,9 @@ class TrialFigures:
 
     def coverage_sums(self, runs: Iterable[int], since: Wall, until: Wall) -> list[CoverageSum]:
         return [
-            CoverageSum(run, Kind(kind), at, control, candidate, pings, needed)
-            for run, kind, at, control, candidate, pings, needed in self._ask(
-                "SELECT run, connection_kind, at, control_users, candidate_users, pings, "
+            CoverageSum(run, Kind(kind), began, at, control, candidate, pings, needed)
+            for run, kind, began, at, control, candidate, pings, needed in self._ask(
+                "SELECT run, connection_kind, since, at, control_users, candidate_users, pings, "
                 "1.0 * watched / heartbeat_interval FROM coverage "
                 f"WHERE at >= ? AND at < ? AND run IN ({_listed(runs)}) ORDER BY at",
                 since,
