@@ -9,6 +9,8 @@ What happens, by the state that a connection's silence is in:
     | sign of life  | quiet       | only_..., recovered          | -> quiet |
     |               |             |   -> quiet (R9)              |        |
     | window passed |             | only_... -> judged (R10)     |        |
+    | saved from a  | quiet       | inconclusive -> quiet (R6b)  | -> quiet |
+    |   held close  |             |                              |        |
     | closed,       | gone        | inconclusive -> gone (R11)   | gone   |
     | handover      | quiet       | inconclusive -> judged (R11) | judged |
     | shutdown      |             | inconclusive -> gone (R11)   | gone   |
@@ -133,6 +135,10 @@ class Comparator:
         verdict = self._judge(silence, VerdictName.MISMATCHED, _ONLY[silence.first], at)
         verdict.recovered = True
         return self._mismatch(verdict)
+
+    def held(self, connection_id: str, at: Time) -> Verdict | None:
+        """A sign of life saved a connection whose close the guard held: a new silence begins (R6b)."""
+        return self._inconclusive(self._silences.pop(connection_id, None), VerdictKind.HELD, at)
 
     def closed(self, connection_id: str, at: Time) -> Verdict | None:
         """The connection is gone, and no monitor was the cause."""

@@ -27,6 +27,7 @@ class VerdictKind(StrEnum):
     HANDOVER = "handover"
     SHUTDOWN = "shutdown"
     ERROR = "error"
+    HELD = "held"
 
 
 class Cause(StrEnum):

@@ -88,6 +88,8 @@ class Decisions:
         guard = self._guard
         if guard is None or not guard.holding:
             return
+        if guard.listens(now) and self._somebody_lives(guard.began):
+            guard.heard(now)
         while (decision := guard.release(now)) is not None:
             tracked = self._assignment.tracked[decision.connection_id]
             allowed = not self._is_too_far(tracked)
@@ -100,6 +102,14 @@ class Decisions:
                 self._assignment.release(tracked, now)
         if guard.calm(now):
             self._observer.on(GuardChanged(False, self._assignment.candidate_acts_for, now))
+
+    def _somebody_lives(self, since: Time) -> bool:
+        """Whether a connection that the candidate acts for has given a sign of life since then."""
+        return any(
+            tracked.last_activity > since
+            for tracked in self._assignment.tracked.values()
+            if tracked.acting is _CANDIDATE and tracked.closed_by is None
+        )
 
     def _is_held(self, tracked: Tracked, decision: Decision, now: Time) -> bool:
         """Whether the guard holds this close; then the connection is pinged, and may save itself (R6b)."""

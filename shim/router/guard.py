@@ -11,6 +11,10 @@
 A held connection that gives a sign of life is saved. Holds end in the order in which they began, and so
 far apart that no more are closed within a window than would have passed without a guard.
 
+While no connection that the candidate acts for gives a sign of life, nobody knows that the network is
+back. So no hold ends before `hold` has passed since the first sign of life, or `LONGEST_HOLDS` times
+`hold` since the guard began to hold.
+
 Rules: docs/design.md#r6b.
 """
 
@@ -19,6 +23,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from shim.model import Decision, Duration, Time
+
+LONGEST_HOLDS = 10
+"""So many times `hold` a silent network is waited for."""
+
+_PROBE: Duration = 1_000_000
+"""How long to wait until a sign of life is looked for again."""
 
 
 class GuardLimits(Protocol):
@@ -50,13 +60,20 @@ class Guard:
 
     def __init__(self, limits: GuardLimits) -> None:
         self._limits = limits
-        self._decided: deque[Time] = deque()
+        # The decisions within the window: when, and on which connection.
+        self._decided: deque[tuple[Time, str]] = deque()
         self._held: dict[str, _Held] = {}
         # All holds are equally long, so they end in the order in which they began.
         self._queue: deque[_Held] = deque()
         self._pace: Duration = 0
         self._next_release: Time = 0
+        self._next_probe: Time = 0
+        self._heard_at: Time | None = None
+        # The closes that made the guard hold last, and those that it let go on.
+        self._event_closes: set[str] = set()
+        self._events = 0
         self.holding = False
+        self.began: Time = 0
 
     def __contains__(self, connection_id: str) -> bool:
         return connection_id in self._held
@@ -73,9 +90,31 @@ class Guard:
         queue = self._queue
         while queue and self._held.get(queue[0].connection_id) is not queue[0]:
             queue.popleft()
-        if queue:
-            return max(queue[0].until, self._next_release)
-        return self._decided[0] + self._limits.window if self._decided else self._next_release
+        if not queue:
+            if self._decided:
+                return self._decided[0][0] + self._limits.window
+            return self._next_release
+        due = max(queue[0].until, self._next_release)
+        if self._heard_at is not None:
+            return max(due, self._heard_at + self._limits.hold)
+        longest = max(due, self.began + LONGEST_HOLDS * self._limits.hold)
+        return min(longest, max(due, self._next_probe))
+
+    def listens(self, now: Time) -> bool:
+        """Whether somebody has to look for a sign of life, later than `began`, before a hold can end."""
+        if not self.holding or self._heard_at is not None or now < self._next_probe:
+            return False
+        self._next_probe = now + _PROBE
+        return True
+
+    def heard(self, now: Time) -> None:
+        """A connection that the candidate acts for has given a sign of life."""
+        if self.holding and self._heard_at is None:
+            self._heard_at = now
+
+    def event_of(self, connection_id: str) -> int | None:
+        """The number of the event that the close of this connection belongs to; None: to no event."""
+        return self._events if connection_id in self._event_closes else None
 
     def holds(self, decision: Decision, now: Time, acting_for: int) -> bool:
         """Whether to hold this decision's close; `acting_for` connections are the candidate's.
@@ -83,7 +122,7 @@ class Guard:
         Those that were closed within the window count among them: they were when it began.
         """
         self._forget_before(now)
-        self._decided.append(now)
+        self._decided.append((now, decision.connection_id))
         decided = len(self._decided)
         if not self.holding:
             limits = self._limits
@@ -91,6 +130,10 @@ class Guard:
             if decided < limits.count or decided <= limits.share * (acting_for + closed):
                 return False
             self.holding = True
+            self.began, self._heard_at = now, None
+            self._next_probe = now + limits.hold
+            self._events += 1
+            self._event_closes = {connection_id for _, connection_id in self._decided}
             allowed = max(limits.count, int(limits.share * (acting_for + closed)))
             self._pace = limits.window // allowed
         held = _Held(decision.connection_id, decision, now + self._limits.hold)
@@ -108,8 +151,11 @@ class Guard:
         due = self.next_due
         if due is None or due > now or not self._queue:
             return None
+        if self._heard_at is None and now < self.began + LONGEST_HOLDS * self._limits.hold:
+            return None
         held = self._queue.popleft()
         del self._held[held.connection_id]
+        self._event_closes.add(held.connection_id)
         self._next_release = now + self._pace
         return held.decision
 
@@ -125,5 +171,5 @@ class Guard:
 
     def _forget_before(self, now: Time) -> None:
         decided, since = self._decided, now - self._limits.window
-        while decided and decided[0] <= since:
+        while decided and decided[0][0] <= since:
             decided.popleft()

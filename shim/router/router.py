@@ -137,7 +137,14 @@ class Router:
             self.spoke_after_close(tracked, now)
             return
         self._decisions.begin(now)
-        if verdict := self._comparator.sign_of_life(tracked.connection.id, now):
+        id = tracked.connection.id
+        if self.guard is not None and id in self.guard:
+            # The close was wanted and not done: nobody knows which monitor was right (R6b).
+            self.guard.heard(now)
+            verdict = self._comparator.held(id, now)
+        else:
+            verdict = self._comparator.sign_of_life(id, now)
+        if verdict is not None:
             self._observer.on(verdict)
         tracked.alert = False
         self._assignment.save(tracked)
@@ -175,7 +182,8 @@ class Router:
         """The peer sent something after the acting monitor's close: it had been alive (R14b)."""
         if tracked.closed_by is not None and not tracked.spoke_after_close:
             tracked.spoke_after_close = True
-            self._observer.on(ProofOfLife(tracked.connection, tracked.closed_by, now))
+            event = None if self.guard is None else self.guard.event_of(tracked.connection.id)
+            self._observer.on(ProofOfLife(tracked.connection, tracked.closed_by, now, event))
 
     def close(self, tracked: Tracked, now: Time) -> None:
         """The connection is gone for another cause than a monitor's closing (R11)."""
