@@ -20,8 +20,8 @@ What happens, by the state that a connection's silence is in:
 Only silences that are not quiet cost memory. A silence is judged at most once. The caller calls `expire`
 first, so that an episode whose window ended before is already over (R10: docs/design.md#r10).
 
-Rules: docs/design.md#r7, docs/design.md#r8, docs/design.md#r9, docs/design.md#r11,
-docs/design.md#r12, docs/design.md#r13.
+Rules: docs/design.md#r6b, docs/design.md#r7, docs/design.md#r8, docs/design.md#r9,
+docs/design.md#r11, docs/design.md#r12, docs/design.md#r13.
 """
 
 from collections import deque

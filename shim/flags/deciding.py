@@ -2,6 +2,8 @@
 
 A trial lasts while these parts stay as they are. They are kept with each load of the file, as plain
 JSON, so that a later question can tell what has changed since.
+
+Rules: docs/design.md#r16, docs/design.md#r18.
 """
 
 import json

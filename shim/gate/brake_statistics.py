@@ -8,6 +8,8 @@ returns       in a UTC day, or in seven of them, the candidate's return rate is 
 
 An outage or a cut of the network must not engage the brake: what happens in one minute, or in one event
 of the guard, is one event. Times are microseconds.
+
+Rules: docs/design.md#r6b, docs/design.md#r15, docs/design.md#r22.
 """
 
 from collections import Counter, deque

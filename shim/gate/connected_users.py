@@ -1,4 +1,7 @@
-"""How many users were connected, minute by minute: what a crowd is measured by (R16)."""
+"""How many users were connected, minute by minute: what a crowd is measured by (R16).
+
+Rules: docs/design.md#r16.
+"""
 
 from collections import defaultdict
 

@@ -1,4 +1,7 @@
-"""The conditions that are counted: data enough, pings sent, mismatches explained, arms as said (R16)."""
+"""The conditions that are counted: data enough, pings sent, mismatches explained, arms as said (R16).
+
+Rules: docs/design.md#r16.
+"""
 
 from collections.abc import Sequence
 from math import ceil, exp

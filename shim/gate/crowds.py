@@ -4,6 +4,8 @@ An outage that hits many users at once leaves many rows, and what they say is no
 is a stretch of `grain`, begun by a row, in which at least 20 users, and more than 5 % of those connected,
 have rows, over both arms, in the whole fleet or in one process. Whether rows are a crowd never depends
 on what they say, so it cannot bend a test.
+
+Rules: docs/design.md#r16.
 """
 
 from bisect import bisect_left, bisect_right

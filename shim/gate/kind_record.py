@@ -2,6 +2,8 @@
 
 The record is kept and fed on, so that asking again costs what is new and the days that are not over.
 Times are microseconds since 1970.
+
+Rules: docs/design.md#r14, docs/design.md#r14b, docs/design.md#r15, docs/design.md#r16.
 """
 
 from collections import defaultdict

@@ -11,6 +11,8 @@ evidence against the shares p, with a Dirichlet prior around p, is
 
 Several strengths a of the prior are mixed, which again is an e-value: strong ones find small deviations
 of many users, weak ones large deviations of few.
+
+Rules: docs/design.md#r16.
 """
 
 from collections.abc import Mapping, Sequence

@@ -6,6 +6,8 @@
     the recent days  one observation a user: the last five rows in these UTC days
 
 A crowd is one observation wherever it falls. Times are microseconds since 1970.
+
+Rules: docs/design.md#r16.
 """
 
 from bisect import bisect_left

@@ -1,4 +1,7 @@
-"""Which stretches of days are judged alone: each UTC day, and the last seven days of each (R16, R22)."""
+"""Which stretches of days are judged alone: each UTC day, and the last seven days of each (R16, R22).
+
+Rules: docs/design.md#r16, docs/design.md#r22.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -3,6 +3,8 @@
 There is one capital per question, begun with the trial. What must be shown must be shown with crowds as
 single events *and* plainly; what is refuted is refuted in both ways of counting. Before the first
 `gate.period` has passed nothing is final, so nothing is shown or refuted.
+
+Rules: docs/design.md#r14, docs/design.md#r16.
 """
 
 from collections.abc import Iterator, Mapping

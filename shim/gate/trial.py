@@ -10,6 +10,8 @@ one trial hold no drift while shares move, no mixture of populations and no earl
     the brake is released             ends; another trial of the same identity begins
 
 Times are microseconds since 1970.
+
+Rules: docs/design.md#r16.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,4 +1,7 @@
-"""What the ledger knows of the time before a restart, for the brake that engages by itself (R22)."""
+"""What the ledger knows of the time before a restart, for the brake that engages by itself (R22).
+
+Rules: docs/design.md#r22.
+"""
 
 from shim.gate import Arm, BrakeRecord, ObservedRow, TrialIdentity
 from shim.gate.series import DAY

@@ -1,4 +1,7 @@
-"""What the ledger says, as the gate wants to be told it (R14 to R16). Times are by the wall clock."""
+"""What the ledger says, as the gate wants to be told it (R14 to R16). Times are by the wall clock.
+
+Rules: docs/design.md#r14, docs/design.md#r16.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime

@@ -3,7 +3,7 @@
 The embedded store is `shim.ledger.sqlite`; a networked one offers the same.
 All times are microseconds since 1970; periods include `since` and exclude `until`.
 
-Rules: docs/design.md#r14, docs/design.md#r15.
+Rules: docs/design.md#r14, docs/design.md#r14b, docs/design.md#r15, docs/design.md#r16.
 """
 
 from collections import Counter

@@ -148,6 +148,11 @@ def _reason(episode: Episode) -> str:
             return f"the shim stopped {_before(verdict.first)}"
         case VerdictKind.ERROR:
             return "a monitor failed on this connection"
+        case VerdictKind.HELD:
+            return (
+                "the guard held the close, and the client gave a sign of life: many connections timed out "
+                "at once, so nobody knows which monitor was right"
+            )
 
 
 def _before(first: Role | None) -> str:

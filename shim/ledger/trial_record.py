@@ -1,4 +1,7 @@
-"""The record of one trial, read from the ledger bit by bit: what was read once is not read again (R16)."""
+"""The record of one trial, read from the ledger bit by bit: what was read once is not read again (R16).
+
+Rules: docs/design.md#r15, docs/design.md#r16.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping

@@ -1,4 +1,7 @@
-"""Connections, their identity, the roles of the monitors, and the stages."""
+"""Connections, their identity, the roles of the monitors, and the stages.
+
+Rules: docs/design.md#r15, docs/design.md#r16.
+"""
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum

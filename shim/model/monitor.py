@@ -4,7 +4,8 @@ A monitor plugin offers a `MonitorType`; the shim makes `Monitor`s from it and c
 with requests (`Pings`, `Confirm`, `Note`), with `Decision`s and with the time it next wants to be woken.
 No monitor reads a clock, starts a task or touches a socket (docs/design.md#monitors).
 
-Rules: docs/design.md#r2, docs/design.md#r3, docs/design.md#r3b, docs/design.md#r5.
+Rules: docs/design.md#r2, docs/design.md#r3, docs/design.md#r3b, docs/design.md#r5,
+docs/design.md#r15.
 """
 
 from collections.abc import Iterable, Sequence

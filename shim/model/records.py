@@ -1,7 +1,7 @@
 """What is kept of a comparison: verdicts, late decisions, outcomes and failures (docs/design.md#comparison).
 
 Rules: docs/design.md#r5, docs/design.md#r7, docs/design.md#r8, docs/design.md#r9,
-docs/design.md#r13, docs/design.md#r15, docs/design.md#r20.
+docs/design.md#r13, docs/design.md#r14, docs/design.md#r15, docs/design.md#r20.
 """
 
 from dataclasses import dataclass

@@ -8,6 +8,8 @@ Nobody acts in these replays, so that each silence of the capture is seen to its
 
 The answer is about this capture. Where the control of the captured service closed a connection first,
 nobody knows whether the client would have come to life; such a connection counts as dead.
+
+Rules: docs/design.md#r14.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

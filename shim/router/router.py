@@ -8,8 +8,9 @@ as after a pause (R3: docs/design.md#r3), calls the parts.
 The per-message call of a connection (`Router.touches`) writes to the pulses directly and comes here only
 when there is something to do: `tracked.alert`.
 
-Rules: docs/design.md#r2, docs/design.md#r3b, docs/design.md#r4, docs/design.md#r11,
-docs/design.md#r14b, docs/design.md#r15, docs/design.md#r21, docs/design.md#r22.
+Rules: docs/design.md#r2, docs/design.md#r3b, docs/design.md#r4, docs/design.md#r6b,
+docs/design.md#r11, docs/design.md#r14b, docs/design.md#r15, docs/design.md#r21,
+docs/design.md#r22.
 """
 
 from collections.abc import Callable, ValuesView

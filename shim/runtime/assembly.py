@@ -7,7 +7,7 @@ follows the flags file, and closes all of it at the end.
 Each event reaches its observers in this order: the log, the counters, the traces (which set the trace id),
 the ledger and the metrics (which keep or show that id), the observers of the service, the plugins, the brake.
 
-Rules: docs/design.md#r16.
+Rules: docs/design.md#r16, docs/design.md#r22.
 """
 
 import asyncio

@@ -1,4 +1,7 @@
-"""The brake that engages by itself when the record of the candidate requires it (R22: docs/design.md#r22)."""
+"""The brake that engages by itself when the record of the candidate requires it (R22: docs/design.md#r22).
+
+Rules: docs/design.md#r15.
+"""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace

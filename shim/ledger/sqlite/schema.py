@@ -7,7 +7,7 @@ The large tables are indexed by time first: new rows then go to the end of an in
 several times faster than one that has, say, the users in order. A user's rows are found by reading such
 an index from one end to the other, which takes a tenth of a second for a million rows.
 
-Rules: docs/design.md#r14.
+Rules: docs/design.md#r14, docs/design.md#r16.
 """
 
 import sqlite3

@@ -1,4 +1,7 @@
-"""What the gate asks a SQLite ledger about a trial: rows and sums of a stretch of time (R16)."""
+"""What the gate asks a SQLite ledger about a trial: rows and sums of a stretch of time (R16).
+
+Rules: docs/design.md#r16.
+"""
 
 from collections import Counter
 from collections.abc import Iterable
