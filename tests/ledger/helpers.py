@@ -10,17 +10,27 @@ from typing import Any, get_args, get_type_hints
 
 from hypothesis import strategies as st
 
-from shim.ledger.rows import ROWS, DecisionRow, Row, RunRow, VerdictRow
+from shim.ledger.rows import (
+    ROWS,
+    ActionRow,
+    DecisionRow,
+    FlagsRow,
+    Row,
+    RunRow,
+    VerdictRow,
+)
 from shim.ledger.sqlite.writer import SqliteLedger
-from shim.model import Kind, Role, VerdictKind, VerdictName
+from shim.model import Kind, Return, Role, VerdictKind, VerdictName
 
 S = 1_000_000
 DAY = 86_400 * S
 NOW = 1_795_000_000 * S
 
 
-def run(started_at: int, pid: int = 4711) -> RunRow:
-    """A process that began then."""
+def run(
+    started_at: int, pid: int = 4711, monitors: str | None = None, comparison: str | None = None
+) -> RunRow:
+    """A process that began then; without digests, a process of an older shim."""
     return RunRow(
         started_at=started_at,
         pid=pid,
@@ -29,6 +39,8 @@ def run(started_at: int, pid: int = 4711) -> RunRow:
         tolerance=16 * S,
         window=60 * S,
         return_window=120 * S,
+        monitors=monitors,
+        comparison=comparison,
     )
 
 
@@ -106,6 +118,40 @@ def decision(number: int = 0, **changes: Any) -> DecisionRow:
         "pings": (at - 30 * S, at - 15 * S),
     }
     return DecisionRow(**{**facts, **changes})
+
+
+def settled_action(number: int = 0, **changes: Any) -> ActionRow:
+    """The control acted, the client came back a second later; `number` seconds after NOW."""
+    at = NOW + number * S
+    facts: dict[str, Any] = {
+        "connection": f"c{number}",
+        "connection_kind": Kind.APP,
+        "user": f"u{number}",
+        "session": f"s{number}",
+        "package": "com.example.app1",
+        "role": Role.CONTROL,
+        "acted_at": at,
+        "code": 1001,
+        "result": Return.RETURNED,
+        "at": at + S,
+        "delay": S,
+        "by_percentage": True,
+        "placed_by": "everybody",
+        "window_ends": at + 120 * S,
+    }
+    return ActionRow(**{**facts, **changes})
+
+
+def flags_load(number: int = 0, **changes: Any) -> FlagsRow:
+    """A flags file was taken up, `number` seconds after NOW."""
+    facts: dict[str, Any] = {
+        "at": NOW + number * S,
+        "file": "rollout.yaml",
+        "digest": "a",
+        "before": None,
+        "problem": None,
+    }
+    return FlagsRow(**{**facts, **changes})
 
 
 def content(path: Path, table: str = "verdict", column: str = "connection") -> list[Any]:

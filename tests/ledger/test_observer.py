@@ -123,6 +123,7 @@ def test_an_episode_in_shadow(recorded: Recorded) -> None:
         NOW + 3_200_000,
         None,
         None,
+        False,
     )
     assert row.as_dict()["skew"] == 11.8
     (outcome,) = recorded.reader.outcomes()
@@ -265,6 +266,7 @@ def test_what_is_about_no_episode(recorded: Recorded) -> None:
             problem=None,
             by="ann",
             reason="step 2",
+            deciding="widths",
         )
     )
     observer.on(Paused(12 * S, 22 * S))
@@ -304,10 +306,12 @@ def test_what_is_about_no_episode(recorded: Recorded) -> None:
         ("candidate", "pong", "ValueError: no", NOW + 8 * S, "c1", "app", "u1", "com.example.app1"),
         ("candidate", "wake", "ValueError: no", NOW + 7 * S, None, None, None, None),
     ]
-    assert [row.values() for row in reader.rows(BrakeRow)] == [(True, "false kills", NOW + 9 * S)]
+    assert [row.values() for row in reader.rows(BrakeRow)] == [
+        (True, "false kills", NOW + 9 * S, False)
+    ]
     assert [row.values() for row in reader.rows(GuardRow)] == [(True, 250, NOW + 10 * S)]
     assert [row.values() for row in reader.rows(FlagsRow)] == [
-        (NOW + 11 * S, "rollout.yaml", "abc", "def", None, "ann", "step 2")
+        (NOW + 11 * S, "rollout.yaml", "abc", "def", None, "ann", "step 2", "widths")
     ]
     assert [row.values() for row in reader.rows(PauseRow)] == [(NOW + 12 * S, NOW + 22 * S)]
     assert [row.values() for row in reader.rows(CoverageRow)] == [

@@ -2,10 +2,11 @@
 
 import logging
 import os
+import re
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Thread
 
@@ -14,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shim.ledger import VerdictFilter
-from shim.ledger.rows import ActionRow, BrakeRow, GapRow, ProofRow, Row, RunRow
+from shim.ledger.gate_evidence import read_trials
+from shim.ledger.rows import ActionRow, BrakeRow, GapRow, ProofRow, Row, RunRow, storable
 from shim.ledger.sqlite import ledger_file as file
 from shim.ledger.sqlite import schema
 from shim.ledger.sqlite.reader import SqliteReader
@@ -31,9 +33,11 @@ from tests.ledger.helpers import (
     blocked,
     content,
     decision,
+    flags_load,
     ledger,
     mismatch,
     run,
+    settled_action,
     verdict,
     wait_for,
 )
@@ -384,31 +388,54 @@ def test_old_rows_are_deleted_but_never_the_brake(tmp_path: Path) -> None:
     assert content(path, "gap", "what") == ["decision"]
 
 
-FIRST_SCHEMA = Path(__file__).with_name("first_schema.sql")
+OLD_SCHEMAS = {
+    1: Path(__file__).with_name("first_schema.sql"),
+    2: Path(__file__).with_name("second_schema.sql"),
+}
 
 
-def begin_first_schema(path: Path) -> None:
-    """A file as the first version of the shim began it, with a run and a verdict."""
+def begin_old_schema(path: Path, version: int) -> None:
+    """A file as an older shim began it, with a run, a verdict, an action, a flags file and a brake."""
     database = sqlite3.connect(path, isolation_level=None)
     database.executescript(
-        f"{FIRST_SCHEMA.read_text()}PRAGMA application_id = {schema.APPLICATION_ID};"
-        "PRAGMA user_version = 1;"
+        f"{OLD_SCHEMAS[version].read_text()}PRAGMA application_id = {schema.APPLICATION_ID};"
+        f"PRAGMA user_version = {version};"
     )
-    for row in (RUN, verdict(1)):
-        names, values = row.columns(), row.values()
+    for row in (RUN, verdict(1), settled_action(1), flags_load(1), BrakeRow(False, "mended", NOW)):
+        known = {name for _, name, *_ in database.execute(f"PRAGMA table_info({row.TABLE})")}
+        values = dict(zip(row.columns(), storable(row.values()), strict=True))
         if row is not RUN:
-            names, values = (*names, "run"), (*values, 1)
-        marks = ", ".join("?" * len(names))
-        database.execute(f"INSERT INTO {row.TABLE} ({', '.join(names)}) VALUES ({marks})", values)
+            values["run"] = 1
+        values = {name: value for name, value in values.items() if name in known}
+        marks = ", ".join("?" * len(values))
+        database.execute(
+            f"INSERT INTO {row.TABLE} ({', '.join(values)}) VALUES ({marks})", [*values.values()]
+        )
     database.close()
 
 
-def tables(path: Path) -> dict[str, str]:
-    """The statements that would make the tables and indexes of a file."""
+def tables(path: Path) -> dict[str, list[str]]:
+    """What the tables and indexes of a file are made of: an upgrade adds columns at the end."""
     database = sqlite3.connect(path)
     found = dict(database.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL"))
     database.close()
-    return found
+    return {name: sorted(split_statement(statement)) for name, statement in found.items()}
+
+
+def split_statement(statement: str) -> Iterator[str]:
+    """The parts of a statement between its outer commas, without comments."""
+    text = re.sub(r"\s*([(),])\s*", r"\1", re.sub(r"\s+", " ", re.sub(r"--.*", "", statement)))
+    part, depth = "", 0
+    head, _, content = text.removesuffix(")").partition("(")
+    yield head
+    for character in content:
+        depth += (character == "(") - (character == ")")
+        if character == "," and not depth:
+            yield part
+            part = ""
+        else:
+            part += character
+    yield part
 
 
 def test_an_older_file_is_migrated_and_a_newer_one_refused(
@@ -427,29 +454,53 @@ def test_an_older_file_is_migrated_and_a_newer_one_refused(
             writer.append(verdict(2))
         assert content(path) == ["c1", "c2"]
         assert content(path, "late", "note") == []
-    with pytest.raises(InputError, match=r"newer shim \(schema 3, this one knows 2\)"):
+    with pytest.raises(InputError, match=r"newer shim \(schema 4, this one knows 3\)"):
         SqliteLedger(path, RUN)
     with pytest.raises(InputError, match="newer shim"):
         SqliteReader(path).verdicts(VerdictFilter())
     assert content(path) == ["c1", "c2"]
 
 
-def test_a_file_of_the_first_schema_answers_all_that_the_gate_asks(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", OLD_SCHEMAS)
+def test_a_file_of_an_older_schema_answers_all_that_the_gate_asks(
+    tmp_path: Path, version: int
+) -> None:
     path = tmp_path / "shim.db"
-    begin_first_schema(path)
+    begin_old_schema(path, version)
     with pytest.raises(InputError, match="let a shim of this version write to it once"):
         SqliteReader(path).verdicts(VerdictFilter())
     with ledger(path) as writer:
         writer.append(verdict(2))
-    (rows,) = SqliteReader(path).agreements(Kind.APP, 0, 1 << 62)
-    assert len(rows) == 2
+    reader, ever = SqliteReader(path), (0, 1 << 62)
+    assert len(reader.agreement_rows(Kind.APP, (1, 2), *ever)) == 2
+    # An older shim's action has no end of its window.
+    assert reader.settled_actions(Kind.APP, (1, 2), *ever) == []
+    assert not reader.other_episodes(Kind.APP, (1, 2), *ever).any
+    assert reader.rows(BrakeRow)[0].by_itself is None
 
 
-def test_a_new_file_has_the_tables_of_an_older_one_that_was_migrated(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", OLD_SCHEMAS)
+def test_what_an_older_shim_saw_counts_for_no_trial(tmp_path: Path, version: int) -> None:
+    """Its runs do not say which monitors and which settings they are about (R16)."""
+    path = tmp_path / "shim.db"
+    begin_old_schema(path, version)
+    now = NOW + DAY
+    with ledger(path, run(now, monitors="monitors", comparison="comparison")) as writer:
+        writer.append(verdict(2 + DAY // S))
+        assert writer.flush(30)
+        reader = SqliteReader(path)
+        (trial,), _ = read_trials(reader, now, reader.last_seen(now))
+    assert (trial.since, trial.began_by) == (now, "start")
+    assert [span.run for span in trial.spans] == [2]
+
+
+@pytest.mark.parametrize("version", OLD_SCHEMAS)
+def test_a_new_file_has_the_tables_of_an_older_one_that_was_migrated(
+    tmp_path: Path, version: int
+) -> None:
     """Who adds a field to a row adds an upgrade for the files that are there."""
+    begin_old_schema(tmp_path / "older.db", version)
     for name in ("new.db", "older.db"):
-        if name == "older.db":
-            begin_first_schema(tmp_path / name)
         with ledger(tmp_path / name):
             pass
     assert tables(tmp_path / "new.db") == tables(tmp_path / "older.db")

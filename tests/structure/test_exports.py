@@ -16,6 +16,7 @@ PUBLIC = {
     "shim.model": {
         "MICROSECOND",
         "SECOND",
+        "BY_CHANCE",
         "Cause",
         "Close",
         "Closing",
@@ -25,6 +26,7 @@ PUBLIC = {
         "Coverage",
         "Decision",
         "Duration",
+        "EVERYBODY",
         "Effect",
         "Evidence",
         "FlagsLoad",
@@ -40,6 +42,7 @@ PUBLIC = {
         "Note",
         "Outcome",
         "Pings",
+        "Placement",
         "Problem",
         "Pulse",
         "Request",
