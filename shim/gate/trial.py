@@ -25,6 +25,9 @@ ATTEMPTS_WITHIN: Duration = 90 * 86_400 * SECOND
 LEAST_SHARE = 0.25
 """An attempt has at least this share of the users on each side."""
 
+BRAKE_RELEASED = "brake released"
+"""What began a trial (`Trial.began_by`) if nothing else did."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrialIdentity:
@@ -125,7 +128,7 @@ def _stretches(
             before, current = current, None
             if not changed:
                 # Between two processes nobody is alive, and the identity is as it was.
-                current, since, began_by = before, at, "brake released"
+                current, since, began_by = before, at, BRAKE_RELEASED
                 continue
         if current is None and len(alive) == 1:
             (current,) = alive

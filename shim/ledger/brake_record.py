@@ -8,7 +8,7 @@ from shim.gate.series import DAY
 from shim.gate.stretches import recent_days
 from shim.ledger.gate_evidence import read_trials
 from shim.ledger.protocols import LedgerReader, VerdictFilter
-from shim.ledger.rows import DecisionRow, ProofRow
+from shim.ledger.rows import BrakeRow, DecisionRow, ProofRow
 from shim.model import Kind, Return, Role, Time, VerdictKind, VerdictName
 
 _MOST_ROWS = 100_000
@@ -19,8 +19,8 @@ def read_brake_record(reader: LedgerReader, identity: TrialIdentity, now: Time) 
 
     Raises InputError if there is no ledger.
     """
-    seen = reader.last_seen(now)
-    trials, _ = read_trials(reader, now, seen)
+    brakes = reader.rows(BrakeRow, limit=_MOST_ROWS)
+    trials, _ = read_trials(reader, now, reader.last_seen(now), brakes)
     going_on = [trial for trial in trials if trial.until is None and trial.identity == identity]
     if not going_on:
         return BrakeRecord(now)

@@ -4,14 +4,16 @@ Rules: docs/design.md#r14, docs/design.md#r16.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import pairwise
 
 from shim.flags.deciding import digest_of, only_widths_grew
 from shim.gate import (
     Evidence,
+    GateAnswer,
     GateVerdict,
     IdentitySpan,
+    Standing,
     StandingReady,
     Trial,
     TrialIdentity,
@@ -21,7 +23,7 @@ from shim.gate import (
     judge,
 )
 from shim.gate.judge import STANDS_FOR
-from shim.gate.trial import ATTEMPTS_WITHIN
+from shim.gate.trial import ATTEMPTS_WITHIN, BRAKE_RELEASED
 from shim.ledger.protocols import LedgerReader
 from shim.ledger.rows import (
     ActionRow,
@@ -59,57 +61,70 @@ class GateEvidence:
         self._reader = reader
         self._settings = settings
         self._record: TrialRecord | None = None
-        self._earlier: dict[tuple[Time, Time | None], GateVerdict] = {}
+        self._earlier: dict[tuple[Time, Time], GateAnswer] = {}
+        self._means: dict[tuple[Time, Time], dict[Role, float]] = {}
 
     def read(self, now: Time) -> Evidence:
         """The evidence as of `now`, which never goes back. Raises InputError if there is no ledger."""
-        reader, settings = self._reader, self._settings
+        reader = self._reader
         brakes = [row for row in reader.rows(BrakeRow, limit=_MOST_ROWS) if row.at <= now]
         seen = reader.last_seen(now)
-        trials, deciding = read_trials(reader, now, seen)
-        complete_until = max(seen.values(), default=None)
+        trials, deciding = read_trials(reader, now, seen, brakes)
         brake = brakes[0] if brakes else None
         evidence = Evidence(
             now,
-            complete_until=complete_until,
+            complete_until=max(seen.values(), default=None),
             brake=brake.reason if brake is not None and brake.engaged else None,
-            expired_rules=_expired(settings, now),
+            expired_rules=_expired(self._settings, now),
         )
         if not trials or trials[-1].until is not None:
             return evidence
-        trial = trials[-1]
-        record = self._record_of(trial, deciding.get(trial.identity.flags))
-        # Rows of the last minute may still be on their way to the disk.
-        record.read(_runs(trial), now - settings.gate.grain)
+        record = self._record_of(trials[-1], deciding)
+        record.read(_runs(trials[-1]), now)
+        return replace(
+            self._of_trial(evidence, trials, record, brakes),
+            standing=self._standing(trials, deciding, brakes, now),
+        )
+
+    def _of_trial(
+        self,
+        evidence: Evidence,
+        trials: Sequence[Trial],
+        record: TrialRecord,
+        brakes: Sequence[BrakeRow],
+    ) -> Evidence:
+        """The evidence with what the record of the last of these trials says."""
+        now, trial = evidence.now, trials[-1]
         by_itself = [
-            row.at for row in brakes if row.engaged and row.by_itself and row.at >= trial.since
+            row.at
+            for row in brakes
+            if row.engaged and row.by_itself and trial.since <= row.at <= now
         ]
-        return Evidence(
-            now,
+        return replace(
+            evidence,
             trial=trial,
             attempt=self._attempt(trials, now),
             days_acted=record.days_acted(now),
             watched=record.watched,
-            complete_until=complete_until,
-            brake=evidence.brake,
-            braked_by_itself=by_itself[-1] if by_itself else None,
+            braked_by_itself=max(by_itself, default=None),
             failures=record.failures,
             quarantines=record.quarantines,
-            expired_rules=evidence.expired_rules,
-            kinds=record.kinds(now),
-            standing=self._standing(trials, deciding, now),
+            kinds=record.kinds(),
         )
 
-    def _record_of(self, trial: Trial, deciding: str | None) -> TrialRecord:
+    def _record_of(self, trial: Trial, deciding: Mapping[str, str | None]) -> TrialRecord:
         """The record that was kept, if it is of this very trial."""
         record = self._record
         if record is None or (record.trial.identity, record.trial.since) != (
             trial.identity,
             trial.since,
         ):
-            times = question_times(trial, self._settings.gate)
-            record = self._record = TrialRecord(self._reader, trial, times, deciding)
+            record = self._record = self._begin_record(trial, deciding)
         return record
+
+    def _begin_record(self, trial: Trial, deciding: Mapping[str, str | None]) -> TrialRecord:
+        times = question_times(trial, self._settings.gate)
+        return TrialRecord(self._reader, trial, times, deciding.get(trial.identity.flags))
 
     def _attempt(self, trials: Sequence[Trial], now: Time) -> int:
         """Which attempt the last trial is (R16's k)."""
@@ -125,69 +140,78 @@ class GateEvidence:
 
     def _users(self, trial: Trial, now: Time) -> TrialUsers:
         until = now if trial.until is None else trial.until
-        means = self._reader.mean_users(_runs(trial), trial.since, until)
+        key = trial.since, until
+        if key not in self._means:
+            self._means[key] = self._reader.mean_users(_runs(trial), *key)
+        means = self._means[key]
         soaks = [step.soak for step in self._settings.promotion.steps]
         return TrialUsers(means[Role.CONTROL], means[Role.CANDIDATE], min(soaks, default=None))
 
     def _standing(
-        self, trials: Sequence[Trial], deciding: dict[str, str | None], now: Time
+        self,
+        trials: Sequence[Trial],
+        deciding: Mapping[str, str | None],
+        brakes: Sequence[BrakeRow],
+        now: Time,
     ) -> StandingReady | None:
         """The latest earlier trial that was `ready`, if since then nothing but widths has grown."""
-        for earlier, later in reversed(list(pairwise(trials))):
-            before, after = deciding.get(earlier.identity.flags), deciding.get(later.identity.flags)
-            same = (earlier.identity.monitors, earlier.identity.comparison) == (
-                later.identity.monitors,
-                later.identity.comparison,
-            )
+        for place in range(len(trials) - 1, 0, -1):
+            earlier, later = trials[place - 1], trials[place]
             assert earlier.until is not None
-            if (
-                not same
-                or later.began_by == "brake released"
-                or before is None
-                or after is None
-                or not only_widths_grew(before, after)
-                or now >= earlier.until + STANDS_FOR
-            ):
+            if now >= earlier.until + STANDS_FOR or not _only_widths_grew(earlier, later, deciding):
                 return None
-            verdict = self._verdict_of(earlier, before)
-            if verdict is GateVerdict.READY:
+            answer = self._answer_at_end(trials[:place], deciding, brakes)
+            if answer.verdict is GateVerdict.READY:
                 return StandingReady(earlier.since, earlier.until)
-            if verdict is GateVerdict.NOT_READY:
+            if any(condition.standing is Standing.FAILED for condition in answer.conditions):
                 return None
         return None
 
-    def _verdict_of(self, trial: Trial, deciding: str) -> GateVerdict:
-        """What the gate said at the end of a trial that is over."""
+    def _answer_at_end(
+        self,
+        trials: Sequence[Trial],
+        deciding: Mapping[str, str | None],
+        brakes: Sequence[BrakeRow],
+    ) -> GateAnswer:
+        """What the gate said when the last of these trials ended."""
+        trial = trials[-1]
+        assert trial.until is not None
         key = trial.since, trial.until
         if key not in self._earlier:
-            assert trial.until is not None
-            at = trial.until
-            if trial.lasted(at) < self._settings.gate.period:
-                return GateVerdict.INSUFFICIENT
-            record = TrialRecord(
-                self._reader, trial, question_times(trial, self._settings.gate), deciding
-            )
-            record.read(_runs(trial), at)
+            record = self._begin_record(trial, deciding)
+            # Nothing of the trial is still on its way to the disk.
+            record.read(_runs(trial), trial.until + self._settings.gate.grain)
+            brake = next((row for row in brakes if row.at <= trial.until), None)
             evidence = Evidence(
-                at,
-                trial=trial,
-                attempt=1,
-                days_acted=record.days_acted(at),
-                complete_until=at,
-                failures=record.failures,
-                quarantines=record.quarantines,
-                kinds=record.kinds(at),
+                trial.until,
+                complete_until=trial.until,
+                brake=brake.reason if brake is not None and brake.engaged else None,
             )
-            self._earlier[key] = judge(evidence, self._settings.gate).verdict
+            answer = judge(self._of_trial(evidence, trials, record, brakes), self._settings.gate)
+            self._earlier[key] = answer
         return self._earlier[key]
 
 
+def _only_widths_grew(earlier: Trial, later: Trial, deciding: Mapping[str, str | None]) -> bool:
+    """Whether nothing else changed from one trial to the next."""
+    before, after = deciding.get(earlier.identity.flags), deciding.get(later.identity.flags)
+    same_flags = earlier.identity.flags == later.identity.flags
+    return (
+        earlier.identity.differences(later.identity) in ((), ("flags",))
+        and later.began_by != BRAKE_RELEASED
+        and (
+            same_flags
+            or (before is not None and after is not None and only_widths_grew(before, after))
+        )
+    )
+
+
 def read_trials(
-    reader: LedgerReader, now: Time, seen: Mapping[int, Wall]
+    reader: LedgerReader, now: Time, seen: Mapping[int, Wall], brakes: Iterable[BrakeRow]
 ) -> tuple[tuple[Trial, ...], dict[str, str | None]]:
     """All trials up to `now`, and the deciding parts of the flags by the digests in their identities.
 
-    `seen`: when each run last wrote down what it watched.
+    `seen`: when each run last wrote down what it watched. `brakes`: all orders to the brake.
     """
     runs = [run for run in reader.rows(RunRow, limit=_MOST_ROWS) if run.started_at <= now]
     loads = [
@@ -195,7 +219,6 @@ def read_trials(
         for load in reader.rows(FlagsRow, limit=_MOST_ROWS)
         if load.at <= now and load.problem is None
     ]
-    brakes = reader.rows(BrakeRow, limit=_MOST_ROWS)
     releases = [row.at for row in brakes if not row.engaged and row.at <= now]
     spans = list(_identity_spans(runs, loads, seen, now))
     return find_trials(spans, releases, now), {_identity_of(load): load.deciding for load in loads}
@@ -232,7 +255,7 @@ def _identity_spans(
 
 def _end_of(run: RunRow, seen: Wall | None, now: Time) -> Time | None:
     """When a run ended; None: its process is alive, as far as the record tells."""
-    if run.stopped_at is not None and run.stopped_at <= now:
+    if run.stopped_at is not None and run.stopped_at < now:
         return run.stopped_at
     last = run.started_at if seen is None else seen
     return None if last >= now - _ALIVE_WITHIN else last + 1

@@ -18,7 +18,7 @@ from shim.gate import (
     QuestionTimes,
     Trial,
 )
-from shim.ledger.protocols import EpisodeCounts, LedgerReader, SettledAction
+from shim.ledger.protocols import CoverageSum, EpisodeCounts, LedgerReader, SettledAction
 from shim.ledger.rows import Wall
 from shim.model import Duration, Kind, Return, Role, Time
 
@@ -68,8 +68,7 @@ class TrialRecord:
         self._reader = reader
         self._times = times
         self._deciding = deciding
-        self._read_until: Wall = trial.since
-        self._covered_until: Wall = trial.since
+        self._known_until: Wall = trial.since
         self._connected = {kind: ConnectedUsers(times.grain) for kind in Kind}
         self._shares: dict[str, Mapping[Role, float]] = {}
         self._kinds: dict[Kind, _Kind] = {}
@@ -77,35 +76,34 @@ class TrialRecord:
         self._watched_minutes: set[int] = set()
         self._failures: Counter[str] = Counter()
 
-    def read(self, runs: tuple[int, ...], until: Wall) -> None:
-        """Read what is known before `until`; rows of the last minute may still be on their way.
+    def read(self, runs: tuple[int, ...], now: Wall) -> None:
+        """Read what was known a minute (`grain`) before `now`: later rows may be on their way to the disk.
 
         Raises InputError if there is no ledger.
         """
-        since, covered = self._read_until, self._covered_until
+        since, until = self._known_until, now - self._times.grain
         if until <= since:
             return
-        # A crowd is measured by the users connected then, so coverage is read a little further.
-        ahead = until + 2 * self._times.grain
-        for row in self._reader.coverage_sums(runs, covered, ahead):
+        # A crowd is measured by the users connected then, so coverage is read further; those rows come again.
+        for row in self._reader.coverage_sums(runs, since, now + 1):
             users = row.control_users + row.candidate_users
             self._connected[row.kind].add(row.run, row.since, row.at, users)
-            kind = self._kind(row.kind)
-            kind.add_heartbeats(row.run, row.pings, row.needed)
-            grain = self._times.grain
-            self._watched_minutes.update(range(row.since // grain, (row.at - 1) // grain + 1))
-            day = (row.at - 1 - self.trial.since) // DAY
-            for role, users in (
-                (Role.CONTROL, row.control_users),
-                (Role.CANDIDATE, row.candidate_users),
-            ):
-                if users:
-                    self._acted_days[day].add(role)
-        self._covered_until = max(covered, ahead)
+            if row.at < until:
+                self._add_coverage(row)
         self._failures += self._reader.candidate_failures(runs, since, until)
         for name in Kind:
             self._read_kind(name, runs, since, until)
-        self._read_until = until
+        self._known_until = until
+
+    def _add_coverage(self, row: CoverageSum) -> None:
+        self._kind(row.kind).add_heartbeats(row.run, row.pings, row.needed)
+        grain = self._times.grain
+        self._watched_minutes.update(range(row.since // grain, (row.at - 1) // grain + 1))
+        day = (row.at - 1 - self.trial.since) // DAY
+        if row.control_users:
+            self._acted_days[day].add(Role.CONTROL)
+        if row.candidate_users:
+            self._acted_days[day].add(Role.CANDIDATE)
 
     def _read_kind(self, name: Kind, runs: tuple[int, ...], since: Wall, until: Wall) -> None:
         agreements = self._reader.agreement_rows(name, runs, since, until)
@@ -152,13 +150,13 @@ class TrialRecord:
     def quarantines(self) -> int:
         return self._failures[QUARANTINE]
 
-    def kinds(self, now: Time) -> tuple[KindEvidence, ...]:
-        """What each kind of connection that occurred shows."""
+    def kinds(self) -> tuple[KindEvidence, ...]:
+        """What each kind of connection that occurred shows, as of what has been read."""
         return tuple(
-            self._evidence(name, self._kinds[name], now) for name in Kind if name in self._kinds
+            self._evidence(name, self._kinds[name]) for name in Kind if name in self._kinds
         )
 
-    def _evidence(self, name: Kind, kind: _Kind, now: Time) -> KindEvidence:
+    def _evidence(self, name: Kind, kind: _Kind) -> KindEvidence:
         return KindEvidence(
             name,
             matched=kind.agreed[True],
@@ -173,7 +171,7 @@ class TrialRecord:
                 role: {result: kind.outcomes[role, result] for result in Return} for role in Role
             },
             heartbeats=kind.heartbeats(),
-            **kind.record.observe(now).fields(),
+            **kind.record.observe(self._known_until).fields(),
         )
 
 

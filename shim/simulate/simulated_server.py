@@ -51,12 +51,13 @@ class SimulatedServer:
         self._fleet = fleet
         self._events = events
         self._clock = clock
-        return_window = scenario.settings.comparison.return_window
+        self._monitors = with_defects(scenario)
+        # No window of a return ends later (R15).
+        return_window = scenario.settings.comparison.return_window + self._monitors.control_patience
         self.clients = Clients(self, fleet, events, clock, return_window=return_window)
         self._forecast = forecast
         self._observer = observer
         self._recorder = recorder
-        self._monitors = with_defects(scenario)
         self.router = self._new_router(0)
 
     def _new_router(self, start: Time) -> Router:

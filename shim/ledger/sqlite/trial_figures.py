@@ -22,7 +22,11 @@ class TrialFigures:
 
     def last_seen(self, until: Wall) -> dict[int, Wall]:
         """When each run last wrote down what it watched, before `until`."""
-        return dict(self._ask("SELECT run, max(at) FROM coverage WHERE at < ? GROUP BY run", until))
+        found = self._ask(
+            "SELECT id, (SELECT max(at) FROM coverage WHERE run = run.id AND at < ?) FROM run",
+            until,
+        )
+        return {run: at for run, at in found if at is not None}
 
     def agreement_rows(
         self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall
