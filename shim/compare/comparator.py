@@ -9,8 +9,7 @@ What happens, by the state that a connection's silence is in:
     | sign of life  | quiet       | only_..., recovered          | -> quiet |
     |               |             |   -> quiet (R9)              |        |
     | window passed |             | only_... -> judged (R10)     |        |
-    | saved from a  | quiet       | inconclusive -> quiet (R6b)  | -> quiet |
-    |   held close  |             |                              |        |
+    | saved         | quiet       | inconclusive -> quiet (R6b)  | -> quiet |
     | closed,       | gone        | inconclusive -> gone (R11)   | gone   |
     | handover      | quiet       | inconclusive -> judged (R11) | judged |
     | shutdown      |             | inconclusive -> gone (R11)   | gone   |

@@ -42,6 +42,7 @@ def test_r15_a_new_connection_of_the_identity_is_a_return_with_its_delay() -> No
         acted_at=60 * S,
         at=67 * S,
         delay=7 * S,
+        window_ends=180 * S,
     )
     assert outcomes.next_loss is None
     assert list(outcomes.finish(10**12)) == []
@@ -89,6 +90,7 @@ def test_r15_a_loss_is_known_when_the_window_has_passed() -> None:
         acted_at=60 * S,
         at=at,
         delay=None,
+        window_ends=180 * S,
     )
 
 
@@ -132,6 +134,7 @@ def test_r15_replaced_by_a_connection_opened_after_the_last_sign_of_life(
             acted_at=60 * S,
             at=60 * S,
             delay=None,
+            window_ends=180 * S,
         )
         assert outcomes.next_loss is None
     else:  # "after" is strict

@@ -29,13 +29,13 @@ class Cell:
     @property
     def answer(self) -> str:
         """The record that comes of it, in the table's words; empty if none does."""
-        words = re.sub(r"\(R\d+\)", "", self.text.partition("->")[0]).strip()
+        words = re.sub(r"\(R\d+b?\)", "", self.text.partition("->")[0]).strip()
         return "" if words in (*STATES, "gone") else words
 
     @property
     def after(self) -> str:
         """The state afterwards; where none is named, it stays as it is."""
-        words = re.sub(r"\(R\d+\)", "", self.text).replace("->", " ").split()
+        words = re.sub(r"\(R\d+b?\)", "", self.text).replace("->", " ").split()
         named = [word for word in words if word in (*STATES, "gone")]
         return named[-1] if named else self.state
 
@@ -71,6 +71,7 @@ EVENTS: dict[str, Callable[[Comparator], object]] = {
     "a decision": lambda compared: decides(compared, Role.CANDIDATE, 60),
     "sign of life": lambda compared: compared.sign_of_life("c1", 60 * S),
     "window passed": lambda compared: next(compared.expire(500 * S), None),
+    "saved": lambda compared: compared.held("c1", 60 * S),
     "closed": lambda compared: compared.closed("c1", 60 * S),
     "handover": lambda compared: compared.handed_over("c1", 60 * S),
     "shutdown": lambda compared: next(compared.shutdown(60 * S), None),
@@ -114,7 +115,7 @@ TABLE = list(cells())
 
 def test_the_table_is_read_in_full() -> None:
     assert [cell.event for cell in TABLE[::3]] == list(EVENTS)
-    assert len(TABLE) == 21
+    assert len(TABLE) == 24
 
 
 @pytest.mark.parametrize("cell", TABLE, ids=str)

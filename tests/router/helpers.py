@@ -92,6 +92,7 @@ class Journal(Observer):
         self.lates: list[LateDecision] = []
         self.outcomes: list[Outcome] = []
         self.proofs: list[tuple[str, Role, Time]] = []
+        self.guard_events: list[int | None] = []
         self.failures: list[MonitorFailure] = []
         self.stages: list[tuple[str, Stage, Stage, Time]] = []
         self.brakes: list[tuple[bool, str, Time]] = []
@@ -117,6 +118,7 @@ class Journal(Observer):
     @handles(ProofOfLife)
     def _proof_of_life(self, proof: ProofOfLife) -> None:
         self.proofs.append((proof.connection.id, proof.role, proof.at))
+        self.guard_events.append(proof.guard_event)
 
     @handles(MonitorFailure)
     def _failure(self, failure: MonitorFailure) -> None:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shim.model import Decision, Duration, Stage, Terminate
+from shim.model import Decision, Duration, Stage, Terminate, VerdictKind
 from shim.router import Guard
 from tests.router.helpers import CANDIDATE, CONTROL, S, World
 
@@ -46,7 +46,9 @@ def test_r6b_every_close_goes_on_is_held_or_was_saved(
         decided.append(now)
         many = len(recent) + 1
         too_many = many >= count and many > 0.25 * (acting_for + len(recent))
-        if guard.holds(decision(number, now), now, acting_for):
+        holds = guard.holds(decision(number, now), now, acting_for)
+        guard.heard(now)
+        if holds:
             assert was_holding or too_many
             held[f"c{number}"] = now
         else:
@@ -96,7 +98,8 @@ def test_r6b_a_cut_of_the_servers_network_closes_those_alone_who_do_not_come_bac
                 world.message(name)
         assert not [name for name in held[:40] if world.ports[name].endings]
         ends = sorted(world.ports[name].endings[0][0] for name in held[40:])
-        assert ends[0] == 75 * S
+        # The first sign of life after the cut came at 70 s: from then on a hold lasts 30 s.
+        assert ends[0] == 100 * S
         paces = [later - earlier for earlier, later in pairwise(ends)]
         assert min(paces) >= 30 * S // 20
         assert world.journal.guards[-1][0] is False
@@ -155,7 +158,9 @@ def test_r6b_a_held_connection_that_leaves_is_forgotten() -> None:
 def overwhelmed(count: int = 3, acting_for: int = 10, at: int = 0) -> tuple[Guard, list[bool]]:
     """A guard of `count` and a quarter, told of so many decisions at once; which it held."""
     guard = Guard(Limits(window=10 * S, share=0.25, count=count, hold=7 * S))
-    return guard, [guard.holds(decision(n, at), at, acting_for) for n in range(count + 1)]
+    held = [guard.holds(decision(n, at), at, acting_for) for n in range(count + 1)]
+    guard.heard(at)
+    return guard, held
 
 
 def test_too_many_are_as_many_as_the_count_and_more_than_the_share() -> None:
@@ -224,6 +229,7 @@ def test_the_pace_is_that_of_the_share_where_it_allows_more() -> None:
     guard = Guard(Limits(window=10 * S, share=0.25, count=3, hold=7 * S))
     held = [guard.holds(decision(n, 0), 0, 100 - n) for n in range(28)]
     assert held == [False] * 25 + [True] * 3
+    guard.heard(0)
     guard.release(7 * S)
     assert guard.next_due == 7 * S + 10 * S // 25
 
@@ -233,3 +239,77 @@ def test_while_it_holds_every_further_close_is_held() -> None:
     guard, _ = overwhelmed(3, 9)
     assert guard.holds(decision(9, 30 * S), 30 * S, 1_000)
     assert "c9" in guard
+
+
+# -- A silent network ------------------------------------------------------------------------------
+
+
+def test_r6b_an_episode_whose_held_close_is_saved_is_inconclusive() -> None:
+    """The control has not decided yet: nobody knows which monitor was right."""
+    world = fleet(Stage.LIVE, 100, Limits())
+    world.run_before(50)
+    held = [name for name, port in world.ports.items() if not port.endings]
+    for name in held:
+        world.pong(name, b"guard")
+    kinds = {verdict.connection.id: verdict.kind for verdict in world.journal.verdicts}
+    assert {kinds[name] for name in held} == {VerdictKind.HELD}
+    world.run_before(94)
+    assert all(kind is VerdictKind.HELD for kind in kinds.values())
+
+
+def test_r6b_nothing_is_closed_while_the_network_is_silent() -> None:
+    """Everybody is silent: nobody knows that the network is back, for ten times the hold at most."""
+    world = fleet(Stage.COMPLETE, 100, Limits())
+    world.run_before(45 + 10 * 30)
+    assert sum(bool(port.endings) for port in world.ports.values()) == 19
+    world.run(1000)
+    ends = sorted(port.endings[0][0] for port in world.ports.values())
+    assert ends[19] == (45 + 300) * S
+    assert len(ends) == 100
+
+
+def test_r6b_any_connection_of_the_candidates_says_that_the_network_is_back() -> None:
+    """One that is not held answers at 200 s; the hold of the others ends 30 s later."""
+    world = fleet(Stage.COMPLETE, 100, Limits())
+    world.run_before(45)
+    world.message("c99")
+    world.run_before(200)
+    closed = sum(bool(port.endings) for port in world.ports.values())
+    assert closed == 19
+    world.open("late", Stage.COMPLETE, user="late", session="late")
+    world.run(1000)
+    ends = sorted(port.endings[0][0] for name, port in world.ports.items() if name != "late")
+    assert 230 * S <= ends[19] <= 232 * S
+
+
+def test_r6b_a_shadows_connection_says_nothing_about_the_candidates() -> None:
+    world = fleet(Stage.COMPLETE, 100, Limits())
+    world.open("shadow", Stage.SHADOW, user="shadow", session="shadow")
+    for second in range(10, 330, 10):
+        world.run_before(second)
+        world.message("shadow")
+    assert sum(bool(port.endings) for port in world.ports.values()) == 19
+
+
+def test_r6b_the_closes_of_one_event_are_one_proof_of_life() -> None:
+    """Those that made the guard hold, and those that it let go on."""
+    world = fleet(Stage.COMPLETE, 100, Limits())
+    world.run_before(45)
+    world.router.step(world.now)
+    early = [name for name, port in world.ports.items() if port.endings]
+    world.run_before(50)
+    world.message("c99")
+    world.run(1000)
+    for name in (early[0], "c98"):
+        world.message(name)
+    assert world.journal.guard_events == [1, 1]
+
+
+def test_a_close_long_before_the_event_stands_alone() -> None:
+    guard = Guard(Limits(window=10 * S, share=0.25, count=3, hold=7 * S))
+    assert not guard.holds(decision(9, 0), 0, 9)
+    for number in range(4):
+        guard.holds(decision(number, 20 * S), 20 * S, 9)
+    assert guard.holding
+    assert [guard.event_of(f"c{n}") for n in (9, 0, 2)] == [None, 1, 1]
+    assert guard.event_of("c9") is None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shim.model import Confirmation, Connection, Kind, Role, Stage
+from shim.model import BY_CHANCE, Confirmation, Connection, Kind, Role, Stage
 from shim.router import Observer, Paused, Tracked, handles
 from shim.router.port import NO_CONFIRMATION
 from shim.router.time_integral import TimeIntegral
@@ -89,7 +89,7 @@ def test_r3_a_pause_is_noticed_before_a_touch_counts(
 
 def test_a_new_record_is_nobodys_yet() -> None:
     record = tracked()
-    assert record.by_percentage is True
+    assert record.placement is BY_CHANCE
     assert (record.alert, record.ever_decided, record.spoke_after_close) == (False, False, False)
     assert (record.closed_by, record.failed) == (None, None)
     assert record.instance(Role.CONTROL) is None
