@@ -1,4 +1,8 @@
-"""How long the gate's answer takes over a week of a large service, and in how much memory."""
+"""How long the gate's answer takes over eight days of a large service, and in how much memory.
+
+The first answer reads the whole trial. The second one, a minute later, reads what is new, as
+`GET /api/gate` does.
+"""
 
 import random
 import tempfile
@@ -8,34 +12,38 @@ from time import perf_counter, sleep
 from benchmarks.memory import resident
 from shim.gate import judge
 from shim.ledger import begin_run, wall_clock
-from shim.ledger.gate_evidence import gate_evidence
+from shim.ledger.gate_evidence import GateEvidence
 from shim.ledger.rows import ActionRow, CoverageRow, VerdictRow
 from shim.ledger.sqlite.reader import SqliteReader
 from shim.ledger.sqlite.writer import CAPACITY, SqliteLedger
-from shim.model import SECOND, Kind, Return, Role, VerdictKind, VerdictName
+from shim.model import EVERYBODY, SECOND, Kind, Return, Role, VerdictKind, VerdictName
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings import settings_from
 
 USERS = 100_000
-_WEEK = 7 * 86_400 * SECOND
+_SPAN = 8 * 86_400 * SECOND
 _MINUTE = 60 * SECOND
 
 
 def run(verdicts: int) -> None:
-    """A ledger of so many verdicts, with an outcome for one in ten, and a week's coverage."""
+    """A ledger of so many verdicts, with an outcome for one in ten, and the coverage of eight days."""
     settings = settings_from({}, monitor_types(plugin_manager()))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "shim.db"
         now = wall_clock()
-        ledger = SqliteLedger(path, begin_run(settings, now - _WEEK))
-        _fill(ledger, verdicts, now - _WEEK)
+        ledger = SqliteLedger(path, begin_run(settings, now - _SPAN))
+        _fill(ledger, verdicts, now - _SPAN)
         assert ledger.close(600)
         before, started = resident(), perf_counter()
-        answer = judge(gate_evidence(SqliteReader(path), settings, now), settings.gate)
-        took = perf_counter() - started
+        evidence = GateEvidence(SqliteReader(path), settings)
+        answer = judge(evidence.read(now), settings.gate)
+        first = perf_counter() - started
+        started = perf_counter()
+        judge(evidence.read(now + _MINUTE), settings.gate)
+        second = perf_counter() - started
         print(
-            f"gate: {verdicts:,} verdicts of {USERS:,} users: {answer.verdict} in {took:.2f} s, "
-            f"{resident() - before:.0f} MiB more memory"
+            f"gate: {verdicts:,} verdicts of {USERS:,} users: {answer.verdict} in {first:.2f} s, a minute "
+            f"later in {second * 1000:.0f} ms, {resident() - before:.0f} MiB more memory"
         )
 
 
@@ -44,13 +52,14 @@ def _fill(ledger: SqliteLedger, verdicts: int, start: int) -> None:
         if not number % 1000:
             while ledger.status().queued > CAPACITY // 2:
                 sleep(0.001)
-        user = f"user{random.randrange(USERS)}@example.com"
-        at = start + _WEEK * number // verdicts
+        place = random.randrange(USERS)
+        user = f"user{place}@example.com"
+        at = start + _SPAN * number // verdicts
         ledger.append(_verdict(f"c{number}", user, at))
         if not number % 10:
-            role = Role.CANDIDATE if number % 20 else Role.CONTROL
+            role = Role.CANDIDATE if place % 2 else Role.CONTROL
             ledger.append(_action(f"c{number}", user, at, role))
-    for at in range(start, start + _WEEK, _MINUTE):
+    for at in range(start, start + _SPAN, _MINUTE):
         ledger.append(_minute(at))
 
 
@@ -89,6 +98,8 @@ def _action(connection: str, user: str, at: int, role: Role) -> ActionRow:
         at=at + SECOND,
         delay=SECOND,
         by_percentage=True,
+        placed_by=EVERYBODY,
+        window_ends=at + 135 * SECOND,
     )
 
 
