@@ -7,12 +7,14 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import click
 from rich.console import Console
 
+from shim.ledger.rows import Wall
 from shim.model import InputError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -44,6 +46,15 @@ def word_option(name: str, words: Iterable[T], help: str) -> Callable[[F], F]:
         return None if text is None else by_text[text]
 
     return click.option(name, type=click.Choice([*by_text]), callback=read, help=help)
+
+
+def read_date(text: str) -> Wall:
+    """A date with or without a time of day (ISO 8601; local, if no zone). Raises ValueError."""
+    try:
+        moment = datetime.fromisoformat(text).astimezone()
+    except OverflowError as error:
+        raise ValueError(str(error)) from None
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def input_errors(command: Callable[P, R]) -> Callable[P, R]:

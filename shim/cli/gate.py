@@ -16,14 +16,25 @@ from shim.cli.common import (
     input_errors,
     json_option,
     little_garbage,
+    read_date,
     rough,
     word_option,
 )
 from shim.cli.ledger_option import ledger_of, ledger_option
 from shim.cli.remote import Remote
-from shim.gate import Condition, GateAnswer, GateVerdict, Scale, Sense, Standing, judge
+from shim.gate import (
+    Condition,
+    GateAnswer,
+    GateVerdict,
+    Scale,
+    Sense,
+    Standing,
+    format_trial,
+    judge,
+)
 from shim.ledger import wall_clock
 from shim.ledger.gate_evidence import gate_evidence
+from shim.ledger.rows import Wall
 from shim.model import Kind, from_seconds, seconds
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings import LedgerUrl, load_settings
@@ -31,6 +42,12 @@ from shim.settings import LedgerUrl, load_settings
 EXIT_CODES = {GateVerdict.READY: 0, GateVerdict.NOT_READY: 1, GateVerdict.INSUFFICIENT: 3}
 _ROOMY = 150
 """Columns; on a wider output, what is missing stands beside the figures."""
+
+_LONG = 100
+"""Characters; a longer text about what is missing always has lines of its own."""
+
+_MOST_SECONDS = 253_402_300_799
+"""The last second of the year 9999, since 1970."""
 
 _BAR = 24
 _STYLES = {Standing.MET: "green", Standing.OPEN: "yellow", Standing.FAILED: "bold red"}
@@ -42,6 +59,23 @@ _ANSWERS = {
 }
 
 
+def _read_at(context: click.Context, option: click.Parameter, text: str | None) -> Wall | None:
+    if text is None:
+        return None
+    try:
+        return read_date(text)
+    except ValueError:
+        pass
+    try:
+        if 0 <= (since_1970 := float(text)) <= _MOST_SECONDS:
+            return from_seconds(since_1970)
+        raise ValueError
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r} is not a time; write 2026-11-23, 2026-11-23T10:15 or 1795428900"
+        ) from None
+
+
 @click.command()
 @click.option(
     "--config",
@@ -51,23 +85,38 @@ _ANSWERS = {
 @ledger_option("Read this ledger, instead of the ledger in the settings.")
 @click.option("--url", help="Ask a running shim at this address, instead of reading a ledger.")
 @word_option("--kind", Kind, "Show only this kind of connection.")
+@click.option(
+    "--at",
+    metavar="TIME",
+    callback=_read_at,
+    help="Answer as of this time: a date with or without a time of day (local, if no zone), or seconds "
+    "since 1970. The answer is what the gate said then, by the present settings.",
+)
 @json_option
 @input_errors
 def gate(
-    config: Path | None, ledger: LedgerUrl | None, url: str | None, kind: Kind | None, as_json: bool
+    config: Path | None,
+    ledger: LedgerUrl | None,
+    url: str | None,
+    kind: Kind | None,
+    at: Wall | None,
+    as_json: bool,
 ) -> None:
     """May the control be retired?
 
-    Each condition is printed with its figure, with a bar that shows what is certain and the target, and
-    with what is missing. Exit code 0: ready; 1: not ready; 3: insufficient evidence. The answer is
-    always about all kinds of connection, also with --kind.
+    The gate judges a trial: the time since anything last changed that decides who gets what and what is
+    compared. The output says which trial, what began it and what would end it. Each condition is printed
+    with its figure, with a bar that shows what is certain and the target, and with what is missing. Exit
+    code 0: ready; 1: not ready; 3: insufficient evidence. The answer is always about all kinds of
+    connection, also with --kind.
     """
     if url is not None:
-        answer = _read_answer(Remote(url).get("/api/gate"))
+        answer = _read_answer(Remote(url).get("/api/gate", at=None if at is None else seconds(at)))
     else:
         settings = load_settings(config, monitor_types(plugin_manager()))
         with ledger_of(settings, ledger) as reader, little_garbage():
-            answer = judge(gate_evidence(reader, settings, wall_clock()), settings.gate)
+            now = wall_clock() if at is None else at
+            answer = judge(gate_evidence(reader, settings, now), settings.gate)
     if as_json:
         facts = answer.as_dict()
         if kind is not None:
@@ -102,6 +151,8 @@ def show(answer: GateAnswer, kind: Kind | None = None) -> None:
     console.print(Text(_ANSWERS[answer.verdict], style=_STYLES[standing]))
     if answer.eta is not None and answer.verdict is GateVerdict.INSUFFICIENT:
         console.print(f"At the present rate this takes about {rough(seconds(answer.eta))} more.")
+    for line in format_trial(answer.inputs):
+        console.print(line)
     for shown in (None, *Kind):
         conditions = [c for c in answer.conditions if c.kind is shown]
         if conditions and (kind is None or shown in (None, kind)):
@@ -113,7 +164,7 @@ def show(answer: GateAnswer, kind: Kind | None = None) -> None:
 def _table(conditions: list[Condition], width: int) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False)
     table.add_column(no_wrap=True)
-    table.add_column(overflow="fold", ratio=1 if width < _ROOMY else None)
+    table.add_column(overflow="fold", ratio=1 if width < _ROOMY else None, max_width=_LONG)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     for condition in conditions:
@@ -122,7 +173,7 @@ def _table(conditions: list[Condition], width: int) -> Table:
         missing = Text(condition.missing or "", style=style)
         if condition.eta is not None:
             missing.append(f" (about {rough(seconds(condition.eta))})", style="dim")
-        if missing and width < _ROOMY:
+        if missing and (width < _ROOMY or len(missing) > _LONG):
             title.append("\n").append_text(missing)
         elif missing:
             figures.append("  ").append_text(missing)

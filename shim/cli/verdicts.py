@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from shim.cli.common import PATH, input_errors, json_option, print_json, word_option
+from shim.cli.common import PATH, input_errors, json_option, print_json, read_date, word_option
 from shim.cli.ledger_option import ledger_of, ledger_option
 from shim.cli.remote import Remote
 from shim.ledger import EpisodeReader, VerdictFilter, read_ledger, wall_clock
@@ -64,12 +64,11 @@ def _read_time(context: click.Context, option: click.Parameter, text: str | None
     except ValueError:
         pass
     try:
-        moment = datetime.fromisoformat(text).astimezone()
-    except (ValueError, OverflowError):
+        return read_date(text)
+    except ValueError:
         raise click.BadParameter(
             f"{text!r} is not a time; write 2d, 90m, 2026-11-23 or 2026-11-23T10:15"
         ) from None
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 @click.command()

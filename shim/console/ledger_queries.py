@@ -10,7 +10,7 @@ from shim.console.api.responses import unavailable
 from shim.console.operations import Operations
 from shim.gate import GateAnswer
 from shim.ledger import LedgerReader, Page, VerdictFilter
-from shim.ledger.rows import ActionRow, VerdictRow
+from shim.ledger.rows import ActionRow, VerdictRow, Wall
 from shim.model import InputError
 
 T = TypeVar("T")
@@ -33,8 +33,9 @@ class LedgerQueries:
             except InputError as error:
                 raise unavailable(str(error)) from None
 
-    async def gate(self) -> GateAnswer:
-        return await self.ask(self._assembly.judge_gate)
+    async def gate(self, at: Wall | None = None) -> GateAnswer:
+        """The answer now, or as of an earlier time."""
+        return await self.ask(lambda ledger: self._assembly.judge_gate(ledger, at))
 
     async def verdicts(self, query: VerdictsQuery) -> Page:
         which = query.filter(query.user and self._pseudonymizer.resolve(query.user))

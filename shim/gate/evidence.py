@@ -12,11 +12,14 @@ from dataclasses import dataclass, field
 
 from shim.gate.question import Counted
 from shim.gate.sample_ratio import ArmUsers
-from shim.gate.series import Shares
+from shim.gate.series import DAY, Shares
 from shim.gate.trial import Trial
 from shim.model import Duration, Kind, Return, Role, Time
 
 NOTHING = Counted({}, {})
+
+STANDS_FOR: Duration = 30 * DAY
+"""How long a `ready` stands after its trial."""
 
 ByArm = Mapping[Role, Counted]
 """The observations of the users for whom each monitor acted; a monitor without any may be missing."""
@@ -133,6 +136,10 @@ class StandingReady:
     since: Time
     until: Time
 
+    @property
+    def stands_until(self) -> Time:
+        return self.until + STANDS_FOR
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -175,6 +182,7 @@ class Evidence:
 
 __all__ = [
     "NOTHING",
+    "STANDS_FOR",
     "ByArm",
     "Counted",
     "Evidence",

@@ -8,15 +8,13 @@ from shim.gate import counted_conditions as counted
 from shim.gate import tested_conditions as tested
 from shim.gate.answer import Condition, GateAnswer, GateVerdict, Scale, Sense, Standing
 from shim.gate.evidence import Evidence
-from shim.gate.kind_gate import GateTargets, KindGate, format_days, wanted_e_value
+from shim.gate.kind_gate import GateTargets, KindGate, format_days
 from shim.gate.series import DAY
+from shim.gate.trial_description import describe_trial
 from shim.model import SECOND, Duration, Time, seconds
 
 COMPLETE_WITHIN: Duration = 3600 * SECOND
 """How old the end of the record may be."""
-
-STANDS_FOR: Duration = 30 * DAY
-"""How long a `ready` stands after its trial."""
 
 _AT_ONCE = ("failures", "brake", "sample_ratio")
 """Conditions whose failure is a fact: they make `not_ready` before the first period has passed."""
@@ -84,37 +82,6 @@ def judge_so_far(evidence: Evidence, targets: GateTargets) -> GateAnswer:
     return replace(judge(evidence, targets), conditions=(*answer.conditions, *days), eta=answer.eta)
 
 
-def describe_trial(evidence: Evidence, targets: GateTargets) -> dict[str, object]:
-    """Which trial is judged, since when, what began it, and what would end it. Times in seconds."""
-    trial = evidence.trial
-    return {
-        "now": seconds(evidence.now),
-        "trial": None
-        if trial is None
-        else {
-            "since": seconds(trial.since),
-            "until": None if trial.until is None else seconds(trial.until),
-            "began_by": trial.began_by,
-            "first_period_ends": seconds(trial.since + targets.period),
-            "monitors": trial.identity.monitors,
-            "comparison": trial.identity.comparison,
-            "flags": trial.identity.flags,
-            "ends_by": "another version or other settings of a monitor, other settings of "
-            "`comparison`, another flags file (overrides apart), or a release of the brake",
-        },
-        "attempt": evidence.attempt,
-        "min_e_value": wanted_e_value(evidence.attempt),
-        "standing_ready": None
-        if evidence.standing is None
-        else {
-            "since": seconds(evidence.standing.since),
-            "until": seconds(evidence.standing.until),
-            "stands_until": seconds(evidence.standing.until + STANDS_FOR),
-        },
-        "kinds": [kind.kind for kind in evidence.kinds],
-    }
-
-
 def _verdict(conditions: list[Condition], evidence: Evidence, targets: GateTargets) -> GateVerdict:
     failed = {one.name for one in conditions if one.standing is Standing.FAILED}
     over = evidence.trial is not None and evidence.span >= targets.period
@@ -130,7 +97,7 @@ _AGAINST_STANDING = ("record", "brake", "failures", "expired_rules", "stretches"
 def _stands(evidence: Evidence, conditions: list[Condition]) -> bool:
     """Whether an earlier `ready` stands: nothing has refuted it since."""
     standing = evidence.standing
-    if standing is None or evidence.now >= standing.until + STANDS_FOR:
+    if standing is None or evidence.now >= standing.stands_until:
         return False
     return all(
         condition.standing is Standing.MET

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shim import __version__
-from shim.gate import Condition, GateAnswer, Scale, Sense
+from shim.gate.answer import Condition, GateAnswer, Scale, Sense
+from shim.gate.trial_description import format_trial
 from shim.model import Time, seconds
 
 STEPS = (
@@ -68,6 +69,7 @@ class RetirementReport:
         ]
         if self.reason:
             lines += ["", f"Forced: {self.reason}"]
+        lines += ["", *(f"- {line}" for line in format_trial(self.answer.inputs))]
         lines += ["", "## Conditions", *_conditions(self.answer.conditions)]
         lines += ["", "## Inputs", ""]
         lines += [f"- {name}: {_format_input(value)}" for name, value in self.answer.inputs.items()]

@@ -25,8 +25,10 @@ ATTEMPTS_WITHIN: Duration = 90 * 86_400 * SECOND
 LEAST_SHARE = 0.25
 """An attempt has at least this share of the users on each side."""
 
+START = "start"
 BRAKE_RELEASED = "brake released"
-"""What began a trial (`Trial.began_by`) if nothing else did."""
+OTHERS_ENDED = "processes of another identity have ended"
+"""What began a trial (`Trial.began_by`) if no part of the identity changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ class Trial:
     Attributes:
         since: its begin.
         until: its end, exclusive; None: it goes on.
-        began_by: what began it: `start`, `brake released`, or the names of the parts that changed.
+        began_by: what began it: `START`, `BRAKE_RELEASED`, `OTHERS_ENDED`, or the parts that changed.
         spans: the processes' parts in it; rows belong to a trial by their run and these times.
     """
 
@@ -146,8 +148,8 @@ def _turning_points(
 
 def _cause(identity: TrialIdentity, before: TrialIdentity | None) -> str:
     if before is None:
-        return "start"
-    return ", ".join(identity.differences(before)) or "processes of another identity have ended"
+        return START
+    return ", ".join(identity.differences(before)) or OTHERS_ENDED
 
 
 def _cut(

@@ -22,7 +22,7 @@ from shim.gate import (
     find_trials,
     judge,
 )
-from shim.gate.judge import STANDS_FOR
+from shim.gate.evidence import STANDS_FOR
 from shim.gate.trial import ATTEMPTS_WITHIN, BRAKE_RELEASED
 from shim.ledger.protocols import LedgerReader
 from shim.ledger.rows import (

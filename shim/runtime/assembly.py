@@ -35,7 +35,8 @@ from shim.ledger import (
     wall_clock,
 )
 from shim.ledger.brake_record import read_brake_record
-from shim.ledger.gate_evidence import NO_FLAGS, GateEvidence, flags_identity
+from shim.ledger.gate_evidence import NO_FLAGS, GateEvidence, flags_identity, gate_evidence
+from shim.ledger.rows import Wall
 from shim.model import FlagsLoad, InputError, Role, Stage
 from shim.rollout import CurrentFlags, Watcher
 from shim.rollout.close_code_warning import close_code_warning
@@ -132,8 +133,13 @@ class Assembly:
             raise RuntimeError("the shim has not been started")
         return self._records
 
-    def judge_gate(self, ledger: LedgerReader) -> GateAnswer:
-        """May the control be retired (R16)? To be called in a thread: it reads what is new in the ledger."""
+    def judge_gate(self, ledger: LedgerReader, at: Wall | None = None) -> GateAnswer:
+        """May the control be retired (R16), now or as of an earlier time?
+
+        To be called in a thread: it reads what is new in the ledger, and all of an earlier trial.
+        """
+        if at is not None:
+            return judge(gate_evidence(ledger, self.settings, at), self.settings.gate)
         with self._gate_lock:
             if self._gate is None:
                 self._gate = GateEvidence(ledger, self.settings)

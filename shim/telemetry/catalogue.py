@@ -209,7 +209,9 @@ def _verdicts() -> Iterator[tuple[str, ...]]:
     apart = [("skewed", "false"), ("error", "false")]
     apart += product(("only_control", "only_candidate"), _EITHER)
     verdicts = [("matched", "both", "false")]
-    verdicts += [("inconclusive", kind, "false") for kind in ("closed", "handover", "shutdown")]
+    verdicts += [
+        ("inconclusive", kind, "false") for kind in ("closed", "handover", "held", "shutdown")
+    ]
     verdicts += [(name, *sort) for name in ("mismatched", "expected") for sort in apart]
     for verdict, *rest in product(verdicts, _EITHER, _VALUES["connection_kind"]):
         yield (*verdict, *rest)

@@ -38,7 +38,13 @@ def test_r16_no_data_is_insufficient(folder: Path) -> None:
     answer = shim("gate", "--json")
     assert answer.exit_code == 3
     assert json.loads(answer.output)["answer"] == "insufficient"
-    assert "never acted for users at the same time" in shim("gate").output
+    output = shim("gate").output
+    assert "there were no connections" in output
+    assert "the brake is engaged" in output
+    # Which trial, what began it, which attempt it is, and what would end it.
+    assert ": the first process started." in output
+    assert "It is attempt 1 within 90 days" in output
+    assert "The trial would end by another version or other settings of a monitor" in output
 
 
 @pytest.mark.parametrize("command", ["gate", "retire", "verdicts", "rollout status"])

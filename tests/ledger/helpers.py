@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from shim.ledger.rows import (
     ROWS,
     ActionRow,
+    CoverageRow,
     DecisionRow,
     FlagsRow,
     Row,
@@ -140,6 +141,25 @@ def settled_action(number: int = 0, **changes: Any) -> ActionRow:
         "window_ends": at + 120 * S,
     }
     return ActionRow(**{**facts, **changes})
+
+
+def coverage(number: int = 0, **changes: Any) -> CoverageRow:
+    """One minute in which the control acted for ten users; `number` seconds after NOW."""
+    since = NOW + number * S
+    facts: dict[str, Any] = {
+        "connection_kind": Kind.APP,
+        "since": since,
+        "at": since + 60 * S,
+        "connected": 600 * S,
+        "control_acted": 600 * S,
+        "candidate_acted": 0,
+        "watched": 600 * S,
+        "pings": 40,
+        "heartbeat_interval": 15 * S,
+        "control_users": 10,
+        "candidate_users": 0,
+    }
+    return CoverageRow(**{**facts, **changes})
 
 
 def flags_load(number: int = 0, **changes: Any) -> FlagsRow:

@@ -11,7 +11,8 @@ from shim.cli.rollout import rollout
 from shim.ledger.rows import BrakeRow, FlagsRow
 from shim.rollout.changes import find_change
 from shim.settings import load_flags_file
-from tests.ledger.helpers import DAY, ledger
+from tests.ledger.helpers import DAY, S, coverage, ledger
+from tests.ledger.helpers import run as run_row
 from tests.rollout.files import flags
 
 PLAN = """\
@@ -43,9 +44,12 @@ def run(command: str, config: Path, *arguments: str) -> Result:
 
 
 def taken_up(file: Path, ago: int, brake: str | None = None) -> None:
-    """A shim has had this file in force for so long."""
+    """A shim has had this file in force for so long, and has watched all the time."""
     now = time.time_ns() // 1000
-    with ledger(file.with_name("shim.db")) as writer:
+    begun = run_row(now - ago, monitors="monitors", comparison="comparison")
+    with ledger(file.with_name("shim.db"), begun) as writer:
+        # What was watched in the last minute may still be on its way to the disk.
+        writer.append(coverage(since=now - ago, at=max(now - ago, now - 61 * S)))
         digest = load_flags_file(file).digest
         writer.append(
             FlagsRow(at=now - ago, file=str(file), digest=digest, before=None, problem=None)
@@ -97,7 +101,7 @@ def test_a_step_that_may_be_taken(config: Path, file: Path) -> None:
 @pytest.mark.parametrize(
     ("ago", "brake", "code", "words"),
     [
-        (DAY // 2, None, 3, "… soak: in force for 12h"),
+        (DAY // 2, None, 3, "… soak: watched for 12h"),
         (2 * DAY, "false kills", 1, "✗ brake: the brake is engaged: false kills"),
         (2 * DAY, None, 0, "✓ soak"),
     ],
@@ -123,11 +127,9 @@ def test_evidence_that_is_not_there(config: Path, file: Path) -> None:
     assert result.exit_code == 3
     answer = json.loads(result.stdout)
     assert (answer["step"], answer["standing"], answer["change"]) == (2, "open", None)
-    assert {
-        "name": "agreement",
-        "standing": "open",
-        "words": "there is no evidence about it yet",
-    } in (answer["checks"])
+    checks = {check["name"]: (check["standing"], check["words"]) for check in answer["checks"]}
+    assert checks["agreement"] == ("open", "app: no user's observation is final yet")
+    assert checks["ready"] == ("open", "the gate has to say ready before anybody is at complete")
 
 
 def test_by_force(config: Path, file: Path) -> None:

@@ -32,9 +32,10 @@ STEPS = [
 ]
 GOOD = Facts(
     NOW,
-    NOW - 30 * HOUR,
-    None,
-    {name: Finding(Standing.MET, "fine") for name in ("agreement", "returns")},
+    watched=30 * HOUR,
+    brake=None,
+    findings={name: Finding(Standing.MET, "fine") for name in ("agreement", "returns")},
+    ready=True,
 )
 
 
@@ -74,12 +75,12 @@ def test_the_first_step_needs_no_evidence() -> None:
 @pytest.mark.parametrize(
     ("facts", "name", "standing", "words"),
     [
-        (replace(GOOD, active_since=None), "soak", Standing.OPEN, "no shim has taken up"),
+        (replace(GOOD, watched=None), "soak", Standing.OPEN, "no shim has taken up"),
         (
-            replace(GOOD, active_since=NOW - HOUR),
+            replace(GOOD, watched=HOUR),
             "soak",
             Standing.OPEN,
-            "in force for 1h of 1d, 23h",
+            "watched for 1h of 1d, 23h",
         ),
         (replace(GOOD, brake="false kills"), "brake", Standing.FAILED, "engaged: false kills"),
         (replace(GOOD, findings={}), "agreement", Standing.OPEN, "no evidence"),
@@ -89,6 +90,15 @@ def test_the_first_step_needs_no_evidence() -> None:
             Standing.FAILED,
             "low",
         ),
+        (
+            replace(
+                GOOD, findings={**GOOD.findings, "stretches": Finding(Standing.FAILED, "a day")}
+            ),
+            "evidence",
+            Standing.FAILED,
+            "a day",
+        ),
+        (replace(GOOD, ready=False), "ready", Standing.OPEN, "the gate has to say ready"),
     ],
 )
 def test_what_stands_against_it(facts: Facts, name: str, standing: Standing, words: str) -> None:
@@ -100,7 +110,16 @@ def test_what_stands_against_it(facts: Facts, name: str, standing: Standing, wor
     others = {key: value for key, value in checks(rollout, facts).items() if key != name}
     if name == "agreement":
         others.pop("returns")
+    elif name == "returns":
+        # What is refuted stands against every step, whether the plan requires it or not.
+        assert others.pop("evidence") == (Standing.FAILED, "low")
     assert {s for s, _ in others.values()} == {Standing.MET}
+
+
+def test_only_the_step_to_complete_needs_the_gate() -> None:
+    undecided = replace(GOOD, ready=False)
+    for step, needs in ((0, False), (1, True)):
+        assert ("ready" in checks(at(STEPS[step].percent), undecided)) is needs
 
 
 def test_the_kill_switch_stands_against_it() -> None:
@@ -117,7 +136,7 @@ def test_a_file_ahead_of_the_plan() -> None:
 
 def test_the_soak_is_over_at_its_very_end() -> None:
     for early, standing in ((0, Standing.MET), (1, Standing.OPEN)):
-        facts = replace(GOOD, active_since=NOW - 2 * HOUR + early)
+        facts = replace(GOOD, watched=2 * HOUR - early)
         assert checks(at(STEPS[0].percent), facts)["soak"][0] is standing
 
 

@@ -2,11 +2,10 @@
 
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from shim.gate import Evidence, KindEvidence, judge
+from shim.gate import Evidence, KindEvidence, judge_so_far
 from shim.model import InputError, Kind
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings import Settings, load_settings
@@ -73,6 +72,5 @@ def test_mistakes(tmp_path: Path, old: str, new: str, line: int, path: str, word
 
 
 def test_a_requirement_is_a_condition_of_the_gate() -> None:
-    evidence: dict[str, Any] = {"period_start": 0, "period_end": 1, "epoch_start": 0}
-    answer = judge(Evidence(1, **evidence, kinds=(KindEvidence(Kind.APP),)), GateSettings())
+    answer = judge_so_far(Evidence(1, kinds=(KindEvidence(Kind.APP),)), GateSettings())
     assert set(Requirement) <= {condition.name for condition in answer.conditions}

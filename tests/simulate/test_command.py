@@ -83,12 +83,15 @@ def test_a_plan_comes_true(tmp_path: Path) -> None:
     path.write_text(PLANNED)
     result = _shim("--plan", path, "--json")
     assert result.exit_code == 0
-    last = json.loads(result.stdout)["steps"][-1]
-    assert (last["days"], last["verdict"]) == (3, "ready")
-    enough, few = round(last["users"] * 1.2), round(last["users"] * 0.5)
+    first, *later = json.loads(result.stdout)["steps"]
+    assert (first["days"], first["verdict"]) == (3, "ready")
+    # Users who did not occur in the first period are few, so that more days hardly help.
+    assert [step["days"] for step in later] == [4, 6, 10]
+    assert all(step["verdict"] == "ready" and step["users"] <= first["users"] for step in later)
+    enough, few = round(first["users"] * 1.2), round(first["users"] * 0.5)
 
     for users, code in ((enough, 0), (few, 3)):
-        assert _shim(path, "--users", users, "--days", 3, "--json").exit_code == code
+        assert _shim(path, "--users", users, "--days", 3.25, "--json").exit_code == code
 
 
 def test_a_fleet_without_trouble_never_becomes_decidable(tmp_path: Path) -> None:

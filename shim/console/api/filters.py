@@ -103,6 +103,7 @@ class OutcomesQuery(Query, frozen=True):
 
 class GateQuery(Query, frozen=True):
     kind: Kind | None = None
+    at: Seconds | None = None
 
 
 class ExplainQuery(msgspec.Struct, kw_only=True, frozen=True):

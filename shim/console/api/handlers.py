@@ -14,6 +14,7 @@ from shim.console.api.filters import (
     SessionsQuery,
     VerdictsQuery,
     read_id,
+    wall,
 )
 from shim.console.api.responses import ApiError, json_answer, json_page, not_found
 from shim.console.api.schemas import (
@@ -38,7 +39,7 @@ from shim.console.connection_lists import ConnectionLists
 from shim.console.ledger_queries import LedgerQueries
 from shim.console.operations import Operations
 from shim.ledger.rows import BrakeRow, VerdictRow
-from shim.model import Kind, seconds
+from shim.model import seconds
 
 
 class ApiHandlers:
@@ -122,8 +123,9 @@ class ApiHandlers:
 
     async def gate(self, asked: ApiRequest) -> web.Response:
         """May the control be retired?"""
-        answer = (await self._queries.gate()).as_dict()
-        kind: Kind | None = asked.query.kind
+        query: GateQuery = asked.query
+        answer = (await self._queries.gate(wall(query.at))).as_dict()
+        kind = query.kind
         if kind is not None:
             answer["conditions"] = [c for c in answer["conditions"] if c["kind"] in (kind, None)]
         return json_answer(answer)
