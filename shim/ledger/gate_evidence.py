@@ -236,8 +236,9 @@ def _identity_spans(
     for run in runs:
         if run.monitors is None or run.comparison is None:
             continue
-        until = _end_of(run, seen.get(run.id), now)
         changes = sorted((load for load in loads if load.run == run.id), key=lambda load: load.at)
+        signs = (run.started_at, seen.get(run.id, 0), *(change.at for change in changes))
+        until = _end_of(run, max(signs), now)
         since = run.started_at
         flags = _identity_of(changes[0]) if changes else NO_FLAGS
         for change in changes[1:]:
@@ -253,12 +254,11 @@ def _identity_spans(
             )
 
 
-def _end_of(run: RunRow, seen: Wall | None, now: Time) -> Time | None:
-    """When a run ended; None: its process is alive, as far as the record tells."""
+def _end_of(run: RunRow, seen: Wall, now: Time) -> Time | None:
+    """When a run ended that was last `seen` then; None: its process is alive, as far as the record tells."""
     if run.stopped_at is not None and run.stopped_at < now:
         return run.stopped_at
-    last = run.started_at if seen is None else seen
-    return None if last >= now - _ALIVE_WITHIN else last + 1
+    return None if seen >= now - _ALIVE_WITHIN else seen + 1
 
 
 def flags_identity(deciding: str | None, digest: str) -> str:

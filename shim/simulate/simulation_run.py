@@ -61,7 +61,7 @@ class SimulationRun:
                 recorder = self._capture = self._begin_capture(capture, sample, stack)
                 observers.add(self._capture)
             self.simulation = Simulation(scenario, observers, recorder, skip=skip, sample=sample)
-            self._ledger_url, self._ledger = self._begin_ledger(ledger, stack)
+            self.ledger_url, self._ledger = self._begin_ledger(ledger, stack)
             taker = _GateRows(self._ledger) if ledger is None else self._ledger
             observers.add(LedgerObserver(taker, self.simulation.now, self._wall))
             self._stack = stack.pop_all()
@@ -89,7 +89,7 @@ class SimulationRun:
             self.now = now
             self._ledger.commit()
             if (problem := self._ledger.problem) is not None:
-                raise InputError(f"{self._ledger_url.path} cannot be written: {problem}")
+                raise InputError(f"{self.ledger_url.path} cannot be written: {problem}")
             if self._capture is not None:
                 self._capture.write(now)
             yield now
@@ -98,7 +98,7 @@ class SimulationRun:
 
     def evidence(self) -> Evidence:
         """The present evidence of the gate; to be asked before the context ends."""
-        reader = read_ledger(self._ledger_url)
+        reader = read_ledger(self.ledger_url)
         return gate_evidence(reader, self.scenario.settings, self.scenario.epoch + self.now)
 
     def answer(self) -> GateAnswer:
