@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -33,8 +34,8 @@ def test_overrides_decide_about_no_trial() -> None:
         {"percent": Percentages(live=51, shadow=49)},
     ],
 )
-def test_everything_else_decides(change: dict[str, object]) -> None:
-    assert deciding_text(replace(HALVES, **change)) != deciding_text(HALVES)  # type: ignore[arg-type]
+def test_everything_else_decides(change: dict[str, Any]) -> None:
+    assert deciding_text(replace(HALVES, **change)) != deciding_text(HALVES)
 
 
 @pytest.mark.parametrize(
@@ -56,8 +57,14 @@ def test_widths_grow_if_no_threshold_falls(percent: Percentages, grew: bool) -> 
 
 def test_anything_but_a_width_is_no_growth() -> None:
     wider = replace(HALVES, percent=Percentages(complete=100))
-    for change in ({"salt": "x"}, {"holdback": 0}, {"rules": (RULE,)}, {"default": Stage.LIVE}):
-        after = replace(wider, **change)  # type: ignore[arg-type]
+    changes: list[dict[str, Any]] = [
+        {"salt": "x"},
+        {"holdback": 0},
+        {"rules": (RULE,)},
+        {"default": Stage.LIVE},
+    ]
+    for change in changes:
+        after = replace(wider, **change)
         assert not only_widths_grew(deciding_text(HALVES), deciding_text(after))
 
 
@@ -70,7 +77,9 @@ def test_the_widths_of_rules_grow_too() -> None:
 
 def test_the_arms_are_as_wide_as_the_file_says() -> None:
     shares = arm_shares(deciding_text(HALVES), "everybody")
-    assert shares == {Role.CONTROL: pytest.approx(0.525), Role.CANDIDATE: pytest.approx(0.475)}
+    assert shares is not None
+    assert shares[Role.CONTROL] == pytest.approx(0.525)
+    assert shares[Role.CANDIDATE] == pytest.approx(0.475)
 
 
 @given(rollouts())

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -43,8 +44,8 @@ HALVES = {Role.CONTROL: 0.5, Role.CANDIDATE: 0.5}
 BAD = both({(5, 5): 900, (0, 5): 90})
 
 
-def changed(**changes: object) -> Evidence:
-    return evidence(replace(APP, **changes))  # type: ignore[arg-type]
+def changed(**changes: Any) -> Evidence:
+    return evidence(replace(APP, **changes))
 
 
 def test_ready_when_everything_holds() -> None:
@@ -55,10 +56,10 @@ def test_ready_when_everything_holds() -> None:
     assert answer.eta is None
 
 
-def stretch(ordinal: int, **changes: object) -> StretchSample:
+def stretch(ordinal: int, **changes: Any) -> StretchSample:
     return replace(
         StretchSample("a day", ordinal, agreement=AGREEING, returns=RETURNING), **changes
-    )  # type: ignore[arg-type]
+    )
 
 
 FEWER = {GROUP: arms(bernoulli(1960, 2000), bernoulli(1560, 2000))}
@@ -234,9 +235,9 @@ def test_an_earlier_ready_stands_while_nothing_speaks_against_it() -> None:
         {"kinds": (replace(COMPLETE, arms={GROUP: ArmUsers(counts(600, 400), 0, HALVES)}),)},
     ],
 )
-def test_an_earlier_ready_does_not_stand_against(against: dict[str, object]) -> None:
+def test_an_earlier_ready_does_not_stand_against(against: dict[str, Any]) -> None:
     later = evidence(COMPLETE, standing=STANDING, days_acted=(False,) * 7)
-    answer = judge(replace(later, **against), TARGETS)  # type: ignore[arg-type]
+    answer = judge(replace(later, **against), TARGETS)
     assert answer.verdict is not GateVerdict.READY
 
 
@@ -251,11 +252,11 @@ def test_a_step_of_a_plan_is_judged_on_what_is_there_so_far() -> None:
 
 
 def test_the_answer_tells_which_trial_it_is_about() -> None:
-    inputs = judge(evidence(attempt=3), TARGETS).inputs
+    inputs: Any = judge(evidence(attempt=3), TARGETS).inputs
     assert inputs["attempt"] == 3
-    assert inputs["trial"]["since"] == (NOW - 8 * DAY) / SECOND  # type: ignore[index]
-    assert inputs["trial"]["began_by"] == "start"  # type: ignore[index]
-    assert "release of the brake" in inputs["trial"]["ends_by"]  # type: ignore[index]
+    assert inputs["trial"]["since"] == (NOW - 8 * DAY) / SECOND
+    assert inputs["trial"]["began_by"] == "start"
+    assert "release of the brake" in inputs["trial"]["ends_by"]
 
 
 def test_bounds_are_drawn_on_the_side_of_their_targets_where_the_condition_stands() -> None:
