@@ -16,9 +16,9 @@ BLOCKS = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
 FILES = [block for block in BLOCKS if block.startswith("version")]
 
 
-@pytest.mark.parametrize("number", range(7))
+@pytest.mark.parametrize("number", range(8))
 def test_every_file_is_good(number: int) -> None:
-    assert len(FILES) == 7
+    assert len(FILES) == 8
     parse_flags(FILES[number].encode(), f"file {number}")
 
 
@@ -44,4 +44,4 @@ def test_the_plan_is_good(tmp_path: Path) -> None:
     (plan,) = [block for block in BLOCKS if block.startswith("promotion")]
     path = tmp_path / "shim.yaml"
     path.write_text(plan)
-    assert len(load_settings(path, monitor_types(plugin_manager())).promotion.steps) == 3
+    assert len(load_settings(path, monitor_types(plugin_manager())).promotion.steps) == 6
