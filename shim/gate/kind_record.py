@@ -85,10 +85,14 @@ class KindRecord:
         """Timeouts acted on, by the ends of their windows; success: a proof of life came (R14b)."""
         self._proofs.extend(rows)
 
-    def observe(self, now: Time) -> KindObservations:
-        """What all rows up to `now` show."""
+    def advance(self, now: Time) -> None:
+        """All rows up to `now` are here: what is decided of them is not kept as rows."""
         for question in (self._agreement, self._returns, self._proofs):
             question.advance(now)
+
+    def observe(self, now: Time) -> KindObservations:
+        """What all rows up to `now` show."""
+        self.advance(now)
         since, recent = self._times.since, recent_days(now)
         final = SampleSoFar(
             self._agreement.read(_ALL, _final),

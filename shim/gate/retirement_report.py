@@ -69,7 +69,8 @@ class RetirementReport:
         ]
         if self.reason:
             lines += ["", f"Forced: {self.reason}"]
-        lines += ["", *(f"- {line}" for line in format_trial(self.answer.inputs))]
+        if trial := format_trial(self.answer.inputs):
+            lines += ["", "## Trial", "", *(f"- {line}" for line in trial)]
         lines += ["", "## Conditions", *_conditions(self.answer.conditions)]
         lines += ["", "## Inputs", ""]
         lines += [f"- {name}: {_format_input(value)}" for name, value in self.answer.inputs.items()]

@@ -34,6 +34,7 @@ DAY: Duration = 86_400 * SECOND
 Rows: TypeAlias = dict[str, bytes]
 """The rows of each user in the order of time, a byte a row: 1 for a success, else 0."""
 
+_USER = itemgetter(0)
 _AT = itemgetter(1)
 _BIT = (b"\0", b"\1")
 _SUCCESS = b"\1"
@@ -45,7 +46,10 @@ class _Window:
     def __init__(self, parts: Sequence[Rows], last: bool) -> None:
         self._last = last
         self._rows = _join(parts, last)
-        self._patterns = Counter(map(self._pick, self._rows.values()))
+        self._patterns: Counter[bytes] = Counter()
+        # Different rows are few, so most of the counting is the dictionary's.
+        for rows, count in Counter(self._rows.values()).items():
+            self._patterns[self._pick(rows)] += count
 
     def _pick(self, rows: bytes) -> bytes:
         return rows[-ROWS_OF_A_USER:] if self._last else rows[:ROWS_OF_A_USER]
@@ -78,7 +82,7 @@ class Series:
         self._windows: dict[tuple[tuple[int, ...], bool], _Window] = {}
         self._first: list[Rows] = []
         self._first_crowds: Counter[tuple[int, int]] = Counter()
-        self._first_users: frozenset[str] | None = None
+        self._first_users: set[str] = set()
         self._later: dict[str, tuple[Time, bytes]] = {}
         self._waiting: deque[tuple[Time, str]] = deque()
         self._final: Counter[tuple[int, int]] = Counter()
@@ -93,7 +97,14 @@ class Series:
         other._first = [copies.get(id(part)) or part.copy() for part in self._first]
         other._crowds = defaultdict(Counter, {d: Counter(c) for d, c in self._crowds.items()})
         other._windows = {}
-        for name in ("_first_crowds", "_later", "_waiting", "_final", "_final_crowds"):
+        for name in (
+            "_first_crowds",
+            "_first_users",
+            "_later",
+            "_waiting",
+            "_final",
+            "_final_crowds",
+        ):
             setattr(other, name, getattr(self, name).copy())
         return other
 
@@ -111,6 +122,8 @@ class Series:
             end = bisect_left(rows, (day + 1) * DAY, begin, key=_AT)
             part = rows[begin:end]
             _append(self._part(day, first), part)
+            if first:
+                self._first_users.update(map(_USER, part))
             for (days, _), window in self._windows.items():
                 if day in days:
                     window.extend(part)
@@ -137,8 +150,6 @@ class Series:
     def _add_later(self, row: ObservedRow) -> None:
         """A row after the first period: only users who did not occur in it are observed."""
         user, at = row.user, row.at
-        if self._first_users is None:
-            self._first_users = frozenset().union(*self._first)
         if user in self._first_users:
             return
         known = self._later.get(user)
@@ -152,8 +163,6 @@ class Series:
         """All rows up to `now` are here: observations whose time is over are final."""
         if self._first and now >= self.first_ends:
             self._final.update(_count(Counter(_join_all(self._first).values())))
-            if self._first_users is None:
-                self._first_users = frozenset().union(*self._first)
             self._first = []
         if self._first_crowds and now >= self.first_ends:
             self._final_crowds.update(self._first_crowds)
@@ -177,7 +186,7 @@ class Series:
     @property
     def unsettled(self) -> int:
         """Users whose observation is not final yet."""
-        return len(self._waiting) + len(set().union(*self._first))
+        return len(self._waiting) + (len(self._first_users) if self._first else 0)
 
     def stretch(self, days: Sequence[int]) -> Shares:
         """Each user's first five rows in these days, and the crowds that began in them."""
@@ -214,9 +223,10 @@ def _append(users: Rows, rows: Iterable[ObservedRow]) -> None:
 
 def _join(parts: Sequence[Rows], last: bool) -> Rows:
     """Each user's rows in all parts together, as far as they may be among the first, or last, five."""
-    joined: Rows = {}
+    first, *others = (reversed(parts) if last else parts) if parts else ({},)
+    joined: Rows = dict(first)
     get = joined.get
-    for part in reversed(parts) if last else parts:
+    for part in others:
         for user, rows in part.items():
             found = get(user)
             if found is None:

@@ -81,11 +81,15 @@ class TrialRecord:
 
         Raises InputError if there is no ledger.
         """
-        since, until = self._known_until, now - self._times.grain
-        if until <= since:
-            return
+        until = now - self._times.grain
+        # A day at a time, so that the rows of a long trial are never all in memory.
+        while self._known_until < until:
+            self._read_until(runs, min(until, self._known_until + DAY))
+
+    def _read_until(self, runs: tuple[int, ...], until: Wall) -> None:
+        since = self._known_until
         # A crowd is measured by the users connected then, so coverage is read further; those rows come again.
-        for row in self._reader.coverage_sums(runs, since, now + 1):
+        for row in self._reader.coverage_sums(runs, since, until + self._times.grain + 1):
             users = row.control_users + row.candidate_users
             self._connected[row.kind].add(row.run, row.since, row.at, users)
             if row.at < until:
@@ -93,6 +97,8 @@ class TrialRecord:
         self._failures += self._reader.candidate_failures(runs, since, until)
         for name in Kind:
             self._read_kind(name, runs, since, until)
+        for kind in self._kinds.values():
+            kind.record.advance(until)
         self._known_until = until
 
     def _add_coverage(self, row: CoverageSum) -> None:

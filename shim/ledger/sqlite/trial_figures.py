@@ -14,6 +14,10 @@ from shim.ledger.rows import Wall
 from shim.ledger.sqlite.snapshot import snapshot
 from shim.model import EVERYBODY, Kind, Return, Role, VerdictName
 
+# A dictionary finds a word faster than its type does.
+_ROLES = {role.value: role for role in Role}
+_RETURNS = {result.value: result for result in Return}
+
 
 class TrialFigures:
     """Each method is about rows known from `since` on and before `until`, of these runs."""
@@ -50,7 +54,7 @@ class TrialFigures:
     ) -> list[SettledAction]:
         """By the ends of their windows; actions of an older shim have no window, and are left out."""
         return [
-            SettledAction(user, at, Role(role), Return(result), group, bool(proof), run)
+            SettledAction(user, at, _ROLES[role], _RETURNS[result], group, bool(proof), run)
             for user, at, role, result, group, proof, run in self._ask(
                 "SELECT user, window_ends, role, result, placed_by, EXISTS (SELECT 1 FROM proof "
                 "WHERE proof.run = action.run AND proof.connection = action.connection), run "

@@ -1,0 +1,68 @@
+"""How many users were connected at a minute, whenever the rows came."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shim.gate import ConnectedUsers
+from shim.model import SECOND
+
+MINUTE = 60 * SECOND
+
+Row = tuple[int, int, int, int]
+"""Run, begin and end in seconds, users."""
+
+
+def connected(*rows: Row) -> ConnectedUsers:
+    users = ConnectedUsers(MINUTE)
+    for run, since, until, count in rows:
+        users.add(run, since * SECOND, until * SECOND, count)
+    return users
+
+
+def test_a_minute_has_the_users_of_the_row_that_contains_its_begin() -> None:
+    users = connected((1, 30, 90, 10), (1, 90, 150, 20), (1, 150, 210, 30))
+    assert [users(minute * MINUTE, 1) for minute in (1, 2, 3)] == [10, 20, 30]
+
+
+def test_a_long_row_is_about_each_minute_in_it() -> None:
+    users = connected((1, 0, 3600, 10))
+    assert {users(minute * MINUTE, 1) for minute in range(60)} == {10}
+
+
+def test_the_fleet_has_the_users_of_all_processes() -> None:
+    users = connected((1, 0, 60, 10), (2, 0, 60, 5))
+    assert [users(0, run) for run in (1, 2, 3, None)] == [10, 5, 0, 15]
+
+
+def test_a_row_that_comes_twice_counts_once() -> None:
+    users = connected((1, 0, 60, 10), (1, 0, 60, 10))
+    assert users(0, None) == 10
+
+
+def test_a_minute_without_a_row_is_as_the_last_five_before() -> None:
+    users = connected((1, 0, 60, 10))
+    assert [users(minute * MINUTE, None) for minute in range(7)] == [10] * 6 + [0]
+
+
+def test_the_first_minute_of_a_process_is_as_the_second() -> None:
+    users = connected((1, 30, 90, 10))
+    assert [users(minute * MINUTE, None) for minute in (0, 1)] == [10, 10]
+
+
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.integers(1, 3),
+            st.integers(0, 1200),
+            st.integers(1, 60),
+            st.integers(0, 50),
+        ).map(lambda row: (row[0], row[1], row[1] + row[2], row[3])),
+        max_size=30,
+    ),
+    minute=st.integers(0, 20),
+)
+def test_rows_that_end_two_minutes_later_change_nothing(rows: list[Row], minute: int) -> None:
+    """So a crowd that is decided by then is decided for good."""
+    known = [row for row in rows if row[2] <= 60 * (minute + 2)]
+    for run in (1, 2, 3, None):
+        assert connected(*known)(minute * MINUTE, run) == connected(*rows)(minute * MINUTE, run)
