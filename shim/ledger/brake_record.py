@@ -3,12 +3,14 @@
 Rules: docs/design.md#r22.
 """
 
+from collections.abc import Set
+
 from shim.gate import Arm, BrakeRecord, ObservedRow, TrialIdentity
 from shim.gate.series import DAY
 from shim.gate.stretches import recent_days
 from shim.ledger.gate_evidence import read_trials
 from shim.ledger.protocols import LedgerReader, VerdictFilter
-from shim.ledger.rows import BrakeRow, DecisionRow, ProofRow
+from shim.ledger.rows import BrakeRow, DecisionRow, ProofRow, RunRow
 from shim.model import Kind, Return, Role, Time, VerdictKind, VerdictName
 
 _MOST_ROWS = 100_000
@@ -27,7 +29,12 @@ def read_brake_record(reader: LedgerReader, identity: TrialIdentity, now: Time) 
     (trial,) = going_on
     runs = tuple({span.run for span in trial.spans})
     week = max(trial.since, recent_days(now)[0] * DAY)
-    midnight = now // DAY * DAY
+    released = [row.at for row in brakes if not row.engaged and row.at <= now]
+    # The days of false kills go on when the flags change, and are about these monitors alone.
+    today = max(now // DAY * DAY, *released) if released else now // DAY * DAY
+    same_monitors = {
+        row.id for row in reader.rows(RunRow, limit=_MOST_ROWS) if row.monitors == identity.monitors
+    }
     return BrakeRecord(
         trial.since,
         connected=tuple(
@@ -53,17 +60,17 @@ def read_brake_record(reader: LedgerReader, identity: TrialIdentity, now: Time) 
             sorted(
                 (
                     (row.user, row.at)
-                    for row in reader.rows(DecisionRow, since=midnight, limit=_MOST_ROWS)
-                    if row.role is Role.CANDIDATE
+                    for row in reader.rows(DecisionRow, since=today, limit=_MOST_ROWS)
+                    if row.role is Role.CANDIDATE and row.run in same_monitors
                 ),
                 key=lambda decided: decided[1],
             )
         ),
-        kills=tuple(sorted(_kills(reader, midnight), key=lambda kill: kill[1])),
+        kills=tuple(sorted(_kills(reader, same_monitors, today), key=lambda kill: kill[1])),
     )
 
 
-def _kills(reader: LedgerReader, since: Time) -> list[tuple[str, Time]]:
+def _kills(reader: LedgerReader, runs: Set[int], since: Time) -> list[tuple[str, Time]]:
     wrong = VerdictFilter(
         verdict=VerdictName.MISMATCHED,
         kind=VerdictKind.ONLY_CANDIDATE,
@@ -73,6 +80,6 @@ def _kills(reader: LedgerReader, since: Time) -> list[tuple[str, Time]]:
     verdicts = reader.verdicts(wrong, limit=_MOST_ROWS).rows
     proofs = reader.rows(ProofRow, since=since, limit=_MOST_ROWS)
     return [
-        *((row.user, row.at) for row in verdicts),
-        *((row.user, row.at) for row in proofs if row.role is Role.CANDIDATE),
+        *((row.user, row.at) for row in verdicts if row.run in runs),
+        *((row.user, row.at) for row in proofs if row.role is Role.CANDIDATE and row.run in runs),
     ]

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,25 @@ def test_r16_no_data_is_insufficient(folder: Path) -> None:
     assert ": the first process started." in output
     assert "It is attempt 1 within 90 days" in output
     assert "The trial would end by another version or other settings of a monitor" in output
+
+
+def test_the_gate_is_asked_about_an_earlier_time(folder: Path) -> None:
+    now = json.loads(shim("gate", "--json").output)["inputs"]
+    begun = now["trial"]["since"]
+    iso = datetime.fromtimestamp(begun + 1, UTC).isoformat()
+    for then in (iso, str(begun + 1)):
+        inputs = json.loads(shim("gate", "--json", "--at", then).output)["inputs"]
+        assert (inputs["now"], inputs["trial"]) == (begun + 1, now["trial"])
+    inputs = json.loads(shim("gate", "--json", "--at", str(begun - 1)).output)["inputs"]
+    assert inputs["trial"] is None
+    assert "There is no trial" in shim("gate", "--at", str(begun - 1)).output
+
+
+@pytest.mark.parametrize("text", ["yesterday", "-1", "1e99", "nan", "inf", "2026-13-01"])
+def test_what_is_no_time_is_refused(folder: Path, text: str) -> None:
+    answer = shim("gate", "--at", text)
+    assert answer.exit_code == 2
+    assert "is not a time" in answer.output
 
 
 @pytest.mark.parametrize("command", ["gate", "retire", "verdicts", "rollout status"])

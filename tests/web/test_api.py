@@ -282,6 +282,21 @@ async def test_without_a_ledger_the_rest_still_works(tmp_path: Path) -> None:
                 assert "there is no ledger at" in text
 
 
+async def test_the_gate_is_asked_about_an_earlier_time(tmp_path: Path) -> None:
+    async with console(tmp_path) as it, aiohttp.ClientSession() as http:
+        now = await get(http, it, "gate")
+        trial = now["inputs"]["trial"]
+        assert trial["began_by"] == "start"
+        then = await get(http, it, "gate", at=trial["since"] + 0.5)
+        assert then["inputs"]["now"] == trial["since"] + 0.5
+        assert then["inputs"]["trial"] == trial
+        before = await get(http, it, "gate", at=trial["since"] - 1)
+        assert (before["answer"], before["inputs"]["trial"]) == ("insufficient", None)
+        for nonsense in ("yesterday", "-1", "1e99"):
+            async with http.get(f"{it.url}/api/gate", params={"at": nonsense}) as answer:
+                assert answer.status == 400
+
+
 async def test_header_injection_stays_a_header(tmp_path: Path) -> None:
     """What is sent raw, past any client's own checks, must not come back as a header or a log line."""
     async with console(tmp_path) as it:
