@@ -35,6 +35,9 @@ CHANCE = 1e-5
 LEAST_USERS = 2
 """So many users must have had a false kill before the day's e-value counts."""
 
+_SMALLEST_SHARE = 1e-6
+"""No e-value exists for a share of 0."""
+
 
 class BrakeLimits(Protocol):
     """When the brake engages; the `brake` section of the settings is one."""
@@ -164,7 +167,9 @@ class FalseKillWatch:
     def _reason_of_day(self) -> FalseKills | None:
         if len(self._killed_today) < LEAST_USERS:
             return None
-        if log_e_value(self._shares, self._limits.share) < log(wanted_e_value(self.days)):
+        if log_e_value(self._shares, max(self._limits.share, _SMALLEST_SHARE)) < log(
+            wanted_e_value(self.days)
+        ):
             return None
         totals = self._today.values()
         return FalseKills(sum(k for k, _ in totals), sum(d for _, d in totals), "the day")

@@ -25,7 +25,7 @@ monitors:
   candidate: {plugin: per-session, heartbeat_interval: 1s, timeout: 3s, close_timeout: 1s, stall_threshold: 1s}
 comparison: {tolerance: 7s, window: 9s, return_window: 4s}
 guard: {count: 1000}
-brake: {count: 1000}
+brake: {count: 1000, share: 1}
 ledger: sqlite:///FOLDER/shim.db
 server: {drain: 200ms}
 """

@@ -177,3 +177,11 @@ def test_an_outage_in_one_minute_is_one_event() -> None:
     candidate = rows(Role.CANDIDATE, 200, 4, START + 1, 60 * SECOND)
     outage = rows(Role.CANDIDATE, 150, 150, START + 5 * 3600 * SECOND, SECOND // 10)
     assert not engages(control, candidate, outage, connected=1_000)
+
+
+def test_a_share_of_0_permits_no_false_kill_and_a_share_of_1_every_one() -> None:
+    """The extremes that the settings permit."""
+    times = [START, START + MINUTE]
+    assert kill(watch(Limits(share=0.0)), times, decisions=1000) is not None
+    every = [START + number * MINUTE for number in range(60)]
+    assert kill(watch(Limits(share=1.0)), every) is None
