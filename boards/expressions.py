@@ -30,8 +30,8 @@ def agreement(window: str) -> str:
 
 
 def conclusive(window: str) -> str:
-    """The episodes that agreement is a share of, by kind."""
-    labels = f'{KIND}, informative="true", verdict=~"matched|mismatched"'
+    """The episodes that agreement is a share of, by kind; no improvements (R14)."""
+    labels = f'{KIND}, informative="true", verdict=~"matched|mismatched", improvement!="true"'
     return increase("shim_verdicts_total", labels, window, "connection_kind")
 
 

@@ -34,9 +34,12 @@ def board() -> Dashboard:
 
 
 def _which() -> Section:
-    mismatched = f'{KIND}, verdict="mismatched"'
-    explained = f'{KIND}, verdict=~"mismatched|expected"'
-    expected = f'{KIND}, verdict="expected"'
+    mismatched = f'{KIND}, verdict="mismatched", improvement!="true"'
+    improvements = f'{KIND}, improvement="true"'
+    explained = (
+        f'{KIND}, informative="true", verdict=~"matched|mismatched|expected", improvement!="true"'
+    )
+    expected = f'{KIND}, informative="true", verdict="expected", improvement!="true"'
     window = "$window"
     return Section(
         "Which mismatches?",
@@ -47,22 +50,31 @@ def _which() -> Section:
                 "Mismatches that no rule explains.",
                 f"{increase('shim_verdicts_total', mismatched, window)} or vector(0)",
                 unit="none",
-                span=4,
+                span=3,
             ),
             number(
                 "False kills over $window",
                 "Live connections that the candidate would have closed, or closed (R9).",
                 f"{increase('shim_verdicts_total', _FALSE_KILLS, window)} or vector(0)",
                 unit="none",
-                span=4,
+                span=3,
+            ),
+            number(
+                "Improvements over $window",
+                "Episodes in which life proved the control wrong where the candidate waited: no mismatches "
+                "(R14).",
+                f"{increase('shim_verdicts_total', improvements, window)} or vector(0)",
+                unit="none",
+                span=3,
             ),
             number(
                 "Explained over $window",
-                "Mismatches that a rule explains; the gate permits at most a tenth of all mismatches (R13).",
+                "Mismatches that a rule explains, as a share of all conclusive episodes and these; the gate "
+                "permits at most 0.5 % (`gate.max_expected`, R16).",
                 f"({increase('shim_verdicts_total', expected, window)} or vector(0))"
                 f" / {increase('shim_verdicts_total', explained, window)}",
                 unit="percentunit",
-                span=4,
+                span=3,
             ),
             lines(
                 "Mismatches",
@@ -80,7 +92,10 @@ def _which() -> Section:
                 "All verdicts over $window",
                 "Informative: the shadow decided first, so that the agreement is evidence (R14).",
                 increase(
-                    "shim_verdicts_total", KIND, window, "verdict, kind, recovered, informative"
+                    "shim_verdicts_total",
+                    KIND,
+                    window,
+                    "verdict, kind, recovered, improvement, informative",
                 ),
                 link("Show the episodes", _ROW_EPISODES),
             ),

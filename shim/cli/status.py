@@ -113,6 +113,11 @@ def _verdicts(report: dict[str, Any]) -> Text:
     text.append(
         "\nverdicts  " + ", ".join(f"{n:,} {name}" for name, n in report["verdicts"].items())
     )
+    if improvements := report.get("improvements"):
+        text.append(
+            f"\nimproved  {improvements:,} times life proved the control wrong where the candidate waited; "
+            "not part of the agreement"
+        )
     kinds = ", ".join(f"{n:,} {kind}" for kind, n in sorted(report["kinds"].items()))
     text.append(f"\nby kind   {kinds or '-'}")
     return text

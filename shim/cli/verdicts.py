@@ -46,8 +46,9 @@ class RemoteLedger:
         for name in ("since", "until"):
             if filters[name] is not None:
                 filters[name] = seconds(filters[name])
-        if which.recovered is not None:
-            filters["recovered"] = str(which.recovered).lower()
+        for name in ("recovered", "improvement"):
+            if filters[name] is not None:
+                filters[name] = str(filters[name]).lower()
         answer = self._remote.get("/api/verdicts", limit=limit, cursor=cursor, **filters)
         return Page([VerdictRow.from_dict(row) for row in answer["verdicts"]], answer["next"])
 
@@ -84,6 +85,13 @@ def _read_time(context: click.Context, option: click.Parameter, text: str | None
 @word_option("--acting", Role, "Show only verdicts while this monitor acted.")
 @click.option(
     "--recovered", is_flag=True, default=None, help="Show only verdicts where the client was alive."
+)
+@click.option(
+    "--improvements",
+    "improvement",
+    is_flag=True,
+    default=None,
+    help="Show only improvements: life proved the control wrong where the candidate waited.",
 )
 @click.option(
     "--since", callback=_read_time, help="Show verdicts since this time: 2d, 90m, or a date."
@@ -172,7 +180,7 @@ def _show_page(page: Page, place: str) -> None:
 
 
 def _format_verdict(row: VerdictRow) -> str:
-    parts = [row.verdict.value]
+    parts = ["improvement" if row.improvement else row.verdict.value]
     if row.kind is not VerdictKind.BOTH:
         parts.append(row.kind.value.replace("_", " "))
     if row.recovered:

@@ -93,7 +93,10 @@ class DirectLedger(RowTaker, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class VerdictFilter:
-    """Selects verdicts: every field that is not None must be equal."""
+    """Selects verdicts: every field that is not None must be equal.
+
+    `improvement`: whether life proved the control wrong where the candidate waited (R14).
+    """
 
     user: str | None = None
     package: str | None = None
@@ -102,6 +105,7 @@ class VerdictFilter:
     kind: VerdictKind | None = None
     acting: Role | None = None
     recovered: bool | None = None
+    improvement: bool | None = None
     rule: str | None = None
     since: Wall | None = None
     until: Wall | None = None
@@ -137,12 +141,13 @@ class Episode(JsonRecord, frozen=True, kw_only=True):
 class VerdictCounts:
     """Verdicts by name and kind, and by the expected rule that explained them.
 
-    `proving` are those whose first decider was shadowing (R14).
+    `proving` are those whose first decider was shadowing, without improvements (R14).
     """
 
     all: Counter[tuple[VerdictName, VerdictKind]]
     proving: Counter[VerdictName]
     rules: Counter[str]
+    improvements: Counter[VerdictName] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +220,7 @@ class CoverageSum(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """The verdicts that fell within one stretch of time."""
+    """The verdicts that fell within one stretch of time; `proving` as in `VerdictCounts`."""
 
     since: Wall
     verdicts: Counter[VerdictName] = field(default_factory=Counter)
@@ -224,7 +229,7 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Worst:
-    """A user or a package by its mismatches."""
+    """A user or a package by its mismatches; improvements are not among them (R14)."""
 
     name: str
     mismatched: int

@@ -160,9 +160,17 @@ class VerdictRow(ConnectionRow, frozen=True, kw_only=True):
             return None
         return self.control_at - self.candidate_at
 
+    @property
+    def improvement(self) -> bool:
+        """Whether life proved the control wrong where the candidate waited (R14)."""
+        return self.kind is VerdictKind.ONLY_CONTROL and self.recovered
+
     def as_dict(self) -> dict[str, Any]:
         skew = self.skew
-        return super().as_dict() | {"skew": None if skew is None else seconds(skew)}
+        return super().as_dict() | {
+            "skew": None if skew is None else seconds(skew),
+            "improvement": self.improvement,
+        }
 
 
 class LateRow(ConnectionRow, frozen=True, kw_only=True):

@@ -131,6 +131,11 @@ def _reason(episode: Episode) -> str:
             return f"{_apart(verdict.skew)}; only up to {_format_seconds(run.tolerance)} count as agreement"
         case VerdictKind.ONLY_CONTROL | VerdictKind.ONLY_CANDIDATE:
             decider = _ONLY[verdict.kind]
+            if verdict.improvement:
+                return (
+                    "an improvement: the control alone decided, and then the client gave a sign of life, "
+                    "which proved the control wrong; the candidate waited"
+                )
             if verdict.recovered:
                 return (
                     f"the {decider} alone decided, and then the client gave a sign of life: "

@@ -18,6 +18,7 @@ class Tally(Observer):
         self.outcomes: Counter[tuple[Role, Return]] = Counter()
         self.proofs_of_life: Counter[Role] = Counter()
         self.failures: Counter[Role] = Counter()
+        self.improvements = 0
         self.late_decisions = 0
 
     @handles(Decided)
@@ -28,7 +29,9 @@ class Tally(Observer):
     def _verdict(self, verdict: Verdict) -> None:
         self.verdicts[verdict.name] += 1
         self.kinds[verdict.kind.value] += 1
-        if verdict.first is not None and verdict.first is not verdict.acting:
+        if verdict.is_improvement:
+            self.improvements += 1
+        elif verdict.first is not None and verdict.first is not verdict.acting:
             self.informative[verdict.name] += 1
 
     @handles(LateDecision)
@@ -61,6 +64,7 @@ class Tally(Observer):
             },
             "verdicts": {name.value: self.verdicts[name] for name in VerdictName},
             "kinds": dict(self.kinds),
+            "improvements": self.improvements,
             "late": self.late_decisions,
             "agreement": {
                 "matched": matched,

@@ -125,10 +125,12 @@ class Catalogue:
     ]
     verdicts: Annotated[
         Counter,
-        "Verdicts; informative: the shadow decided first, so that the agreement is evidence (R14).",
+        "Verdicts; informative: the shadow decided first, so that the agreement is evidence (R14); "
+        "improvement: life proved the control wrong where the candidate waited.",
         "verdict",
         "kind",
         "recovered",
+        "improvement",
         "informative",
         "connection_kind",
     ]
@@ -214,4 +216,5 @@ def _verdicts() -> Iterator[tuple[str, ...]]:
     ]
     verdicts += [(name, *sort) for name in ("mismatched", "expected") for sort in apart]
     for verdict, *rest in product(verdicts, _EITHER, _VALUES["connection_kind"]):
-        yield (*verdict, *rest)
+        improvement = "true" if verdict[1:] == ("only_control", "true") else "false"
+        yield (*verdict, improvement, *rest)

@@ -108,6 +108,7 @@ class Metrics(Observer):
             verdict.name.value,
             verdict.kind.value,
             _yes(verdict.recovered),
+            _yes(verdict.is_improvement),
             _yes(informative),
             verdict.connection.kind.value,
         ).inc(exemplar=exemplar)

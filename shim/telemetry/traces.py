@@ -187,6 +187,7 @@ class TraceObserver(Observer):
         verdict.trace = format_trace_id(context.trace_id)
         more = {
             names.RECOVERED: verdict.recovered,
+            names.IMPROVEMENT: verdict.is_improvement,
             names.ACTING: _role_name(verdict.acting),
             names.FIRST: _role_name(verdict.first),
             names.SKEW: None if verdict.skew is None else seconds(verdict.skew),
@@ -207,7 +208,7 @@ class TraceObserver(Observer):
                 silence = PlannedSpan(f"{role.value} silence", start, at, attributes, keep=keep)
                 self._spans.child(context, silence)
         error = None
-        if verdict.name is VerdictName.MISMATCHED:
+        if verdict.name is VerdictName.MISMATCHED and not verdict.is_improvement:
             error = verdict.kind.value + (", recovered" if verdict.recovered else "")
         self._spans.end(root, verdict.at, error)
         return context

@@ -139,6 +139,7 @@ def test_an_episode_is_a_trace_that_is_dated_back() -> None:
         "shim.verdict": "matched",
         "shim.verdict_kind": "both",
         "shim.recovered": False,
+        "shim.improvement": False,
         "shim.first": "candidate",
         "shim.acting": "control",
         "shim.skew_seconds": 11.8,

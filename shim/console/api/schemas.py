@@ -122,6 +122,13 @@ class ReportAnswer(msgspec.Struct, kw_only=True):
     decisions: dict[Role, dict[str, int]]
     verdicts: dict[str, int]
     kinds: dict[str, int]
+    improvements: Annotated[
+        int,
+        Meta(
+            description="Episodes in which life proved the control wrong where the candidate waited "
+            "(R14); they are not part of `agreement`."
+        ),
+    ]
     late: int
     agreement: dict[str, float | None]
     outcomes: dict[Role, dict[str, int]]
@@ -243,6 +250,9 @@ class VerdictAnswer(VerdictRow, frozen=True, kw_only=True):
     """How an episode ended; `skew` is null unless both monitors decided."""
 
     skew: Length | None
+    improvement: Annotated[
+        bool, Meta(description="Life proved the control wrong where the candidate waited (R14).")
+    ]
     trace_url: str | None
 
 
@@ -277,7 +287,9 @@ class OneSessionAnswer(msgspec.Struct, kw_only=True):
 def verdict_answer(row: VerdictRow, names: Names, trace_url: str | None) -> VerdictAnswer:
     """A verdict for the API, with the place of its trace."""
     facts = msgspec.structs.asdict(named(row, names))
-    return VerdictAnswer(**facts, skew=row.skew, trace_url=trace_url)
+    return VerdictAnswer(
+        **facts, skew=row.skew, improvement=row.improvement, trace_url=trace_url
+    )
 
 
 def episode_answer(episode: Episode, names: Names, trace_url: str | None) -> EpisodeAnswer:

@@ -79,9 +79,17 @@ class DashboardFigures:
         return self.counts.proving[VerdictName.MATCHED]
 
     @property
+    def improvements(self) -> int:
+        return self.counts.improvements.total()
+
+    @property
     def commonest(self) -> list[tuple[tuple[VerdictName, VerdictKind], int]]:
-        """Verdicts by name and kind, the most frequent first."""
-        return self.counts.all.most_common()
+        """Verdicts by name and kind, without improvements, the most frequent first."""
+        improvements = {
+            (name, VerdictKind.ONLY_CONTROL): count
+            for name, count in self.counts.improvements.items()
+        }
+        return (self.counts.all - Counter(improvements)).most_common()
 
     @property
     def conclusive(self) -> int:
@@ -132,6 +140,7 @@ def read_figures(
         users=ledger.worst("user", since, until, 6),
         packages=ledger.worst("package", since, until, 6),
         latest=ledger.verdicts(
-            VerdictFilter(verdict=VerdictName.MISMATCHED, since=since), limit=_LATEST
+            VerdictFilter(verdict=VerdictName.MISMATCHED, improvement=False, since=since),
+            limit=_LATEST,
         ).rows,
     )

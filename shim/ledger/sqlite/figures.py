@@ -13,6 +13,9 @@ from shim.model import Duration, Kind, Return, Role, VerdictKind, VerdictName
 _AT_ONCE = 2000
 """Rows: few enough to be in the processor's caches still when they are counted."""
 
+IMPROVEMENT = "(kind = 'only_control' AND recovered)"
+"""Whether a verdict is an improvement (R14), as SQL."""
+
 
 class Figures:
     """The sums of a SQLite ledger; each takes one statement or a few."""
@@ -92,8 +95,8 @@ class Figures:
         where.add("agreed IS NULL")
         self._count(
             counts,
-            f"SELECT verdict, kind, proving, rule, count(*) FROM verdict {where} "
-            "GROUP BY verdict, kind, proving, rule",
+            f"SELECT verdict, kind, proving, rule, {IMPROVEMENT} AS improvement, count(*) "
+            f"FROM verdict {where} GROUP BY verdict, kind, proving, rule, improvement",
             where,
         )
 
@@ -101,15 +104,17 @@ class Figures:
         where.add("agreed IS NOT NULL")
         self._count(
             counts,
-            "SELECT iif(agreed, 'matched', 'mismatched'), kind, 1, rule, count(*) FROM verdict "
+            "SELECT iif(agreed, 'matched', 'mismatched'), kind, 1, rule, 0, count(*) FROM verdict "
             f"{where} GROUP BY agreed, kind, rule",
             where,
         )
 
     def _count(self, counts: VerdictCounts, statement: str, where: Conditions) -> None:
-        for verdict, of, proving, rule, count in self._ask(statement, *where.values):
+        for verdict, of, proving, rule, improvement, count in self._ask(statement, *where.values):
             counts.all[VerdictName(verdict), VerdictKind(of)] += count
-            if proving:
+            if improvement:
+                counts.improvements[VerdictName(verdict)] += count
+            elif proving:
                 counts.proving[VerdictName(verdict)] += count
             if rule is not None:
                 counts.rules[rule] += count
@@ -147,7 +152,7 @@ class Figures:
         where = _period(kind, since, until)
         buckets: dict[Wall, Bucket] = {}
         statement = (
-            "SELECT (at - ?) / ?, verdict, proving, count(*) FROM verdict "
+            f"SELECT (at - ?) / ?, verdict, proving AND NOT {IMPROVEMENT}, count(*) FROM verdict "
             f"{where} GROUP BY 1, 2, 3 ORDER BY 1"
         )
         for place, verdict, proving, count in self._ask(statement, since, width, *where.values):
@@ -179,7 +184,7 @@ class Figures:
         statement = (
             f"SELECT {by}, sum(verdict = 'mismatched') AS mismatched, "
             "sum(verdict IN ('matched', 'mismatched')) FROM verdict "
-            f"WHERE at >= ? AND at < ? AND {by} IS NOT NULL GROUP BY {by} "
+            f"WHERE at >= ? AND at < ? AND {by} IS NOT NULL AND NOT {IMPROVEMENT} GROUP BY {by} "
             f"HAVING mismatched > 0 ORDER BY mismatched DESC, {by} LIMIT ?"
         )
         return [Worst(*found) for found in self._ask(statement, since, until, limit)]

@@ -22,7 +22,7 @@ from shim.ledger.rows import (
     VerdictRow,
     Wall,
 )
-from shim.ledger.sqlite.figures import Figures
+from shim.ledger.sqlite.figures import IMPROVEMENT, Figures
 from shim.ledger.sqlite.snapshot import Conditions, Snapshot, snapshot
 from shim.ledger.sqlite.trial_figures import TrialFigures
 from shim.model import InputError, Kind, Return, Role, VerdictName
@@ -48,6 +48,7 @@ class SqliteReader(Figures, TrialFigures):
         for column in ("user", "package", "connection_kind", "verdict", "kind", "acting", "rule"):
             where.add(f"{column} = ?", getattr(which, column))
         where.add("recovered = ?", which.recovered)
+        where.add(f"{IMPROVEMENT} = ?", which.improvement)
         where.add("at >= ?", which.since).add("at < ?", which.until)
         if which.verdict not in (None, VerdictName.MATCHED):
             where.add("verdict <> 'matched'")
