@@ -71,6 +71,7 @@ def settings_value(
             "window": scaled(60, factor),
             "return_window": scaled(120, factor),
         },
+        "gate": {"grain": scaled(60, factor)},
         "brake": {"window": scaled(900, factor)},
         "guard": {"window": scaled(30, factor), "hold": scaled(30, factor)},
         "ledger": f"sqlite:///{ledger}",

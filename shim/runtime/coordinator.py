@@ -20,7 +20,7 @@ from shim.flags import Evaluation
 from shim.model import SECOND, Closing, Connection, Duration, Kind, Time, seconds
 from shim.router import BrakeChanged, Guard, Observer, Opened, Router, Tracked, handles
 from shim.runtime.census import Census
-from shim.runtime.coverage_meter import INTERVAL, CoverageMeter
+from shim.runtime.coverage_meter import LONGEST_INTERVAL, CoverageMeter
 from shim.runtime.cpu_meter import CpuMeter
 from shim.runtime.driver import TICKS, Driver, clock, ticks
 from shim.runtime.fanout import Fanout
@@ -111,6 +111,7 @@ class Coordinator(Generic[L]):
             tell=self.observer.on,
             now=self.started,
         )
+        self._minute = min(LONGEST_INTERVAL, settings.gate.grain)
         self._recorder: Recorder | None = None
         self._ids = count(1)
 
@@ -139,7 +140,7 @@ class Coordinator(Generic[L]):
             self.observer.add(recorder)
             recorder.begin()
         self._tell_expired()
-        self.driver.call_at(clock() + INTERVAL, self._each_minute)
+        self.driver.call_at(clock() + self._minute, self._each_minute)
 
     def stop(self) -> None:
         """Stop watching: open episodes stay undecided."""
@@ -156,7 +157,7 @@ class Coordinator(Generic[L]):
         if today != self.expected.today:
             self.expected.today = today
             self._tell_expired()
-        self.driver.call_at(now + INTERVAL, self._each_minute)
+        self.driver.call_at(now + self._minute, self._each_minute)
 
     def _tell_expired(self) -> None:
         for rule in self.expected.expired:

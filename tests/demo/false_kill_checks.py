@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 from shim.demo.client_history import LEFT, ClientHistory
 from shim.demo.demo_clients import ClientBehaviour
+from shim.demo.demo_settings import FACTOR, scaled
 from shim.demo.operator import RolloutStep, StepProgress
 from shim.ledger.rows import Wall
 from shim.model import SECOND, Role, Stage, VerdictKind, VerdictName, seconds
+from shim.settings.sections import BrakeSettings
 from tests.demo.false_kill_rollout import (
     BAD,
-    FALSE_KILLS,
     RELEASE_REASON,
     STEPS,
     TRUNCATED,
@@ -19,6 +20,9 @@ from tests.demo.false_kill_rollout import (
 
 _PROMPT = 1 * SECOND
 """How soon after the last false kill that it takes the brake has to engage."""
+
+LIMITS = BrakeSettings.model_validate({"window": scaled(900, FACTOR)})
+GRAIN = round(60 * SECOND / FACTOR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,20 +143,19 @@ def _refused(evidence: RolloutEvidence) -> Finding:
 
 
 def _brake(evidence: RolloutEvidence) -> Finding:
-    """It needs so many false kills, not fewer; after them it may not wait."""
-    wanted = f"the brake engages at {FALSE_KILLS} false kills, no sooner and no later"
+    """It needs what R22 says, not less; after that it may not wait."""
+    wanted = "the brake engages at the false kill that R22 requires, no sooner and no later"
     brake, began = evidence.record.engaged, evidence.began(BAD)
     if brake is None or began is None:
         return Finding(wanted, "it did not engage", ("it did not engage",))
-    kills = [at for at, _ in evidence.record.false_kills() if at <= brake.at]
+    due = evidence.record.brake_due(LIMITS, GRAIN)
     objections = []
     if brake.at < began:
         objections.append("that was before the bad step")
-    if len(kills) < FALSE_KILLS:
-        objections.append(f"there had been {len(kills)} only")
-    elif brake.at - kills[FALSE_KILLS - 1] > _PROMPT:
-        late = seconds(brake.at - kills[FALSE_KILLS - 1])
-        objections.append(f"that was {late:.1f} s after they had been found")
+    if due is None or brake.at < due:
+        objections.append("the false kills until then do not require it")
+    elif brake.at - due > _PROMPT:
+        objections.append(f"that was {seconds(brake.at - due):.1f} s after it was required")
     new = {history.client.user for history in evidence.newcomers}
     if others := {user for _, user in evidence.record.false_kills()} - new:
         objections.append(f"others were hit, too: {min(others)}")

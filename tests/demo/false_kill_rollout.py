@@ -4,6 +4,7 @@ The new release's apps are alive, but answer nothing for a little longer than th
 closes them (R14b) or would have (R9), where the control's sweep often comes too late for that.
 """
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
@@ -15,10 +16,12 @@ from shim.demo.demo_clients import ClientBehaviour, ClientSpec
 from shim.demo.demo_service import DemoService
 from shim.demo.demo_settings import flags_file
 from shim.demo.operator import Operator, RolloutStep
+from shim.gate import BrakeLimits, FalseKillWatch
 from shim.ledger import LedgerReader
 from shim.ledger.rows import (
     ActionRow,
     BrakeRow,
+    DecisionRow,
     FlagsRow,
     GuardRow,
     ProofRow,
@@ -27,11 +30,8 @@ from shim.ledger.rows import (
     VerdictRow,
     Wall,
 )
-from shim.model import Kind, Role, VerdictKind, VerdictName
+from shim.model import Duration, Kind, Role, VerdictKind, VerdictName
 from tests.demo.matrix import kinds_of
-
-FALSE_KILLS = 5
-"""The brake engages at the fifth (R22, the settings' default)."""
 
 RELEASE_REASON = "the client release was withdrawn"
 
@@ -220,6 +220,7 @@ class LedgerRecord:
     stages: list[StageRow]
     brakes: list[BrakeRow]
     guards: list[GuardRow]
+    decisions: list[DecisionRow]
     verdicts: list[VerdictRow]
     proofs: list[ProofRow]
     actions: list[ActionRow]
@@ -247,6 +248,20 @@ class LedgerRecord:
         ]
         return sorted(proofs + recovered)
 
+    def brake_due(self, limits: BrakeLimits, grain: Duration) -> Wall | None:
+        """The first false kill at which the brake has to engage (R22); None: it need not."""
+        watch = FalseKillWatch(limits, grain)
+        decisions = deque(
+            (row.at, row.user) for row in self.decisions if row.role is Role.CANDIDATE
+        )
+        for at, user in self.false_kills():
+            while decisions and decisions[0][0] <= at:
+                decided_at, decided_user = decisions.popleft()
+                watch.decided(decided_user, decided_at)
+            if watch.killed(user, at) is not None:
+                return at
+        return None
+
 
 def read_record(service: DemoService) -> LedgerRecord:
     """Read it when everything handed over is there; for a thread."""
@@ -257,6 +272,7 @@ def read_record(service: DemoService) -> LedgerRecord:
         _oldest_first(reader, StageRow),
         _oldest_first(reader, BrakeRow),
         _oldest_first(reader, GuardRow),
+        _oldest_first(reader, DecisionRow),
         _oldest_first(reader, VerdictRow),
         _oldest_first(reader, ProofRow),
         _oldest_first(reader, ActionRow),

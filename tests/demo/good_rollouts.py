@@ -7,7 +7,16 @@ from typing import Any
 from shim.demo.client_history import LEFT, ClientHistory
 from shim.demo.demo_clients import ClientBehaviour, ClientSpec
 from shim.demo.operator import StepProgress
-from shim.ledger.rows import ActionRow, BrakeRow, FlagsRow, ProofRow, StageRow, VerdictRow, Wall
+from shim.ledger.rows import (
+    ActionRow,
+    BrakeRow,
+    DecisionRow,
+    FlagsRow,
+    ProofRow,
+    StageRow,
+    VerdictRow,
+    Wall,
+)
 from shim.model import SECOND, Kind, Role, Stage, VerdictKind, VerdictName
 from tests.demo.false_kill_checks import RolloutEvidence
 from tests.demo.false_kill_rollout import (
@@ -62,6 +71,19 @@ def proof(user: str, when: Wall) -> ProofRow:
     return ProofRow(**about(user), role=Role.CANDIDATE, at=when)
 
 
+def decision(user: str, when: Wall) -> DecisionRow:
+    return DecisionRow(
+        **about(user),
+        role=Role.CANDIDATE,
+        acted=True,
+        at=when,
+        deadline=when,
+        silence=2 * SECOND,
+        code=1001,
+        pings=(),
+    )
+
+
 def action(user: str, when: Wall) -> ActionRow:
     return ActionRow(**about(user), role=Role.CANDIDATE, acted_at=when, code=1001)
 
@@ -79,6 +101,9 @@ def flags(digest: str, before: str | None, when: Wall, problem: str | None = Non
 def brake(engaged: bool, reason: str, when: Wall) -> BrakeRow:
     return BrakeRow(engaged=engaged, reason=reason, at=when)
 
+
+GONE = 25
+"""Users on whom the candidate decided rightly: so many that four wrong decisions make the brake engage."""
 
 REASON = "5 of the candidate's 50 decisions hit a live connection"
 
@@ -101,6 +126,10 @@ def record() -> LedgerRecord:
             brake(False, RELEASE_REASON, at(RECOVERED_AT, 0.1)),
         ],
         guards=[],
+        decisions=[
+            *(decision(f"gone-{n}", at(1, n / 10)) for n in range(GONE)),
+            *(decision(f"new-{n}", at(BAD_AT, 2)) for n in range(1, 5)),
+        ],
         verdicts=[
             verdict("dropped", at(1, 5), VerdictName.MATCHED, VerdictKind.BOTH),
             verdict("new-1", at(BAD_AT, 3.5), VerdictName.MISMATCHED, VerdictKind.ONLY_CANDIDATE),

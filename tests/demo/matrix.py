@@ -80,4 +80,4 @@ def kinds_of(behaviour: ClientBehaviour, number: int) -> tuple[Kind, ...]:
 def matrix_settings(factor: float, ledger: str) -> dict[str, Any]:
     """Without brake and guard: half of these clients time out, and many of those are alive, on purpose."""
     value = settings_value(factor, ledger)
-    return {**value, "brake": {"count": _NEVER}, "guard": {"count": _NEVER}}
+    return {**value, "brake": {"count": _NEVER, "share": 0.99}, "guard": {"count": _NEVER}}

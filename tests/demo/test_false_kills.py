@@ -11,11 +11,10 @@ from shim.demo.demo_clients import ClientBehaviour
 from shim.demo.demo_run import captured_log, unless
 from shim.demo.demo_service import demo_service
 from shim.demo.demo_settings import FACTOR, flags_file, settings_value
-from shim.model import Kind, Stage
+from shim.model import SECOND, Kind, Stage
 from shim.settings import parse_flags
-from tests.demo.false_kill_checks import RolloutEvidence, judge
+from tests.demo.false_kill_checks import GRAIN, LIMITS, RolloutEvidence, judge
 from tests.demo.false_kill_rollout import (
-    FALSE_KILLS,
     STEPS,
     LedgerRecord,
     ReleasingOperator,
@@ -43,7 +42,7 @@ FILES = (
 
 @pytest.mark.real
 @pytest.mark.timeout(400)
-async def test_the_brake_engages_at_the_fifth_false_kill_and_the_rollout_recovers(
+async def test_the_brake_engages_when_false_kills_require_it_and_the_rollout_recovers(
     tmp_path: Path,
 ) -> None:
     flags = tmp_path / "rollout.yaml"
@@ -106,4 +105,6 @@ def test_the_brake_is_a_real_service_s_divided() -> None:
     value = settings_value(FACTOR, "/tmp/ledger.db")
     assert value["brake"] == {"window": "45000.000ms"}
     assert value["guard"]["window"] == "1500.000ms"
-    assert FALSE_KILLS == 5
+    assert value["gate"] == {"grain": "3000.000ms"}
+    assert (LIMITS.window, GRAIN) == (45 * SECOND, 3 * SECOND)
+    assert (LIMITS.count, LIMITS.share, LIMITS.spread) == (5, 0.01, 3)
