@@ -29,6 +29,7 @@ from shim.gate import (
     Scale,
     Sense,
     Standing,
+    format_arms,
     format_trial,
     judge,
 )
@@ -52,7 +53,7 @@ _MOST_SECONDS = 253_402_300_799
 _BAR = 24
 _STYLES = {Standing.MET: "green", Standing.OPEN: "yellow", Standing.FAILED: "bold red"}
 _SIGNS = {Standing.MET: "✓", Standing.OPEN: "…", Standing.FAILED: "✗"}
-_ANSWERS = {
+ANSWERS = {
     GateVerdict.READY: "ready: the control may be retired",
     GateVerdict.NOT_READY: "not ready",
     GateVerdict.INSUFFICIENT: "insufficient evidence",
@@ -111,7 +112,7 @@ def gate(
     connection, also with --kind.
     """
     if url is not None:
-        answer = _read_answer(Remote(url).get("/api/gate", at=None if at is None else seconds(at)))
+        answer = read_answer(Remote(url).get("/api/gate", at=None if at is None else seconds(at)))
     else:
         settings = load_settings(config, monitor_types(plugin_manager()))
         with ledger_of(settings, ledger) as reader, little_garbage():
@@ -128,7 +129,7 @@ def gate(
     sys.exit(EXIT_CODES[answer.verdict])
 
 
-def _read_answer(facts: Mapping[str, Any]) -> GateAnswer:
+def read_answer(facts: Mapping[str, Any]) -> GateAnswer:
     """The answer of the API, whose durations are seconds."""
     conditions = [_in_microseconds(condition) for condition in facts["conditions"]]
     answer = {**_in_microseconds(facts), "verdict": facts["answer"], "conditions": conditions}
@@ -148,11 +149,13 @@ def show(answer: GateAnswer, kind: Kind | None = None) -> None:
         GateVerdict.NOT_READY: Standing.FAILED,
         GateVerdict.INSUFFICIENT: Standing.OPEN,
     }[answer.verdict]
-    console.print(Text(_ANSWERS[answer.verdict], style=_STYLES[standing]))
+    console.print(Text(ANSWERS[answer.verdict], style=_STYLES[standing]))
     if answer.eta is not None and answer.verdict is GateVerdict.INSUFFICIENT:
         console.print(f"At the present rate this takes about {rough(seconds(answer.eta))} more.")
     for line in format_trial(answer.inputs):
         console.print(line)
+    for line, is_off in format_arms(answer.conditions):
+        console.print(Text(line, style="bold red" if is_off else ""))
     for shown in (None, *Kind):
         conditions = [c for c in answer.conditions if c.kind is shown]
         if conditions and (kind is None or shown in (None, kind)):

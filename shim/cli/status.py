@@ -17,11 +17,16 @@ from shim.cli.common import (
     print_json,
     rough,
 )
+from shim.cli.gate import ANSWERS, read_answer
 from shim.cli.remote import Remote, url_option
+from shim.gate import format_arms, format_trial
 from shim.model import InputError, Role, Stage
 
 _WIDE = 120
 """Columns where the output is no terminal."""
+
+_GATE_LASTS = 30.0
+"""Seconds after which the gate is asked again."""
 
 
 @click.command()
@@ -43,7 +48,8 @@ def status(watch: bool, interval: float, url: str, as_json: bool) -> None:
     if as_json:
         print_json(report)
         return
-    console, picture = console_for(width=_WIDE), _render(url, report)
+    gate, asked_at = _ask_gate(remote), time.monotonic()
+    console, picture = console_for(width=_WIDE), _render(url, report, gate)
     if not watch or not console.is_terminal:
         console.print(picture)
         return
@@ -52,7 +58,10 @@ def status(watch: bool, interval: float, url: str, as_json: bool) -> None:
             while True:
                 time.sleep(interval)
                 try:
-                    picture = _render(url, remote.get("/api/report"))
+                    report = remote.get("/api/report")
+                    if time.monotonic() > asked_at + _GATE_LASTS:
+                        gate, asked_at = _ask_gate(remote), time.monotonic()
+                    picture = _render(url, report, gate)
                 except InputError as error:  # the shim may be restarting
                     picture = Text(str(error), style="bold red")
                 live.update(picture, refresh=True)
@@ -60,7 +69,22 @@ def status(watch: bool, interval: float, url: str, as_json: bool) -> None:
         return
 
 
-def _render(url: str, report: dict[str, Any]) -> RenderableType:
+def _ask_gate(remote: Remote) -> Text:
+    """What the gate says of the trial and of its arms."""
+    text = Text.assemble(("gate      ", "bold"))
+    try:
+        answer = read_answer(remote.get("/api/gate"))
+    except InputError as error:
+        return text.append(f"no answer: {error}", style="dim")
+    text.append(ANSWERS[answer.verdict])
+    for line in format_trial(answer.inputs):
+        text.append(f"\n          {line}", style="dim")
+    for line, is_off in format_arms(answer.conditions):
+        text.append(f"\n          {line}", style="bold red" if is_off else "dim")
+    return text
+
+
+def _render(url: str, report: dict[str, Any], gate: Text) -> RenderableType:
     stages = _table("stage", "users", "connections")
     for stage in map(str, reversed(Stage)):
         users, connections = report["users"][stage], report["connections"]["stages"][stage]
@@ -77,7 +101,7 @@ def _render(url: str, report: dict[str, Any]) -> RenderableType:
             report["failures"][role],
         )
         monitors.add_row(role, *(f"{figure:,}" for figure in figures))
-    return Group(_headline(url, report), "", stages, "", monitors, "", _verdicts(report))
+    return Group(_headline(url, report), "", stages, "", monitors, "", _verdicts(report), "", gate)
 
 
 def _headline(url: str, report: dict[str, Any]) -> Text:

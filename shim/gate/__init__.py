@@ -35,7 +35,7 @@ from shim.gate.trial import (
     count_attempts,
     find_trials,
 )
-from shim.gate.trial_description import format_trial
+from shim.gate.trial_description import format_arms, format_trial
 
 __all__ = [
     "Arm",
@@ -72,6 +72,7 @@ __all__ = [
     "TrialUsers",
     "count_attempts",
     "find_trials",
+    "format_arms",
     "format_trial",
     "judge",
     "judge_so_far",

@@ -3,14 +3,16 @@
 Rules: docs/design.md#r16.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from shim.gate.answer import Condition, Standing
 from shim.gate.evidence import Evidence
 from shim.gate.kind_gate import GateTargets, wanted_e_value
+from shim.gate.sample_ratio import UNSOUND
 from shim.gate.trial import BRAKE_RELEASED, OTHERS_ENDED, START
-from shim.model import seconds
+from shim.model import Role, seconds
 
 _ENDS_BY = (
     "another version or other settings of a monitor, other settings of `comparison`, another flags file "
@@ -78,6 +80,28 @@ def format_trial(inputs: Mapping[str, Any]) -> list[str]:
             "while nothing but widths grows and nothing is refuted."
         )
     return lines
+
+
+def format_arms(conditions: Iterable[Condition]) -> list[tuple[str, bool]]:
+    """For each kind and group: how many users are in each arm, and in both; and whether that is a fault."""
+    return [
+        (f"{condition.kind}, {name}: {_format_arms(users)}", condition.standing is Standing.FAILED)
+        for condition in conditions
+        if condition.name == "sample_ratio"
+        for name, users in condition.inputs.get("groups", {}).items()
+    ]
+
+
+def _format_arms(users: Mapping[str, Any]) -> str:
+    seen = [users[role] for role in Role]
+    text = f"{seen[0]:,} users in the control's arm, {seen[1]:,} in the candidate's"
+    shares = [users["expected"].get(role, 0.0) for role in Role]
+    text += f", by the widths {shares[0]:.1%} to {shares[1]:.1%}"
+    if users["e_value"] >= UNSOUND:
+        text += "; THE SAMPLE RATIO IS OFF: no figure of the arms can be believed"
+    if users["crossed"]:
+        text += f"; {users['crossed']:,} users were in both arms and are left out"
+    return text
 
 
 def _format_cause(began_by: str) -> str:

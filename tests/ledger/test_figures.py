@@ -89,7 +89,12 @@ def reader_of(folder: pytest.TempPathFactory, rows: Iterable[Row]) -> SqliteRead
 
 
 def proving(row: VerdictRow) -> bool:
-    return row.first is not None and row.first is not row.acting
+    return row.first is not None and row.first is not row.acting and not improvement(row)
+
+
+def improvement(row: VerdictRow) -> bool:
+    """Life proved the control wrong where the candidate waited (R14)."""
+    return row.recovered and row.kind is VerdictKind.ONLY_CONTROL
 
 
 @settings(max_examples=40, deadline=None)
@@ -123,12 +128,14 @@ def test_sums_of_verdicts(
         Counter((row.verdict, row.kind) for row in mine),
         Counter(row.verdict for row in mine if proving(row)),
         Counter(row.rule for row in mine if row.rule is not None),
+        Counter(row.verdict for row in mine if improvement(row)),
     )
     rest = [row for row in mine if row not in judged]
     assert reader.unproving(kind, since, until) == VerdictCounts(
         Counter((row.verdict, row.kind) for row in rest),
         Counter(row.verdict for row in rest if proving(row)),
         Counter(row.rule for row in rest if row.rule is not None),
+        Counter(row.verdict for row in rest if improvement(row)),
     )
     assert reader.counts(None, since, until).all == Counter(
         (row.verdict, row.kind) for row in period
@@ -151,7 +158,9 @@ def test_sums_of_verdicts(
         mismatches = Counter(
             getattr(row, by)
             for row in period
-            if row.verdict is VerdictName.MISMATCHED and getattr(row, by) is not None
+            if row.verdict is VerdictName.MISMATCHED
+            and not improvement(row)
+            and getattr(row, by) is not None
         )
         worst = reader.worst(by, since, until)
         assert [(one.name, one.mismatched) for one in worst] == sorted(
@@ -159,7 +168,9 @@ def test_sums_of_verdicts(
         )
         for one in worst:
             of = [row for row in period if getattr(row, by) == one.name]
-            assert one.conclusive == sum(row.verdict in conclusive for row in of)
+            assert one.conclusive == sum(
+                row.verdict in conclusive and not improvement(row) for row in of
+            )
 
 
 @settings(max_examples=40, deadline=None)

@@ -237,12 +237,46 @@ class ConditionAnswer(msgspec.Struct, kw_only=True):
     inputs: dict[str, Any]
 
 
+class TrialAnswer(msgspec.Struct, kw_only=True):
+    """The time since anything last changed that decides who gets what and what is compared (R16)."""
+
+    since: Annotated[float, Meta(description="Seconds since 1970.")]
+    until: Annotated[float | None, Meta(description="Seconds since 1970; null: it goes on.")]
+    began_by: Annotated[
+        str, Meta(description="`start`, `brake released`, or the names of the parts that changed.")
+    ]
+    first_period_ends: Annotated[float, Meta(description="Seconds since 1970.")]
+    monitors: Annotated[str, Meta(description="A digest of both monitors and their settings.")]
+    comparison: Annotated[str, Meta(description="A digest of the section `comparison`.")]
+    flags: Annotated[str, Meta(description="A digest of the flags file without its overrides.")]
+    ends_by: Annotated[str, Meta(description="What would end the trial.")]
+
+
+class StandingReadyAnswer(msgspec.Struct, kw_only=True):
+    """An earlier trial's `ready`, which stands while nothing but widths grows."""
+
+    since: Annotated[float, Meta(description="Seconds since 1970.")]
+    until: Annotated[float, Meta(description="Seconds since 1970.")]
+    stands_until: Annotated[float, Meta(description="Seconds since 1970.")]
+
+
+class GateInputs(msgspec.Struct, kw_only=True):
+    """What the gate judges."""
+
+    now: Annotated[float, Meta(description="Seconds since 1970.")]
+    trial: Annotated[TrialAnswer | None, Meta(description="Null: no trial goes on.")]
+    attempt: Annotated[int, Meta(description="Which attempt of the last 90 days the trial is.")]
+    min_e_value: Annotated[float, Meta(description="What shows or refutes something in it.")]
+    standing_ready: StandingReadyAnswer | None
+    kinds: list[Kind]
+
+
 class GateAnswerBody(msgspec.Struct, kw_only=True):
     """May the control be retired? (R16)"""
 
     answer: Literal["ready", "not_ready", "insufficient"]
     eta: Annotated[float | None, Meta(description="Seconds, at the present rate.")]
-    inputs: dict[str, Any]
+    inputs: GateInputs
     conditions: list[ConditionAnswer]
 
 
@@ -287,9 +321,7 @@ class OneSessionAnswer(msgspec.Struct, kw_only=True):
 def verdict_answer(row: VerdictRow, names: Names, trace_url: str | None) -> VerdictAnswer:
     """A verdict for the API, with the place of its trace."""
     facts = msgspec.structs.asdict(named(row, names))
-    return VerdictAnswer(
-        **facts, skew=row.skew, improvement=row.improvement, trace_url=trace_url
-    )
+    return VerdictAnswer(**facts, skew=row.skew, improvement=row.improvement, trace_url=trace_url)
 
 
 def episode_answer(episode: Episode, names: Names, trace_url: str | None) -> EpisodeAnswer:
