@@ -116,7 +116,7 @@ def gate(
     else:
         settings = load_settings(config, monitor_types(plugin_manager()))
         with ledger_of(settings, ledger) as reader, little_garbage():
-            now = wall_clock() if at is None else at
+            now = wall_clock() if at is None else min(at, wall_clock())
             answer = judge(gate_evidence(reader, settings, now), settings.gate)
     if as_json:
         facts = answer.as_dict()

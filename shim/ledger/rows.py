@@ -6,7 +6,7 @@ microseconds (`Length`). A connection's id is unique within a run of the process
 its `run`, and both numbers, `id` and `run`, are given by the store.
 
 Rules: docs/design.md#r3, docs/design.md#r5, docs/design.md#r6b, docs/design.md#r7,
-docs/design.md#r14b, docs/design.md#r15, docs/design.md#r16, docs/design.md#r20,
+docs/design.md#r14, docs/design.md#r14b, docs/design.md#r15, docs/design.md#r16, docs/design.md#r20,
 docs/design.md#r21, docs/design.md#r22.
 """
 

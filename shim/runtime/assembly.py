@@ -139,7 +139,9 @@ class Assembly:
         To be called in a thread: it reads what is new in the ledger, and all of an earlier trial.
         """
         if at is not None:
-            return judge(gate_evidence(ledger, self.settings, at), self.settings.gate)
+            # Nobody knows the future, and days until then need not be looked through.
+            then = min(at, wall_clock())
+            return judge(gate_evidence(ledger, self.settings, then), self.settings.gate)
         with self._gate_lock:
             if self._gate is None:
                 self._gate = GateEvidence(ledger, self.settings)

@@ -20,7 +20,7 @@ from shim.flags import Evaluation
 from shim.model import SECOND, Closing, Connection, Duration, Kind, Time, seconds
 from shim.router import BrakeChanged, Guard, Observer, Opened, Router, Tracked, handles
 from shim.runtime.census import Census
-from shim.runtime.coverage_meter import LONGEST_INTERVAL, CoverageMeter
+from shim.runtime.coverage_meter import INTERVAL, CoverageMeter
 from shim.runtime.cpu_meter import CpuMeter
 from shim.runtime.driver import TICKS, Driver, clock, ticks
 from shim.runtime.fanout import Fanout
@@ -111,7 +111,7 @@ class Coordinator(Generic[L]):
             tell=self.observer.on,
             now=self.started,
         )
-        self._minute = min(LONGEST_INTERVAL, settings.gate.grain)
+        self._minute = min(INTERVAL, settings.gate.grain)
         self._recorder: Recorder | None = None
         self._ids = count(1)
 

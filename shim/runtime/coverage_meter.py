@@ -10,7 +10,7 @@ from shim.model import SECOND, Coverage, Duration, Kind, Role, Time
 from shim.router import Router
 from shim.runtime.census import Census
 
-LONGEST_INTERVAL: Duration = 60 * SECOND
+INTERVAL: Duration = 60 * SECOND
 """A shorter `gate.grain` makes the interval shorter: what is about to be judged has to be covered."""
 
 

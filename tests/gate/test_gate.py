@@ -18,6 +18,7 @@ from shim.gate import (
     Standing,
     StandingReady,
     StretchSample,
+    format_arms,
     judge,
     judge_so_far,
 )
@@ -294,3 +295,18 @@ def test_nothing_is_shown_and_refuted_at_once(
     assert (answer.verdict is GateVerdict.READY) == (not unmet)
     failed = {each.name for each in answer.conditions if each.standing is Standing.FAILED}
     assert (answer.verdict is GateVerdict.NOT_READY) == bool(failed)
+
+
+def test_the_arms_are_named_with_their_users_and_a_ratio_that_is_off() -> None:
+    sound = judge(evidence(), TARGETS)
+    assert format_arms(sound.conditions) == [
+        (
+            f"app, {GROUP}: 501 users in the control's arm, 499 in the candidate's, by the widths "
+            "50.0% to 50.0%; 2 users were in both arms and are left out",
+            False,
+        )
+    ]
+    off = judge(changed(arms={GROUP: ArmUsers(counts(600, 400), 0, HALVES)}), TARGETS)
+    ((line, is_off),) = format_arms(off.conditions)
+    assert is_off
+    assert "THE SAMPLE RATIO IS OFF" in line

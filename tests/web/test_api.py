@@ -287,11 +287,16 @@ async def test_the_gate_is_asked_about_an_earlier_time(tmp_path: Path) -> None:
         now = await get(http, it, "gate")
         trial = now["inputs"]["trial"]
         assert trial["began_by"] == "start"
-        then = await get(http, it, "gate", at=trial["since"] + 0.5)
-        assert then["inputs"]["now"] == trial["since"] + 0.5
+        soon = round(trial["since"] + 0.001, 6)
+        then = await get(http, it, "gate", at=soon)
+        assert then["inputs"]["now"] == soon
         assert then["inputs"]["trial"] == trial
         before = await get(http, it, "gate", at=trial["since"] - 1)
         assert (before["answer"], before["inputs"]["trial"]) == ("insufficient", None)
+        # The year 9999 is answered as of now, without a look at each day until then.
+        future = await get(http, it, "gate", at=253_402_300_799)
+        assert now["inputs"]["now"] <= future["inputs"]["now"] < 253_402_300_799
+        assert future["inputs"]["trial"] == trial
         for nonsense in ("yesterday", "-1", "1e99"):
             async with http.get(f"{it.url}/api/gate", params={"at": nonsense}) as answer:
                 assert answer.status == 400

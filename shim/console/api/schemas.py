@@ -3,7 +3,8 @@
 Times that come from the ledger are seconds since 1970. Users and sessions are named by a keyed hash
 (16 hex digits) to a visitor who is not an operator.
 
-Rules: docs/design.md#r5, docs/design.md#r6b, docs/design.md#r16, docs/design.md#r22.
+Rules: docs/design.md#r5, docs/design.md#r6b, docs/design.md#r14, docs/design.md#r16,
+docs/design.md#r22.
 """
 
 from typing import Annotated, Any, Literal, TypeVar

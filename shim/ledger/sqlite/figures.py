@@ -1,4 +1,7 @@
-"""Sums over the ledger's rows: the figures of the gate and the dashboard."""
+"""Sums over the ledger's rows: the figures of the gate and the dashboard.
+
+Rules: docs/design.md#r14.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
