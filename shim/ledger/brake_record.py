@@ -8,7 +8,7 @@ from collections.abc import Set
 from shim.gate import Arm, BrakeRecord, ObservedRow, TrialIdentity
 from shim.gate.series import DAY
 from shim.gate.stretches import recent_days
-from shim.ledger.gate_evidence import read_trials
+from shim.ledger.gate_evidence import NO_FLAGS, read_trials
 from shim.ledger.protocols import LedgerReader, VerdictFilter
 from shim.ledger.rows import BrakeRow, DecisionRow, ProofRow, RunRow
 from shim.model import Kind, Return, Role, Time, VerdictKind, VerdictName
@@ -22,7 +22,9 @@ def read_brake_record(reader: LedgerReader, identity: TrialIdentity, now: Time) 
     Raises InputError if there is no ledger.
     """
     brakes = reader.rows(BrakeRow, limit=_MOST_ROWS)
-    trials, _ = read_trials(reader, now, reader.last_seen(now), brakes)
+    # The run of the process that asks is in the ledger, and its flags are not: it is left out.
+    with_flags = identity.flags != NO_FLAGS
+    trials, _ = read_trials(reader, now, reader.last_seen(now), brakes, only_with_flags=with_flags)
     going_on = [trial for trial in trials if trial.until is None and trial.identity == identity]
     if not going_on:
         return BrakeRecord(now)

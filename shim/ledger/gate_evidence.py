@@ -207,11 +207,17 @@ def _only_widths_grew(earlier: Trial, later: Trial, deciding: Mapping[str, str |
 
 
 def read_trials(
-    reader: LedgerReader, now: Time, seen: Mapping[int, Wall], brakes: Iterable[BrakeRow]
+    reader: LedgerReader,
+    now: Time,
+    seen: Mapping[int, Wall],
+    brakes: Iterable[BrakeRow],
+    *,
+    only_with_flags: bool = False,
 ) -> tuple[tuple[Trial, ...], dict[str, str | None]]:
     """All trials up to `now`, and the deciding parts of the flags by the digests in their identities.
 
     `seen`: when each run last wrote down what it watched. `brakes`: all orders to the brake.
+    `only_with_flags` leaves out runs whose flags are not in the ledger.
     """
     runs = [run for run in reader.rows(RunRow, limit=_MOST_ROWS) if run.started_at <= now]
     loads = [
@@ -219,6 +225,9 @@ def read_trials(
         for load in reader.rows(FlagsRow, limit=_MOST_ROWS)
         if load.at <= now and load.problem is None
     ]
+    if only_with_flags:
+        known = {load.run for load in loads}
+        runs = [run for run in runs if run.id in known]
     releases = [row.at for row in brakes if not row.engaged and row.at <= now]
     spans = list(_identity_spans(runs, loads, seen, now))
     return find_trials(spans, releases, now), {_identity_of(load): load.deciding for load in loads}
