@@ -13,9 +13,11 @@ after every observation, costs nothing. The product does not depend on the order
 
 The capital falls as m grows, so the means that it does not refute at 1/alpha are an interval: a one-sided
 confidence sequence. Upper bounds are lower bounds of 1 - x.
+
+Sums are exactly rounded (`fsum`), so that an answer does not depend on the order of the observations.
 """
 
-from math import exp, log, log1p, sqrt
+from math import exp, fsum, log, log1p, sqrt
 
 from shim.gate.series import Shares
 
@@ -32,7 +34,7 @@ def log_e_value(shares: Shares, mean: float) -> float:
     """The logarithm of the evidence against "the mean is at most `mean`"; 0 without observations."""
     gains = [(s / t / mean - 1, count) for (s, t), count in shares.items()]
     logs = [
-        log_weight + sum(count * log1p(bet * gain) for gain, count in gains)
+        log_weight + fsum(count * log1p(bet * gain) for gain, count in gains)
         for bet, log_weight in zip(_BETS, _LOG_WEIGHTS, strict=True)
     ]
     greatest = max(logs)
@@ -96,7 +98,7 @@ def mean_share(shares: Shares) -> float | None:
     count = observations(shares)
     if not count:
         return None
-    return sum(s / t * number for (s, t), number in shares.items()) / count
+    return fsum(s / t * number for (s, t), number in shares.items()) / count
 
 
 def wilson(successes: float, trials: float, z: float = 1.959964) -> tuple[float, float] | None:

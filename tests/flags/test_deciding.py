@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from shim.flags import Percentages, Rule, Targeting
 from shim.flags.deciding import arm_shares, deciding_text, digest_of, only_widths_grew
@@ -82,6 +82,7 @@ def test_the_arms_are_as_wide_as_the_file_says() -> None:
     assert shares[Role.CANDIDATE] == pytest.approx(0.475)
 
 
+@settings(deadline=None, max_examples=40)
 @given(rollouts())
 def test_the_shares_are_those_of_many_users(targeting: Targeting) -> None:
     users = [f"user{number}" for number in range(4000)]
