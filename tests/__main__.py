@@ -1,6 +1,6 @@
-"""`python -m tests`: all tests, in five processes beside each other, with the coverage of all together.
+"""`python -m tests`: all tests, in four processes beside each other, with the coverage of all together.
 
-Three of them mostly wait for sockets and other processes, two compute: on two cores neither a core nor a
+Two of them mostly wait for sockets and other processes, two compute: on two cores neither a core nor a
 process is left alone at the end. Arguments go to each of them.
 """
 
@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 TESTS = Path(__file__).parent
-WAITING = (("demo", "capture"), ("live",), ("boards", "ledger", "telemetry", "web"))
+WAITING = (("live", "capture", "demo"), ("boards", "ledger", "telemetry", "web"))
 COMPUTING = ("replay", "simulate")
 """About half of what is to be computed; the last process runs all other tests."""
 COVERAGE = [sys.executable, "-m", "coverage"]

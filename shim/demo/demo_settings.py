@@ -71,7 +71,8 @@ def settings_value(
             "window": scaled(60, factor),
             "return_window": scaled(120, factor),
         },
-        "gate": {"grain": scaled(60, factor)},
+        # Timeouts are far more frequent here than in a service; what is one event has to be shorter.
+        "gate": {"grain": scaled(10, factor)},
         "brake": {"window": scaled(900, factor)},
         "guard": {"window": scaled(30, factor), "hold": scaled(30, factor)},
         "ledger": f"sqlite:///{ledger}",

@@ -105,6 +105,6 @@ def test_the_brake_is_a_real_service_s_divided() -> None:
     value = settings_value(FACTOR, "/tmp/ledger.db")
     assert value["brake"] == {"window": "45000.000ms"}
     assert value["guard"]["window"] == "1500.000ms"
-    assert value["gate"] == {"grain": "3000.000ms"}
+    assert value["gate"] == {"grain": "500.000ms"}
     assert (LIMITS.window, GRAIN) == (45 * SECOND, 3 * SECOND)
     assert (LIMITS.count, LIMITS.share, LIMITS.spread) == (5, 0.01, 3)
