@@ -5,13 +5,14 @@ Rules: docs/design.md#r22.
 
 from collections.abc import Set
 
-from shim.gate import Arm, BrakeRecord, ObservedRow, TrialIdentity
+from shim.gate import BrakeRecord, TrialIdentity
 from shim.gate.series import DAY
 from shim.gate.stretches import recent_days
 from shim.ledger.gate_evidence import NO_FLAGS, read_trials
 from shim.ledger.protocols import LedgerReader, VerdictFilter
 from shim.ledger.rows import BrakeRow, DecisionRow, ProofRow, RunRow
-from shim.model import Kind, Return, Role, Time, VerdictKind, VerdictName
+from shim.ledger.trial_record import return_rows
+from shim.model import Kind, Role, Time, VerdictKind, VerdictName
 
 _MOST_ROWS = 100_000
 
@@ -44,19 +45,9 @@ def read_brake_record(reader: LedgerReader, identity: TrialIdentity, now: Time) 
             for row in reader.coverage_sums(runs, week, now)
         ),
         returns=tuple(
-            (
-                kind,
-                ObservedRow(
-                    action.user,
-                    action.at,
-                    action.result is Return.RETURNED,
-                    Arm(action.group, action.role),
-                    action.run,
-                ),
-            )
+            (kind, row)
             for kind in Kind
-            for action in reader.settled_actions(kind, runs, week, now)
-            if action.group is not None and action.result in (Return.RETURNED, Return.LOST)
+            for row in return_rows(reader.settled_actions(kind, runs, week, now))
         ),
         decisions=tuple(
             sorted(

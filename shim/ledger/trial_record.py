@@ -124,7 +124,7 @@ class TrialRecord:
         for action in actions:
             kind.outcomes[action.role, action.result] += 1
             kind.proofs[action.role] += action.proof
-        kind.record.add_returns(_returns(actions))
+        kind.record.add_returns(return_rows(actions))
         kind.record.add_proofs(_proofs(actions))
 
     def _kind(self, name: Kind) -> _Kind:
@@ -186,7 +186,7 @@ def question_times(trial: Trial, targets: GateTargets) -> QuestionTimes:
     return QuestionTimes(trial.since, targets.period, targets.unit, targets.grain)
 
 
-def _returns(actions: list[SettledAction]) -> list[ObservedRow]:
+def return_rows(actions: list[SettledAction]) -> list[ObservedRow]:
     """Returns and losses of users whom chance placed (R15)."""
     return [
         ObservedRow(
