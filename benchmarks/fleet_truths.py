@@ -58,6 +58,24 @@ class Outage(NamedTuple):
     returns: float = 1.0
 
 
+class Rare(NamedTuple):
+    """So many of the users are seldom seen, and the monitors agree less about them."""
+
+    users: float = 0.0
+    per_day: float = 0.0
+    agreement: float = 1.0
+
+
+class BadDays(NamedTuple):
+    """Each day is bad with this probability, and then for everybody."""
+
+    share: float = 0.0
+    agreement: float = 1.0
+
+
+_NO_RARE, _NO_BAD_DAYS = Rare(), BadDays()
+
+
 @dataclass(frozen=True)
 class Fleet:
     """What is true.
@@ -69,7 +87,9 @@ class Fleet:
         edits: the settings change so often, in days; each change begins a trial.
         proofs: the share of the candidate's closings that hit a living connection.
         lost: so many of the candidate's users are never registered.
+        braked: on this day a person engages the brake, and nobody releases it.
         asked_from: answers before this day (and hour 6) do not count.
+        before: how often the gate before this one was wrong, as an independent generator found it.
     """
 
     users: int = 3000
@@ -84,7 +104,11 @@ class Fleet:
     expected: int = 0
     pings: float = 1.0
     lost: float = 0.0
+    rare: Rare = _NO_RARE
+    bad_days: BadDays = _NO_BAD_DAYS
+    braked: int | None = None
     asked_from: int = 0
+    before: str = ""
 
 
 def _returns(
@@ -95,34 +119,57 @@ def _returns(
     return {"everybody": Group(1.0, *daily)}
 
 
+def _plan(day: int) -> float:
+    """The runbook's plan: how many are at `live`, the deciding week from day 5 on."""
+    return (0.0, 0.0, 0.01, 0.1, 0.5)[min(day, 4)]
+
+
 FORBIDDEN: dict[str, Fleet] = {
+    "perfect; a person engages the brake on day 10": Fleet(braked=9, asked_from=9, before="always"),
     "agreement 99 % (the border)": Fleet(agreement=always(0.99)),
     "agreement 98 %": Fleet(agreement=always(0.98)),
     "99 %, an outage on day 10 hits half of all, matched": Fleet(
         agreement=always(0.99), outages=(Outage(9, 0.5, 1.0),)
     ),
     "agreement falls to 0 % on day 12, asked from 6 h later": Fleet(
-        agreement=change(12, 1.0, 0.0), per_day=3.0, days=20, asked_from=12
+        agreement=change(12, 1.0, 0.0), per_day=3.0, days=20, asked_from=12, before="80 %"
     ),
     "returns fall to 30 % on day 12, asked from 6 h later": Fleet(
-        groups=_returns(0.98, change(12, 0.98, 0.3)), per_day=3.0, days=20, asked_from=12
+        groups=_returns(0.98, change(12, 0.98, 0.3)),
+        per_day=3.0,
+        days=20,
+        asked_from=12,
+        before="92 %",
     ),
     "8 stalls, each wrong about 30 % of all users": Fleet(
         per_day=1.4,
         days=14,
         outages=tuple(Outage(day, 0.3, 0.0) for day in (0, 1, 2, 3, 4, 5, 6, 6)),
+        before="100 %",
     ),
     "returns 10 points lower, both rise while shares move": Fleet(
-        groups=_returns(change(4, 0.6, 0.95), change(4, 0.5, 0.85), change(4, 0.1, 0.9))
+        groups=_returns(change(4, 0.6, 0.95), change(4, 0.5, 0.85), change(4, 0.1, 0.9)),
+        before="100 %",
     ),
-    "returns 99 % the first time, 50 % later": Fleet(groups=_returns(0.99, 0.99), later=0.5),
-    "holdback 5 %, daily outages, 12 points lower": Fleet(
+    "returns 99 % the first time, 50 % later": Fleet(
+        groups=_returns(0.99, 0.99), later=0.5, before="100 %"
+    ),
+    "holdback 5 %, daily outages of 10 %, 12 points lower": Fleet(
         groups=_returns(0.95, 0.83, 0.95),
         outages=tuple(Outage(day, 0.1, 1.0, 0.5) for day in range(30)),
+        before="92 %",
     ),
-    "weekends 96.6 %, else 99.95 %; begun on a Monday": Fleet(agreement=weekend(0.9995, 0.966)),
-    "99 %, settings edited every 8 days, 90 days": Fleet(
-        agreement=always(0.99), edits=8, days=90, users=2000
+    "weekends 96.6 %, else 99.95 %; begun on a Monday": Fleet(
+        agreement=weekend(0.9995, 0.966), before="100 %"
+    ),
+    "99 %, settings edited every 4 days, a month": Fleet(
+        agreement=always(0.99), edits=4, before="15 %"
+    ),
+    "99 %, settings edited every 4 days, a year": Fleet(
+        agreement=always(0.99), edits=4, days=365, users=1000, before="88 %"
+    ),
+    "99 %, settings edited every 8 days, a year": Fleet(
+        agreement=always(0.99), edits=8, days=365, users=1000
     ),
     "returns 5 points lower (the border)": Fleet(groups=_returns(0.95, 0.90)),
     "returns 20 points lower": Fleet(groups=_returns(0.95, 0.75)),
@@ -135,7 +182,7 @@ FORBIDDEN: dict[str, Fleet] = {
     "2.1 % of the candidate's users with a proof of life": Fleet(proofs=0.003),
     "the candidate never pings": Fleet(pings=0.0, days=10),
     "3 % of the episodes explained by a rule": Fleet(expected=300, days=10),
-    "an arm loses 20 % of its registrations": Fleet(lost=0.2, days=10),
+    "an arm loses 20 % of its registrations, 8 000 users": Fleet(lost=0.2, days=10, users=8000),
     "60 users": Fleet(users=60),
 }
 """Fleets about which the gate must not say `ready`."""
@@ -147,8 +194,16 @@ ALLOWED: dict[str, Fleet] = {
     "perfect, 8 000 users, day 8": Fleet(users=8000, days=8),
     "99.8 %, 3 000 users, day 8": Fleet(agreement=always(0.998), days=8),
     "99.5 %, 8 000 users, day 8": Fleet(agreement=always(0.995), users=8000, days=8),
+    "the runbook's plan, 1 500 users, day 12": Fleet(
+        groups=_returns(0.98, 0.98, _plan), users=1500, days=12, before="never ready"
+    ),
+    "the runbook's plan, 3 000 users, day 12": Fleet(
+        groups=_returns(0.98, 0.98, _plan), days=12, before="never ready"
+    ),
     "returns equal, the network worsens while shares move": Fleet(
-        groups=_returns(change(10, 0.98, 0.8), change(10, 0.98, 0.8), change(10, 0.2, 0.5)), days=18
+        groups=_returns(change(10, 0.98, 0.8), change(10, 0.98, 0.8), change(10, 0.2, 0.5)),
+        days=18,
+        before="87 % not_ready",
     ),
     "returns equal, two rules with different percentages": Fleet(
         groups={
@@ -156,11 +211,21 @@ ALLOWED: dict[str, Fleet] = {
             "everybody": Group(0.5, always(0.2), always(0.8), always(0.8)),
         },
         days=10,
+        before="100 % not_ready",
     ),
-    "perfect but for 3 explained episodes": Fleet(expected=3, days=8),
-    "stretches, 99.5 %, 90 days": Fleet(agreement=always(0.995), days=90, users=2000),
-    "stretches, 99.9 %, 90 days": Fleet(agreement=always(0.999), days=90, users=2000),
+    "3 of 15 000 episodes explained, the others matched": Fleet(
+        per_day=1.4, expected=3, days=8, before="100 % not_ready"
+    ),
+    "stretches, 99.5 %, 2 000 users, 90 days": Fleet(agreement=always(0.995), days=90, users=2000),
+    "stretches, 99.9 %, 2 000 users, 90 days": Fleet(agreement=always(0.999), days=90, users=2000),
 }
 """Fleets about which the gate must not say `not_ready`."""
 
-FLEETS = FORBIDDEN | ALLOWED
+UNKNOWABLE: dict[str, Fleet] = {
+    "1 of 5 users is seen each 40 days, with 94 %": Fleet(rare=Rare(0.2, 0.025, 0.94), days=10),
+    "one day in ten is bad for all (90 %)": Fleet(bad_days=BadDays(0.1, 0.9), days=10),
+    "an arm loses 20 % of its registrations, 3 000 users": Fleet(lost=0.2, days=10),
+}
+"""Fleets that are not as they should be, and about which a week cannot always say so."""
+
+FLEETS = FORBIDDEN | ALLOWED | UNKNOWABLE

@@ -1,6 +1,6 @@
 """How often the gate is wrong about fleets whose truth is known: the table of the README.
 
-`python -m benchmarks.gate_simulation [--seeds 20] [--only WORDS]`. `benchmarks/fleet_rows.py` draws rows
+`python -m benchmarks.gate_simulation [--seeds 100] [--only WORDS]`. `benchmarks/fleet_rows.py` draws rows
 from the stated truths of `benchmarks/fleet_truths.py`. The gate's own record and judge are asked once a
 day, six hours after midnight, from the first row to the last day of the fleet.
 
@@ -19,7 +19,7 @@ import click
 import numpy as np
 
 from benchmarks.fleet_rows import BEGIN, DAY, FleetRows, RowGenerator
-from benchmarks.fleet_truths import ALLOWED, FLEETS, FORBIDDEN, Fleet
+from benchmarks.fleet_truths import ALLOWED, FLEETS, FORBIDDEN, UNKNOWABLE, Fleet
 from shim.gate import (
     Evidence,
     GateAnswer,
@@ -97,6 +97,7 @@ class _TrialRun:
             days_acted=(True,) * days,
             watched=now - self.trial.since,
             complete_until=now,
+            brake=None if fleet.braked is None or now < BEGIN + fleet.braked * DAY else "by hand",
             kinds=(kind,),
         )
 
@@ -144,30 +145,42 @@ def _widths(fleet: Fleet, day: int) -> dict[str, float]:
     return {name: group.live(day) for name, group in fleet.groups.items()}
 
 
+_TITLES = ("`ready` is wrong:", "`not_ready` is wrong:", "a week cannot always tell:")
+
+
 @click.command()
-@click.option("--seeds", default=20, show_default=True, help="Runs of each fleet.")
+@click.option("--seeds", default=100, show_default=True, help="Runs of each fleet.")
 @click.option("--only", default="", help="Only the fleets whose name contains these words.")
 @click.option("--jobs", default=os.cpu_count(), show_default=True, help="Processes.")
 def main(seeds: int, only: str, jobs: int) -> None:
+    print("| what is true | before | runs | `ready` | `not_ready` | a stretch refutes |")
+    print("|---|---|---|---|---|---|")
     with ProcessPoolExecutor(jobs) as pool:
-        for title, fleets in (("must not be ready", FORBIDDEN), ("must not be not_ready", ALLOWED)):
-            print(f"{title:54} runs   ready  (day)  not_ready  (day)  a stretch refutes")
+        for title, fleets in zip(_TITLES, (FORBIDDEN, ALLOWED, UNKNOWABLE), strict=True):
+            print(f"| *{title}* | | | | | |")
             for name in fleets:
                 if only in name:
                     found = list(pool.map(partial(ask, name), range(seeds)))
-                    print(_describe(name, found), flush=True)
+                    print(_format_row(name, found), flush=True)
     if not only:
         _border()
 
 
-def _describe(name: str, found: Sequence[Found]) -> str:
-    columns = []
-    for days in ([one.ready for one in found], [one.not_ready for one in found]):
-        known = [day for day in days if day is not None]
-        middle = f"{median(known):.0f}" if known else "-"
-        columns.append(f"{len(known) / len(found):7.1%} {middle:>6}")
-    stretches = sum(one.stretches for one in found) / len(found)
-    return f"{name:54} {len(found):4d} {'   '.join(columns)} {stretches:18.1%}"
+def _format_row(name: str, found: Sequence[Found]) -> str:
+    runs = len(found)
+    answers = [
+        _format_share([one.ready for one in found if one.ready], runs),
+        _format_share([one.not_ready for one in found if one.not_ready], runs),
+        _format_share([1] * sum(one.stretches for one in found), runs, days=False),
+    ]
+    return f"| {name} | {FLEETS[name].before} | {runs} | {' | '.join(answers)} |"
+
+
+def _format_share(found: Sequence[int], runs: int, *, days: bool = True) -> str:
+    """The share with its interval of 95 %, and the median day."""
+    low, high = wilson(len(found), runs) or (0.0, 1.0)
+    day = f", day {median(found):.0f}" if found and days else ""
+    return f"{len(found) / runs:.0%} ({low:.1%} to {high:.1%}){day}"
 
 
 def _border() -> None:

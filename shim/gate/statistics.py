@@ -17,6 +17,7 @@ confidence sequence. Upper bounds are lower bounds of 1 - x.
 Sums are exactly rounded (`fsum`), so that an answer does not depend on the order of the observations.
 """
 
+from collections.abc import Sequence
 from math import exp, fsum, log, log1p, sqrt
 
 from shim.gate.series import Shares
@@ -27,18 +28,23 @@ needs 370 users), small ones for bounds close to the mean of tens of thousands."
 
 _LOG_WEIGHTS = (log(0.4), *(log(0.6 / 9),) * 9)
 
-_BISECTIONS = 40
+_PRECISION = 1e-12
+"""Of a bound."""
 
 
 def log_e_value(shares: Shares, mean: float) -> float:
     """The logarithm of the evidence against "the mean is at most `mean`"; 0 without observations."""
-    gains = [(s / t / mean - 1, count) for (s, t), count in shares.items()]
-    logs = [
-        log_weight + fsum(count * log1p(bet * gain) for gain, count in gains)
-        for bet, log_weight in zip(_BETS, _LOG_WEIGHTS, strict=True)
-    ]
+    logs = _logs([(s / t / mean - 1, count) for (s, t), count in shares.items()])
     greatest = max(logs)
     return greatest + log(sum(exp(value - greatest) for value in logs))
+
+
+def _logs(gains: Sequence[tuple[float, float]]) -> list[float]:
+    """The logarithm of each bet's capital; of each gain, how often."""
+    return [
+        log_weight + fsum([count * log1p(bet * gain) for gain, count in gains])
+        for bet, log_weight in zip(_BETS, _LOG_WEIGHTS, strict=True)
+    ]
 
 
 def log_e_value_below(shares: Shares, mean: float) -> float:
@@ -48,17 +54,33 @@ def log_e_value_below(shares: Shares, mean: float) -> float:
 
 def lower_bound(shares: Shares, alpha: float) -> float:
     """The mean is above this, ever wrong with a probability of at most `alpha`; 0 without evidence."""
-    low, high = 0.0, mean_share(shares) or 0.0
-    if high == 0:
-        return 0.0
-    wanted = -log(alpha)
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        if log_e_value(shares, middle) >= wanted:
-            low = middle
-        else:
-            high = middle
+    wanted, mean = -log(alpha), mean_share(shares) or 0.0
+    # The evidence falls with the mean and is convex, so the zero of a tangent lies below the bound:
+    # Newton's steps come from below, and each of them is a bound itself.
+    low = 0.0
+    while low <= 0:
+        if mean < _PRECISION:
+            return 0.0
+        low = _newton(shares, mean, wanted)
+        mean /= 2
+    while (step := _newton(shares, low, wanted)) - low > _PRECISION:
+        low = step
     return low
+
+
+def _newton(shares: Shares, mean: float, wanted: float) -> float:
+    """The mean at which the tangent of the evidence at `mean` has the value `wanted`."""
+    gains = [(s / t / mean - 1, count) for (s, t), count in shares.items()]
+    logs = _logs(gains)
+    greatest = max(logs)
+    weights = [exp(value - greatest) for value in logs]
+    slope = sum(
+        weight * fsum([count * bet * (1 + gain) / (1 + bet * gain) for gain, count in gains])
+        for bet, weight in zip(_BETS, weights, strict=True)
+        if weight
+    )
+    total = sum(weights)
+    return mean * (1 + (greatest + log(total) - wanted) * total / slope)
 
 
 def upper_bound(shares: Shares, alpha: float) -> float:
@@ -74,14 +96,15 @@ def certainly_lower(lesser: Shares, greater: Shares, alpha: float, margin: float
     lesser_mean, greater_mean = mean_share(lesser), mean_share(greater)
     if lesser_mean is None or greater_mean is None or lesser_mean >= greater_mean - margin:
         return False
+    wanted = -log(alpha)
     # One value that neither sequence refutes is quickly tried, and settles most cases.
     middle = (lesser_mean + greater_mean - margin) / 2
     if 0 < middle < 1 and 0 < middle + margin < 1:
-        wanted = -log(alpha)
         above = log_e_value_below(lesser, middle) < wanted
         if above and log_e_value(greater, middle + margin) < wanted:
             return False
-    return upper_bound(lesser, alpha) < lower_bound(greater, alpha) - margin
+    limit = lower_bound(greater, alpha) - margin
+    return limit >= 1 or (limit > 0 and log_e_value_below(lesser, limit) >= wanted)
 
 
 def observations(shares: Shares) -> float:
