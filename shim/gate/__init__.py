@@ -7,6 +7,7 @@ from shim.gate.answer import Condition, GateAnswer, GateVerdict, Scale, Sense, S
 from shim.gate.brake_statistics import (
     BrakeLimits,
     BrakeRecord,
+    FalseKill,
     FalseKills,
     FalseKillWatch,
     FewerReturns,
@@ -47,6 +48,7 @@ __all__ = [
     "ConnectedUsers",
     "Counted",
     "Evidence",
+    "FalseKill",
     "FalseKillWatch",
     "FalseKills",
     "FewerReturns",

@@ -16,7 +16,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from math import exp, lgamma, log
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from shim.gate.crowds import Arm, Connected, ObservedRow
 from shim.gate.evidence import NOTHING
@@ -85,39 +85,52 @@ class FewerReturns:
         )
 
 
+class FalseKill(NamedTuple):
+    """The candidate decided on a connection of this user, which was alive.
+
+    `event`: what the false kill belongs to where several count as one (R6b); None: it stands alone.
+    """
+
+    user: str
+    at: Time
+    event: Hashable = None
+
+
 @dataclass(frozen=True, slots=True)
 class BrakeRecord:
     """What the brake knew before a restart, in the order of time; times by the wall clock.
 
     Attributes:
-        since: the begin of the trial.
+        since: the begin of the trial, from which on returns are compared.
+        kills_since: from when on false kills of this candidate are counted.
         connected: kind, run, from when to when, and how many users.
         returns: returns and losses by the ends of their windows, for each kind.
-        decisions: user and time of each decision of the candidate on this UTC day.
-        kills: user and time of each false kill on this UTC day.
+        decisions: user and time of each decision of the candidate on this UTC day and in `brake.window`.
+        kills: the false kills among them.
     """
 
     since: Time
+    kills_since: Time
     connected: tuple[tuple[Kind, int, Time, Time, int], ...] = ()
     returns: tuple[tuple[Kind, ObservedRow], ...] = ()
     decisions: tuple[tuple[str, Time], ...] = ()
-    kills: tuple[tuple[str, Time], ...] = ()
+    kills: tuple[FalseKill, ...] = ()
 
 
 class FalseKillWatch:
     """Told of each decision of the candidate's and of each false kill; times never decrease.
 
-    `grain` is the length of a minute. `day` counts the days on which the watch was begun anew.
+    `grain` is the length of a minute. The e-value begins anew each UTC day; the day of `since` is the first.
     """
 
-    def __init__(self, limits: BrakeLimits, grain: Duration) -> None:
+    def __init__(self, limits: BrakeLimits, grain: Duration, since: Time) -> None:
         self._limits = limits
         self._grain = grain
+        self._first_day = since // DAY
         self._decisions: deque[Time] = deque()
         self._kills: deque[Time] = deque()
         self._events: dict[Hashable, Time] = {}
-        self._day = -1
-        self.days = 0
+        self._day = self._first_day
         self._today: dict[str, tuple[int, int]] = {}
         self._killed_today: set[str] = set()
         self._shares: Counter[tuple[int, int]] = Counter()
@@ -129,10 +142,7 @@ class FalseKillWatch:
         self._count(user, now, decisions=1)
 
     def killed(self, user: str, now: Time, event: Hashable = None) -> FalseKills | None:
-        """A decision of the candidate's was wrong: `only_candidate`, recovered; or a proof of life.
-
-        `event`: what the false kill belongs to where several count as one (R6b); None: it stands alone.
-        """
+        """A decision of the candidate's was wrong (`FalseKill`): recovered, or a proof of life."""
         if event is not None:
             if event in self._events:
                 return self.reason(now)
@@ -168,7 +178,7 @@ class FalseKillWatch:
         if len(self._killed_today) < LEAST_USERS:
             return None
         if log_e_value(self._shares, max(self._limits.share, _SMALLEST_SHARE)) < log(
-            wanted_e_value(self.days)
+            wanted_e_value(self._day - self._first_day + 1)
         ):
             return None
         totals = self._today.values()
@@ -177,7 +187,6 @@ class FalseKillWatch:
     def _count(self, user: str, now: Time, kills: int = 0, decisions: int = 0) -> None:
         if now // DAY != self._day:
             self._day = now // DAY
-            self.days += 1
             self._today.clear()
             self._killed_today.clear()
             self._shares.clear()

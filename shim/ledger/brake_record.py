@@ -3,43 +3,42 @@
 Rules: docs/design.md#r22.
 """
 
-from collections.abc import Set
+from collections.abc import Iterable
+from dataclasses import replace
 
 from shim.gate import BrakeRecord, TrialIdentity
 from shim.gate.series import DAY
 from shim.gate.stretches import recent_days
 from shim.ledger.gate_evidence import NO_FLAGS, read_trials
-from shim.ledger.protocols import LedgerReader, VerdictFilter
-from shim.ledger.rows import BrakeRow, DecisionRow, ProofRow, RunRow
+from shim.ledger.protocols import LedgerReader
+from shim.ledger.rows import BrakeRow, RunRow
 from shim.ledger.trial_record import return_rows
-from shim.model import Kind, Role, Time, VerdictKind, VerdictName
+from shim.model import Duration, Kind, Time
 
 _MOST_ROWS = 100_000
 
 
-def read_brake_record(reader: LedgerReader, identity: TrialIdentity, now: Time) -> BrakeRecord:
-    """The record of the trial that a process of this identity goes on with; else an empty one.
+def read_brake_record(
+    reader: LedgerReader, identity: TrialIdentity, now: Time, window: Duration
+) -> BrakeRecord:
+    """What a process of this identity goes on with: of its trial, and of the same monitors.
 
-    Raises InputError if there is no ledger.
+    `window` is `brake.window`. Raises InputError if there is no ledger.
     """
-    brakes = reader.rows(BrakeRow, limit=_MOST_ROWS)
+    brakes = [row for row in reader.rows(BrakeRow, limit=_MOST_ROWS) if row.at <= now]
     # The run of the process that asks is in the ledger, and its flags are not: it is left out.
     with_flags = identity.flags != NO_FLAGS
     trials, _ = read_trials(reader, now, reader.last_seen(now), brakes, only_with_flags=with_flags)
     going_on = [trial for trial in trials if trial.until is None and trial.identity == identity]
+    record = _read_kills(reader, identity.monitors, now, window, brakes)
     if not going_on:
-        return BrakeRecord(now)
+        return record
     (trial,) = going_on
     runs = tuple({span.run for span in trial.spans})
     week = max(trial.since, recent_days(now)[0] * DAY)
-    released = [row.at for row in brakes if not row.engaged and row.at <= now]
-    # The days of false kills go on when the flags change, and are about these monitors alone.
-    today = max(now // DAY * DAY, *released) if released else now // DAY * DAY
-    same_monitors = {
-        row.id for row in reader.rows(RunRow, limit=_MOST_ROWS) if row.monitors == identity.monitors
-    }
-    return BrakeRecord(
-        trial.since,
+    return replace(
+        record,
+        since=trial.since,
         connected=tuple(
             (row.kind, row.run, row.since, row.at, row.control_users + row.candidate_users)
             for row in reader.coverage_sums(runs, week, now)
@@ -47,32 +46,30 @@ def read_brake_record(reader: LedgerReader, identity: TrialIdentity, now: Time) 
         returns=tuple(
             (kind, row)
             for kind in Kind
-            for row in return_rows(reader.settled_actions(kind, runs, week, now))
-        ),
-        decisions=tuple(
-            sorted(
-                (
-                    (row.user, row.at)
-                    for row in reader.rows(DecisionRow, since=today, limit=_MOST_ROWS)
-                    if row.role is Role.CANDIDATE and row.run in same_monitors
-                ),
-                key=lambda decided: decided[1],
+            for row in return_rows(
+                # The windows of some clients that have come back already are not over.
+                reader.settled_actions(kind, runs, week, now + DAY, acted_from=trial.since)
             )
         ),
-        kills=tuple(sorted(_kills(reader, same_monitors, today), key=lambda kill: kill[1])),
     )
 
 
-def _kills(reader: LedgerReader, runs: Set[int], since: Time) -> list[tuple[str, Time]]:
-    wrong = VerdictFilter(
-        verdict=VerdictName.MISMATCHED,
-        kind=VerdictKind.ONLY_CANDIDATE,
-        recovered=True,
-        since=since,
+def _read_kills(
+    reader: LedgerReader,
+    monitors: str,
+    now: Time,
+    window: Duration,
+    brakes: Iterable[BrakeRow],
+) -> BrakeRecord:
+    """The false kills of these monitors since the last release: a change of the flags changes nothing."""
+    runs = [row for row in reader.rows(RunRow, limit=_MOST_ROWS) if row.monitors == monitors]
+    released = [row.at for row in brakes if not row.engaged]
+    since = max(min((row.started_at for row in runs), default=now), *released, 0)
+    numbers = [row.id for row in runs]
+    counted = max(since, min(now // DAY * DAY, now - window))
+    return BrakeRecord(
+        since=now,
+        kills_since=since,
+        decisions=tuple(reader.candidate_decisions(numbers, counted)),
+        kills=tuple(reader.false_kills(numbers, counted)),
     )
-    verdicts = reader.verdicts(wrong, limit=_MOST_ROWS).rows
-    proofs = reader.rows(ProofRow, since=since, limit=_MOST_ROWS)
-    return [
-        *((row.user, row.at) for row in verdicts if row.run in runs),
-        *((row.user, row.at) for row in proofs if row.role is Role.CANDIDATE and row.run in runs),
-    ]

@@ -104,6 +104,7 @@ class LedgerObserver(Observer):
                 rule=verdict.rule,
                 trace=verdict.trace,
                 overridden=verdict.placement.override,
+                placed_by=verdict.placement.group,
             )
         )
 
@@ -134,8 +135,14 @@ class LedgerObserver(Observer):
 
     @handles(ProofOfLife)
     def _proof_of_life(self, proof: ProofOfLife) -> None:
-        at = self._offset() + proof.at
-        self._ledger.append(ProofRow(*_about(proof.connection), role=proof.role, at=at))
+        self._ledger.append(
+            ProofRow(
+                *_about(proof.connection),
+                role=proof.role,
+                at=self._offset() + proof.at,
+                guard_event=proof.guard_event,
+            )
+        )
 
     @handles(Closing)
     def _closed(self, closing: Closing) -> None:

@@ -3,7 +3,8 @@
 The embedded store is `shim.ledger.sqlite`; a networked one offers the same.
 All times are microseconds since 1970; periods include `since` and exclude `until`.
 
-Rules: docs/design.md#r14, docs/design.md#r14b, docs/design.md#r15, docs/design.md#r16.
+Rules: docs/design.md#r14, docs/design.md#r14b, docs/design.md#r15, docs/design.md#r16,
+docs/design.md#r22.
 """
 
 from collections import Counter
@@ -11,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol, TypeVar
 
-from shim.gate import ObservedRow
+from shim.gate import FalseKill, ObservedRow
 from shim.ledger.json_record import JsonRecord
 from shim.ledger.rows import (
     ActionRow,
@@ -320,9 +321,9 @@ class LedgerReader(EpisodeReader, Protocol):
         """Conclusive episodes that count (R14, R16), in the order of time; the arm is who acted."""
 
     def settled_actions(
-        self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall
+        self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall, *, acted_from: Wall
     ) -> list[SettledAction]:
-        """Actions whose window ended then, in that order."""
+        """Actions whose window ended then, in that order; earlier actions than `acted_from` are left out."""
 
     def other_episodes(
         self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall
@@ -334,6 +335,12 @@ class LedgerReader(EpisodeReader, Protocol):
 
     def candidate_failures(self, runs: Iterable[int], since: Wall, until: Wall) -> Counter[str]:
         """How often each call of the candidate failed."""
+
+    def candidate_decisions(self, runs: Iterable[int], since: Wall) -> list[tuple[str, Wall]]:
+        """User and time of each decision of the candidate from `since` on, in the order of time."""
+
+    def false_kills(self, runs: Iterable[int], since: Wall) -> list[FalseKill]:
+        """The candidate's decisions that life proved wrong (R22), from `since` on, in the order of time."""
 
     def mean_users(self, runs: Iterable[int], since: Wall, until: Wall) -> dict[Role, float]:
         """The users for whom each monitor acted, summed over all minutes and kinds."""

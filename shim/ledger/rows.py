@@ -128,7 +128,11 @@ class DecisionRow(ConnectionRow, frozen=True, kw_only=True):
 
 
 class VerdictRow(ConnectionRow, frozen=True, kw_only=True):
-    """How an episode ended (`shim.model.Verdict`). `overridden`: an override placed the user (R16)."""
+    """How an episode ended (`shim.model.Verdict`).
+
+    `overridden`: an override placed the user (R16). `placed_by` is the group in which chance placed the
+    user (None: no percentages did).
+    """
 
     TABLE = "verdict"
 
@@ -144,6 +148,7 @@ class VerdictRow(ConnectionRow, frozen=True, kw_only=True):
     rule: str | None
     trace: str | None
     overridden: bool | None = None
+    placed_by: str | None = None
 
     @property
     def spare(self) -> bool:
@@ -206,12 +211,17 @@ class ActionRow(ConnectionRow, frozen=True, kw_only=True):
 
 
 class ProofRow(ConnectionRow, frozen=True, kw_only=True):
-    """The peer spoke after `role` had closed its connection (R14b)."""
+    """The peer spoke after `role` had closed its connection (R14b).
+
+    `guard_event` is the number, within the run, of the guard's event that the closing belongs to (R6b);
+    None: the closing belongs to no event.
+    """
 
     TABLE = "proof"
 
     role: Role
     at: Wall
+    guard_event: int | None = None
 
 
 class ClosingRow(ConnectionRow, frozen=True, kw_only=True):

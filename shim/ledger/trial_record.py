@@ -113,7 +113,10 @@ class TrialRecord:
 
     def _read_kind(self, name: Kind, runs: tuple[int, ...], since: Wall, until: Wall) -> None:
         agreements = self._reader.agreement_rows(name, runs, since, until)
-        actions = self._reader.settled_actions(name, runs, since, until)
+        # An action of before the trial was another widths' or another candidate's.
+        actions = self._reader.settled_actions(
+            name, runs, since, until, acted_from=self.trial.since
+        )
         episodes = self._reader.other_episodes(name, runs, since, until)
         if not (agreements or actions or episodes.any or name in self._kinds):
             return

@@ -228,7 +228,8 @@ class Assembly:
         assert run.monitors is not None
         assert run.comparison is not None
         identity = TrialIdentity(run.monitors, run.comparison, flags)
-        brake.resume(read_brake_record(self.reader, identity, wall_clock()))
+        window = self.settings.brake.window
+        brake.resume(read_brake_record(self.reader, identity, wall_clock(), window))
         return brake
 
     def _brake_as_left(self, ledger: LedgerWriter) -> str | None:

@@ -3,10 +3,11 @@
 Rules: docs/design.md#r15.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
 from heapq import heappop, heappush
 from itertools import count
+from operator import itemgetter
 from typing import Protocol
 
 from shim.gate import (
@@ -14,6 +15,7 @@ from shim.gate import (
     BrakeLimits,
     BrakeRecord,
     ConnectedUsers,
+    FalseKill,
     FalseKillWatch,
     ObservedRow,
     QuestionTimes,
@@ -65,33 +67,38 @@ class AutomaticBrake(Observer):
         self._waiting: list[tuple[Time, int, Kind, ObservedRow]] = []
         self._entry = count()
         self._connected = {kind: ConnectedUsers(times.grain) for kind in Kind}
-        self._begin(times.since)
+        self._begin_kills(times.since)
+        self._begin_returns(times.since)
 
     def resume(self, record: BrakeRecord) -> None:
         """Go on where the process before this one ended."""
-        self._begin(record.since)
+        self._begin_kills(record.kills_since)
+        self._begin_returns(record.since)
         for kind, run, since, until, users in record.connected:
             self._connected[kind].add(run, since, until, users)
         for kind, row in record.returns:
-            self._returns.extend(kind, [row])
-        for user, at in record.decisions:
-            self._kills.decided(user, at)
-        for user, at in record.kills:
-            self._kills.killed(user, at)
+            self._wait(kind, row)
+        events: list[tuple[str, Time] | FalseKill] = [*record.decisions, *record.kills]
+        for event in sorted(events, key=itemgetter(1)):
+            if isinstance(event, FalseKill):
+                self._kills.killed(*event)
+            else:
+                self._kills.decided(*event)
 
-    def _begin(self, since: Time) -> None:
-        self._kills = FalseKillWatch(self._limits, self._times.grain)
-        self._begin_returns(since)
+    def _begin_kills(self, since: Time) -> None:
+        self._kills = FalseKillWatch(self._limits, self._times.grain, since)
 
     def _begin_returns(self, since: Time) -> None:
-        times = replace(self._times, since=since)
-        self._returns = ReturnWatch(times, lambda kind: self._connected[kind])
+        self._times = replace(self._times, since=since)
+        self._returns = ReturnWatch(self._times, lambda kind: self._connected[kind])
         self._waiting.clear()
 
     @handles(BrakeChanged)
     def _brake(self, brake: BrakeChanged) -> None:
         if not brake.engaged:
-            self._begin(self._to_wall(brake.at))
+            released = self._to_wall(brake.at)
+            self._begin_kills(released)
+            self._begin_returns(released)
 
     @handles(FlagsLoad)
     def _flags_loaded(self, load: FlagsLoad) -> None:
@@ -118,7 +125,10 @@ class AutomaticBrake(Observer):
     @handles(ProofOfLife)
     def _proof_of_life(self, proof: ProofOfLife) -> None:
         if proof.role is Role.CANDIDATE:
-            self._killed(proof.connection.user, proof.at, proof.guard_event)
+            event = proof.guard_event
+            self._killed(
+                proof.connection.user, proof.at, None if event is None else (_THIS_PROCESS, event)
+            )
 
     @handles(Outcome)
     def _outcome(self, outcome: Outcome) -> None:
@@ -126,10 +136,15 @@ class AutomaticBrake(Observer):
         group, ends = outcome.placement.group, outcome.window_ends
         if group is None or ends is None or outcome.result not in (Return.RETURNED, Return.LOST):
             return
-        connection, at = outcome.connection, self._to_wall(ends)
-        returned = outcome.result is Return.RETURNED
-        row = ObservedRow(connection.user, at, returned, Arm(group, outcome.role), _THIS_PROCESS)
-        heappush(self._waiting, (at, next(self._entry), connection.kind, row))
+        if self._to_wall(outcome.acted_at) < self._times.since:
+            return  # another trial's
+        connection, returned = outcome.connection, outcome.result is Return.RETURNED
+        arm = Arm(group, outcome.role)
+        row = ObservedRow(connection.user, self._to_wall(ends), returned, arm, _THIS_PROCESS)
+        self._wait(connection.kind, row)
+
+    def _wait(self, kind: Kind, row: ObservedRow) -> None:
+        heappush(self._waiting, (row.at, next(self._entry), kind, row))
 
     @handles(Coverage)
     def _coverage(self, coverage: Coverage) -> None:
@@ -148,6 +163,6 @@ class AutomaticBrake(Observer):
             _, _, kind, row = heappop(self._waiting)
             yield kind, row
 
-    def _killed(self, user: str, at: Time, event: int | None) -> None:
+    def _killed(self, user: str, at: Time, event: Hashable) -> None:
         if reason := self._kills.killed(user, self._to_wall(at), event):
             self._engage(str(reason), by_itself=True)

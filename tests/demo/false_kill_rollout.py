@@ -250,10 +250,10 @@ class LedgerRecord:
 
     def brake_due(self, limits: BrakeLimits, grain: Duration) -> Wall | None:
         """The first false kill at which the brake has to engage (R22); None: it need not."""
-        watch = FalseKillWatch(limits, grain)
         decisions = deque(
             (row.at, row.user) for row in self.decisions if row.role is Role.CANDIDATE
         )
+        watch = FalseKillWatch(limits, grain, since=decisions[0][0] if decisions else 0)
         for at, user in self.false_kills():
             while decisions and decisions[0][0] <= at:
                 decided_at, decided_user = decisions.popleft()

@@ -26,7 +26,7 @@ class Limits:
 
 
 def watch(limits: Limits | None = None) -> FalseKillWatch:
-    return FalseKillWatch(limits or Limits(), MINUTE)
+    return FalseKillWatch(limits or Limits(), MINUTE, START)
 
 
 @given(st.floats(0, 50), st.integers(0, 80))
@@ -115,6 +115,18 @@ def test_the_day_engages_on_a_share_too_small_for_the_window() -> None:
                 found = found or watched.killed(user, at)
     assert found is not None
     assert found.within == "the day"
+
+
+@pytest.mark.parametrize(("begun", "wrong"), [(100, 2), (1, 4)])
+def test_the_day_engages_at_what_its_number_since_the_begin_needs(begun: int, wrong: int) -> None:
+    """20 k (k + 1) on the k-th day: two users with false kills are enough on the first one."""
+    watched = FalseKillWatch(Limits(spread=1000), MINUTE, begun * DAY)
+    watched.decided("right", START)
+    for number in range(wrong):
+        at = START + number * MINUTE
+        watched.decided(f"wrong{number}", at)
+        found = watched.killed(f"wrong{number}", at)
+        assert (found is not None) == (number == wrong - 1)
 
 
 def test_one_users_false_kills_do_not_engage_by_the_day() -> None:

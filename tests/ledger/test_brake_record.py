@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from shim.gate import Arm, BrakeRecord, TrialIdentity
+from shim.gate import Arm, BrakeRecord, FalseKill, TrialIdentity
 from shim.ledger.brake_record import read_brake_record
 from shim.ledger.gate_evidence import NO_FLAGS
 from shim.ledger.rows import BrakeRow, ProofRow, Row
@@ -25,6 +25,7 @@ from tests.ledger.helpers import (
 )
 
 HOUR = 3600 * S
+WINDOW = 900 * S
 MIDNIGHT = (NOW // DAY + 1) * DAY
 """The first one after NOW."""
 
@@ -38,12 +39,13 @@ def second(time: int) -> int:
 def record(
     path: Path, *rows: Row, now: int, identity: TrialIdentity = IDENTITY, monitors: str = "monitors"
 ) -> BrakeRecord:
+    """What a process of this identity knows at `now` of a process that wrote these rows."""
     begun = run(NOW, monitors=monitors, comparison="comparison")
     with ledger(path, begun, wall=Wall(now)) as writer:
         for row in rows:
             writer.append(row)
         assert writer.flush(30)
-        return read_brake_record(SqliteReader(path), identity, now)
+        return read_brake_record(SqliteReader(path), identity, now, WINDOW)
 
 
 @pytest.fixture
@@ -51,7 +53,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "shim.db"
 
 
-def proof(time: int, role: Role = Role.CANDIDATE) -> ProofRow:
+def proof(time: int, role: Role = Role.CANDIDATE, guard_event: int | None = None) -> ProofRow:
     return ProofRow(
         connection="c1",
         connection_kind=Kind.APP,
@@ -60,6 +62,7 @@ def proof(time: int, role: Role = Role.CANDIDATE) -> ProofRow:
         package="p",
         role=role,
         at=time,
+        guard_event=guard_event,
     )
 
 
@@ -83,7 +86,7 @@ def test_what_a_process_goes_on_with(path: Path) -> None:
         proof(NOW + (noon + 11) * S, Role.CONTROL),
         now=NOW + (noon + 3600) * S,
     )
-    assert found.since == NOW
+    assert (found.since, found.kills_since) == (NOW, NOW)
     assert found.connected == ((Kind.APP, 1, NOW + 60 * S, NOW + 120 * S, 17),)
     assert [(kind, row.user, row.at, row.success, row.arm) for kind, row in found.returns] == [
         (Kind.APP, "u60", NOW + 180 * S, True, Arm("everybody", Role.CONTROL)),
@@ -92,9 +95,47 @@ def test_what_a_process_goes_on_with(path: Path) -> None:
     # Of this UTC day alone, the candidate's.
     assert found.decisions == ((f"u{noon}", NOW + noon * S),)
     assert found.kills == (
-        ("prover", NOW + (noon + 10) * S),
-        (f"u{noon + 20}", NOW + (noon + 20) * S),
+        FalseKill("prover", NOW + (noon + 10) * S),
+        FalseKill(f"u{noon + 20}", NOW + (noon + 20) * S),
     )
+
+
+def test_false_kills_of_before_midnight_are_within_the_window_still(path: Path) -> None:
+    midnight = second(MIDNIGHT)
+    rows = [make(midnight - ago) for ago in (901, 899) for make in (decision, mismatch)]
+    found = record(path, *rows, now=MIDNIGHT)
+    assert [user for user, _ in found.decisions] == [f"u{midnight - 899}"]
+    assert [kill.user for kill in found.kills] == [f"u{midnight - 899}"]
+
+
+def test_proofs_of_life_of_one_event_of_the_guard_are_known_as_one(path: Path) -> None:
+    """Events are numbered in each run anew."""
+    now = NOW + HOUR
+    record(path, proof(NOW + S, guard_event=1), proof(NOW + 2 * S, guard_event=1), now=now)
+    with ledger(path, run(now, monitors="monitors", comparison="comparison")) as writer:
+        writer.append(proof(now + S, guard_event=1))
+        writer.append(proof(now + 2 * S))
+        assert writer.flush(30)
+        found = read_brake_record(SqliteReader(path), IDENTITY, now + 3 * S, WINDOW)
+    events = [kill.event for kill in found.kills]
+    assert (len(set(events[:2])), len(set(events)), events[3]) == (1, 3, None)
+
+
+def test_a_return_whose_window_is_not_over_is_known(path: Path) -> None:
+    found = record(path, settled_action(60), coverage(0), now=NOW + 62 * S)
+    assert [row.at for _, row in found.returns] == [NOW + 180 * S]
+
+
+def test_an_action_of_before_the_trial_is_another_trials(path: Path) -> None:
+    found = record(
+        path,
+        settled_action(60),
+        coverage(60),
+        BrakeRow(False, "mended", NOW + 70 * S),
+        settled_action(80),
+        now=NOW + 300 * S,
+    )
+    assert [row.user for _, row in found.returns] == ["u80"]
 
 
 @pytest.mark.parametrize(
@@ -106,9 +147,12 @@ def test_what_a_process_goes_on_with(path: Path) -> None:
     ],
 )
 def test_a_process_of_another_identity_begins_anew(path: Path, identity: TrialIdentity) -> None:
+    """But false kills of the same monitors are counted on."""
     now = NOW + HOUR
     found = record(path, settled_action(60), mismatch(61), now=now, identity=identity)
-    assert found == BrakeRecord(now)
+    same = identity.monitors == "monitors"
+    assert (found.since, found.kills_since) == (now, NOW if same else now)
+    assert (found.connected, found.returns, len(found.kills)) == ((), (), int(same))
 
 
 def test_after_a_release_only_what_came_since_counts(path: Path) -> None:
@@ -138,7 +182,7 @@ def test_false_kills_of_before_a_release_are_forgotten(path: Path) -> None:
         now=NOW + 2 * HOUR,
     )
     assert [user for user, _ in found.decisions] == ["u3700"]
-    assert [user for user, _ in found.kills] == ["u3701"]
+    assert [kill.user for kill in found.kills] == ["u3701"]
 
 
 def test_false_kills_of_another_candidate_do_not_count(path: Path) -> None:
@@ -148,11 +192,11 @@ def test_false_kills_of_another_candidate_do_not_count(path: Path) -> None:
         writer.append(decision(3700))
         writer.append(mismatch(3701))
         assert writer.flush(30)
-        found = read_brake_record(SqliteReader(path), IDENTITY, NOW + 2 * HOUR)
+        found = read_brake_record(SqliteReader(path), IDENTITY, NOW + 2 * HOUR, WINDOW)
     assert [user for user, _ in found.decisions] == ["u3700"]
-    assert [user for user, _ in found.kills] == ["u3701"]
+    assert [kill.user for kill in found.kills] == ["u3701"]
 
 
 def test_a_new_ledger_has_nothing(path: Path) -> None:
     found = record(path, now=NOW + HOUR)
-    assert found == BrakeRecord(NOW)
+    assert found == BrakeRecord(NOW, NOW)

@@ -124,6 +124,7 @@ def test_an_episode_in_shadow(recorded: Recorded) -> None:
         None,
         None,
         False,
+        "everybody",
     )
     assert row.as_dict()["skew"] == 11.8
     (outcome,) = recorded.reader.outcomes()
@@ -248,7 +249,7 @@ def test_endings_that_leave_it_open(recorded: Recorded) -> None:
 def test_what_is_about_no_episode(recorded: Recorded) -> None:
     observer, reader = recorded.observer, recorded.reader
     observer.on(LateDecision(APP, Role.CONTROL, 5 * S, Role.CANDIDATE))
-    observer.on(ProofOfLife(APP, Role.CANDIDATE, 6 * S))
+    observer.on(ProofOfLife(APP, Role.CANDIDATE, 6 * S, guard_event=3))
     observer.on(MonitorFailure(role=Role.CANDIDATE, call="wake", reason="ValueError: no", at=7 * S))
     observer.on(
         MonitorFailure(
@@ -300,7 +301,7 @@ def test_what_is_about_no_episode(recorded: Recorded) -> None:
         (*ABOUT, Role.CONTROL, NOW + 5 * S, Role.CANDIDATE)
     ]
     assert [row.values() for row in reader.rows(ProofRow)] == [
-        (*ABOUT, Role.CANDIDATE, NOW + 6 * S)
+        (*ABOUT, Role.CANDIDATE, NOW + 6 * S, 3)
     ]
     assert [row.values() for row in reader.rows(FailureRow)] == [
         ("candidate", "pong", "ValueError: no", NOW + 8 * S, "c1", "app", "u1", "com.example.app1"),

@@ -391,6 +391,7 @@ def test_old_rows_are_deleted_but_never_the_brake(tmp_path: Path) -> None:
 OLD_SCHEMAS = {
     1: Path(__file__).with_name("first_schema.sql"),
     2: Path(__file__).with_name("second_schema.sql"),
+    3: Path(__file__).with_name("third_schema.sql"),
 }
 
 
@@ -454,7 +455,7 @@ def test_an_older_file_is_migrated_and_a_newer_one_refused(
             writer.append(verdict(2))
         assert content(path) == ["c1", "c2"]
         assert content(path, "late", "note") == []
-    with pytest.raises(InputError, match=r"newer shim \(schema 4, this one knows 3\)"):
+    with pytest.raises(InputError, match=r"newer shim \(schema 5, this one knows 4\)"):
         SqliteLedger(path, RUN)
     with pytest.raises(InputError, match="newer shim"):
         SqliteReader(path).verdicts(VerdictFilter())
@@ -473,8 +474,9 @@ def test_a_file_of_an_older_schema_answers_all_that_the_gate_asks(
         writer.append(verdict(2))
     reader, ever = SqliteReader(path), (0, 1 << 62)
     assert len(reader.agreement_rows(Kind.APP, (1, 2), *ever)) == 2
-    # An older shim's action has no end of its window.
-    assert reader.settled_actions(Kind.APP, (1, 2), *ever) == []
+    # An action in the first two schemas has no end of its window.
+    assert len(reader.settled_actions(Kind.APP, (1, 2), *ever, acted_from=0)) == (version > 2)
+    assert [row.placed_by for row in reader.verdicts(VerdictFilter()).rows] == [None, None]
     assert not reader.other_episodes(Kind.APP, (1, 2), *ever).any
     assert reader.rows(BrakeRow)[0].by_itself is None
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from shim.compare import Comparator, Outcomes
 from shim.model import (
+    BY_CHANCE,
     SECOND,
     Close,
     Confirmation,
@@ -17,6 +18,7 @@ from shim.model import (
     Monitors,
     MonitorType,
     Outcome,
+    Placement,
     Pulse,
     Request,
     Role,
@@ -289,11 +291,12 @@ class World:
         session: str = "s1",
         package: str | None = "com.example.app1",
         act: bool = True,
+        placement: Placement = BY_CHANCE,
     ) -> Tracked:
         kind = Kind.APP if package else Kind.GLASSES
         port = self.ports[id] = RecordingPort(lambda: self.now)
         connection = Connection(id, kind, user, session, package)
-        tracked = self.router.open(connection, port, self.now, stage, act=act)
+        tracked = self.router.open(connection, port, self.now, stage, act=act, placement=placement)
         self.tracked[id] = tracked
         self.touch[id] = self.router.touches(lambda: self.now)(tracked)
         return tracked

@@ -59,7 +59,6 @@ _INDEXES: Mapping[type[Row], tuple[str, ...]] = {
     ActionRow: (
         "action_at ON action (acted_at)",
         "action_open ON action (run) WHERE result IS NULL",
-        "action_settled ON action (connection_kind, window_ends)",
     ),
     ProofRow: ("proof_connection ON proof (run, connection)", "proof_at ON proof (at)"),
     ClosingRow: ("closing_at ON closing (at, user)",),
@@ -70,11 +69,16 @@ _INDEXES: Mapping[type[Row], tuple[str, ...]] = {
 }
 
 _COUNTING = """
--- All that is counted of millions of verdicts, so that nobody has to look into the table for it.
-CREATE INDEX verdict_agreed ON verdict (connection_kind, at, user, agreed, kind, rule, acting, run)
+-- All that is counted of millions of rows, so that nobody has to look into the tables for it.
+CREATE INDEX verdict_agreed
+    ON verdict (connection_kind, at, user, agreed, acting, run, placed_by, kind, rule)
     WHERE agreed IS NOT NULL;
-CREATE INDEX verdict_unproving ON verdict (connection_kind, at, verdict, kind, proving, rule, recovered, run)
-    WHERE agreed IS NULL;
+CREATE INDEX verdict_unproving
+    ON verdict (connection_kind, at, verdict, kind, proving, recovered, run, overridden, rule, acting,
+    placed_by, user) WHERE agreed IS NULL;
+CREATE INDEX action_settled
+    ON action (connection_kind, window_ends, user, role, result, placed_by, acted_at, run, connection)
+    WHERE window_ends IS NOT NULL;
 """
 
 _SECOND = """
@@ -101,9 +105,21 @@ ALTER TABLE flags_load ADD COLUMN deciding TEXT;
 ALTER TABLE brake ADD COLUMN by_itself INTEGER;
 CREATE INDEX action_settled ON action (connection_kind, window_ends);
 CREATE INDEX coverage_run ON coverage (run, at);
+CREATE INDEX verdict_agreed ON verdict (connection_kind, at, user, agreed, kind, rule, acting, run)
+    WHERE agreed IS NOT NULL;
+CREATE INDEX verdict_unproving ON verdict (connection_kind, at, verdict, kind, proving, rule, recovered, run)
+    WHERE agreed IS NULL;
+"""
+
+_FOURTH = f"""
+DROP INDEX verdict_agreed;
+DROP INDEX verdict_unproving;
+DROP INDEX action_settled;
+ALTER TABLE verdict ADD COLUMN placed_by TEXT;
+ALTER TABLE proof ADD COLUMN guard_event INTEGER;
 {_COUNTING}"""
 
-UPGRADES: tuple[str, ...] = (_SECOND, _THIRD)
+UPGRADES: tuple[str, ...] = (_SECOND, _THIRD, _FOURTH)
 """What leads from each version of the schema to the next, the first being 1. A new column is a field of
 its row (new files have it at once) and an upgrade; a released upgrade is never changed."""
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from shim.gate import Arm, ObservedRow
+from shim.gate import Arm, FalseKill, ObservedRow
 from shim.ledger.protocols import CoverageSum, EpisodeCounts, SettledAction
 from shim.ledger.rows import Wall
 from shim.ledger.sqlite.snapshot import snapshot
@@ -50,7 +50,7 @@ class TrialFigures:
         ]
 
     def settled_actions(
-        self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall
+        self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall, *, acted_from: Wall
     ) -> list[SettledAction]:
         """By the ends of their windows; actions of an older shim have no window, and are left out."""
         return [
@@ -59,10 +59,12 @@ class TrialFigures:
                 "SELECT user, window_ends, role, result, placed_by, EXISTS (SELECT 1 FROM proof "
                 "WHERE proof.run = action.run AND proof.connection = action.connection), run "
                 "FROM action WHERE connection_kind = ? AND window_ends >= ? AND window_ends < ? "
-                f"AND result IS NOT NULL AND run IN ({_listed(runs)}) ORDER BY window_ends",
+                f"AND acted_at >= ? AND result IS NOT NULL AND run IN ({_listed(runs)}) "
+                "ORDER BY window_ends",
                 kind,
                 since,
                 until,
+                acted_from,
             )
         ]
 
@@ -114,6 +116,28 @@ class TrialFigures:
                 )
             )
         )
+
+    def candidate_decisions(self, runs: Iterable[int], since: Wall) -> list[tuple[str, Wall]]:
+        return self._ask(
+            "SELECT user, at FROM decision WHERE role = ? AND at >= ? "
+            f"AND run IN ({_listed(runs)}) ORDER BY at",
+            Role.CANDIDATE,
+            since,
+        )
+
+    def false_kills(self, runs: Iterable[int], since: Wall) -> list[FalseKill]:
+        listed = _listed(runs)
+        found = self._ask(
+            "SELECT user, at, run, NULL FROM verdict WHERE verdict = 'mismatched' "
+            f"AND kind = 'only_candidate' AND recovered AND at >= ?1 AND run IN ({listed}) "
+            "UNION ALL SELECT user, at, run, guard_event FROM proof "
+            f"WHERE role = 'candidate' AND at >= ?1 AND run IN ({listed}) ORDER BY at",
+            since,
+        )
+        return [
+            FalseKill(user, at, None if event is None else (run, event))
+            for user, at, run, event in found
+        ]
 
     def mean_users(self, runs: Iterable[int], since: Wall, until: Wall) -> dict[Role, float]:
         """The users for whom each monitor acted, summed over all minutes and kinds."""
