@@ -27,7 +27,7 @@ from shim.flags import Evaluation
 from shim.model import Connection
 from shim.router import Observer
 from shim.runtime.assembly import Assembly
-from shim.runtime.coordinator import RESTART
+from shim.runtime.live_connection import RESTART
 from shim.runtime.sessions import Session
 from shim.settings import Settings
 

@@ -45,6 +45,7 @@ class EmbeddedShim(Coordinator[L], Generic[W, L]):
         name_in_log = str if assembly is None else assembly.name_in_log
         super().__init__(settings, evaluate, observers, name_in_log=name_in_log)
         self._assembly = assembly
+        self._end: AsyncExitStack | None = None
         self.console_url: str | None = None
         """Where the console's own listener is, while it serves; None: the settings name none."""
 
@@ -98,8 +99,8 @@ class EmbeddedShim(Coordinator[L], Generic[W, L]):
     def register_glasses_connection(self, websocket: W, user: str, session: str) -> L:
         """Watch the connection of a user's glasses.
 
-        Raises RuntimeError for a WebSocket of aiohttp that is not prepared, and TypeError for one of a
-        `websockets` server that was started without `**shim.options`.
+        Raises RuntimeError for a WebSocket that is not prepared (aiohttp) or not accepted (ASGI), and TypeError
+        for one of a server that does not know the shim.
         """
         return self.register(self.connector(websocket), Kind.GLASSES, user, session, None)
 
@@ -125,6 +126,24 @@ class EmbeddedShim(Coordinator[L], Generic[W, L]):
         Without a prefix the console is the outermost application: add the service's own routes to it.
         """
         return console_app(self.operations)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the context is entered, `async with shim`."""
+        return self._end is not None
+
+    async def __aenter__(self) -> Self:
+        """Watch as long as the context lasts; at its end everyone is sent away with 1012."""
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.running())
+            stack.push_async_callback(self.drain)
+            self._end = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        end, self._end = self._end, None
+        if end is not None:
+            await end.aclose()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:

@@ -25,7 +25,7 @@ from shim.runtime.cpu_meter import CpuMeter
 from shim.runtime.driver import TICKS, Driver, clock, ticks
 from shim.runtime.fanout import Fanout
 from shim.runtime.handover import Handover, Members
-from shim.runtime.live_connection import LiveConnection
+from shim.runtime.live_connection import RESTART, LiveConnection
 from shim.runtime.sessions import LastClosings, Session
 from shim.settings import Settings
 
@@ -34,7 +34,6 @@ log = logging.getLogger(__name__)
 ABNORMAL = 1006
 """The code for a close frame that never came (RFC 6455 section 7.1.5)."""
 
-RESTART = (1012, "the service restarts")
 REPLACED = (1000, "replaced by a newer connection")
 
 _CLOSE_TIMEOUT: Duration = 5 * SECOND

@@ -17,14 +17,18 @@ from shim.runtime.tcp_info import read_confirmation
 
 log = logging.getLogger(__name__)
 
-NORMAL, INTERNAL_ERROR = 1000, 1011
+NORMAL, INTERNAL_ERROR = (1000, ""), (1011, "")
 """How a handler ends a connection that is still open: by returning, and by raising."""
+
+RESTART = (1012, "the service restarts")
+"""How a connection ends while the service ends."""
 
 
 class Host(Protocol):
     """What a live connection needs of the coordinator."""
 
     close_timeout: Duration
+    draining: bool
 
     @property
     def name_in_log(self) -> Callable[[str], str]: ...
@@ -175,8 +179,12 @@ class LiveConnection(ABC):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """What the handler leaves open is closed: with 1011 if the handler raised, else with 1000."""
-        self.close_by_application(NORMAL if kind is None else INTERNAL_ERROR, "")
+        """What the handler leaves open is closed: with 1011 if the handler raised, else with 1000.
+
+        While the service ends, it is 1012: a server may end the handlers, too.
+        """
+        close = NORMAL if kind is None else INTERNAL_ERROR
+        self.close_by_application(*(RESTART if self._host.draining else close))
 
     def close_by_application(self, code: int, reason: str) -> None:
         """Begin to close for a reason of the service's own; bounded as every closing is."""

@@ -8,9 +8,9 @@ from asyncio import Transport
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection as Base
-from websockets.frames import DATA_OPCODES, Opcode
 from websockets.protocol import State
 
+from shim.embedding.frames import close_codes, see_frame
 from shim.model import Connection, Duration
 from shim.runtime.live_connection import Host, LiveConnection
 from shim.runtime.sessions import Session
@@ -32,15 +32,7 @@ class ServerConnection(Base):
     def process_event(self, event: Any) -> None:
         live = self.live
         if live is not None:
-            opcode = event.opcode
-            if opcode in DATA_OPCODES:
-                live.touch()
-            elif opcode is Opcode.PONG:
-                live.saw_pong(bytes(event.data))
-            elif opcode is Opcode.PING:
-                live.saw_ping()
-            else:
-                live.saw_close()
+            see_frame(live, event)
         super().process_event(event)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -64,11 +56,7 @@ class WebsocketsConnection(LiveConnection):
 
     @property
     def codes(self) -> tuple[int | None, int | None]:
-        protocol = self.websocket.protocol
-        sent, received = protocol.close_sent, protocol.close_rcvd
-        # An echo of the peer's close frame was not our intention.
-        intended = None if sent is None or protocol.close_rcvd_then_sent else int(sent.code)
-        return intended, None if received is None else int(received.code)
+        return close_codes(self.websocket.protocol)
 
     @property
     def transport(self) -> Transport:

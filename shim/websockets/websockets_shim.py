@@ -17,9 +17,8 @@ The console has a listener of its own where the settings say `console: {host, po
 """
 
 from collections.abc import Callable
-from contextlib import AsyncExitStack
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 from websockets.asyncio.server import ServerConnection as Base
 
@@ -34,16 +33,6 @@ class WebsocketsShim(EmbeddedShim[Base, WebsocketsConnection]):
 
     options: dict[str, Any] = {"create_connection": ServerConnection, "ping_interval": None}  # noqa: RUF012
     """For `serve`: connections that can be watched, without pings of the library's own."""
-
-    async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self.running())
-            stack.push_async_callback(self.drain)
-            self._end = stack.pop_all()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._end.aclose()
 
     def connector(
         self, websocket: Base

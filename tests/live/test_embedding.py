@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,7 +24,13 @@ pytestmark = pytest.mark.real
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SECRETS = {"SHIM_OPERATOR_TOKEN": "operator's token", "SHIM_HASH_KEY": "hash key"}
 OPERATOR = {"Authorization": f"Bearer {SECRETS['SHIM_OPERATOR_TOKEN']}"}
-AIOHTTP, WEBSOCKETS = "aiohttp_service.py", "websockets_service.py"
+AIOHTTP, FASTAPI = "aiohttp_service.py", "fastapi_service.py"
+WEBSOCKETS = "websockets_service.py"
+PORT = {
+    AIOHTTP: r"Running on http://127.0.0.1:(\d+)",
+    FASTAPI: r"Uvicorn running on http://127.0.0.1:(\d+)",
+    WEBSOCKETS: r"server listening on 127.0.0.1:(\d+)",
+}
 
 
 @dataclass
@@ -55,16 +62,17 @@ class Service:
         assert code == 0, output
         return json.loads(output)
 
-    async def stop(self) -> int:
+    async def stop(self) -> bool:
+        """Whether the service ended in order; uvicorn then ends itself by the signal that ended the service."""
         self.process.terminate()
         async with asyncio.timeout(20):
-            return await self.process.wait()
+            return await self.process.wait() in (0, -signal.SIGTERM)
 
 
 def configure(folder: Path, example: str, endpoint: str) -> Path:
     """The settings and the flags of a service; where the flags are is the answer."""
     (folder / "config").mkdir()
-    console = "console: {port: 0}" if example == WEBSOCKETS else ""
+    console = "" if example == AIOHTTP else "console: {port: 0}"
     (folder / "config" / "shim.yaml").write_text(
         f"{QUICK}\nledger: sqlite:///shim.db\ntelemetry: {{endpoint: {endpoint!r}}}\n{console}\n"
     )
@@ -86,13 +94,13 @@ async def running(folder: Path, example: str) -> AsyncIterator[Service]:
             env={**os.environ, **SECRETS, "PORT": "0", "PYTHONUNBUFFERED": "1"},
         )
     try:
+        (port,) = await found(log, process, PORT[example])
+        url = console = f"http://127.0.0.1:{port}"
         if example == AIOHTTP:
-            (address,) = await found(log, process, r"Running on (http://[\d.:]+)")
-            yield Service(process, address, f"{address}/shim")
+            console = f"{url}/shim"
         else:
-            (port,) = await found(log, process, r"server listening on 127.0.0.1:(\d+)")
             (console,) = await found(log, process, r"console on (http://[\d.:]+)")
-            yield Service(process, f"http://127.0.0.1:{port}", console)
+        yield Service(process, url, console)
     finally:
         if process.returncode is None:
             process.kill()
@@ -108,7 +116,7 @@ async def found(log: Path, process: asyncio.subprocess.Process, pattern: str) ->
     return match.groups()
 
 
-@pytest.mark.parametrize("example", [AIOHTTP, WEBSOCKETS])
+@pytest.mark.parametrize("example", [AIOHTTP, FASTAPI, WEBSOCKETS])
 async def test_a_service_of_ones_own_has_everything(tmp_path: Path, example: str) -> None:
     assert len((EXAMPLES / example).read_text().splitlines()) < 40
     with grpc_collector() as (endpoint, received):
@@ -122,14 +130,14 @@ async def test_a_service_of_ones_own_has_everything(tmp_path: Path, example: str
             # Whoever is there at the end is sent away with the code that brings clients back.
             message = await open_client.receive(timeout=10)
             assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1012)
-            assert await stopping == 0, (tmp_path / "log").read_text()
+            assert await stopping, (tmp_path / "log").read_text()
         assert_traced(received)
         # What was recorded is there after a restart, the brake included.
         async with running(tmp_path, example) as service, aiohttp.ClientSession() as http:
             report = await service.get(http, "/api/report")
             assert report["brake"] == "a test"
             assert len((await service.get(http, "/api/verdicts"))["verdicts"]) == 1
-            assert await service.stop() == 0
+            assert await service.stop()
 
 
 async def connect(

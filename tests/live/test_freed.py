@@ -12,6 +12,8 @@ from websockets.asyncio.client import connect
 from shim.aio import WebSocket
 from shim.aio.aiohttp_connection import AiohttpConnection
 from shim.aio.frame_queue import FrameQueue
+from shim.asgi import WebSocketProtocol
+from shim.asgi.asgi_connection import AsgiConnection
 from shim.model import Stage
 from shim.router import Tracked
 from shim.simulate.link import SimulatedConnection
@@ -20,6 +22,7 @@ from shim_legacy_global.global_monitor import _Watch as LegacyWatch
 from shim_per_session.session_monitor import PerSessionMonitor, Watch
 from tests.live.servers import until
 from tests.live.test_aiohttp_websocket import service as aiohttp_service
+from tests.live.test_asgi import service as asgi_service
 from tests.live.test_peers import handshake
 from tests.live.test_websockets import service as websockets_service
 from tests.simulate.helpers import records, scenario
@@ -83,6 +86,23 @@ async def test_a_connection_of_websockets(tmp_path: Path) -> None:
                     await client.wait_closed()
         await until(lambda: len(it.told.closings) == 3)
         await until(lambda: len(alive(WebsocketsConnection)) == before)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("ends", ["client", "endpoint", "silence"])
+async def test_a_connection_of_asgi(tmp_path: Path, ends: str) -> None:
+    before = len(alive(AsgiConnection, WebSocketProtocol))
+    async with asgi_service(tmp_path, Stage.LIVE) as it:
+        for number in range(3):
+            if ends == "silence":
+                async with handshake(it.http, "/u"):
+                    await until(lambda number=number: len(it.told.closings) == number + 1)
+            else:
+                async with connect(f"{it.url}u") as client:
+                    await client.send("hello" if ends == "client" else "bye")
+                    await client.recv() if ends == "client" else await client.wait_closed()
+        await until(lambda: len(it.told.closings) == 3)
+        await until(lambda: len(alive(AsgiConnection, WebSocketProtocol)) == before)
 
 
 def test_a_simulated_connection() -> None:

@@ -10,6 +10,7 @@ from tests.structure.sources import PACKAGES
 # Users import these; a name that goes is a change for them (and an entry of the changelog).
 PUBLIC = {
     "shim.aio": {"Shim", "WebSocket"},
+    "shim.asgi": {"Shim", "WebSocketProtocol"},
     "shim.websockets": {"ServerConnection", "Shim"},
     "shim.hooks": {"hookimpl", "hookspec"},
     "shim.openfeature": {"FileProvider", "OpenFeatureStages", "ShimProvider"},

@@ -1,13 +1,15 @@
-"""A service on aiohttp, one on `websockets`, and one that assembles the parts itself."""
+"""A service on aiohttp, one on FastAPI, one on `websockets`, and one that assembles the parts itself."""
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import assert_type
 
 from aiohttp import WSMessage, web
+from fastapi import WebSocket as WebSocketOfFastApi
 from websockets.asyncio.server import ServerConnection, serve
 
 from shim.aio import Shim, WebSocket
+from shim.asgi import Shim as AsgiShim
 from shim.flags import Evaluation, Targeting, everyone_at
 from shim.model import Connection, MonitorType, Stage
 from shim.plugin.discovery import monitor_types, plugin_manager
@@ -42,6 +44,18 @@ def aiohttp_application(path: Path) -> web.Application:
     lifespan: Callable[[web.Application], AsyncIterator[None]] = shim.lifespan
     app.cleanup_ctx.append(lifespan)
     return app
+
+
+async def fastapi_endpoint(websocket: WebSocketOfFastApi) -> None:
+    shim = AsgiShim.open("config/shim.yaml")
+    assert_type(shim, AsgiShim)
+    async with shim:
+        await websocket.accept()
+        async with shim.register_app_connection(websocket, "u", "s", "p") as live:
+            assert_type(live.connection, Connection)
+        async with shim.register_glasses_connection(websocket.scope, "u", "s"):
+            pass
+        shim.register_app_connection(object(), "u", "s", "p")  # type: ignore[arg-type]
 
 
 async def websockets_service() -> None:

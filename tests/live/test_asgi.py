@@ -1,0 +1,300 @@
+"""The shim in ASGI applications on uvicorn, over real sockets."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+import aiohttp
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from shim.asgi import Shim
+from shim.flags import everyone_at
+from shim.model import Cause, Return, Role, Stage
+from shim.plugin.discovery import monitor_types, plugin_manager
+from shim.runtime.tally import Tally
+from shim.settings import load_settings
+from tests.live.moved_clock import MovedClock
+from tests.live.servers import QUICK, until
+from tests.live.test_peers import handshake
+from tests.live.test_websockets import Told
+from tests.live.uvicorn_servers import Uvicorn, uvicorn_server
+
+pytestmark = pytest.mark.real
+TEXT, CLOSE, PING = 1, 8, 9
+
+
+@dataclass
+class Service:
+    """While `receives` is clear, endpoints receive nothing."""
+
+    shim: Shim
+    tally: Tally
+    told: Told
+    receives: asyncio.Event
+    server: Uvicorn
+
+    @property
+    def url(self) -> str:
+        return self.server.url
+
+    @property
+    def http(self) -> str:
+        return self.url.replace("ws:", "http:").removesuffix("/")
+
+
+def masked(opcode: int, payload: bytes) -> bytes:
+    """A frame of a client; its mask is zero."""
+    size = len(payload)
+    length = bytes([0x80 | size]) if size < 126 else b"\xfe" + size.to_bytes(2, "big")
+    return bytes([0x80 | opcode]) + length + bytes(4) + payload
+
+
+@asynccontextmanager
+async def service(
+    folder: Path, stage: Stage, settings: str = QUICK, **options: object
+) -> AsyncIterator[Service]:
+    config = folder / "shim.yaml"
+    config.write_text(settings)
+    tally, told, receives = Tally(), Told(), asyncio.Event()
+    receives.set()
+    loaded = load_settings(config, monitor_types(plugin_manager()))
+    shim = Shim(loaded, everyone_at(stage).evaluate, [tally, told])
+
+    async def endpoint(websocket: WebSocket) -> None:
+        user = websocket.url.path.removeprefix("/")
+        await websocket.accept()
+        if user == "unregistered":
+            await websocket.receive()
+            return
+        async with shim.register_app_connection(websocket, user, user, "com.example.app1"):
+            await receives.wait()
+            async for message in websocket.iter_text():
+                if message == "bye":
+                    return
+                if message == "fail":
+                    raise ValueError("a fault of the endpoint")
+                if message.startswith("close "):
+                    await websocket.close(int(message.removeprefix("close ")), "as asked")
+                    continue
+                await websocket.send_text(f"you said {message!r}")
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with shim:
+            yield
+
+    app = Starlette(routes=[WebSocketRoute("/{user}", endpoint)], lifespan=lifespan)
+    async with uvicorn_server(app, **options) as server:
+        yield Service(shim, tally, told, receives, server)
+        receives.set()
+
+
+async def test_it_serves_and_watches_and_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    time = MovedClock(monkeypatch)
+    async with service(tmp_path, Stage.LIVE) as it:
+        async with connect(f"{it.url}u") as client:
+            await client.send("hello")
+            assert await client.recv() == "you said 'hello'"
+            await time.move(it.shim, 2)  # longer than the timeout: it answers pings
+            assert [t.acting for t in it.shim.router.connections()] == [Role.CANDIDATE]
+            await client.send("bye")
+            await client.wait_closed()
+            assert client.close_code == 1000
+        await until(lambda: it.told.closings)
+        (closing,) = it.told.closings
+        assert (closing.cause, closing.intended, closing.observed) == (
+            Cause.APPLICATION,
+            1000,
+            1000,
+        )
+        async with connect(f"{it.url}u"):
+            pass
+        await until(lambda: len(it.told.closings) == 2)
+        assert (it.told.closings[1].cause, it.told.closings[1].intended) == (Cause.PEER, None)
+        assert not it.shim.sessions
+        assert not it.tally.decisions
+
+
+@pytest.mark.parametrize(
+    ("stage", "intended", "role"),
+    [(Stage.COMPLETE, 1001, Role.CANDIDATE), (Stage.SHADOW, None, Role.CONTROL)],
+)
+async def test_a_silent_client_is_closed_as_its_monitor_wants(
+    tmp_path: Path, stage: Stage, intended: int | None, role: Role
+) -> None:
+    async with service(tmp_path, stage) as it, aiohttp.ClientSession() as http:
+        client = await http.ws_connect(f"{it.url}u", autoping=False)
+        await until(lambda: it.tally.decisions[role, True] == 1)
+        again = await http.ws_connect(f"{it.url}u")
+        await until(lambda: it.told.outcomes)
+        assert [outcome.result for outcome in it.told.outcomes] == [Return.RETURNED]
+        messages = [message.type async for message in client]
+        assert aiohttp.WSMsgType.TEXT not in messages
+        assert client.close_code == (intended or 1006)
+        await until(lambda: it.told.closings)
+        (closing,) = it.told.closings
+        assert (closing.cause, closing.intended) == (Cause(role.value), intended)
+        assert it.tally.proofs_of_life[role] == (1 if intended else 0)
+        assert {c.connection.id for c in it.shim.router.connections()} == {"c2"}
+        await again.close()
+
+
+@pytest.mark.parametrize(
+    ("stage", "message"),
+    [
+        (Stage.SHADOW, "hello"),
+        (Stage.COMPLETE, "nothing"),
+        (Stage.COMPLETE, "hello"),
+        (Stage.OFF, "close 4001"),
+    ],
+)
+async def test_a_peer_that_reads_nothing_is_gone_in_time(
+    tmp_path: Path, stage: Stage, message: str
+) -> None:
+    """Whether the endpoint waits for a message, for room in the send buffer, or for its own closing."""
+    async with service(tmp_path, stage) as it, handshake(it.http, "/u", 4096) as sock:
+        await until(lambda: it.shim.sessions)
+        (session,) = it.shim.sessions.values()
+        (live,) = session.members()
+        live.transport.write(b"\x82\x7f" + (8_000_000).to_bytes(8, "big") + bytes(8_000_000))
+        started = monotonic()
+        if message != "nothing":
+            sock.send(masked(TEXT, message.encode()))
+        # timeout 1.5 s, at most one sweep of 0.5 s later; close_timeout 0.5 s, and 1 s
+        await until(lambda: it.told.closings, timeout=3.5)
+        intended = 4001 if message == "close 4001" else 1001 if stage is Stage.COMPLETE else None
+        assert it.told.closings[0].intended == intended
+        assert (monotonic() - started < 1.5) == (message == "close 4001")
+        await until(lambda: not it.server.server_state.tasks)
+
+
+async def test_a_close_reply_that_cannot_be_sent_does_not_keep_the_socket(tmp_path: Path) -> None:
+    async with service(tmp_path, Stage.COMPLETE) as it, handshake(it.http, "/u", 4096) as sock:
+        await until(lambda: it.shim.sessions)
+        (session,) = it.shim.sessions.values()
+        (live,) = session.members()
+        live.transport.write(b"\x82\x7f" + (8_000_000).to_bytes(8, "big") + bytes(8_000_000))
+        started = monotonic()
+        sock.send(masked(CLOSE, (1000).to_bytes(2, "big")))
+        await until(lambda: it.told.closings)
+        assert monotonic() - started < 1.5
+        (closing,) = it.told.closings
+        assert (closing.cause, closing.intended, closing.observed) == (Cause.PEER, None, 1000)
+
+
+@pytest.mark.parametrize("stage", [Stage.SHADOW, Stage.COMPLETE])
+async def test_r3b_a_busy_endpoint_is_not_a_dead_client(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: Stage
+) -> None:
+    """The pongs behind a message that the endpoint has not taken are seen."""
+    time = MovedClock(monkeypatch)
+    async with service(tmp_path, stage) as it:
+        it.receives.clear()
+        async with connect(f"{it.url}u") as client:
+            await client.send("hello")
+            await time.move(it.shim, 4)
+            assert [t.closed_by for t in it.shim.router.connections()] == [None]
+            assert not it.tally.decisions
+            it.receives.set()
+            assert await client.recv() == "you said 'hello'"
+
+
+async def test_r3b_an_endpoint_that_is_too_busy_to_read_on_is_not_a_dead_client(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is read any more, and the client that cannot send waits: the kernel is asked."""
+    time = MovedClock(monkeypatch)
+    async with service(tmp_path, Stage.COMPLETE) as it:
+        it.receives.clear()
+        async with connect(f"{it.url}u") as client:
+            sending: list[asyncio.Task[None]] = []
+            for _ in range(32):
+                if all(task.done() for task in sending):
+                    sending.append(asyncio.create_task(client.send("x" * 30_000)))
+                await time.move(it.shim, 0.1)
+            (session,) = it.shim.sessions.values()
+            (live,) = session.members()
+            assert not live.transport.is_reading()
+            assert live.tracked.closed_by is None
+            client.transport.abort()
+            await asyncio.gather(*sending, return_exceptions=True)
+            it.receives.set()
+
+
+async def test_what_waits_for_a_busy_endpoint_is_bounded(tmp_path: Path) -> None:
+    async with service(tmp_path, Stage.LIVE) as it, handshake(it.http, "/u") as sock:
+        it.receives.clear()
+        await until(lambda: it.shim.sessions)
+        (session,) = it.shim.sessions.values()
+        (live,) = session.members()
+        flood = masked(TEXT, b"x" * 4000) * 2000
+        sending = asyncio.create_task(asyncio.get_running_loop().sock_sendall(sock, flood))
+        await until(lambda: not live.transport.is_reading())
+        assert live.protocol.queue.qsize() < 100
+        sending.cancel()
+
+
+async def test_only_the_latest_ping_of_a_client_that_reads_nothing_is_answered(
+    tmp_path: Path,
+) -> None:
+    """RFC 6455 section 5.5.3; pongs to a client that reads nothing would pile up without bound."""
+    loop = asyncio.get_running_loop()
+    async with service(tmp_path, Stage.OFF) as it, handshake(it.http, "/u", 4096) as sock:
+        await until(lambda: it.shim.sessions)
+        (session,) = it.shim.sessions.values()
+        (live,) = session.members()
+        live.transport.write(b"\x82\x7f" + (8_000_000).to_bytes(8, "big") + bytes(8_000_000))
+        size = live.transport.get_write_buffer_size()
+        assert size > 1_000_000
+        for number in range(200):
+            await loop.sock_sendall(sock, masked(PING, b"%0125d" % number))
+        await until(lambda: (live.protocol._pong or b"").endswith(b"199"))
+        assert live.transport.get_write_buffer_size() <= size
+        received = b""
+        while not received.endswith(b"%0125d" % 199):
+            received = received[-200:] + await loop.sock_recv(sock, 65536)
+        assert received[-147:-127] == bytes(20)
+
+
+async def test_a_newer_connection_replaces_the_older(tmp_path: Path) -> None:
+    async with (
+        service(tmp_path, Stage.LIVE) as it,
+        connect(f"{it.url}u") as older,
+        connect(f"{it.url}u") as newer,
+    ):
+        with pytest.raises(ConnectionClosed):
+            await older.recv()
+        assert (older.close_code, older.close_reason) == (1000, "replaced by a newer connection")
+        await newer.send("hello")
+        assert await newer.recv() == "you said 'hello'"
+        (session,) = it.shim.sessions.values()
+        assert [live.connection.id for live in session.members()] == ["c2"]
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "reason"), [("fail", 1011, ""), ("close 4001", 4001, "as asked")]
+)
+async def test_the_application_closes_with_its_code(
+    tmp_path: Path, message: str, code: int, reason: str
+) -> None:
+    async with service(tmp_path, Stage.LIVE) as it, connect(f"{it.url}u") as client:
+        await client.send(message)
+        await client.wait_closed()
+        assert (client.close_code, client.close_reason) == (code, reason)
+        await until(lambda: it.told.closings)
+        (closing,) = it.told.closings
+        assert (closing.cause, closing.intended, closing.observed) == (
+            Cause.APPLICATION,
+            code,
+            code,
+        )
