@@ -9,7 +9,6 @@ from pathlib import Path
 from time import perf_counter, sleep
 
 from benchmarks.memory import resident
-from shim.gate import EPISODES, Observations
 from shim.ledger import LedgerObserver, VerdictFilter, wall_clock
 from shim.ledger.rows import RunRow
 from shim.ledger.sqlite.reader import SqliteReader
@@ -160,19 +159,11 @@ def _episode(observer: LedgerObserver) -> Callable[[int], None]:
 
 
 def _ask(reader: SqliteReader) -> None:
-    def observations() -> None:
-        observed = Observations(EPISODES, 86_400 * SECOND)
-        for rows in reader.agreements(Kind.APP, 0, _FOREVER):
-            observed.extend(rows)
-        observed.observed(_FOREVER)
-
-    def read() -> None:
-        for _ in reader.agreements(Kind.APP, 0, _FOREVER):
-            pass
-
     for what, question in (
-        ("every episode the gate looks at", read),
-        ("the same, and one observation made of each user", observations),
+        (
+            "every episode the gate looks at",
+            lambda: reader.agreement_rows(Kind.APP, [1], 0, _FOREVER),
+        ),
         ("counts by verdict", lambda: reader.counts(Kind.APP, 0, _FOREVER)),
         (
             "the newest verdicts of one user",

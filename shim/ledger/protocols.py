@@ -8,7 +8,7 @@ docs/design.md#r22.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol, TypeVar
 
@@ -151,23 +151,6 @@ class VerdictCounts:
     improvements: Counter[VerdictName] = field(default_factory=Counter)
 
 
-@dataclass(frozen=True, slots=True)
-class Watched:
-    """Sums over `CoverageRow`s of one kind of connection.
-
-    `needed` are the pings that full coverage takes (None: the candidate has no interval), `both_until`
-    is when both monitors last acted for somebody within one row (None: never).
-    """
-
-    connected: Duration
-    control_acted: Duration
-    candidate_acted: Duration
-    watched: Duration
-    pings: int
-    needed: float | None
-    both_until: Wall | None
-
-
 class SettledAction(NamedTuple):
     """A timeout acted on whose outcome is known (R15).
 
@@ -279,21 +262,6 @@ class LedgerReader(EpisodeReader, Protocol):
     def brake(self) -> BrakeRow | None:
         """The last change of the brake."""
 
-    def kinds(self, since: Wall, until: Wall) -> list[Kind]:
-        """The kinds of connection that occur."""
-
-    def agreements(
-        self, kind: Kind, since: Wall, until: Wall
-    ) -> Iterator[list[tuple[str, Wall, bool]]]:
-        """User, time and whether it was matched, of each conclusive episode whose first decider was
-        shadowing (R14), oldest first; many at once, since there are millions."""
-
-    def settled(
-        self, kind: Kind, role: Role, since: Wall, until: Wall
-    ) -> list[tuple[str, Wall, str, bool]]:
-        """User, time of the action, its result (`Return`), and whether there was a proof of life, of
-        each settled action of a user whose stage came from a percentage (R15), oldest first."""
-
     def results(
         self, kind: Kind | None, since: Wall, until: Wall
     ) -> Counter[tuple[Role, Return | None]]:
@@ -303,14 +271,6 @@ class LedgerReader(EpisodeReader, Protocol):
         """Proofs of life, by acting monitor."""
 
     def counts(self, kind: Kind | None, since: Wall, until: Wall) -> VerdictCounts: ...
-
-    def unproving(self, kind: Kind, since: Wall, until: Wall) -> VerdictCounts:
-        """The `counts` without the episodes of `agreements`."""
-
-    def failures(self, since: Wall, until: Wall) -> Counter[tuple[Role, Kind | None, str]]:
-        """How often each monitor failed, by kind of connection and call."""
-
-    def watched(self, kind: Kind, since: Wall, until: Wall) -> Watched: ...
 
     def last_seen(self, until: Wall) -> dict[int, Wall]:
         """When each run last wrote down what it watched, before `until`."""

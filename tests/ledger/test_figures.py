@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shim.ledger import VerdictFilter
-from shim.ledger.protocols import VerdictCounts
+from shim.ledger.protocols import SettledAction, VerdictCounts
 from shim.ledger.rows import (
     ActionRow,
     CoverageRow,
@@ -73,6 +73,8 @@ def actions(draw: st.DrawFn) -> list[Row]:
                 result=result,
                 at=settled,
                 by_percentage=chance,
+                placed_by=draw(st.none() | st.just("everybody")),
+                window_ends=draw(st.none() | TIMES),
             )
         )
         if draw(st.booleans()):
@@ -119,11 +121,15 @@ def test_sums_of_verdicts(
     conclusive = {VerdictName.MATCHED, VerdictName.MISMATCHED}
     judged = [row for row in mine if proving(row) and row.verdict in conclusive]
 
-    found = [row for rows in reader.agreements(kind, since, until) for row in rows]
-    assert [at for _, at, _ in found] == sorted(row.at for row in judged)
-    assert Counter(found) == Counter(
-        (row.user, row.at, row.verdict is VerdictName.MATCHED) for row in judged
+    found = reader.agreement_rows(kind, [1], since, until)
+    assert [row.at for row in found] == sorted(row.at for row in judged if row.acting)
+    assert Counter((row.user, row.at, row.success, row.arm.role) for row in found) == Counter(
+        (row.user, row.at, row.verdict is VerdictName.MATCHED, row.acting)
+        for row in judged
+        if row.acting
     )
+    assert not reader.agreement_rows(kind, [2], since, until)
+    assert not reader.agreement_rows(kind, [], since, until)
     assert reader.counts(kind, since, until) == VerdictCounts(
         Counter((row.verdict, row.kind) for row in mine),
         Counter(row.verdict for row in mine if proving(row)),
@@ -131,18 +137,19 @@ def test_sums_of_verdicts(
         Counter(row.verdict for row in mine if improvement(row)),
     )
     rest = [row for row in mine if row not in judged]
-    assert reader.unproving(kind, since, until) == VerdictCounts(
-        Counter((row.verdict, row.kind) for row in rest),
-        Counter(row.verdict for row in rest if proving(row)),
-        Counter(row.rule for row in rest if row.rule is not None),
-        Counter(row.verdict for row in rest if improvement(row)),
+    others = reader.other_episodes(kind, [1], since, until)
+    left = [row for row in rest if not improvement(row)]
+    assert others.improvements == sum(map(improvement, rest))
+    assert others.inconclusive == sum(row.verdict is VerdictName.INCONCLUSIVE for row in left)
+    assert others.expected == sum(
+        row.verdict is VerdictName.EXPECTED and proving(row) for row in left
+    )
+    assert len(rest) == (
+        others.improvements + others.inconclusive + others.expected + others.acting_first
     )
     assert reader.counts(None, since, until).all == Counter(
         (row.verdict, row.kind) for row in period
     )
-    assert reader.kinds(since, until) == [
-        kind for kind in Kind if any(row.connection_kind is kind for row in period)
-    ]
     assert reader.skews(kind, since, until, width) == Counter(
         row.skew // width * width for row in mine if row.skew is not None
     )
@@ -188,14 +195,30 @@ def test_sums_of_actions(
     assert reader.proofs(kind, since, until) == Counter(
         row.role for row in proofs if row.connection_kind is kind and since <= row.at < until
     )
-    for role in Role:
-        settled = reader.settled(kind, role, since, until)
-        assert [at for _, at, _, _ in settled] == sorted(at for _, at, _, _ in settled)
-        assert Counter(settled) == Counter(
-            (row.user, row.acted_at, row.result, row.connection in proved)
-            for row in mine
-            if row.role is role and row.by_percentage and row.result is not None
+    whose_window_ended = [
+        row
+        for row in rows
+        if isinstance(row, ActionRow)
+        and row.connection_kind is kind
+        and row.result is not None
+        and row.window_ends is not None
+        and since <= row.window_ends < until
+    ]
+    settled = reader.settled_actions(kind, [1], since, until, acted_from=NOW + 20 * S)
+    assert [action.at for action in settled] == sorted(action.at for action in settled)
+    assert Counter(settled) == Counter(
+        SettledAction(
+            row.user,
+            row.window_ends,
+            row.role,
+            row.result,
+            row.placed_by,
+            row.connection in proved,
+            1,
         )
+        for row in whose_window_ended
+        if row.acted_at >= NOW + 20 * S and row.window_ends and row.result
+    )
 
 
 @settings(max_examples=40, deadline=None)
@@ -306,15 +329,17 @@ def test_what_was_watched(tmp_path: Path) -> None:
         writer.append(minute(Kind.APP, 2, (120 * S, 0), 30 * S))
         writer.append(minute(Kind.GLASSES, 0, (0, 120 * S), None))
     reader = SqliteReader(path)
-    app = reader.watched(Kind.APP, *WIDE)
-    assert (app.connected, app.control_acted, app.candidate_acted) == (360 * S, 230 * S, 130 * S)
-    assert (app.watched, app.pings, app.needed) == (270 * S, 18, 12.0)
-    assert app.both_until == NOW + 120 * S
-    glasses = reader.watched(Kind.GLASSES, *WIDE)
-    assert (glasses.pings, glasses.needed, glasses.both_until) == (6, None, None)
-    nothing = reader.watched(Kind.APP, 0, NOW)
-    assert (nothing.connected, nothing.pings, nothing.both_until) == (0, 0, None)
-    assert reader.kinds(*WIDE) == [Kind.GLASSES, Kind.APP]
+    sums = reader.coverage_sums([1], *WIDE)
+    assert [(row.kind, row.since, row.pings, row.needed) for row in sums] == [
+        (Kind.APP, NOW, 6, 6.0),
+        (Kind.GLASSES, NOW, 6, None),
+        (Kind.APP, NOW + 60 * S, 6, 3.0),
+        (Kind.APP, NOW + 120 * S, 6, 3.0),
+    ]
+    assert reader.coverage_sums([1], NOW + 61 * S, NOW + 180 * S) == [sums[2]]
+    assert reader.mean_users([1], *WIDE) == {Role.CONTROL: 4, Role.CANDIDATE: 8}
+    assert reader.mean_users([1], 0, NOW) == {Role.CONTROL: 0, Role.CANDIDATE: 0}
+    assert reader.last_seen(NOW + 121 * S) == {1: NOW + 120 * S}
 
 
 def test_how_often_who_failed(tmp_path: Path) -> None:
@@ -333,8 +358,5 @@ def test_how_often_who_failed(tmp_path: Path) -> None:
                 user="u",
             )
         )
-    assert SqliteReader(path).failures(*WIDE) == {
-        (Role.CANDIDATE, None, "wake"): 2,
-        (Role.CANDIDATE, None, "quarantine"): 1,
-        (Role.CONTROL, Kind.APP, "pong"): 1,
-    }
+    failures = SqliteReader(path).candidate_failures([1], *WIDE)
+    assert failures == {"wake": 2, "quarantine": 1}

@@ -49,8 +49,8 @@ def test_r14_the_ledger_counts_them_so_too(tmp_path: Path) -> None:
         world.observers.add(observer)
         three_episodes_and_a_healthy_connection(world)
     reader, ever = SqliteReader(tmp_path / "shim.db"), (0, 1 << 62)
-    (agreements,) = reader.agreements(Kind.APP, *ever)
-    assert [(user, bool(agreed)) for user, _, agreed in agreements] == [("u1", True)]
+    agreements = reader.agreement_rows(Kind.APP, [1], *ever)
+    assert [(row.user, row.success) for row in agreements] == [("u1", True)]
     counts = reader.counts(Kind.APP, *ever)
     assert counts.proving == {VerdictName.MATCHED: 1}
     assert counts.all.total() == 3

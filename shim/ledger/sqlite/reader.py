@@ -1,37 +1,21 @@
-"""The embedded ledger's reader: the rows. Their sums are in `shim.ledger.sqlite.figures`."""
+"""The embedded ledger's reader; what it is asked is in `shim.ledger.queries`."""
 
-import hashlib
-import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
-from shim.ledger.protocols import Episode, Page, VerdictFilter
-from shim.ledger.rows import (
-    ROWS,
-    ActionRow,
-    BrakeRow,
-    ClosingRow,
-    DecisionRow,
-    FailureRow,
-    LateRow,
-    PauseRow,
-    ProofRow,
-    Row,
-    RunRow,
-    StageRow,
-    VerdictRow,
-    Wall,
-)
-from shim.ledger.sqlite.figures import IMPROVEMENT, Figures
-from shim.ledger.sqlite.snapshot import Conditions, Snapshot, snapshot
-from shim.ledger.sqlite.trial_figures import TrialFigures
-from shim.model import InputError, Kind, Return, Role, VerdictName
+from shim.ledger.protocols import UnusableError
+from shim.ledger.queries.snapshot import Snapshot
+from shim.ledger.queries.sql_reader import SqlReader
+from shim.ledger.rows import storable
+from shim.ledger.sqlite import schema
 
-R = TypeVar("R", bound=Row)
-_FOREVER: Wall = (1 << 63) - 1
+_BUSY = 5.0
 
 
-class SqliteReader(Figures, TrialFigures):
+class SqliteReader(SqlReader):
     """`LedgerReader` on a SQLite file. It keeps nothing open, so that the file may be replaced."""
 
     def __init__(self, path: Path) -> None:
@@ -41,111 +25,35 @@ class SqliteReader(Figures, TrialFigures):
     def place(self) -> str:
         return str(self.path)
 
-    def verdicts(
-        self, which: VerdictFilter, *, limit: int = 100, cursor: str | None = None
-    ) -> Page:
-        where = Conditions()
-        for column in ("user", "package", "connection_kind", "verdict", "kind", "acting", "rule"):
-            where.add(f"{column} = ?", getattr(which, column))
-        where.add("recovered = ?", which.recovered)
-        where.add(f"{IMPROVEMENT} = ?", which.improvement)
-        where.add("at >= ?", which.since).add("at < ?", which.until)
-        if which.verdict not in (None, VerdictName.MATCHED):
-            where.add("verdict <> 'matched'")
-        if cursor is not None:
-            where.add("(at, id) < (?, ?)", *_parse(cursor))
-        with snapshot(self.path) as ledger:
-            rows = ledger.rows(VerdictRow, where, "at DESC, id DESC", limit + 1)
-        more = len(rows) > limit
-        rows = rows[:limit]
-        return Page(rows, f"{rows[-1].at}-{rows[-1].id}" if more and rows else None)
-
-    def episode(self, verdict_id: int) -> Episode | None:
-        with snapshot(self.path) as ledger:
-            found = ledger.rows(VerdictRow, Conditions().add("id = ?", verdict_id), "id")
-            return _episode(ledger, found[0]) if found else None
-
-    def outcomes(
-        self,
-        *,
-        kind: Kind | None = None,
-        role: Role | None = None,
-        result: Return | None = None,
-        user: str | None = None,
-        since: Wall | None = None,
-        until: Wall | None = None,
-        limit: int = 100,
-    ) -> list[ActionRow]:
-        where = Conditions().add("connection_kind = ?", kind).add("role = ?", role)
-        where.add("result = ?", result).add("user = ?", user)
-        where.add("acted_at >= ?", since).add("acted_at < ?", until)
-        with snapshot(self.path) as ledger:
-            return ledger.rows(ActionRow, where, "acted_at DESC, id DESC", limit)
-
-    def rows(
-        self, row: type[R], since: Wall | None = None, until: Wall | None = None, limit: int = 1000
-    ) -> list[R]:
-        where = Conditions()
-        if row.AGE is not None or "at" in row.columns():
-            age = row.AGE or "at"
-            where.add(f"{age} >= ?", since).add(f"{age} < ?", until)
-        with snapshot(self.path) as ledger:
-            return ledger.rows(row, where, "id DESC", limit)
-
-    def brake(self) -> BrakeRow | None:
-        return next(iter(self.rows(BrakeRow, limit=1)), None)
-
-    def digest(self) -> tuple[str, int]:
-        """Table by table, in the order of their numbers, each row counts as a line of JSON: a list that
-        begins with the table's name."""
-        digest, count = hashlib.sha256(), 0
-        with snapshot(self.path) as ledger:
-            for row in ROWS:
-                for values in ledger.ask(f"SELECT * FROM {row.TABLE} ORDER BY id"):
-                    count += 1
-                    line = [row.TABLE, *values]
-                    text = json.dumps(line, ensure_ascii=False, separators=(",", ":"))
-                    digest.update(text.encode() + b"\n")
-        return digest.hexdigest(), count
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        path = self.path
+        if not path.exists():
+            raise UnusableError(f"there is no ledger at {path}")
+        database = None
+        try:
+            database = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=_BUSY
+            )
+            version = schema.check(database, str(path))
+            if version < schema.newest():
+                raise UnusableError(
+                    f"{path} has schema {version}: let a shim of this version write to it once"
+                    if version
+                    else f"{path} is empty: no shim has written to it yet"
+                )
+            database.execute("BEGIN")
+            yield _SqliteSnapshot(database)
+        except sqlite3.Error as error:
+            raise UnusableError(f"{path} cannot be read: {error}") from None
+        finally:
+            if database is not None:
+                database.close()
 
 
-def _episode(ledger: Snapshot, verdict: VerdictRow) -> Episode:
-    """What belongs to a verdict: all about its connection from the silence judged to the next one."""
+class _SqliteSnapshot(Snapshot):
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
 
-    def mine(row: type[R], age: str = "at") -> list[R]:
-        where = _about(verdict)
-        where.add(f"{age} >= ?", verdict.last_activity).add(f"{age} < ?", until)
-        return ledger.rows(row, where, f"{age}, id")
-
-    later = _about(verdict).add("at >= ?", verdict.at)
-    later.add("last_activity > ?", verdict.last_activity)
-    following = ledger.rows(VerdictRow, later, "at", 1)
-    until = following[0].last_activity if following else _FOREVER
-    pauses = Conditions().add("run = ?", verdict.run)
-    pauses.add("at >= ?", verdict.last_activity).add("since <= ?", verdict.at)
-    (run,) = ledger.rows(RunRow, Conditions().add("id = ?", verdict.run), "id")
-    return Episode(
-        verdict=verdict,
-        run=run,
-        decisions=mine(DecisionRow),
-        late=mine(LateRow),
-        action=next(iter(mine(ActionRow, "acted_at")), None),
-        closing=next(iter(mine(ClosingRow)), None),
-        proofs=mine(ProofRow),
-        failures=mine(FailureRow),
-        stages=mine(StageRow),
-        pauses=ledger.rows(PauseRow, pauses, "at"),
-    )
-
-
-def _about(verdict: VerdictRow) -> Conditions:
-    """The indexes contain the user, not the connection."""
-    where = Conditions().add("run = ?", verdict.run).add("connection = ?", verdict.connection)
-    return where.add("user = ?", verdict.user)
-
-
-def _parse(cursor: str) -> tuple[int, int]:
-    at, _, number = cursor.partition("-")
-    if not (at.isdecimal() and number.isdecimal()):
-        raise InputError(f"{cursor!r} is no cursor of this list")
-    return int(at), int(number)
+    def ask(self, statement: str, *values: Any) -> sqlite3.Cursor:
+        return self._database.execute(statement, storable(values))

@@ -1,17 +1,15 @@
-"""What the gate asks a SQLite ledger about a trial: rows and sums of a stretch of time (R16).
+"""What the gate asks about a trial: rows and sums of a stretch of time (R16).
 
 Rules: docs/design.md#r16.
 """
 
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
 
 from shim.gate import Arm, FalseKill, ObservedRow
 from shim.ledger.protocols import CoverageSum, EpisodeCounts, SettledAction
+from shim.ledger.queries.snapshot import SnapshotReader
 from shim.ledger.rows import Wall
-from shim.ledger.sqlite.snapshot import snapshot
 from shim.model import EVERYBODY, Kind, Return, Role, VerdictName
 
 # A dictionary finds a word faster than its type does.
@@ -19,15 +17,13 @@ _ROLES = {role.value: role for role in Role}
 _RETURNS = {result.value: result for result in Return}
 
 
-class TrialFigures:
+class TrialFigures(SnapshotReader):
     """Each method is about rows known from `since` on and before `until`, of these runs."""
-
-    path: Path
 
     def last_seen(self, until: Wall) -> dict[int, Wall]:
         """When each run last wrote down what it watched, before `until`."""
-        found = self._ask(
-            "SELECT id, (SELECT max(at) FROM coverage WHERE run = run.id AND at < ?) FROM run",
+        found = self.ask(
+            "SELECT id, (SELECT max(at) FROM coverage WHERE coverage.run = run.id AND at < ?) FROM run",
             until,
         )
         return {run: at for run, at in found if at is not None}
@@ -38,8 +34,8 @@ class TrialFigures:
         arms = {role: Arm(EVERYBODY, role) for role in Role}
         return [
             ObservedRow(user, at, bool(agreed), arms[acting], run)
-            for user, at, agreed, acting, run in self._ask(
-                "SELECT user, at, agreed, acting, run FROM verdict WHERE connection_kind = ? "
+            for user, at, agreed, acting, run in self.ask(
+                'SELECT "user", at, agreed, acting, run FROM verdict WHERE connection_kind = ? '
                 f"AND at >= ? AND at < ? AND agreed IS NOT NULL AND run IN ({_listed(runs)}) "
                 "ORDER BY at",
                 kind,
@@ -55,8 +51,8 @@ class TrialFigures:
         """By the ends of their windows; actions of an older shim have no window, and are left out."""
         return [
             SettledAction(user, at, _ROLES[role], _RETURNS[result], group, bool(proof), run)
-            for user, at, role, result, group, proof, run in self._ask(
-                "SELECT user, window_ends, role, result, placed_by, EXISTS (SELECT 1 FROM proof "
+            for user, at, role, result, group, proof, run in self.ask(
+                'SELECT "user", window_ends, role, result, placed_by, EXISTS (SELECT 1 FROM proof '
                 "WHERE proof.run = action.run AND proof.connection = action.connection), run "
                 "FROM action WHERE connection_kind = ? AND window_ends >= ? AND window_ends < ? "
                 f"AND acted_at >= ? AND result IS NOT NULL AND run IN ({_listed(runs)}) "
@@ -73,7 +69,7 @@ class TrialFigures:
     ) -> EpisodeCounts:
         """The episodes that `agreement_rows` leaves out."""
         counts = EpisodeCounts()
-        for verdict, of, recovered, proving, count in self._ask(
+        for verdict, of, recovered, proving, count in self.ask(
             "SELECT verdict, kind, recovered, proving, count(*) FROM verdict "
             "WHERE connection_kind = ? AND at >= ? AND at < ? AND agreed IS NULL "
             f"AND run IN ({_listed(runs)}) GROUP BY verdict, kind, recovered, proving",
@@ -94,9 +90,9 @@ class TrialFigures:
     def coverage_sums(self, runs: Iterable[int], since: Wall, until: Wall) -> list[CoverageSum]:
         return [
             CoverageSum(run, Kind(kind), began, at, control, candidate, pings, needed)
-            for run, kind, began, at, control, candidate, pings, needed in self._ask(
+            for run, kind, began, at, control, candidate, pings, needed in self.ask(
                 "SELECT run, connection_kind, since, at, control_users, candidate_users, pings, "
-                "1.0 * watched / heartbeat_interval FROM coverage "
+                "CAST(watched AS DOUBLE PRECISION) / heartbeat_interval FROM coverage "
                 f"WHERE at >= ? AND at < ? AND run IN ({_listed(runs)}) ORDER BY at",
                 since,
                 until,
@@ -107,7 +103,7 @@ class TrialFigures:
         """How often each call of the candidate failed."""
         return Counter(
             dict(
-                self._ask(
+                self.ask(
                     "SELECT call, count(*) FROM failure WHERE role = ? AND at >= ? AND at < ? "
                     f"AND run IN ({_listed(runs)}) GROUP BY call",
                     Role.CANDIDATE,
@@ -118,8 +114,8 @@ class TrialFigures:
         )
 
     def candidate_decisions(self, runs: Iterable[int], since: Wall) -> list[tuple[str, Wall]]:
-        return self._ask(
-            "SELECT user, at FROM decision WHERE role = ? AND at >= ? "
+        return self.ask(
+            'SELECT "user", at FROM decision WHERE role = ? AND at >= ? '
             f"AND run IN ({_listed(runs)}) ORDER BY at",
             Role.CANDIDATE,
             since,
@@ -127,11 +123,12 @@ class TrialFigures:
 
     def false_kills(self, runs: Iterable[int], since: Wall) -> list[FalseKill]:
         listed = _listed(runs)
-        found = self._ask(
-            "SELECT user, at, run, NULL FROM verdict WHERE verdict = 'mismatched' "
-            f"AND kind = 'only_candidate' AND recovered AND at >= ?1 AND run IN ({listed}) "
-            "UNION ALL SELECT user, at, run, guard_event FROM proof "
-            f"WHERE role = 'candidate' AND at >= ?1 AND run IN ({listed}) ORDER BY at",
+        found = self.ask(
+            "SELECT \"user\", at, run, NULL FROM verdict WHERE verdict = 'mismatched' "
+            f"AND kind = 'only_candidate' AND recovered AND at >= ? AND run IN ({listed}) "
+            'UNION ALL SELECT "user", at, run, guard_event FROM proof '
+            f"WHERE role = 'candidate' AND at >= ? AND run IN ({listed}) ORDER BY at",
+            since,
             since,
         )
         return [
@@ -141,19 +138,20 @@ class TrialFigures:
 
     def mean_users(self, runs: Iterable[int], since: Wall, until: Wall) -> dict[Role, float]:
         """The users for whom each monitor acted, summed over all minutes and kinds."""
-        ((control, candidate),) = self._ask(
-            "SELECT total(control_users), total(candidate_users) FROM coverage "
+        ((control, candidate),) = self.ask(
+            f"SELECT {_total('control_users')}, {_total('candidate_users')} FROM coverage "
             f"WHERE at >= ? AND at < ? AND run IN ({_listed(runs)})",
             since,
             until,
         )
         return {Role.CONTROL: control, Role.CANDIDATE: candidate}
 
-    def _ask(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        with snapshot(self.path) as ledger:
-            return list(ledger.ask(statement, *values))
+
+def _total(column: str) -> str:
+    """A sum as a float, 0 without any row."""
+    return f"coalesce(CAST(sum({column}) AS DOUBLE PRECISION), 0)"
 
 
 def _listed(runs: Iterable[int]) -> str:
     """Numbers of runs, as a statement has them."""
-    return ", ".join(str(int(run)) for run in runs)
+    return ", ".join(str(int(run)) for run in runs) or "NULL"
