@@ -1,43 +1,31 @@
 """The command line. Exit codes: 0 ok; 1 the answer is no; 2 usage or input error; 3 no evidence."""
 
-from importlib import import_module
-
 import click
 
 from shim import __version__
+from shim.cli.command_group import CommandGroup
 
-COMMANDS = (
-    "brake",
-    "connections",
-    "demo",
-    "flags",
-    "gate",
-    "replay",
-    "retire",
-    "rollout",
-    "serve",
-    "simulate",
-    "status",
-    "tune",
-    "verdicts",
+COMMANDS = {
+    "brake": "Engage, release or show the brake of a running shim.",
+    "connections": "List the open connections of a running shim.",
+    "demo": "Show a rollout with real WebSocket clients, which goes wrong and recovers.",
+    "flags": "Check and explain the flags file, and compare two flags files.",
+    "gate": "May the control be retired?",
+    "replay": "Replay a capture through both monitors, in virtual time.",
+    "retire": "Ask the gate, write the report of the evidence, and print what to delete.",
+    "rollout": "Show and take the steps of the plan in the settings.",
+    "serve": "Run the reference server: glasses and apps over WebSockets, with the shim.",
+    "simulate": "Simulate a fleet and its rollout in virtual time, and ask the gate.",
+    "status": "Show where the rollout of a running shim is.",
+    "tune": "Try several timeouts of the candidate on a capture.",
+    "verdicts": "List the verdicts, or show one episode as a timeline.",
+}
+"""Each name is a module of this package that defines the command of that name; and what the command does."""
+
+
+@click.command(
+    cls=CommandGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}
 )
-"""Each name is a module of this package that defines the command of that name."""
-
-
-class _Commands(click.Group):
-    """Imports a command when the command runs: `shim gate` need not import a WebSocket server."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = getattr(import_module(f"shim.cli.{cmd_name}"), cmd_name)
-        return command
-
-
-@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, package_name="monitor-migration-shim")
 def main() -> None:
     """Replace the health monitor of a WebSocket service in production, and know when that is safe."""

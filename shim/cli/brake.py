@@ -5,9 +5,10 @@ from typing import Any
 
 import click
 
-from shim.cli.common import QUARANTINED, input_errors, json_option, print_json
+from shim.cli.common import QUARANTINED, input_errors, json_option
 from shim.cli.ledger_option import ledger_option
 from shim.cli.remote import Remote, url_option
+from shim.cli.terminal import echo, print_json
 from shim.ledger import read_ledger
 from shim.ledger.rows import BrakeRow
 from shim.model import seconds
@@ -74,12 +75,12 @@ def _show(answer: dict[str, Any], as_json: bool) -> None:
         print_json(answer)
         return
     if answer["engaged"]:
-        click.secho(f"engaged: {answer['reason']}", fg="red", bold=True)
+        echo(f"engaged: {answer['reason']}", fg="red", bold=True)
     else:
-        click.secho("released", fg="green")
+        echo("released", fg="green")
     if answer["quarantined"]:
-        click.secho(QUARANTINED, fg="red", bold=True)
+        echo(QUARANTINED, fg="red", bold=True)
     for event in answer["history"] or ():
         at = datetime.fromtimestamp(event["at"], UTC).astimezone()
         word = "engaged " if event["engaged"] else "released"
-        click.echo(f"  {at:%Y-%m-%d %H:%M:%S}  {word}  {event['reason']}")
+        echo(f"  {at:%Y-%m-%d %H:%M:%S}  {word}  {event['reason']}")

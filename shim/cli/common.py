@@ -1,10 +1,8 @@
-"""What the commands share: `--json`, options with a fixed set of words, a progress bar, and input errors
-without a traceback."""
+"""What the commands share: `--json`, options with a fixed set of words, times, and input errors without a
+traceback."""
 
 import functools
 import gc
-import json
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -12,8 +10,8 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import click
-from rich.console import Console
 
+from shim.cli.terminal import echo_error
 from shim.ledger.rows import Wall
 from shim.model import InputError
 
@@ -66,42 +64,10 @@ def input_errors(command: Callable[P, R]) -> Callable[P, R]:
             return command(*args, **kwargs)
         except InputError as error:
             for problem in error.problems:
-                click.echo(f"error: {problem}", err=True)
+                echo_error(f"error: {problem}")
             raise SystemExit(2) from None
 
     return wrapped
-
-
-def print_json(answer: Any) -> None:
-    """Print JSON in one line."""
-    click.echo(json.dumps(answer))
-
-
-@contextmanager
-def progress_bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error, if that is a terminal; it is moved by a call with what is done of `total`."""
-    if not sys.stderr.isatty():
-        yield lambda done: None
-        return
-    # The import takes a tenth of a second; most commands show no progress.
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (TextColumn(title), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(title, total=total)
-        yield lambda done: progress.update(task, completed=done)
-
-
-def console_for(*, width: int = 200) -> Console:
-    """Standard output; `width` columns where the output is no terminal, so that lines stay whole."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=width)
 
 
 def rough(seconds: float) -> str:

@@ -5,8 +5,9 @@ from typing import Any
 import click
 from rich.table import Table
 
-from shim.cli.common import console_for, input_errors, json_option, print_json, rough, word_option
+from shim.cli.common import input_errors, json_option, rough, word_option
 from shim.cli.remote import Remote, url_option
+from shim.cli.terminal import console_for, echo, print_json
 from shim.model import Kind, Role, Stage
 
 
@@ -34,7 +35,7 @@ def connections(url: str, as_json: bool, **filters: Any) -> None:
         print_json(answer)
         return
     if not answer["connections"]:
-        click.echo("no connection matches")
+        echo("no connection matches")
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("connection", "who", "stage", "acting", "watched by"):
@@ -53,4 +54,4 @@ def connections(url: str, as_json: bool, **filters: Any) -> None:
         )
     console_for().print(table)
     if answer.get("next"):
-        click.echo(f"there are more; the next page: --cursor {answer['next']}")
+        echo(f"there are more; the next page: --cursor {answer['next']}")

@@ -3,9 +3,9 @@
 import sys
 
 import click
-from rich.console import Console
 
 from shim.cli.common import input_errors
+from shim.cli.terminal import TextConsole
 from shim.demo.demo_run import DemoOptions, run_demo
 from shim.demo.demo_settings import FACTOR
 
@@ -55,4 +55,4 @@ def demo(
     run in a process of their own. The demo ends by itself. The exit code is 1 if a check of the demo
     fails.
     """
-    sys.exit(run_demo(DemoOptions(seconds, users, factor, port, keep, trace_url), Console()))
+    sys.exit(run_demo(DemoOptions(seconds, users, factor, port, keep, trace_url), TextConsole()))

@@ -1,12 +1,12 @@
 """`shim flags`: check the flags file, explain a user's stage, and compare two flags files."""
 
-import json
 from pathlib import Path
 
 import click
 
-from shim.cli.common import PATH, input_errors, json_option, print_json
+from shim.cli.common import PATH, input_errors, json_option
 from shim.cli.flagsdiff import diff
+from shim.cli.terminal import echo, echo_error, print_json
 from shim.flags import ALGORITHM, BUCKETS, bucket, flagd_flags
 from shim.model import InputError
 from shim.plugin.discovery import monitor_types, plugin_manager
@@ -63,16 +63,16 @@ def check(file: Path | None, config: Path | None, as_json: bool) -> None:
             print_json({"valid": False, "file": error.problems[0].file, "problems": problems})
         else:
             for problem in error.problems:
-                click.echo(str(problem), err=True)
+                echo_error(str(problem))
         raise SystemExit(_NO) from None
     warning = None if settings is None else close_code_warning(settings, loaded.targeting)
     if as_json:
         answer = {"valid": True, "file": str(loaded.path), "digest": loaded.digest}
         print_json({**answer, "warnings": [warning] if warning else []})
         return
-    click.echo(f"{loaded.path} is good, digest {loaded.digest[:12]}")
+    echo(f"{loaded.path} is good, digest {loaded.digest[:12]}")
     if warning:
-        click.echo(f"warning: {warning}", err=True)
+        echo_error(f"warning: {warning}")
 
 
 @flags.command()
@@ -88,7 +88,11 @@ def explain(user: str, file: Path | None, config: Path | None, brake: bool, as_j
     """Print at which stage USER is, and why."""
     targeting = _loaded(file, _settings(config)).targeting
     evaluation = targeting.evaluate(user, brake=brake)
-    click.echo(json.dumps(evaluation.as_dict()) if as_json else evaluation.explain())
+    if as_json:
+        print_json(evaluation.as_dict())
+        return
+    for line in evaluation.explain_lines():
+        echo(line)
 
 
 @flags.command("bucket")
@@ -107,13 +111,13 @@ def bucket_(user: str, salt: str, as_json: bool) -> None:
         facts = {"user": user, "salt": salt, "algorithm": ALGORITHM, "bucket": number}
         print_json({**facts, "buckets": BUCKETS})
     else:
-        click.echo(str(number))
+        echo(str(number))
 
 
 @flags.command()
 def schema() -> None:
     """Print the JSON Schema of the flags file, for editors."""
-    click.echo(json.dumps(flags_schema(), indent=2))
+    print_json(flags_schema(), indent=2)
 
 
 @flags.command()
@@ -128,11 +132,10 @@ def export(file: Path | None, config: Path | None, flagd: bool) -> None:
     there, but other users are in them. flagd does not know the brake of the shim.
     """
     targeting = _loaded(file, _settings(config)).targeting
-    click.echo(json.dumps(flagd_flags(targeting), indent=2, ensure_ascii=False))
-    click.echo(
+    print_json(flagd_flags(targeting), indent=2)
+    echo_error(
         "note: flagd has another hash: the shares stay the same, but other users are in them; "
-        "flagd does not know the brake of the shim",
-        err=True,
+        "flagd does not know the brake of the shim"
     )
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from shim.cli.common import PATH, input_errors, json_option, print_json
+from shim.cli.common import PATH, input_errors, json_option
+from shim.cli.terminal import echo, echo_error, print_json
 from shim.flags import Comparison, Moves, compare, moves_of
 from shim.model import InputError, Problem, Stage
 from shim.settings import load_flags_file
@@ -79,14 +80,14 @@ def diff(
     if as_json:
         print_json(answer)
     elif users is not None:
-        click.echo(f"{counted.moved} of {counted.total} users move, {counted.demoted} of them back")
+        echo(f"{counted.moved} of {counted.total} users move, {counted.demoted} of them back")
         for stage_before, stage_after, count in counted.changes():
-            click.echo(f"  {_format_move(stage_before, stage_after)}  {count}")
+            echo(f"  {_format_move(stage_before, stage_after)}  {count}")
     else:
         show_shares(comparison)
     if refused:
         if not as_json:
-            click.echo("refused: more users move than --max-moved allows", err=True)
+            echo_error("refused: more users move than --max-moved allows")
         raise SystemExit(_NO)
 
 
@@ -156,18 +157,19 @@ def shares_as_dict(comparison: Comparison) -> dict[str, Any]:
 def show_shares(comparison: Comparison) -> None:
     """A comparison for people."""
     if not comparison.moved_users and not any(g.moves.moved for g in comparison.groups):
-        click.echo("no user moves")
+        echo("no user moves")
         return
     for group in comparison.groups:
         if group.moves.moved:
-            click.echo("everyone else" if group.globs is None else _format_globs(group.globs))
+            echo("everyone else" if group.globs is None else _format_globs(group.globs))
         for before, after, weight in group.moves.changes():
-            click.echo(f"  {_format_move(before, after)}  {group.moves.percent(weight):.7g} %")
+            echo(f"  {_format_move(before, after)}  {group.moves.percent(weight):.7g} %")
     for user, before, after in comparison.moved_users[:_MOST_USERS]:
-        click.echo(f"{user}\n  {_format_move(before, after).rstrip()}")
+        echo(user)
+        echo(f"  {_format_move(before, after).rstrip()}")
     more = len(comparison.moved_users) - _MOST_USERS
     if more > 0:
-        click.echo(f"{more} more named users are not shown; --json prints all")
+        echo(f"{more} more named users are not shown; --json prints all")
 
 
 def _format_move(before: Stage, after: Stage) -> str:

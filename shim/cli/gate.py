@@ -1,6 +1,5 @@
 """`shim gate`: may the control be retired?"""
 
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,20 +7,14 @@ from typing import Any
 
 import click
 import msgspec
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from shim.cli.common import (
-    console_for,
-    input_errors,
-    json_option,
-    little_garbage,
-    read_date,
-    rough,
-    word_option,
-)
+from shim.cli.common import input_errors, json_option, little_garbage, read_date, rough, word_option
 from shim.cli.ledger_option import ledger_of, ledger_option
 from shim.cli.remote import Remote
+from shim.cli.terminal import console_for, plain, print_json
 from shim.gate import (
     Condition,
     GateAnswer,
@@ -122,8 +115,7 @@ def gate(
         facts = answer.as_dict()
         if kind is not None:
             facts["conditions"] = [c for c in facts["conditions"] if c["kind"] in (None, kind)]
-        json.dump(facts, sys.stdout)
-        click.echo()
+        print_json(facts)
     else:
         show(answer, kind)
     sys.exit(EXIT_CODES[answer.verdict])
@@ -155,7 +147,7 @@ def show(answer: GateAnswer, kind: Kind | None = None) -> None:
     for line in format_trial(answer.inputs):
         console.print(line)
     for line, is_off in format_arms(answer.conditions):
-        console.print(Text(line, style="bold red" if is_off else ""))
+        console.print(plain(line, "bold red" if is_off else ""))
     for shown in (None, *Kind):
         conditions = [c for c in answer.conditions if c.kind is shown]
         if conditions and (kind is None or shown in (None, kind)):
@@ -172,12 +164,12 @@ def _table(conditions: list[Condition], width: int) -> Table:
     table.add_column(no_wrap=True)
     for condition in conditions:
         style = _STYLES[condition.standing]
-        title, figures = Text(condition.title), _figures(condition)
-        missing = Text(condition.missing or "", style=style)
+        title: RenderableType = condition.title
+        figures, missing = _figures(condition), plain(condition.missing or "", style)
         if condition.eta is not None:
             missing.append(f" (about {rough(seconds(condition.eta))})", style="dim")
         if missing and (width < _ROOMY or len(missing) > _LONG):
-            title.append("\n").append_text(missing)
+            title = Group(title, missing)
         elif missing:
             figures.append("  ").append_text(missing)
         sign = Text(_SIGNS[condition.standing], style=style)

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from shim.capture.format import Event
-from shim.cli.common import PATH, input_errors, json_option, print_json, progress_bar
+from shim.cli.common import PATH, input_errors, json_option
+from shim.cli.terminal import TextConsole, console_for, echo_error, print_json, progress_bar
 from shim.compare import ExpectedRules
 from shim.model import InputError, Return, Role, Time, Verdict, seconds
 from shim.plugin.discovery import monitor_types, plugin_manager
@@ -101,11 +101,9 @@ class _Judge:
     def warn(self) -> None:
         """Print which expected rules had no effect, and which calls of a monitor failed."""
         for rule in self._expected.expired:
-            click.echo(
-                f"expected rule {rule.name!r} expired on {rule.until}: it matched nothing", err=True
-            )
+            echo_error(f"expected rule {rule.name!r} expired on {rule.until}: it matched nothing")
         for failure in self.engine.result.failures:
-            click.echo(f"the {failure.role} failed in {failure.call}: {failure.reason}", err=True)
+            echo_error(f"the {failure.role} failed in {failure.call}: {failure.reason}")
 
     def as_dict(self) -> dict[str, Any]:
         """What `--diff --json` prints about one of the two settings."""
@@ -145,7 +143,7 @@ def _with_progress(reader: CaptureReader, size: int) -> Iterator[Event]:
 
 
 def _show(result: ReplayResult) -> None:
-    console = Console()
+    console = console_for(width=None)
     summary = Table("", "", box=None, show_header=False)
     for name, number in result.summary().items():
         summary.add_row(name.replace("_", " "), str(number))
@@ -159,7 +157,7 @@ def _show(result: ReplayResult) -> None:
     _show_verdicts(console, "Verdicts", result.rows())
 
 
-def _show_verdicts(console: Console, title: str, rows: Sequence[Verdict]) -> None:
+def _show_verdicts(console: TextConsole, title: str, rows: Sequence[Verdict]) -> None:
     if not rows:
         return
     table = _table(title, "at", "connection", "verdict", "kind", "control", "candidate", "skew")
@@ -176,8 +174,9 @@ def _show_verdicts(console: Console, title: str, rows: Sequence[Verdict]) -> Non
 
 
 def _show_difference(a: _Judge, b: _Judge, found: Difference) -> None:
-    console = Console()
-    console.print(f"A: {a.name}\nB: {b.name}", markup=False, soft_wrap=True)
+    console = console_for(width=None)
+    console.print(f"A: {a.name}", soft_wrap=True)
+    console.print(f"B: {b.name}", soft_wrap=True)
     summary = Table("", "A", "B", "change", box=None)
     for name, in_a, in_b in _figures(a.engine.result, b.engine.result):
         summary.add_row(name, str(in_a), str(in_b), f"{in_b - in_a:+d}" if in_b != in_a else "")
@@ -224,7 +223,7 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def _print_table(console: Console, table: Table, rows: Sequence[object]) -> None:
+def _print_table(console: TextConsole, table: Table, rows: Sequence[object]) -> None:
     console.print()
     console.print(table)
     if len(rows) > _MOST_ROWS:

@@ -10,6 +10,7 @@ import click
 from shim.cli.common import input_errors, json_option
 from shim.cli.gate import EXIT_CODES, show
 from shim.cli.ledger_option import ledger_of, ledger_option
+from shim.cli.terminal import echo, print_json
 from shim.gate import GateVerdict, judge
 from shim.gate.retirement_report import RetirementReport
 from shim.ledger import wall_clock
@@ -64,7 +65,7 @@ def retire(
         answer = judge(gate_evidence(reader, settings, now), settings.gate)
     if answer.verdict is not GateVerdict.READY and not force:
         if as_json:
-            click.echo(json.dumps({"gate": answer.as_dict(), "report": None}))
+            print_json({"gate": answer.as_dict(), "report": None})
         else:
             show(answer)
         sys.exit(EXIT_CODES[answer.verdict])
@@ -83,12 +84,14 @@ def retire(
     )
     files = _write(written, report)
     if as_json:
-        click.echo(json.dumps({**written.as_dict(), "files": [str(file) for file in files]}))
+        print_json({**written.as_dict(), "files": [str(file) for file in files]})
         return
     show(answer)
-    click.echo(f"\nThe evidence is in {files[0]} and {files[1]}. What to do now:\n")
+    echo()
+    echo(f"The evidence is in {files[0]} and {files[1]}. What to do now:")
+    echo()
     for number, step in enumerate(written.steps, 1):
-        click.echo(f"  {number}. {step}")
+        echo(f"  {number}. {step}")
 
 
 def _flags(settings: Settings) -> str | None:

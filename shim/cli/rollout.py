@@ -1,6 +1,5 @@
 """`shim rollout`: the current and the next step of the plan."""
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict
 from difflib import unified_diff
@@ -13,6 +12,7 @@ import click
 from shim.cli.common import input_errors, json_option
 from shim.cli.flagsdiff import shares_as_dict, show_shares
 from shim.cli.ledger_option import ledger_of
+from shim.cli.terminal import echo, echo_error, print_json
 from shim.flags import Percentages, compare
 from shim.gate import Standing
 from shim.model import InputError
@@ -51,7 +51,7 @@ def status(config: Path, as_json: bool) -> None:
     settings, path = _plan(config)
     promotion = _prepared(settings, path, _facts(settings))
     if as_json:
-        click.echo(json.dumps(_as_dict(promotion)))
+        print_json(_as_dict(promotion))
     else:
         _show(promotion)
         _warn(settings, promotion)
@@ -84,14 +84,14 @@ def advance(config: Path, dry_run: bool, force: bool, reason: str | None, as_jso
         change = put_in_place(promotion, this_user(), f"{words}: {reason}" if reason else words)
     if as_json:
         done = None if change is None else asdict(change)
-        click.echo(json.dumps({**_as_dict(promotion), "dry_run": dry_run, "change": done}))
+        print_json({**_as_dict(promotion), "dry_run": dry_run, "change": done})
     else:
         _show(promotion)
         _warn(settings, promotion)
         if change is not None:
-            click.echo(f"{path} is replaced: digest {change.after[:12]}, by {change.by}")
+            echo(f"{path} is replaced: digest {change.after[:12]}, by {change.by}")
         elif promotion.next_content is not None:
-            click.echo("nothing is changed" + (" (dry run)" if dry_run else ""))
+            echo("nothing is changed" + (" (dry run)" if dry_run else ""))
     if promotion.next_content is not None:
         raise SystemExit(_EXIT_CODES[standing])
 
@@ -130,7 +130,7 @@ def _if_any(facts: Callable[[str], Facts]) -> Callable[[str], Facts]:
         try:
             return facts(digest)
         except InputError as error:
-            click.echo(f"warning: {error}", err=True)
+            echo_error(f"warning: {error}")
             return Facts(time_ns() // 1000, None, None, {})
 
     return ask
@@ -162,21 +162,22 @@ def _show(promotion: Promotion) -> None:
     proposal = promotion.proposal
     at = "before the first step" if proposal.step is None else f"at step {proposal.step + 1}"
     widths = format_widths(promotion.targeting.percent)
-    click.echo(f"{promotion.path} is {at} of {proposal.steps}: {widths}")
+    echo(f"{promotion.path} is {at} of {proposal.steps}: {widths}")
     if proposal.percent is None or promotion.next_targeting is None:
-        click.echo("the plan is done; `shim gate` says whether the control may be retired")
+        echo("the plan is done; `shim gate` says whether the control may be retired")
         return
-    click.echo(f"the next step: {format_widths(proposal.percent)}")
+    echo(f"the next step: {format_widths(proposal.percent)}")
     for check in proposal.checks:
-        click.echo(f"  {_SIGNS[check.standing]} {check.name}: {check.words}")
+        echo(f"  {_SIGNS[check.standing]} {check.name}: {check.words}")
     show_shares(compare(promotion.targeting, promotion.next_targeting))
-    click.echo(_diff(promotion), nl=False)
+    for line in _diff(promotion).splitlines():
+        echo(line)
 
 
 def _warn(settings: Settings, promotion: Promotion) -> None:
     after = promotion.next_targeting or promotion.targeting
     if warning := close_code_warning(settings, after):
-        click.echo(f"warning: {warning}", err=True)
+        echo_error(f"warning: {warning}")
 
 
 def _diff(promotion: Promotion) -> str:

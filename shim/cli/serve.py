@@ -9,6 +9,7 @@ import click
 
 from shim.aio import Shim
 from shim.cli.common import PATH, input_errors
+from shim.cli.terminal import echo
 from shim.console.listener import listen, url_of
 from shim.model import InputError
 from shim.plugin.discovery import monitor_types, plugin_manager
@@ -71,14 +72,14 @@ def serve(
         new_event_loop = uvloop.new_event_loop
     if dev:
         for name, value in secrets.environment().items():
-            click.echo(f"{name}={value}")
+            echo(f"{name}={value}")
     with _listener(settings, host, port) as listener:
         shim = Shim.open(settings, secrets=secrets, capture=capture, promote=auto)
 
         def announce() -> None:
-            click.echo(f"listening on {url_of(listener)}")
+            echo(f"listening on {url_of(listener)}")
             if shim.console_url is not None:
-                click.echo(f"console on {shim.console_url}")
+                echo(f"console on {shim.console_url}")
 
         serve_until_signal(shim, listener, ready=announce, new_event_loop=new_event_loop)
 

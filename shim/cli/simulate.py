@@ -6,18 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
-from shim.cli.common import (
-    PATH,
-    input_errors,
-    json_option,
-    little_garbage,
-    print_json,
-    progress_bar,
-)
+from shim.cli.common import PATH, input_errors, json_option, little_garbage
 from shim.cli.gate import EXIT_CODES, show
+from shim.cli.terminal import console_for, echo, print_json, progress_bar
 from shim.model import InputError, Role
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings import load_settings
@@ -124,8 +117,8 @@ def _show(facts: dict[str, Any]) -> None:
     table.add_row("closed alive", ", ".join(f"{proofs[role]:,} by the {role}" for role in Role))
     if tally["brake"] is not None:
         table.add_row("the brake engaged", tally["brake"])
-    Console(highlight=False).print(table)
-    click.echo()
+    console_for(width=None).print(table)
+    echo()
 
 
 def _plan(scenario: Scenario, as_json: bool) -> None:
@@ -133,7 +126,7 @@ def _plan(scenario: Scenario, as_json: bool) -> None:
     if as_json:
         print_json(plan.as_dict())
     else:
-        console = Console(highlight=False)
+        console = console_for(width=None)
         console.print(
             f"A pilot of {plan.pilot_users:,} simulated users had "
             f"{plan.timeouts_per_user_day:.3g} timeouts per user and day that compare the monitors. "

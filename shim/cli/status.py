@@ -1,6 +1,7 @@
 """`shim status`: the state of a running shim, once or live."""
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -9,16 +10,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from shim.cli.common import (
-    QUARANTINED,
-    console_for,
-    input_errors,
-    json_option,
-    print_json,
-    rough,
-)
+from shim.cli.common import QUARANTINED, input_errors, json_option, rough
 from shim.cli.gate import ANSWERS, read_answer
 from shim.cli.remote import Remote, url_option
+from shim.cli.terminal import console_for, plain, print_json
 from shim.gate import format_arms, format_trial
 from shim.model import InputError, Role, Stage
 
@@ -63,28 +58,29 @@ def status(watch: bool, interval: float, url: str, as_json: bool) -> None:
                         gate, asked_at = _ask_gate(remote), time.monotonic()
                     picture = _render(url, report, gate)
                 except InputError as error:  # the shim may be restarting
-                    picture = Text(str(error), style="bold red")
+                    picture = plain(str(error), "bold red")
                 live.update(picture, refresh=True)
     except KeyboardInterrupt:
         return
 
 
-def _ask_gate(remote: Remote) -> Text:
+def _ask_gate(remote: Remote) -> Group:
     """What the gate says of the trial and of its arms."""
-    text = Text.assemble(("gate      ", "bold"))
+    name = ("gate      ", "bold")
     try:
         answer = read_answer(remote.get("/api/gate"))
     except InputError as error:
-        return text.append(f"no answer: {error}", style="dim")
-    text.append(ANSWERS[answer.verdict])
-    for line in format_trial(answer.inputs):
-        text.append(f"\n          {line}", style="dim")
-    for line, is_off in format_arms(answer.conditions):
-        text.append(f"\n          {line}", style="bold red" if is_off else "dim")
-    return text
+        return Group(Text.assemble(name, plain(f"no answer: {error}", "dim")))
+    lines = [Text.assemble(name, ANSWERS[answer.verdict])]
+    lines += [plain(f"          {line}", "dim") for line in format_trial(answer.inputs)]
+    lines += [
+        plain(f"          {line}", "bold red" if is_off else "dim")
+        for line, is_off in format_arms(answer.conditions)
+    ]
+    return Group(*lines)
 
 
-def _render(url: str, report: dict[str, Any], gate: Text) -> RenderableType:
+def _render(url: str, report: dict[str, Any], gate: Group) -> RenderableType:
     stages = _table("stage", "users", "connections")
     for stage in map(str, reversed(Stage)):
         users, connections = report["users"][stage], report["connections"]["stages"][stage]
@@ -101,50 +97,51 @@ def _render(url: str, report: dict[str, Any], gate: Text) -> RenderableType:
             report["failures"][role],
         )
         monitors.add_row(role, *(f"{figure:,}" for figure in figures))
-    return Group(_headline(url, report), "", stages, "", monitors, "", _verdicts(report), "", gate)
+    return Group(
+        *_headline(url, report), "", stages, "", monitors, "", *_verdicts(report), "", gate
+    )
 
 
-def _headline(url: str, report: dict[str, Any]) -> Text:
-    text = Text.assemble((f"{url}  ", "dim"))
+def _headline(url: str, report: dict[str, Any]) -> Iterator[Text]:
+    text = plain(f"{url}  ", "dim")
     if report["brake"] is not None:
-        text.append(f"BRAKE: {report['brake']}", style="bold white on red")
+        text.append_text(plain(f"BRAKE: {report['brake']}", "bold white on red"))
     else:
         text.append("brake released", style="green")
     guard = report["guard"]
     if guard["holding"]:
         text.append(f"  GUARD holds {guard['held']} closes", style="bold white on red")
+    yield text
     if report["quarantined"]:
-        text.append(f"\n{QUARANTINED}", style="bold red")
+        yield Text(QUARANTINED, "bold red")
     if flags := report["flags"]:
-        text.append(f"\nflags {flags['digest'][:12]}, in force for {rough(flags['age'])}")
+        yield plain(f"flags {flags['digest'][:12]}, in force for {rough(flags['age'])}")
         if flags["problem"]:
-            text.append(f"\nthe flags file is refused: {flags['problem']}", style="bold red")
+            yield plain(f"the flags file is refused: {flags['problem']}", "bold red")
     if ledger := report["ledger"]:
-        text.append(f"\nledger: {ledger['written']:,} rows, {ledger['queued']} waiting")
+        yield Text(f"ledger: {ledger['written']:,} rows, {ledger['queued']} waiting")
         if ledger["problem"]:
-            text.append(f"\nthe ledger cannot be written: {ledger['problem']}", style="bold red")
+            yield plain(f"the ledger cannot be written: {ledger['problem']}", "bold red")
         if ledger["dropped"]:
-            text.append(f"\n{ledger['dropped']:,} rows were dropped", style="bold red")
-    return text
+            yield Text(f"{ledger['dropped']:,} rows were dropped", "bold red")
 
 
-def _verdicts(report: dict[str, Any]) -> Text:
+def _verdicts(report: dict[str, Any]) -> Iterator[Text]:
     agreement = report["agreement"]
     share = "no episode yet" if agreement["share"] is None else f"{agreement['share']:.2%}"
     text = Text.assemble(("agreement ", "bold"), share)
     if agreement["conclusive"]:
         text.append(f"  ({agreement['matched']:,.0f} of {agreement['conclusive']:,.0f} episodes)")
-    text.append(
-        "\nverdicts  " + ", ".join(f"{n:,} {name}" for name, n in report["verdicts"].items())
-    )
+    yield text
+    verdicts = ", ".join(f"{n:,} {name}" for name, n in report["verdicts"].items())
+    yield plain(f"verdicts  {verdicts}")
     if improvements := report.get("improvements"):
-        text.append(
-            f"\nimproved  {improvements:,} times life proved the control wrong where the candidate waited; "
+        yield Text(
+            f"improved  {improvements:,} times life proved the control wrong where the candidate waited; "
             "not part of the agreement"
         )
     kinds = ", ".join(f"{n:,} {kind}" for kind, n in sorted(report["kinds"].items()))
-    text.append(f"\nby kind   {kinds or '-'}")
-    return text
+    yield plain(f"by kind   {kinds or '-'}")
 
 
 def _table(*columns: str) -> Table:

@@ -1,8 +1,6 @@
 """`shim tune`: which timeout should the candidate have?"""
 
-import json
 import os
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -10,11 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from shim.cli.common import input_errors, json_option
+from shim.cli.terminal import console_for, print_json
 from shim.cli.tune_chart import draw_trials
 from shim.compare import ExpectedRules
 from shim.model import SECOND, Duration, InputError, Monitors, seconds
@@ -81,8 +79,7 @@ def tune(
             "trials": [trial.as_dict() for trial in trials],
             "recommended": None if best is None else seconds(best.timeout),
         }
-        json.dump(answer, sys.stdout)
-        click.echo()
+        print_json(answer)
     else:
         _show(trials, best)
     if not any(trial.says_something for trial in trials):
@@ -164,7 +161,7 @@ def _replay_settings(
 
 
 def _show(trials: Sequence[TimeoutTrial], best: TimeoutTrial | None) -> None:
-    console = Console(highlight=False)
+    console = console_for(width=None)
     table = Table(box=None, padding=(0, 1, 0, 0))
     for column in (
         "timeout",
@@ -193,20 +190,22 @@ def _show(trials: Sequence[TimeoutTrial], best: TimeoutTrial | None) -> None:
             "-" if agreement is None else f"{agreement:.2%}",
         )
     console.print(table)
-    console.print(
-        "\ncloses living: connections that came to life later, and that the control would have kept\n"
+    console.print()
+    for words in (
+        "closes living: connections that came to life later, and that the control would have kept",
         "finds dead, misses: connections that their peers ended; cut short: the service's own monitor "
-        "closed them first\n"
+        "closed them first",
         "median, 95 %: from the last sign of life to the decision",
-        style="dim",
-    )
+    ):
+        console.print(words, style="dim")
+    console.print()
     if not any(trial.says_something for trial in trials):
-        console.print("\nNo silence of this capture is as long as any of these timeouts.")
+        console.print("No silence of this capture is as long as any of these timeouts.")
     elif best is None:
-        console.print("\nEach of these timeouts closes living connections that the control keeps.")
+        console.print("Each of these timeouts closes living connections that the control keeps.")
     else:
         console.print(
-            f"\n{format_duration(best.timeout)} is the shortest of these timeouts that closes no living "
+            f"{format_duration(best.timeout)} is the shortest of these timeouts that closes no living "
             "connection that the control would keep."
         )
 

@@ -1,7 +1,5 @@
 """`shim verdicts`: the verdicts of the ledger, as a list, and one episode as a timeline."""
 
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -10,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
-from shim.cli.common import PATH, input_errors, json_option, print_json, read_date, word_option
+from shim.cli.common import PATH, input_errors, json_option, read_date, word_option
 from shim.cli.ledger_option import ledger_of, ledger_option
 from shim.cli.remote import Remote
+from shim.cli.terminal import console_for, print_json
 from shim.ledger import EpisodeReader, VerdictFilter, read_ledger, wall_clock
 from shim.ledger.protocols import Episode, Page
 from shim.ledger.rows import VerdictRow, Wall
@@ -24,9 +22,6 @@ from shim.model import Kind, Role, VerdictKind, VerdictName, seconds
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings import LedgerUrl, load_settings
 from shim.settings.durations import parse_duration
-
-_WIDE = 200
-"""Columns where the output is no terminal: one line for each verdict."""
 
 
 class RemoteLedger:
@@ -151,13 +146,8 @@ def _reader(
             yield reader
 
 
-def _console() -> Console:
-    told = sys.stdout.isatty() or "COLUMNS" in os.environ
-    return Console(highlight=False, markup=False, width=None if told else _WIDE)
-
-
 def _show_page(page: Page, place: str) -> None:
-    console = _console()
+    console = console_for()
     if not page.rows:
         console.print(f"no verdict in {place} matches", soft_wrap=True)
         return
@@ -168,8 +158,8 @@ def _show_page(page: Page, place: str) -> None:
         table.add_row(
             str(row.id),
             _local_time(row.at).strftime("%Y-%m-%d %H:%M:%S"),
-            _printable(row.user),
-            _printable(row.package or row.connection_kind),
+            row.user,
+            row.package or row.connection_kind,
             _format_verdict(row),
             "" if row.skew is None else f"{seconds(row.skew):+.1f} s",
             row.acting or "none",
@@ -200,7 +190,7 @@ def _episode_facts(episode: Episode) -> dict[str, Any]:
 
 
 def _show_episode(episode: Episode) -> None:
-    console, verdict = _console(), episode.verdict
+    console, verdict = console_for(), episode.verdict
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="bold")
     facts.add_column(overflow="fold")
@@ -213,7 +203,7 @@ def _show_episode(episode: Episode) -> None:
         ("verdict", why(episode)),
         ("trace", verdict.trace or "none"),
     ):
-        facts.add_row(name, _printable(value))
+        facts.add_row(name, value)
     story = Table(box=None, pad_edge=False)
     story.add_column(_local_time(verdict.last_activity).strftime("%Y-%m-%d"), no_wrap=True)
     story.add_column("silence", justify="right", no_wrap=True)
@@ -223,16 +213,11 @@ def _show_episode(episode: Episode) -> None:
         story.add_row(
             _local_time(moment.at).strftime("%H:%M:%S.%f")[:-3],
             f"{after:+.1f} s",
-            _printable(moment.text),
+            moment.text,
         )
     console.print(facts)
     console.print()
     console.print(story)
-
-
-def _printable(text: str) -> str:
-    """Clients choose some of these names: no character in them may control the terminal."""
-    return "".join(letter if letter.isprintable() else "�" for letter in text)
 
 
 def _local_time(at: Wall) -> datetime:

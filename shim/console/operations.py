@@ -22,6 +22,7 @@ from shim.console.api.schemas import (
 )
 from shim.flags import Cap, Evaluation
 from shim.model import Kind, Role, Stage, seconds
+from shim.model.visible_text import describe_free_text
 from shim.runtime.assembly import Assembly
 from shim.runtime.coordinator import Coordinator
 
@@ -111,7 +112,7 @@ class Operations:
         if order.engaged == (self.brake_reason is not None):
             raise ApiError(HTTPStatus.CONFLICT, f"the brake is {status} already")
         reason = order.reason.strip()
-        log.warning("audit: brake %s by %s: %s", status, visitor.name, reason)
+        log.warning("audit: brake %s by %s: %s", status, visitor.name, describe_free_text(reason))
         if order.engaged:
             self.shim.engage_brake(reason)
         else:

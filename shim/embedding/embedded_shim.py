@@ -13,6 +13,7 @@ from shim.console import Operations, console_app, serve_console
 from shim.console.listener import console_socket, url_of
 from shim.flags import Evaluation, Targeting
 from shim.model import Connection, Kind
+from shim.model.visible_text import describe_id
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.router import Observer
 from shim.runtime.assembly import Assembly
@@ -42,7 +43,7 @@ class EmbeddedShim(Coordinator[L], Generic[W, L]):
         assembly: Assembly | None = None,
     ) -> None:
         """`evaluate` gives a user's stage (`Targeting.evaluate`); it is asked at each registration."""
-        name_in_log = str if assembly is None else assembly.name_in_log
+        name_in_log = describe_id if assembly is None else assembly.name_in_log
         super().__init__(settings, evaluate, observers, name_in_log=name_in_log)
         self._assembly = assembly
         self._end: AsyncExitStack | None = None

@@ -99,7 +99,11 @@ class Evaluation(NamedTuple):
         return next((below for stage, below in self.thresholds if stage is self.granted), None)
 
     def explain(self) -> str:
-        """Why the user is at this stage, as text: the answer first, then a line for each step."""
+        """Why the user is at this stage, as text: the lines of `explain_lines`."""
+        return "\n".join(self.explain_lines())
+
+    def explain_lines(self) -> list[str]:
+        """Why the user is at this stage: the answer first, then a line for each step."""
         lines = [f"{self.user} is at {self.stage}."]
         lines += [
             f"Rule {rule!r} names this user, but its percentages miss." for rule in self.missed
@@ -109,7 +113,7 @@ class Evaluation(NamedTuple):
         lines.append(self._describe_grant())
         if self.lowered_by is not None:
             lines.append(self._describe_cap(self.lowered_by))
-        return "\n".join(lines)
+        return lines
 
     def as_dict(self) -> dict[str, Any]:
         """The same for JSON."""

@@ -19,6 +19,7 @@ from typing import TypeAlias
 
 from shim.flags import Targeting
 from shim.model import SECOND, Duration, FlagsLoad, InputError, Problem, Time, seconds
+from shim.model.visible_text import describe_free_text
 from shim.rollout.changes import Change, find_change
 from shim.rollout.current_flags import CurrentFlags
 from shim.settings import FlagsFile, UnreadableError, parse_flags
@@ -120,7 +121,9 @@ class Watcher:
                 load.file,
                 load.digest,
                 load.before,
-                f" ({load.by}: {load.reason})" if load.by else "",
+                f" ({describe_free_text(load.by)}: {describe_free_text(load.reason)})"
+                if load.by
+                else "",
             )
         self._on_load(load, before, self._live.targeting)
 
@@ -133,7 +136,7 @@ class Watcher:
             "flags: refused, the file of digest %.12s stays in force (since %d s): %s",
             load.before,
             age,
-            problem,
+            describe_free_text(problem),
         )
         self._on_load(load, self._live.targeting, self._live.targeting)
 

@@ -38,6 +38,7 @@ from shim.ledger.brake_record import read_brake_record
 from shim.ledger.gate_evidence import NO_FLAGS, GateEvidence, flags_identity, gate_evidence
 from shim.ledger.rows import Wall
 from shim.model import FlagsLoad, InputError, Role, Stage
+from shim.model.visible_text import describe_free_text, describe_id
 from shim.rollout import CurrentFlags, Watcher
 from shim.rollout.close_code_warning import close_code_warning
 from shim.rollout.promotion import advance_by_itself
@@ -108,7 +109,7 @@ class Assembly:
         self.tally = Tally()
         self._pseudonyms = Pseudonyms(secrets.hash_key)
         self.name_in_log: Callable[[str], str] = (
-            self._pseudonyms if settings.privacy.logs == "hashed" else str
+            self._pseudonyms if settings.privacy.logs == "hashed" else describe_id
         )
         self._capture_file = _capture_file(settings, capture)
         self.flags = _read_flags(settings) if targeting is None else None
@@ -237,7 +238,7 @@ class Assembly:
         last = ledger.brake
         if self.settings.monitors.control is None or last is None or not last.engaged:
             return None
-        log.critical("the brake is still engaged: %s", last.reason)
+        log.critical("the brake is still engaged: %s", describe_free_text(last.reason))
         return last.reason
 
     # -- The flags file and the plan -----------------------------------------------------------------
@@ -276,7 +277,7 @@ class Assembly:
             try:
                 await asyncio.to_thread(self._advance, flags)
             except InputError as error:
-                log.error("the rollout cannot go on by its plan: %s", error)
+                log.error("the rollout cannot go on by its plan: %s", describe_free_text(error))
 
     def _advance(self, flags: CurrentFlags) -> None:
         change = advance_by_itself(
@@ -285,7 +286,7 @@ class Assembly:
             lambda digest: facts_from(self.reader, self.settings, digest, wall_clock()),
         )
         if change is not None:
-            log.warning("the rollout goes on by its plan: %s", change.reason)
+            log.warning("the rollout goes on by its plan: %s", describe_free_text(change.reason))
 
     def _warn_of_close_code(self, targeting: Targeting) -> None:
         if warning := close_code_warning(self.settings, targeting):

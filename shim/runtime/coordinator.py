@@ -18,6 +18,7 @@ from shim.capture import Recorder
 from shim.compare import Comparator, ExpectedRules, Outcomes
 from shim.flags import Evaluation
 from shim.model import SECOND, Closing, Connection, Duration, Kind, Time, seconds
+from shim.model.visible_text import describe_id
 from shim.router import BrakeChanged, Guard, Observer, Opened, Router, Tracked, handles
 from shim.runtime.census import Census
 from shim.runtime.coverage_meter import INTERVAL, CoverageMeter
@@ -69,7 +70,7 @@ class Coordinator(Generic[L]):
         evaluate: Callable[[str], Evaluation],
         observers: Sequence[Observer] = (),
         *,
-        name_in_log: Callable[[str], str] = str,
+        name_in_log: Callable[[str], str] = describe_id,
     ) -> None:
         candidate = settings.monitors.candidate.settings
         self.settings = settings
@@ -216,7 +217,7 @@ class Coordinator(Generic[L]):
             "[User: %s] %s connection registered%s",
             self.name_in_log(connection.user),
             connection.kind.value.capitalize(),
-            "" if connection.package is None else f": {connection.package}",
+            "" if connection.package is None else f": {describe_id(connection.package)}",
         )
         return tracked, touch
 
@@ -289,7 +290,7 @@ class Coordinator(Generic[L]):
             "[User: %s] %s connection ended: %s (cause %s, close code intended %s, observed %s)",
             self.name_in_log(connection.user),
             connection.kind.value.capitalize(),
-            connection.package or "unknown",
+            describe_id(connection.package or "unknown"),
             closing.cause,
             closing.intended,
             closing.observed,

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 
 from shim.model import MonitorFailure
+from shim.model.visible_text import describe_free_text, describe_id
 from shim.router import BrakeChanged, Decided, GuardChanged, Noted, Observer, handles
 
 log = logging.getLogger(__name__)
@@ -12,7 +13,7 @@ log = logging.getLogger(__name__)
 class LifecycleLog(Observer):
     """Writes the lines; `name` is how users are named in the log."""
 
-    def __init__(self, name: Callable[[str], str] = str) -> None:
+    def __init__(self, name: Callable[[str], str] = describe_id) -> None:
         self._name = name
 
     @handles(Decided)
@@ -23,21 +24,24 @@ class LifecycleLog(Observer):
                 "[User: %s] Connection timed out: %s %s",
                 self._name(connection.user),
                 connection.kind.value,
-                connection.package or "unknown",
+                describe_id(connection.package or "unknown"),
             )
 
     @handles(MonitorFailure)
     def _failure(self, failure: MonitorFailure) -> None:
         connection = failure.connection
-        user = "" if connection is None else f"[User: {self._name(connection.user)}] "
-        log.error("%sthe %s failed in %s: %s", user, failure.role, failure.call, failure.reason)
+        failed = (failure.role, failure.call, describe_free_text(failure.reason))
+        if connection is None:
+            log.error("the %s failed in %s: %s", *failed)
+        else:
+            log.error("[User: %s] the %s failed in %s: %s", self._name(connection.user), *failed)
 
     @handles(BrakeChanged)
     def _brake(self, brake: BrakeChanged) -> None:
         if brake.engaged:
-            log.critical("brake engaged: %s", brake.reason)
+            log.critical("brake engaged: %s", describe_free_text(brake.reason))
         else:
-            log.warning("brake released: %s", brake.reason)
+            log.warning("brake released: %s", describe_free_text(brake.reason))
 
     @handles(GuardChanged)
     def _guard(self, guard: GuardChanged) -> None:
@@ -51,4 +55,4 @@ class LifecycleLog(Observer):
 
     @handles(Noted)
     def _note(self, note: Noted) -> None:
-        log.info("%s", note.text)
+        log.info("%s", describe_free_text(note.text))

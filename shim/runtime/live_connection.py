@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from shim.model import Cause, Close, Confirmation, Connection, Duration, Time
+from shim.model.visible_text import describe_id
 from shim.router import NO_CONFIRMATION, Tracked
 from shim.runtime.sessions import Session
 from shim.runtime.tcp_info import read_confirmation
@@ -137,7 +138,7 @@ class LiveConnection(ABC):
             log.debug(
                 "[User: %s] Heartbeat sent to %s [%s]",
                 self._host.name_in_log(self.connection.user),
-                self.connection.package or "unknown",
+                describe_id(self.connection.package or "unknown"),
                 payload.decode("ascii", "replace"),
             )
 

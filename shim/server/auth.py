@@ -9,6 +9,7 @@ from typing import Any
 import jwt
 from aiohttp import web
 
+from shim.model.visible_text import describe_id
 from shim.runtime.secrets import Secrets
 
 POLICY_VIOLATION = 1008
@@ -48,7 +49,7 @@ def describe_claim(value: object) -> str:
     if not isinstance(value, str) or not value:
         return "unknown"
     cut = value if len(value) <= _LONGEST_SHOWN else f"{value[:_LONGEST_SHOWN]}…"
-    return _UNFIT.sub("\N{REPLACEMENT CHARACTER}", cut)
+    return describe_id(cut)
 
 
 class Gatekeeper:

@@ -72,6 +72,24 @@ async def test_connections_by_the_words_of_the_api(
         await client.close()
 
 
+async def test_a_user_with_markup_and_invisible_characters_hides_nobody(tmp_path: Path) -> None:
+    hostile = "x[/]y :skull: [link=http://e]\u202e[User: bob]"
+    async with server(tmp_path, Stage.LIVE) as it, aiohttp.ClientSession() as http:
+        clients = [await app_client(http, it.url, user) for user in ("alice", hostile, "carol")]
+        shown = (await ask("connections", "--url", it.url)).output
+        assert all(line.isprintable() for line in shown.splitlines())
+        for user in ("alice", r"x[/]y :skull: [link=http://e]\u202e[User: bob]", "carol"):
+            assert user in shown
+        reason = f"because of {hostile}"
+        await ask("brake", "engage", "--reason", reason, "--url", it.url)
+        for command in (["brake", "status"], ["status"]):
+            told = (await ask(*command, "--url", it.url)).output
+            assert all(line.isprintable() for line in told.splitlines())
+            assert r"because of x[/]y :skull: [link=http://e]\u202e[User: bob]" in told
+        for client in clients:
+            await client.close()
+
+
 async def test_whoever_releases_the_brake_learns_of_a_quarantine(tmp_path: Path) -> None:
     words = "the candidate is in quarantine"
     async with server(tmp_path, Stage.LIVE) as it:

@@ -136,9 +136,9 @@ def test_names_do_not_steer_the_terminal(tmp_path: Path) -> None:
     for arguments in ((), ("1",)):
         result = run("--ledger", str(tmp_path / "shim.db"), *arguments)
         assert result.exit_code == 0
-        assert "[red]eve�[2J�" in result.stdout
+        assert r"[red]eve\x1b[2J\x07" in result.stdout
         assert "\x1b" not in result.stdout
-        assert "a�b" in result.stdout
+        assert r"a\nb" in result.stdout
 
 
 def test_the_story_of_an_episode(tmp_path: Path) -> None:

@@ -275,8 +275,8 @@ def told(caplog: pytest.LogCaptureFixture) -> str:
     [
         ({"apiKey": "a secret"}, f"[User: u] App connection refused: {PACKAGE}, from 127.0.0.1: "),
         ({"apiKey": "a secret"}, ": unknown package or wrong API key"),
-        ({"sessionId": "u\n[User: bob] FAKE"}, "[User: u\ufffd[User: bob] FAKE] App"),
-        ({"packageName": "\ud800"}, "refused: \ufffd, from 127.0.0.1: packageName has characters"),
+        ({"sessionId": "u\n[User: bob] FAKE"}, r"[User: u\n\x5bUser: bob\x5d FAKE] App"),
+        ({"packageName": "\ud800"}, r"refused: \ud800, from 127.0.0.1: packageName has characters"),
         ({"packageName": "y" * 5000}, f"refused: {'y' * 80}…, from"),
         ({"sessionId": 7}, "[User: unknown] App connection refused: com.example.app1, from"),
         ({"type": "hello"}, "[User: unknown] App connection refused: unknown, from"),

@@ -1,0 +1,50 @@
+"""What is invisible in a text from outside is shown escaped, and no id forges a line of the log."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shim.model.visible_text import describe_free_text, describe_id, show_invisible
+
+ANY_TEXT = st.text(st.characters(codec=None, exclude_categories=()))
+"""Every code point, lone surrogates too."""
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("alice@example.com", "alice@example.com"),
+        ("Zoë [admin] 日本 👓 \\n", "Zoë [admin] 日本 👓 \\n"),
+        ("two\r\nlines\tand", r"two\r\nlines\tand"),
+        ("\x1b[31mred\x07\x7f\x9b", r"\x1b[31mred\x07\x7f\x9b"),
+        ("\u202eright\u2066to\u200eleft", r"\u202eright\u2066to\u200eleft"),
+        ("a\u200bb\u200d\ufeffc\u00ad", r"a\u200bb\u200d\ufeffc\xad"),
+        ("a\u2028b\u2029c\x85d", r"a\u2028b\u2029c\x85d"),
+        ("no\u00a0break\u3000wide", r"no\xa0break\u3000wide"),
+        ("\ud800\udfff", r"\ud800\udfff"),
+        ("\ue000\U000e0041\uffff", r"\ue000\U000e0041\uffff"),
+        ("\u115f\u3164\uffa0\u2800\u034f\ufe0f\U000e0100", None),
+    ],
+)
+def test_examples(text: str, shown: str | None) -> None:
+    expected = shown or "".join(f"\\u{ord(c):04x}" for c in text[:-1]) + r"\U000e0100"
+    assert show_invisible(text) == expected
+
+
+@given(ANY_TEXT)
+def test_every_text_is_shown_in_one_line_of_visible_characters(text: str) -> None:
+    shown = show_invisible(text)
+    assert shown.isprintable()
+    assert shown == show_invisible(shown)
+    if text.isascii() and text.isprintable():
+        assert shown == text
+
+
+@given(ANY_TEXT)
+def test_no_id_ends_its_tag_or_begins_another(text: str) -> None:
+    assert not set("[]\n") & set(describe_id(text))
+
+
+@given(ANY_TEXT, ANY_TEXT)
+def test_no_reason_has_the_tag_of_a_user(before: str, after: str) -> None:
+    assert "[User:" not in describe_free_text(f"{before}[User: bob] {after}")
