@@ -22,6 +22,7 @@ from aiohttp import web
 
 from shim.aio.aiohttp_connection import AiohttpConnection
 from shim.aio.websocket import WebSocket
+from shim.console.access.login_sessions import Logins
 from shim.embedding.embedded_shim import EmbeddedShim
 from shim.flags import Evaluation
 from shim.model import Connection
@@ -42,8 +43,9 @@ class AiohttpShim(EmbeddedShim[WebSocket, AiohttpConnection]):
         observers: Sequence[Observer] = (),
         *,
         assembly: Assembly | None = None,
+        logins: Logins | None = None,
     ) -> None:
-        super().__init__(settings, evaluate, observers, assembly=assembly)
+        super().__init__(settings, evaluate, observers, assembly=assembly, logins=logins)
         # One bound method for all sockets.
         self._call_after = self.call_after
         self._unregistered: WeakSet[WebSocket] = WeakSet()

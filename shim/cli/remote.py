@@ -9,7 +9,7 @@ import click
 from shim.model import InputError
 
 DEFAULT_URL = "http://127.0.0.1:8080"
-_TOKEN = "SHIM_OPERATOR_TOKEN"
+_TOKEN, _VIEWER_TOKEN = "SHIM_OPERATOR_TOKEN", "SHIM_VIEWER_TOKEN"
 _TIMEOUT, _TIMEOUT_TO_CONNECT = 15, 5
 """Seconds."""
 
@@ -24,7 +24,7 @@ url_option = click.option(
 
 
 class Remote:
-    """A shim at an address. The operator's token comes from the environment, if it is set."""
+    """A shim at an address. The token comes from the environment; to read, the viewers' token will do."""
 
     def __init__(self, url: str) -> None:
         # The import takes a tenth of a second; commands that only read a ledger need not wait for it.
@@ -51,7 +51,7 @@ class Remote:
         import aiohttp
 
         timeout = aiohttp.ClientTimeout(total=_TIMEOUT, connect=_TIMEOUT_TO_CONNECT)
-        token = os.environ.get(_TOKEN)
+        token = os.environ.get(_TOKEN) or os.environ.get(_VIEWER_TOKEN)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         url = self.url.joinpath(path.removeprefix("/"))
 
@@ -77,5 +77,7 @@ class Remote:
             # The shim's reason (problem+json).
             words = body if isinstance(body, dict) else {}
             reason = words.get("detail") or words.get("message") or words.get("title") or "refused"
+            if status == 401 and not token:
+                reason += f"; {_TOKEN} is not set"
             raise InputError(f"{self.url}: {reason} (status {status})")
         return body

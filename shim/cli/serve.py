@@ -80,6 +80,9 @@ def serve(
             echo(f"listening on {url_of(listener)}")
             if shim.console_url is not None:
                 echo(f"console on {shim.console_url}")
+            if dev:
+                link = shim.login_link(shim.console_url or url_of(listener))
+                echo(f"log in, once and within an hour: {link}")
 
         serve_until_signal(shim, listener, ready=announce, new_event_loop=new_event_loop)
 

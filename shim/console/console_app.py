@@ -9,10 +9,11 @@ from aiohttp import web
 
 from shim.console.access.access import Access
 from shim.console.access.redaction import Pseudonymizer
+from shim.console.access.trusted_proxies import TrustedProxies
 from shim.console.api.handlers import ApiHandlers
 from shim.console.api.openapi import openapi
 from shim.console.api.responses import ApiError, json_answer, problem
-from shim.console.base_path import PROXY_PATH, base_of, path_of
+from shim.console.base_path import PROXIES, PROXY_PATH, base_of, path_of
 from shim.console.ledger_queries import LedgerQueries
 from shim.console.operations import Operations
 from shim.console.pages.pages import Pages
@@ -25,9 +26,17 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 def console_app(operations: Operations) -> web.Application:
     """The pages, the API, the metrics and the health checks as an application."""
     app, secrets = web.Application(), operations.assembly.secrets
-    if (proxy_path := operations.shim.settings.console.base_path) is not None:
-        app[PROXY_PATH] = proxy_path
-    access = Access(secrets, operations.shim.clock)
+    settings = operations.shim.settings.console
+    if settings.base_path is not None:
+        app[PROXY_PATH] = settings.base_path
+    app[PROXIES] = proxies = TrustedProxies(settings.trusted_proxies)
+    access = Access(
+        secrets,
+        operations.logins,
+        proxies,
+        operations.shim.clock,
+        open_on_loopback=settings.open_on_loopback,
+    )
     pseudonymizer = Pseudonymizer(Pseudonyms(secrets.hash_key))
     queries = LedgerQueries(operations, pseudonymizer)
     endpoints = ApiHandlers(operations, queries, pseudonymizer).endpoints()

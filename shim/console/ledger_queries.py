@@ -1,9 +1,16 @@
-"""The console's questions to the ledger: in threads, few at a time; a failure becomes an API error."""
+"""The console's questions to the ledger: in threads, few at a time; a failure becomes an API error.
+
+Everybody's questions have places of their own, so that slow questions of viewers delay no operator, and
+neither delay the dashboard.
+"""
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeVar
+from contextlib import nullcontext
+from typing import Final, TypeVar
 
+from shim.console.access.access import Visitor
+from shim.console.access.login_sessions import AccessLevel
 from shim.console.access.redaction import Pseudonymizer
 from shim.console.api.filters import OutcomesQuery, VerdictsQuery, wall
 from shim.console.api.responses import unavailable
@@ -11,11 +18,19 @@ from shim.console.operations import Operations
 from shim.gate import GateAnswer
 from shim.ledger import LedgerReader, Page, VerdictFilter
 from shim.ledger.rows import ActionRow, VerdictRow, Wall
-from shim.model import InputError
+from shim.ledger.time_limit import time_limit
+from shim.model import InputError, Time
 
 T = TypeVar("T")
-_AT_ONCE = 2
+
+SHARED: Final = None
+"""Stands for all visitors, where they share an answer."""
+
+_PLACES = {AccessLevel.VIEWER: 1, AccessLevel.OPERATOR: 1, SHARED: 2}
 """Questions at a time: more threads would delay the event loop, because they compete for the interpreter."""
+
+_LIMITS = {AccessLevel.VIEWER: 10.0, AccessLevel.OPERATOR: 60.0, SHARED: 60.0}
+"""Seconds for one question, and for the wait until there is a place."""
 
 
 class LedgerQueries:
@@ -23,34 +38,64 @@ class LedgerQueries:
 
     def __init__(self, operations: Operations, pseudonymizer: Pseudonymizer) -> None:
         self._assembly = operations.assembly
+        self._clock = operations.shim.clock
         self._pseudonymizer = pseudonymizer
-        self._places = asyncio.Semaphore(_AT_ONCE)
+        self._places = {level: asyncio.Semaphore(count) for level, count in _PLACES.items()}
+        self._judging = asyncio.Lock()
+        self._judged: tuple[Time, GateAnswer] | None = None
 
-    async def ask(self, query: Callable[[LedgerReader], T]) -> T:
-        async with self._places:
-            try:
+    async def ask(
+        self,
+        visitor: Visitor | None,
+        query: Callable[[LedgerReader], T],
+        *,
+        limited: bool = True,
+    ) -> T:
+        """The answer for this visitor, or for all (`SHARED`); only one that is not `limited` may take long."""
+        level = SHARED if visitor is None else visitor.level
+        limit, places = _LIMITS[level], self._places[level]
+        try:
+            async with asyncio.timeout(limit):
+                await places.acquire()
+        except TimeoutError:
+            raise unavailable("too many questions to the ledger at once") from None
+        try:
+            with time_limit(limit) if limited else nullcontext():
                 return await asyncio.to_thread(query, self._assembly.reader)
-            except InputError as error:
-                raise unavailable(str(error)) from None
+        except InputError as error:
+            raise unavailable(str(error)) from None
+        finally:
+            places.release()
 
-    async def gate(self, at: Wall | None = None) -> GateAnswer:
+    async def gate(self, visitor: Visitor | None, at: Wall | None = None) -> GateAnswer:
         """The answer now, or as of an earlier time."""
-        return await self.ask(lambda ledger: self._assembly.judge_gate(ledger, at))
+        if at is not None:
+            return await self.ask(visitor, lambda ledger: self._assembly.judge_gate(ledger, at))
+        asked = self._clock()
+        async with self._judging:
+            # All who waited for a place share the answer that was begun after they had asked.
+            if self._judged is None or self._judged[0] < asked:
+                began = self._clock()
+                # It reads on where it ended the last time, however long that takes.
+                answer = await self.ask(SHARED, self._assembly.judge_gate, limited=False)
+                self._judged = began, answer
+            return self._judged[1]
 
-    async def verdicts(self, query: VerdictsQuery) -> Page:
+    async def verdicts(self, visitor: Visitor, query: VerdictsQuery) -> Page:
         which = query.filter(query.user and self._pseudonymizer.resolve(query.user))
         return await self.ask(
-            lambda ledger: ledger.verdicts(which, limit=query.limit, cursor=query.cursor)
+            visitor, lambda ledger: ledger.verdicts(which, limit=query.limit, cursor=query.cursor)
         )
 
-    async def latest_verdicts(self, user: str, limit: int) -> list[VerdictRow]:
+    async def latest_verdicts(self, visitor: Visitor, user: str, limit: int) -> list[VerdictRow]:
         """The latest verdicts of a user, who is named in clear."""
         which = VerdictFilter(user=user)
-        return (await self.ask(lambda ledger: ledger.verdicts(which, limit=limit))).rows
+        return (await self.ask(visitor, lambda ledger: ledger.verdicts(which, limit=limit))).rows
 
-    async def outcomes(self, query: OutcomesQuery) -> list[ActionRow]:
+    async def outcomes(self, visitor: Visitor, query: OutcomesQuery) -> list[ActionRow]:
         user = query.user and self._pseudonymizer.resolve(query.user)
         return await self.ask(
+            visitor,
             lambda ledger: ledger.outcomes(
                 kind=query.kind,
                 role=query.acting,
@@ -59,5 +104,5 @@ class LedgerQueries:
                 since=wall(query.since),
                 until=wall(query.until),
                 limit=query.limit,
-            )
+            ),
         )

@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Any
 
 from shim.console.access.access import Visitor
+from shim.console.access.login_sessions import Logins
 from shim.console.api.responses import ApiError
 from shim.console.api.schemas import (
     BrakeOrder,
@@ -38,6 +39,7 @@ class Operations:
 
     shim: Coordinator[Any]
     assembly: Assembly
+    logins: Logins
 
     @property
     def brake_reason(self) -> str | None:

@@ -8,6 +8,7 @@ from socket import socket
 from typing import Any
 
 from shim.aio import Shim
+from shim.console.access.login_sessions import Logins
 from shim.console.listener import listen, url_of
 from shim.demo.client_history import ClientHistory
 from shim.demo.client_process import ClientProcess, client_process
@@ -15,6 +16,7 @@ from shim.flags import Targeting
 from shim.model import Stage
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.router import Observer
+from shim.runtime.driver import clock
 from shim.runtime.secrets import Secrets
 from shim.server.serving import serving
 from shim.settings import settings_from
@@ -44,6 +46,8 @@ class DemoService:
             hash_key=secrets.token_hex(32),
             dev=True,
         )
+        # A restart logs nobody out.
+        self._logins = Logins(clock)
         self.shim = self._open(settings)
 
     def _open(self, settings: Mapping[str, Any]) -> Shim:
@@ -53,7 +57,13 @@ class DemoService:
             read = read.model_copy(update={"rollout": self._flags})
         else:
             targeting = self._flags
-        return Shim.open(read, secrets=self.secrets, observers=self._observers, targeting=targeting)
+        return Shim.open(
+            read,
+            secrets=self.secrets,
+            observers=self._observers,
+            targeting=targeting,
+            logins=self._logins,
+        )
 
     async def start(self) -> None:
         # The server closes its own listener; the kernel lets clients wait while this one is open.
@@ -68,6 +78,10 @@ class DemoService:
     async def stop(self) -> None:
         """Send everybody away and stop, as the reference server does."""
         await self._running.aclose()
+
+    def login_link(self) -> str:
+        """A link that logs one operator in to the console, once."""
+        return self.shim.login_link(self.url)
 
     def clients(
         self, histories: Sequence[ClientHistory], factor: float

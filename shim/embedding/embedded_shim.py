@@ -10,6 +10,7 @@ from typing import Generic, Self, TypeVar
 from aiohttp import web
 
 from shim.console import Operations, console_app, serve_console
+from shim.console.access.login_sessions import Logins
 from shim.console.listener import console_socket, url_of
 from shim.flags import Evaluation, Targeting
 from shim.model import Connection, Kind
@@ -41,12 +42,15 @@ class EmbeddedShim(Coordinator[L], Generic[W, L]):
         observers: Sequence[Observer] = (),
         *,
         assembly: Assembly | None = None,
+        logins: Logins | None = None,
     ) -> None:
         """`evaluate` gives a user's stage (`Targeting.evaluate`); it is asked at each registration."""
         name_in_log = describe_id if assembly is None else assembly.name_in_log
         super().__init__(settings, evaluate, observers, name_in_log=name_in_log)
         self._assembly = assembly
         self._end: AsyncExitStack | None = None
+        self.logins = Logins(self.clock) if logins is None else logins
+        """Who is logged in to the console."""
         self.console_url: str | None = None
         """Where the console's own listener is, while it serves; None: the settings name none."""
 
@@ -60,6 +64,7 @@ class EmbeddedShim(Coordinator[L], Generic[W, L]):
         capture: Path | None = None,
         targeting: Targeting | None = None,
         promote: bool = False,
+        logins: Logins | None = None,
     ) -> Self:
         """The whole product, from a settings file: `Shim.open("config/shim.yaml")`.
 
@@ -73,6 +78,7 @@ class EmbeddedShim(Coordinator[L], Generic[W, L]):
             capture: the capture files are named after this path, instead of `capture.file`.
             targeting: in force instead of the flags file.
             promote: take the steps of the plan, whatever `promotion.auto` says.
+            logins: those of an earlier shim in this process; None: nobody is logged in to the console.
 
         Raises:
             InputError: with every problem of the settings or the flags file by file, line and key; or with
@@ -91,7 +97,13 @@ class EmbeddedShim(Coordinator[L], Generic[W, L]):
             targeting=targeting,
             promote=promote,
         )
-        return cls(settings, assembly.evaluate, assembly.first_observers, assembly=assembly)
+        return cls(
+            settings,
+            assembly.evaluate,
+            assembly.first_observers,
+            assembly=assembly,
+            logins=logins,
+        )
 
     @abstractmethod
     def connector(self, websocket: W) -> Callable[[Connection, Session[L]], L]:
@@ -119,7 +131,14 @@ class EmbeddedShim(Coordinator[L], Generic[W, L]):
     @property
     def operations(self) -> Operations:
         """What the console sees and changes. Raises RuntimeError for `Shim(settings, evaluate)`."""
-        return Operations(self, self.assembly)
+        return Operations(self, self.assembly, self.logins)
+
+    def login_link(self, url: str) -> str:
+        """A link that logs one operator in to the console at this address, once, within an hour."""
+        base = self.settings.console.base_path or ""
+        # A browser cannot ask every address at once.
+        url = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+        return f"{url}{base}/login?code={self.logins.issue_code()}"
 
     def console(self) -> web.Application:
         """The dashboard, the API, the metrics and the health checks, for `app.add_subapp(prefix, …)`.

@@ -146,7 +146,11 @@ class Assembly:
         with self._gate_lock:
             if self._gate is None:
                 self._gate = GateEvidence(ledger, self.settings)
-            return judge(self._gate.read(wall_clock()), self.settings.gate)
+            evidence, self._gate = self._gate, None
+            answer = judge(evidence.read(wall_clock()), self.settings.gate)
+            # A reading that failed half-way is not gone on with: it would count twice what it has read.
+            self._gate = evidence
+            return answer
 
     @asynccontextmanager
     async def running(self, coordinator: Coordinator[Any]) -> AsyncIterator[None]:

@@ -3,14 +3,17 @@
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import jwt
 from aiohttp import web
+from jwt.types import Options
 
+from shim.console.access.access import bearer_token
+from shim.model import seconds
 from shim.model.visible_text import describe_id
 from shim.runtime.secrets import Secrets
+from shim.settings.sections import ServerSettings
 
 POLICY_VIOLATION = 1008
 TRY_AGAIN_LATER = 1013
@@ -19,6 +22,9 @@ LONGEST = 256
 """Characters; an e-mail address has 254 at most."""
 
 _LONGEST_SHOWN = 80
+
+_NOT_OURS: Options = {"verify_aud": False, "verify_sub": False, "verify_jti": False}
+"""Claims that mean something to others: an issuer may put into them what it likes."""
 
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """Control characters and line ends would forge lines of the log; lone surrogates are not valid
@@ -55,20 +61,27 @@ def describe_claim(value: object) -> str:
 class Gatekeeper:
     """Checks credentials; every comparison of secrets takes constant time."""
 
-    def __init__(self, secrets: Secrets, apps: Mapping[str, Any]) -> None:
+    def __init__(self, secrets: Secrets, settings: ServerSettings) -> None:
         if not secrets.jwt_secret:
             raise ValueError("the reference server needs a secret for its clients' tokens")
         self._secrets = secrets
-        self._apps = apps
+        self._apps = settings.apps
+        self._leeway = seconds(settings.token_leeway)
 
     def claims(self, request: web.Request) -> dict[str, Any]:
-        """The claims of the request's bearer token. Raises ClientRefused."""
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
+        """The claims of the request's bearer token. Raises ClientRefused.
+
+        Its times (`exp`, `nbf`, `iat`) may be off by the leeway; nobody looks at `aud`, `iss`, `sub` and `jti`.
+        """
+        if (token := bearer_token(request)) is None:
             raise ClientRefused("a bearer token is needed")
         try:
             claims: dict[str, Any] = jwt.decode(
-                token.strip(), self._secrets.jwt_secret, algorithms=["HS256"]
+                token,
+                self._secrets.jwt_secret,
+                algorithms=["HS256"],
+                leeway=self._leeway,
+                options=_NOT_OURS,
             )
         except UnicodeError:
             raise ClientRefused("the token is not valid: it is no UTF-8") from None

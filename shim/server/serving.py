@@ -37,7 +37,7 @@ def make_app(shim: Shim) -> web.Application:
         app = web.Application()
         add_health(app, shim.operations)
     app.cleanup_ctx.append(shim.lifespan)
-    gatekeeper = Gatekeeper(shim.assembly.secrets, shim.settings.server.apps)
+    gatekeeper = Gatekeeper(shim.assembly.secrets, shim.settings.server)
     sockets = Sockets(shim, gatekeeper)
     app.router.add_get("/glasses-ws", sockets.glasses)
     app.router.add_get("/app-ws", sockets.apps)

@@ -11,6 +11,7 @@ from aiohttp import WSMessage, WSMsgType, web
 
 from shim.aio import Shim, WebSocket
 from shim.aio.aiohttp_connection import AiohttpConnection
+from shim.console.access.access import bearer_token
 from shim.model import Kind, seconds
 from shim.server.auth import (
     TRY_AGAIN_LATER,
@@ -53,7 +54,7 @@ class Sockets:
 
     async def apps(self, request: web.Request) -> web.StreamResponse:
         init: dict[str, Any] = {}
-        if "Authorization" in request.headers:
+        if bearer_token(request) is not None:
             try:
                 init = self._init_from_headers(request)
             except ClientRefused as refused:

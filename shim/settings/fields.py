@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from decimal import Decimal
 from enum import Enum
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import islice
 from typing import Annotated, Any, Self, TypeAlias, TypeVar
 
@@ -111,6 +112,15 @@ def read_width(value: Any) -> Decimal:
     return width
 
 
+def _read_network(value: Any) -> IPv4Network | IPv6Network:
+    if not isinstance(value, str):
+        raise ValueError("must be an address or a network, like 10.0.0.7 or 10.0.0.0/8")
+    try:
+        return ip_network(value)
+    except ValueError as error:
+        raise ValueError(f"must be an address or a network, like 10.0.0.0/8: {error}") from None
+
+
 def read_word(words: Iterable[_E]) -> Callable[[Any], _E]:
     """A reader of one of these words; it raises ValueError."""
     known = {str(word): word for word in words}
@@ -131,6 +141,9 @@ AnyDuration: TypeAlias = Annotated[int, BeforeValidator(read_duration)]
 
 PositiveDuration: TypeAlias = Annotated[int, BeforeValidator(_read_positive_duration)]
 """Microseconds, more than 0."""
+
+Network: TypeAlias = Annotated[IPv4Network | IPv6Network, PlainValidator(_read_network)]
+"""An address, or all addresses of a network."""
 
 SkewRange: TypeAlias = Annotated[tuple[int, int], BeforeValidator(_read_skew)]
 """Two skews in microseconds, the lower first; they may be negative."""

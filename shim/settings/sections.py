@@ -27,6 +27,7 @@ from shim.settings.fields import (
     AnyDuration,
     Count,
     Day,
+    Network,
     Port,
     PositiveDuration,
     Section,
@@ -311,6 +312,19 @@ class ServerSettings(Section):
     max_connections_per_user: Count = Field(
         default=20, description="More glasses and apps of one user are refused, until one has gone."
     )
+    max_connections_per_app: Count = Field(
+        default=10_000,
+        description="More connections with one app's key are refused, until one has gone.",
+    )
+    count_users_without_glasses: bool = Field(
+        default=False,
+        description="Whether gate and brake count users of whom only apps say that they exist; on with "
+        "--dev. Otherwise a user counts once glasses have shown the user's own token in this run.",
+    )
+    token_leeway: AnyDuration = Field(
+        default=30 * SECOND,
+        description="How far the clock of the issuer of glasses' and apps' tokens may differ.",
+    )
     init_timeout: PositiveDuration = Field(
         default=10 * SECOND, description="An app that has not introduced itself by then is closed."
     )
@@ -348,7 +362,17 @@ class ConsoleSettings(Section):
     base_path: Annotated[Text | None, AfterValidator(_check_base_path)] = Field(
         default=None,
         description="The path that a proxy takes away from every address before it asks the console, "
-        "like /ops; null: as the proxy's header X-Forwarded-Prefix says.",
+        "like /ops; null: as a trusted proxy's header X-Forwarded-Prefix says.",
+    )
+    trusted_proxies: list[Network] = Field(
+        default_factory=list,
+        description="The addresses and networks of proxies, like 10.0.0.0/8: only their X-Forwarded-For, "
+        "-Proto and -Prefix are believed.",
+    )
+    open_on_loopback: bool = Field(
+        default=False,
+        description="Whether everybody on this machine may read without a token. A proxy on this machine "
+        "makes its visitors local.",
     )
 
     @model_validator(mode="after")

@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 import yaml
 
+from tests.live.servers import SECRETS
 from tests.support import skip
 from tests.telemetry.collectors import unused_port
 
@@ -111,6 +112,7 @@ async def prometheus(
     config["rule_files"] = [str(CONFIG / name) for name in config["rule_files"]]
     (job,) = config["scrape_configs"]
     job["static_configs"] = [{"targets": list(targets)}]
+    job["authorization"]["credentials"] = SECRETS.operator_token
     file = folder / "prometheus.yml"
     file.write_text(yaml.safe_dump(config))
     address = f"127.0.0.1:{unused_port()}"

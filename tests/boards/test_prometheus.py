@@ -18,7 +18,7 @@ from tests.boards.prometheus import (
     rule_expressions,
 )
 from tests.boards.story import Scene, play, scene
-from tests.live.servers import until
+from tests.live.servers import OPERATOR, until
 from tests.telemetry.collectors import Received, grpc_collector
 
 pytestmark = pytest.mark.real
@@ -82,6 +82,7 @@ async def _alerts_are_raised(prom: Prometheus, it: Scene) -> None:
 
 async def _metrics_are_clean(it: Scene, http: aiohttp.ClientSession) -> None:
     for target in it.targets:
-        async with http.get(f"http://{target}/metrics", headers={"Accept": "text/plain"}) as answer:
+        headers = {"Accept": "text/plain", **OPERATOR}
+        async with http.get(f"http://{target}/metrics", headers=headers) as answer:
             text = await answer.read()
         assert await asyncio.to_thread(promtool, "check", "metrics", stdin=text) == (0, "")

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.request import HTTPCookieProcessor, build_opener
 
 import pytest
 
@@ -131,7 +131,12 @@ def _look_into(said: str) -> None:
     """Follow what it says: the console's address, its token, and the command that shows the episode again."""
     address = re.search(r"Console: (http://\S+)$", said, re.M)
     assert address is not None
-    with urlopen(f"{address[1]}api/report", timeout=30) as answer:
+    link = re.findall(r"Log in: (http://\S+) \(once\)$", said, re.M)[-1]
+    assert link.startswith(address[1])
+    browser = build_opener(HTTPCookieProcessor())
+    with browser.open(link, timeout=30) as answer:
+        assert answer.url == address[1]
+    with browser.open(f"{address[1]}api/report", timeout=30) as answer:
         assert json.load(answer)["connections"]["open"] > 0
     command = re.search(r"shim (verdicts \d+ --ledger \S+)$", said, re.M)
     assert command is not None, said

@@ -61,8 +61,9 @@ def _stage(user: str) -> Stage:
 async def _objections(service: DemoService, histories: ClientHistories) -> list[str]:
     """What speaks against the cells, and against the service's own report."""
     before = Totals.of(histories.all)
+    operator = {"Authorization": f"Bearer {service.secrets.operator_token}"}
     async with (
-        aiohttp.ClientSession() as http,
+        aiohttp.ClientSession(headers=operator) as http,
         http.get(f"{service.url}/api/report") as answer,
     ):
         report = await answer.json()

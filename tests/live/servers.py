@@ -26,6 +26,7 @@ from shim.server.serving import serving
 from shim.settings import load_settings
 
 SECRETS = Secrets("j" * 32, "operator", "hash-key", dev=True)
+OPERATOR = {"Authorization": f"Bearer {SECRETS.operator_token}"}
 
 QUICK = """
 monitors:
@@ -98,7 +99,11 @@ class ServerProcess:
         self.process.send_signal(signal.SIGCONT)
 
     async def report(self) -> dict[str, Any]:
-        async with aiohttp.ClientSession() as http, http.get(f"{self.url}/api/report") as answer:
+        headers = {"Authorization": f"Bearer {self.secrets['SHIM_OPERATOR_TOKEN']}"}
+        async with (
+            aiohttp.ClientSession(headers=headers) as http,
+            http.get(f"{self.url}/api/report") as answer,
+        ):
             report: dict[str, Any] = await answer.json()
             return report
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import jwt
 import pytest
 
 from shim.runtime.pseudonyms import Pseudonyms
-from tests.live.servers import SECRETS, Server, app_client, server, token, until
+from tests.live.servers import QUICK, SECRETS, Server, app_client, server, token, until
 
 pytestmark = pytest.mark.real
 
@@ -116,6 +117,80 @@ async def test_a_signed_token_of_odd_json_is_401(tmp_path: Path) -> None:
             headers = {"Authorization": b"Bearer " + encoded.encode()}
             head = await raw(it.url, "/glasses-ws", headers, b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 401 ")
+
+
+def seconds_from_now(offset: float) -> float:
+    return time.time() + offset
+
+
+GOOD: dict[str, dict[str, Any]] = {
+    "issued two seconds ahead": {"iat": 2},
+    "issued by a clock that is 25 s fast": {"iat": 25, "nbf": 25, "exp": 3600},
+    "issued by a clock that is 25 s slow": {"iat": -3625, "nbf": -3625, "exp": -25},
+    "for others, too": {"aud": "https://other.example", "iss": 7},
+    "for several": {"aud": ["a", "b"], "iss": ["x"]},
+    "with numbers as names": {"sub": 4711, "jti": 12, "aud": 3},
+    "with odd names": {"sub": None, "jti": {"a": 1}, "aud": {}, "iss": None},
+    "with a key's name in the head": {"kid": "a"},
+}
+BAD: dict[str, dict[str, Any]] = {
+    "expired": {"exp": -35},
+    "not valid yet": {"nbf": 35},
+    "issued tomorrow": {"iat": 86_400},
+}
+TIMES = ("iat", "nbf", "exp")
+
+
+def dated(claims: dict[str, Any]) -> dict[str, Any]:
+    """The claims, with times that are given in seconds from now."""
+    return {
+        name: seconds_from_now(value) if name in TIMES else value for name, value in claims.items()
+    }
+
+
+def unchecked(claims: dict[str, Any]) -> dict[str, str]:
+    """A signed token; `jwt.encode` would not sign odd claims."""
+    body = json.dumps({"email": "alice", **dated(claims)}).encode()
+    encoded = jwt.api_jws.encode(body, SECRETS.jwt_secret, "HS256", headers={"kid": "7"})
+    return {"Authorization": f"Bearer {encoded}"}
+
+
+async def test_a_good_token_is_good_whatever_others_want_of_it(tmp_path: Path) -> None:
+    async with server(tmp_path) as it, aiohttp.ClientSession() as http:
+        for name, claims in GOOD.items():
+            glasses = await http.ws_connect(f"{it.url}/glasses-ws", headers=unchecked(claims))
+            assert (await glasses.receive_json())["type"] == "connection_ack", name
+            await glasses.close()
+
+
+@pytest.mark.parametrize("claims", BAD.values(), ids=BAD)
+async def test_a_tokens_times_count_to_half_a_minute(
+    tmp_path: Path, claims: dict[str, Any]
+) -> None:
+    async with (
+        server(tmp_path) as it,
+        aiohttp.ClientSession() as http,
+        http.get(f"{it.url}/glasses-ws", headers=unchecked(claims)) as answer,
+    ):
+        assert answer.status == 401
+
+
+async def test_the_leeway_is_a_setting(tmp_path: Path) -> None:
+    strict = QUICK.replace("server: {", "server: {token_leeway: 0s, ")
+    patient = QUICK.replace("server: {", "server: {token_leeway: 2d, ")
+    for settings, status in ((strict, 401), (patient, 426)):
+        async with server(tmp_path, settings=settings) as it, aiohttp.ClientSession() as http:
+            for claims in ({"iat": 20}, {"nbf": 20}, {"exp": -2}):
+                async with http.get(f"{it.url}/glasses-ws", headers=unchecked(claims)) as answer:
+                    assert answer.status == status, claims
+
+
+async def test_another_scheme_than_bearer_is_as_if_absent(tmp_path: Path) -> None:
+    """A proxy in front of the service may have a login of its own."""
+    async with server(tmp_path) as it, aiohttp.ClientSession() as http:
+        app = await app_client(http, it.url, "alice", headers={"Authorization": "Basic YTpi"})
+        assert set(it.shim.sessions) == {"alice"}
+        await app.close()
 
 
 # -- Apps ------------------------------------------------------------------------------------------

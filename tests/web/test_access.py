@@ -12,7 +12,7 @@ import pytest
 from shim.console.access.throttle import Throttle
 from shim.model import SECOND, Stage
 from shim.runtime.pseudonyms import Pseudonyms
-from tests.live.servers import app_client, until
+from tests.live.servers import QUICK, app_client, until
 from tests.web.servers import OPERATOR, SECRETS, VIEWER, Server, console
 
 pytestmark = pytest.mark.real
@@ -44,16 +44,14 @@ READABLE = (
 @pytest.mark.parametrize(
     "headers",
     [
+        {},
         FOREIGN,
-        {"X-Forwarded-For": "203.0.113.7"},
-        {"Forwarded": "for=203.0.113.7"},
-        {**FOREIGN, "Cookie": "shim_session=forged"},
+        {"X-Forwarded-For": "127.0.0.1", "X-Real-IP": "127.0.0.1"},
+        {"Cookie": "shim_session=forged"},
     ],
-    ids=["foreign host", "behind a proxy", "behind another", "forged cookie"],
+    ids=["on loopback", "foreign host", "said to be local", "forged cookie"],
 )
-async def test_nothing_without_a_token_but_on_loopback(
-    tmp_path: Path, path: str, headers: dict[str, str]
-) -> None:
+async def test_nothing_without_a_token(tmp_path: Path, path: str, headers: dict[str, str]) -> None:
     async with (
         console(tmp_path) as it,
         aiohttp.ClientSession() as http,
@@ -77,19 +75,65 @@ async def test_the_token_opens_everything_from_anywhere(tmp_path: Path) -> None:
                 assert answer.status == 200, path
 
 
-@pytest.mark.parametrize(
-    "headers", [{"Authorization": "Bearer wrong"}, {"Authorization": "Basic b3BlcmF0b3I="}]
-)
-async def test_a_wrong_token_is_refused_where_none_is_needed(
-    tmp_path: Path, headers: dict[str, str]
-) -> None:
+OPEN = f"{QUICK}\nconsole: {{open_on_loopback: true}}"
+
+
+async def test_a_wrong_token_is_refused_where_none_is_needed(tmp_path: Path) -> None:
     async with (
-        console(tmp_path) as it,
+        console(tmp_path, settings=OPEN) as it,
         aiohttp.ClientSession() as http,
-        http.get(f"{it.url}/api/report", headers=headers) as answer,
+        http.get(f"{it.url}/api/report", headers={"Authorization": "Bearer wrong"}) as answer,
     ):
         assert answer.status == 401
         assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("scheme", ["Basic b3BlcmF0b3I=", "Digest x", "Negotiate", "Bearer", ""])
+async def test_other_schemes_are_as_if_absent(tmp_path: Path, scheme: str) -> None:
+    """A proxy's own login is not the shim's, and no attempt at a token."""
+    jar = aiohttp.CookieJar(unsafe=True)
+    other = {"Authorization": scheme}
+    async with console(tmp_path) as it, aiohttp.ClientSession(cookie_jar=jar) as http:
+        for _ in range(7):
+            async with http.get(f"{it.url}/api/report", headers=other) as answer:
+                assert answer.status == 401
+        async with await log_in(http, it, SECRETS.operator_token, **other) as answer:
+            assert answer.status == 303
+        async with http.get(f"{it.url}/api/report", headers=other) as answer:
+            assert answer.status == 200
+        assert (await brake(http, it, other))[0] == 403  # no CSRF token
+
+
+async def test_a_setting_opens_the_console_on_loopback(tmp_path: Path) -> None:
+    async with console(tmp_path, settings=OPEN) as it, aiohttp.ClientSession() as http:
+        async with http.get(f"{it.url}/api/report") as answer:
+            assert answer.status == 200
+        assert (await brake(http, it, {}))[0] == 401
+        for proxied in (
+            *({name: "203.0.113.7"} for name in PROXY_HEADERS),
+            FOREIGN,
+            {"Host": "localhost.evil.example"},
+            {"Host": "127.0.0.1.evil.example"},
+            {"Host": "[::1].evil.example"},
+            {"Host": ""},
+        ):
+            async with http.get(f"{it.url}/api/report", headers=proxied) as answer:
+                assert answer.status == 401, proxied
+
+
+PROXY_HEADERS = (
+    "Forwarded",
+    "Via",
+    "X-Forwarded-For",
+    "X-Forwarded-Host",
+    "X-Forwarded-Proto",
+    "X-Forwarded-Server",
+    "X-Forwarded-Prefix",
+    "X-Real-IP",
+    "CF-Connecting-IP",
+    "CF-Ray",
+    "True-Client-IP",
+)
 
 
 async def test_addresses_are_for_operators(tmp_path: Path) -> None:
@@ -97,7 +141,7 @@ async def test_addresses_are_for_operators(tmp_path: Path) -> None:
     hashed = Pseudonyms(SECRETS.hash_key)(alice)
     async with console(tmp_path) as it, aiohttp.ClientSession() as http:
         app = await app_client(http, it.url, alice)
-        for headers, shown in ((VIEWER, hashed), ({}, hashed), (OPERATOR, alice)):
+        for headers, shown in ((VIEWER, hashed), (OPERATOR, alice)):
             for path, rows in (("connections", "connections"), ("sessions", "sessions")):
                 async with http.get(f"{it.url}/api/{path}", headers=headers) as answer:
                     (row,) = (await answer.json())[rows]
@@ -152,7 +196,7 @@ async def test_only_operators_change_anything(
         assert (status, answer["engaged"]) == (200, False)
         assert "audit: brake released by operator token from 127.0.0.1: fixed" in caplog.text
         assert it.shim.assembly.records.ledger.flush(10)
-        async with http.get(f"{it.url}/api/brake") as found:
+        async with http.get(f"{it.url}/api/brake", headers=VIEWER) as found:
             history = (await found.json())["history"]
         assert [(event["engaged"], event["reason"]) for event in history] == [
             (False, "fixed"),
@@ -262,14 +306,17 @@ async def test_a_login_opens_what_its_token_does(tmp_path: Path) -> None:
             assert answer.status == 401
 
 
-async def test_over_tls_the_cookie_stays_there(tmp_path: Path) -> None:
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_over_tls_the_cookie_stays_there(tmp_path: Path, trusted: bool) -> None:
     proxied = {"X-Forwarded-Proto": "https"}
+    settings = f"{QUICK}\nconsole: {{trusted_proxies: [127.0.0.1]}}" if trusted else QUICK
     async with (
-        console(tmp_path) as it,
+        console(tmp_path, settings=settings) as it,
         aiohttp.ClientSession() as http,
         await log_in(http, it, SECRETS.operator_token, **proxied) as answer,
     ):
-        assert SimpleCookie(answer.headers["Set-Cookie"])["shim_session"]["secure"]
+        cookie = SimpleCookie(answer.headers["Set-Cookie"])["shim_session"]
+        assert bool(cookie["secure"]) is trusted
 
 
 async def test_a_viewers_login_changes_nothing(tmp_path: Path) -> None:
@@ -321,15 +368,21 @@ async def test_guessing_is_slowed_down(tmp_path: Path, caplog: pytest.LogCapture
         for _ in range(5):
             async with await log_in(http, it, "guess-of-mine") as answer:
                 assert answer.status == 401
-        # From now on the right token is not looked at either, wherever it stands.
-        async with await log_in(http, it, SECRETS.operator_token) as answer:
+        async with await log_in(http, it, "guess-of-mine") as answer:
             assert answer.status == 429
             assert 1 <= int(answer.headers["Retry-After"]) <= 61
-        async with http.get(f"{it.url}/api/report", headers=OPERATOR) as answer:
+        async with http.get(f"{it.url}/login?code=guess-of-mine") as answer:
             assert answer.status == 429
-        # Who needs no token is not concerned.
+        # Whoever has a right token need not wait, from the same address and wherever the token stands.
+        for right in (OPERATOR, VIEWER):
+            async with http.get(f"{it.url}/api/report", headers=right) as answer:
+                assert answer.status == 200
+        async with await log_in(http, it, SECRETS.operator_token) as answer:
+            assert answer.status == 303
+        assert (await brake(http, it, OPERATOR))[0] == 200
+        # Without a token there is nothing to wait for.
         async with http.get(f"{it.url}/api/report") as answer:
-            assert answer.status == 200
+            assert answer.status == 401
     assert caplog.text.count("audit: wrong token from 127.0.0.1") == 5
     assert "guess-of-mine" not in caplog.text
 
@@ -402,7 +455,7 @@ async def test_a_stream_ends_with_its_login(tmp_path: Path) -> None:
 async def test_a_stream_ends_with_the_server(tmp_path: Path) -> None:
     async with aiohttp.ClientSession() as http:
         async with console(tmp_path) as it:
-            answer = await http.get(f"{it.url}/live")
+            answer = await http.get(f"{it.url}/live", headers=VIEWER)
             assert answer.content_type == "text/event-stream"
             assert await answer.content.readline() == b"retry: 3000\n"
         async with asyncio.timeout(10):
@@ -415,10 +468,10 @@ async def test_the_console_may_have_a_listener_of_its_own(tmp_path: Path) -> Non
         for path in ("/", "/api/report", "/brake", "/metrics", "/login"):
             async with http.get(it.url + path) as answer:
                 assert answer.status == 404, path
-            async with http.get(it.admin + path) as answer:
+            async with http.get(it.admin + path, headers=VIEWER) as answer:
                 assert answer.status == 200, path
         async with http.get(f"{it.admin}/app-ws") as answer:
             assert answer.status == 404
-        async with http.get(f"{it.admin}/api/connections") as answer:
+        async with http.get(f"{it.admin}/api/connections", headers=VIEWER) as answer:
             assert len((await answer.json())["connections"]) == 1
         await app.close()

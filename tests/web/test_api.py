@@ -10,7 +10,7 @@ import pytest
 from shim.ledger.sqlite.reader import SqliteReader
 from shim.model import Stage, VerdictName
 from tests.live.servers import app_client, token, until
-from tests.web.servers import OPERATOR, SECRETS, Server, console
+from tests.web.servers import OPERATOR, SECRETS, VIEWER, Server, console
 
 pytestmark = pytest.mark.real
 
@@ -102,7 +102,7 @@ async def test_a_session_says_how_its_sockets_are(tmp_path: Path) -> None:
             assert "Round trip" in await page.text()
         await app.close()
         await until(lambda: not it.shim.sessions)
-        async with http.get(f"{it.url}/api/sessions/alice") as page:
+        async with http.get(f"{it.url}/api/sessions/alice", headers=VIEWER) as page:
             assert page.status == 404
 
 
@@ -228,7 +228,7 @@ async def test_bad_filters_are_told_apart(tmp_path: Path, path: str, why: str) -
     async with (
         console(tmp_path) as it,
         aiohttp.ClientSession() as http,
-        http.get(f"{it.url}/api/{path}") as answer,
+        http.get(f"{it.url}/api/{path}", headers=VIEWER) as answer,
     ):
         assert answer.status == 400
         assert answer.content_type == "application/problem+json"
@@ -253,7 +253,7 @@ async def test_what_is_not_there(tmp_path: Path, method: str, path: str, status:
     async with (
         console(tmp_path) as it,
         aiohttp.ClientSession() as http,
-        http.request(method, it.url + path) as answer,
+        http.request(method, it.url + path, headers=VIEWER) as answer,
     ):
         assert answer.status == status
         assert answer.content_type == "application/problem+json"
@@ -275,7 +275,7 @@ async def test_without_a_ledger_the_rest_still_works(tmp_path: Path) -> None:
             ("/healthz", 200),
             ("/readyz", 200),
         ):
-            async with http.get(it.url + path) as answer:
+            async with http.get(it.url + path, headers=VIEWER) as answer:
                 assert answer.status == status, path
                 text = await answer.text()
             if path in ("/", "/verdicts", "/api/verdicts"):
@@ -298,7 +298,9 @@ async def test_the_gate_is_asked_about_an_earlier_time(tmp_path: Path) -> None:
         assert now["inputs"]["now"] <= future["inputs"]["now"] < 253_402_300_799
         assert future["inputs"]["trial"] == trial
         for nonsense in ("yesterday", "-1", "1e99"):
-            async with http.get(f"{it.url}/api/gate", params={"at": nonsense}) as answer:
+            async with http.get(
+                f"{it.url}/api/gate", params={"at": nonsense}, headers=VIEWER
+            ) as answer:
                 assert answer.status == 400
 
 
@@ -321,7 +323,7 @@ async def test_header_injection_stays_a_header(tmp_path: Path) -> None:
 
 async def test_readiness_and_metrics(tmp_path: Path) -> None:
     async with console(tmp_path) as it, aiohttp.ClientSession() as http:
-        async with http.get(f"{it.url}/metrics") as answer:
+        async with http.get(f"{it.url}/metrics", headers=VIEWER) as answer:
             assert "shim_connections" in await answer.text()
         it.shim.draining = True
         async with http.get(f"{it.url}/readyz", headers={"Host": "evil.example"}) as answer:

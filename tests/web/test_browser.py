@@ -30,10 +30,10 @@ telemetry:
 """
 
 
-async def log_in(page: Browser, it: Server) -> None:
+async def log_in(page: Browser, it: Server, token: str = SECRETS.operator_token) -> None:
     await page.open(f"{it.url}/login?next=/")
     await page.run("document.querySelector('#token').focus()")
-    await page.type(SECRETS.operator_token)
+    await page.type(token)
     page.begin()
     await page.press("Enter")
     await page.loaded()
@@ -49,11 +49,11 @@ async def test_an_operator_at_work(tmp_path: Path) -> None:
         alive = asyncio.create_task(clients[0].receive())
         await page.look_like(1440)
 
-        # Who only looks, on loopback, sees no address.
-        await page.open(it.url)
+        # A viewer sees no address.
+        await log_in(page, it, SECRETS.viewer_token)
         await page.until("document.querySelector('#live').classList.contains('on')")
         assert await page.text("#rollout .answer") == "1\nopen connection in 1 session"
-        assert "Log in" in await page.text("header")
+        assert "Log out viewer" in await page.text("header")
         await page.open(f"{it.url}/connections")
         assert "alice@example.com" not in await page.text()
 
@@ -105,7 +105,7 @@ async def test_an_operator_at_work(tmp_path: Path) -> None:
         page.begin()
         await page.run("document.querySelector('form[action=\"/logout\"] button').click()")
         await page.loaded()
-        assert "Log in" in await page.text("header")
+        assert "The token is in the environment" in await page.text()
 
         assert page.faults == []
         assert all(url.startswith((it.url, "about:", "data:")) for url in page.requests)
@@ -159,6 +159,7 @@ async def test_the_keyboard_is_enough_and_keeps_its_place(tmp_path: Path) -> Non
         browser(tmp_path / "profile") as page,
     ):
         await page.look_like(1440)
+        await log_in(page, it)
         await page.open(it.url)
         await page.press("Tab")
         assert await page.run("document.activeElement.innerText") == "Skip to the content"

@@ -54,7 +54,7 @@ class Running:
             await until(lambda: it.shim.assembly.tally.verdicts.total() >= 3)
             clients += [await app_client(http, it.url, "alice@example.com")]
             assert it.shim.assembly.records.ledger.flush(10)
-            async with http.get(f"{it.url}/api/openapi.json") as answer:
+            async with http.get(f"{it.url}/api/openapi.json", headers=OPERATOR) as answer:
                 self.document = await answer.json()
             self.url = it.url
             self._ready.set()

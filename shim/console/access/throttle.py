@@ -4,6 +4,7 @@ import ipaddress
 from collections import OrderedDict, deque
 from collections.abc import Callable
 
+from shim.console.access.trusted_proxies import read_address
 from shim.model import SECOND, Duration, Time
 
 _LIMIT = 5
@@ -43,12 +44,9 @@ class Throttle:
 
 
 def _network(address: str | None) -> str:
-    try:
-        parsed = ipaddress.ip_address((address or "").partition("%")[0])
-    except ValueError:
+    parsed = read_address(address)
+    if parsed is None:
         return ""
     if parsed.version == 4:
         return str(parsed)
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
     return str(ipaddress.ip_network((parsed, 64), strict=False))

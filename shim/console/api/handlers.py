@@ -88,7 +88,7 @@ class ApiHandlers:
         if session is None:
             raise not_found("there is no such session now")
         names = self._names(asked, name)
-        found = await self._queries.latest_verdicts(session.user, 20)
+        found = await self._queries.latest_verdicts(asked.visitor, session.user, 20)
         verdicts = [self._verdict(row, names) for row in found]
         return json_answer({**self._lists.session_facts(session, names), "verdicts": verdicts})
 
@@ -99,7 +99,7 @@ class ApiHandlers:
     async def verdicts(self, asked: ApiRequest) -> web.Response:
         """How episodes ended"""
         query: VerdictsQuery = asked.query
-        page = await self._queries.verdicts(query)
+        page = await self._queries.verdicts(asked.visitor, query)
         names = self._names(asked, query.user)
         return await json_page(
             "verdicts", page.rows, lambda row: self._verdict(row, names), page.cursor
@@ -108,7 +108,7 @@ class ApiHandlers:
     async def episode(self, asked: ApiRequest) -> web.Response:
         """One episode, as it happened"""
         number = read_id(asked.request.match_info["verdict"])
-        episode = await self._queries.ask(lambda ledger: ledger.episode(number))
+        episode = await self._queries.ask(asked.visitor, lambda ledger: ledger.episode(number))
         if episode is None:
             raise not_found("there is no such verdict")
         trace_url = self._operations.trace_url(episode.verdict.trace)
@@ -117,14 +117,14 @@ class ApiHandlers:
     async def outcomes(self, asked: ApiRequest) -> web.Response:
         """Whether the clients that were closed came back"""
         query: OutcomesQuery = asked.query
-        rows = await self._queries.outcomes(query)
+        rows = await self._queries.outcomes(asked.visitor, query)
         names = self._names(asked, query.user)
         return json_answer({"outcomes": [named(row, names).as_dict() for row in rows]})
 
     async def gate(self, asked: ApiRequest) -> web.Response:
         """May the control be retired?"""
         query: GateQuery = asked.query
-        answer = (await self._queries.gate(wall(query.at))).as_dict()
+        answer = (await self._queries.gate(asked.visitor, wall(query.at))).as_dict()
         kind = query.kind
         if kind is not None:
             answer["conditions"] = [c for c in answer["conditions"] if c["kind"] in (kind, None)]
@@ -150,7 +150,7 @@ class ApiHandlers:
         reason = self._operations.brake_reason
         history: list[BrakeEvent] | None
         try:
-            rows = await self._queries.ask(lambda ledger: ledger.rows(BrakeRow))
+            rows = await self._queries.ask(asked.visitor, lambda ledger: ledger.rows(BrakeRow))
             history = [BrakeEvent(row.engaged, row.reason, seconds(row.at)) for row in rows]
         except ApiError:
             # The brake has to be seen, and to be released, without a ledger, too.

@@ -30,8 +30,8 @@ def openapi(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
         "info": {
             "title": "Migration shim",
             "version": __version__,
-            "description": "On loopback everybody may read; elsewhere reading needs a token or a login. Every "
-            "change needs the operator's. Visitors that are not operators see keyed hashes of users.",
+            "description": "Everything needs a token or a login, every change the operator's. Viewers see "
+            "keyed hashes of users.",
         },
         "paths": paths,
         "components": {

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from shim.console.api.responses import ApiError
-from shim.console.ledger_queries import LedgerQueries
+from shim.console.ledger_queries import SHARED, LedgerQueries
 from shim.console.operations import Operations
 from shim.console.pages.dashboard_figures import (
     PERIODS,
@@ -70,7 +70,7 @@ class Dashboards:
         clock, self._queries = operations.shim.clock, queries
         self._settings = operations.shim.settings
         self._figures = {name: _Fresh(self._asking(name), _FIGURES_LAST, clock) for name in PERIODS}
-        self._gate = _Fresh(queries.gate, _GATE_LASTS, clock)
+        self._gate = _Fresh(lambda: queries.gate(SHARED), _GATE_LASTS, clock)
         self._default = _Fresh(self._ask_default, _GATE_LASTS, clock)
 
     async def content(self, period: str | None) -> DashboardContent:
@@ -85,7 +85,7 @@ class Dashboards:
             now = wall_clock()
             return read_figures(ledger, self._settings, now - PERIODS[period], now)
 
-        return lambda: self._queries.ask(look)
+        return lambda: self._queries.ask(SHARED, look)
 
     async def _ask_default(self) -> str:
-        return await self._queries.ask(lambda ledger: default_period(ledger, wall_clock()))
+        return await self._queries.ask(SHARED, lambda ledger: default_period(ledger, wall_clock()))

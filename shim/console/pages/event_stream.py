@@ -1,12 +1,14 @@
 """Live updates (server-sent events): the parts of the dashboard that changed, as they change."""
 
 import asyncio
+from collections import Counter
 from contextlib import suppress
 
 import msgspec
 from aiohttp import web
 
 from shim.console.access.access import Access, Visitor
+from shim.console.access.login_sessions import AccessLevel
 from shim.console.api.filters import DashboardQuery, read_query
 from shim.console.api.responses import ApiError, unavailable
 from shim.console.pages.dashboard import Dashboards
@@ -15,6 +17,7 @@ from shim.console.pages.html import Html
 PARTS = ("status", "rollout", "agreement", "returns", "trouble", "gate")
 _EVERY = 2.0
 _MOST = 100
+"""Streams to viewers, and as many to operators, whom viewers therefore cannot shut out."""
 _PATIENCE = 30.0
 """Seconds after which the stream to a browser that reads nothing ends."""
 _HEADERS = {
@@ -32,17 +35,18 @@ class EventStream:
         self._html = html
         self._access = access
         self._dashboards = dashboards
-        self._listeners = 0
+        self._listeners: Counter[AccessLevel] = Counter()
         self._ended = asyncio.Event()
 
     async def stream(self, request: web.Request, visitor: Visitor) -> web.StreamResponse:
         """Stream until the browser leaves, its login ends, or the shim ends."""
         query = read_query(request, DashboardQuery)
-        if self._listeners >= _MOST:
+        level = visitor.level
+        if self._listeners[level] >= _MOST:
             raise unavailable("Too many are looking at the dashboard already.")
         response = web.StreamResponse(headers=_HEADERS)
         await response.prepare(request)
-        self._listeners += 1
+        self._listeners[level] += 1
         try:
             await response.write(b"retry: 3000\n\n")
             sent: dict[str, str] = {}
@@ -65,7 +69,7 @@ class EventStream:
         except (ConnectionResetError, TimeoutError, ApiError):
             pass
         finally:
-            self._listeners -= 1
+            self._listeners[level] -= 1
         return response
 
     async def end(self, app: web.Application) -> None:

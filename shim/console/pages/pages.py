@@ -8,7 +8,7 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 from aiohttp import web
 
-from shim.console.access.access import COOKIE, CSRF_FIELD, Access, Visitor, set_cookie
+from shim.console.access.access import COOKIE, CSRF_FIELD, Access, Visitor
 from shim.console.access.redaction import Names, Pseudonymizer
 from shim.console.api.bodies import read_form
 from shim.console.api.filters import (
@@ -20,7 +20,7 @@ from shim.console.api.filters import (
     read_id,
     read_query,
 )
-from shim.console.api.responses import ApiError, bad_request, not_found
+from shim.console.api.responses import ApiError, bad_request, not_found, unavailable
 from shim.console.api.schemas import BrakeOrder
 from shim.console.base_path import OVERVIEW, base_of, path_of
 from shim.console.connection_lists import ConnectionLists
@@ -110,7 +110,7 @@ class Pages:
             raise not_found("There is no such session now. It may have ended.")
         names = self._names(visitor, asked)
         try:
-            episodes = await self._queries.latest_verdicts(session.user, 10)
+            episodes = await self._queries.latest_verdicts(visitor, session.user, 10)
         except ApiError:
             episodes = []
         facts = self._lists.session_facts(session, names)
@@ -120,13 +120,13 @@ class Pages:
 
     async def verdicts(self, request: web.Request, visitor: Visitor) -> web.Response:
         query = read_query(request, VerdictsQuery, limit=_ROWS)
-        page = await self._queries.verdicts(query)
+        page = await self._queries.verdicts(visitor, query)
         names = self._names(visitor, query.user)
         return self._list(request, visitor, "verdicts.html", page.rows, page.cursor, names=names)
 
     async def episode(self, request: web.Request, visitor: Visitor) -> web.Response:
         number = read_id(request.match_info["verdict"])
-        episode = await self._queries.ask(lambda ledger: ledger.episode(number))
+        episode = await self._queries.ask(visitor, lambda ledger: ledger.episode(number))
         if episode is None:
             raise not_found("There is no such episode. The ledger may not keep it any more.")
         return self._html.page(
@@ -143,13 +143,13 @@ class Pages:
 
     async def outcomes(self, request: web.Request, visitor: Visitor) -> web.Response:
         query = read_query(request, OutcomesQuery, limit=_ROWS)
-        rows = await self._queries.outcomes(query)
+        rows = await self._queries.outcomes(visitor, query)
         names = self._names(visitor, query.user)
         return self._list(request, visitor, "outcomes.html", rows, None, names=names)
 
     async def brake(self, request: web.Request, visitor: Visitor) -> web.Response:
         try:
-            history = await self._queries.ask(lambda ledger: ledger.rows(BrakeRow))
+            history = await self._queries.ask(visitor, lambda ledger: ledger.rows(BrakeRow))
         except ApiError:
             history = []
         return self._html.page(request, visitor, "brake.html", history=history)
@@ -165,18 +165,32 @@ class Pages:
         return see_other(f"{base_of(request)}/brake")
 
     async def login(self, request: web.Request) -> web.Response:
+        """The form; or, for the first request with the code of a login link, the overview."""
         following = _own_path(request, request.query.get("next", ""))
-        return self._html.page(request, None, "login.html", following=following, error=None)
+        if (code := request.query.get("code")) is None or request.method == "HEAD":
+            return self._html.page(request, None, "login.html", following=following, error=None)
+        if _is_ahead(request):
+            raise unavailable("A login link works when somebody follows it.")
+        try:
+            cookie = self._access.log_in_once(request, code)
+        except ApiError as error:
+            if self._access.is_logged_in(request):
+                return see_other(following)
+            return self._html.refused(request, error, template="login.html", following=following)
+        return self._logged_in(request, cookie, following)
 
     async def log_in(self, request: web.Request) -> web.Response:
         form = await read_form(request)
         following = _own_path(request, form.get("next", ""))
         try:
-            cookie, _ = self._access.log_in(request, form.get("token", "").strip())
+            cookie = self._access.log_in(request, form.get("token", "").strip())
         except ApiError as error:
             return self._html.refused(request, error, template="login.html", following=following)
+        return self._logged_in(request, cookie, following)
+
+    def _logged_in(self, request: web.Request, cookie: str, following: str) -> web.Response:
         response = see_other(following)
-        set_cookie(request, response, cookie)
+        self._access.set_cookie(request, response, cookie)
         return response
 
     async def log_out(self, request: web.Request) -> web.Response:
@@ -240,6 +254,12 @@ class Pages:
 def _query_of(request: web.Request) -> str:
     query = request.rel_url.raw_query_string
     return f"?{query}" if query else ""
+
+
+def _is_ahead(request: web.Request) -> bool:
+    """Whether the browser loads what its user may want next, or shows it to the user before that."""
+    purposes = request.headers.get("Sec-Purpose", ""), request.headers.get("Purpose", "")
+    return any("prefetch" in purpose.lower() for purpose in purposes)
 
 
 def _own_path(request: web.Request, target: str) -> str:

@@ -11,8 +11,11 @@ from shim.ledger.queries.snapshot import Snapshot
 from shim.ledger.queries.sql_reader import SqlReader
 from shim.ledger.rows import storable
 from shim.ledger.sqlite import schema
+from shim.ledger.time_limit import time_left
 
 _BUSY = 5.0
+_STEPS = 50_000
+"""Steps of SQLite's virtual machine between two looks at the clock: about a millisecond."""
 
 
 class SqliteReader(SqlReader):
@@ -43,8 +46,12 @@ class SqliteReader(SqlReader):
                     else f"{path} is empty: no shim has written to it yet"
                 )
             database.execute("BEGIN")
+            if time_left() is not None:
+                database.set_progress_handler(_is_too_late, _STEPS)
             yield _SqliteSnapshot(database)
         except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
+                raise UnusableError("the ledger takes too long to answer this question") from None
             raise UnusableError(f"{path} cannot be read: {error}") from None
         finally:
             if database is not None:
@@ -57,3 +64,8 @@ class _SqliteSnapshot(Snapshot):
 
     def ask(self, statement: str, *values: Any) -> sqlite3.Cursor:
         return self._database.execute(statement, storable(values))
+
+
+def _is_too_late() -> bool:
+    left = time_left()
+    return left is not None and left <= 0
