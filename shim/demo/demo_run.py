@@ -162,7 +162,7 @@ async def _keep(
     lines = (
         "",
         f"The service is still running; Ctrl-C ends it. Console: {service.url}/",
-        f"Log in: {service.login_link()} (once)",
+        service.login_link(),
         f"SHIM_OPERATOR_TOKEN={service.secrets.operator_token}",
     )
     print_lines(console, lines)

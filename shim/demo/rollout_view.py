@@ -42,8 +42,8 @@ class RolloutView:
             f"each other. Time runs {self._factor:.3g} times as fast as in a real service: a connection "
             f"times out after {TIMEOUT / self._factor:.3g} s instead of {TIMEOUT:g} s."
         )
-        yield f"Console: {service.url}/ (this link logs you in once; later, log in with the token)"
-        yield f"Log in: {service.login_link()}"
+        yield f"Console: {service.url}/ (log in with the token, or once by this link)"
+        yield service.login_link()
         yield f"SHIM_OPERATOR_TOKEN={service.secrets.operator_token}"
 
     def lines(self, elapsed: float) -> Iterator[str]:

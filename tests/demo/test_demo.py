@@ -131,7 +131,7 @@ def _look_into(said: str) -> None:
     """Follow what it says: the console's address, its token, and the command that shows the episode again."""
     address = re.search(r"Console: (http://\S+)$", said, re.M)
     assert address is not None
-    link = re.findall(r"Log in: (http://\S+) \(once\)$", said, re.M)[-1]
+    link = re.findall(r"^(http://\S+/login\?code=\S+)$", said, re.M)[-1]
     assert link.startswith(address[1])
     browser = build_opener(HTTPCookieProcessor())
     with browser.open(link, timeout=30) as answer:

@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from shim.demo.client_history import ClientHistories
@@ -65,9 +66,13 @@ async def test_a_restart_keeps_the_address_and_the_brake(flags: Path) -> None:
     async with demo_service(settings_value(FACTOR, ledger), [], flags) as service:
         operator = Operator(service, flags, ClientHistories([]), seconds=1, patience=30)
         address, token = service.url, service.secrets.operator_token
+        link = service.login_link()
         service.shim.engage_brake("a test")
         await service.restart(settings_value(FACTOR, ledger, close_code=4000))
         assert (service.url, service.secrets.operator_token) == (address, token)
+        jar = aiohttp.CookieJar(unsafe=True)
+        async with aiohttp.ClientSession(cookie_jar=jar) as http, http.get(link) as page:
+            assert (page.status, str(page.url)) == (200, f"{address}/")
         assert service.brake_reason == "a test"
         assert service.shim.settings.monitors.candidate.settings.close_code == 4000
         operator.release_brake("over", flags_file(live=50, shadow=50))
