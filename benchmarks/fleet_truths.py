@@ -88,7 +88,9 @@ class Fleet:
         proofs: the share of the candidate's closings that hit a living connection.
         lost: so many of the candidate's users are never registered.
         braked: on this day a person engages the brake, and nobody releases it.
-        asked_from: answers before this day (and hour 6) do not count.
+        asked_from: on this day, from 0, the gate is asked first. Before the seventh day only facts, like
+            the sample ratio, make an answer.
+        runs: how many runs are enough; long runs of distant truths are few.
         before: how often the gate before this one was wrong, as an independent generator found it.
     """
 
@@ -107,7 +109,8 @@ class Fleet:
     rare: Rare = _NO_RARE
     bad_days: BadDays = _NO_BAD_DAYS
     braked: int | None = None
-    asked_from: int = 0
+    asked_from: int = 6
+    runs: int = 100
     before: str = ""
 
 
@@ -125,18 +128,26 @@ def _plan(day: int) -> float:
 
 
 FORBIDDEN: dict[str, Fleet] = {
-    "perfect; a person engages the brake on day 10": Fleet(braked=9, asked_from=9, before="always"),
+    "perfect; a person engages the brake on day 10": Fleet(
+        braked=9, asked_from=9, days=14, runs=20, before="always"
+    ),
     "agreement 99 % (the border)": Fleet(agreement=always(0.99)),
     "agreement 98 %": Fleet(agreement=always(0.98)),
     "99 %, an outage on day 10 hits half of all, matched": Fleet(
         agreement=always(0.99), outages=(Outage(9, 0.5, 1.0),)
     ),
     "agreement falls to 0 % on day 12, asked from 6 h later": Fleet(
-        agreement=change(12, 1.0, 0.0), per_day=3.0, days=20, asked_from=12, before="80 %"
+        agreement=change(12, 1.0, 0.0),
+        per_day=3.0,
+        users=1000,
+        days=20,
+        asked_from=12,
+        before="80 %",
     ),
     "returns fall to 30 % on day 12, asked from 6 h later": Fleet(
         groups=_returns(0.98, change(12, 0.98, 0.3)),
         per_day=3.0,
+        users=1000,
         days=20,
         asked_from=12,
         before="92 %",
@@ -163,16 +174,16 @@ FORBIDDEN: dict[str, Fleet] = {
         agreement=weekend(0.9995, 0.966), before="100 %"
     ),
     "99 %, settings edited every 4 days, a month": Fleet(
-        agreement=always(0.99), edits=4, before="15 %"
+        agreement=always(0.99), edits=4, runs=20, before="15 %"
     ),
     "99 %, settings edited every 4 days, a year": Fleet(
-        agreement=always(0.99), edits=4, days=365, users=1000, before="88 %"
+        agreement=always(0.99), edits=4, days=365, users=1000, runs=20, before="88 %"
     ),
     "99 %, settings edited every 8 days, a year": Fleet(
-        agreement=always(0.99), edits=8, days=365, users=1000
+        agreement=always(0.99), edits=8, days=365, users=1000, runs=20
     ),
     "returns 5 points lower (the border)": Fleet(groups=_returns(0.95, 0.90)),
-    "returns 20 points lower": Fleet(groups=_returns(0.95, 0.75)),
+    "returns 20 points lower": Fleet(groups=_returns(0.95, 0.75), days=14),
     "returns 8 points lower from day 12, asked from day 19": Fleet(
         groups=_returns(0.95, change(12, 0.95, 0.87)), asked_from=19
     ),
@@ -180,10 +191,12 @@ FORBIDDEN: dict[str, Fleet] = {
         agreement=decay(0.9995, 0.97, 30), asked_from=17
     ),
     "2.1 % of the candidate's users with a proof of life": Fleet(proofs=0.003),
-    "the candidate never pings": Fleet(pings=0.0, days=10),
-    "3 % of the episodes explained by a rule": Fleet(expected=300, days=10),
-    "an arm loses 20 % of its registrations, 8 000 users": Fleet(lost=0.2, days=10, users=8000),
-    "60 users": Fleet(users=60),
+    "the candidate never pings": Fleet(pings=0.0, days=10, runs=20),
+    "3 % of the episodes explained by a rule": Fleet(expected=300, days=10, runs=20),
+    "an arm loses 20 % of its registrations, 8 000 users": Fleet(
+        lost=0.2, days=10, users=8000, asked_from=0
+    ),
+    "60 users": Fleet(users=60, runs=20),
 }
 """Fleets about which the gate must not say `ready`."""
 
@@ -216,15 +229,19 @@ ALLOWED: dict[str, Fleet] = {
     "3 of 15 000 episodes explained, the others matched": Fleet(
         per_day=1.4, expected=3, days=8, before="100 % not_ready"
     ),
-    "stretches, 99.5 %, 2 000 users, 90 days": Fleet(agreement=always(0.995), days=90, users=2000),
-    "stretches, 99.9 %, 2 000 users, 90 days": Fleet(agreement=always(0.999), days=90, users=2000),
+    "stretches, 99.5 %, 2 000 users, 90 days": Fleet(
+        agreement=always(0.995), days=90, users=2000, runs=40
+    ),
+    "stretches, 99.9 %, 2 000 users, 90 days": Fleet(
+        agreement=always(0.999), days=90, users=2000, runs=40
+    ),
 }
 """Fleets about which the gate must not say `not_ready`."""
 
 UNKNOWABLE: dict[str, Fleet] = {
     "1 of 5 users is seen each 40 days, with 94 %": Fleet(rare=Rare(0.2, 0.025, 0.94), days=10),
     "one day in ten is bad for all (90 %)": Fleet(bad_days=BadDays(0.1, 0.9), days=10),
-    "an arm loses 20 % of its registrations, 3 000 users": Fleet(lost=0.2, days=10),
+    "an arm loses 20 % of its registrations, 3 000 users": Fleet(lost=0.2, days=10, asked_from=0),
 }
 """Fleets that are not as they should be, and about which a week cannot always say so."""
 

@@ -2,9 +2,7 @@
 
 `python -m benchmarks.gate_simulation [--seeds 100] [--only WORDS]`. `benchmarks/fleet_rows.py` draws rows
 from the stated truths of `benchmarks/fleet_truths.py`. The gate's own record and judge are asked once a
-day, six hours after midnight, from the first row to the last day of the fleet.
-
-What this benchmark does not measure: users who are rarely seen, correlation within a day, the brake.
+day, six hours after midnight. At the end come exact figures, by recursion.
 """
 
 import os
@@ -17,6 +15,7 @@ from statistics import median
 
 import click
 import numpy as np
+from scipy.stats import binom
 
 from benchmarks.fleet_rows import BEGIN, DAY, FleetRows, RowGenerator
 from benchmarks.fleet_truths import ALLOWED, FLEETS, FORBIDDEN, UNKNOWABLE, Fleet
@@ -35,10 +34,12 @@ from shim.gate import (
     count_attempts,
     judge,
 )
-from shim.gate.statistics import log_e_value, wilson
+from shim.gate.kind_gate import E_VALUE, wanted_e_value
+from shim.gate.statistics import log_e_value, log_e_value_below, wilson
 from shim.model import SECOND, Kind, Role, Time
 from shim.settings.sections import GateSettings
 
+WEEK = 7
 ASKED_AT = 6 * 3600 * SECOND
 TARGETS = GateSettings()
 
@@ -112,8 +113,9 @@ class _TrialRun:
 
 
 def ask(name: str, seed: int) -> Found:
-    """The gate's answers about one fleet, once a day."""
+    """The gate's answers about one fleet, once a day, until a week of them was `not_ready`."""
     fleet = FLEETS[name]
+    refused = 0
     generator, found = RowGenerator(fleet, seed), Found()
     earlier: list[tuple[Trial, TrialUsers]] = []
     run = _TrialRun(fleet, 0)
@@ -126,7 +128,11 @@ def ask(name: str, seed: int) -> Found:
         run.add(rows.before(now))
         if day >= fleet.asked_from:
             attempt = count_attempts([*earlier, (run.trial, run.users())], TARGETS.unit, now)
-            _note(found, day + 1, judge(run.evidence(now, attempt), TARGETS))
+            answer = judge(run.evidence(now, attempt), TARGETS)
+            _note(found, day + 1, answer)
+            refused = refused + 1 if answer.verdict is GateVerdict.NOT_READY else 0
+            if refused == WEEK:
+                break
         run.add(rows.after(now))
     return found
 
@@ -149,7 +155,7 @@ _TITLES = ("`ready` is wrong:", "`not_ready` is wrong:", "a week cannot always t
 
 
 @click.command()
-@click.option("--seeds", default=100, show_default=True, help="Runs of each fleet.")
+@click.option("--seeds", default=100, show_default=True, help="At most so many runs of each fleet.")
 @click.option("--only", default="", help="Only the fleets whose name contains these words.")
 @click.option("--jobs", default=os.cpu_count(), show_default=True, help="Processes.")
 def main(seeds: int, only: str, jobs: int) -> None:
@@ -160,10 +166,10 @@ def main(seeds: int, only: str, jobs: int) -> None:
             print(f"| *{title}* | | | | | |")
             for name in fleets:
                 if only in name:
-                    found = list(pool.map(partial(ask, name), range(seeds)))
+                    found = list(pool.map(partial(ask, name), range(min(seeds, FLEETS[name].runs))))
                     print(_format_row(name, found), flush=True)
     if not only:
-        _border()
+        _print_exact_figures()
 
 
 def _format_row(name: str, found: Sequence[Found]) -> str:
@@ -183,15 +189,57 @@ def _format_share(found: Sequence[int], runs: int, *, days: bool = True) -> str:
     return f"{len(found) / runs:.0%} ({low:.1%} to {high:.1%}){day}"
 
 
-def _border() -> None:
-    """The exact share of wrong answers at the border, asked after each of 5 000 independent users."""
+def _print_exact_figures() -> None:
+    """What can be computed needs no draws: here one user is one yes or no."""
     print("\nagreement exactly 99 %, asked after every user up to 5 000: wrongly shown, exactly")
     for name, test in (
         ("e-value of 40, the gate's first trial", partial(_betting, 40.0)),
         ("e-value of 20", partial(_betting, 20.0)),
         ("Wilson's lower bound, from the 300th user on", _wilson),
     ):
-        print(f"{name:54} {_exact(0.99, 5000, test):7.2%}")
+        print(f"  {name:46} {_exact(0.99, 5000, test):7.2%}")
+    print("agreement exactly 99 %, settings edited every 8 days, 1 500 users a trial, a year:")
+    print(f"  wrongly shown in any trial, at most {_exact_of_edits(8, 365, 1500):.2%}")
+    print("a stretch refutes in 90 days, 1 000 users a day, asked at the end of each, at most:")
+    for truth in (0.995, 0.999):
+        print(f"  at a true agreement of {truth:.1%}: {_exact_of_stretches(truth, 90, 1000):.1e}")
+
+
+def _exact_of_edits(every: int, days: int, users: int) -> float:
+    """The sum over all trials of the probability that the agreement is shown, if it is 99 %."""
+    total = 0.0
+    for number in range(days // every):
+        attempt = 1 + min(number, 90 // every)
+        wanted = wanted_e_value(attempt)
+        total += float(binom.cdf(_most_that_show(wanted, users), users, 0.01))
+    return total
+
+
+def _most_that_show(wanted: float, users: int) -> int:
+    """The most failures among so many users with which the agreement is shown; -1: with none."""
+    failures = -1
+    while _betting(wanted, users - failures - 1, users):
+        failures += 1
+    return failures
+
+
+def _exact_of_stretches(truth: float, days: int, users: int) -> float:
+    """The sum over all days and weeks of the probability that one refutes, asked at its end."""
+    total, ordinal = 0.0, 0
+    for day in range(days):
+        for many in (users, WEEK * users) if day >= WEEK - 1 else (users,):
+            ordinal += 1
+            fewest = _fewest_that_refute(log(E_VALUE * ordinal), many)
+            total += float(binom.sf(fewest - 1, many, 1 - truth))
+    return total
+
+
+def _fewest_that_refute(log_wanted: float, users: int) -> int:
+    """The fewest failures among so many users that refute an agreement of 99 %."""
+    failures = users // 100
+    while log_e_value_below({(1, 1): users - failures, (0, 1): failures}, 0.99) < log_wanted:
+        failures += 1
+    return failures
 
 
 def _exact(truth: float, most: int, test: Callable[[int, int], bool]) -> float:

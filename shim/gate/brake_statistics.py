@@ -2,7 +2,8 @@
 
 false kills   within `brake.window` at least `brake.count`, in at least `brake.spread` different minutes,
               and significantly more than `brake.share` of the candidate's decisions;
-              or, each day anew, the e-value of "the share of false kills is at most `brake.share`"
+              or, each day anew, the e-value of "the share of false kills is at most `brake.share`",
+              for which the false kills of a minute are one
 returns       in a UTC day, or in seven of them, the candidate's return rate is certainly below the
               control's: no margin, groups and crowds as the gate counts them
 
@@ -130,6 +131,7 @@ class FalseKillWatch:
         self._decisions: deque[Time] = deque()
         self._kills: deque[Time] = deque()
         self._events: dict[Hashable, Time] = {}
+        self._minute_ends: Time = -1
         self._day = self._first_day
         self._today: dict[str, tuple[int, int]] = {}
         self._killed_today: set[str] = set()
@@ -148,7 +150,12 @@ class FalseKillWatch:
                 return self.reason(now)
             self._events[event] = now
         self._kills.append(now)
-        self._count(user, now, kills=1)
+        if now >= self._minute_ends:
+            self._minute_ends = now + self._grain
+            self._count(user, now, kills=1)
+        else:
+            # The same event, most likely: for the day it is neither a false kill nor a right decision.
+            self._count(user, now, decisions=-1)
         return self.reason(now)
 
     def reason(self, now: Time) -> FalseKills | None:
@@ -191,7 +198,7 @@ class FalseKillWatch:
             self._killed_today.clear()
             self._shares.clear()
         before = self._today.get(user, (0, 0))
-        after = before[0] + kills, before[1] + decisions
+        after = before[0] + kills, max(0, before[1] + decisions)
         self._today[user] = after
         if kills:
             self._killed_today.add(user)
