@@ -9,6 +9,7 @@ uvicorn promises none of the members that are used here: tests/live/test_uvicorn
 """
 
 from collections.abc import Coroutine
+from inspect import CORO_CLOSED, getcoroutinestate
 from typing import Any, Protocol
 from weakref import ref
 
@@ -65,6 +66,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     """
 
     live: LiveConnection | None = None
+    _application: Coroutine[Any, Any, None]
     _shim: Draining
     _pong: bytes | None = None
 
@@ -129,7 +131,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def run_asgi(self) -> Coroutine[Any, Any, None]:
         # Weak, because the protocol has the scope: the two would wait for Python's collector.
         self.scope["extensions"][EXTENSION] = {"protocol": ref(self)}
-        return super().run_asgi()
+        self._application = super().run_asgi()
+        return self._application
 
     def send(self, message: Any) -> Coroutine[Any, Any, None]:
         if self.live is not None and message["type"] == "websocket.close":
@@ -186,4 +189,6 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         live, self.live = self.live, None
         if live is not None:
             del self.conn.events_received
-            live.release()
+            # uvicorn closes without a close frame when the application returns and leaves the WebSocket open.
+            returned = getcoroutinestate(self._application) is CORO_CLOSED
+            live.release(by_application=returned and self.conn.close_rcvd is None)

@@ -120,13 +120,17 @@ class LiveConnection(ABC):
         if self.tracked.closed_by is not None:
             self._host.spoke_after_close(self.tracked)
 
-    def release(self) -> None:
-        """The transport has ended: no monitor watches the connection any more."""
+    def release(self, *, by_application: bool = False) -> None:
+        """The transport has ended: no monitor watches the connection any more.
+
+        `by_application`: the service has ended it, also where no close frame tells that.
+        """
         if self.ended:
             return
         self.ended = True
         if self.cause is None:
-            self.cause = Cause.PEER if self.codes[0] is None else Cause.APPLICATION
+            by_application = by_application or self.codes[0] is not None
+            self.cause = Cause.APPLICATION if by_application else Cause.PEER
         self._host.gone(self)
         self._host.released(self)
 

@@ -71,7 +71,8 @@ async def service(
     async def endpoint(websocket: WebSocket) -> None:
         user = websocket.url.path.removeprefix("/")
         await websocket.accept()
-        if user == "unregistered":
+        if user == "without-context":
+            shim.register_app_connection(websocket, user, user, "com.example.app1")
             await websocket.receive()
             return
         async with shim.register_app_connection(websocket, user, user, "com.example.app1"):
@@ -298,3 +299,27 @@ async def test_the_application_closes_with_its_code(
             code,
             code,
         )
+
+
+@pytest.mark.parametrize(
+    ("leaves", "cause", "observed"),
+    [
+        ("endpoint", Cause.APPLICATION, 1006),
+        ("client", Cause.PEER, 1000),
+        ("abort", Cause.PEER, 1006),
+    ],
+)
+async def test_without_the_context_the_cause_is_told_nevertheless(
+    tmp_path: Path, leaves: str, cause: Cause, observed: int
+) -> None:
+    """uvicorn sends no close frame when an endpoint returns."""
+    async with service(tmp_path, Stage.LIVE) as it, connect(f"{it.url}without-context") as client:
+        if leaves == "endpoint":
+            await client.send("hello")
+        elif leaves == "client":
+            await client.close()
+        else:
+            client.transport.abort()
+        await until(lambda: it.told.closings)
+        (closing,) = it.told.closings
+        assert (closing.cause, closing.intended, closing.observed) == (cause, None, observed)

@@ -26,11 +26,9 @@ SECRETS = {"SHIM_OPERATOR_TOKEN": "operator's token", "SHIM_HASH_KEY": "hash key
 OPERATOR = {"Authorization": f"Bearer {SECRETS['SHIM_OPERATOR_TOKEN']}"}
 AIOHTTP, FASTAPI = "aiohttp_service.py", "fastapi_service.py"
 WEBSOCKETS = "websockets_service.py"
-PORT = {
-    AIOHTTP: r"Running on http://127.0.0.1:(\d+)",
-    FASTAPI: r"Uvicorn running on http://127.0.0.1:(\d+)",
-    WEBSOCKETS: r"server listening on 127.0.0.1:(\d+)",
-}
+LISTENERS = (FASTAPI, WEBSOCKETS, "graphql_service.py")
+"""These have a listener for the console alone."""
+PORT = r"(?:[Rr]unning on http://|server listening on )127.0.0.1:(\d+)"
 
 
 @dataclass
@@ -69,15 +67,16 @@ class Service:
             return await self.process.wait() in (0, -signal.SIGTERM)
 
 
-def configure(folder: Path, example: str, endpoint: str) -> Path:
+def configure(folder: Path, example: str, endpoint: str = "", stage: str = "live") -> Path:
     """The settings and the flags of a service; where the flags are is the answer."""
     (folder / "config").mkdir()
-    console = "" if example == AIOHTTP else "console: {port: 0}"
+    console = "console: {port: 0}" if example in LISTENERS else ""
+    telemetry = f"telemetry: {{endpoint: {endpoint!r}}}" if endpoint else ""
     (folder / "config" / "shim.yaml").write_text(
-        f"{QUICK}\nledger: sqlite:///shim.db\ntelemetry: {{endpoint: {endpoint!r}}}\n{console}\n"
+        f"{QUICK}\nledger: sqlite:///shim.db\n{telemetry}\n{console}\n"
     )
     flags = folder / "config" / "rollout.yaml"
-    flags.write_text(ROLLOUT.replace("STAGE", "live"))
+    flags.write_text(ROLLOUT.replace("STAGE", f'"{stage}"'))
     return flags
 
 
@@ -94,12 +93,12 @@ async def running(folder: Path, example: str) -> AsyncIterator[Service]:
             env={**os.environ, **SECRETS, "PORT": "0", "PYTHONUNBUFFERED": "1"},
         )
     try:
-        (port,) = await found(log, process, PORT[example])
+        (port,) = await found(log, process, PORT)
         url = console = f"http://127.0.0.1:{port}"
-        if example == AIOHTTP:
-            console = f"{url}/shim"
-        else:
+        if example in LISTENERS:
             (console,) = await found(log, process, r"console on (http://[\d.:]+)")
+        else:
+            console = f"{url}/shim"
         yield Service(process, url, console)
     finally:
         if process.returncode is None:

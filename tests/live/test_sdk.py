@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.live.servers import server_process
-from tests.sdk.sdk import AppClient, SdkUnavailable, find_or_install
+from tests.sdk.packages import PackagesUnavailable
+from tests.sdk.sdk import AppClient, find_or_install
 from tests.support import skip
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(400)]
@@ -18,7 +19,7 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(400)]
 def sdk() -> Iterator[Path]:
     try:
         yield find_or_install()
-    except SdkUnavailable as error:
+    except PackagesUnavailable as error:
         skip(str(error))
 
 

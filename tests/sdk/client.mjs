@@ -11,14 +11,7 @@ import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
-
-// hrtime is CLOCK_MONOTONIC on Linux, the clock of Python's time.monotonic(): a test can subtract one from the other.
-const monotonic = () => Number(process.hrtime.bigint()) / 1e9;
-
-// Written synchronously, so that no line is lost when the process is stopped or killed right after it.
-function emit(event, fields = {}) {
-  writeSync(1, `${JSON.stringify({ event, at: monotonic(), ...fields })}\n`);
-}
+import { emit } from "./lines.mjs";
 
 // Texts and the messages of errors; the SDK's structured fields only repeat them.
 const complain = (level) => (...parts) => {
