@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter, sleep
+from uuid import uuid4
 
 from benchmarks.memory import resident
 from shim.ledger import LedgerObserver, VerdictFilter, wall_clock
@@ -65,6 +66,7 @@ def _ledger() -> Iterator[tuple[LedgerObserver, SqliteLedger, Path]]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "shim.db"
         run = RunRow(
+            uuid=uuid4().hex,
             started_at=wall_clock(),
             pid=os.getpid(),
             version="benchmark",

@@ -3,11 +3,12 @@
 The columns of the stores, the JSON of the API with its schema, and what `shim verdicts --url` reads come
 from the fields of these types. Times are whole microseconds since 1970 (`Wall`), durations whole
 microseconds (`Length`). A connection's id is unique within a run of the process only: a row belongs to
-its `run`, and both numbers, `id` and `run`, are given by the store.
+its `run`. The store gives `id` and `run`, which mean something in this store alone; the run's `uuid` and the
+row's `number` say the same in every store, and are never used twice (R23).
 
 Rules: docs/design.md#r3, docs/design.md#r5, docs/design.md#r6b, docs/design.md#r7,
 docs/design.md#r14, docs/design.md#r14b, docs/design.md#r15, docs/design.md#r16, docs/design.md#r20,
-docs/design.md#r21, docs/design.md#r22.
+docs/design.md#r21, docs/design.md#r22, docs/design.md#r23.
 """
 
 from collections.abc import Iterable
@@ -22,13 +23,18 @@ from shim.model import Cause, Kind, Return, Role, Stage, VerdictKind, VerdictNam
 
 
 class Row(JsonRecord, frozen=True, kw_only=True):
-    """A row of the table `TABLE`; `AGE` is the column that says how old it is (None: kept for ever)."""
+    """A row of the table `TABLE`; `AGE` is the column that says how old it is (None: kept for ever).
+
+    `number` counts the rows of a run, of all tables together, from 1, in the order of committing; a row
+    that is written again gets another number. None: an older shim wrote the row, or it is the run itself.
+    """
 
     TABLE: ClassVar[str]
     AGE: ClassVar[str | None] = "at"
 
     run: int = 0
     id: int = 0
+    number: int | None = None
 
     @property
     def spare(self) -> bool:
@@ -43,14 +49,14 @@ class Row(JsonRecord, frozen=True, kw_only=True):
     def values(self) -> tuple[Any, ...]:
         """What is stored, in the order of `columns`; words as plain texts."""
         values = msgspec.to_builtins(self)
-        del values["run"], values["id"]
+        del values["run"], values["id"], values["number"]
         return tuple(values.values())
 
     @classmethod
     @cache
     def columns(cls) -> tuple[str, ...]:
-        """The fields without `run` and `id`."""
-        return tuple(name for name in cls.__struct_fields__ if name not in ("run", "id"))
+        """The fields without `run`, `id` and `number`."""
+        return tuple(name for name in cls.__struct_fields__ if name not in Row.__struct_fields__)
 
     @classmethod
     def read(cls, values: dict[str, Any]) -> Self:
@@ -73,11 +79,17 @@ class RunRow(Row, frozen=True, kw_only=True):
     the one and of the other, the monitors with the versions of their distributions: together with the
     flags they say which trial the run belongs to (R16; None: an older shim wrote the row). The durations
     are those of the settings' section `comparison`.
+
+    `uuid` are 32 random hexadecimal digits, which no other run has (a simulation's come from its seed).
+    `last_number` is the number of the last row that was committed, `seen_at` when that was. `boot` names
+    the present start of the machine, and `uptime` says how long ago that was when the run began: they
+    measure the time between two runs (None: the system does not tell).
     """
 
     TABLE = "run"
     AGE = None
 
+    uuid: str
     started_at: Wall
     pid: int
     version: str
@@ -88,6 +100,10 @@ class RunRow(Row, frozen=True, kw_only=True):
     stopped_at: Wall | None = None
     monitors: str | None = None
     comparison: str | None = None
+    last_number: int = 0
+    seen_at: Wall | None = None
+    boot: str | None = None
+    uptime: Length | None = None
 
 
 class ConnectionRow(Row, frozen=True):
@@ -328,6 +344,20 @@ class PauseRow(Row, frozen=True):
     at: Wall
 
 
+class ClockJumpRow(Row, frozen=True):
+    """The wall clock jumped `by` so much (negative: back); now it is `ahead` of the run's own time.
+
+    `at` is by the run's time, which goes on as if nothing had happened.
+    """
+
+    TABLE = "clock_jump"
+    AGE = None
+
+    at: Wall
+    by: Length
+    ahead: Length
+
+
 class GapRow(Row, frozen=True):
     """Rows that were dropped between `since` and `at`; `what` is their table, or kind of verdict."""
 
@@ -355,5 +385,6 @@ ROWS: tuple[type[Row], ...] = (
     GuardRow,
     CoverageRow,
     PauseRow,
+    ClockJumpRow,
     GapRow,
 )

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from importlib.metadata import entry_points
 from time import time_ns
 from typing import Any
+from uuid import uuid4
 
 from shim import __version__
 from shim.ledger.rows import RunRow, Wall
@@ -25,6 +26,7 @@ def begin_run(settings: Settings, started_at: Wall) -> RunRow:
     comparison = settings.comparison
     monitors, compared = _describe_monitors(settings), repr(comparison)
     return RunRow(
+        uuid=uuid4().hex,
         started_at=started_at,
         pid=os.getpid(),
         version=__version__,

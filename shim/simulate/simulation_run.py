@@ -2,15 +2,18 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+from msgspec.structs import replace
 
 from shim.gate import Evidence, GateAnswer, QuestionTimes, judge
 from shim.ledger import DirectLedger, LedgerObserver, begin_run, open_direct_ledger, read_ledger
 from shim.ledger.gate_evidence import GATE_ROWS, gate_evidence
 from shim.ledger.protocols import RowTaker
-from shim.ledger.rows import Row
+from shim.ledger.rows import Row, RunRow
 from shim.model import InputError, Time
 from shim.runtime.automatic_brake import AutomaticBrake
 from shim.runtime.fanout import Fanout
@@ -30,6 +33,15 @@ class _GateRows:
     def append(self, row: Row) -> None:
         if type(row) in GATE_ROWS:
             self._ledger.append(row)
+
+
+def _begin_run(scenario: Scenario) -> RunRow:
+    """The same row for the same scenario, whoever simulates it; no process has the number 0."""
+    settings = scenario.settings
+    run = begin_run(settings, scenario.epoch)
+    chance = scenario.model_copy(update={"settings": None})
+    facts = (run.settings, chance, settings.gate, settings.brake, settings.guard)
+    return replace(run, uuid=sha256(repr(facts).encode()).hexdigest()[:32], pid=0)
 
 
 class SimulationRun:
@@ -132,6 +144,6 @@ class SimulationRun:
         elif path.exists():
             raise InputError(f"{path}: a simulation begins its own ledger, and this file exists")
         url = LedgerUrl.of_file(path)
-        ledger = open_direct_ledger(url, begin_run(self.scenario.settings, self.scenario.epoch))
+        ledger = open_direct_ledger(url, _begin_run(self.scenario))
         stack.callback(lambda: ledger.close(self._wall()))
         return url, ledger

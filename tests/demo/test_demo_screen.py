@@ -146,6 +146,7 @@ def lost_app(**changes: Any) -> LostApp:
         pings=(),
     )
     run = RunRow(
+        uuid="0" * 32,
         started_at=at(0),
         pid=1,
         version="1",

@@ -33,6 +33,7 @@ def run(
 ) -> RunRow:
     """A process that began then; without digests, a process of an older shim."""
     return RunRow(
+        uuid=f"{started_at:024x}{pid:08x}",
         started_at=started_at,
         pid=pid,
         version="1.2.3",

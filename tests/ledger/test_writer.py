@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from shim.ledger import VerdictFilter
 from shim.ledger.gate_evidence import read_trials
-from shim.ledger.rows import ActionRow, BrakeRow, GapRow, ProofRow, Row, RunRow, storable
+from shim.ledger.rows import ROWS, ActionRow, BrakeRow, GapRow, ProofRow, Row, RunRow, storable
 from shim.ledger.sqlite import ledger_file as file
 from shim.ledger.sqlite import schema
 from shim.ledger.sqlite.reader import SqliteReader
@@ -297,6 +298,79 @@ def test_runs_begin_and_end(tmp_path: Path) -> None:
     assert content(path, "verdict", "run") == [first.id, second.id]
 
 
+def test_each_row_of_a_run_has_a_number_of_its_own(tmp_path: Path) -> None:
+    """Over all tables, without a gap; what is written again gets another one (R23)."""
+    path, later = tmp_path / "shim.db", run(NOW + DAY, pid=1)
+    with ledger(path) as writer:
+        writer.append(verdict(1))
+        writer.append(action(1))
+        writer.append(verdict(2, at=2**70))  # cannot be stored
+        writer.append(action(2))
+        writer.append(BrakeRow(True, "false kills", NOW))
+        writer.append(action(1, Return.RETURNED, NOW + 2 * S))
+        assert writer.flush(30)
+    with ledger(path) as writer:  # the same run goes on
+        writer.append(verdict(3))
+    assert numbers(path, RUN) == {
+        1: "verdict",
+        3: "action",
+        4: "brake",
+        5: "action",
+        6: "gap",
+        7: "verdict",
+    }
+    with ledger(path, later) as writer:
+        writer.append(verdict(4))
+    # The outcome that was pending is the last row of the run that left it.
+    assert numbers(path, RUN) == {
+        1: "verdict",
+        4: "brake",
+        5: "action",
+        6: "gap",
+        7: "verdict",
+        8: "action",
+    }
+    assert numbers(path, later) == {1: "verdict"}
+    assert [row.last_number for row in SqliteReader(path).rows(RunRow)] == [1, 8]
+
+
+def numbers(path: Path, of: RunRow) -> dict[int | None, str]:
+    """The tables of a run's rows, by their numbers."""
+    reader = SqliteReader(path)
+    runs = {row.uuid: row.id for row in reader.rows(RunRow)}
+    return {
+        row.number: kind.TABLE
+        for kind in ROWS
+        for row in reader.rows(kind)
+        if kind is not RunRow and row.run == runs[of.uuid]
+    }
+
+
+def test_a_group_whose_commit_ended_in_an_error_is_not_there_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk failed after the commit: the rows are tried again, and are there already."""
+    path = tmp_path / "shim.db"
+    with ledger(path) as writer:
+        database = writer._database
+        assert database is not None
+        store = database.store
+
+        def store_and_fail(*arguments: Any) -> None:
+            store(*arguments)
+            raise OSError("disk I/O error")
+
+        monkeypatch.setattr(database, "store", store_and_fail)
+        writer.append(verdict(1))
+        writer.append(BrakeRow(True, "false kills", NOW))
+        assert writer.flush(30)
+        writer.append(verdict(2))
+        assert writer.flush(30)
+    assert content(path) == ["c1", "c2"]
+    assert content(path, "brake", "reason") == ["false kills"]
+    assert content(path, "run", "last_number") == [3]
+
+
 def test_outcomes_pending_at_a_restart_become_censored(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -393,6 +467,7 @@ OLD_SCHEMAS = {
     2: Path(__file__).with_name("second_schema.sql"),
     3: Path(__file__).with_name("third_schema.sql"),
 }
+BEFORE_TRIALS = (1, 2)
 
 
 def begin_old_schema(path: Path, version: int) -> None:
@@ -462,7 +537,7 @@ def test_an_older_file_is_migrated_and_a_newer_one_refused(
     assert content(path) == ["c1", "c2"]
 
 
-@pytest.mark.parametrize("version", OLD_SCHEMAS)
+@pytest.mark.parametrize("version", BEFORE_TRIALS)
 def test_a_file_of_an_older_schema_answers_all_that_the_gate_asks(
     tmp_path: Path, version: int
 ) -> None:
@@ -482,6 +557,33 @@ def test_a_file_of_an_older_schema_answers_all_that_the_gate_asks(
 
 
 @pytest.mark.parametrize("version", OLD_SCHEMAS)
+def test_a_run_of_an_older_file_gets_an_id_that_no_other_run_has(
+    tmp_path: Path, version: int
+) -> None:
+    ids = set()
+    for name in ("one.db", "another.db"):
+        begin_old_schema(tmp_path / name, version)
+        with ledger(tmp_path / name) as writer:
+            writer.append(verdict(2))
+        reader = SqliteReader(tmp_path / name)
+        new, old = reader.rows(RunRow)
+        assert new.uuid == RUN.uuid
+        assert re.fullmatch("[0-9a-f]{32}", old.uuid)
+        assert (old.started_at, old.pid, old.last_number) == (RUN.started_at, RUN.pid, 0)
+        ids.add(old.uuid)
+        rows = reader.verdicts(VerdictFilter()).rows
+        assert [(row.run, row.connection, row.number) for row in rows] == [
+            (new.id, "c2", 1),
+            (old.id, "c1", None),
+        ]
+        database = sqlite3.connect(tmp_path / name, isolation_level=None)
+        with pytest.raises(sqlite3.IntegrityError, match=r"run\.uuid"):
+            database.execute("UPDATE run SET uuid = ?", (old.uuid,))
+        database.close()
+    assert len(ids) == 2
+
+
+@pytest.mark.parametrize("version", BEFORE_TRIALS)
 def test_what_an_older_shim_saw_counts_for_no_trial(tmp_path: Path, version: int) -> None:
     """Its runs do not say which monitors and which settings they are about (R16)."""
     path = tmp_path / "shim.db"

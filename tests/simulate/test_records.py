@@ -178,6 +178,23 @@ def test_everything_is_in_the_ledger_however_much_there_is(
     assert last.stopped_at == one.epoch + one.end
 
 
+def test_the_ledger_of_a_seed_is_the_same_to_the_byte(tmp_path: Path) -> None:
+    """Its run's id comes from the scenario: the same for the same seed, another for another seed."""
+
+    def simulate(name: str, seed: int) -> bytes:
+        path = tmp_path / name
+        with SimulationRun(scenario(users=5, days=0.02, seed=seed), ledger=path) as run:
+            for _ in run.hours():
+                pass
+        (row,) = SqliteReader(path).rows(RunRow)
+        ids.append(row.uuid)
+        return path.read_bytes()
+
+    ids: list[str] = []
+    assert simulate("one.db", 1) == simulate("same.db", 1) != simulate("other.db", 2)
+    assert ids[0] == ids[1] != ids[2]
+
+
 def test_a_ledger_that_cannot_be_written_ends_the_simulation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,11 +46,12 @@ class Snapshot(ABC):
         self, row: type[R], conditions: Conditions, order: str, limit: int | None = None
     ) -> list[R]:
         """Rows of a table."""
-        names = (*map(quoted, row.columns()), "run" if row.TABLE != "run" else "id AS run", "id")
+        keys = ("id AS run", "id", "NULL") if row.TABLE == "run" else ("run", "id", "number")
+        names = (*map(quoted, row.columns()), *keys)
         statement = f"SELECT {', '.join(names)} FROM {row.TABLE} {conditions} ORDER BY {order}"
         if limit is not None:
             statement += f" LIMIT {int(limit)}"
-        fields = (*row.columns(), "run", "id")
+        fields = (*row.columns(), *Row.__struct_fields__)
         return [
             row.read(dict(zip(fields, values, strict=True)))
             for values in self.ask(statement, *conditions.values)

@@ -53,13 +53,15 @@ def first_opening(path: Path) -> Iterator[file.Lock]:
 
 
 class Database:
-    """A connection that writes. After any error that a row did not cause it cannot be used any more."""
+    """A connection that writes. After any error that a row did not cause it cannot be used any more.
 
-    def __init__(self, path: Path, run: RunRow, brake: BrakeRow | None = None) -> None:
+    `began_run`: the run was not in the file before. `last_number` is that of the run's last row.
+    """
+
+    def __init__(self, path: Path, run: RunRow) -> None:
         """Open the file, or begin it, to write for this run, which may have begun before.
 
-        A file without any brake row gets `brake`. Raises InputError for one that is no ledger, or a newer
-        shim's.
+        Raises InputError for a file that is no ledger, or a newer shim's.
         """
         file.create(path)
         self._identity = file.Identity(path)
@@ -78,26 +80,28 @@ class Database:
             # From now on the file itself begins like a database, not only its write-ahead log.
             self.connection.execute("PRAGMA wal_checkpoint").fetchone()
             with self._transaction():
-                self._run = self._number(run)
-                self._inserts = {row: _insert(row, self._run) for row in ROWS}
-                if brake is not None and self.brake() is None:
-                    self.connection.execute(self._inserts[BrakeRow], storable(brake.values()))
+                found = self._find(run)
+                self.began_run = found is None
+                self._run, self.last_number = found or self._begin(run)
+            self._inserts = {row: _insert(row, self._run) for row in ROWS}
         except BaseException:
             self.close()
             raise
 
-    def _number(self, run: RunRow) -> int:
-        found = self.connection.execute(
-            "SELECT id FROM run WHERE started_at = ? AND pid = ?", (run.started_at, run.pid)
+    def _find(self, run: RunRow) -> tuple[int, int] | None:
+        """The run's id in this file, and its last row's number."""
+        found: tuple[int, int] | None = self.connection.execute(
+            "SELECT id, last_number FROM run WHERE uuid = ?", (run.uuid,)
         ).fetchone()
-        if found:
-            return int(found[0])
+        return found
+
+    def _begin(self, run: RunRow) -> tuple[int, int]:
         names, values = run.columns(), run.values()
         number = self.connection.execute(
             f"INSERT INTO run ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})", values
         ).lastrowid
         assert number is not None
-        return number
+        return number, run.last_number
 
     def brake(self) -> BrakeRow | None:
         """The last change of the brake, in any run."""
@@ -108,34 +112,61 @@ class Database:
         return BrakeRow.read(dict(zip(names, found, strict=True))) if found else None
 
     def censor(self, at: Wall) -> int:
-        """Settle what earlier runs left open: nobody watched whether those clients came back (R15)."""
+        """Settle what earlier runs left open: nobody watched whether those clients came back (R15).
+
+        These are the last rows of those runs: they get the numbers that follow.
+        """
         with self._transaction():
-            return self.connection.execute(
-                "UPDATE action SET result = 'censored', at = ? WHERE result IS NULL AND run <> ?",
-                (at, self._run),
-            ).rowcount
+            pending = self.connection.execute(
+                "SELECT run, id FROM action WHERE result IS NULL AND run <> ? ORDER BY id",
+                (self._run,),
+            ).fetchall()
+            for run, action in pending:
+                self.connection.execute(
+                    "UPDATE run SET last_number = last_number + 1 WHERE id = ?", (run,)
+                )
+                self.connection.execute(
+                    "UPDATE action SET result = 'censored', at = ?, "
+                    "number = (SELECT last_number FROM run WHERE id = ?) WHERE id = ?",
+                    (at, run, action),
+                )
+        return len(pending)
 
     def check(self) -> None:
         """Raises MovedError or OverwrittenError if the file is not the one that was opened."""
         self._identity.check()
 
-    def store(self, rows: Sequence[Row]) -> None:
-        """Commit these rows, all or none."""
+    def store(self, rows: Sequence[Row], first: int, seen_at: Wall | None = None) -> None:
+        """Commit these rows, all or none; the number of the first is `first`, and the others follow.
+
+        Rows that are there already are left out: an earlier try may have been committed, although it
+        ended in an error.
+        """
+        if first <= self.last_number:
+            return
         by_table: defaultdict[type[Row], list[Sequence[Any]]] = defaultdict(list)
-        for row in rows:
-            by_table[type(row)].append(row.values())
+        last = first - 1
+        for last, row in enumerate(rows, first):
+            by_table[type(row)].append((last, *row.values()))
         try:
-            self._insert(by_table)
+            self._insert(by_table, last, seen_at)
         except UnicodeEncodeError:
             # A lone surrogate somewhere; to look for it in every text would cost more than to begin anew.
             for table, values in by_table.items():
                 by_table[table] = [storable(of_row) for of_row in values]
-            self._insert(by_table)
+            self._insert(by_table, last, seen_at)
+        self.last_number = last
 
-    def _insert(self, by_table: Mapping[type[Row], Sequence[Sequence[Any]]]) -> None:
+    def _insert(
+        self, by_table: Mapping[type[Row], Sequence[Sequence[Any]]], last: int, seen_at: Wall | None
+    ) -> None:
         with self._transaction():
             for table, values in by_table.items():
                 self.connection.executemany(self._inserts[table], values)
+            self.connection.execute(
+                "UPDATE run SET last_number = ?, seen_at = coalesce(?, seen_at) WHERE id = ?",
+                (last, seen_at, self._run),
+            )
 
     def trim(self, before: Wall, most: int) -> int:
         """Delete at most `most` older rows of each table; return how many rows were deleted."""
@@ -192,8 +223,8 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _insert(row: type[Row], run: int) -> str:
-    """The statement that stores a row's `values` for this run."""
-    names = row.columns()
+    """The statement that stores a row's number and `values` for this run."""
+    names = ("number", *row.columns())
     statement = (
         f"INSERT INTO {row.TABLE} (run, {', '.join(names)}) "
         f"VALUES ({run}, {', '.join('?' * len(names))})"

@@ -21,6 +21,7 @@ class DirectSqliteLedger:
         self._rows: list[Row] = []
         with first_opening(path) as self._lock:
             self._database = Database(path, run)
+        self._next = self._database.last_number + 1
 
     def append(self, row: Row) -> None:
         self._rows.append(row)
@@ -31,7 +32,8 @@ class DirectSqliteLedger:
         rows, self._rows = self._rows, []
         if rows and self.problem is None:
             try:
-                self._database.store(rows)
+                self._database.store(rows, self._next)
+                self._next += len(rows)
             except (sqlite3.Error, OSError) as error:
                 self.problem = str(error)
 

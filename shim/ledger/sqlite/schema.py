@@ -7,7 +7,7 @@ The large tables are indexed by time first: new rows then go to the end of an in
 several times faster than one that has, say, the users in order. A user's rows are found by reading such
 an index from one end to the other, which takes a tenth of a second for a million rows.
 
-Rules: docs/design.md#r14, docs/design.md#r16.
+Rules: docs/design.md#r14, docs/design.md#r16, docs/design.md#r23.
 """
 
 import sqlite3
@@ -45,6 +45,7 @@ _CONSTRAINTS: Mapping[type[Row], str] = {
     VerdictRow: f"""    -- The first decider was shadowing: only such an episode proves anything (R14).
     proving INTEGER AS (first IS NOT NULL AND first IS NOT acting),
 {_AGREED}""",
+    RunRow: "    UNIQUE (uuid)",
     ActionRow: "    UNIQUE (run, connection)",
 }
 """What a table has in addition to the columns of its row."""
@@ -59,6 +60,8 @@ _INDEXES: Mapping[type[Row], tuple[str, ...]] = {
     ActionRow: (
         "action_at ON action (acted_at)",
         "action_open ON action (run) WHERE result IS NULL",
+        # A row's number grows with its id, except here, where an outcome changes an earlier row.
+        "action_number ON action (run, number)",
     ),
     ProofRow: ("proof_connection ON proof (run, connection)", "proof_at ON proof (at)"),
     ClosingRow: ("closing_at ON closing (at, user)",),
@@ -111,12 +114,50 @@ CREATE INDEX verdict_unproving ON verdict (connection_kind, at, verdict, kind, p
     WHERE agreed IS NULL;
 """
 
+_NUMBERED = (
+    *("decision", "verdict", "late", "action", "proof", "closing", "failure", "stage_change"),
+    *("flags_load", "brake", "guard", "coverage", "pause", "clock_jump", "gap"),
+)
+
 _FOURTH = f"""
 DROP INDEX verdict_agreed;
 DROP INDEX verdict_unproving;
 DROP INDEX action_settled;
 ALTER TABLE verdict ADD COLUMN placed_by TEXT;
 ALTER TABLE proof ADD COLUMN guard_event INTEGER;
+CREATE TEMPORARY TABLE older_run AS SELECT * FROM run;
+DROP TABLE run;
+CREATE TABLE run (
+    id INTEGER PRIMARY KEY,
+    uuid TEXT NOT NULL,
+    started_at INTEGER NOT NULL,
+    pid INTEGER NOT NULL,
+    version TEXT NOT NULL,
+    settings TEXT NOT NULL,
+    tolerance INTEGER NOT NULL,
+    window INTEGER NOT NULL,
+    return_window INTEGER NOT NULL,
+    stopped_at INTEGER,
+    monitors TEXT,
+    comparison TEXT,
+    last_number INTEGER NOT NULL,
+    seen_at INTEGER,
+    boot TEXT,
+    uptime INTEGER,
+    UNIQUE (uuid)
+);
+INSERT INTO run SELECT id, lower(hex(randomblob(16))), started_at, pid, version, settings, tolerance,
+    window, return_window, stopped_at, monitors, comparison, 0, NULL, NULL, NULL FROM older_run;
+DROP TABLE older_run;
+CREATE TABLE clock_jump (
+    id INTEGER PRIMARY KEY,
+    run INTEGER NOT NULL REFERENCES run (id),
+    at INTEGER NOT NULL,
+    by INTEGER NOT NULL,
+    ahead INTEGER NOT NULL
+);
+{"".join(f"ALTER TABLE {table} ADD COLUMN number INTEGER;" for table in _NUMBERED)}
+CREATE INDEX action_number ON action (run, number);
 {_COUNTING}"""
 
 UPGRADES: tuple[str, ...] = (_SECOND, _THIRD, _FOURTH)
@@ -138,7 +179,7 @@ def _table(row: type[Row]) -> str:
     hints = get_type_hints(row)
     keys = ["    id INTEGER PRIMARY KEY"]
     if row is not RunRow:
-        keys.append("    run INTEGER NOT NULL REFERENCES run (id)")
+        keys += ["    run INTEGER NOT NULL REFERENCES run (id)", "    number INTEGER"]
     columns = {name: f"    {name} {_column_type(hints[name])}" for name in row.columns()}
     of_connection = ConnectionRow.columns() if issubclass(row, ConnectionRow) else ()
     shared = [columns.pop(name) for name in of_connection]

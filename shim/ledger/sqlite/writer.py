@@ -14,6 +14,8 @@ from pathlib import Path
 from threading import Event, Thread
 from time import monotonic, sleep
 
+from msgspec.structs import replace
+
 from shim.ledger.protocols import Status
 from shim.ledger.rows import BrakeRow, Row, RunRow, Wall
 from shim.ledger.run_row import wall_clock
@@ -72,13 +74,14 @@ class SqliteLedger:
         self._brake: BrakeRow | None = None
         self._database: Database | None = None
         self._problem: str | None = None
+        self._next_number = 0
         self._written = 0
         self._last_commit: Wall | None = None
         self._next_trim = 0.0
         self._closing = Event()
         self._deadline = inf
         with first_opening(path) as self._lock:
-            self._open()
+            self._next_number = self._open().last_number + 1
         self._thread = Thread(target=self._work, name="shim-ledger", daemon=True)
         self._thread.start()
 
@@ -161,7 +164,7 @@ class SqliteLedger:
         database = self._database or self._open()
         database.check()
         try:
-            database.store(rows)
+            self._store_in(database, rows)
             stored = len(rows)
         except _UNSTORABLE:
             stored = sum(self._stored_alone(database, row) for row in rows)
@@ -175,16 +178,24 @@ class SqliteLedger:
     def _stored_alone(self, database: Database, row: Row) -> bool:
         """Store one row; a row that cannot be stored must not keep the others out."""
         try:
-            database.store([row])
+            self._store_in(database, [row])
         except _UNSTORABLE as error:
             log.error("ledger: a %s row cannot be stored: %s", row.what, error)
             self._queue.refuse(row)
             return False
         return True
 
+    def _store_in(self, database: Database, rows: list[Row]) -> None:
+        database.store(rows, self._next_number, self._wall())
+        self._next_number += len(rows)
+
     def _open(self) -> Database:
-        database = Database(self.path, self._run, self._brake)
+        again = self._next_number > 0
+        run = replace(self._run, last_number=self._next_number - 1) if again else self._run
+        database = Database(self.path, run)
         try:
+            if again and database.began_run and self._brake is not None:
+                self._store_in(database, [self._brake])
             self._brake = self._brake or database.brake()
             if censored := database.censor(self._wall()):
                 log.warning(
