@@ -6,7 +6,7 @@ runs `python -m benchmarks.clients --client NAME --write`.
 """
 
 import asyncio
-from datetime import date
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -69,7 +69,7 @@ def _write(delays: Delays) -> None:
             ending: _figures(one) for (name, ending), one in delays.items() if name == row["name"]
         }
         if returns:
-            row["measured"] = date.today().isoformat()
+            row["measured"] = datetime.now(UTC).date().isoformat()
             row["returns"] = row.get("returns", {}) | {
                 ending if ending == "none" else int(ending): figures
                 for ending, figures in returns.items()

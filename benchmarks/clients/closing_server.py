@@ -5,7 +5,7 @@ An address is `ws://HOST:PORT/CLIENT~ENDING~NUMBER/…`; what follows is for the
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -78,7 +78,7 @@ class ClosingServer:
 
 
 def _first_offered(
-    websocket: ServerConnection, offered: list[Subprotocol] | tuple[Subprotocol, ...]
+    websocket: ServerConnection, offered: Sequence[Subprotocol]
 ) -> Subprotocol | None:
     return next(iter(offered), None)
 

@@ -7,6 +7,7 @@ from shim.cli.command_group import CommandGroup
 
 COMMANDS = {
     "brake": "Engage, release or show the brake of a running shim.",
+    "codes": "Show which clients come back after which close code.",
     "connections": "List the open connections of a running shim.",
     "demo": "Show a rollout with real WebSocket clients, which goes wrong and recovers.",
     "flags": "Check and explain the flags file, and compare two flags files.",

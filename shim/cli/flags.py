@@ -10,7 +10,7 @@ from shim.cli.terminal import echo, echo_error, print_json
 from shim.flags import ALGORITHM, BUCKETS, bucket, flagd_flags
 from shim.model import InputError
 from shim.plugin.discovery import monitor_types, plugin_manager
-from shim.rollout.close_code_warning import close_code_warning
+from shim.rollout.client_hints import close_code_warning
 from shim.settings import (
     FlagsFile,
     Settings,

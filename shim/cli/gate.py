@@ -24,13 +24,13 @@ from shim.gate import (
     Standing,
     format_arms,
     format_trial,
-    judge,
 )
 from shim.ledger import wall_clock
 from shim.ledger.gate_evidence import gate_evidence
 from shim.ledger.rows import Wall
 from shim.model import Kind, from_seconds, seconds
 from shim.plugin.discovery import monitor_types, plugin_manager
+from shim.rollout.client_hints import judge_with_hints
 from shim.settings import LedgerUrl, load_settings
 
 EXIT_CODES = {GateVerdict.READY: 0, GateVerdict.NOT_READY: 1, GateVerdict.INSUFFICIENT: 3}
@@ -110,7 +110,7 @@ def gate(
         settings = load_settings(config, monitor_types(plugin_manager()))
         with ledger_of(settings, ledger) as reader, little_garbage():
             now = wall_clock() if at is None else min(at, wall_clock())
-            answer = judge(gate_evidence(reader, settings, now), settings.gate)
+            answer = judge_with_hints(gate_evidence(reader, settings, now), settings)
     if as_json:
         facts = answer.as_dict()
         if kind is not None:

@@ -11,12 +11,13 @@ from shim.cli.common import input_errors, json_option
 from shim.cli.gate import EXIT_CODES, show
 from shim.cli.ledger_option import ledger_of, ledger_option
 from shim.cli.terminal import echo, print_json
-from shim.gate import GateVerdict, judge
+from shim.gate import GateVerdict
 from shim.gate.retirement_report import RetirementReport
 from shim.ledger import wall_clock
 from shim.ledger.gate_evidence import gate_evidence
 from shim.model import InputError
 from shim.plugin.discovery import monitor_types, plugin_manager
+from shim.rollout.client_hints import judge_with_hints
 from shim.settings import LedgerUrl, Settings, load_settings
 
 
@@ -62,7 +63,7 @@ def retire(
         raise InputError("these settings have no monitors.control: the control is retired already")
     now = wall_clock()
     with ledger_of(settings, ledger) as reader:
-        answer = judge(gate_evidence(reader, settings, now), settings.gate)
+        answer = judge_with_hints(gate_evidence(reader, settings, now), settings)
     if answer.verdict is not GateVerdict.READY and not force:
         if as_json:
             print_json({"gate": answer.as_dict(), "report": None})

@@ -18,7 +18,7 @@ from shim.gate import Standing
 from shim.model import InputError
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.rollout.changes import this_user
-from shim.rollout.close_code_warning import close_code_warning
+from shim.rollout.client_hints import close_code_warning
 from shim.rollout.editing import format_widths
 from shim.rollout.promotion import Promotion, describe_step, prepare, put_in_place
 from shim.rollout.promotion_facts import facts_from

@@ -4,7 +4,7 @@ The figures are in `measured.yaml`, beside this module. `python -m benchmarks.cl
 real clients. docs/clients.md says how, and shows them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -86,6 +86,13 @@ class ClientReturns:
                 return None
             return self.delays[_LIKE_APPLICATIONS]
         return self.delays[ending]
+
+    def as_dict(self, endings: Iterable[Ending]) -> dict[str, Any]:
+        """As `shim codes --json` prints it: the delays after these endings are pairs of seconds, or null."""
+        facts = {
+            name: getattr(self, name) for name in ("name", "package", "version", "origin", "how")
+        }
+        return {**facts, "returns": {ending: self.delay(ending) for ending in endings}}
 
     @staticmethod
     def _is_application_code(ending: Ending) -> bool:

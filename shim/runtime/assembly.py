@@ -24,7 +24,7 @@ import pluggy
 from shim.capture import Limits, Recorder, check_folder, settings_digest
 from shim.flags import Evaluation, Targeting, everyone_at
 from shim.flags.deciding import deciding_text
-from shim.gate import GateAnswer, QuestionTimes, TrialIdentity, judge
+from shim.gate import GateAnswer, QuestionTimes, TrialIdentity
 from shim.ledger import (
     LedgerObserver,
     LedgerReader,
@@ -40,7 +40,7 @@ from shim.ledger.rows import Wall
 from shim.model import FlagsLoad, InputError, Role, Stage
 from shim.model.visible_text import describe_free_text, describe_id
 from shim.rollout import CurrentFlags, Watcher
-from shim.rollout.close_code_warning import close_code_warning
+from shim.rollout.client_hints import close_code_warning, judge_with_hints
 from shim.rollout.promotion import advance_by_itself
 from shim.rollout.promotion_facts import facts_from
 from shim.router import Observer
@@ -142,12 +142,12 @@ class Assembly:
         if at is not None:
             # Nobody knows the future, and days until then need not be looked through.
             then = min(at, wall_clock())
-            return judge(gate_evidence(ledger, self.settings, then), self.settings.gate)
+            return judge_with_hints(gate_evidence(ledger, self.settings, then), self.settings)
         with self._gate_lock:
             if self._gate is None:
                 self._gate = GateEvidence(ledger, self.settings)
             evidence, self._gate = self._gate, None
-            answer = judge(evidence.read(wall_clock()), self.settings.gate)
+            answer = judge_with_hints(evidence.read(wall_clock()), self.settings)
             # A reading that failed half-way is not gone on with: it would count twice what it has read.
             self._gate = evidence
             return answer

@@ -5,12 +5,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, PlainValidator, PrivateAttr, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    PrivateAttr,
+    ValidationInfo,
+)
 
+from shim.clients import known_clients
 from shim.model import SECOND, MonitorType
 from shim.settings.document import UNUSABLE, Document, KeyPath, Node, Origin
-from shim.settings.faults import validate
-from shim.settings.fields import PositiveDuration, Section
+from shim.settings.faults import suggestion, validate
+from shim.settings.fields import PositiveDuration, Section, Text
 from shim.settings.flags_file import FlagsFile, load_flags_file
 from shim.settings.ledger_url import SQLITE, LedgerUrl
 from shim.settings.monitors import Surroundings
@@ -51,6 +59,17 @@ def _read_ledger(value: Any) -> LedgerUrl:
     if not value.startswith(SQLITE):
         raise ValueError(f"must begin with {SQLITE}")
     return LedgerUrl(value)
+
+
+def _check_clients(names: tuple[str, ...]) -> tuple[str, ...]:
+    known = known_clients()
+    for name in names:
+        if name not in known:
+            raise ValueError(
+                f"{name!r} is not among the measured clients{suggestion(name, known)}; "
+                "`shim codes` lists them"
+            )
+    return names
 
 
 class Settings(Section):
@@ -97,6 +116,13 @@ class Settings(Section):
     )
     telemetry: TelemetrySettings = Field(
         default_factory=TelemetrySettings, description="Where traces go."
+    )
+    clients: Annotated[tuple[Text, ...], Field(strict=False), AfterValidator(_check_clients)] = (
+        Field(
+            default=("@mentra/sdk",),
+            description="The clients of the service, as `shim codes` names them: warnings say which of them "
+            "stay away after the candidate's close code.",
+        )
     )
     server: ServerSettings = Field(
         default_factory=ServerSettings, description="The reference server."
