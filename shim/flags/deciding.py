@@ -8,7 +8,7 @@ Rules: docs/design.md#r16, docs/design.md#r18.
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from hashlib import sha256
 from itertools import product
@@ -69,15 +69,26 @@ def only_widths_grew(before: str, after: str) -> bool:
     return all(_grew(was, now) for was, now in widths)
 
 
-def arm_shares(text: str, group: str) -> dict[Role, float] | None:
-    """The shares of a group's users for whom each monitor acts; None if that cannot be told.
+def reached_step(percent: Percentages, steps: Sequence[Percentages]) -> int | None:
+    """The index of the last of these steps whose thresholds the widths have all reached (R18)."""
+    reached = [index for index, step in enumerate(steps) if _all_reached(percent, step)]
+    return reached[-1] if reached else None
 
-    `group` is `Placement.group`. Users of a rule may be named by other rules, too; then their
-    shares differ from user to user, and nothing is told.
+
+def step_of(text: str, steps: Sequence[Percentages]) -> int | None:
+    """The step of a plan that a file, given as a text of `deciding_text`, is at."""
+    return reached_step(_percentages(json.loads(text)["percent"]), steps)
+
+
+def arm_shares(text: str, group: str) -> dict[Role, float] | None:
+    """Of a group's users with both monitors: the shares for whom each monitor acts.
+
+    None if that cannot be told: nobody has both, or other rules may name users of this rule, so that their
+    shares differ from user to user. `group` is `Placement.group`.
     """
     parts = json.loads(text)
     if parts["kill_switch"]:
-        return {Role.CONTROL: 1.0, Role.CANDIDATE: 0.0}
+        return None
     percentages = [_percentages(parts["percent"])]
     if group != EVERYBODY:
         rules = [rule for rule in parts["rules"] if rule["name"] == group]
@@ -93,8 +104,10 @@ def arm_shares(text: str, group: str) -> dict[Role, float] | None:
         stage = next((hit for hit in hits if hit is not None), default)
         if held < held_below:
             stage = min(stage, Stage.SHADOW)
-        weights[stage.acting] += (high - low) * (held_end - held)
-    return {role: weights[role] / weights.total() for role in Role}
+        if stage in (Stage.SHADOW, Stage.LIVE):
+            weights[stage.acting] += (high - low) * (held_end - held)
+    total = weights.total()
+    return {role: weights[role] / total for role in Role} if total else None
 
 
 def _widths(percent: Percentages) -> dict[str, float]:
@@ -108,8 +121,13 @@ def _percentages(widths: Mapping[str, float]) -> Percentages:
 def _grew(before: Mapping[str, float] | None, after: Mapping[str, float] | None) -> bool:
     if before is None or after is None:
         return before is after
-    pairs = zip(_percentages(before).thresholds, _percentages(after).thresholds, strict=True)
-    return all(now.below >= was.below for was, now in pairs)
+    return _all_reached(_percentages(after), _percentages(before))
+
+
+def _all_reached(percent: Percentages, wanted: Percentages) -> bool:
+    """Whether nobody would move on if the widths became the wanted ones."""
+    pairs = zip(percent.thresholds, wanted.thresholds, strict=True)
+    return all(has.below >= threshold.below for has, threshold in pairs)
 
 
 def _plain(width: Decimal | int) -> float:

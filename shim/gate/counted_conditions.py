@@ -179,7 +179,7 @@ def expected(case: KindGate) -> Condition:
 def sample_ratio(case: KindGate) -> Condition:
     """The users seen in the arms stand to each other as the widths say; else no figure can be believed."""
     arms = case.evidence.arms
-    off = [name for name, users in arms.items() if users.is_off]
+    off = [name for name, users in arms.items() if users.is_off and not case.braked]
     evidence = max((users.log_e_value for users in arms.values()), default=0.0)
     described = {
         name: {

@@ -18,6 +18,7 @@ from typing import NamedTuple, TypeAlias
 from shim.model import Duration, Role, Time
 
 _AT = itemgetter(1)
+_RUN = itemgetter(4)
 
 CROWD_USERS = 20
 CROWD_SHARE = 0.05
@@ -28,7 +29,10 @@ multiples of `grain`."""
 
 
 class Arm(NamedTuple):
-    """Users whom the same percentages placed, and the monitor that acted for them."""
+    """Users whom the same percentages placed, and the monitor that acted for them.
+
+    `group` is empty for users whom no percentages placed.
+    """
 
     group: str
     role: Role
@@ -94,7 +98,7 @@ class CrowdFinder:
             return [], []
         begun = bisect_right(rows, now - self._grain, key=_AT)
         crowds: list[Sequence[int]] = list(self._find(rows, range(len(rows)), begun, None))
-        if len({row.run for row in rows}) > 1:
+        if len(set(map(_RUN, rows))) > 1:
             crowds += self._of_each_process(rows, crowds, known)
         crowds = [places for places in crowds if places[0] < known]
         if not crowds:
@@ -125,7 +129,7 @@ class CrowdFinder:
     ) -> Iterator[Sequence[int]]:
         """The places of each crowd that begins before place `end`."""
         grain, connected = self._grain, self._connected
-        times = [rows[place].at for place in places]
+        times = [rows[place][1] for place in places]
         count = bisect_left(places, end)
         minute, least, begin = -1, CROWD_USERS, 0
         while begin < count:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from shim.gate import counted_conditions as counted
 from shim.gate import tested_conditions as tested
 from shim.gate.answer import Condition, GateAnswer, GateVerdict, Scale, Sense, Standing
-from shim.gate.evidence import Evidence
+from shim.gate.evidence import Evidence, KindEvidence
 from shim.gate.kind_gate import GateTargets, KindGate, format_days
 from shim.gate.series import DAY
 from shim.gate.trial_description import describe_trial
@@ -49,7 +49,8 @@ def judge(evidence: Evidence, targets: GateTargets) -> GateAnswer:
         _expired(evidence),
     ]
     for kind in evidence.kinds:
-        case = KindGate(kind, targets, evidence.span, evidence.attempt)
+        braked = evidence.brake is not None
+        case = KindGate(kind, targets, evidence.span, evidence.attempt, braked)
         conditions.extend(condition(case) for condition in _OF_EACH_KIND)
     verdict = _verdict(conditions, evidence, targets)
     if verdict is GateVerdict.INSUFFICIENT and _stands(evidence, conditions):
@@ -65,21 +66,25 @@ def judge(evidence: Evidence, targets: GateTargets) -> GateAnswer:
 def judge_so_far(evidence: Evidence, targets: GateTargets) -> GateAnswer:
     """The same for a step of a plan: on each user's first five rows as they are now, not yet final.
 
-    The verdict is that of `judge`; the condition `days` is there for plans alone.
+    The verdict is that of `judge`: before the first period is over, the trial is too young for `ready`,
+    and what makes `not_ready` so early does not depend on observations. The condition `days` is there
+    for plans alone.
     """
-    kinds = tuple(
-        replace(
-            kind,
-            agreement=kind.so_far.agreement,
-            returns=kind.so_far.returns,
-            proofs=kind.so_far.proofs,
-            users=kind.users + kind.unsettled_users,
-        )
-        for kind in evidence.kinds
+    if evidence.span < targets.period:
+        evidence = replace(evidence, kinds=tuple(_so_far(kind) for kind in evidence.kinds))
+    answer = judge(evidence, targets)
+    days = [counted.days(KindGate(kind, targets, evidence.span)) for kind in evidence.kinds]
+    return replace(answer, conditions=(*answer.conditions, *days))
+
+
+def _so_far(kind: KindEvidence) -> KindEvidence:
+    return replace(
+        kind,
+        agreement=kind.so_far.agreement,
+        returns=kind.so_far.returns,
+        proofs=kind.so_far.proofs,
+        users=kind.users + kind.unsettled_users,
     )
-    answer = judge(replace(evidence, kinds=kinds), targets)
-    days = [counted.days(KindGate(kind, targets, evidence.span)) for kind in kinds]
-    return replace(judge(evidence, targets), conditions=(*answer.conditions, *days), eta=answer.eta)
 
 
 def _verdict(conditions: list[Condition], evidence: Evidence, targets: GateTargets) -> GateVerdict:

@@ -59,12 +59,14 @@ class KindGate:
     Attributes:
         span: how long its evidence took to come, in microseconds.
         attempt: which attempt the trial is, from 1.
+        braked: whether the brake is engaged, so that users are not where the widths place them.
     """
 
     evidence: KindEvidence
     targets: GateTargets
     span: Duration
     attempt: int = 1
+    braked: bool = False
 
     @property
     def wanted(self) -> float:

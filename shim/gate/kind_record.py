@@ -9,6 +9,7 @@ Rules: docs/design.md#r14, docs/design.md#r14b, docs/design.md#r15, docs/design.
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Final
 
 from shim.gate.crowds import Arm, Connected, ObservedRow
@@ -20,6 +21,9 @@ from shim.gate.stretches import Stretch, find_stretches, recent_days
 from shim.model import Role, Time
 
 _ALL: Final = "all"
+
+_USER = itemgetter(0)
+_ARM = itemgetter(3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,8 @@ class KindRecord:
     """Takes the rows of one kind in the order of their times.
 
     `shares` gives the shares of the arms in a group, as the flags file has them (`arm_shares`); None: the
-    group is not tested.
+    widths of the arms in this group are not tested. The users seen in an arm are those with an episode,
+    whichever monitor decided: a monitor that acts on fewer users than the other one loses none of them.
     """
 
     def __init__(
@@ -65,21 +70,25 @@ class KindRecord:
         self._proofs: Question[str] = Question(
             times, connected, lambda arm: _ALL if arm.role is Role.CANDIDATE else None
         )
-        self._seen: defaultdict[str, dict[str, Role | None]] = defaultdict(dict)
+        self._seen: defaultdict[Arm, set[str]] = defaultdict(set)
         self._stretches: dict[int, StretchSample] = {}
 
     def add_agreements(self, rows: Iterable[ObservedRow]) -> None:
         """Conclusive episodes whose first decider was shadowing (R14); success: they matched."""
+        rows = list(rows)
         self._agreement.extend(rows)
+        arms = set(map(_ARM, rows))
+        for arm in arms:
+            own = rows if len(arms) == 1 else (row for row in rows if row.arm == arm)
+            self.add_users(arm, map(_USER, own))
+
+    def add_users(self, arm: Arm, users: Iterable[str]) -> None:
+        """Users with an episode, which may compare nothing."""
+        self._seen[arm].update(users)
 
     def add_returns(self, rows: Iterable[ObservedRow]) -> None:
         """Returns and losses, by the ends of their windows (R15)."""
-        rows = list(rows)
         self._returns.extend(rows)
-        for row in rows:
-            group = self._seen[row.arm.group]
-            known = group.get(row.user, row.arm.role)
-            group[row.user] = known if known is row.arm.role else None
 
     def add_proofs(self, rows: Iterable[ObservedRow]) -> None:
         """Timeouts acted on, by the ends of their windows; success: a proof of life came (R14b)."""
@@ -114,7 +123,7 @@ class KindRecord:
             crowds=self._agreement.crowds,
             arms={
                 group: self._arms(group, shares)
-                for group in self._seen
+                for group in dict.fromkeys(arm.group for arm in self._seen)
                 if (shares := self._shares(group)) is not None
             },
         )
@@ -147,10 +156,11 @@ class KindRecord:
         return sample
 
     def _arms(self, group: str, shares: Mapping[Role, float]) -> ArmUsers:
-        counts: defaultdict[Role | None, int] = defaultdict(int)
-        for role in self._seen[group].values():
-            counts[role] += 1
-        return ArmUsers({role: counts[role] for role in Role}, counts[None], shares)
+        seen = {role: self._seen.get(Arm(group, role), set()) for role in Role}
+        crossed = len(set.intersection(*seen.values()))
+        return ArmUsers(
+            {role: len(users) - crossed for role, users in seen.items()}, crossed, shares
+        )
 
 
 def _final(series: Series) -> Shares:

@@ -18,6 +18,7 @@ from shim.gate.series import DAY, Series, Shares
 from shim.model import Duration, Time
 
 _AT = itemgetter(1)
+_ARM = itemgetter(3)
 
 WEEK = 7
 """Days."""
@@ -116,17 +117,15 @@ class Question(Generic[K]):
                 both.split()
                 both.crowded.add_crowd(crowd.at, rows)
 
-    def _by_series(self, rows: Sequence[ObservedRow]) -> dict[K, list[ObservedRow]]:
-        found: dict[K, list[ObservedRow]] = {}
-        keys: dict[Arm, list[ObservedRow] | None] = {}
-        for row in rows:
-            arm = row.arm
-            if arm not in keys:
-                key = self._series_of(arm)
-                keys[arm] = None if key is None else found.setdefault(key, [])
-            if (own := keys[arm]) is not None:
-                own.append(row)
-        return found
+    def _by_series(self, rows: Sequence[ObservedRow]) -> dict[K, Sequence[ObservedRow]]:
+        keys = {arm: self._series_of(arm) for arm in set(map(_ARM, rows))}
+        wanted = set(keys.values())
+        if len(wanted) == 1:
+            (key,) = wanted
+            return {} if key is None else {key: rows}
+        return {
+            key: [row for row in rows if keys[row.arm] == key] for key in wanted if key is not None
+        }
 
     def _of(self, key: K) -> _Both:
         both = self._series.get(key)

@@ -10,64 +10,30 @@ A crowd is one observation wherever it falls. Times are microseconds since 1970.
 Rules: docs/design.md#r16.
 """
 
+from array import array
 from bisect import bisect_left
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Mapping, Sequence
-from operator import itemgetter
-from typing import Self, TypeAlias
+from collections.abc import Mapping, Sequence
+from itertools import compress, count
+from operator import itemgetter, not_
+from typing import TypeAlias
 
 from shim.gate.crowds import ObservedRow
+from shim.gate.day_rows import ROW, ROWS_OF_A_USER, DayRows, Place, RowsWindow, Share, share_of
 from shim.model import SECOND, Duration, Time
 
-Shares: TypeAlias = Mapping[tuple[int, int], float]
+Shares: TypeAlias = Mapping[Share, float]
 """Observations between 0 and 1: how many there are of each `(successes, trials)`, with trials >= 1.
 
 `{(5, 5): 310, (4, 5): 2}`: 310 users with five of five, two with four of five. The tests of the gate do
 not depend on the order, so nothing more has to be kept. (Counts are whole but where data is projected.)
 """
 
-ROWS_OF_A_USER = 5
-"""So many rows of a user are one observation, of a stretch and of a user who occurs later."""
-
 DAY: Duration = 86_400 * SECOND
-
-Rows: TypeAlias = dict[str, bytes]
-"""The rows of each user in the order of time, a byte a row: 1 for a success, else 0."""
 
 _USER = itemgetter(0)
 _AT = itemgetter(1)
-_BIT = (b"\0", b"\1")
-_SUCCESS = b"\1"
-
-
-class _Window:
-    """Each user's first, or last, five rows in some days, kept up to date row by row."""
-
-    def __init__(self, parts: Sequence[Rows], last: bool) -> None:
-        self._last = last
-        self._rows = _join(parts, last)
-        self._patterns: Counter[bytes] = Counter()
-        # Different rows are few, so most of the counting is the dictionary's.
-        for rows, count in Counter(self._rows.values()).items():
-            self._patterns[self._pick(rows)] += count
-
-    def _pick(self, rows: bytes) -> bytes:
-        return rows[-ROWS_OF_A_USER:] if self._last else rows[:ROWS_OF_A_USER]
-
-    def extend(self, rows: Iterable[ObservedRow]) -> None:
-        known, patterns, pick = self._rows, self._patterns, self._pick
-        for user, _, success, *_ in rows:
-            before = known.get(user)
-            if before is None:
-                known[user] = after = _BIT[success]
-            else:
-                patterns[pick(before)] -= 1
-                known[user] = after = pick(before + _BIT[success])
-            patterns[pick(after)] += 1
-
-    @property
-    def shares(self) -> Counter[tuple[int, int]]:
-        return _count(self._patterns)
+_SUCCESS = itemgetter(2)
 
 
 class Series:
@@ -76,102 +42,110 @@ class Series:
     def __init__(self, since: Time, period: Duration, unit: Duration) -> None:
         self.first_ends = since + period
         self._unit = unit
-        # The rows of each day; the day in which the first period ends has two parts.
-        self._days: dict[int, list[Rows]] = {}
-        self._crowds: defaultdict[int, Counter[tuple[int, int]]] = defaultdict(Counter)
-        self._windows: dict[tuple[tuple[int, ...], bool], _Window] = {}
-        self._first: list[Rows] = []
-        self._first_crowds: Counter[tuple[int, int]] = Counter()
-        self._first_users: set[str] = set()
-        self._later: dict[str, tuple[Time, bytes]] = {}
-        self._waiting: deque[tuple[Time, str]] = deque()
-        self._final: Counter[tuple[int, int]] = Counter()
-        self._final_crowds: Counter[tuple[int, int]] = Counter()
+        # Users are numbered in the order in which they occur.
+        self._users: defaultdict[str, int] = defaultdict(count().__next__)
+        self._days: defaultdict[int, DayRows] = defaultdict(DayRows)
+        self._crowds: defaultdict[int, Counter[Share]] = defaultdict(Counter)
+        self._windows: dict[tuple[tuple[int, ...], Place], RowsWindow] = {}
+        # The first period: each user's number of rows, and of failures.
+        self._first = array("L")
+        self._first_failures: Counter[int] = Counter()
+        self._first_crowds: Counter[Share] = Counter()
+        self._first_is_open = True
+        self._later: dict[int, tuple[Time, bytes]] = {}
+        self._waiting: deque[tuple[Time, int]] = deque()
+        self._final: Counter[Share] = Counter()
+        self._final_crowds: Counter[Share] = Counter()
 
-    def copy(self) -> Self:
-        """An independent series with the same rows."""
-        other = object.__new__(type(self))
-        other.__dict__.update(self.__dict__)
-        copies = {id(part): part.copy() for parts in self._days.values() for part in parts}
-        other._days = {day: [copies[id(p)] for p in parts] for day, parts in self._days.items()}
-        other._first = [copies.get(id(part)) or part.copy() for part in self._first]
-        other._crowds = defaultdict(Counter, {d: Counter(c) for d, c in self._crowds.items()})
-        other._windows = {}
-        for name in (
-            "_first_crowds",
-            "_first_users",
-            "_later",
-            "_waiting",
-            "_final",
-            "_final_crowds",
-        ):
-            setattr(other, name, getattr(self, name).copy())
+    def copy(self) -> "Series":
+        """A series with the same rows, which may get others. Both number their users together."""
+        other = Series(0, self.first_ends, self._unit)
+        other._users = self._users
+        other._days.update((day, rows.copy()) for day, rows in self._days.items())
+        other._crowds.update((day, crowds.copy()) for day, crowds in self._crowds.items())
+        other._first = self._first[:]
+        other._first_failures = self._first_failures.copy()
+        other._first_crowds = self._first_crowds.copy()
+        other._first_is_open = self._first_is_open
+        other._later = self._later.copy()
+        other._waiting = self._waiting.copy()
+        other._final = self._final.copy()
+        other._final_crowds = self._final_crowds.copy()
         return other
 
     def extend(self, rows: Sequence[ObservedRow]) -> None:
-        split = bisect_left(rows, self.first_ends, key=_AT)
-        self._add(rows[:split], first=True)
-        self._add(rows[split:], first=False)
-        for row in rows[split:]:
-            self._add_later(row)
-
-    def _add(self, rows: Sequence[ObservedRow], *, first: bool) -> None:
         begin = 0
         while begin < len(rows):
-            day = rows[begin].at // DAY
-            end = bisect_left(rows, (day + 1) * DAY, begin, key=_AT)
-            part = rows[begin:end]
-            _append(self._part(day, first), part)
-            if first:
-                self._first_users.update(map(_USER, part))
-            for (days, _), window in self._windows.items():
-                if day in days:
-                    window.extend(part)
+            at = rows[begin].at
+            ends = (at // DAY + 1) * DAY
+            if at < self.first_ends:
+                ends = min(ends, self.first_ends)
+            end = bisect_left(rows, ends, begin, key=_AT)
+            self._add(at // DAY, rows[begin:end], first=at < self.first_ends)
             begin = end
 
-    def _part(self, day: int, first: bool) -> Rows:
-        """Where the rows of a day go, within the first period or after it."""
-        parts = self._days.setdefault(day, [])
-        if first and not parts:
-            parts.append({})
-            self._first.append(parts[0])
-        elif not first and (not parts or parts[-1] is (self._first[-1] if self._first else None)):
-            parts.append({})
-        return parts[-1]
+    def _add(self, day: int, rows: Sequence[ObservedRow], *, first: bool) -> None:
+        users = [*map(self._users.__getitem__, map(_USER, rows))]
+        successes = [*map(_SUCCESS, rows)]
+        numbers = Counter(users)
+        for (days, _), window in self._windows.items():
+            if day in days:
+                window.extend(users, successes)
+        self._days[day].add(users, successes, numbers)
+        if first:
+            self._first.extend([0] * (len(self._users) - len(self._first)))
+            for user, number in numbers.items():
+                self._first[user] += number
+            self._first_failures.update(compress(users, map(not_, successes)))
+        else:
+            for user, row in zip(users, rows, strict=True):
+                if not self._occurred_in_first(user):
+                    self._add_later(user, row)
+
+    def _occurred_in_first(self, user: int) -> bool:
+        return user < len(self._first) and self._first[user] > 0
 
     def add_crowd(self, at: Time, rows: Sequence[ObservedRow]) -> None:
-        share = sum(row.success for row in rows), len(rows)
+        share = sum(map(_SUCCESS, rows)), len(rows)
         self._crowds[at // DAY][share] += 1
         if at < self.first_ends:
             self._first_crowds[share] += 1
         else:
             self._final_crowds[share] += 1
 
-    def _add_later(self, row: ObservedRow) -> None:
+    def _add_later(self, user: int, row: ObservedRow) -> None:
         """A row after the first period: only users who did not occur in it are observed."""
-        user, at = row.user, row.at
-        if user in self._first_users:
-            return
+        at, success = row.at, row.success
         known = self._later.get(user)
         if known is None:
-            self._later[user] = at, _BIT[row.success]
+            self._later[user] = at, ROW[success]
             self._waiting.append((at, user))
         elif at - known[0] < self._unit and len(known[1]) < ROWS_OF_A_USER:
-            self._later[user] = known[0], known[1] + _BIT[row.success]
+            self._later[user] = known[0], known[1] + ROW[success]
 
     def settle(self, now: Time) -> None:
         """All rows up to `now` are here: observations whose time is over are final."""
-        if self._first and now >= self.first_ends:
-            self._final.update(_count(Counter(_join_all(self._first).values())))
-            self._first = []
-        if self._first_crowds and now >= self.first_ends:
-            self._final_crowds.update(self._first_crowds)
-            self._first_crowds = Counter()
+        if self._first_is_open and now >= self.first_ends:
+            self._first_is_open = False
+            self._settle_first()
         while self._waiting and self._waiting[0][0] + self._unit <= now:
             _, user = self._waiting.popleft()
             first_at, rows = self._later[user]
-            self._final[_share(rows)] += 1
+            self._final[share_of(rows)] += 1
             self._later[user] = first_at, b""
+
+    def _settle_first(self) -> None:
+        for number, users in Counter(self._first).items():
+            if number:
+                self._final[number, number] += users
+        for user, failures in self._first_failures.items():
+            number = self._first[user]
+            self._final[number, number] -= 1
+            self._final[number - failures, number] += 1
+        self._final = +self._final
+        self._first_failures.clear()
+        self._final_crowds.update(self._first_crowds)
+        self._first_crowds.clear()
 
     @property
     def final(self) -> Shares:
@@ -186,22 +160,23 @@ class Series:
     @property
     def unsettled(self) -> int:
         """Users whose observation is not final yet."""
-        return len(self._waiting) + (len(self._first_users) if self._first else 0)
+        first = len(self._first) - self._first.count(0) if self._first_is_open else 0
+        return len(self._waiting) + first
 
     def stretch(self, days: Sequence[int]) -> Shares:
         """Each user's first five rows in these days, and the crowds that began in them."""
-        return self._read(days, last=False)
+        return self._read(days, "first")
 
     def recent(self, days: Sequence[int]) -> Shares:
         """Each user's last five rows in these days, and the crowds that began in them."""
-        return self._read(days, last=True)
+        return self._read(days, "last")
 
-    def _read(self, days: Sequence[int], *, last: bool) -> Shares:
-        key = tuple(days), last
+    def _read(self, days: Sequence[int], place: Place) -> Shares:
+        key = tuple(days), place
         window = self._windows.get(key)
         if window is None:
-            parts = [part for day in days for part in self._days.get(day, ())]
-            window = self._windows[key] = _Window(parts, last)
+            known = [self._days[day] for day in days if day in self._days]
+            window = self._windows[key] = RowsWindow(known, place)
         shares = window.shares
         for day in days:
             shares.update(self._crowds.get(day, {}))
@@ -213,45 +188,3 @@ class Series:
         for day in [known for known in self._days if known <= today - kept]:
             del self._days[day]
             self._crowds.pop(day, None)
-
-
-def _append(users: Rows, rows: Iterable[ObservedRow]) -> None:
-    get = users.get
-    for user, _, success, *_ in rows:
-        users[user] = get(user, b"") + _BIT[success]
-
-
-def _join(parts: Sequence[Rows], last: bool) -> Rows:
-    """Each user's rows in all parts together, as far as they may be among the first, or last, five."""
-    first, *others = (reversed(parts) if last else parts) if parts else ({},)
-    joined: Rows = dict(first)
-    get = joined.get
-    for part in others:
-        for user, rows in part.items():
-            found = get(user)
-            if found is None:
-                joined[user] = rows
-            elif len(found) < ROWS_OF_A_USER:
-                joined[user] = rows + found if last else found + rows
-    return joined
-
-
-def _join_all(parts: Sequence[Rows]) -> Rows:
-    joined: Rows = {}
-    get = joined.get
-    for part in parts:
-        for user, rows in part.items():
-            joined[user] = get(user, b"") + rows
-    return joined
-
-
-def _count(patterns: Counter[bytes]) -> Counter[tuple[int, int]]:
-    shares: Counter[tuple[int, int]] = Counter()
-    for rows, count in patterns.items():
-        if count:
-            shares[_share(rows)] += count
-    return shares
-
-
-def _share(rows: bytes) -> tuple[int, int]:
-    return rows.count(_SUCCESS), len(rows)

@@ -91,6 +91,10 @@ class Trial:
         """How long the trial has lasted at `now`."""
         return (now if self.until is None else min(self.until, now)) - self.since
 
+    def is_recent(self, now: Time) -> bool:
+        """Whether the trial goes on, or ended in the last 90 days, so that it may be an attempt."""
+        return self.until is None or self.until > now - ATTEMPTS_WITHIN
+
 
 def find_trials(
     spans: Iterable[IdentitySpan], releases: Sequence[Time], now: Time
@@ -173,7 +177,7 @@ class TrialUsers:
     Attributes:
         control: users for whom the control acted, on average over the trial.
         candidate: users for whom the candidate acted.
-        soak: how long the step of the plan with these widths has to last; None: no step has them.
+        soak: how long the step of the plan that the trial was at has to last; None: it was at no step.
     """
 
     control: float
@@ -197,7 +201,7 @@ def count_attempts(trials: Sequence[tuple[Trial, TrialUsers]], unit: Duration, n
     *earlier, _ = trials
     return 1 + sum(
         users.both_sides
-        and (now if trial.until is None else trial.until) > now - ATTEMPTS_WITHIN
+        and trial.is_recent(now)
         and trial.lasted(now) >= min(unit, unit if users.soak is None else users.soak)
         for trial, users in earlier
     )

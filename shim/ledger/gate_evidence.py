@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from shim.flags.deciding import digest_of, only_widths_grew
+from shim.flags.deciding import digest_of, only_widths_grew, step_of
 from shim.gate import (
     Evidence,
     GateAnswer,
@@ -23,7 +23,7 @@ from shim.gate import (
     judge,
 )
 from shim.gate.evidence import STANDS_FOR
-from shim.gate.trial import ATTEMPTS_WITHIN, BRAKE_RELEASED
+from shim.gate.trial import BRAKE_RELEASED
 from shim.ledger.protocols import LedgerReader
 from shim.ledger.rows import (
     ActionRow,
@@ -82,7 +82,7 @@ class GateEvidence:
         record = self._record_of(trials[-1], deciding)
         record.read(_runs(trials[-1]), now)
         return replace(
-            self._of_trial(evidence, trials, record, brakes),
+            self._of_trial(evidence, trials, record, brakes, deciding),
             standing=self._standing(trials, deciding, brakes, now),
         )
 
@@ -92,6 +92,7 @@ class GateEvidence:
         trials: Sequence[Trial],
         record: TrialRecord,
         brakes: Sequence[BrakeRow],
+        deciding: Mapping[str, str | None],
     ) -> Evidence:
         """The evidence with what the record of the last of these trials says."""
         now, trial = evidence.now, trials[-1]
@@ -103,7 +104,7 @@ class GateEvidence:
         return replace(
             evidence,
             trial=trial,
-            attempt=self._attempt(trials, now),
+            attempt=self._attempt(trials, deciding, now),
             days_acted=record.days_acted(now),
             watched=record.watched,
             braked_by_itself=max(by_itself, default=None),
@@ -126,26 +127,30 @@ class GateEvidence:
         times = question_times(trial, self._settings.gate)
         return TrialRecord(self._reader, trial, times, deciding.get(trial.identity.flags))
 
-    def _attempt(self, trials: Sequence[Trial], now: Time) -> int:
+    def _attempt(
+        self, trials: Sequence[Trial], deciding: Mapping[str, str | None], now: Time
+    ) -> int:
         """Which attempt the last trial is (R16's k)."""
-        recent = [
-            trial
-            for trial in trials[:-1]
-            if trial.until is not None and trial.until > now - ATTEMPTS_WITHIN
+        *earlier, last = trials
+        with_users = [
+            (trial, self._users(trial, deciding)) for trial in earlier if trial.is_recent(now)
         ]
-        with_users = [(trial, self._users(trial, now)) for trial in recent]
         return count_attempts(
-            [*with_users, (trials[-1], TrialUsers(0, 0))], self._settings.gate.unit, now
+            [*with_users, (last, TrialUsers(0, 0))], self._settings.gate.unit, now
         )
 
-    def _users(self, trial: Trial, now: Time) -> TrialUsers:
-        until = now if trial.until is None else trial.until
-        key = trial.since, until
+    def _users(self, trial: Trial, deciding: Mapping[str, str | None]) -> TrialUsers:
+        """Of a trial that is over."""
+        assert trial.until is not None
+        key = trial.since, trial.until
         if key not in self._means:
             self._means[key] = self._reader.mean_users(_runs(trial), *key)
         means = self._means[key]
-        soaks = [step.soak for step in self._settings.promotion.steps]
-        return TrialUsers(means[Role.CONTROL], means[Role.CANDIDATE], min(soaks, default=None))
+        steps = self._settings.promotion.steps
+        text = deciding.get(trial.identity.flags)
+        step = None if text is None else step_of(text, [one.percent for one in steps])
+        soak = None if step is None else steps[step].soak
+        return TrialUsers(means[Role.CONTROL], means[Role.CANDIDATE], soak)
 
     def _standing(
         self,
@@ -187,8 +192,8 @@ class GateEvidence:
                 complete_until=trial.until,
                 brake=brake.reason if brake is not None and brake.engaged else None,
             )
-            answer = judge(self._of_trial(evidence, trials, record, brakes), self._settings.gate)
-            self._earlier[key] = answer
+            whole = self._of_trial(evidence, trials, record, brakes, deciding)
+            self._earlier[key] = judge(whole, self._settings.gate)
         return self._earlier[key]
 
 

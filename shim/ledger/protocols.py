@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol, TypeVar
 
-from shim.gate import FalseKill, ObservedRow
+from shim.gate import Arm, FalseKill, ObservedRow
 from shim.ledger.json_record import JsonRecord
 from shim.ledger.rows import (
     ActionRow,
@@ -190,12 +190,17 @@ class EpisodeCounts:
 
 
 class CoverageSum(NamedTuple):
-    """One minute of one run and kind: `needed` are the pings that full coverage takes."""
+    """One minute of one run and kind: `needed` are the pings that full coverage takes.
+
+    `control_acted` and `candidate_acted` are connection-times; both are 0 if nobody was connected.
+    """
 
     run: int
     kind: Kind
     since: Wall
     at: Wall
+    control_acted: Duration
+    candidate_acted: Duration
     control_users: int
     candidate_users: int
     pings: int
@@ -272,13 +277,18 @@ class LedgerReader(EpisodeReader, Protocol):
 
     def counts(self, kind: Kind | None, since: Wall, until: Wall) -> VerdictCounts: ...
 
-    def last_seen(self, until: Wall) -> dict[int, Wall]:
-        """When each run last wrote down what it watched, before `until`."""
+    def last_seen(self, now: Wall) -> dict[int, Wall]:
+        """When each run last wrote down what it watched, as of `now`, which is included."""
 
     def agreement_rows(
         self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall
     ) -> list[ObservedRow]:
-        """Conclusive episodes that count (R14, R16), in the order of time; the arm is who acted."""
+        """Conclusive episodes that count (R14, R16), in the order of time."""
+
+    def other_users(
+        self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall
+    ) -> list[tuple[str, Arm]]:
+        """The users of the episodes that `agreement_rows` leaves out, in each arm; none of overrides."""
 
     def settled_actions(
         self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall, *, acted_from: Wall
@@ -288,7 +298,7 @@ class LedgerReader(EpisodeReader, Protocol):
     def other_episodes(
         self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall
     ) -> EpisodeCounts:
-        """The episodes that `agreement_rows` leaves out."""
+        """The episodes that `agreement_rows` leaves out; none of overrides."""
 
     def coverage_sums(self, runs: Iterable[int], since: Wall, until: Wall) -> list[CoverageSum]:
         """What was watched, minute by minute, in the order of time."""

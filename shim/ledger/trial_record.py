@@ -5,6 +5,7 @@ Rules: docs/design.md#r15, docs/design.md#r16.
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from operator import itemgetter
 
 from shim.flags.deciding import arm_shares
 from shim.gate import (
@@ -25,6 +26,8 @@ from shim.model import Duration, Kind, Return, Role, Time
 DAY: Duration = 86_400_000_000
 QUARANTINE = "quarantine"
 
+_SUCCESS = itemgetter(2)
+
 
 class _Kind:
     """One kind of connection, and the plain counts of it."""
@@ -32,7 +35,7 @@ class _Kind:
     def __init__(self, record: KindRecord) -> None:
         self.record = record
         self.episodes = EpisodeCounts()
-        self.agreed: Counter[bool] = Counter()
+        self.matched = self.mismatched = 0
         self.outcomes: Counter[tuple[Role, Return]] = Counter()
         self.proofs: Counter[Role] = Counter()
         self.pings: defaultdict[int, int] = defaultdict(int)
@@ -102,13 +105,14 @@ class TrialRecord:
         self._known_until = until
 
     def _add_coverage(self, row: CoverageSum) -> None:
-        self._kind(row.kind).add_heartbeats(row.run, row.pings, row.needed)
+        if row.control_acted or row.candidate_acted:
+            self._kind(row.kind).add_heartbeats(row.run, row.pings, row.needed)
         grain = self._times.grain
         self._watched_minutes.update(range(row.since // grain, (row.at - 1) // grain + 1))
         day = (row.at - 1 - self.trial.since) // DAY
-        if row.control_users:
+        if row.control_acted:
             self._acted_days[day].add(Role.CONTROL)
-        if row.candidate_users:
+        if row.candidate_acted:
             self._acted_days[day].add(Role.CANDIDATE)
 
     def _read_kind(self, name: Kind, runs: tuple[int, ...], since: Wall, until: Wall) -> None:
@@ -122,8 +126,12 @@ class TrialRecord:
             return
         kind = self._kind(name)
         kind.episodes.add(episodes)
-        kind.agreed.update(row.success for row in agreements)
+        matched = sum(map(_SUCCESS, agreements))
+        kind.matched += matched
+        kind.mismatched += len(agreements) - matched
         kind.record.add_agreements(agreements)
+        for user, arm in self._reader.other_users(name, runs, since, until):
+            kind.record.add_users(arm, (user,))
         for action in actions:
             kind.outcomes[action.role, action.result] += 1
             kind.proofs[action.role] += action.proof
@@ -168,8 +176,8 @@ class TrialRecord:
     def _evidence(self, name: Kind, kind: _Kind) -> KindEvidence:
         return KindEvidence(
             name,
-            matched=kind.agreed[True],
-            mismatched=kind.agreed[False],
+            matched=kind.matched,
+            mismatched=kind.mismatched,
             expected=kind.episodes.expected,
             improvements=kind.episodes.improvements,
             inconclusive=kind.episodes.inconclusive,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from shim.flags import Percentages, Targeting
+from shim.flags.deciding import reached_step
 from shim.gate import Standing
 from shim.model import Duration, Time
 from shim.settings import format_duration
@@ -106,18 +107,11 @@ def propose(targeting: Targeting, steps: Sequence[PlannedStep], facts: Facts) ->
 
 def position(percent: Percentages, steps: Sequence[PlannedStep]) -> int | None:
     """The index of the last step whose thresholds the widths have all reached."""
-    reached = [index for index, step in enumerate(steps) if _reaches(percent, step.percent)]
-    return reached[-1] if reached else None
-
-
-def _reaches(percent: Percentages, target: Percentages) -> bool:
-    """Whether nobody would move on if these widths became the target's."""
-    pairs = zip(percent.thresholds, target.thresholds, strict=True)
-    return all(has.below >= wanted.below for has, wanted in pairs)
+    return reached_step(percent, [step.percent for step in steps])
 
 
 def _in_plan(percent: Percentages, target: Percentages) -> Check:
-    if _reaches(target, percent):
+    if reached_step(target, [percent]) is not None:
         return Check("order", Standing.MET, "the next step moves nobody back")
     words = "the file is ahead of the plan: the next step would move users back"
     return Check("order", Standing.FAILED, words)

@@ -11,8 +11,11 @@ class Census(Observer):
     def __init__(self, now: Time) -> None:
         # Both by stage, whose members are indexes: it takes 80 ns to hash a member of an enumeration.
         self._connections = [{kind: TimeIntegral(now) for kind in Kind} for _ in Stage]
-        # The users with an open connection, and how many they have.
+        # The users with an open connection, and how many they have: of any kind, and of each kind.
         self._users: list[dict[str, int]] = [{} for _ in Stage]
+        self._users_of_kind: list[dict[Kind, dict[str, int]]] = [
+            {kind: {} for kind in Kind} for _ in Stage
+        ]
 
     @handles(Opened)
     def _opened(self, opened: Opened) -> None:
@@ -29,19 +32,22 @@ class Census(Observer):
 
     def _count(self, connection: Connection, stage: Stage, change: int, now: Time) -> None:
         self._connections[stage][connection.kind].add(change, now)
-        users, user = self._users[stage], connection.user
-        if count := users.get(user, 0) + change:
-            users[user] = count
-        else:
-            del users[user]
+        user = connection.user
+        for users in (self._users[stage], self._users_of_kind[stage][connection.kind]):
+            if count := users.get(user, 0) + change:
+                users[user] = count
+            else:
+                del users[user]
 
     def users(self, stage: Stage) -> int:
         """Users with an open connection at this stage."""
         return len(self._users[stage])
 
-    def acted_for(self, acting: Role) -> int:
-        """Users for whom this monitor acts."""
-        return sum(len(self._users[stage]) for stage in Stage if stage.acting is acting)
+    def acted_for(self, kind: Kind, acting: Role) -> int:
+        """Users with an open connection of this kind, for whom this monitor acts."""
+        return sum(
+            len(self._users_of_kind[stage][kind]) for stage in Stage if stage.acting is acting
+        )
 
     def open(self, kind: Kind | None = None, stage: Stage | None = None) -> int:
         """Connections of this kind, at this stage."""

@@ -1,5 +1,7 @@
 """Coverage: once a minute, what was watched since the last time (R14, R16).
 
+It also says that the process is alive: a record without coverage is not complete.
+
 Rules: docs/design.md#r14, docs/design.md#r16.
 """
 
@@ -47,7 +49,10 @@ class CoverageMeter:
         self._before = {kind: self._sums(kind, now) for kind in Kind}
 
     def measure(self, now: Time) -> None:
-        """Report what was watched since the last call, for each kind that was connected."""
+        """Report what was watched since the last call.
+
+        Also for a kind that was not connected: that nobody was there is known because somebody watched.
+        """
         since, self._since = self._since, now
         census = self._census
         for kind in Kind:
@@ -55,8 +60,6 @@ class CoverageMeter:
             self._before[kind] = after
             control = after.control_acted - before.control_acted
             candidate = after.candidate_acted - before.candidate_acted
-            if not control + candidate:
-                continue
             self._tell(
                 Coverage(
                     kind=kind,
@@ -68,8 +71,8 @@ class CoverageMeter:
                     watched=after.watched - before.watched,
                     pings=after.pings - before.pings,
                     heartbeat_interval=self._heartbeat_interval,
-                    control_users=census.acted_for(Role.CONTROL),
-                    candidate_users=census.acted_for(Role.CANDIDATE),
+                    control_users=census.acted_for(kind, Role.CONTROL),
+                    candidate_users=census.acted_for(kind, Role.CANDIDATE),
                 )
             )
 

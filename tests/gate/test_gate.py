@@ -115,6 +115,7 @@ def test_each_condition_alone_stands_in_the_way(whole: Evidence, name: str, verd
     assert [each.name for each in answer.unmet] == [name]
     assert answer.verdict == verdict
     assert answer.unmet[0].missing
+    assert judge_so_far(whole, TARGETS).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -150,6 +151,7 @@ def test_before_the_first_period_is_over_only_facts_are_not_ready(
     answer = judge(replace(whole, trial=early), TARGETS)
     expected = GateVerdict.NOT_READY if at_once else GateVerdict.INSUFFICIENT
     assert answer.verdict is expected
+    assert judge_so_far(replace(whole, trial=early), TARGETS).verdict is expected
 
 
 def test_what_is_missing_of_the_length_comes_by_waiting() -> None:
@@ -295,6 +297,13 @@ def test_nothing_is_shown_and_refuted_at_once(
     assert (answer.verdict is GateVerdict.READY) == (not unmet)
     failed = {each.name for each in answer.conditions if each.standing is Standing.FAILED}
     assert (answer.verdict is GateVerdict.NOT_READY) == bool(failed)
+
+
+def test_while_the_brake_is_engaged_users_are_not_where_the_widths_place_them() -> None:
+    off = changed(arms={GROUP: ArmUsers(counts(600, 400), 0, HALVES)})
+    answer = judge(replace(off, brake="by hand"), TARGETS)
+    assert [each.name for each in answer.unmet] == ["brake"]
+    assert answer.verdict is GateVerdict.INSUFFICIENT
 
 
 def test_the_arms_are_named_with_their_users_and_a_ratio_that_is_off() -> None:

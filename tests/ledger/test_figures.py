@@ -10,11 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shim.ledger import VerdictFilter
-from shim.ledger.protocols import SettledAction, VerdictCounts
+from shim.ledger.protocols import VerdictCounts
 from shim.ledger.rows import (
     ActionRow,
-    CoverageRow,
-    FailureRow,
     ProofRow,
     Row,
     VerdictRow,
@@ -73,8 +71,6 @@ def actions(draw: st.DrawFn) -> list[Row]:
                 result=result,
                 at=settled,
                 by_percentage=chance,
-                placed_by=draw(st.none() | st.just("everybody")),
-                window_ends=draw(st.none() | TIMES),
             )
         )
         if draw(st.booleans()):
@@ -119,33 +115,11 @@ def test_sums_of_verdicts(
     period = [row for row in rows if since <= row.at < until]
     mine = [row for row in period if row.connection_kind is kind]
     conclusive = {VerdictName.MATCHED, VerdictName.MISMATCHED}
-    judged = [row for row in mine if proving(row) and row.verdict in conclusive]
-
-    found = reader.agreement_rows(kind, [1], since, until)
-    assert [row.at for row in found] == sorted(row.at for row in judged if row.acting)
-    assert Counter((row.user, row.at, row.success, row.arm.role) for row in found) == Counter(
-        (row.user, row.at, row.verdict is VerdictName.MATCHED, row.acting)
-        for row in judged
-        if row.acting
-    )
-    assert not reader.agreement_rows(kind, [2], since, until)
-    assert not reader.agreement_rows(kind, [], since, until)
     assert reader.counts(kind, since, until) == VerdictCounts(
         Counter((row.verdict, row.kind) for row in mine),
         Counter(row.verdict for row in mine if proving(row)),
         Counter(row.rule for row in mine if row.rule is not None),
         Counter(row.verdict for row in mine if improvement(row)),
-    )
-    rest = [row for row in mine if row not in judged]
-    others = reader.other_episodes(kind, [1], since, until)
-    left = [row for row in rest if not improvement(row)]
-    assert others.improvements == sum(map(improvement, rest))
-    assert others.inconclusive == sum(row.verdict is VerdictName.INCONCLUSIVE for row in left)
-    assert others.expected == sum(
-        row.verdict is VerdictName.EXPECTED and proving(row) for row in left
-    )
-    assert len(rest) == (
-        others.improvements + others.inconclusive + others.expected + others.acting_first
     )
     assert reader.counts(None, since, until).all == Counter(
         (row.verdict, row.kind) for row in period
@@ -189,35 +163,10 @@ def test_sums_of_actions(
     acted = [row for row in rows if isinstance(row, ActionRow) and since <= row.acted_at < until]
     mine = [row for row in acted if row.connection_kind is kind]
     proofs = [row for row in rows if isinstance(row, ProofRow)]
-    proved = {row.connection for row in proofs}
     assert reader.results(kind, since, until) == Counter((row.role, row.result) for row in mine)
     assert reader.results(None, since, until) == Counter((row.role, row.result) for row in acted)
     assert reader.proofs(kind, since, until) == Counter(
         row.role for row in proofs if row.connection_kind is kind and since <= row.at < until
-    )
-    whose_window_ended = [
-        row
-        for row in rows
-        if isinstance(row, ActionRow)
-        and row.connection_kind is kind
-        and row.result is not None
-        and row.window_ends is not None
-        and since <= row.window_ends < until
-    ]
-    settled = reader.settled_actions(kind, [1], since, until, acted_from=NOW + 20 * S)
-    assert [action.at for action in settled] == sorted(action.at for action in settled)
-    assert Counter(settled) == Counter(
-        SettledAction(
-            row.user,
-            row.window_ends,
-            row.role,
-            row.result,
-            row.placed_by,
-            row.connection in proved,
-            1,
-        )
-        for row in whose_window_ended
-        if row.acted_at >= NOW + 20 * S and row.window_ends and row.result
     )
 
 
@@ -300,63 +249,3 @@ def test_a_page_does_not_move_when_new_verdicts_come(tmp_path: Path) -> None:
         second = reader.verdicts(VerdictFilter(), limit=5, cursor=first.cursor)
     assert [row.connection for row in second.rows] == ["c4", "c3", "c2", "c1", "c0"]
     assert second.cursor is None
-
-
-def test_what_was_watched(tmp_path: Path) -> None:
-    def minute(
-        kind: Kind, number: int, acted: tuple[int, int], interval: int | None
-    ) -> CoverageRow:
-        since = NOW + number * 60 * S
-        control_acted, candidate_acted = acted
-        return CoverageRow(
-            connection_kind=kind,
-            since=since,
-            at=since + 60 * S,
-            connected=120 * S,
-            control_acted=control_acted,
-            candidate_acted=candidate_acted,
-            watched=90 * S,
-            pings=6,
-            heartbeat_interval=interval,
-            control_users=1,
-            candidate_users=2,
-        )
-
-    path = tmp_path / "shim.db"
-    with ledger(path) as writer:
-        writer.append(minute(Kind.APP, 0, (50 * S, 70 * S), 15 * S))
-        writer.append(minute(Kind.APP, 1, (60 * S, 60 * S), 30 * S))
-        writer.append(minute(Kind.APP, 2, (120 * S, 0), 30 * S))
-        writer.append(minute(Kind.GLASSES, 0, (0, 120 * S), None))
-    reader = SqliteReader(path)
-    sums = reader.coverage_sums([1], *WIDE)
-    assert [(row.kind, row.since, row.pings, row.needed) for row in sums] == [
-        (Kind.APP, NOW, 6, 6.0),
-        (Kind.GLASSES, NOW, 6, None),
-        (Kind.APP, NOW + 60 * S, 6, 3.0),
-        (Kind.APP, NOW + 120 * S, 6, 3.0),
-    ]
-    assert reader.coverage_sums([1], NOW + 61 * S, NOW + 180 * S) == [sums[2]]
-    assert reader.mean_users([1], *WIDE) == {Role.CONTROL: 4, Role.CANDIDATE: 8}
-    assert reader.mean_users([1], 0, NOW) == {Role.CONTROL: 0, Role.CANDIDATE: 0}
-    assert reader.last_seen(NOW + 121 * S) == {1: NOW + 120 * S}
-
-
-def test_how_often_who_failed(tmp_path: Path) -> None:
-    path = tmp_path / "shim.db"
-    with ledger(path) as writer:
-        for call in ("wake", "wake", "quarantine"):
-            writer.append(FailureRow(role=Role.CANDIDATE, call=call, reason="no", at=NOW))
-        writer.append(
-            FailureRow(
-                role=Role.CONTROL,
-                call="pong",
-                reason="no",
-                at=NOW,
-                connection="c",
-                connection_kind=Kind.APP,
-                user="u",
-            )
-        )
-    failures = SqliteReader(path).candidate_failures([1], *WIDE)
-    assert failures == {"wake": 2, "quarantine": 1}

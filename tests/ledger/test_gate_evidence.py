@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from shim.flags import Percentages, Targeting
 from shim.flags.deciding import deciding_text
-from shim.gate import Evidence, GateVerdict, ObservedRow, StandingReady, judge
+from shim.gate import Evidence, GateVerdict, ObservedRow, Standing, StandingReady, judge
 from shim.ledger import read_ledger
 from shim.ledger.gate_evidence import GateEvidence, gate_evidence
 from shim.ledger.rows import BrakeRow, FailureRow, Row, RunRow
@@ -25,6 +25,7 @@ from shim.settings import Settings, load_settings
 from shim.settings.promotion_settings import PromotionSettings
 from shim.settings.sections import GateSettings
 from shim.simulate import SimulationRun, load_scenario
+from tests.gate.evidence import condition
 from tests.ledger.helpers import (
     DAY,
     NOW,
@@ -194,6 +195,37 @@ def crash(path: Path) -> None:
         database.execute("UPDATE run SET stopped_at = NULL WHERE id = (SELECT max(id) FROM run)")
 
 
+NOBODY = {"connected": 0, "control_acted": 0, "watched": 0, "pings": 0, "control_users": 0}
+
+
+def test_a_process_without_connections_is_alive_and_its_record_is_complete(path: Path) -> None:
+    """At night nobody is connected; the process is no ended one, which would end the deploy."""
+    minutes = range(0, 8 * 3600, 60)
+    night = [coverage(second, **NOBODY) for second in minutes]
+    with wrote(path, process(NOW), *night, until=NOW + DAY):
+        evidence = ask(path, NOW + 8 * HOUR)
+        assert evidence.complete_until == NOW + 8 * HOUR
+        assert evidence.watched == 8 * HOUR - MINUTE
+        assert (evidence.kinds, evidence.days_acted) == ((), (False,))
+        assert condition(judge(evidence, DEFAULTS.gate), "record").standing is Standing.MET
+        # A process of another identity has just begun: a deploy is under way.
+        begun = NOW + 8 * HOUR - 4 * MINUTE
+        with closing(sqlite3.connect(path)) as database, database:
+            database.execute(
+                "INSERT INTO run (started_at, pid, version, settings, tolerance, window, "
+                "return_window, monitors, comparison) VALUES (?, 1, '', '', 1, 1, 1, 'new', 'c')",
+                (begun,),
+            )
+        assert ask(path, NOW + 8 * HOUR).trial is None
+
+
+@pytest.mark.parametrize(("age", "standing"), [(HOUR, Standing.MET), (HOUR + 1, Standing.OPEN)])
+def test_a_record_may_be_an_hour_old(path: Path, age: int, standing: Standing) -> None:
+    write(path, process(NOW), coverage(0), until=NOW + 60 * S)
+    evidence = ask(path, NOW + 60 * S + age)
+    assert condition(judge(evidence, DEFAULTS.gate), "record").standing is standing
+
+
 def test_rows_of_another_identity_are_never_mixed_in(path: Path) -> None:
     """Also not those of a process that was alive in a gap of the trial."""
     rows = [verdict(60), settled_action(60), coverage(0), coverage(60)]
@@ -242,6 +274,8 @@ def both_sides(begun: int, until: int, control: int = 50, candidate: int = 50) -
     return [
         coverage(
             at(time),
+            control_acted=control * 60 * S,
+            candidate_acted=candidate * 60 * S,
             control_users=control,
             candidate_users=candidate,
             watched=6000 * S,
@@ -251,27 +285,48 @@ def both_sides(begun: int, until: int, control: int = 50, candidate: int = 50) -
     ]
 
 
+PLAN = ((10, 90, 2 * HOUR), (50, 50, 6 * HOUR), (90, 10, HOUR))
+"""The steps of a plan: live, shadow, soak."""
+
+
 @pytest.mark.parametrize(
-    ("lasted", "users", "soak", "attempt"),
+    ("lasted", "users", "live", "attempt"),
     [
         (2 * DAY, (50, 50), None, 2),
         (2 * DAY, (90, 10), None, 1),
         (DAY // 2, (50, 50), None, 1),
-        (DAY // 2, (50, 50), 6 * HOUR, 2),
-        (5 * HOUR, (50, 50), 6 * HOUR, 1),
+        (6 * HOUR, (50, 50), 50, 2),
+        (5 * HOUR, (50, 50), 50, 1),
+        (6 * HOUR, (50, 50), 60, 2),
+        (5 * HOUR, (50, 50), 60, 1),
+        (DAY // 2, (50, 50), 5, 1),
     ],
-    ids=["long", "one side", "short", "as long as its soak", "shorter than its soak"],
+    ids=[
+        "a unit",
+        "one side has too few",
+        "no plan",
+        "as long as the soak of its step",
+        "longer than the shortest soak only",
+        "between two steps",
+        "between two steps, short",
+        "before the first step",
+    ],
 )
 def test_which_attempt_a_trial_is(
-    path: Path, lasted: int, users: tuple[int, int], soak: int | None, attempt: int
+    path: Path, lasted: int, users: tuple[int, int], live: int | None, attempt: int
 ) -> None:
-    write(path, process(NOW), *both_sides(NOW, NOW + lasted, *users), until=NOW + lasted)
-    write(path, process(NOW + lasted, monitors="others"), until=NOW + 4 * DAY)
+    rows: list[Row] = both_sides(NOW, NOW + lasted, *users)
     chosen = DEFAULTS
-    if soak is not None:
-        steps = [{"percent": {"live": 50, "shadow": 50}, "soak": f"{soak // HOUR}h"}]
+    if live is not None:
+        rows.insert(0, flags_load(0, deciding=widths(live, 100 - live)))
+        steps = [
+            {"percent": {"live": live, "shadow": shadow}, "soak": f"{soak // HOUR}h"}
+            for live, shadow, soak in PLAN
+        ]
         promotion = PromotionSettings.model_validate({"steps": steps})
         chosen = DEFAULTS.model_copy(update={"promotion": promotion})
+    write(path, process(NOW), *rows, until=NOW + lasted)
+    write(path, process(NOW + lasted, monitors="others"), until=NOW + 4 * DAY)
     assert ask(path, NOW + lasted + 4 * MINUTE, chosen).attempt == attempt
 
 

@@ -4,8 +4,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from shim.model import Kind, Stage, Time
+from shim.flags import everyone_at
+from shim.model import Connection, Coverage, Kind, Stage, Time
+from shim.router import Opened
 from shim.router.role_monitors import RoleMonitors
+from shim.runtime.census import Census
+from shim.runtime.coverage_meter import CoverageMeter
 from shim_legacy_global import LegacyGlobal
 from tests.router.helpers import CANDIDATE, CONTROL, FaultyType, S, World, answers, raises
 
@@ -157,3 +161,49 @@ def test_r16_the_integral_is_the_sum_of_every_instant(
         of_role = world.router.monitors(role)
         assert of_role is not None
         assert of_role.watched_until(Kind.APP, world.now) == seconds * S
+
+
+# -- What is told each minute ----------------------------------------------------------------------
+
+
+def test_r16_a_minute_without_connections_is_covered_too() -> None:
+    """At night a small service has nobody connected: its record is complete all the same."""
+    told: list[Coverage] = []
+    meter = CoverageMeter(
+        World().router, Census(0), heartbeat_interval=15 * S, tell=told.append, now=0
+    )
+    for minute in (1, 2):
+        meter.measure(minute * 60 * S)
+    assert [(row.kind, row.since, row.until) for row in told] == [
+        (kind, (minute - 1) * 60 * S, minute * 60 * S) for minute in (1, 2) for kind in Kind
+    ]
+    assert {row.connected + row.watched + row.control_users for row in told} == {0}
+
+
+def test_r16_users_are_counted_for_each_kind_of_connection() -> None:
+    """A crowd is measured by those who are connected by this kind."""
+    told: list[Coverage] = []
+    census = Census(0)
+    meter = CoverageMeter(World().router, census, heartbeat_interval=None, tell=told.append, now=0)
+    for name, kind, user, stage in (
+        ("c1", Kind.APP, "u1", Stage.LIVE),
+        ("c2", Kind.APP, "u1", Stage.LIVE),
+        ("c3", Kind.APP, "u2", Stage.LIVE),
+        ("c4", Kind.GLASSES, "u1", Stage.LIVE),
+        ("c5", Kind.APP, "u3", Stage.SHADOW),
+        ("c6", Kind.APP, "u4", Stage.OFF),
+    ):
+        census.on(
+            Opened(
+                connection=Connection(name, kind, user, "s", None),
+                evaluation=everyone_at(stage).evaluate(user),
+                stage=stage,
+                acting=stage.acting,
+                at=0,
+            )
+        )
+    meter.measure(60 * S)
+    assert {row.kind: (row.control_users, row.candidate_users) for row in told} == {
+        Kind.APP: (2, 2),
+        Kind.GLASSES: (0, 1),
+    }

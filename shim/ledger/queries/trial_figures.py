@@ -5,44 +5,75 @@ Rules: docs/design.md#r16.
 
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 
 from shim.gate import Arm, FalseKill, ObservedRow
 from shim.ledger.protocols import CoverageSum, EpisodeCounts, SettledAction
 from shim.ledger.queries.snapshot import SnapshotReader
 from shim.ledger.rows import Wall
-from shim.model import EVERYBODY, Kind, Return, Role, VerdictName
+from shim.model import Kind, Return, Role, VerdictName
 
 # A dictionary finds a word faster than its type does.
+_KINDS = {kind.value: kind for kind in Kind}
 _ROLES = {role.value: role for role in Role}
 _RETURNS = {result.value: result for result in Return}
+
+_ARM = "acting || ' ' || coalesce(placed_by, '')"
+"""Who acted, and the group in which chance placed the user, as one text: made faster than two."""
+
+
+class _Arms(dict[str, Arm]):
+    """The arms by their texts."""
+
+    def __missing__(self, text: str) -> Arm:
+        acting, _, group = text.partition(" ")
+        return self.setdefault(text, Arm(group, _ROLES[acting]))
 
 
 class TrialFigures(SnapshotReader):
     """Each method is about rows known from `since` on and before `until`, of these runs."""
 
-    def last_seen(self, until: Wall) -> dict[int, Wall]:
-        """When each run last wrote down what it watched, before `until`."""
+    def last_seen(self, now: Wall) -> dict[int, Wall]:
+        """When each run last wrote down what it watched, as of `now`, which is included."""
         found = self.ask(
-            "SELECT id, (SELECT max(at) FROM coverage WHERE coverage.run = run.id AND at < ?) FROM run",
-            until,
+            "SELECT id, (SELECT max(at) FROM coverage WHERE coverage.run = run.id AND at <= ?) FROM run",
+            now,
         )
         return {run: at for run, at in found if at is not None}
 
     def agreement_rows(
         self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall
     ) -> list[ObservedRow]:
-        arms = {role: Arm(EVERYBODY, role) for role in Role}
+        arms = _Arms()
+        # There are millions of rows, and a tuple's own way of making a row is the fastest one.
+        make = partial(tuple.__new__, ObservedRow)
         return [
-            ObservedRow(user, at, bool(agreed), arms[acting], run)
-            for user, at, agreed, acting, run in self.ask(
-                'SELECT "user", at, agreed, acting, run FROM verdict WHERE connection_kind = ? '
-                f"AND at >= ? AND at < ? AND agreed IS NOT NULL AND run IN ({_listed(runs)}) "
-                "ORDER BY at",
+            make((user, at, agreed, arms[arm], run))
+            for user, at, agreed, arm, run in self.ask(
+                f'SELECT "user", at, agreed, {_ARM}, run FROM verdict WHERE connection_kind = ? '
+                "AND at >= ? AND at < ? AND agreed IS NOT NULL AND acting IS NOT NULL "
+                f"AND run IN ({_listed(runs)}) ORDER BY at",
                 kind,
                 since,
                 until,
             )
-            if acting is not None
+        ]
+
+    def other_users(
+        self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall
+    ) -> list[tuple[str, Arm]]:
+        """The users of the episodes that `agreement_rows` leaves out, in each arm."""
+        arms = _Arms()
+        return [
+            (user, arms[arm])
+            for user, arm in self.ask(
+                f'SELECT DISTINCT "user", {_ARM} FROM verdict WHERE connection_kind = ? AND at >= ? '
+                "AND at < ? AND agreed IS NULL AND acting IS NOT NULL AND placed_by IS NOT NULL "
+                f"AND run IN ({_listed(runs)})",
+                kind,
+                since,
+                until,
+            )
         ]
 
     def settled_actions(
@@ -67,12 +98,13 @@ class TrialFigures(SnapshotReader):
     def other_episodes(
         self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall
     ) -> EpisodeCounts:
-        """The episodes that `agreement_rows` leaves out."""
+        """The episodes that `agreement_rows` leaves out, those of overrides apart (R16)."""
         counts = EpisodeCounts()
         for verdict, of, recovered, proving, count in self.ask(
             "SELECT verdict, kind, recovered, proving, count(*) FROM verdict "
             "WHERE connection_kind = ? AND at >= ? AND at < ? AND agreed IS NULL "
-            f"AND run IN ({_listed(runs)}) GROUP BY verdict, kind, recovered, proving",
+            f"AND overridden IS NOT TRUE AND run IN ({_listed(runs)}) "
+            "GROUP BY verdict, kind, recovered, proving",
             kind,
             since,
             until,
@@ -89,9 +121,10 @@ class TrialFigures(SnapshotReader):
 
     def coverage_sums(self, runs: Iterable[int], since: Wall, until: Wall) -> list[CoverageSum]:
         return [
-            CoverageSum(run, Kind(kind), began, at, control, candidate, pings, needed)
-            for run, kind, began, at, control, candidate, pings, needed in self.ask(
-                "SELECT run, connection_kind, since, at, control_users, candidate_users, pings, "
+            CoverageSum(run, _KINDS[kind], *sums)
+            for run, kind, *sums in self.ask(
+                "SELECT run, connection_kind, since, at, control_acted, candidate_acted, "
+                "control_users, candidate_users, pings, "
                 "CAST(watched AS DOUBLE PRECISION) / heartbeat_interval FROM coverage "
                 f"WHERE at >= ? AND at < ? AND run IN ({_listed(runs)}) ORDER BY at",
                 since,
