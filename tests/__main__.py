@@ -11,7 +11,10 @@ import tempfile
 from pathlib import Path
 
 TESTS = Path(__file__).parent
-WAITING = (("live", "capture", "demo"), ("boards", "ledger", "postgres", "telemetry", "web"))
+WAITING = (
+    ("live", "capture", "demo"),
+    ("boards", "ledger", "peers", "postgres", "telemetry", "web"),
+)
 COMPUTING = ("replay", "simulate")
 """About half of what is to be computed; the last process runs all other tests."""
 COVERAGE = [sys.executable, "-m", "coverage"]

@@ -28,7 +28,7 @@ def npm_folder(*packages: str, folder: Path | None = None) -> Path:
     folder = (folder or default).absolute()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _locked(folder / ".lock"):
+        with locked(folder / ".lock"):
             # Written last: what an interrupted install left behind is not taken for the whole.
             done = folder / f".installed-{digest}"
             if not done.exists():
@@ -40,7 +40,7 @@ def npm_folder(*packages: str, folder: Path | None = None) -> Path:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Parallel test runs share the folder; the second waits for the first one's install."""
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
