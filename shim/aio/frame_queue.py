@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from aiohttp import WSMessage, WSMsgType, web, web_ws
 from aiohttp._websocket.reader import WebSocketDataQueue
+from aiohttp.http import WS_CLOSING_MESSAGE
 
 from shim.runtime.live_connection import LiveConnection
 
@@ -66,6 +67,9 @@ class FrameQueue(WebSocketDataQueue):
     def feed_data(self, data: WSMessage, size: int) -> None:  # type: ignore[override]
         owner, listener, kind = self.owner, self.listener, data[0]
         if owner is None:
+            # The reader had stalled, and goes on while the handler fetches what came before the end.
+            if kind not in _CONTROL:
+                _feed_data(self, data, size)
             return
         if kind is _TEXT or kind is _BINARY:
             if listener is not None:
@@ -118,6 +122,11 @@ class FrameQueue(WebSocketDataQueue):
             raise RuntimeError(CONCURRENT)
         self._arrival = asyncio.get_running_loop().create_future()
         return self._arrival
+
+    def interrupt(self) -> None:
+        """Another task closes: whoever receives learns of it now, and waits for no reply."""
+        _feed_data(self, WS_CLOSING_MESSAGE, 0)
+        self._wake()
 
     @property
     def is_awaited(self) -> bool:

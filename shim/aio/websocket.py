@@ -85,10 +85,13 @@ class WebSocket(web.WebSocketResponse):
         return True
 
     def control_frame(self, kind: WSMsgType, payload: bytes) -> bool:
-        """A ping or a pong was read; answers whether the application wants to have it."""
+        """A ping or a pong was read; answers whether the application wants to have it.
+
+        After a close frame of the peer nothing is answered (RFC 6455 section 5.5.2).
+        """
         if not self._autoping:
             return True
-        if kind is WSMsgType.PING:
+        if kind is WSMsgType.PING and self.close_received is None:
             waits = self._unanswered is not None
             self._unanswered = payload
             if not waits:
@@ -120,7 +123,13 @@ class WebSocket(web.WebSocketResponse):
             self._end()
             return
         timeout = round(self._timeout * SECOND) if timeout is None else timeout
-        self._call_after(timeout, self.abort)
+        self._call_after(timeout, self._give_up)
+
+    def _give_up(self) -> None:
+        """No reply to the close frame came in time."""
+        if not self._closed:
+            self._exception = self._exception or TimeoutError("no close frame came in time")
+            self.abort()
 
     def abort(self) -> None:
         """End the transport now, also with a full send buffer; nothing happens if it has ended."""
@@ -142,14 +151,18 @@ class WebSocket(web.WebSocketResponse):
 
     def _end(self) -> None:
         """The handshake is over: flush and close the transport, by force if that takes long."""
-        transport = self.transport
-        if transport is not None and not transport.is_closing():
-            transport.close()
-            self._call_after(round(_CLOSE_TIMEOUT * SECOND), transport.abort)
-        self._closed = True
+        if self._closed:
+            return
+        self._set_closed()
+        self._parser = None  # frames that wait in it are not wanted any more
         received = self.close_received
         self._close_code = WSCloseCode.ABNORMAL_CLOSURE if received is None else received
+        # Before aiohttp learns of the end: it may cancel the handler then.
         self._tell_over()
+        transport = self.transport
+        if transport is not None:
+            transport.close()
+            self._call_after(round(_CLOSE_TIMEOUT * SECOND), transport.abort)
 
     def _tell_over(self) -> None:
         if self._over is not None:
@@ -172,8 +185,11 @@ class WebSocket(web.WebSocketResponse):
         else:
             reason = message if isinstance(message, str) else message.decode(errors="replace")
             self.begin_close(code, reason)
-            # The reply or the end of the transport is awaited as long as either can come.
-            if reader is not None and not reader.ended and not self.aborted:
+            # A reply comes only to a frame that was sent, and while the transport is read.
+            waits = self.close_sent is not None and not self.aborted
+            if waits and reader is not None and not reader.ended:
+                if self._waiting or reader.is_awaited:
+                    reader.interrupt()
                 self._over = self._over or asyncio.Event()
                 await self._over.wait()
         self._end()
@@ -199,7 +215,7 @@ class WebSocket(web.WebSocketResponse):
 
     async def __anext__(self) -> WSMessage:
         await self.wait_for_frame()
-        message: WSMessage = await web.WebSocketResponse.receive(self)
+        message: WSMessage = await super().receive()
         if message.type in _LAST:
             raise StopAsyncIteration
         return message

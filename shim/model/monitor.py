@@ -46,8 +46,8 @@ class Pulse:
 class Confirmation:
     """The port's answer to `Confirm`; `None` means that the port cannot know.
 
-    `data_at`: when the kernel last received data from the peer. `unread`: bytes wait unread, or
-    reading is paused, so silence cannot be judged.
+    `data_at`: when the kernel last received data from the peer. `unread`: bytes wait unread, reading is
+    paused, or a send backlog drains, so silence cannot be judged.
     """
 
     data_at: Time | None = None

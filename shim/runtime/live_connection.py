@@ -14,7 +14,7 @@ from shim.model import Cause, Close, Confirmation, Connection, Duration, Time
 from shim.model.visible_text import describe_id
 from shim.router import NO_CONFIRMATION, Tracked
 from shim.runtime.sessions import Session
-from shim.runtime.tcp_info import read_confirmation
+from shim.runtime.tcp_info import read_backlog, read_confirmation
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,16 @@ class LiveConnection(ABC):
     `ended`: the transport is gone, and no monitor watches the connection any more.
     """
 
-    __slots__ = ("_host", "cause", "connection", "ended", "session", "touch", "tracked")
+    __slots__ = (
+        "_acknowledged",
+        "_host",
+        "cause",
+        "connection",
+        "ended",
+        "session",
+        "touch",
+        "tracked",
+    )
 
     def __init__(self, host: Host, connection: Connection, session: Session[Any]) -> None:
         self._host = host
@@ -77,6 +86,8 @@ class LiveConnection(ABC):
         self.session = session
         self.cause: Cause | None = None
         self.ended = False
+        # How much the peer had acknowledged at the last pings that found a backlog, two at most.
+        self._acknowledged: tuple[int, ...] = ()
         self.tracked, self.touch = host.watch(self)
 
     # -- What an integration brings ---------------------------------------------------------------
@@ -137,6 +148,12 @@ class LiveConnection(ABC):
     # -- Port of the router -----------------------------------------------------------------------
 
     def ping(self, payload: bytes) -> None:
+        transport = self.transport
+        backlog = None if transport is None else read_backlog(transport)
+        if backlog is not None:
+            self._acknowledged = (*self._acknowledged[-1:], backlog)
+        elif self._acknowledged:
+            self._acknowledged = self._acknowledged[1:]
         self.send_ping(payload)
         if log.isEnabledFor(logging.DEBUG):
             log.debug(
@@ -165,9 +182,7 @@ class LiveConnection(ABC):
         transport = self.transport
         if transport is None or transport.is_closing():
             return NO_CONFIRMATION
-        is_reading = getattr(transport, "is_reading", None)
-        paused = is_reading is not None and not is_reading()
-        return read_confirmation(transport.get_extra_info("socket"), self._host.clock(), paused)
+        return read_confirmation(transport, self._host.clock(), self._acknowledged)
 
     def _closing_monitor(self) -> Cause:
         assert self.tracked.closed_by is not None

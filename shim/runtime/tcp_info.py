@@ -1,4 +1,7 @@
-"""What the kernel knows about a peer (R3b: docs/design.md#r3b), asked only before a decision; and the abort."""
+"""What the kernel knows about a peer (R3b: docs/design.md#r3b), and the abort.
+
+The kernel is asked for a `Confirmation` before a decision only, and for a backlog at each ping.
+"""
 
 import fcntl
 import socket
@@ -14,25 +17,79 @@ from shim.router import NO_CONFIRMATION
 _LAST_DATA_RECV = 52
 """Offset of `tcpi_last_data_recv`, milliseconds, in Linux's `struct tcp_info`."""
 
+_BYTES_ACKED = 120
+"""Offset of `tcpi_bytes_acked`, 64 bits."""
+
+_BACKLOG = 16 * 1024
+"""Bytes; less is on its way at any time on a line that is in order."""
+
+_MORE_THAN_PINGS = 1024
+"""Bytes; the kernel of a frozen client acknowledges single pings, which prove nothing."""
+
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER, on, for 0 s: closing the socket discards what was not sent, and resets the connection."""
 
 
-def read_confirmation(sock: socket.socket | None, now: Time, reading_paused: bool) -> Confirmation:
-    """When the kernel last received data, and whether bytes wait unread; unknown if the kernel cannot say."""
+def read_confirmation(
+    transport: Transport, now: Time, acknowledged: tuple[int, ...]
+) -> Confirmation:
+    """When the kernel last received data, and whether silence can be judged; unknown if it cannot say.
+
+    `acknowledged`: what `read_backlog` answered at the last pings, the oldest answer first.
+    """
+    is_reading = getattr(transport, "is_reading", None)
+    unread = is_reading is not None and not is_reading()
+    sock = transport.get_extra_info("socket")
     if sock is None or sock.fileno() < 0:
         return NO_CONFIRMATION
     try:
-        waiting = bytearray(4)
-        fcntl.ioctl(sock.fileno(), termios.FIONREAD, waiting)
-        unread = reading_paused or struct.unpack("i", waiting)[0] > 0
+        unread = unread or _ask(sock, termios.FIONREAD) > 0
         if sys.platform != "linux":
             return Confirmation(None, unread)
-        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_DATA_RECV + 4)
+        info = _tcp_info(sock)
+        if acknowledged:
+            # Also if nothing waits any more: the answer to a ping may still be on its way.
+            unread = unread or _bytes_acked(info) - acknowledged[0] > _MORE_THAN_PINGS
     except OSError:
         return NO_CONFIRMATION
     (idle,) = struct.unpack_from("I", info, _LAST_DATA_RECV)
     return Confirmation(now - idle * 1000, unread)
+
+
+def read_backlog(transport: Transport) -> int | None:
+    """How many bytes the peer has acknowledged in all, while a backlog waits to be sent to it.
+
+    None: there is no backlog, or the system cannot say.
+    """
+    sock = transport.get_extra_info("socket")
+    if sys.platform != "linux" or sock is None or sock.fileno() < 0:
+        return None
+    try:
+        if _unsent(transport, sock) <= _BACKLOG:
+            return None
+        info = _tcp_info(sock)
+    except OSError:
+        return None
+    return _bytes_acked(info) if len(info) >= _BYTES_ACKED + 8 else None
+
+
+def _unsent(transport: Transport, sock: socket.socket) -> int:
+    """Bytes that were not sent, or not acknowledged."""
+    return transport.get_write_buffer_size() + _ask(sock, termios.TIOCOUTQ)
+
+
+def _ask(sock: socket.socket, what: int) -> int:
+    answer = fcntl.ioctl(sock.fileno(), what, b"\0\0\0\0")
+    return int.from_bytes(answer, sys.byteorder)
+
+
+def _tcp_info(sock: socket.socket) -> bytes:
+    return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED + 8)
+
+
+def _bytes_acked(info: bytes) -> int:
+    (acked,) = struct.unpack_from("Q", info, _BYTES_ACKED)
+    return int(acked)
 
 
 def abort_transport(transport: Transport) -> None:

@@ -8,7 +8,9 @@ from asyncio import Transport
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection as Base
+from websockets.frames import Frame, Opcode
 from websockets.protocol import State
+from websockets.server import ServerProtocol
 
 from shim.embedding.frames import close_codes, see_frame
 from shim.model import Connection, Duration
@@ -17,10 +19,38 @@ from shim.runtime.sessions import Session
 from shim.runtime.tcp_info import abort_transport
 
 
+class BackedUpProtocol(ServerProtocol):
+    """While the peer does not fetch what was sent, its latest ping waits (RFC 6455 section 5.5.3)."""
+
+    unanswered: bytes | None = None
+
+    def recv_frame(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.PING:
+            self.unanswered = bytes(frame.data)
+            self.events.append(frame)
+        else:
+            super().recv_frame(frame)
+
+
 class ServerConnection(Base):
     """For `serve(..., create_connection=ServerConnection, ping_interval=None)`."""
 
     live: "WebsocketsConnection | None" = None
+
+    def pause_writing(self) -> None:
+        """More bytes wait to be sent than `write_limit`: the library would answer pings without end."""
+        super().pause_writing()
+        self.protocol.__class__ = BackedUpProtocol
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        protocol = self.protocol
+        if isinstance(protocol, BackedUpProtocol):
+            payload, protocol.unanswered = protocol.unanswered, None
+            self.protocol.__class__ = ServerProtocol
+            if payload is not None and protocol.state is State.OPEN:
+                protocol.send_pong(payload)
+                self.send_data()
 
     def watch(self, live: "WebsocketsConnection") -> None:
         """Report frames and the end to this live connection from now on."""

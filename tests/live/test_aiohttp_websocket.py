@@ -214,33 +214,6 @@ async def test_a_websocket_is_prepared_before_it_is_registered(tmp_path: Path) -
         assert not it.shim.router.connections()
 
 
-async def test_while_a_peer_fetches_nothing_only_its_latest_ping_is_answered(
-    tmp_path: Path,
-) -> None:
-    loop = asyncio.get_running_loop()
-    size = 8_000_000
-    async with (
-        service(tmp_path, by_the_websocket, registered=False) as it,
-        handshake(it.url, "/", receive_buffer=4096) as sock,
-    ):
-        await until(lambda: it.websockets)
-        transport = it.websockets[0].transport
-        assert transport is not None
-        transport.write(b"\x82\x7f" + size.to_bytes(8, "big") + bytes(size))
-        waiting = transport.get_write_buffer_size()
-        assert waiting > size // 2
-        for number in range(5000):
-            await loop.sock_sendall(sock, b"\x89\x84\x00\x00\x00\x00" + number.to_bytes(4, "big"))
-        last = b"\x89\x84\x00\x00\x00\x00last"
-        await loop.sock_sendall(sock, last)
-        assert transport.get_write_buffer_size() <= waiting
-        received = b""
-        while not received.endswith(b"\x8a\x04last"):
-            received += await loop.sock_recv(sock, 1 << 20)
-        # Whatever came between is at most what the first reads of the server left room for.
-        assert len(received) <= size + 10 + 2 * 6
-
-
 # -- Closing ------------------------------------------------------------------------------------------
 
 
@@ -261,6 +234,66 @@ async def test_another_task_may_close(tmp_path: Path, read: Handler) -> None:
         assert not await websocket.close()
         await until(lambda: not it.shim.sessions)
         assert it.errors == []
+
+
+async def test_a_handler_that_receives_learns_at_once_that_another_task_closes(
+    tmp_path: Path,
+) -> None:
+    """Whoever closes waits for the reply, which this client does not send."""
+
+    async def handler(it: Service, websocket: WebSocket, live: Any) -> None:
+        async for message in websocket:
+            it.told.append(message.data)
+        it.told.append("over")
+        it.told.append((await websocket.receive()).type)
+
+    async with service(tmp_path, handler) as it, handshake(it.url, "/"):
+        await until(lambda: it.websockets)
+        (websocket,) = it.websockets
+        closing = asyncio.create_task(websocket.close())
+        await until(lambda: it.told)
+        assert not closing.done()
+        assert it.told == ["over", WSMsgType.CLOSING]
+        websocket.abort()
+        assert await closing
+
+
+async def test_what_came_before_the_end_is_received_after_it(tmp_path: Path) -> None:
+    """Also what had not been parsed yet, because the handler was busy."""
+    messages = 8000
+    busy = asyncio.Event()
+
+    async def handler(it: Service, websocket: WebSocket, live: Any) -> None:
+        await busy.wait()
+        async for _ in websocket:
+            it.told.append(None)
+
+    async with service(tmp_path, handler) as it:
+        async with handshake(it.url, "/") as sock:
+            loop = asyncio.get_running_loop()
+            await loop.sock_sendall(sock, b"\x81\x80\x00\x00\x00\x00" * messages)
+            await until(lambda: it.websockets)
+            reader, transport = it.websockets[0]._reader, it.websockets[0].transport
+            assert reader is not None
+            assert transport is not None
+            await until(lambda: reader._stalled_reader is not None)
+            transport.close()
+            await until(lambda: it.websockets[0].transport is None)
+        busy.set()
+        await until(lambda: not it.shim.sessions)
+        await until(lambda: len(it.told) == messages)
+
+
+async def test_after_a_close_frame_of_the_client_its_pings_are_not_answered(tmp_path: Path) -> None:
+    """RFC 6455 section 5.5.2."""
+    loop = asyncio.get_running_loop()
+    async with service(tmp_path, by_the_websocket) as it, handshake(it.url, "/") as sock:
+        close, ping = b"\x88\x82\x00\x00\x00\x00\x03\xe8", b"\x89\x80\x00\x00\x00\x00"
+        await loop.sock_sendall(sock, close + ping)
+        received = b""
+        while chunk := await loop.sock_recv(sock, 4096):
+            received += chunk
+        assert received == b"\x88\x02\x03\xe8"
 
 
 async def test_another_task_may_close_while_the_handler_ends(tmp_path: Path) -> None:
@@ -343,16 +376,32 @@ async def test_a_reason_is_cut_to_what_a_close_frame_carries(
         assert (await reading).extra == sent
 
 
-async def test_a_handler_that_aiohttp_cancels_may_close_a_silent_peer(tmp_path: Path) -> None:
+@pytest.mark.parametrize("answers", [False, True])
+async def test_a_handler_that_aiohttp_cancels_may_close(tmp_path: Path, answers: bool) -> None:
     async def handler(it: Service, websocket: WebSocket, live: Any) -> None:
         it.told.append(await websocket.close())
+        it.told.append((websocket.close_code, type(websocket.exception())))
 
     async with (
         service(tmp_path, handler, registered=False, cancels=True, timeout=0.2) as it,
-        handshake(it.url, "/"),
+        handshake(it.url, "/") as sock,
     ):
+        if answers:
+            await asyncio.get_running_loop().sock_sendall(sock, b"\x88\x82\0\0\0\0\x03\xe8")
         await until(lambda: it.told or it.errors)
-        assert (it.told, it.errors) == ([True], [])
+        told = (1000, type(None)) if answers else (1006, TimeoutError)
+        assert (it.told, it.errors) == ([True, told], [])
+
+
+async def test_a_close_that_can_have_no_reply_waits_for_none(tmp_path: Path) -> None:
+    async with service(tmp_path, by_the_websocket, registered=False) as it, handshake(it.url, "/"):
+        await until(lambda: it.websockets)
+        (websocket,) = it.websockets
+        assert websocket.transport is not None
+        websocket.transport.close()
+        async with asyncio.timeout(2):
+            await websocket.close()
+        assert websocket.close_code == 1006
 
 
 async def returns(it: Service, websocket: WebSocket, live: Any) -> None:

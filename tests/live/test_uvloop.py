@@ -18,7 +18,7 @@ import pytest
 from shim.model import Role, Stage
 from shim.runtime.driver import clock
 from shim.runtime.tcp_info import read_confirmation
-from tests.live import test_pauses, test_peers, test_websockets
+from tests.live import test_pauses, test_peers, test_slow_readers, test_websockets
 from tests.live.servers import QUICK, ROLLOUT, ServerProcess, app_client, server, until
 from tests.support import skip
 
@@ -49,6 +49,11 @@ def test_r3b_a_busy_handler_is_not_a_dead_client(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(test_peers.test_r3b_a_busy_handler_is_not_a_dead_client(tmp_path, monkeypatch, 320))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says what a peer acknowledged")
+def test_r3b_a_client_that_receives_slowly_stays(run: Run, tmp_path: Path) -> None:
+    run(test_slow_readers.everywhere(tmp_path, test_slow_readers.receives_slowly))
 
 
 def test_r3_a_blocked_event_loop_closes_no_healthy_client(run: Run, tmp_path: Path) -> None:
@@ -82,8 +87,7 @@ def test_the_kernel_says_when_it_last_received(run: Run, tmp_path: Path) -> None
             (live,) = session.members()
             transport = live.websocket.transport
             assert transport is not None
-            sock = transport.get_extra_info("socket")
-            first = read_confirmation(sock, clock(), reading_paused=False)
+            first = read_confirmation(transport, clock(), ())
             await asyncio.sleep(0.1)
             before = clock()
             await websocket.send_str("hello")
