@@ -161,22 +161,22 @@ class Truth:
 
 
 WRONG = {
-    "false kills .2 %, 100 decisions in 15 min": Truth(Kills(0.002), 40),
-    "false kills .2 %, 500 decisions in 15 min": Truth(Kills(0.002, 500), 20, "100 %"),
-    "false kills .8 %, 100 decisions in 15 min": Truth(Kills(0.008), 40),
-    "false kills .8 %, 500 decisions in 15 min": Truth(Kills(0.008, 500), 20),
+    "false kills .2 %, 100 decisions in 15 min": Truth(Kills(0.002), 20),
+    "false kills .2 %, 500 decisions in 15 min": Truth(Kills(0.002, 500), 10, "100 %"),
+    "false kills .8 %, 100 decisions in 15 min": Truth(Kills(0.008), 80),
+    "false kills .8 %, 500 decisions in 15 min": Truth(Kills(0.008, 500), 10),
     **{
-        f"cuts of {share:.0%} of the connections, 32 to 75 s": Truth(Cuts(share), 75, "63 to 100 %")
+        f"cuts of {share:.0%} of the connections, 32 to 75 s": Truth(Cuts(share), 80, "63 to 100 %")
         for share in (0.03, 0.09, 0.3, 1.0)
     },
     **{
         f"cuts of {share:.0%} of the connections, 100 to 350 s": Truth(
-            Cuts(share, seconds=(100, 160, 250, 350)), 25, "63 to 100 %"
+            Cuts(share, seconds=(100, 160, 250, 350)), 20, "63 to 100 %"
         )
         for share in (0.03, 0.09, 0.3, 1.0)
     },
     "an outage of 160 s hits 30 % of 150 users an arm": Truth(
-        Cuts(0.3, 300, (160,)), 100, "93 to 100 %"
+        Cuts(0.3, 300, (160,)), 80, "93 to 100 %"
     ),
     **{
         f"returns equal, outages of {share:.0%} of the users": Truth(
@@ -185,7 +185,7 @@ WRONG = {
         for share in (0.02, 0.1, 0.3)
     },
     "returns equal, hourly restarts": Truth(Returns(per_day=300, restarts=True), 20),
-    "returns equal, 8 processes": Truth(Returns(per_day=300, outages=0.1, processes=8), 20),
+    "returns equal, 8 processes": Truth(Returns(per_day=300, outages=0.1, processes=8), 10),
 }
 """Months in which the brake must not engage."""
 

@@ -110,7 +110,7 @@ class Fleet:
     bad_days: BadDays = _NO_BAD_DAYS
     braked: int | None = None
     asked_from: int = 6
-    runs: int = 100
+    runs: int = 80
     before: str = ""
 
 
@@ -177,10 +177,10 @@ FORBIDDEN: dict[str, Fleet] = {
         agreement=always(0.99), edits=4, runs=20, before="15 %"
     ),
     "99 %, settings edited every 4 days, a year": Fleet(
-        agreement=always(0.99), edits=4, days=365, users=1000, runs=20, before="88 %"
+        agreement=always(0.99), edits=4, days=365, users=1000, runs=10, before="88 %"
     ),
     "99 %, settings edited every 8 days, a year": Fleet(
-        agreement=always(0.99), edits=8, days=365, users=1000, runs=20
+        agreement=always(0.99), edits=8, days=365, users=1000, runs=10
     ),
     "returns 5 points lower (the border)": Fleet(groups=_returns(0.95, 0.90)),
     "returns 20 points lower": Fleet(groups=_returns(0.95, 0.75), days=14),

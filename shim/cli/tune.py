@@ -1,16 +1,19 @@
 """`shim tune`: which timeout should the candidate have?"""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.table import Table
 from rich.text import Text
 
+from shim.capture.format import Event
 from shim.cli.common import input_errors, json_option
 from shim.cli.terminal import console_for, print_json
 from shim.cli.tune_chart import draw_trials
@@ -18,14 +21,12 @@ from shim.compare import ExpectedRules
 from shim.model import SECOND, Duration, InputError, Monitors, seconds
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.replay import CaptureReader, ReplaySettings
+from shim.replay.long_silences import LongSilences
 from shim.replay.replay_engine import CaptureError
 from shim.replay.tuning import TimeoutReplay, TimeoutTrial, feed_trials, recommend
 from shim.settings import Settings, format_duration, load_settings, parse_duration
 
 _DEFAULT_TIMEOUTS = "30s,40s,45s,50s,55s,60s,65s,75s,90s,120s"
-_LARGE = 20_000_000
-"""Bytes from which a capture is worth a process for each processor."""
-
 _BAR = 8
 
 
@@ -89,49 +90,77 @@ def tune(
 
 def _try(capture: Path, config: Path | None, timeouts: Sequence[Duration]) -> list[TimeoutTrial]:
     """The trials in the order of their timeouts. Raises InputError."""
-    _settings(config)
-    try:
-        size = capture.stat().st_size
-    except OSError as error:
-        raise InputError(f"{capture}: {error.strerror}") from None
-    workers = min(os.cpu_count() or 1, len(timeouts)) if size > _LARGE else 1
-    if workers == 1:
-        return _run(capture, config, timeouts)
-    # Each process reads the capture for itself; neighbours cost alike, so they are dealt out in turn.
+    settings = _settings(config, timeouts)
+    _, control = settings.monitors.chosen.control or (None, None)
+    silences = LongSilences(min(timeouts[0], getattr(control, "timeout", 0)))
+    with _reading(capture) as reader:
+        first = _play(reader, settings, timeouts[:1], silences.follow(reader))
+        events = silences.events
+        if events is not None and len(timeouts) > 1:
+            trials = _play(reader, settings, timeouts, events, silences.names)
+            # A monitor that learns from more than long silences is likely to answer otherwise here.
+            if trials[:1] == first:
+                return trials
+    return first + _play_in_processes(capture, config, timeouts[1:])
+
+
+def _play_in_processes(
+    capture: Path, config: Path | None, timeouts: Sequence[Duration]
+) -> list[TimeoutTrial]:
+    """Each process reads the whole capture for itself, and plays it with some of the timeouts."""
+    if not timeouts:
+        return []
+    workers = min(os.cpu_count() or 1, len(timeouts))
+    # Neighbours cost alike, so they are dealt out in turn.
     parts = [timeouts[number::workers] for number in range(workers)]
     with ProcessPoolExecutor(workers) as pool:
-        found = [
-            trial
-            for trials in pool.map(_run, [capture] * workers, [config] * workers, parts)
-            for trial in trials
-        ]
-    return sorted(found, key=lambda trial: trial.timeout)
+        found = pool.map(_play_all, [capture] * workers, [config] * workers, parts)
+        return sorted((trial for trials in found for trial in trials), key=lambda t: t.timeout)
 
 
-def _run(capture: Path, config: Path | None, timeouts: Sequence[Duration]) -> list[TimeoutTrial]:
-    """One pass over the capture for all these timeouts. Raises InputError."""
-    settings = _settings(config)
+def _play_all(
+    capture: Path, config: Path | None, timeouts: Sequence[Duration]
+) -> list[TimeoutTrial]:
+    with _reading(capture) as reader:
+        return _play(reader, _settings(config, timeouts), timeouts, reader)
+
+
+@contextmanager
+def _reading(capture: Path) -> Iterator[CaptureReader]:
+    """Raises InputError if the file cannot be read, or if its events are impossible."""
     try:
         with capture.open("rb") as file:
             reader = CaptureReader(file, capture)
-            today = reader.started or datetime.now(UTC).date()
-            expected = ExpectedRules(settings.comparison.expected, today)
-            replays = [
-                TimeoutReplay(_replay_settings(settings, timeout, expected), timeout)
-                for timeout in timeouts
-            ]
             try:
-                feed_trials(replays, reader)
+                yield reader
             except CaptureError as error:
                 raise reader.error(error.reason, error.path) from None
-            if not replays[0].ended:
-                raise reader.error("the capture has no end; is the file truncated?")
     except OSError as error:
         raise InputError(f"{capture}: {error.strerror}") from None
+
+
+def _play(
+    reader: CaptureReader,
+    settings: Settings,
+    timeouts: Sequence[Duration],
+    events: Iterable[Event],
+    names: Mapping[str, str] | None = None,
+) -> list[TimeoutTrial]:
+    """One pass over the events for all these timeouts. Raises CaptureError and InputError."""
+    today = reader.started or datetime.now(UTC).date()
+    expected = ExpectedRules(settings.comparison.expected, today)
+    replays = [
+        TimeoutReplay(_replay_settings(settings, timeout, expected), timeout, names)
+        for timeout in timeouts
+    ]
+    feed_trials(replays, events)
+    if not replays[0].ended:
+        raise CaptureError("the capture has no end; is the file truncated?")
     return [replay.trial for replay in replays]
 
 
-def _settings(config: Path | None) -> Settings:
+def _settings(config: Path | None, timeouts: Iterable[Duration]) -> Settings:
+    """Raises InputError, also if the candidate refuses one of the timeouts."""
     settings = load_settings(config, monitor_types(plugin_manager()))
     name = "the defaults" if config is None else str(config)
     if settings.monitors.control is None:
@@ -139,20 +168,26 @@ def _settings(config: Path | None) -> Settings:
     if not hasattr(settings.monitors.candidate.settings, "timeout"):
         plugin = settings.monitors.candidate.plugin
         raise InputError(f"the candidate of {name}, {plugin!r}, has no setting `timeout`")
+    for timeout in timeouts:
+        _candidate(settings, timeout)
     return settings
+
+
+def _candidate(settings: Settings, timeout: Duration) -> Any:
+    """The candidate's settings with this timeout."""
+    try:
+        return replace(settings.monitors.candidate.settings, timeout=timeout)
+    except ValueError as error:
+        raise InputError(f"timeout {format_duration(timeout)}: {error}") from None
 
 
 def _replay_settings(
     settings: Settings, timeout: Duration, expected: ExpectedRules
 ) -> ReplaySettings:
     chosen, comparison = settings.monitors.chosen, settings.comparison
-    monitor_type, candidate = chosen.candidate
-    try:
-        candidate = replace(candidate, timeout=timeout)
-    except ValueError as error:
-        raise InputError(f"timeout {format_duration(timeout)}: {error}") from None
+    monitor_type, _ = chosen.candidate
     return ReplaySettings(
-        Monitors(chosen.control, (monitor_type, candidate)),
+        Monitors(chosen.control, (monitor_type, _candidate(settings, timeout))),
         comparison.tolerance,
         comparison.window,
         comparison.return_window,

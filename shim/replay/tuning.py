@@ -12,7 +12,7 @@ nobody knows whether the client would have come to life; such a connection count
 Rules: docs/design.md#r14.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from statistics import quantiles
@@ -135,11 +135,15 @@ class _TuningResult(ReplayResult):
 class TimeoutReplay:
     """The capture with one timeout: feed it with all events, then ask for its `trial`.
 
-    `settings` have the candidate with that timeout.
+    `settings` have the candidate with that timeout. `names` has the ids of connections that have other ids
+    in the events (`LongSilences`).
     """
 
-    def __init__(self, settings: ReplaySettings, timeout: Duration) -> None:
+    def __init__(
+        self, settings: ReplaySettings, timeout: Duration, names: Mapping[str, str] | None = None
+    ) -> None:
         self.trial = TimeoutTrial(timeout)
+        self._names = names or {}
         self._silences: dict[str, _Silence] = {}
         self._replay = Replay(settings, None, _TuningResult(self._on_decided))
 
@@ -192,7 +196,7 @@ class TimeoutReplay:
             if Role.CONTROL not in silence.decided:
                 trial.alive_alone += 1
                 if len(trial.first_closed) < _MOST_NAMED:
-                    trial.first_closed.append(connection)
+                    trial.first_closed.append(self._names.get(connection, connection))
 
     def _end_dead(self, silence: _Silence, *, by_monitor: bool) -> None:
         for role, count in (

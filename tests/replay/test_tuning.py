@@ -1,7 +1,7 @@
 """`shim tune`: what each timeout would have done to a capture, against the capture's own story."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +9,10 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 
+from shim.capture.format import Event as CaptureEvent
 from shim.cli import main
 from shim.model import SECOND
+from shim.replay.long_silences import LongSilences
 from shim.replay.tuning import TimeoutReplay, TimeoutTrial, feed_trials, recommend
 from tests.oracle.captures import captures
 from tests.oracle.replay_oracle import OracleSettings, judge
@@ -44,13 +46,21 @@ def end(t: float) -> Event:
 
 
 def tune(events: Sequence[Event], *timeouts: int) -> list[TimeoutTrial]:
+    return tune_events(decode(events), *timeouts)
+
+
+def tune_events(
+    events: Iterable[CaptureEvent], *timeouts: int, names: Mapping[str, str] | None = None
+) -> list[TimeoutTrial]:
     replays = [
         TimeoutReplay(
-            replay_settings(OracleSettings(candidate_timeout=timeout * SECOND)), timeout * SECOND
+            replay_settings(OracleSettings(candidate_timeout=timeout * SECOND)),
+            timeout * SECOND,
+            names,
         )
         for timeout in timeouts
     ]
-    feed_trials(replays, decode(events))
+    feed_trials(replays, events)
     return [replay.trial for replay in replays]
 
 
@@ -110,6 +120,48 @@ def test_agreement_is_that_of_an_independent_judgement(events: list[Event]) -> N
     assert trial.improvements == len(improved)
 
 
+@given(captures(OracleSettings(candidate_timeout=30 * SECOND), max_moves=60))
+def test_the_long_silences_of_a_capture_say_the_same(events: list[Event]) -> None:
+    timeouts = (30, 31, 45, 60, 90)
+    silences = LongSilences(30 * SECOND)
+    whole = tune_events(silences.follow(decode(events)), *timeouts)
+    kept = silences.events
+    assert kept is not None
+    assert tune_events(kept, *timeouts, names=silences.names) == whole
+
+
+def test_signs_of_life_that_come_soon_are_left_out() -> None:
+    """The first part is c1 from 120 on; it is not open while c1 talks."""
+    talk = [message("c1", t) for t in range(0, 130, 10)]
+    silences = LongSilences(30 * SECOND)
+    later = [message("c1", 160), message("c1", 170), close("c1", 220), end(230)]
+    for _ in silences.follow(decode([opening("c1"), *talk, *later])):
+        pass
+    kept = silences.events
+    assert kept is not None
+    assert [(type(event).__name__, event.t) for event in kept] == [
+        ("Open", 120),
+        ("Message", 160),
+        ("CloseEvent", 160),
+        ("Open", 170),
+        ("CloseEvent", 220),
+        ("End", 230),
+    ]
+    assert set(silences.names.values()) == {"c1"}
+
+
+def test_too_many_long_silences_are_no_short_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shim.replay.long_silences.MOST_EVENTS", 3)
+    silences = LongSilences(30 * SECOND)
+    events = [opening("c1"), message("c1", 50), opening("c2", 50), message("c2", 60), end(70)]
+    assert [event.t for event in silences.follow(decode(events))] == [0, 50, 50, 60, 70]
+    assert silences.events is not None
+    longer = [*events[:-1], message("c1", 100), message("c2", 100), end(110)]
+    silences = LongSilences(30 * SECOND)
+    assert [event.t for event in silences.follow(decode(longer))][-1] == 110
+    assert silences.events is None
+
+
 def write(path: Path, events: Sequence[Event]) -> Path:
     path.write_text("\n".join(map(json.dumps, [{"capture": 1}, *events])) + "\n")
     return path
@@ -137,6 +189,17 @@ def test_the_command_names_the_timeout(tmp_path: Path) -> None:
     answer = CliRunner().invoke(main, ["tune", str(capture), "--timeouts", "45s,60s", "--json"])
     assert json.loads(answer.output)["recommended"] == 60
     assert [t["closes_living"] for t in json.loads(answer.output)["trials"]] == [1, 0]
+
+
+def test_without_the_short_cut_the_answer_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    capture = write(tmp_path / "capture.jsonl", STORY)
+    command = ["tune", str(capture), "--timeouts", "30s,45s,60s,90s", "--json"]
+    answer = CliRunner().invoke(main, command)
+    assert answer.exit_code == 0, answer.output
+    monkeypatch.setattr("shim.replay.long_silences.MOST_EVENTS", -1)
+    assert CliRunner().invoke(main, command).output == answer.output
 
 
 @pytest.mark.parametrize(
