@@ -40,7 +40,7 @@ def tracing(settings: TelemetrySettings) -> Iterator[Tracing | None]:
 
     Leaving takes `SHUTDOWN_LIMIT` at most, also when the collector is dead.
     """
-    endpoint = _endpoint(settings)
+    endpoint = collector_endpoint(settings)
     if endpoint is None:
         yield None
         return
@@ -69,7 +69,7 @@ def tracing(settings: TelemetrySettings) -> Iterator[Tracing | None]:
         provider.shutdown()
 
 
-def _endpoint(settings: TelemetrySettings) -> str | None:
+def collector_endpoint(settings: TelemetrySettings) -> str | None:
     """The complete address for spans; None: spans go nowhere."""
     if _variable("OTEL_SDK_DISABLED").lower() == "true":
         return None

@@ -1,0 +1,45 @@
+"""`shim init`: settings and flags to begin with."""
+
+from importlib.resources import files
+from pathlib import Path
+
+import click
+
+from shim.cli.common import PATH, input_errors
+from shim.cli.terminal import echo
+from shim.model import InputError
+
+_SETTINGS = "shim.yaml"
+_NAMES = (_SETTINGS, "rollout.yaml")
+
+
+@click.command()
+@click.argument("folder", type=PATH, default=Path())
+@input_errors
+def init(folder: Path) -> None:
+    """Write shim.yaml (the settings) and rollout.yaml (the flags) into FOLDER, with comments.
+
+    Every value is the default: the control acts for everybody, and one user of ten is at `shadow`. A file
+    that is there already is never overwritten.
+    """
+    texts = {name: _starter(name) for name in _NAMES}
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder")
+    if there := [str(folder / name) for name in texts if (folder / name).exists()]:
+        raise InputError(f"{' and '.join(there)}: there already; nothing was written")
+    for name, text in texts.items():
+        try:
+            with (folder / name).open("x", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            raise InputError(f"{folder / name} cannot be written: {error.strerror}") from None
+        echo(f"wrote {folder / name}")
+    echo()
+    echo("next:")
+    echo(f"  shim doctor --config {folder / _SETTINGS}        is anything wrong on this machine?")
+    echo(f"  shim serve --dev --config {folder / _SETTINGS}   the reference server, to look around")
+    echo("  shim codes                             which clients come back after which close code?")
+
+
+def _starter(name: str) -> str:
+    return files("shim.cli").joinpath("starters", name).read_text(encoding="utf-8")
