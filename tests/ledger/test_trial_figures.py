@@ -102,7 +102,7 @@ def write(path: Path, wrote: list[tuple[int, Row]]) -> SqliteReader:
     """A ledger of three runs, with the number of its run beside each row."""
     for number in (1, 2, 3):
         database = Database(path, run(number))
-        database.store([row for of_run, row in wrote if of_run == number])
+        database.store([row for of_run, row in wrote if of_run == number], 1)
         database.close()
     return SqliteReader(path)
 
