@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from shim.gate import Arm, BrakeRecord, FalseKill, ObservedRow, QuestionTimes
-from shim.model import Coverage, Duration, Kind, Placement, Role, Stage
+from shim.model import UNCOUNTED, Coverage, Duration, Kind, Placement, Role, Stage
 from shim.router import Guard
 from shim.runtime.automatic_brake import AutomaticBrake
 from shim.settings.sections import GuardSettings
@@ -62,6 +62,20 @@ def speak_each_minute(world: World, names: list[str]) -> None:
         assert world.router.brake_reason is None
         world.message(name)
         world.run((world.now + MINUTE) / S)
+
+
+def test_r22_users_for_whom_nobody_vouches_engage_no_brake() -> None:
+    world = braked()
+    for number in range(20):
+        user = f"u{number}"
+        world.open(user, Stage.LIVE, user=user, session=user, placement=UNCOUNTED)
+        world.open(f"s{user}", Stage.SHADOW, user=f"s{user}", session=user, placement=UNCOUNTED)
+    world.run(50)
+    for number in range(20):
+        world.message(f"u{number}")
+        world.message(f"su{number}")
+        world.run((world.now + MINUTE) / S)
+    assert world.router.brake_reason is None
 
 
 def test_r22_clients_that_speak_after_the_candidates_close() -> None:

@@ -117,9 +117,18 @@ class EmbeddedShim(Coordinator[L], Generic[W, L]):
         """
         return self.register(self.connector(websocket), Kind.GLASSES, user, session, None)
 
-    def register_app_connection(self, websocket: W, user: str, session: str, package: str) -> L:
-        """Watch an app's connection in a user's session. Raises as `register_glasses_connection`."""
-        return self.register(self.connector(websocket), Kind.APP, user, session, package)
+    def register_app_connection(
+        self, websocket: W, user: str, session: str, package: str, *, counted: bool = True
+    ) -> L:
+        """Watch an app's connection in a user's session. Raises as `register_glasses_connection`.
+
+        Not `counted`: the app alone says that there is such a user. What happens to the session's connections
+        is then shown, and is no evidence for the gate and the brake, until another connection of the session
+        is registered as `counted`.
+        """
+        return self.register(
+            self.connector(websocket), Kind.APP, user, session, package, counted=counted
+        )
 
     @property
     def assembly(self) -> Assembly:

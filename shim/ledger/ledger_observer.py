@@ -70,7 +70,9 @@ class LedgerObserver(Observer):
         code = next((effect.code for effect in decision.effects if isinstance(effect, Close)), None)
         at = offset + decision.at
         if decided.acted:
-            self._ledger.append(ActionRow(*about, role=role, acted_at=at, code=code))
+            self._ledger.append(
+                ActionRow(*about, role=role, acted_at=at, code=code, counted=decided.counted)
+            )
         self._ledger.append(
             DecisionRow(
                 *about,
@@ -81,6 +83,7 @@ class LedgerObserver(Observer):
                 silence=decision.silence,
                 code=code,
                 pings=tuple(offset + ping for ping in decision.pings),
+                counted=decided.counted,
             )
         )
         self._timed_out.add(decided.connection.id)
@@ -103,8 +106,9 @@ class LedgerObserver(Observer):
                 last_activity=offset + verdict.last_activity,
                 rule=verdict.rule,
                 trace=verdict.trace,
-                overridden=verdict.placement.override,
+                overridden=verdict.placement.override or not verdict.placement.counted,
                 placed_by=verdict.placement.group,
+                counted=verdict.placement.counted,
             )
         )
 
@@ -129,6 +133,7 @@ class LedgerObserver(Observer):
                 delay=outcome.delay,
                 by_percentage=outcome.by_percentage,
                 placed_by=outcome.placement.group,
+                counted=outcome.placement.counted,
                 window_ends=None if window_ends is None else offset + window_ends,
             )
         )
@@ -141,6 +146,7 @@ class LedgerObserver(Observer):
                 role=proof.role,
                 at=self._offset() + proof.at,
                 guard_event=proof.guard_event,
+                counted=proof.counted,
             )
         )
 

@@ -117,7 +117,11 @@ class ConnectionRow(Row, frozen=True):
 
 
 class DecisionRow(ConnectionRow, frozen=True, kw_only=True):
-    """One monitor's timeout. `pings` are those in the silence, `code` the close code it wanted."""
+    """One monitor's timeout. `pings` are those in the silence, `code` the close code it wanted.
+
+    `counted`, here and in other rows: whether what happens to the user is evidence (`Placement.counted`;
+    None: yes, an older shim wrote the row).
+    """
 
     TABLE = "decision"
 
@@ -127,6 +131,7 @@ class DecisionRow(ConnectionRow, frozen=True, kw_only=True):
     deadline: Wall
     silence: Length
     code: int | None
+    counted: bool | None = None
     pings: tuple[Wall, ...]
 
     @property
@@ -146,8 +151,8 @@ class DecisionRow(ConnectionRow, frozen=True, kw_only=True):
 class VerdictRow(ConnectionRow, frozen=True, kw_only=True):
     """How an episode ended (`shim.model.Verdict`).
 
-    `overridden`: an override placed the user (R16). `placed_by` is the group in which chance placed the
-    user (None: no percentages did).
+    `overridden`: an override placed the user (R16), or the user is not `counted`. `placed_by` is the group in
+    which chance placed the user (None: no percentages did).
     """
 
     TABLE = "verdict"
@@ -165,6 +170,7 @@ class VerdictRow(ConnectionRow, frozen=True, kw_only=True):
     trace: str | None
     overridden: bool | None = None
     placed_by: str | None = None
+    counted: bool | None = None
 
     @property
     def spare(self) -> bool:
@@ -224,6 +230,7 @@ class ActionRow(ConnectionRow, frozen=True, kw_only=True):
     by_percentage: bool | None = None
     placed_by: str | None = None
     window_ends: Wall | None = None
+    counted: bool | None = None
 
 
 class ProofRow(ConnectionRow, frozen=True, kw_only=True):
@@ -238,6 +245,7 @@ class ProofRow(ConnectionRow, frozen=True, kw_only=True):
     role: Role
     at: Wall
     guard_event: int | None = None
+    counted: bool | None = None
 
 
 class ClosingRow(ConnectionRow, frozen=True, kw_only=True):

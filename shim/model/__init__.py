@@ -7,6 +7,7 @@ one monotonic clock; durations are whole microseconds, too.
 from shim.model.connection import (
     BY_CHANCE,
     EVERYBODY,
+    UNCOUNTED,
     Connection,
     Identity,
     Kind,
@@ -52,6 +53,7 @@ __all__ = [
     "EVERYBODY",
     "MICROSECOND",
     "SECOND",
+    "UNCOUNTED",
     "Cause",
     "Close",
     "Closing",

@@ -45,16 +45,22 @@ class Placement:
         group: the users whom the same percentages placed, so that chance alone decided between them
             (R15): `everybody`, or the name of a rule; None: no percentages placed this user.
         override: whether an override named this very user; such users are never counted (R16).
+        counted: whether what happens to the user is evidence at all, for the gate and for the brake: somebody
+            vouches that there is such a user.
     """
 
     group: str | None
     override: bool = False
+    counted: bool = True
 
 
 EVERYBODY: Final = "everybody"
 """The group of the users whom the percentages for everybody placed."""
 
 BY_CHANCE: Final = Placement(EVERYBODY)
+
+UNCOUNTED: Final = Placement(None, counted=False)
+"""How a user is placed who is no evidence."""
 
 
 class Role(StrEnum):

@@ -95,7 +95,9 @@ class Assignment:
     def save(self, tracked: Tracked) -> None:
         """If the guard holds the close of this connection, the close is no longer wanted (R6b)."""
         if self._guard is not None and (decision := self._guard.forget(tracked.connection.id)):
-            self._observer.on(Decided(tracked.connection, _CANDIDATE, decision, False))
+            self._observer.on(
+                Decided(tracked.connection, _CANDIDATE, decision, False, tracked.placement.counted)
+            )
 
     # -- Stages (R21, R22) -----------------------------------------------------------------------------
 

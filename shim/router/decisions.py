@@ -72,7 +72,9 @@ class Decisions:
         if acts and role is _CANDIDATE and self._is_held(tracked, decision, now):
             acts = False
         else:
-            self._observer.on(Decided(tracked.connection, role, decision, acts))
+            self._observer.on(
+                Decided(tracked.connection, role, decision, acts, tracked.placement.counted)
+            )
         if acts:
             self._act(tracked, role, decision, now)
         if isinstance(record, Verdict):
@@ -93,7 +95,11 @@ class Decisions:
         while (decision := guard.release(now)) is not None:
             tracked = self._assignment.tracked[decision.connection_id]
             allowed = not self._is_too_far(tracked)
-            self._observer.on(Decided(tracked.connection, _CANDIDATE, decision, allowed))
+            self._observer.on(
+                Decided(
+                    tracked.connection, _CANDIDATE, decision, allowed, tracked.placement.counted
+                )
+            )
             if not allowed:
                 self._take_back(tracked, now)
                 continue

@@ -39,6 +39,8 @@ class Opened:
     acting: Role | None
     """The monitor whose effects reach the connection; None: neither's (replay)."""
     at: Time
+    counted: bool = True
+    """Whether what happens to the user is evidence, as in the next two (`Placement.counted`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class Decided:
     decision: Decision
     acted: bool
     """Whether the decision's effects reach the socket; otherwise it is only recorded."""
+    counted: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,7 @@ class ProofOfLife:
     at: Time
     guard_event: int | None = None
     """The event of the guard that the closing belongs to (R6b); None: to none."""
+    counted: bool = True
 
 
 @dataclass(frozen=True, slots=True)

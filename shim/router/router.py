@@ -184,7 +184,11 @@ class Router:
         if tracked.closed_by is not None and not tracked.spoke_after_close:
             tracked.spoke_after_close = True
             event = None if self.guard is None else self.guard.event_of(tracked.connection.id)
-            self._observer.on(ProofOfLife(tracked.connection, tracked.closed_by, now, event))
+            self._observer.on(
+                ProofOfLife(
+                    tracked.connection, tracked.closed_by, now, event, tracked.placement.counted
+                )
+            )
 
     def close(self, tracked: Tracked, now: Time) -> None:
         """The connection is gone for another cause than a monitor's closing (R11)."""

@@ -110,7 +110,7 @@ class AutomaticBrake(Observer):
 
     @handles(Decided)
     def _decided(self, decided: Decided) -> None:
-        if decided.role is Role.CANDIDATE:
+        if decided.role is Role.CANDIDATE and decided.counted:
             self._kills.decided(decided.connection.user, self._to_wall(decided.decision.at))
 
     @handles(Verdict)
@@ -119,12 +119,13 @@ class AutomaticBrake(Observer):
             verdict.name is VerdictName.MISMATCHED
             and verdict.kind is VerdictKind.ONLY_CANDIDATE
             and verdict.recovered
+            and verdict.placement.counted
         ):
             self._killed(verdict.connection.user, verdict.at, None)
 
     @handles(ProofOfLife)
     def _proof_of_life(self, proof: ProofOfLife) -> None:
-        if proof.role is Role.CANDIDATE:
+        if proof.role is Role.CANDIDATE and proof.counted:
             event = proof.guard_event
             self._killed(
                 proof.connection.user, proof.at, None if event is None else (_THIS_PROCESS, event)

@@ -17,13 +17,23 @@ class Census(Observer):
             {kind: {} for kind in Kind} for _ in Stage
         ]
 
+        # Users with an open connection for whom nobody vouches: they are no evidence.
+        self._uncounted: set[str] = set()
+
     @handles(Opened)
     def _opened(self, opened: Opened) -> None:
+        if opened.counted:
+            self._uncounted.discard(opened.connection.user)
+        elif not any(opened.connection.user in users for users in self._users):
+            self._uncounted.add(opened.connection.user)
         self._count(opened.connection, opened.stage, 1, opened.at)
 
     @handles(Closing)
     def _closed(self, closing: Closing) -> None:
+        user = closing.connection.user
         self._count(closing.connection, closing.stage, -1, closing.at)
+        if user in self._uncounted and not any(user in users for users in self._users):
+            self._uncounted.discard(user)
 
     @handles(StageChanged)
     def _stage_changed(self, change: StageChanged) -> None:
@@ -44,9 +54,12 @@ class Census(Observer):
         return len(self._users[stage])
 
     def acted_for(self, kind: Kind, acting: Role) -> int:
-        """Users with an open connection of this kind, for whom this monitor acts."""
+        """Users with an open connection of this kind, for whom this monitor acts, as far as they are evidence."""
         return sum(
-            len(self._users_of_kind[stage][kind]) for stage in Stage if stage.acting is acting
+            len(users) - sum(user in users for user in self._uncounted)
+            for users in (
+                self._users_of_kind[stage][kind] for stage in Stage if stage.acting is acting
+            )
         )
 
     def open(self, kind: Kind | None = None, stage: Stage | None = None) -> int:

@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 from shim.capture import Recorder
 from shim.compare import Comparator, ExpectedRules, Outcomes
 from shim.flags import Evaluation
-from shim.model import SECOND, Closing, Connection, Duration, Kind, Time, seconds
+from shim.model import SECOND, UNCOUNTED, Closing, Connection, Duration, Kind, Time, seconds
 from shim.model.visible_text import describe_id
 from shim.router import BrakeChanged, Guard, Observer, Opened, Router, Tracked, handles
 from shim.runtime.census import Census
@@ -174,14 +174,23 @@ class Coordinator(Generic[L]):
         user: str,
         session_id: str,
         package: str | None,
+        *,
+        counted: bool = True,
     ) -> L:
-        """Watch a connection of the kind of live connection that `connect` makes."""
+        """Watch a connection of the kind of live connection that `connect` makes.
+
+        Not `counted`: nobody vouches that there is such a user. Until somebody does in this session, its
+        connections are no evidence.
+        """
         session = self.sessions.get(session_id)
         if session is None:
             session = self.sessions[session_id] = Session(session_id, user)
         if self.handover.running:
             # The new connection is at the new stage at once; so move the other connections of the session now.
             self.handover.move(user, [member.tracked for member in session.members()])
+        if counted and not session.counted:
+            session.counted = True
+            self.handover.move(user, [member.tracked for member in session.members()], counted=True)
         connection = Connection(f"c{next(self._ids)}", kind, user, session_id, package)
         session.open += 1
         older = session.member(kind, package)
@@ -197,8 +206,13 @@ class Coordinator(Generic[L]):
     def watch(self, live: L) -> tuple[Tracked, Callable[[], None]]:
         connection = live.connection
         now, evaluation = self.driver.read_clock(), self.evaluate(connection.user)
+        counted: bool = live.session.counted
         tracked = self.router.open(
-            connection, live, now, evaluation.stage, placement=evaluation.placement
+            connection,
+            live,
+            now,
+            evaluation.stage,
+            placement=evaluation.placement if counted else UNCOUNTED,
         )
         self.observer.on(
             Opened(
@@ -207,6 +221,7 @@ class Coordinator(Generic[L]):
                 stage=tracked.stage,
                 acting=tracked.acting,
                 at=now,
+                counted=counted,
             )
         )
         touch = self._touch_of(tracked)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from time import monotonic
 
 from shim.flags import Evaluation
-from shim.model import Time
+from shim.model import UNCOUNTED, Time
 from shim.router import Router, Tracked
 
 log = logging.getLogger(__name__)
@@ -58,12 +58,14 @@ class Handover:
             self._done.clear()
             asyncio.get_running_loop().call_soon(self._go_on)
 
-    def move(self, user: str, connections: Iterable[Tracked]) -> None:
-        """Move one user's connections now."""
+    def move(self, user: str, connections: Iterable[Tracked], *, counted: bool = False) -> None:
+        """Move one user's connections now; from now on they are evidence, if they were or are `counted`."""
         evaluation = self._evaluate(user)
         now, router = self._clock(), self._router
         for tracked in connections:
-            router.set_stage(tracked, evaluation.stage, now, placement=evaluation.placement)
+            is_counted = counted or tracked.placement.counted
+            placement = evaluation.placement if is_counted else UNCOUNTED
+            router.set_stage(tracked, evaluation.stage, now, placement=placement)
 
     def _go_on(self) -> None:
         until = monotonic() + _SLICE

@@ -23,14 +23,19 @@ M = TypeVar("M", bound=SessionMember)
 
 
 class Session(Generic[M]):
-    """One user session. `open` counts its sockets that have not ended, those being closed included."""
+    """One user session.
 
-    __slots__ = ("_members", "id", "open", "user")
+    `open` counts its sockets that have not ended, those being closed included. `counted`: somebody vouches
+    that there is such a user, so what happens to the user is evidence.
+    """
+
+    __slots__ = ("_members", "counted", "id", "open", "user")
 
     def __init__(self, id: str, user: str) -> None:
         self.id = id
         self.user = user
         self.open = 0
+        self.counted = False
         # A tuple: sessions have few connections, and a dict for each session takes four times the memory.
         self._members: tuple[M, ...] = ()
 

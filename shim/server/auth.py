@@ -58,6 +58,10 @@ def describe_claim(value: object) -> str:
     return describe_id(cut)
 
 
+class WrongKeyError(ClientRefused):
+    """An app's key is wrong, or nobody knows the package."""
+
+
 class Gatekeeper:
     """Checks credentials; every comparison of secrets takes constant time."""
 
@@ -67,6 +71,8 @@ class Gatekeeper:
         self._secrets = secrets
         self._apps = settings.apps
         self._leeway = seconds(settings.token_leeway)
+        self._counts_everybody = secrets.dev or settings.count_users_without_glasses
+        self._shown: set[str] = set()
 
     def claims(self, request: web.Request) -> dict[str, Any]:
         """The claims of the request's bearer token. Raises ClientRefused.
@@ -91,7 +97,16 @@ class Gatekeeper:
 
     def user(self, request: web.Request) -> str:
         """The user of a glasses connection: the token's `email`. Raises ClientRefused."""
-        return read_id("the token's email", self.claims(request).get("email"))
+        user = read_id("the token's email", self.claims(request).get("email"))
+        self._shown.add(user)
+        return user
+
+    def vouches_for(self, user: str) -> bool:
+        """Whether there is such a user: glasses have shown the user's token since the start.
+
+        An app may name any user, so who has one app's key could make up users, and evidence of them.
+        """
+        return self._counts_everybody or user in self._shown
 
     def check_app(self, package: str, api_key: str) -> None:
         """Raises ClientRefused unless this is the key of that package."""
@@ -104,4 +119,4 @@ class Gatekeeper:
         # An unknown package takes as long as a wrong key.
         expected = app.api_key_sha256 if app is not None else "0" * 64
         if not hmac.compare_digest(digest, expected) or app is None:
-            raise ClientRefused("unknown package or wrong API key")
+            raise WrongKeyError("unknown package or wrong API key")

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from collections import Counter
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -12,16 +13,22 @@ from aiohttp import WSMessage, WSMsgType, web
 from shim.aio import Shim, WebSocket
 from shim.aio.aiohttp_connection import AiohttpConnection
 from shim.console.access.access import bearer_token
+from shim.console.access.throttle import Throttle
+from shim.console.access.trusted_proxies import TrustedProxies
 from shim.model import Kind, seconds
 from shim.server.auth import (
     TRY_AGAIN_LATER,
     ClientRefused,
     Gatekeeper,
+    WrongKeyError,
     describe_claim,
     read_id,
 )
 
 log = logging.getLogger(__name__)
+
+_SLOWED = 2.0
+"""Seconds that a wrong key waits for its answer when there were several."""
 
 
 class Sockets:
@@ -31,6 +38,9 @@ class Sockets:
         self._shim = shim
         self._gatekeeper = gatekeeper
         self._limits = shim.settings.server
+        self._proxies = TrustedProxies(shim.settings.console.trusted_proxies)
+        self._wrong_keys = Throttle(shim.clock)
+        self._open_apps: Counter[str] = Counter()
 
     async def glasses(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -68,13 +78,22 @@ class Sockets:
             user, package = self._authenticate(init)
             self._admit(user, Kind.APP, package)
         except ClientRefused as refused:
+            if isinstance(refused, WrongKeyError):
+                await self._slow_down(request)
             if websocket.close_sent is None:  # otherwise the drain has closed it
                 self._tell_refused(request, refused, Kind.APP, *_claimed(init))
                 await _refuse(websocket, "tpa_connection_error", refused)
             return websocket
-        async with self._shim.register_app_connection(websocket, user, user, package) as live:
-            await _send(websocket, {"type": "tpa_connection_ack", "settings": []})
-            await self._serve(live)
+        counted = self._gatekeeper.vouches_for(user)
+        self._open_apps[package] += 1
+        try:
+            async with self._shim.register_app_connection(
+                websocket, user, user, package, counted=counted
+            ) as live:
+                await _send(websocket, {"type": "tpa_connection_ack", "settings": []})
+                await self._serve(live)
+        finally:
+            self._open_apps[package] -= 1
         return websocket
 
     async def _upgrade(self, request: web.Request) -> WebSocket | web.Response:
@@ -123,13 +142,17 @@ class Sockets:
         return init
 
     def _admit(self, user: str, kind: Kind, package: str | None) -> None:
-        """Raises ClientRefused if this would be one connection too many for the user.
+        """Raises ClientRefused if this would be one connection too many for the user or for the app.
 
         A client that comes back takes the place of its older connection and does not count twice. The older
         connection is being closed, which takes a while if its client is frozen. A network change may replace
         all connections of a user at once, so up to twice the limit may be open, and never more.
         """
         session = self._shim.sessions.get(user)
+        returns = session is not None and session.member(kind, package) is not None
+        full = self._open_apps[package or ""] >= self._limits.max_connections_per_app
+        if full and not returns:
+            raise ClientRefused("too many connections of this app", TRY_AGAIN_LATER)
         if session is None:
             return
         identity = (user, kind, package)
@@ -137,6 +160,14 @@ class Sockets:
         limit = self._limits.max_connections_per_user
         if others >= limit or session.open >= 2 * limit:
             raise ClientRefused("too many connections", TRY_AGAIN_LATER)
+
+    async def _slow_down(self, request: web.Request) -> None:
+        """After several wrong keys from one address, the answer to each further one comes later."""
+        address = self._proxies.client(request)
+        if self._wrong_keys.wait(address):
+            await asyncio.sleep(_SLOWED)
+        else:
+            self._wrong_keys.failed(address)
 
     def _tell_refused(
         self,
@@ -152,7 +183,7 @@ class Sockets:
             describe_claim(self._shim.name_in_log(user) if isinstance(user, str) else None),
             kind.value.capitalize(),
             describe_claim(package),
-            request.remote,
+            self._proxies.client(request),
             describe_claim(str(refused)),  # it may quote a token's header
         )
 

@@ -19,7 +19,7 @@ from shim.ledger.gate_evidence import GateEvidence, gate_evidence
 from shim.ledger.rows import BrakeRow, FailureRow, Row, RunRow
 from shim.ledger.sqlite.reader import SqliteReader
 from shim.ledger.sqlite.writer import SqliteLedger
-from shim.model import Kind, Return, Role, VerdictKind
+from shim.model import Kind, Return, Role, VerdictKind, VerdictName
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings import Settings, load_settings
 from shim.settings.promotion_settings import PromotionSettings
@@ -265,6 +265,25 @@ def test_improvements_and_overrides_are_not_compared(path: Path) -> None:
     assert (app.matched, app.mismatched, app.improvements) == (1, 0, 1)
     assert app.acted[Role.CONTROL] == 2
     assert app.so_far.returns["everybody"][Role.CONTROL].plain == {(1, 1): 1}
+
+
+def test_users_for_whom_nobody_vouches_are_not_counted(path: Path) -> None:
+    nobody: dict[str, Any] = {"overridden": True, "counted": False}
+    rows = [
+        verdict(60),
+        verdict(61, **nobody),
+        mismatch(62, **nobody),
+        mismatch(63, **nobody, kind=VerdictKind.ONLY_CONTROL, first=Role.CONTROL),
+        verdict(64, **nobody, verdict=VerdictName.EXPECTED, rule="known"),
+        verdict(65, **nobody, verdict=VerdictName.INCONCLUSIVE, kind=VerdictKind.CLOSED),
+        settled_action(66, placed_by=None, by_percentage=False, counted=False),
+        settled_action(67),
+    ]
+    write(path, process(NOW), *rows, until=NOW + DAY)
+    (app,) = ask(path, NOW + DAY).kinds
+    assert (app.matched, app.mismatched, app.improvements) == (1, 0, 0)
+    assert (app.expected, app.inconclusive, app.acting_first) == (0, 0, 0)
+    assert app.acted[Role.CONTROL] == 1
 
 
 # -- Attempts --------------------------------------------------------------------------------------

@@ -125,6 +125,7 @@ def test_an_episode_in_shadow(recorded: Recorded) -> None:
         None,
         False,
         "everybody",
+        True,
     )
     assert row.as_dict()["skew"] == 11.8
     (outcome,) = recorded.reader.outcomes()
@@ -301,7 +302,7 @@ def test_what_is_about_no_episode(recorded: Recorded) -> None:
         (*ABOUT, Role.CONTROL, NOW + 5 * S, Role.CANDIDATE)
     ]
     assert [row.values() for row in reader.rows(ProofRow)] == [
-        (*ABOUT, Role.CANDIDATE, NOW + 6 * S, 3)
+        (*ABOUT, Role.CANDIDATE, NOW + 6 * S, 3, True)
     ]
     assert [row.values() for row in reader.rows(FailureRow)] == [
         ("candidate", "pong", "ValueError: no", NOW + 8 * S, "c1", "app", "u1", "com.example.app1"),

@@ -171,12 +171,14 @@ async def app_client(
     url: str,
     user: str,
     package: str = "com.example.app1",
+    *,
+    key: str = "dev",
     **options: Any,
 ) -> aiohttp.ClientWebSocketResponse:
     """An app that has been acknowledged."""
     websocket: aiohttp.ClientWebSocketResponse = await http.ws_connect(f"{url}/app-ws", **options)
     init = {"type": "tpa_connection_init", "sessionId": f"{user}-{package}"}
-    await websocket.send_str(json.dumps({**init, "packageName": package, "apiKey": "dev"}))
+    await websocket.send_str(json.dumps({**init, "packageName": package, "apiKey": key}))
     answer = await websocket.receive_json(timeout=10)
     assert answer["type"] == "tpa_connection_ack", answer
     return websocket

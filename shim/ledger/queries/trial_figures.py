@@ -18,6 +18,9 @@ _KINDS = {kind.value: kind for kind in Kind}
 _ROLES = {role.value: role for role in Role}
 _RETURNS = {result.value: result for result in Return}
 
+_COUNTED = "coalesce(counted, TRUE)"
+"""Whether a row is evidence; an older shim kept no others."""
+
 _ARM = "acting || ' ' || coalesce(placed_by, '')"
 """Who acted, and the group in which chance placed the user, as one text: made faster than two."""
 
@@ -86,7 +89,7 @@ class TrialFigures(SnapshotReader):
                 'SELECT "user", window_ends, role, result, placed_by, EXISTS (SELECT 1 FROM proof '
                 "WHERE proof.run = action.run AND proof.connection = action.connection), run "
                 "FROM action WHERE connection_kind = ? AND window_ends >= ? AND window_ends < ? "
-                f"AND acted_at >= ? AND result IS NOT NULL AND run IN ({_listed(runs)}) "
+                f"AND acted_at >= ? AND result IS NOT NULL AND {_COUNTED} AND run IN ({_listed(runs)}) "
                 "ORDER BY window_ends",
                 kind,
                 since,
@@ -148,7 +151,7 @@ class TrialFigures(SnapshotReader):
 
     def candidate_decisions(self, runs: Iterable[int], since: Wall) -> list[tuple[str, Wall]]:
         return self.ask(
-            'SELECT "user", at FROM decision WHERE role = ? AND at >= ? '
+            f'SELECT "user", at FROM decision WHERE role = ? AND at >= ? AND {_COUNTED} '
             f"AND run IN ({_listed(runs)}) ORDER BY at",
             Role.CANDIDATE,
             since,
@@ -158,9 +161,9 @@ class TrialFigures(SnapshotReader):
         listed = _listed(runs)
         found = self.ask(
             "SELECT \"user\", at, run, NULL FROM verdict WHERE verdict = 'mismatched' "
-            f"AND kind = 'only_candidate' AND recovered AND at >= ? AND run IN ({listed}) "
+            f"AND kind = 'only_candidate' AND recovered AND at >= ? AND {_COUNTED} AND run IN ({listed}) "
             'UNION ALL SELECT "user", at, run, guard_event FROM proof '
-            f"WHERE role = 'candidate' AND at >= ? AND run IN ({listed}) ORDER BY at",
+            f"WHERE role = 'candidate' AND at >= ? AND {_COUNTED} AND run IN ({listed}) ORDER BY at",
             since,
             since,
         )

@@ -80,7 +80,8 @@ CREATE INDEX verdict_unproving
     ON verdict (connection_kind, at, verdict, kind, proving, recovered, run, overridden, rule, acting,
     placed_by, user) WHERE agreed IS NULL;
 CREATE INDEX action_settled
-    ON action (connection_kind, window_ends, user, role, result, placed_by, acted_at, run, connection)
+    ON action (connection_kind, window_ends, user, role, result, placed_by, acted_at, run, connection,
+    counted)
     WHERE window_ends IS NOT NULL;
 """
 
@@ -124,7 +125,11 @@ DROP INDEX verdict_agreed;
 DROP INDEX verdict_unproving;
 DROP INDEX action_settled;
 ALTER TABLE verdict ADD COLUMN placed_by TEXT;
+ALTER TABLE verdict ADD COLUMN counted INTEGER;
 ALTER TABLE proof ADD COLUMN guard_event INTEGER;
+ALTER TABLE proof ADD COLUMN counted INTEGER;
+ALTER TABLE decision ADD COLUMN counted INTEGER;
+ALTER TABLE action ADD COLUMN counted INTEGER;
 CREATE TEMPORARY TABLE older_run AS SELECT * FROM run;
 DROP TABLE run;
 CREATE TABLE run (
