@@ -54,7 +54,7 @@ class Census(Observer):
         return len(self._users[stage])
 
     def acted_for(self, kind: Kind, acting: Role) -> int:
-        """Users with an open connection of this kind, for whom this monitor acts, as far as they are evidence."""
+        """Users with an open connection of this kind, for whom this monitor acts, and who are evidence."""
         return sum(
             len(users) - sum(user in users for user in self._uncounted)
             for users in (

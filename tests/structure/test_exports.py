@@ -54,6 +54,7 @@ PUBLIC = {
         "Stage",
         "Terminate",
         "Time",
+        "UNCOUNTED",
         "Verdict",
         "VerdictKind",
         "VerdictName",
