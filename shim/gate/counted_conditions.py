@@ -49,8 +49,8 @@ def users(case: KindGate) -> Condition:
         count,
         wanted,
         f"{wanted - count} more users ({unsettled} are being observed)",
-        case.until(count, wanted) if count else case.first_period_left or None,
-        {"unsettled_users": unsettled},
+        case.until_users(wanted / (count + unsettled)) if count + unsettled else None,
+        {"unsettled_users": unsettled, "later_users": case.evidence.later_users},
     )
 
 

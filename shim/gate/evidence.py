@@ -87,6 +87,7 @@ class KindEvidence:
         improvements: episodes in which life proved the control wrong where the candidate waited (R14).
         acting_first: conclusive episodes that prove nothing (R14).
         users, unsettled_users: users with a final observation, and those whose observation is open.
+        later_users: those of both who first occurred after the first period.
         so_far: the same samples of each user's first five rows, as they are now: for steps of a plan.
         days: UTC days with timeouts.
         crowds: how many events were crowds.
@@ -110,6 +111,7 @@ class KindEvidence:
     acting_first: int = 0
     users: int = 0
     unsettled_users: int = 0
+    later_users: int = 0
     so_far: SampleSoFar = field(default_factory=SampleSoFar)
     days: int = 0
     crowds: int = 0

@@ -103,13 +103,22 @@ class KindGate:
         )
 
     def until(self, have: float, wanted: float) -> Duration | None:
-        """How long it takes at the present rate; None if there is no rate."""
-        return self._wait(wanted / have) if have else None
+        """How long it takes until so many things have come that come all the time, like timeouts."""
+        return round(self.span * (wanted / have - 1)) if have else None
 
     @property
     def first_period_left(self) -> Duration:
         """How long it takes until the observations of the first period are final."""
         return max(0, self.targets.period - self.span)
+
+    def until_final(self, holds: Callable[[float], bool]) -> Duration | None:
+        """When the first period ends, if that will do; None: it will not, or the period is over.
+
+        `holds(factor)`: whether a test would pass on so many times the users seen so far. No more than so
+        many times as many come, as the period is longer than what has passed of it.
+        """
+        left = self.first_period_left
+        return left if left and self.span and holds(self.targets.period / self.span) else None
 
     def until_holds(
         self, have: float, what: str, holds: Callable[[float], bool]
@@ -121,10 +130,23 @@ class KindGate:
         factor = _growth(holds)
         if factor is None:
             return "more data of the same kind would not do: the figure is too close", None
-        return f"about {ceil(have * (factor - 1))} more {what}", self._wait(factor)
+        missing = f"about {ceil(have * (factor - 1))} more {what}"
+        if not self.first_period_left and not self.evidence.later_users:
+            return f"{missing}; no new ones occur in this trial any more", None
+        return missing, self.until_users(factor)
 
-    def _wait(self, factor: float) -> Duration | None:
-        return round(self.span * (factor - 1)) if self.span else None
+    def until_users(self, factor: float) -> Duration | None:
+        """How long it takes until there are so many times the users; None: that cannot be told.
+
+        In the first period users who have not been seen yet occur. After it only new users count, and how
+        often they occur has been seen since.
+        """
+        if left := self.first_period_left:
+            return left if self.span * factor <= self.targets.period else None
+        evidence = self.evidence
+        users, later = evidence.users + evidence.unsettled_users, evidence.later_users
+        since = self.span - self.targets.period
+        return round(since * users * (factor - 1) / later) if later else None
 
 
 def grown_both(counted: Counted, factor: float) -> Counted:

@@ -38,6 +38,7 @@ class KindObservations:
     recent_returns: Mapping[str, ByArm]
     users: int
     unsettled_users: int
+    later_users: int
     so_far: SampleSoFar
     days: int
     crowds: int
@@ -120,6 +121,7 @@ class KindRecord:
             recent_returns=read_groups(self._returns, lambda series: series.recent(recent)),
             users=self._agreement.users(_ALL),
             unsettled_users=self._agreement.unsettled(_ALL),
+            later_users=self._agreement.later_users(_ALL),
             crowds=self._agreement.crowds,
             arms={
                 group: self._arms(group, shares)

@@ -161,6 +161,11 @@ class Question(Generic[K]):
         both = self._series.get(key)
         return 0 if both is None else int(sum(both.plain.final.values()))
 
+    def later_users(self, key: K) -> int:
+        """Users who first occurred after the first period, counted plainly."""
+        both = self._series.get(key)
+        return 0 if both is None else both.plain.later_users
+
     def unsettled(self, key: K) -> int:
         """Users whose observation is not final yet, counted plainly."""
         both = self._series.get(key)

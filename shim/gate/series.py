@@ -158,6 +158,11 @@ class Series:
         return Counter(self._final_crowds)
 
     @property
+    def later_users(self) -> int:
+        """Users who first occurred after the first period."""
+        return len(self._later)
+
+    @property
     def unsettled(self) -> int:
         """Users whose observation is not final yet."""
         first = len(self._first) - self._first.count(0) if self._first_is_open else 0

@@ -7,7 +7,8 @@ single events *and* plainly; what is refuted is refuted in both ways of counting
 Rules: docs/design.md#r14, docs/design.md#r16.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from math import exp, log
 from typing import Any
 
@@ -26,7 +27,7 @@ from shim.gate.statistics import (
     upper_bound,
     wilson,
 )
-from shim.model import Role
+from shim.model import Duration, Role
 
 GROUP_SHARE = 0.25
 """A group with fewer of the compared users is too small to be asked for itself."""
@@ -39,25 +40,22 @@ def agreement(case: KindGate) -> Condition:
     """The e-value of "agreement is at most `min_agreement`"."""
     evidence, target = case.evidence, case.targets.min_agreement
     counted = evidence.agreement
-    logs = [log_e_value(shares, target) for shares in counted]
-    missing = eta = None
-    if not observations(counted.plain):
-        standing, missing = Standing.OPEN, "no user's observation is final yet"
-        eta = case.first_period_left or None
-    elif min(logs) >= case.log_wanted:
-        standing = Standing.MET
-    elif all(log_e_value_below(shares, target) >= case.log_wanted for shares in counted):
-        standing, missing = Standing.FAILED, f"users see less agreement than {target:.4g}"
-    else:
-        standing = Standing.OPEN
-        missing, eta = case.until_holds(
-            observations(counted.plain),
-            "users",
-            lambda factor: all(
-                log_e_value(shares, target) >= case.log_wanted
-                for shares in grown_both(counted, factor)
-            ),
+
+    def shown(sample: Counted, factor: float = 1.0) -> bool:
+        return all(
+            log_e_value(shares, target) >= case.log_wanted for shares in grown_both(sample, factor)
         )
+
+    standing, missing, eta = _decide(
+        case,
+        observations(counted.plain),
+        "users",
+        shown=partial(shown, counted),
+        likely=partial(shown, evidence.so_far.agreement),
+        refuted=all(log_e_value_below(shares, target) >= case.log_wanted for shares in counted),
+        against=f"users see less agreement than {target:.4g}",
+        nothing="no user's observation is final yet",
+    )
     return case.condition(
         "agreement",
         "Agreement",
@@ -75,8 +73,11 @@ def agreement(case: KindGate) -> Condition:
             "min_e_value": case.wanted,
             "crowds": evidence.crowds,
             **{
-                way: {"e_value": exp(min(value, _GREATEST_LOG)), **_describe(shares)}
-                for way, value, shares in zip(Counted._fields, logs, counted, strict=True)
+                way: {
+                    "e_value": exp(min(log_e_value(shares, target), _GREATEST_LOG)),
+                    **_describe(shares),
+                }
+                for way, shares in zip(Counted._fields, counted, strict=True)
             },
         },
     )
@@ -86,31 +87,29 @@ def returns(case: KindGate) -> Condition:
     """The candidate's lower sequence against the control's upper one less the margin, in each group."""
     evidence, margin = case.evidence, case.targets.return_margin
     large = large_groups(evidence.returns)
-    missing = eta = None
-    bound = target = figure = None
-    interval = None
-    if not large or any(idle(arms) for arms in large.values()):
-        standing = Standing.OPEN
-        missing = _missing_arms(large)
-        eta = case.first_period_left or None
-    else:
+    complete = bool(large) and not any(idle(arms) for arms in large.values())
+    so_far = large_groups(evidence.so_far.returns)
+    standing, missing, eta = _decide(
+        case,
+        _fewest(large) if complete else 0,
+        "users of either monitor",
+        shown=partial(_no_fewer, case, large, margin),
+        likely=lambda factor: (
+            bool(so_far)
+            and not any(idle(arms) for arms in so_far.values())
+            and _no_fewer(case, so_far, margin, factor)
+        ),
+        refuted=any(
+            refutes_returns(arms, case.alpha, margin) for arms in evidence.returns.values()
+        ),
+        against=f"fewer clients come back from the candidate's closing, by more than {margin:.4g}",
+        nothing=_missing_arms(large),
+    )
+    bound = target = figure = interval = None
+    if complete:
         bound, target = _weakest(case, large, margin)
         candidate = _together(large, Role.CANDIDATE)
         figure, interval = mean_share(candidate), _interval(candidate)
-        if any(refutes_returns(arms, case.alpha, margin) for arms in evidence.returns.values()):
-            standing = Standing.FAILED
-            missing = (
-                f"fewer clients come back from the candidate's closing, by more than {margin:.4g}"
-            )
-        elif _no_fewer(case, large, margin):
-            standing = Standing.MET
-        else:
-            standing = Standing.OPEN
-            missing, eta = case.until_holds(
-                min(observations(arms[role].plain) for arms in large.values() for role in Role),
-                "users of either monitor",
-                lambda factor: _no_fewer(case, large, margin, factor),
-            )
     return case.condition(
         "returns",
         "Clients that come back after a timeout",
@@ -140,28 +139,23 @@ def proofs_of_life(case: KindGate) -> Condition:
     """The e-value of "the share of users with a proof of life is at least `max_proofs`"."""
     evidence, limit = case.evidence, case.targets.max_proofs
     counted = evidence.proofs
-    missing = eta = None
-    if not observations(counted.plain):
-        standing, missing = (
-            Standing.OPEN,
-            "no final observation of a timeout acted on by the candidate",
+
+    def shown(sample: Counted, factor: float = 1.0) -> bool:
+        return all(
+            log_e_value_below(shares, limit) >= case.log_wanted
+            for shares in grown_both(sample, factor)
         )
-        eta = case.first_period_left or None
-    elif all(log_e_value_below(shares, limit) >= case.log_wanted for shares in counted):
-        standing = Standing.MET
-    elif all(log_e_value(shares, limit) >= case.log_wanted for shares in counted):
-        standing = Standing.FAILED
-        missing = f"the candidate closes live connections of more than {limit:.4g} of its users"
-    else:
-        standing = Standing.OPEN
-        missing, eta = case.until_holds(
-            observations(counted.plain),
-            "users on whom the candidate acts",
-            lambda factor: all(
-                log_e_value_below(shares, limit) >= case.log_wanted
-                for shares in grown_both(counted, factor)
-            ),
-        )
+
+    standing, missing, eta = _decide(
+        case,
+        observations(counted.plain),
+        "users on whom the candidate acts",
+        shown=partial(shown, counted),
+        likely=partial(shown, evidence.so_far.proofs),
+        refuted=all(log_e_value(shares, limit) >= case.log_wanted for shares in counted),
+        against=f"the candidate closes live connections of more than {limit:.4g} of its users",
+        nothing="no final observation of a timeout acted on by the candidate",
+    )
     return case.condition(
         "proofs_of_life",
         "Users with a timeout that closed a live connection",
@@ -181,6 +175,31 @@ def proofs_of_life(case: KindGate) -> Condition:
             **{way: _describe(getattr(counted, way)) for way in Counted._fields},
         },
     )
+
+
+def _decide(
+    case: KindGate,
+    have: float,
+    what: str,
+    *,
+    shown: Callable[[float], bool],
+    likely: Callable[[float], bool],
+    refuted: bool,
+    against: str,
+    nothing: str,
+) -> tuple[Standing, str | None, Duration | None]:
+    """How a test stands, what is missing in words, and how long that takes to come.
+
+    `have` are the final observations, of `what`; `shown` and `likely` say whether the test would pass on so
+    many times the final observations, or the ones so far.
+    """
+    if not have:
+        return Standing.OPEN, nothing, case.until_final(likely)
+    if refuted:
+        return Standing.FAILED, against, None
+    if shown(1.0):
+        return Standing.MET, None, None
+    return Standing.OPEN, *case.until_holds(have, what, shown)
 
 
 def stretches(case: KindGate) -> Condition:
@@ -317,6 +336,11 @@ def _weakest(case: KindGate, groups: Mapping[str, ByArm], margin: float) -> tupl
         for control, candidate in zip(arms[Role.CONTROL], arms[Role.CANDIDATE], strict=True)
     ]
     return min(pairs, key=lambda pair: pair[0] - pair[1])
+
+
+def _fewest(groups: Mapping[str, ByArm]) -> float:
+    """The observations of the smallest arm."""
+    return min(observations(arms[role].plain) for arms in groups.values() for role in Role)
 
 
 def _missing_arms(groups: Mapping[str, ByArm]) -> str:

@@ -148,6 +148,7 @@ def _grown_kind(kind: KindEvidence, factor: float) -> KindEvidence:
         acting_first=times(kind.acting_first),
         users=times(kind.users),
         unsettled_users=times(kind.unsettled_users),
+        later_users=times(kind.later_users),
         acted={role: times(count) for role, count in kind.acted.items()},
         heartbeats=tuple(
             replace(

@@ -12,6 +12,7 @@ from shim.gate import (
     ArmUsers,
     Counted,
     Evidence,
+    GateAnswer,
     GateVerdict,
     Heartbeats,
     KindEvidence,
@@ -22,6 +23,7 @@ from shim.gate import (
     judge,
     judge_so_far,
 )
+from shim.gate.evidence import SampleSoFar
 from shim.gate.statistics import lower_bound
 from shim.model import SECOND, Kind, Role
 from tests.gate.evidence import (
@@ -160,6 +162,69 @@ def test_what_is_missing_of_the_length_comes_by_waiting() -> None:
     assert answer.verdict is GateVerdict.INSUFFICIENT
     assert answer.eta == 2 * DAY
     assert condition(answer, "length").missing == "the trial has to last 2 d longer"
+
+
+SOME = both({(1, 1): 300})
+"""448 users of perfect agreement are enough."""
+
+
+def of_conditions(answer: GateAnswer) -> dict[str, int | None]:
+    return {each.name: each.eta for each in answer.unmet}
+
+
+@pytest.mark.parametrize(("later", "eta"), [(0, None), (10, 14.8 * DAY)])
+def test_after_the_first_period_only_users_who_are_new_bring_more(
+    later: int, eta: float | None
+) -> None:
+    """148 more users are needed, and on the eighth day ten users were new."""
+    some = changed(agreement=SOME, users=300, unsettled_users=0, later_users=later)
+    open_agreement = condition(judge(some, TARGETS), "agreement")
+    assert open_agreement.eta == (None if eta is None else pytest.approx(eta, rel=0.01))
+    assert ("no new ones occur" in (open_agreement.missing or "")) == (not later)
+
+
+@pytest.mark.parametrize(("later", "eta"), [(0, None), (20, 5 * DAY)])
+def test_more_users_come_only_as_new_ones_do(later: int, eta: int | None) -> None:
+    few = changed(users=200, unsettled_users=0, later_users=later)
+    assert of_conditions(judge(few, TARGETS)) == {"users": eta}
+
+
+@pytest.mark.parametrize(("seen", "enough"), [(100, False), (240, True)])
+def test_in_the_first_period_what_has_been_seen_says_whether_its_end_will_do(
+    seen: int, enough: bool
+) -> None:
+    """After half of it no more than as many users again can come."""
+    sample = both({(1, 1): seen})
+    returning = {GROUP: arms(bernoulli(1960, 2000), bernoulli(1960, 2000))}
+    half = TARGETS.period // 2
+    early = replace(
+        changed(
+            agreement=both({}),
+            returns={},
+            proofs=both({}),
+            users=0,
+            unsettled_users=seen,
+            so_far=SampleSoFar(sample, returning, both({(0, 1): 2000})),
+        ),
+        trial=replace(TRIAL, since=NOW - half),
+        days_acted=(True,) * 3,
+    )
+    answer = judge(early, TARGETS)
+    end = TARGETS.period - half
+    likely = end if enough else None
+    assert of_conditions(answer) == {
+        "length": end,
+        "users": likely,
+        "agreement": likely,
+        "returns": end,
+        "proofs_of_life": end,
+    }
+    assert answer.eta == likely
+
+
+def test_timeouts_come_as_they_have_come() -> None:
+    few = judge(changed(matched=200), TARGETS)
+    assert of_conditions(few) == {"timeouts": 4 * DAY}
 
 
 def test_a_crowd_cannot_hide_what_plain_counting_does_not_show() -> None:

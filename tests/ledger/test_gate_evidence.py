@@ -17,6 +17,7 @@ from shim.gate import Evidence, GateVerdict, ObservedRow, Standing, StandingRead
 from shim.ledger import read_ledger
 from shim.ledger.gate_evidence import GateEvidence, gate_evidence
 from shim.ledger.rows import BrakeRow, FailureRow, Row, RunRow
+from shim.ledger.sqlite.database import Database
 from shim.ledger.sqlite.reader import SqliteReader
 from shim.ledger.sqlite.writer import SqliteLedger
 from shim.model import Kind, Return, Role, VerdictKind, VerdictName
@@ -210,12 +211,7 @@ def test_a_process_without_connections_is_alive_and_its_record_is_complete(path:
         assert condition(judge(evidence, DEFAULTS.gate), "record").standing is Standing.MET
         # A process of another identity has just begun: a deploy is under way.
         begun = NOW + 8 * HOUR - 4 * MINUTE
-        with closing(sqlite3.connect(path)) as database, database:
-            database.execute(
-                "INSERT INTO run (started_at, pid, version, settings, tolerance, window, "
-                "return_window, monitors, comparison) VALUES (?, 1, '', '', 1, 1, 1, 'new', 'c')",
-                (begun,),
-            )
+        Database(path, process(begun, monitors="others")).close()
         assert ask(path, NOW + 8 * HOUR).trial is None
 
 

@@ -50,9 +50,8 @@ class TrialFigures(SnapshotReader):
         arms = _Arms()
         # There are millions of rows, and a tuple's own way of making a row is the fastest one.
         make = partial(tuple.__new__, ObservedRow)
-        return [
-            make((user, at, agreed, arms[arm], run))
-            for user, at, agreed, arm, run in self.ask(
+        with self.snapshot() as ledger:
+            found = ledger.ask(
                 f'SELECT "user", at, agreed, {_ARM}, run FROM verdict WHERE connection_kind = ? '
                 "AND at >= ? AND at < ? AND agreed IS NOT NULL AND acting IS NOT NULL "
                 f"AND run IN ({_listed(runs)}) ORDER BY at",
@@ -60,7 +59,9 @@ class TrialFigures(SnapshotReader):
                 since,
                 until,
             )
-        ]
+            return [
+                make((user, at, agreed, arms[arm], run)) for user, at, agreed, arm, run in found
+            ]
 
     def other_users(
         self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall
