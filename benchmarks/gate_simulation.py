@@ -204,6 +204,23 @@ def _print_exact_figures() -> None:
     print("a stretch refutes in 90 days, 1 000 users a day, asked at the end of each, at most:")
     for truth in (0.995, 0.999):
         print(f"  at a true agreement of {truth:.1%}: {_exact_of_stretches(truth, 90, 1000):.1e}")
+    print("users of the control in the first period that show the agreement, one yes or no each:")
+    for attempt in (1, 2, 3):
+        print(f"  all agree, attempt {attempt}: {_users_needed(1.0, 0.99, attempt)}")
+    for truth in (0.998, 0.995):
+        print(f"  {truth:.1%} agree, attempt 1: {_users_needed(truth, 0.99, 1)}")
+    for target in (0.98, 0.97, 0.95):
+        print(f"  all agree, min_agreement {target:g}: {_users_needed(1.0, target, 1)}")
+
+
+def _users_needed(truth: float, target: float, attempt: int) -> int:
+    """With so many users the e-value is reached, if exactly this share of them agrees."""
+    users = 1
+    while log_e_value({(1, 1): users * truth, (0, 1): users * (1 - truth)}, target) < log(
+        wanted_e_value(attempt)
+    ):
+        users += 1
+    return users
 
 
 def _exact_of_edits(every: int, days: int, users: int) -> float:

@@ -2,6 +2,7 @@
 
 import gc
 import sys
+from math import floor
 from pathlib import Path
 from typing import Any
 
@@ -137,4 +138,12 @@ def _plan(scenario: Scenario, as_json: bool) -> None:
             users = "never" if step.users is None else f"{step.users:,}"
             table.add_row(f"{step.days:g}", users, step.verdict.value, step.reason)
         console.print(table)
+        fleets = Table("users", "answer", "after days", "agreement of at least", box=None)
+        for fleet in plan.fleets:
+            days = "-" if fleet.days is None else f"{fleet.days:g}"
+            agreement = f"{floor(fleet.agreement * 10_000) / 100:.2f} %"
+            fleets.add_row(f"{fleet.users:,}", fleet.verdict.value, days, agreement)
+        echo()
+        console.print("Fleets of these sizes with the same rates:")
+        console.print(fleets)
     sys.exit(0 if any(step.users is not None for step in plan.steps) else 3)

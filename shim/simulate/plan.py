@@ -3,7 +3,7 @@
 A pilot fleet is simulated. Then the gate itself is asked what it would answer with a multiple of these
 users. So the plan contains every target of the settings and every rate of the file.
 
-Rules: docs/design.md#r14.
+Rules: docs/design.md#r14, docs/design.md#r16.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,15 @@ from dataclasses import asdict, dataclass, replace
 from math import ceil
 from typing import Any
 
-from shim.gate import Evidence, GateAnswer, GateVerdict, KindEvidence, Standing, judge
+from shim.gate import (
+    Evidence,
+    GateAnswer,
+    GateTargets,
+    GateVerdict,
+    KindEvidence,
+    Standing,
+    judge,
+)
 from shim.gate.evidence import ByArm
 from shim.gate.kind_gate import grown_both
 from shim.model import MonitorType
@@ -20,6 +28,9 @@ from shim.simulate.scenario import DAY, Scenario
 from shim.simulate.simulation_run import SimulationRun
 
 PILOT_USERS = 1000
+_FLEETS = (300, 1_500, 8_000, 100_000)
+"""Sizes of which the plan always speaks."""
+
 _STEP = 1.05
 _MOST_USERS = 10_000_000
 _FEWEST = 50
@@ -55,12 +66,26 @@ class PlanStep:
 
 
 @dataclass(frozen=True, slots=True)
+class FleetPlan:
+    """What the gate answers about a fleet of this size, and after how many days; None: it cannot answer.
+
+    `agreement`: what is certain by then, or at the end of the plan (R16).
+    """
+
+    users: int
+    days: float | None
+    verdict: GateVerdict
+    agreement: float
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """`timeouts_per_user_day` counts those that compare the monitors (R14)."""
 
     pilot_users: int
     timeouts_per_user_day: float
     steps: tuple[PlanStep, ...]
+    fleets: tuple[FleetPlan, ...]
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -82,20 +107,35 @@ def make_plan(scenario: Scenario) -> Plan:
     first = gate.period / DAY
     due = [first + extra for extra in (0, 1, 3, 7)]
     pilot = scenario.model_copy(update={"users": users, "days": due[-1] + _MOMENT, "brake": False})
-    steps: list[PlanStep] = []
+    known: dict[float, Evidence] = {}
     with SimulationRun(pilot) as run:
         for now in run.hours():
             if due and now >= (due[0] + _MOMENT) * DAY:
-                steps.append(_step(run.evidence(), scenario, users, due.pop(0)))
+                known[due.pop(0)] = run.evidence()
         timeouts = sum(kind.timeouts for kind in run.evidence().kinds)
-    return Plan(users, timeouts / users / pilot.days, tuple(steps))
+    steps = [_step(evidence, gate, users, days) for days, evidence in known.items()]
+    fleets = [_fleet(known, gate, users, size) for size in sorted({*_FLEETS, scenario.users})]
+    return Plan(users, timeouts / users / pilot.days, tuple(steps), tuple(fleets))
 
 
-def _step(evidence: Evidence, scenario: Scenario, pilot: int, days: float) -> PlanStep:
+def _fleet(
+    known: Mapping[float, Evidence], targets: GateTargets, pilot: int, users: int
+) -> FleetPlan:
+    answered: float | None = None
+    for days, evidence in known.items():
+        answer = judge(_grown(evidence, users / pilot), targets)
+        if answer.verdict is not GateVerdict.INSUFFICIENT:
+            answered = days
+            break
+    bounds = [one.bound or 0.0 for one in answer.conditions if one.name == "agreement"]
+    return FleetPlan(users, answered, answer.verdict, min(bounds, default=0.0))
+
+
+def _step(evidence: Evidence, targets: GateTargets, pilot: int, days: float) -> PlanStep:
     answer: GateAnswer | None = None
     users = float(_FEWEST)
     while users <= _MOST_USERS:
-        before, answer = answer, judge(_grown(evidence, users / pilot), scenario.settings.gate)
+        before, answer = answer, judge(_grown(evidence, users / pilot), targets)
         if answer.verdict is not GateVerdict.INSUFFICIENT:
             last = answer if before is None else before
             return PlanStep(days, ceil(users), answer.verdict, _reason(last, answer))

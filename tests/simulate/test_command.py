@@ -83,11 +83,19 @@ def test_a_plan_comes_true(tmp_path: Path) -> None:
     path.write_text(PLANNED)
     result = _shim("--plan", path, "--json")
     assert result.exit_code == 0
-    first, *later = json.loads(result.stdout)["steps"]
+    plan = json.loads(result.stdout)
+    first, *later = plan["steps"]
     assert (first["days"], first["verdict"]) == (3, "ready")
     # Users who did not occur in the first period are few, so that more days hardly help.
     assert [step["days"] for step in later] == [4, 6, 10]
     assert all(step["verdict"] == "ready" and step["users"] <= first["users"] for step in later)
+    fleets = {fleet["users"]: fleet for fleet in plan["fleets"]}
+    assert {300, 1_500, 8_000, 100_000} <= fleets.keys()
+    assert all((size >= first["users"]) == (fleets[size]["days"] == 3) for size in fleets)
+    bounds = [fleets[size]["agreement"] for size in sorted(fleets)]
+    assert bounds == sorted(bounds)
+    assert bounds[-1] > 0.999
+
     enough, few = round(first["users"] * 1.2), round(first["users"] * 0.5)
 
     for users, code in ((enough, 0), (few, 3)):
