@@ -35,7 +35,7 @@ async def test_the_integration_example_runs(
     for name in ("shim.yaml", "rollout.yaml"):
         (tmp_path / "config" / name).write_bytes((ROOT / "config" / name).read_bytes())
     monkeypatch.setenv("SHIM_OPERATOR_TOKEN", "operator's token")
-    monkeypatch.setenv("SHIM_HASH_KEY", "hash key")
+    monkeypatch.setenv("SHIM_HASH_KEY", "key of pseudonyms")
     apps: list[web.Application] = []
     monkeypatch.setattr(web, "run_app", apps.append)
     names: dict[str, Any] = {}

@@ -30,7 +30,7 @@ def brake() -> None:
 @input_errors
 def engage(reason: str, url: str, as_json: bool) -> None:
     """Take everyone at `live` or `complete` back to `shadow`, without a disconnect."""
-    _show(_order(url, reason, engaged=True), as_json)
+    _order(url, reason, engaged=True, as_json=as_json)
 
 
 @brake.command()
@@ -40,7 +40,7 @@ def engage(reason: str, url: str, as_json: bool) -> None:
 @input_errors
 def release(reason: str, url: str, as_json: bool) -> None:
     """Move everyone to the stage in the flags file. The brake never releases itself."""
-    _show(_order(url, reason, engaged=False), as_json)
+    _order(url, reason, engaged=False, as_json=as_json)
 
 
 @brake.command()
@@ -51,7 +51,7 @@ def release(reason: str, url: str, as_json: bool) -> None:
 def status(ledger: LedgerUrl | None, url: str, as_json: bool) -> None:
     """Print whether the brake is engaged, since when, and why."""
     if ledger is None:
-        _show(Remote(url).get("/api/brake"), as_json)
+        _show(*Remote(url).get("/api/brake", _read), as_json)
         return
     rows = read_ledger(ledger).rows(BrakeRow, limit=_HISTORY)
     engaged = bool(rows) and rows[0].engaged
@@ -63,24 +63,33 @@ def status(ledger: LedgerUrl | None, url: str, as_json: bool) -> None:
             {"engaged": row.engaged, "reason": row.reason, "at": seconds(row.at)} for row in rows
         ],
     }
-    _show(answer, as_json)
+    _show(*_read(answer), as_json)
 
 
-def _order(url: str, reason: str, *, engaged: bool) -> Any:
-    return Remote(url).post("/api/brake", {"engaged": engaged, "reason": reason})
+def _order(url: str, reason: str, *, engaged: bool, as_json: bool) -> None:
+    order = {"engaged": engaged, "reason": reason}
+    _show(*Remote(url).post("/api/brake", _read, order), as_json)
 
 
-def _show(answer: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print_json(answer)
-        return
+def _read(answer: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[str, dict[str, Any]]]]:
+    """The answer of the API, and its lines for people, each with its style."""
+    lines: list[tuple[str, dict[str, Any]]] = []
     if answer["engaged"]:
-        echo(f"engaged: {answer['reason']}", fg="red", bold=True)
+        lines.append((f"engaged: {answer['reason']}", {"fg": "red", "bold": True}))
     else:
-        echo("released", fg="green")
+        lines.append(("released", {"fg": "green"}))
     if answer["quarantined"]:
-        echo(QUARANTINED, fg="red", bold=True)
+        lines.append((QUARANTINED, {"fg": "red", "bold": True}))
     for event in answer["history"] or ():
         at = datetime.fromtimestamp(event["at"], UTC).astimezone()
         word = "engaged " if event["engaged"] else "released"
-        echo(f"  {at:%Y-%m-%d %H:%M:%S}  {word}  {event['reason']}")
+        lines.append((f"  {at:%Y-%m-%d %H:%M:%S}  {word}  {event['reason']}", {}))
+    return answer, lines
+
+
+def _show(answer: dict[str, Any], lines: list[tuple[str, dict[str, Any]]], as_json: bool) -> None:
+    if as_json:
+        print_json(answer)
+        return
+    for text, style in lines:
+        echo(text, **style)

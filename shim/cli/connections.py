@@ -30,13 +30,20 @@ from shim.model import Kind, Role, Stage
 @input_errors
 def connections(url: str, as_json: bool, **filters: Any) -> None:
     """List the open connections of a running shim, in the order in which they were opened."""
-    answer = Remote(url).get("/api/connections", **filters)
+    answer, table = Remote(url).get("/api/connections", _read, **filters)
     if as_json:
         print_json(answer)
         return
     if not answer["connections"]:
         echo("no connection matches")
         return
+    console_for().print(table)
+    if answer["next"]:
+        echo(f"there are more; the next page: --cursor {answer['next']}")
+
+
+def _read(answer: dict[str, Any]) -> tuple[dict[str, Any], Table]:
+    """The answer of the API, and the table of its connections."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("connection", "who", "stage", "acting", "watched by"):
         table.add_column(name, overflow="fold")
@@ -52,6 +59,4 @@ def connections(url: str, as_json: bool, **filters: Any) -> None:
             rough(row["connected"]),
             "closing" if row["closing"] else rough(row["silence"]),
         )
-    console_for().print(table)
-    if answer.get("next"):
-        echo(f"there are more; the next page: --cursor {answer['next']}")
+    return {**answer, "next": answer["next"]}, table

@@ -105,7 +105,8 @@ def gate(
     connection, also with --kind.
     """
     if url is not None:
-        answer = read_answer(Remote(url).get("/api/gate", at=None if at is None else seconds(at)))
+        since_1970 = None if at is None else seconds(at)
+        answer = Remote(url).get("/api/gate", read_answer, at=since_1970)
     else:
         settings = load_settings(config, monitor_types(plugin_manager()))
         with ledger_of(settings, ledger) as reader, little_garbage():

@@ -3,19 +3,24 @@
 import asyncio
 import logging
 import socket
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import click
 
 from shim.aio import Shim
+from shim.cli.command_group import UNEXPECTED, describe_fault
 from shim.cli.common import PATH, input_errors
-from shim.cli.terminal import echo
+from shim.cli.log_queue import log_on_stderr
+from shim.cli.terminal import echo, silence_output
 from shim.console.listener import listen, url_of
 from shim.model import InputError
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.runtime.secrets import Secrets
 from shim.server.serving import serve_until_signal
 from shim.settings import Settings, load_settings
+
+log = logging.getLogger(__name__)
 
 
 @click.command()
@@ -57,34 +62,51 @@ def serve(
     log_level: str,
 ) -> None:
     """Run the reference server: glasses and apps over WebSockets, watched by both monitors."""
-    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)-8s %(message)s")
-    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
-    settings = load_settings(config, monitor_types(plugin_manager()))
-    secrets = Secrets.from_environment(dev=dev, reference_server=True)
-    new_event_loop = asyncio.new_event_loop
-    if on_uvloop:
-        try:
-            import uvloop
-        except ImportError:
-            raise InputError(
-                "--uvloop: uvloop is not installed; run: pip install 'monitor-migration-shim[uvloop]'"
-            ) from None
-        new_event_loop = uvloop.new_event_loop
-    if dev:
-        for name, value in secrets.environment().items():
-            echo(f"{name}={value}")
-    with _listener(settings, host, port) as listener:
-        shim = Shim.open(settings, secrets=secrets, capture=capture, promote=auto)
+    with log_on_stderr(log_level):
+        logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+        settings = load_settings(config, monitor_types(plugin_manager()))
+        secrets = Secrets.from_environment(dev=dev, reference_server=True)
+        new_event_loop = _uvloop() if on_uvloop else asyncio.new_event_loop
+        _announce([f"{name}={value}" for name, value in secrets.made_up.items()])
+        with _listener(settings, host, port) as listener:
+            shim = Shim.open(settings, secrets=secrets, capture=capture, promote=auto)
 
-        def announce() -> None:
-            echo(f"listening on {url_of(listener)}")
-            if shim.console_url is not None:
-                echo(f"console on {shim.console_url}")
-            if dev:
-                link = shim.login_link(shim.console_url or url_of(listener))
-                echo(f"log in, once and within an hour: {link}")
+            def announce() -> None:
+                lines = [f"listening on {url_of(listener)}"]
+                if shim.console_url is not None:
+                    lines.append(f"console on {shim.console_url}")
+                if dev:
+                    link = shim.login_link(shim.console_url or url_of(listener))
+                    lines.append(f"log in, once and within an hour: {link}")
+                _announce(lines)
 
-        serve_until_signal(shim, listener, ready=announce, new_event_loop=new_event_loop)
+            try:
+                serve_until_signal(shim, listener, ready=announce, new_event_loop=new_event_loop)
+            except InputError:
+                raise
+            except Exception as error:
+                log.critical("the service ends: %s", describe_fault(error), exc_info=True)
+                raise SystemExit(UNEXPECTED) from None
+
+
+def _announce(lines: Iterable[str]) -> None:
+    """Print them, as far as standard output can be written: the service runs on without."""
+    try:
+        for line in lines:
+            echo(line)
+    except OSError as error:
+        silence_output()
+        log.warning("standard output cannot be written: %s", error.strerror)
+
+
+def _uvloop() -> Callable[[], asyncio.AbstractEventLoop]:
+    try:
+        import uvloop
+    except ImportError:
+        raise InputError(
+            "--uvloop: uvloop is not installed; run: pip install 'monitor-migration-shim[uvloop]'"
+        ) from None
+    return uvloop.new_event_loop
 
 
 def _listener(settings: Settings, host: str | None, port: int | None) -> socket.socket:

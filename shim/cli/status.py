@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import click
-from rich.console import Group, RenderableType
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -39,36 +39,44 @@ _GATE_LASTS = 30.0
 def status(watch: bool, interval: float, url: str, as_json: bool) -> None:
     """Show where the rollout is, whether the monitors agree, and whether clients come back."""
     remote = Remote(url)
-    report = remote.get("/api/report")
+    report, picture = _ask_report(remote)
     if as_json:
         print_json(report)
         return
     gate, asked_at = _ask_gate(remote), time.monotonic()
-    console, picture = console_for(width=_WIDE), _render(url, report, gate)
+    console = console_for(width=_WIDE)
     if not watch or not console.is_terminal:
-        console.print(picture)
+        console.print(Group(picture, gate))
         return
     try:
-        with Live(picture, console=console, auto_refresh=False, screen=True) as live:
+        with Live(Group(picture, gate), console=console, auto_refresh=False, screen=True) as live:
             while True:
                 time.sleep(interval)
                 try:
-                    report = remote.get("/api/report")
+                    _, picture = _ask_report(remote)
                     if time.monotonic() > asked_at + _GATE_LASTS:
                         gate, asked_at = _ask_gate(remote), time.monotonic()
-                    picture = _render(url, report, gate)
+                    live.update(Group(picture, gate), refresh=True)
                 except InputError as error:  # the shim may be restarting
-                    picture = plain(str(error), "bold red")
-                live.update(picture, refresh=True)
+                    live.update(plain(str(error), "bold red"), refresh=True)
     except KeyboardInterrupt:
         return
+
+
+def _ask_report(remote: Remote) -> tuple[dict[str, Any], Group]:
+    """The report, and the same for people."""
+
+    def read(report: dict[str, Any]) -> tuple[dict[str, Any], Group]:
+        return report, _render(str(remote.url), report)
+
+    return remote.get("/api/report", read)
 
 
 def _ask_gate(remote: Remote) -> Group:
     """What the gate says of the trial and of its arms."""
     name = ("gate      ", "bold")
     try:
-        answer = read_answer(remote.get("/api/gate"))
+        answer = remote.get("/api/gate", read_answer)
     except InputError as error:
         return Group(Text.assemble(name, plain(f"no answer: {error}", "dim")))
     lines = [Text.assemble(name, ANSWERS[answer.verdict])]
@@ -80,7 +88,7 @@ def _ask_gate(remote: Remote) -> Group:
     return Group(*lines)
 
 
-def _render(url: str, report: dict[str, Any], gate: Group) -> RenderableType:
+def _render(url: str, report: dict[str, Any]) -> Group:
     stages = _table("stage", "users", "connections")
     for stage in map(str, reversed(Stage)):
         users, connections = report["users"][stage], report["connections"]["stages"][stage]
@@ -97,9 +105,7 @@ def _render(url: str, report: dict[str, Any], gate: Group) -> RenderableType:
             report["failures"][role],
         )
         monitors.add_row(role, *(f"{figure:,}" for figure in figures))
-    return Group(
-        *_headline(url, report), "", stages, "", monitors, "", *_verdicts(report), "", gate
-    )
+    return Group(*_headline(url, report), "", stages, "", monitors, "", *_verdicts(report), "")
 
 
 def _headline(url: str, report: dict[str, Any]) -> Iterator[Text]:

@@ -1,6 +1,6 @@
 """`shim verdicts`: the verdicts of the ledger, as a list, and one episode as a timeline."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 from rich.table import Table
 
 from shim.cli.common import PATH, input_errors, json_option, read_date, word_option
@@ -44,11 +45,16 @@ class RemoteLedger:
         for name in ("recovered", "improvement"):
             if filters[name] is not None:
                 filters[name] = str(filters[name]).lower()
-        answer = self._remote.get("/api/verdicts", limit=limit, cursor=cursor, **filters)
-        return Page([VerdictRow.from_dict(row) for row in answer["verdicts"]], answer["next"])
+        return self._remote.get("/api/verdicts", _read_page, limit=limit, cursor=cursor, **filters)
 
     def episode(self, verdict_id: int) -> Episode:
-        return Episode.from_dict(self._remote.get(f"/api/verdicts/{verdict_id}"))
+        return self._remote.get(f"/api/verdicts/{verdict_id}", Episode.from_dict)
+
+
+def _read_page(answer: Mapping[str, Any]) -> Page:
+    rows = msgspec.convert(answer["verdicts"], list[dict[str, Any]])
+    cursor = msgspec.convert(answer["next"], str | None)
+    return Page([VerdictRow.from_dict(row) for row in rows], cursor)
 
 
 def _read_time(context: click.Context, option: click.Parameter, text: str | None) -> Wall | None:

@@ -16,6 +16,12 @@ from shim.settings import Settings
 log = logging.getLogger(__name__)
 
 BACKLOG = 1024
+"""New connections that the kernel keeps until the event loop accepts them."""
+
+_ACCEPTED_AT_ONCE = 1
+"""New connections that asyncio accepts in one step of its loop. Without a free file descriptor asyncio fails
+and logs an error for each of them, every second, and tries each of them again later, all of them together."""
+
 KEEPALIVE = 75.0
 """Seconds in which the next request must come, as in `web.run_app`; a runner's own default is an hour."""
 
@@ -51,7 +57,8 @@ async def serve_app(
     )
     try:
         await runner.setup()
-        await web.SockSite(runner, listener, backlog=BACKLOG).start()
+        await web.SockSite(runner, listener, backlog=_ACCEPTED_AT_ONCE).start()
+        listener.listen(BACKLOG)
         yield
     finally:
         await runner.cleanup()

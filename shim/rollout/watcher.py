@@ -23,7 +23,7 @@ from shim.model.visible_text import describe_free_text
 from shim.rollout.changes import Change, find_change
 from shim.rollout.current_flags import CurrentFlags
 from shim.settings import FlagsFile, UnreadableError, parse_flags
-from shim.settings.yamlfile import read_bytes
+from shim.settings.yamlfile import ExhaustedError, read_bytes
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +56,7 @@ class Watcher:
         self._post = post
         self._on_load = on_load
         self._interval = interval
+        self._exhausted = False
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="shim-flags", daemon=True)
         # Digests: of the content that was dealt with, and of the last reading.
@@ -87,8 +88,12 @@ class Watcher:
         problem: str | None = None
         try:
             data = _read(path)
+        except ExhaustedError as error:
+            self._report_exhausted(str(error))
+            return
         except InputError as error:
             problem = str(error)
+        self._exhausted = False
         digest = _UNREADABLE if data is None else sha256(data).hexdigest()
         before, self._seen = self._seen, digest
         if digest == self._settled or digest != before:
@@ -105,6 +110,13 @@ class Watcher:
                 return
         assert problem is not None
         self._post(lambda: self._refuse(digest, problem))
+
+    def _report_exhausted(self, problem: str) -> None:
+        if not self._exhausted:
+            self._exhausted = True
+            log.warning(
+                "flags: nothing is known of changes for now: %s", describe_free_text(problem)
+            )
 
     # -- In the event loop -------------------------------------------------------------------------
 

@@ -5,11 +5,14 @@ first, while the server still accepts and reads, and then aiohttp cleans up.
 """
 
 import asyncio
+import errno
 import logging
+import math
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -20,8 +23,13 @@ from shim.console.listener import serve_app
 from shim.server.auth import Gatekeeper
 from shim.server.sockets import Sockets
 
+log = logging.getLogger(__name__)
+
 _SHUTDOWN = 5.0
 """Seconds; the longest wait for running requests after every connection was closed."""
+
+_SILENCE = 60.0
+"""Seconds between two lines that say that no file descriptor is left."""
 
 _CLIENTS_OWN = (HttpProcessingError, web.RequestPayloadError)
 
@@ -60,9 +68,10 @@ def serve_until_signal(
     ready: Callable[[], None],
     new_event_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop,
 ) -> None:
-    """Serve until SIGTERM or SIGINT; a second signal does not wait for the closing connections."""
+    """Serve until SIGTERM, SIGINT or SIGHUP; a second signal does not wait for the closing connections."""
 
     async def serve() -> None:
+        asyncio.get_running_loop().set_exception_handler(LoopErrors().handle)
         with _stop_signals() as stopped:
             async with serving(shim, listener):
                 ready()
@@ -77,7 +86,9 @@ def _stop_signals() -> Iterator[asyncio.Event]:
     """An event that the first signal sets. The second signal cancels the task; a third does its default."""
     loop, task, stopped = asyncio.get_running_loop(), asyncio.current_task(), asyncio.Event()
     assert task is not None
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+        numbers.append(signal.SIGHUP)
 
     def release() -> None:
         for number in numbers:
@@ -95,6 +106,24 @@ def _stop_signals() -> Iterator[asyncio.Event]:
         yield stopped
     finally:
         release()
+
+
+class LoopErrors:
+    """Reports errors of the event loop; that no file descriptor is left is one line in a minute."""
+
+    def __init__(self) -> None:
+        self._silent_until = -math.inf
+
+    def handle(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
+            loop.default_exception_handler(context)
+        elif loop.time() >= self._silent_until:
+            self._silent_until = loop.time() + _SILENCE
+            log.error(
+                "no new connection can be accepted: %s; they wait (raise the limit: ulimit -n)",
+                error.strerror,
+            )
 
 
 @contextmanager

@@ -11,6 +11,7 @@ Unquoted texts are what YAML 1.1 takes them for, or are refused: `1:30` is the n
 so that a width of 12.345 is exactly that.
 """
 
+import errno
 import re
 from collections.abc import Iterator
 from datetime import date
@@ -50,6 +51,13 @@ class UnreadableError(InputError):
     """The file could not be read at all, so nothing is known about what is in it."""
 
 
+class ExhaustedError(UnreadableError):
+    """The process has no means to read a file now, such as a file descriptor: nothing is said of the file."""
+
+
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
+
+
 def read_bytes(path: Path) -> bytes:
     """The file's content. Raises UnreadableError if there is no file, or if it is too large."""
     try:
@@ -59,7 +67,9 @@ def read_bytes(path: Path) -> bytes:
         raise UnreadableError(Problem("no such file", str(path))) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise UnreadableError(Problem(f"cannot be read: {reason}", str(path))) from None
+        exhausted = getattr(error, "errno", None) in _EXHAUSTED
+        kind = ExhaustedError if exhausted else UnreadableError
+        raise kind(Problem(f"cannot be read: {reason}", str(path))) from None
     if len(data) > MAX_BYTES:
         raise UnreadableError(Problem(f"larger than {MAX_BYTES} bytes", str(path)))
     return data

@@ -21,7 +21,7 @@ NO_SPACE = "error: the output cannot be written: No space left on device\n"
 
 
 def fail_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-    def fail(self: Remote, path: str, **query: object) -> None:
+    def fail(self: Remote, path: str, read: object, **query: object) -> None:
         raise error
 
     monkeypatch.setattr(Remote, "get", fail)

@@ -78,9 +78,10 @@ def test_the_secrets_come_from_the_environment(
     with pytest.raises(InputError) as caught:
         Shim.open(config)
     assert str(caught.value) == "SHIM_OPERATOR_TOKEN is not set\nSHIM_HASH_KEY is not set"
-    monkeypatch.setenv("SHIM_OPERATOR_TOKEN", "operator")
-    monkeypatch.setenv("SHIM_HASH_KEY", "key")
-    assert WebsocketsShim.open(config).assembly.secrets == Secrets("", "operator", "key")
+    token, key = "the operator's token", "the key of the pseudonyms"
+    monkeypatch.setenv("SHIM_OPERATOR_TOKEN", token)
+    monkeypatch.setenv("SHIM_HASH_KEY", key)
+    assert WebsocketsShim.open(config).assembly.secrets == Secrets("", token, key)
 
 
 def test_mistakes_are_told_with_their_places(config: Path) -> None:

@@ -22,7 +22,7 @@ from tests.telemetry.collectors import Received, grpc_collector
 pytestmark = pytest.mark.real
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-SECRETS = {"SHIM_OPERATOR_TOKEN": "operator's token", "SHIM_HASH_KEY": "hash key"}
+SECRETS = {"SHIM_OPERATOR_TOKEN": "operator's token", "SHIM_HASH_KEY": "key of pseudonyms"}
 OPERATOR = {"Authorization": f"Bearer {SECRETS['SHIM_OPERATOR_TOKEN']}"}
 AIOHTTP, FASTAPI = "aiohttp_service.py", "fastapi_service.py"
 WEBSOCKETS = "websockets_service.py"

@@ -106,6 +106,6 @@ def test_a_port_that_another_program_has(config: Path, section: str, key: str) -
         )
     assert (answer.exit_code, again.exit_code) == (2, 2)
     reason = f"cannot listen on 127.0.0.1:{port}: Address already in use"
-    assert answer.stderr == f"error: {config}:{key}: {reason}\n"
+    assert answer.stderr.splitlines()[-1] == f"error: {config}:{key}: {reason}"
     assert again.stderr == f"error: {reason}\n"
     assert contents(config.parent).keys() == {"shim.yaml"}
