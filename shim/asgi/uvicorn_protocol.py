@@ -35,6 +35,9 @@ busy, the pongs behind that message would not be seen.
 """
 
 
+_MOST_UNSENT = 32 * 1024
+"""While more bytes wait to be sent, pings are not answered. asyncio's own limit is 512 KiB with TLS."""
+
 _REPLACED = (
     "run_asgi",
     "send",
@@ -83,6 +86,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             live.release()
             return
         self.stop_keepalive()
+        self.transport.set_write_buffer_limits(_MOST_UNSENT)
         self.live, self._shim = live, shim
         read = self.conn.events_received
 

@@ -72,7 +72,7 @@ async def test_r6b_a_cut_of_the_network(tmp_path: Path, returns: bool, hold: str
     flows = asyncio.Event()
     flows.set()
     async with service(tmp_path, Stage.COMPLETE, QUICK + GUARD.replace("HOLD", hold)) as it:
-        port = int(it.url.rstrip("/").rpartition(":")[2])
+        port = it.server.port
         async with line_to(port, flows) as line:
             sockets: list[ClientConnection] = [
                 await connect_websocket(f"ws://127.0.0.1:{line}/u{n}", ping_interval=None)

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from uvicorn.protocols.utils import ClientDisconnected
 from websockets.asyncio.server import ServerConnection, serve
 
-from shim import aio, websockets
+from shim import aio, asgi, websockets
 from shim.console.listener import listen
 from shim.flags import everyone_at
 from shim.model import Role, Stage
@@ -24,6 +25,7 @@ from shim.runtime.live_connection import LiveConnection
 from shim.runtime.tally import Tally
 from shim.settings import Settings, load_settings
 from tests.live.servers import QUICK, until
+from tests.live.uvicorn_servers import uvicorn_server
 from tests.telemetry.collectors import Certificate
 
 pytestmark = pytest.mark.real
@@ -110,12 +112,38 @@ async def websockets_service(
         it.trickle = False
 
 
-SERVICES = {"aiohttp": aiohttp_service, "websockets": websockets_service}
+@asynccontextmanager
+async def uvicorn_service(settings: Settings, tls: ssl.SSLContext | None) -> AsyncIterator[Service]:
+    it = Service(0, Tally(), [])
+    shim = asgi.Shim(settings, everyone_at(Stage.COMPLETE).evaluate, [it.tally])
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        async with shim.register_app_connection(scope, "u", "s", "p") as live:
+            it.lives.append(live)
+            with suppress(ClientDisconnected):
+                await it.send(lambda data: send({"type": "websocket.send", "bytes": data}))
+            while (await receive())["type"] != "websocket.disconnect":
+                pass
+
+    options = {"lifespan": "off", "ws_per_message_deflate": False}
+    async with shim, uvicorn_server(app, tls=tls, **options) as server:
+        it.port = server.port
+        yield it
+        it.trickle = False
+
+
+SERVICES = {
+    "aiohttp": aiohttp_service,
+    "uvicorn": uvicorn_service,
+    "websockets": websockets_service,
+}
 Scenario = Callable[[Service, bool], Coroutine[Any, Any, None]]
 
 
 async def everywhere(folder: Path, scenario: Scenario) -> None:
-    """Play the scenario at one time with both libraries, with and without TLS."""
+    """Play the scenario at one time with each library, with and without TLS."""
     path = folder / "shim.yaml"
     path.write_text(QUICK)
     settings = load_settings(path, monitor_types(plugin_manager()))

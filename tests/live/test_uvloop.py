@@ -18,7 +18,14 @@ import pytest
 from shim.model import Role, Stage
 from shim.runtime.driver import clock
 from shim.runtime.tcp_info import read_confirmation
-from tests.live import test_pauses, test_peers, test_slow_readers, test_websockets
+from tests.live import (
+    test_asgi,
+    test_pauses,
+    test_peers,
+    test_slow_readers,
+    test_uvicorn,
+    test_websockets,
+)
 from tests.live.servers import QUICK, ROLLOUT, ServerProcess, app_client, server, until
 from tests.support import skip
 
@@ -72,6 +79,32 @@ def test_websockets_a_silent_client_is_closed(
             tmp_path, stage, intended, role
         )
     )
+
+
+def test_asgi_a_silent_client_is_closed(run: Run, tmp_path: Path) -> None:
+    run(
+        test_asgi.test_a_silent_client_is_closed_as_its_monitor_wants(
+            tmp_path, Stage.COMPLETE, 1001, Role.CANDIDATE
+        )
+    )
+
+
+def test_asgi_a_peer_that_reads_nothing_is_gone(run: Run, tmp_path: Path) -> None:
+    run(test_asgi.test_a_peer_that_reads_nothing_is_gone_in_time(tmp_path, Stage.COMPLETE, "hello"))
+
+
+def test_asgi_a_busy_endpoint_is_not_a_dead_client(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(
+        test_asgi.test_r3b_an_endpoint_that_is_too_busy_to_read_on_is_not_a_dead_client(
+            tmp_path, monkeypatch
+        )
+    )
+
+
+def test_asgi_the_end_of_the_server_is_1012_and_spread(run: Run, tmp_path: Path) -> None:
+    run(test_uvicorn.test_the_end_of_the_server_is_1012_and_spread(tmp_path))
 
 
 def test_websockets_a_peer_that_reads_nothing_is_gone(run: Run, tmp_path: Path) -> None:

@@ -37,4 +37,4 @@ def pytest_collection_modifyitems(items: list[Any]) -> None:
         mock = getattr(item.module, "MockWriteTransport", None)
         if mock is not None:
             mock.get_write_buffer_size = lambda _: 0
-            mock.get_extra_info = lambda _, name: None
+            mock.set_write_buffer_limits = lambda _, high: None
