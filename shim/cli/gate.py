@@ -37,6 +37,9 @@ EXIT_CODES = {GateVerdict.READY: 0, GateVerdict.NOT_READY: 1, GateVerdict.INSUFF
 _ROOMY = 150
 """Columns; on a wider output, what is missing stands beside the figures."""
 
+_NARROW = 90
+"""Columns; on a narrower output there are no bars."""
+
 _LONG = 100
 """Characters; a longer text about what is missing always has lines of its own."""
 
@@ -174,7 +177,7 @@ def _table(conditions: list[Condition], width: int) -> Table:
         elif missing:
             figures.append("  ").append_text(missing)
         sign = Text(_SIGNS[condition.standing], style=style)
-        table.add_row(sign, title, _bar(condition), figures)
+        table.add_row(sign, title, Text("") if width < _NARROW else _bar(condition), figures)
     return table
 
 

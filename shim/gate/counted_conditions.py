@@ -31,7 +31,7 @@ def acted(case: KindGate) -> Condition:
     return _amount(
         case,
         "acted",
-        "Timeouts acted on, by the monitor that did so less often",
+        "Timeouts acted on, by the monitor with fewer of them",
         min(counts.values()),
         1,
         f"the {idle} never acted on a timeout",

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from shim.gate import counted_conditions as counted
+from shim.gate import stretch_conditions as over_days
 from shim.gate import tested_conditions as tested
 from shim.gate.answer import Condition, GateAnswer, GateVerdict, Scale, Sense, Standing
 from shim.gate.evidence import Evidence, KindEvidence
@@ -27,8 +28,8 @@ _OF_EACH_KIND: tuple[Callable[[KindGate], Condition], ...] = (
     counted.coverage,
     tested.returns,
     tested.proofs_of_life,
-    tested.stretches,
-    tested.recent,
+    over_days.stretches,
+    over_days.recent,
     counted.expected,
     counted.sample_ratio,
 )
@@ -172,7 +173,7 @@ def _record(evidence: Evidence) -> Condition:
     age = None if until is None else max(0, evidence.now - until) / SECOND
     return Condition(
         "record",
-        "Age of the record in seconds",
+        "Age of the record, in seconds",
         None,
         standing,
         Scale.COUNT,
@@ -194,7 +195,7 @@ def _brake(evidence: Evidence) -> Condition:
         standing, missing = Standing.OPEN, f"the brake is engaged: {evidence.brake}"
     return _fact(
         "brake",
-        "Brakes in the trial",
+        "Brake engaged, now or by itself in the trial",
         int(missing is not None),
         standing,
         missing,
@@ -225,7 +226,7 @@ def _expired(evidence: Evidence) -> Condition:
     rules = evidence.expired_rules
     return _fact(
         "expired_rules",
-        "Expected rules past their last day",
+        "Rules of comparison.expected past their last day",
         len(rules),
         Standing.FAILED if rules else Standing.MET,
         f"renew or remove: {', '.join(rules)}" if rules else None,

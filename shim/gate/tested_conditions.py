@@ -1,4 +1,4 @@
-"""The conditions that a test decides: agreement, returns, proofs of life, stretches (R14 to R16).
+"""The conditions that a test decides: agreement, returns, proofs of life (R14 to R16).
 
 There is one capital per question, begun with the trial. What must be shown must be shown with crowds as
 single events *and* plainly; what is refuted is refuted in both ways of counting. Before the first
@@ -7,14 +7,14 @@ single events *and* plainly; what is refuted is refuted in both ways of counting
 Rules: docs/design.md#r14, docs/design.md#r16.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from math import exp, log
+from math import exp
 from typing import Any
 
-from shim.gate.answer import Condition, Scale, Sense, Standing
-from shim.gate.evidence import NOTHING, ByArm, StretchSample
-from shim.gate.kind_gate import E_VALUE, KindGate, grown_both
+from shim.gate.answer import Condition, Sense, Standing
+from shim.gate.evidence import NOTHING, ByArm
+from shim.gate.kind_gate import KindGate, grown_both
 from shim.gate.question import Counted
 from shim.gate.series import Shares
 from shim.gate.statistics import (
@@ -61,7 +61,9 @@ def agreement(case: KindGate) -> Condition:
         "Agreement",
         standing,
         target=target,
-        bound=min(lower_bound(shares, 1 / case.wanted) for shares in counted),
+        bound=min(lower_bound(shares, 1 / case.wanted) for shares in counted)
+        if observations(counted.plain)
+        else None,
         figure=evidence.matched / evidence.timeouts if evidence.timeouts else None,
         interval=wilson(evidence.matched, evidence.timeouts),
         missing=missing,
@@ -75,7 +77,7 @@ def agreement(case: KindGate) -> Condition:
             **{
                 way: {
                     "e_value": exp(min(log_e_value(shares, target), _GREATEST_LOG)),
-                    **_describe(shares),
+                    **describe_shares(shares),
                 }
                 for way, shares in zip(Counted._fields, counted, strict=True)
             },
@@ -158,7 +160,7 @@ def proofs_of_life(case: KindGate) -> Condition:
     )
     return case.condition(
         "proofs_of_life",
-        "Users with a timeout that closed a live connection",
+        "Users of whom the candidate closed a live connection",
         standing,
         sense=Sense.AT_MOST,
         target=limit,
@@ -172,7 +174,7 @@ def proofs_of_life(case: KindGate) -> Condition:
         inputs={
             "proofs": {str(role): count for role, count in evidence.proofs_of_life.items()},
             "min_e_value": case.wanted,
-            **{way: _describe(getattr(counted, way)) for way in Counted._fields},
+            **{way: describe_shares(getattr(counted, way)) for way in Counted._fields},
         },
     )
 
@@ -202,63 +204,6 @@ def _decide(
     return Standing.OPEN, *case.until_holds(have, what, shown)
 
 
-def stretches(case: KindGate) -> Condition:
-    """No stretch refutes agreement or returns: else a candidate that broke late would stay ready."""
-    wrong = list(_refuted(case))
-    return case.condition(
-        "stretches",
-        "Stretches of days that refute",
-        Standing.FAILED if wrong else Standing.MET,
-        scale=Scale.COUNT,
-        sense=Sense.AT_MOST,
-        target=0,
-        bound=len(wrong),
-        figure=len(wrong),
-        missing="; ".join(wrong) or None,
-        inputs={"stretches": len(case.evidence.stretches), "refuted": wrong},
-    )
-
-
-def recent(case: KindGate) -> Condition:
-    """In the last seven days the means of the users' last five must not fall short."""
-    evidence, targets = case.evidence, case.targets
-    short = []
-    agreed = [mean_share(shares) for shares in evidence.recent_agreement]
-    if any(mean is not None and mean < targets.min_agreement for mean in agreed):
-        short.append(f"agreement {min(mean for mean in agreed if mean is not None):.4g}")
-    for name, arms in large_groups(evidence.recent_returns).items():
-        if idle(arms):
-            continue
-        pairs = zip(arms[Role.CONTROL], arms[Role.CANDIDATE], strict=True)
-        for control, candidate in pairs:
-            by_control, by_candidate = mean_share(control) or 0.0, mean_share(candidate) or 0.0
-            if by_candidate < by_control - targets.return_margin:
-                short.append(f"{name}: returns {by_candidate:.4g} against {by_control:.4g}")
-                break
-    return case.condition(
-        "recent",
-        "The last seven days",
-        Standing.OPEN if short else Standing.MET,
-        sense=Sense.AT_LEAST,
-        target=targets.min_agreement,
-        bound=min((mean for mean in agreed if mean is not None), default=None),
-        figure=agreed[0],
-        missing=f"the last seven days fall short: {'; '.join(short)}" if short else None,
-        inputs={
-            "agreement": {
-                way: _describe(getattr(evidence.recent_agreement, way)) for way in Counted._fields
-            },
-            "returns": {
-                name: {
-                    str(role): {way: _describe(getattr(counted, way)) for way in Counted._fields}
-                    for role, counted in arms.items()
-                }
-                for name, arms in evidence.recent_returns.items()
-            },
-        },
-    )
-
-
 def large_groups(groups: Mapping[str, ByArm]) -> dict[str, ByArm]:
     """The groups that hold at least a quarter of the compared users."""
     sizes = {name: _size(arms) for name, arms in groups.items()}
@@ -284,33 +229,6 @@ def idle(arms: ByArm) -> str:
     return " and the ".join(
         str(role) for role in Role if not observations(arms.get(role, NOTHING).plain)
     )
-
-
-def _refuted(case: KindGate) -> Iterator[str]:
-    """The stretches that refute, in words; each is judged alone."""
-    targets = case.targets
-    large = set(large_groups(case.evidence.returns)) or {
-        name for stretch in case.evidence.stretches for name in stretch.returns
-    }
-    for stretch in case.evidence.stretches:
-        wanted = E_VALUE * stretch.ordinal
-        if all(
-            log_e_value_below(shares, targets.min_agreement) >= log(wanted)
-            for shares in stretch.agreement
-        ):
-            yield f"{stretch.name}: agreement"
-        yield from (
-            f"{stretch.name}: returns of {name}"
-            for name in _refuted_groups(stretch, large, 1 / wanted / 2, targets.return_margin)
-        )
-
-
-def _refuted_groups(
-    stretch: StretchSample, large: set[str], alpha: float, margin: float
-) -> Iterator[str]:
-    for name, arms in stretch.returns.items():
-        if name in large and refutes_returns(arms, alpha, margin):
-            yield name
 
 
 def _no_fewer(
@@ -372,7 +290,7 @@ def _interval(shares: Shares) -> tuple[float, float] | None:
 def _sequences(counted: Counted, alpha: float) -> dict[str, Any]:
     return {
         way: {
-            **_describe(shares),
+            **describe_shares(shares),
             "lower": lower_bound(shares, alpha),
             "upper": upper_bound(shares, alpha),
         }
@@ -380,7 +298,7 @@ def _sequences(counted: Counted, alpha: float) -> dict[str, Any]:
     }
 
 
-def _describe(shares: Shares) -> dict[str, Any]:
+def describe_shares(shares: Shares) -> dict[str, Any]:
     """The observations themselves: `[successes, trials, how many]`, and what they say plainly."""
     return {
         "observations": observations(shares),

@@ -26,6 +26,13 @@ _BEGAN_BY = {
 }
 
 
+UNKNOWABLE = (
+    "users who did not occur yet, users whose identity changes, and how much the users of one process depend "
+    "on each other within a day"
+)
+"""What no answer can take into account (R16)."""
+
+
 def describe_trial(evidence: Evidence, targets: GateTargets) -> dict[str, object]:
     """Which trial is judged, since when, what began it, and what would end it. Times in seconds."""
     trial, standing = evidence.trial, evidence.standing
@@ -53,6 +60,7 @@ def describe_trial(evidence: Evidence, targets: GateTargets) -> dict[str, object
             "stands_until": seconds(standing.stands_until),
         },
         "kinds": [kind.kind for kind in evidence.kinds],
+        "not_known": UNKNOWABLE,
     }
 
 
@@ -79,6 +87,8 @@ def format_trial(inputs: Mapping[str, Any]) -> list[str]:
             f"{_format_time(standing['until'])} stands until {_format_time(standing['stands_until'])}, "
             "while nothing but widths grows and nothing is refuted."
         )
+    if "not_known" in inputs:
+        lines.append(f"The gate cannot know of {inputs['not_known']}.")
     return lines
 
 
