@@ -69,14 +69,11 @@ def add_health(app: web.Application, operations: Operations) -> None:
         return json_answer({"status": "ok"})
 
     async def readyz(request: web.Request) -> web.Response:
-        """Ready also while ledger or flags file have a problem: connections do not depend on them.
-
-        The problem of the flags file is left out, because it may name a user.
-        """
+        """Ready also while ledger or flags file have a problem: connections do not depend on them."""
         if operations.shim.draining:
             return json_answer({"status": "draining"}, status=503)
         answer: dict[str, Any] = {"status": "ready"}
-        if (flags := operations.flags) is not None:
+        if (flags := operations.flags(None)) is not None:
             refused = flags.problem is not None
             answer["flags"] = {"digest": flags.digest, "age": flags.age, "refused": refused}
         if trouble := operations.assembly.records.ledger.status().problem:

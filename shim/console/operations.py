@@ -52,17 +52,18 @@ class Operations:
         candidate = self.shim.router.monitors(Role.CANDIDATE)
         return candidate is not None and candidate.quarantined
 
-    @property
-    def flags(self) -> FlagsAnswer | None:
-        """The flags file in force; None: the settings name no flags file."""
+    def flags(self, visitor: Visitor | None) -> FlagsAnswer | None:
+        """The flags file in force, for this visitor or for everybody; None: the settings name no flags file."""
         flags = self.assembly.flags
         if flags is None:
             return None
         age = seconds(self.shim.clock() - flags.loaded_at)
-        return FlagsAnswer(digest=flags.digest, age=age, problem=flags.problem)
+        clear = visitor is not None and visitor.is_operator
+        problem = flags.problem if clear else flags.problem_without_names
+        return FlagsAnswer(digest=flags.digest, age=age, problem=problem)
 
-    def report(self) -> ReportAnswer:
-        """The present state, from counts that other parts keep."""
+    def report(self, visitor: Visitor | None) -> ReportAnswer:
+        """The present state, from counts that other parts keep, for this visitor or for everybody."""
         census, driver, guard = self.shim.census, self.shim.driver, self.shim.router.guard
         holding = guard is not None and guard.holding
         held = len(guard) if guard is not None and guard.holding else 0
@@ -79,7 +80,7 @@ class Operations:
             brake=self.brake_reason,
             guard=GuardAnswer(holding=holding, held=held),
             quarantined=self.quarantined,
-            flags=self.flags,
+            flags=self.flags(visitor),
             ledger=LedgerAnswer(
                 problem=ledger.problem,
                 queued=ledger.queued,

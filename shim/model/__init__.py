@@ -45,6 +45,7 @@ from shim.model.records import (
     Verdict,
     VerdictKind,
     VerdictName,
+    without_details,
 )
 from shim.model.time import MICROSECOND, SECOND, Duration, Time, from_seconds, seconds
 
@@ -94,6 +95,7 @@ __all__ = [
     "VerdictName",
     "from_seconds",
     "seconds",
+    "without_details",
 ]
 
 Evidence = Confirmation

@@ -19,8 +19,18 @@ class Problem:
     path: str | None = None
 
     def __str__(self) -> str:
-        place = ":".join(str(part) for part in (self.file, self.line, self.column) if part)
-        return ": ".join(part for part in (place, self.path, self.reason) if part)
+        return ": ".join(part for part in (self._place, self.path, self.reason) if part)
+
+    @property
+    def without_names(self) -> str:
+        """The problem without what stands in the file: its keys and values may name users."""
+        if self.line is None and self.path is None:
+            return str(self)
+        return f"{self._place}: the reason may name users, so only operators see it"
+
+    @property
+    def _place(self) -> str:
+        return ":".join(str(part) for part in (self.file, self.line, self.column) if part)
 
 
 class InputError(ShimError):
@@ -31,3 +41,8 @@ class InputError(ShimError):
             problems = Problem(problems)
         self.problems = (problems,) if isinstance(problems, Problem) else tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+    @property
+    def without_names(self) -> str:
+        """The problems without what stands in the file, which may name users."""
+        return "\n".join(problem.without_names for problem in self.problems)

@@ -143,6 +143,11 @@ class MonitorFailure:
     """None: the call was about no single connection."""
 
 
+def without_details(reason: str) -> str:
+    """What a monitor's failure was, without what the monitor said, which may name users."""
+    return "answered nonsense" if reason.startswith("answered ") else reason.partition(":")[0]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Closing:
     """How a connection ended."""
@@ -192,6 +197,8 @@ class FlagsLoad:
     before: str | None = None
     """The digest that was in force before."""
     problem: str | None = None
+    problem_without_names: str | None = None
+    """The same without what stands in the file, which may name users."""
     by: str | None = None
     """Who changed the file, as far as the tools know."""
     reason: str | None = None

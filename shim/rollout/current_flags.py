@@ -5,7 +5,7 @@ from typing import Any
 
 from shim.flags import Evaluation, Targeting
 from shim.flags.deciding import deciding_text
-from shim.model import FlagsLoad, Time, seconds
+from shim.model import FlagsLoad, InputError, Time, seconds
 from shim.rollout.changes import Change, find_change
 from shim.settings import FlagsFile
 
@@ -14,10 +14,18 @@ class CurrentFlags:
     """Answers at each registration; the watcher swaps the whole content.
 
     `loaded_at` is the time at which the active file came into force, `problem` what is wrong with the
-    present file (None: the present file is the active file).
+    present file (None: the present file is the active file), `problem_without_names` the same without what
+    stands in the file.
     """
 
-    __slots__ = ("digest", "loaded_at", "path", "problem", "targeting")
+    __slots__ = (
+        "digest",
+        "loaded_at",
+        "path",
+        "problem",
+        "problem_without_names",
+        "targeting",
+    )
 
     def __init__(self, loaded: FlagsFile, now: Time) -> None:
         self.path: Path = loaded.path
@@ -25,6 +33,7 @@ class CurrentFlags:
         self.digest = loaded.digest
         self.loaded_at = now
         self.problem: str | None = None
+        self.problem_without_names: str | None = None
 
     def evaluate(self, user: str) -> Evaluation:
         """The user's stage and the reason, without the brake, which belongs to the router."""
@@ -40,12 +49,17 @@ class CurrentFlags:
         before = self.digest
         if loaded.digest != before:
             self.targeting, self.digest, self.loaded_at = loaded.targeting, loaded.digest, now
-        self.problem = None
+        self.problem = self.problem_without_names = None
         return self._record(now, loaded.digest, before, change)
 
-    def refuse(self, digest: str, problem: str, now: Time) -> FlagsLoad:
+    def refuse(self, digest: str, error: InputError, now: Time) -> FlagsLoad:
         """Keep the active file; the present file cannot be used."""
-        self.problem = problem
+        first, *others = error.problems
+        more = (
+            f" (and {len(others)} more problem{'s' if len(others) > 1 else ''})" if others else ""
+        )
+        self.problem = f"{first}{more}"
+        self.problem_without_names = f"{first.without_names}{more}"
         return self._record(now, digest, self.digest)
 
     def as_dict(self, now: Time) -> dict[str, Any]:
@@ -68,6 +82,7 @@ class CurrentFlags:
             digest=digest,
             before=before,
             problem=self.problem,
+            problem_without_names=self.problem_without_names,
             by=by,
             reason=reason,
             deciding=deciding_text(self.targeting),

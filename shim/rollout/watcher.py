@@ -13,6 +13,7 @@ import logging
 import stat
 import threading
 from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TypeAlias
@@ -40,7 +41,7 @@ class Watcher:
     """Keeps a `CurrentFlags` up to date between `start` and `stop`.
 
     `post` runs a function where the flags are used (`loop.call_soon_threadsafe`); there, `on_load` is
-    called for each file taken over, refused, or good again.
+    called for each file taken over, refused, or good again. `names_users`: whether the log may do that.
     """
 
     def __init__(
@@ -50,6 +51,8 @@ class Watcher:
         post: Callable[[Callable[[], None]], object],
         on_load: OnLoad,
         interval: Duration = INTERVAL,
+        *,
+        names_users: bool = True,
     ) -> None:
         self._live = live
         self._clock = clock
@@ -57,6 +60,7 @@ class Watcher:
         self._on_load = on_load
         self._interval = interval
         self._exhausted = False
+        self._names_users = names_users
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="shim-flags", daemon=True)
         # Digests: of the content that was dealt with, and of the last reading.
@@ -85,14 +89,14 @@ class Watcher:
         """One reading: handle new content that two readings in a row agree on."""
         path = self._live.path
         data: bytes | None = None
-        problem: str | None = None
+        refused: InputError | None = None
         try:
             data = _read(path)
         except ExhaustedError as error:
             self._report_exhausted(str(error))
             return
         except InputError as error:
-            problem = str(error)
+            refused = error
         self._exhausted = False
         digest = _UNREADABLE if data is None else sha256(data).hexdigest()
         before, self._seen = self._seen, digest
@@ -103,13 +107,13 @@ class Watcher:
             try:
                 loaded = FlagsFile(parse_flags(data, str(path)), path, digest)
             except InputError as error:
-                problem = _describe_first(error)
+                refused = error
             else:
                 change = find_change(path, digest, self._live.digest)
                 self._post(lambda: self._take(loaded, change))
                 return
-        assert problem is not None
-        self._post(lambda: self._refuse(digest, problem))
+        assert refused is not None
+        self._post(partial(self._refuse, digest, refused))
 
     def _report_exhausted(self, problem: str) -> None:
         if not self._exhausted:
@@ -139,16 +143,16 @@ class Watcher:
             )
         self._on_load(load, before, self._live.targeting)
 
-    def _refuse(self, digest: str, problem: str) -> None:
+    def _refuse(self, digest: str, error: InputError) -> None:
         if self._stopped.is_set():
             return
-        load = self._live.refuse(digest, problem, self._clock())
+        load = self._live.refuse(digest, error, self._clock())
         age = (load.at - self._live.loaded_at) // SECOND
         log.error(
             "flags: refused, the file of digest %.12s stays in force (since %d s): %s",
             load.before,
             age,
-            describe_free_text(problem),
+            describe_free_text(load.problem if self._names_users else load.problem_without_names),
         )
         self._on_load(load, self._live.targeting, self._live.targeting)
 
@@ -161,10 +165,3 @@ def _read(path: Path) -> bytes:
     except OSError:
         pass  # the reading tells
     return read_bytes(path)
-
-
-def _describe_first(error: InputError) -> str:
-    """The first problem, and the number of further problems."""
-    first, *others = error.problems
-    more = f"{len(others)} more problem{'s' if len(others) > 1 else ''}"
-    return f"{first} (and {more})" if others else str(first)

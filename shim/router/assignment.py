@@ -10,7 +10,17 @@ docs/design.md#r11, docs/design.md#r12, docs/design.md#r21, docs/design.md#r22.
 """
 
 from shim.compare import Comparator
-from shim.model import SECOND, Connection, Duration, MonitorFailure, Monitors, Role, Stage, Time
+from shim.model import (
+    SECOND,
+    Connection,
+    Duration,
+    MonitorFailure,
+    Monitors,
+    Role,
+    Stage,
+    Time,
+    without_details,
+)
 from shim.model.records import QUARANTINE
 from shim.router.events import BrakeChanged, Decided, Noted, StageChanged
 from shim.router.guard import Guard
@@ -290,7 +300,9 @@ class Assignment:
         if control is None:
             successors: tuple[RoleMonitors, ...] = (candidate,)
         elif failed is candidate:
-            self.engage_brake(f"the acting candidate failed: {failure}", now, by_itself=True)
+            # The brake's reason is shown to everybody; the failure itself has the details.
+            what = f"{failure.call}: {without_details(failure.reason)}"
+            self.engage_brake(f"the acting candidate failed: {what}", now, by_itself=True)
             successors = control, candidate
         elif tracked.candidate_instance is None:
             # The stage `off` keeps the candidate away: there a fresh control is tried first.

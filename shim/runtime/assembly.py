@@ -108,8 +108,9 @@ class Assembly:
         self.secrets = secrets
         self.tally = Tally()
         self._pseudonyms = Pseudonyms(secrets.hash_key)
+        self._log_names_users = settings.privacy.logs == "raw"
         self.name_in_log: Callable[[str], str] = (
-            self._pseudonyms if settings.privacy.logs == "hashed" else describe_id
+            describe_id if self._log_names_users else self._pseudonyms
         )
         self._capture_file = _capture_file(settings, capture)
         self.flags = _read_flags(settings) if targeting is None else None
@@ -125,7 +126,7 @@ class Assembly:
     @property
     def first_observers(self) -> Sequence[Observer]:
         """The first observers: the coordinator begins with them."""
-        return LifecycleLog(self.name_in_log), self.tally
+        return LifecycleLog(self.name_in_log, names_users=self._log_names_users), self.tally
 
     @property
     def records(self) -> Records:
@@ -189,6 +190,7 @@ class Assembly:
             clock,
             self._pseudonyms if hashed else str,
             provider=None if records.tracing is None else records.tracing.provider,
+            names_users=not hashed,
         )
         ledger = LedgerObserver(records.ledger, clock, wall_clock)
         for observer in (
@@ -262,7 +264,7 @@ class Assembly:
         self._warn_of_close_code(flags.targeting)
         coordinator.observer.on(flags.first_load())
         post = asyncio.get_running_loop().call_soon_threadsafe
-        watcher = Watcher(flags, clock, post, take_up)
+        watcher = Watcher(flags, clock, post, take_up, names_users=self._log_names_users)
         watcher.start()
         promotion = asyncio.create_task(self._promote(flags)) if self._promotes else None
         try:
@@ -281,7 +283,8 @@ class Assembly:
             try:
                 await asyncio.to_thread(self._advance, flags)
             except InputError as error:
-                log.error("the rollout cannot go on by its plan: %s", describe_free_text(error))
+                why = error if self._log_names_users else error.without_names
+                log.error("the rollout cannot go on by its plan: %s", describe_free_text(why))
 
     def _advance(self, flags: CurrentFlags) -> None:
         change = advance_by_itself(

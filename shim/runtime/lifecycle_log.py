@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 
-from shim.model import MonitorFailure
+from shim.model import MonitorFailure, without_details
 from shim.model.visible_text import describe_free_text, describe_id
 from shim.router import BrakeChanged, Decided, GuardChanged, Noted, Observer, handles
 
@@ -11,10 +11,13 @@ log = logging.getLogger(__name__)
 
 
 class LifecycleLog(Observer):
-    """Writes the lines; `name` is how users are named in the log."""
+    """Writes the lines; `name` is how users are named in the log, `names_users` whether in clear."""
 
-    def __init__(self, name: Callable[[str], str] = describe_id) -> None:
+    def __init__(
+        self, name: Callable[[str], str] = describe_id, *, names_users: bool = True
+    ) -> None:
         self._name = name
+        self._names_users = names_users
 
     @handles(Decided)
     def _decided(self, decided: Decided) -> None:
@@ -30,7 +33,8 @@ class LifecycleLog(Observer):
     @handles(MonitorFailure)
     def _failure(self, failure: MonitorFailure) -> None:
         connection = failure.connection
-        failed = (failure.role, failure.call, describe_free_text(failure.reason))
+        reason = failure.reason if self._names_users else without_details(failure.reason)
+        failed = (failure.role, failure.call, describe_free_text(reason))
         if connection is None:
             log.error("the %s failed in %s: %s", *failed)
         else:

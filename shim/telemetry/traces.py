@@ -32,6 +32,7 @@ from shim.model import (
     Verdict,
     VerdictName,
     seconds,
+    without_details,
 )
 from shim.router import (
     BrakeChanged,
@@ -54,8 +55,9 @@ _NONE: Attributes = {}
 class TraceObserver(Observer):
     """Traces through OpenTelemetry's API: to whatever provider the application has set.
 
-    `pseudonym` is how users and sessions may be named, `clock` the shim's, `wall` the time of day in
-    nanoseconds. It must get a verdict before the observers that keep verdicts: it sets `verdict.trace`.
+    `pseudonym` is how users and sessions may be named, `names_users` whether reasons may name users, `clock`
+    the shim's, `wall` the time of day in nanoseconds. It must get a verdict before the observers that keep
+    verdicts: it sets `verdict.trace`.
     """
 
     def __init__(
@@ -64,9 +66,12 @@ class TraceObserver(Observer):
         pseudonym: Callable[[str], str],
         wall: Callable[[], int] = time.time_ns,
         provider: TracerProvider | None = None,
+        *,
+        names_users: bool = True,
     ) -> None:
         self._spans = Spans(clock, wall, provider)
         self._pseudonym = pseudonym
+        self._names_users = names_users
         # Both have the open connections' ids as keys, and both are empty while nobody traces.
         self._stages: dict[str, Stage] = {}
         self._registrations: dict[str, bytes] = {}
@@ -243,6 +248,8 @@ class TraceObserver(Observer):
     @handles(MonitorFailure)
     def _failure(self, failure: MonitorFailure) -> None:
         at, reason = failure.at, failure.reason
+        if not self._names_users:
+            reason = without_details(reason)
         attributes = {
             names.ROLE: failure.role.value,
             names.CALL: failure.call,
@@ -266,7 +273,8 @@ class TraceObserver(Observer):
     def _flags_loaded(self, load: FlagsLoad) -> None:
         if load.problem is None:
             self._flags = load
-        at, problem = load.at, load.problem
+        at = load.at
+        problem = load.problem if self._names_users else load.problem_without_names
         attributes = {
             names.FLAGS_FILE: load.file,
             names.FLAGS_DIGEST: load.digest,

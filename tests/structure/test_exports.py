@@ -60,6 +60,7 @@ PUBLIC = {
         "VerdictName",
         "from_seconds",
         "seconds",
+        "without_details",
     },
 }
 

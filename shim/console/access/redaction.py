@@ -35,10 +35,11 @@ class Names:
         self, pseudonymizer: Pseudonymizer, visitor: Visitor, asked: str | None = None
     ) -> None:
         self._pseudonymizer = pseudonymizer
-        self._clear = visitor.is_operator
+        self.clear = visitor.is_operator
+        """Whether everybody is named."""
         self._asked = asked
 
     def __call__(self, name: str) -> str:
-        if self._clear or name == self._asked:
+        if self.clear or name == self._asked:
             return name
         return self._pseudonymizer.pseudonym(name)

@@ -94,7 +94,7 @@ class ApiHandlers:
 
     async def report(self, asked: ApiRequest) -> web.Response:
         """Plain counts since the start"""
-        return json_answer(self._operations.report())
+        return json_answer(self._operations.report(asked.visitor))
 
     async def verdicts(self, asked: ApiRequest) -> web.Response:
         """How episodes ended"""
@@ -132,7 +132,7 @@ class ApiHandlers:
 
     async def flags(self, asked: ApiRequest) -> web.Response:
         """The flags file in force"""
-        answer = self._operations.flags
+        answer = self._operations.flags(asked.visitor)
         if answer is None:
             raise not_found("there is no flags file here")
         return json_answer(answer)

@@ -15,8 +15,8 @@ from msgspec import Meta
 from shim.console.access.redaction import Names
 from shim.ledger.json_record import Length
 from shim.ledger.protocols import Episode
-from shim.ledger.rows import ActionRow, Row, VerdictRow
-from shim.model import Cause, Kind, Role, Stage
+from shim.ledger.rows import ActionRow, FailureRow, Row, VerdictRow
+from shim.model import Cause, Kind, Role, Stage, without_details
 
 R = TypeVar("R", bound=Row)
 
@@ -160,7 +160,7 @@ class LedgerAnswer(msgspec.Struct, kw_only=True):
 
 
 class FlagsAnswer(msgspec.Struct, kw_only=True):
-    """The flags file in force; `problem` says why a newer one was refused."""
+    """The flags file in force; `problem` says why a newer one was refused, to operators in full."""
 
     digest: str
     age: Annotated[float, Meta(description="Seconds since it was taken over.")]
@@ -345,4 +345,6 @@ def named(row: R, names: Names) -> R:
     """The row with its user named as the visitor may see them."""
     found = {field: getattr(row, field, None) for field in ("user", "session")}
     shown = {field: names(name) for field, name in found.items() if name is not None}
+    if isinstance(row, FailureRow) and not names.clear:
+        shown["reason"] = without_details(row.reason)
     return msgspec.structs.replace(row, **shown)

@@ -99,7 +99,7 @@ class Html:
             base=base_of(request),
             path=path_of(request),
             visitor=visitor,
-            status=self._operations.report(),
+            status=self._operations.report(visitor),
             **{"names": names, **facts},
         )
 

@@ -21,7 +21,7 @@ from shim.console.api.filters import (
     read_query,
 )
 from shim.console.api.responses import ApiError, bad_request, not_found, unavailable
-from shim.console.api.schemas import BrakeOrder
+from shim.console.api.schemas import BrakeOrder, named
 from shim.console.base_path import OVERVIEW, base_of, path_of
 from shim.console.connection_lists import ConnectionLists
 from shim.console.ledger_queries import LedgerQueries
@@ -129,6 +129,9 @@ class Pages:
         episode = await self._queries.ask(visitor, lambda ledger: ledger.episode(number))
         if episode is None:
             raise not_found("There is no such episode. The ledger may not keep it any more.")
+        names = self._names(visitor)
+        failures = [named(row, names) for row in episode.failures]
+        shown = msgspec.structs.replace(episode, failures=failures)
         return self._html.page(
             request,
             visitor,
@@ -136,7 +139,7 @@ class Pages:
             episode=episode,
             verdict=episode.verdict,
             why=why(episode),
-            moments=moments(episode),
+            moments=moments(shown),
             chart=draw_lanes(episode),
             trace_url=self._operations.trace_url(episode.verdict.trace),
         )
