@@ -88,9 +88,9 @@ async def test_viewers_see_where_it_is_wrong_and_operators_why(tmp_path: Path) -
         (tmp_path / "rollout.yaml").unlink()
         flags = it.shim.assembly.flags
         assert flags is not None
-        await until(lambda: "No such file" in (flags.problem or ""))
+        await until(lambda: "no such file" in (flags.problem or "").lower())
         async with http.get(f"{it.url}/api/flags", headers=VIEWER) as answer:
-            assert "No such file" in (await answer.json())["problem"]
+            assert "no such file" in (await answer.json())["problem"].lower()
         await app.close()
 
 
