@@ -27,7 +27,6 @@ from shim.gate import (
     KindEvidence,
     KindRecord,
     QuestionTimes,
-    Standing,
     Trial,
     TrialIdentity,
     TrialUsers,
@@ -50,7 +49,6 @@ class Found:
 
     ready: int | None = None
     not_ready: int | None = None
-    stretches: bool = False
 
 
 class _TrialRun:
@@ -143,9 +141,6 @@ def _note(found: Found, day: int, answer: GateAnswer) -> None:
         found.ready = found.ready or day
     elif answer.verdict is GateVerdict.NOT_READY:
         found.not_ready = found.not_ready or day
-    found.stretches |= any(
-        one.name == "stretches" and one.standing is Standing.FAILED for one in answer.conditions
-    )
 
 
 def _widths(fleet: Fleet, day: int) -> dict[str, float]:
@@ -160,11 +155,10 @@ _TITLES = ("`ready` is wrong:", "`not_ready` is wrong:", "a week cannot always t
 @click.option("--only", default="", help="Only the fleets whose name contains these words.")
 @click.option("--jobs", default=os.cpu_count(), show_default=True, help="Processes.")
 def main(seeds: int, only: str, jobs: int) -> None:
-    print("| what is true | before | runs | `ready` | `not_ready` | a stretch refutes |")
-    print("|---|---|---|---|---|---|")
+    print("| what is true | before | runs | `ready` | `not_ready` |\n|---|---|---|---|---|")
     with ProcessPoolExecutor(jobs) as pool:
         for title, fleets in zip(_TITLES, (FORBIDDEN, ALLOWED, UNKNOWABLE), strict=True):
-            print(f"| *{title}* | | | | | |")
+            print(f"| *{title}* | | | | |")
             for name in fleets:
                 if only in name:
                     found = list(pool.map(partial(ask, name), range(min(seeds, FLEETS[name].runs))))
@@ -176,18 +170,27 @@ def main(seeds: int, only: str, jobs: int) -> None:
 def _format_row(name: str, found: Sequence[Found]) -> str:
     runs = len(found)
     answers = [
-        _format_share([one.ready for one in found if one.ready], runs),
-        _format_share([one.not_ready for one in found if one.not_ready], runs),
-        _format_share([1] * sum(one.stretches for one in found), runs, days=False),
+        _format_answers([one.ready for one in found if one.ready], runs),
+        _format_answers([one.not_ready for one in found if one.not_ready], runs),
     ]
     return f"| {name} | {FLEETS[name].before} | {runs} | {' | '.join(answers)} |"
 
 
-def _format_share(found: Sequence[int], runs: int, *, days: bool = True) -> str:
-    """The share with its interval of 95 %, and the median day."""
-    low, high = wilson(len(found), runs) or (0.0, 1.0)
-    day = f", day {median(found):.0f}" if found and days else ""
-    return f"{len(found) / runs:.0%} ({low:.1%} to {high:.1%}){day}"
+def _format_answers(days: Sequence[int], runs: int) -> str:
+    """How often an answer came, and the median of the first day on which it did."""
+    return format_share(len(days), runs) + (f", day {median(days):.0f}" if days else "")
+
+
+def format_share(found: int, runs: int) -> str:
+    """The share in percent, with its interval of 95 % (Wilson)."""
+    low, high = wilson(found, runs) or (0.0, 1.0)
+    if not found:
+        interval = f"at most {100 * high:.1f} %"
+    elif found == runs:
+        interval = f"at least {100 * low:.1f} %"
+    else:
+        interval = f"{100 * low:.0f} to {100 * high:.0f} %"
+    return f"{100 * found / runs:.0f} % ({interval})"
 
 
 def _print_exact_figures() -> None:

@@ -5,8 +5,8 @@ goes on, every second client is dead: it reads and answers nothing, a close neit
 seed's divided by `speed`. Whoever is held when the network is back and answers must be saved; the dead
 must be closed, no faster than the guard lets closes pass.
 
-The clients talk until the cut. Had they only answered pings, holds would end shortly before the network
-is back, and the brake would engage: those who answer after their close are proofs of life (R14b, R22).
+Both monitors run, and the candidate acts. The brake must stay released, and nobody may be handed to the
+control, which would terminate them all (R22).
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks.talkers import talking
 from shim.model import Role, Stage, Time, seconds
-from shim.router import Decided, GuardChanged, Observer, handles
+from shim.router import BrakeChanged, Decided, GuardChanged, Observer, StageChanged, handles
 from shim.runtime.driver import clock
 from tests.live.servers import server, until
 
@@ -28,7 +28,7 @@ HEARTBEAT, TIMEOUT, CUT, WINDOW, HOLD = 15.0, 45.0, 70.0, 30.0, 30.0
 SHARE, COUNT = 0.1, 20
 
 
-def run(count: int = 1_000, stage: Stage = Stage.COMPLETE, speed: float = 4) -> None:
+def run(count: int = 1_000, stage: Stage = Stage.LIVE, speed: float = 4) -> None:
     """A minute at the default speed, four at 1. Raises RuntimeError if the guard fails in anything."""
     logging.disable()
     asyncio.run(_run(count, stage, speed))
@@ -41,6 +41,8 @@ class _Watch(Observer):
         self.closed_at: dict[str, Time] = {}
         self.saved: set[str] = set()
         self.guarded: dict[bool, Time] = {}
+        self.brakes: list[str] = []
+        self.moved = 0
 
     @handles(Decided)
     def _decided(self, decided: Decided) -> None:
@@ -52,6 +54,14 @@ class _Watch(Observer):
     @handles(GuardChanged)
     def _guard(self, guard: GuardChanged) -> None:
         self.guarded[guard.holding] = guard.at
+
+    @handles(BrakeChanged)
+    def _brake(self, brake: BrakeChanged) -> None:
+        self.brakes.append(brake.reason)
+
+    @handles(StageChanged)
+    def _moved(self, change: StageChanged) -> None:
+        self.moved += 1
 
 
 async def _run(count: int, stage: Stage, speed: float) -> None:
@@ -99,11 +109,14 @@ async def _run(count: int, stage: Stage, speed: float) -> None:
         f"  {len(dead)} are dead and closed, from {late[0]:.1f} to "
         f"{late[-1]:.1f} s, {(len(late) - 1) / (late[-1] - late[0]):.2f} a second "
         f"(may be {allowed / window:.2f}), at most {busiest} of all closes in {window:g} s\n"
-        f"  calm at {calm:.1f} s; {talk_on} talk on",
+        f"  calm at {calm:.1f} s; {talk_on} talk on; the brake: "
+        f"{'; '.join(watch.brakes) or 'released'}; {watch.moved} moved to another stage",
         flush=True,
     )
     if wrongly or proofs or alive != watch.saved or talk_on != len(alive):
         raise RuntimeError("a client that answered in time was not saved")
+    if watch.brakes or watch.moved:
+        raise RuntimeError("an outage is no reason for the brake")
     if busiest > allowed + 1:
         raise RuntimeError("the closes were not paced")
 
@@ -118,6 +131,8 @@ monitors:
   control: {{plugin: legacy-global, {both}}}
   candidate: {{plugin: per-session, {both}, close_timeout: {ms(5)}, stall_threshold: {ms(5)}}}
 comparison: {{tolerance: {ms(16)}, window: {ms(60)}, return_window: {ms(120)}}}
+gate: {{grain: {ms(60)}}}
+brake: {{window: {ms(900)}}}
 guard: {{window: {ms(WINDOW)}, share: {SHARE}, count: {COUNT}, hold: {ms(HOLD)}}}
 server: {{drain: 0s}}
 """
