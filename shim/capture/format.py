@@ -47,6 +47,7 @@ class Open(Line, tag="open"):
     session: str
     kind: Kind
     package: str | None = None
+    instance: str | None = None
 
 
 class Message(Line, tag="message"):

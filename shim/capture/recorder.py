@@ -97,10 +97,10 @@ def settings_digest(settings: Settings) -> str:
 class Recorder(Observer):
     """Captures to files named after `path`.
 
-    `pseudonym` hides users and sessions; `settings` is told in the header; `start` and `interval` are
-    the control's start and heartbeat interval (None: it has none); `call_at` is the driver's: what it
-    calls comes after the pauses up to then were told and what had arrived was read. All methods
-    belong to the event loop's thread. Raises InputError if there is no folder for the files.
+    `pseudonym` hides users, sessions and instances; `settings` is told in the header; `start` and
+    `interval` are the control's start and heartbeat interval (None: it has none); `call_at` is the
+    driver's: what it calls comes after the pauses up to then were told and what had arrived was read.
+    All methods belong to the event loop's thread. Raises InputError if there is no folder for the files.
     """
 
     def __init__(
@@ -297,6 +297,7 @@ class Recorder(Observer):
             self._pseudonym(connection.session),
             connection.kind,
             connection.package,
+            None if connection.instance is None else self._pseudonym(connection.instance),
             str(opened.stage),
             opened.acting,
         )

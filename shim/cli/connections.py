@@ -52,7 +52,7 @@ def _read(answer: dict[str, Any]) -> tuple[dict[str, Any], Table]:
     for row in answer["connections"]:
         table.add_row(
             row["connection"],
-            row["user"] if row["package"] is None else f"{row['user']} {row['package']}",
+            " ".join(filter(None, (row["user"], row["package"], row.get("instance")))),
             row["stage"],
             row["acting"] or "-",
             " ".join(row["watched_by"]),

@@ -165,7 +165,7 @@ def _show_page(page: Page, place: str) -> None:
             str(row.id),
             _local_time(row.at).strftime("%Y-%m-%d %H:%M:%S"),
             row.user,
-            row.package or row.connection_kind,
+            _describe_client(row),
             _format_verdict(row),
             "" if row.skew is None else f"{seconds(row.skew):+.1f} s",
             row.acting or "none",
@@ -173,6 +173,10 @@ def _show_page(page: Page, place: str) -> None:
     console.print(table)
     if page.cursor is not None:
         console.print(f"older verdicts: --cursor {page.cursor}")
+
+
+def _describe_client(row: VerdictRow) -> str:
+    return " ".join(filter(None, (row.package or row.connection_kind, row.instance)))
 
 
 def _format_verdict(row: VerdictRow) -> str:
@@ -203,7 +207,10 @@ def _show_episode(episode: Episode) -> None:
     for name, value in (
         ("episode", str(verdict.id)),
         ("user", verdict.user),
-        ("connection", f"{verdict.connection_kind} {verdict.package or ''}".strip()),
+        (
+            "connection",
+            " ".join(filter(None, (verdict.connection_kind, verdict.package, verdict.instance))),
+        ),
         ("", f"{verdict.connection} of run {verdict.run}, session {verdict.session}"),
         ("acting", verdict.acting or "no monitor"),
         ("verdict", why(episode)),

@@ -109,26 +109,38 @@ class EmbeddedShim(Coordinator[L], Generic[W, L]):
     def connector(self, websocket: W) -> Callable[[Connection, Session[L]], L]:
         """Makes the live connection of this WebSocket; raises an error if it cannot be watched."""
 
-    def register_glasses_connection(self, websocket: W, user: str, session: str) -> L:
+    def register_glasses_connection(
+        self, websocket: W, user: str, session: str, *, instance: str | None = None
+    ) -> L:
         """Watch the connection of a user's glasses.
+
+        An older connection of the same identity is closed with 1000. `instance` is part of the identity: name
+        it where a user has two of a kind side by side, and use the same name when the client comes back.
 
         Raises RuntimeError for a WebSocket that is not prepared (aiohttp) or not accepted (ASGI), and TypeError
         for one of a server that does not know the shim.
         """
-        return self.register(self.connector(websocket), Kind.GLASSES, user, session, None)
+        connect = self.connector(websocket)
+        return self.register(connect, Kind.GLASSES, user, session, None, instance)
 
     def register_app_connection(
-        self, websocket: W, user: str, session: str, package: str, *, counted: bool = True
+        self,
+        websocket: W,
+        user: str,
+        session: str,
+        package: str,
+        *,
+        instance: str | None = None,
+        counted: bool = True,
     ) -> L:
-        """Watch an app's connection in a user's session. Raises as `register_glasses_connection`.
+        """Watch an app's connection in a user's session. `instance`, errors: `register_glasses_connection`.
 
         Not `counted`: the app alone says that there is such a user. What happens to the session's connections
         is then shown, and is no evidence for the gate and the brake, until another connection of the session
         is registered as `counted`.
         """
-        return self.register(
-            self.connector(websocket), Kind.APP, user, session, package, counted=counted
-        )
+        connect = self.connector(websocket)
+        return self.register(connect, Kind.APP, user, session, package, instance, counted=counted)
 
     @property
     def assembly(self) -> Assembly:

@@ -181,6 +181,7 @@ class LedgerObserver(Observer):
                 connection_kind=None if about is None else about.kind,
                 user=None if about is None else about.user,
                 package=None if about is None else about.package,
+                instance=None if about is None else about.instance,
             )
         )
 
@@ -250,7 +251,7 @@ class LedgerObserver(Observer):
         return self._last_offset
 
 
-def _about(connection: Connection) -> tuple[str, Kind, str, str, str | None]:
+def _about(connection: Connection) -> tuple[str, Kind, str, str, str | None, str | None]:
     """The fields of a `ConnectionRow`; as a tuple, because a dictionary of them takes twice the time."""
     return (
         connection.id,
@@ -258,4 +259,5 @@ def _about(connection: Connection) -> tuple[str, Kind, str, str, str | None]:
         connection.user,
         connection.session,
         connection.package,
+        connection.instance,
     )

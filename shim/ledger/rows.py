@@ -114,6 +114,7 @@ class ConnectionRow(Row, frozen=True):
     user: str
     session: str
     package: str | None
+    instance: str | None = None
 
 
 class DecisionRow(ConnectionRow, frozen=True, kw_only=True):
@@ -284,6 +285,7 @@ class FailureRow(Row, frozen=True, kw_only=True):
     connection_kind: Kind | None = None
     user: str | None = None
     package: str | None = None
+    instance: str | None = None
 
 
 class FlagsRow(Row, frozen=True, kw_only=True):

@@ -15,15 +15,16 @@ class Kind(StrEnum):
     APP = "app"
 
 
-Identity: TypeAlias = tuple[str, Kind, str | None]
-"""User, kind and package: what stays the same when a client comes back on a new connection."""
+Identity: TypeAlias = tuple[str, Kind, str | None, str | None]
+"""User, kind, package and instance: what stays the same when a client comes back on a new connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
     """One WebSocket, from its registration until it is gone.
 
-    `package` is the app's package name; glasses have none.
+    `package` is the app's package name; glasses have none. `instance` tells connections of one user and
+    package apart that are open side by side (two tabs, two devices), where the service names instances.
     """
 
     id: str
@@ -31,10 +32,11 @@ class Connection:
     user: str
     session: str
     package: str | None = None
+    instance: str | None = None
 
     @property
     def identity(self) -> Identity:
-        return (self.user, self.kind, self.package)
+        return (self.user, self.kind, self.package, self.instance)
 
 
 @dataclass(frozen=True, slots=True)

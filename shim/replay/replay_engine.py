@@ -137,7 +137,9 @@ class Replay:
         if event.kind is Kind.APP and not event.package:
             raise CaptureError("an app needs its package", "package")
         package = event.package if event.kind is Kind.APP else None
-        connection = Connection(event.connection, event.kind, event.user, event.session, package)
+        connection = Connection(
+            event.connection, event.kind, event.user, event.session, package, event.instance
+        )
         self.result.connections += 1
         self._connections[event.connection] = self._router.open(
             connection, NO_SOCKET, time, self._stage, act=self._acts

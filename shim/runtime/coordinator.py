@@ -174,13 +174,14 @@ class Coordinator(Generic[L]):
         user: str,
         session_id: str,
         package: str | None,
+        instance: str | None = None,
         *,
         counted: bool = True,
     ) -> L:
         """Watch a connection of the kind of live connection that `connect` makes.
 
-        Not `counted`: nobody vouches that there is such a user. Until somebody does in this session, its
-        connections are no evidence.
+        An older connection of its identity is closed: the newer one wins. Not `counted`: nobody vouches that
+        there is such a user. Until somebody does in this session, its connections are no evidence.
         """
         session = self.sessions.get(session_id)
         if session is None:
@@ -191,9 +192,9 @@ class Coordinator(Generic[L]):
         if counted and not session.counted:
             session.counted = True
             self.handover.move(user, [member.tracked for member in session.members()], counted=True)
-        connection = Connection(f"c{next(self._ids)}", kind, user, session_id, package)
+        connection = Connection(f"c{next(self._ids)}", kind, user, session_id, package, instance)
         session.open += 1
-        older = session.member(kind, package)
+        older = session.member(connection.identity)
         if older is not None:
             older.close_by_application(*(RESTART if self.draining else REPLACED))
         live = connect(connection, session)

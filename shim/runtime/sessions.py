@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Generic, Protocol, TypeVar
 
-from shim.model import Closing, Connection, Kind
+from shim.model import Closing, Connection, Identity, Kind
 from shim.router import Observer, handles
 
 
@@ -41,29 +41,33 @@ class Session(Generic[M]):
 
     @property
     def glasses_connection(self) -> M | None:
-        return self.member(Kind.GLASSES, None)
+        """The newest connection of the user's glasses."""
+        for member in self._members:
+            if member.connection.kind is Kind.GLASSES:
+                return member
+        return None
 
     @property
     def app_connections(self) -> dict[str, M]:
-        """The connections of apps, by package name."""
+        """The connections of apps, by package name; an app that names an instance is `package/instance`."""
         return {
-            member.connection.package: member
+            package if instance is None else f"{package}/{instance}": member
             for member in self._members
-            if member.connection.package is not None
+            for _, _, package, instance in (member.connection.identity,)
+            if package is not None
         }
 
-    def member(self, kind: Kind, package: str | None) -> M | None:
-        """The connection of this kind, and of this package for apps, that the session points at."""
+    def member(self, identity: Identity) -> M | None:
+        """The connection of this identity that the session points at."""
         for member in self._members:
-            connection = member.connection
-            if connection.kind is kind and connection.package == package:
+            if member.connection.identity == identity:
                 return member
         return None
 
     def adopt(self, member: M) -> None:
-        """Point at a new connection, in place of an older connection of that kind and package."""
+        """Point at a new connection, in place of an older connection of that identity."""
         connection = member.connection
-        older = self.member(connection.kind, connection.package)
+        older = self.member(connection.identity)
         others = tuple(other for other in self._members if other is not older)
         self._members = (member, *others) if connection.kind is Kind.GLASSES else (*others, member)
 

@@ -155,7 +155,7 @@ class Sockets:
             raise ClientRefused("too many connections of this app", TRY_AGAIN_LATER)
         if session is None:
             return
-        identity = (user, kind, package)
+        identity = (user, kind, package, None)
         others = sum(member.connection.identity != identity for member in session.members())
         limit = self._limits.max_connections_per_user
         if others >= limit or session.open >= 2 * limit:

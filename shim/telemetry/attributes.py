@@ -32,6 +32,7 @@ CONNECTION_KIND = "shim.connection_kind"
 USER = "shim.user"
 SESSION = "shim.session"
 PACKAGE = "shim.package"
+INSTANCE = "shim.instance"
 REGISTRATION = "shim.registration.trace_id"
 
 CAUSE = "shim.close.cause"

@@ -353,6 +353,8 @@ class TraceObserver(Observer):
         }
         if connection.package is not None:
             attributes[names.PACKAGE] = connection.package
+        if connection.instance is not None:
+            attributes[names.INSTANCE] = self._pseudonym(connection.instance)
         if registration := self._registration(connection.id):
             attributes[names.REGISTRATION] = trace_id_of(registration)
         return attributes

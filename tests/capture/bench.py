@@ -116,10 +116,16 @@ class Bench:
     def ids(self) -> list[str]:
         return list(self._open)
 
-    def open(self, user: str = "u", kind: Kind = Kind.APP, package: str = "com.example.a") -> str:
+    def open(
+        self,
+        user: str = "u",
+        kind: Kind = Kind.APP,
+        package: str = "com.example.a",
+        instance: str | None = None,
+    ) -> str:
         name = f"c{next(self._numbers)}"
         connection = Connection(
-            name, kind, user, f"s-{user}", package if kind is Kind.APP else None
+            name, kind, user, f"s-{user}", package if kind is Kind.APP else None, instance
         )
         socket = Socket()
         tracked = self.router.open(connection, socket, self.now, self._stage)

@@ -23,7 +23,7 @@ def test_every_line_says_where_it_comes_from(tmp_path: Path) -> None:
     bench = Bench(tmp_path / "capture.jsonl")
     bench.wait(500_000)
     app = bench.open("alice@example.com")
-    glasses = bench.open("bob@example.com", Kind.GLASSES)
+    glasses = bench.open("bob@example.com", Kind.GLASSES, instance="the black ones")
     bench.wait(SECOND)
     bench.message(app)
     bench.pong(app)
@@ -50,6 +50,7 @@ def test_every_line_says_where_it_comes_from(tmp_path: Path) -> None:
             "connection": glasses,
             "user": "hidden-bob@example.com",
             "session": "hidden-s-bob@example.com",
+            "instance": "hidden-the black ones",
             "kind": "glasses",
         },
         {**spoke, "t": 1.5},

@@ -55,11 +55,13 @@ def test_the_values_that_are_written_down() -> None:
     assert len(Scope) == 2
 
 
-def test_an_identity_is_user_kind_and_package() -> None:
+def test_an_identity_is_user_kind_package_and_instance() -> None:
     app = Connection("c1", Kind.APP, "u", "s1", "p")
     again = Connection("c2", Kind.APP, "u", "s2", "p")
-    assert app.identity == again.identity == ("u", Kind.APP, "p")
-    assert Connection("c3", Kind.GLASSES, "u", "s1").identity == ("u", Kind.GLASSES, None)
+    assert app.identity == again.identity == ("u", Kind.APP, "p", None)
+    assert Connection("c3", Kind.GLASSES, "u", "s1").identity == ("u", Kind.GLASSES, None, None)
+    tab = Connection("c4", Kind.APP, "u", "s1", "p", "tab 2")
+    assert tab.identity == ("u", Kind.APP, "p", "tab 2")
 
 
 def test_times_are_whole_microseconds() -> None:

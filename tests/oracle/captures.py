@@ -77,6 +77,7 @@ class Identity:
     session: str
     kind: str
     package: str | None = None
+    instance: str | None = None
 
 
 IDENTITIES = (
@@ -85,6 +86,7 @@ IDENTITIES = (
     Identity("u1", "s1", "app", "com.example.app2"),
     Identity("u1", "s2", "app", "com.example.app1"),  # the first identity, in another session
     Identity("u2", "s3", "app", "com.example.app1"),
+    Identity("u1", "s1", "app", "com.example.app1", "tab 2"),  # the first identity, in another tab
 )
 
 

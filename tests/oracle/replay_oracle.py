@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 
 SECOND = 1_000_000
 MONITORS = ("control", "candidate")
+IDENTITY = ("user", "kind", "package", "instance")
 SIGNS_OF_LIFE = ("open", "message", "pong")  # `data` is not one: it speaks to the candidate alone
 
 
@@ -96,7 +97,7 @@ class Connection:
     order: int
     id: str
     kind: str
-    identity: tuple[str, str, str | None]
+    identity: tuple[str | None, ...]
     package: str | None
     lines: list[tuple[Stamp, str]] = field(default_factory=list)  # stamp and event, in order
     closed: Stamp | None = None  # the captured close
@@ -148,7 +149,7 @@ def _read(events: Sequence[dict[str, Any]]) -> Record:
             record.end = Stamp(stamp.at, len(record.stalls) + 1, Phase.END)
         else:
             if name == "open":
-                identity = (event["user"], event["kind"], event.get("package"))
+                identity = tuple(event.get(part) for part in IDENTITY)
                 record.connections[event["connection"]] = Connection(
                     order=len(record.connections),
                     id=event["connection"],

@@ -54,7 +54,7 @@ class Patient:
         return min(pulse.last_seen for pulse in self._pulses.values()) + self._settings.timeout
 
     def register(self, connection: Connection, now: Time, last_seen: Time) -> Pulse:
-        assert_type(connection.identity, tuple[str, Kind, str | None])
+        assert_type(connection.identity, tuple[str, Kind, str | None, str | None])
         assert_type(connection.package, str | None)
         return self._pulses.setdefault(connection.id, Pulse(last_seen))
 

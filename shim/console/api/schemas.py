@@ -36,6 +36,7 @@ class ConnectionAnswer(msgspec.Struct, kw_only=True):
     user: str
     session: str
     package: str | None
+    instance: Annotated[str | None, Meta(description="Null: the service names none.")]
     stage: StageWord
     acting: Annotated[Role | None, Meta(description="Whose effects reach the socket.")]
     watched_by: list[Role]
@@ -71,7 +72,10 @@ class SessionAnswer(msgspec.Struct, kw_only=True):
     user: str
     stage: StageWord | None
     glasses: Annotated[str | None, Meta(description="The connection of the glasses.")]
-    apps: Annotated[dict[str, str], Meta(description="The apps' connections, by package.")]
+    apps: Annotated[
+        dict[str, str],
+        Meta(description="The apps' connections, by package, or package/instance."),
+    ]
     sockets: Annotated[int, Meta(description="Those that are being closed included.")]
 
 
@@ -98,6 +102,7 @@ class EndedAnswer(msgspec.Struct, kw_only=True):
     connection: str
     kind: Kind
     package: str | None
+    instance: str | None
     ago: Annotated[float, Meta(description="Seconds since then.")]
     connected: Annotated[float, Meta(description="Seconds that it lasted.")]
     cause: Cause
@@ -343,7 +348,7 @@ def episode_answer(episode: Episode, names: Names, trace_url: str | None) -> Epi
 
 def named(row: R, names: Names) -> R:
     """The row with its user named as the visitor may see them."""
-    found = {field: getattr(row, field, None) for field in ("user", "session")}
+    found = {field: getattr(row, field, None) for field in ("user", "session", "instance")}
     shown = {field: names(name) for field, name in found.items() if name is not None}
     if isinstance(row, FailureRow) and not names.clear:
         shown["reason"] = without_details(row.reason)

@@ -115,8 +115,11 @@ CREATE INDEX verdict_unproving ON verdict (connection_kind, at, verdict, kind, p
     WHERE agreed IS NULL;
 """
 
-_NUMBERED = (
+_OF_CONNECTIONS = (
     *("decision", "verdict", "late", "action", "proof", "closing", "failure", "stage_change"),
+)
+_NUMBERED = (
+    *_OF_CONNECTIONS,
     *("flags_load", "brake", "guard", "coverage", "pause", "clock_jump", "gap"),
 )
 
@@ -162,6 +165,7 @@ CREATE TABLE clock_jump (
     ahead INTEGER NOT NULL
 );
 {"".join(f"ALTER TABLE {table} ADD COLUMN number INTEGER;" for table in _NUMBERED)}
+{"".join(f"ALTER TABLE {table} ADD COLUMN instance TEXT;" for table in _OF_CONNECTIONS)}
 CREATE INDEX action_number ON action (run, number);
 {_COUNTING}"""
 
