@@ -148,14 +148,13 @@ class Sockets:
         connection is being closed, which takes a while if its client is frozen. A network change may replace
         all connections of a user at once, so up to twice the limit may be open, and never more.
         """
-        session = self._shim.sessions.get(user)
-        returns = session is not None and session.member(kind, package) is not None
+        session, identity = self._shim.sessions.get(user), (user, kind, package, None)
+        returns = session is not None and session.member(identity) is not None
         full = self._open_apps[package or ""] >= self._limits.max_connections_per_app
         if full and not returns:
             raise ClientRefused("too many connections of this app", TRY_AGAIN_LATER)
         if session is None:
             return
-        identity = (user, kind, package, None)
         others = sum(member.connection.identity != identity for member in session.members())
         limit = self._limits.max_connections_per_user
         if others >= limit or session.open >= 2 * limit:

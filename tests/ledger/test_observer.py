@@ -42,8 +42,8 @@ from shim.router import BrakeChanged, Decided, GuardChanged, Paused, ProofOfLife
 from tests.ledger.helpers import NOW, S, ledger
 from tests.router.helpers import World
 
-APP = Connection("c1", Kind.APP, "u1", "s1", "com.example.app1", "tab 1")
-ABOUT = ("c1", Kind.APP, "u1", "s1", "com.example.app1", "tab 1")
+APP = Connection("c1", Kind.APP, "u1", "s1", "com.example.app1")
+ABOUT = ("c1", Kind.APP, "u1", "s1", "com.example.app1", None)
 
 
 class Recorded:
@@ -305,8 +305,18 @@ def test_what_is_about_no_episode(recorded: Recorded) -> None:
         (*ABOUT, Role.CANDIDATE, NOW + 6 * S, 3, True)
     ]
     assert [row.values() for row in reader.rows(FailureRow)] == [
-        ("candidate", "pong", "ValueError: no", NOW + 8 * S, "c1", "app", "u1", "com.example.app1", "tab 1"),
-        ("candidate", "wake", "ValueError: no", NOW + 7 * S, None, None, None, None),
+        (
+            "candidate",
+            "pong",
+            "ValueError: no",
+            NOW + 8 * S,
+            "c1",
+            "app",
+            "u1",
+            "com.example.app1",
+            None,
+        ),
+        ("candidate", "wake", "ValueError: no", NOW + 7 * S, None, None, None, None, None),
     ]
     assert [row.values() for row in reader.rows(BrakeRow)] == [
         (True, "false kills", NOW + 9 * S, False)
