@@ -148,7 +148,8 @@ class Evidence:
     """What the ledger knows at `now` about the trial that goes on.
 
     Attributes:
-        trial: None while there is none: no process ever ran, or a deploy is under way.
+        trial: None while there is none: no process ever ran, or the processes differ.
+        differing: the names of the parts in which the processes that run differ (`TrialIdentity`).
         attempt: which attempt the trial is (R16's k), from 1.
         days_acted: for each day of the trial's first period that has begun, whether both monitors acted
             for somebody.
@@ -164,6 +165,7 @@ class Evidence:
 
     now: Time
     trial: Trial | None = None
+    differing: tuple[str, ...] = ()
     attempt: int = 1
     days_acted: tuple[bool, ...] = ()
     watched: Duration = 0

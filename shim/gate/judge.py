@@ -11,7 +11,7 @@ from shim.gate.answer import Condition, GateAnswer, GateVerdict, Scale, Sense, S
 from shim.gate.evidence import Evidence, KindEvidence
 from shim.gate.kind_gate import GateTargets, KindGate, format_days
 from shim.gate.series import DAY
-from shim.gate.trial_description import describe_trial
+from shim.gate.trial_description import describe_no_trial, describe_trial
 from shim.model import SECOND, Duration, Time, seconds
 
 COMPLETE_WITHIN: Duration = 3600 * SECOND
@@ -129,7 +129,7 @@ def _length(evidence: Evidence, targets: GateTargets) -> Condition:
     if evidence.trial is None:
         standing, missing = (
             Standing.OPEN,
-            "no trial goes on: no process runs, or a deploy is under way",
+            describe_no_trial(evidence.differing),
         )
     elif not evidence.kinds:
         standing, missing = Standing.OPEN, "there were no connections"

@@ -115,6 +115,18 @@ def find_trials(
     return tuple(trials)
 
 
+def find_differences(spans: Iterable[IdentitySpan], now: Time) -> tuple[str, ...]:
+    """The names of the parts in which the processes that are alive at `now` differ."""
+    alive = [
+        span.identity
+        for span in spans
+        if span.since <= now and (span.until is None or span.until > now)
+    ]
+    return tuple(
+        dict.fromkeys(name for identity in alive for name in identity.differences(alive[0]))
+    )
+
+
 def _stretches(
     spans: Sequence[IdentitySpan], releases: Sequence[Time], now: Time
 ) -> Iterator[tuple[TrialIdentity, Time, Time | None, str]]:

@@ -3,7 +3,7 @@
 Rules: docs/design.md#r16.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from shim.gate.trial import BRAKE_RELEASED, OTHERS_ENDED, START
 from shim.model import Role, seconds
 
 _ENDS_BY = (
-    "another version or other settings of a monitor, other settings of `comparison`, another flags file "
+    "another version or other settings of a monitor, other settings of the comparison, another flags file "
     "(overrides apart), or a release of the brake"
 )
 
@@ -50,6 +50,7 @@ def describe_trial(evidence: Evidence, targets: GateTargets) -> dict[str, object
             "flags": trial.identity.flags,
             "ends_by": _ENDS_BY,
         },
+        "differing": list(evidence.differing),
         "attempt": evidence.attempt,
         "min_e_value": wanted_e_value(evidence.attempt),
         "standing_ready": None
@@ -64,15 +65,24 @@ def describe_trial(evidence: Evidence, targets: GateTargets) -> dict[str, object
     }
 
 
+def describe_no_trial(differing: Sequence[str]) -> str:
+    """Why there is no trial; `differing` as in `Evidence`."""
+    if not differing:
+        return "no process runs"
+    parts = " and the ".join(differing)
+    return (
+        f"the {parts} of the processes that run differ; that is a deploy, which ends, or a fault, such as "
+        "two flags files"
+    )
+
+
 def format_trial(inputs: Mapping[str, Any]) -> list[str]:
     """The same as sentences, from the `inputs` of an answer; an older shim's answer has no such lines."""
     if "trial" not in inputs:
         return []
     lines = [f"As of {_format_time(inputs['now'])}."]
     if (trial := inputs["trial"]) is None:
-        lines.append(
-            "There is no trial: no process runs, or processes differ because a deploy is under way."
-        )
+        lines.append(f"There is no trial: {describe_no_trial(inputs.get('differing', ()))}.")
     else:
         lines += [
             f"The trial began at {_format_time(trial['since'])}: {_format_cause(trial['began_by'])}.",
@@ -115,7 +125,7 @@ def _format_arms(users: Mapping[str, Any]) -> str:
 
 
 def _format_cause(began_by: str) -> str:
-    return _BEGAN_BY.get(began_by, f"{began_by} changed")
+    return _BEGAN_BY.get(began_by, f"the {began_by.replace(', ', ' and the ')} changed")
 
 
 def _format_time(since_1970: float) -> str:

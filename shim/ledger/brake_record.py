@@ -28,8 +28,11 @@ def read_brake_record(
     brakes = [row for row in reader.rows(BrakeRow, limit=_MOST_ROWS) if row.at <= now]
     # The run of the process that asks is in the ledger, and its flags are not: it is left out.
     with_flags = identity.flags != NO_FLAGS
-    trials, _ = read_trials(reader, now, reader.last_seen(now), brakes, only_with_flags=with_flags)
-    going_on = [trial for trial in trials if trial.until is None and trial.identity == identity]
+    seen = reader.last_seen(now)
+    history = read_trials(reader, now, seen, brakes, only_with_flags=with_flags)
+    going_on = [
+        trial for trial in history.trials if trial.until is None and trial.identity == identity
+    ]
     record = _read_kills(reader, identity.monitors, now, window, brakes)
     if not going_on:
         return record

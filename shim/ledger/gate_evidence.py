@@ -6,6 +6,7 @@ Rules: docs/design.md#r14, docs/design.md#r16.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from shim.flags.deciding import digest_of, only_widths_grew, step_of
 from shim.gate import (
@@ -23,7 +24,7 @@ from shim.gate import (
     judge,
 )
 from shim.gate.evidence import STANDS_FOR
-from shim.gate.trial import BRAKE_RELEASED
+from shim.gate.trial import BRAKE_RELEASED, find_differences
 from shim.ledger.protocols import LedgerReader
 from shim.ledger.rows import (
     ActionRow,
@@ -69,13 +70,14 @@ class GateEvidence:
         reader = self._reader
         brakes = [row for row in reader.rows(BrakeRow, limit=_MOST_ROWS) if row.at <= now]
         seen = reader.last_seen(now)
-        trials, deciding = read_trials(reader, now, seen, brakes)
+        trials, deciding, differing = read_trials(reader, now, seen, brakes)
         brake = brakes[0] if brakes else None
         evidence = Evidence(
             now,
             complete_until=max(seen.values(), default=None),
             brake=brake.reason if brake is not None and brake.engaged else None,
             expired_rules=_expired(self._settings, now),
+            differing=differing,
         )
         if not trials or trials[-1].until is not None:
             return evidence
@@ -211,6 +213,19 @@ def _only_widths_grew(earlier: Trial, later: Trial, deciding: Mapping[str, str |
     )
 
 
+class TrialHistory(NamedTuple):
+    """What the ledger says about trials.
+
+    Attributes:
+        deciding: the deciding parts of the flags, by the digests in the identities.
+        differing: the parts in which the processes that run differ.
+    """
+
+    trials: tuple[Trial, ...]
+    deciding: Mapping[str, str | None]
+    differing: tuple[str, ...]
+
+
 def read_trials(
     reader: LedgerReader,
     now: Time,
@@ -218,8 +233,8 @@ def read_trials(
     brakes: Iterable[BrakeRow],
     *,
     only_with_flags: bool = False,
-) -> tuple[tuple[Trial, ...], dict[str, str | None]]:
-    """All trials up to `now`, and the deciding parts of the flags by the digests in their identities.
+) -> TrialHistory:
+    """All trials up to `now`.
 
     `seen`: when each run last wrote down what it watched. `brakes`: all orders to the brake.
     `only_with_flags` leaves out runs whose flags are not in the ledger.
@@ -235,7 +250,11 @@ def read_trials(
         runs = [run for run in runs if run.id in known]
     releases = [row.at for row in brakes if not row.engaged and row.at <= now]
     spans = list(_identity_spans(runs, loads, seen, now))
-    return find_trials(spans, releases, now), {_identity_of(load): load.deciding for load in loads}
+    return TrialHistory(
+        find_trials(spans, releases, now),
+        {_identity_of(load): load.deciding for load in loads},
+        find_differences(spans, now),
+    )
 
 
 def gate_evidence(reader: LedgerReader, settings: Settings, now: Time) -> Evidence:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from shim.gate import Evidence, StandingReady, format_trial, judge
-from tests.gate.evidence import DAY, NOW, TARGETS, evidence
+from tests.gate.evidence import DAY, NOW, TARGETS, condition, evidence
 from tests.gate.test_retirement_report import REPORT
 
 
@@ -18,7 +18,7 @@ def sentences(evidence: Evidence) -> str:
     [
         ("start", ": the first process started."),
         ("brake released", ": the brake was released."),
-        ("monitors, flags", ": monitors, flags changed."),
+        ("monitors, flags", ": the monitors and the flags changed."),
         (
             "processes of another identity have ended",
             ": the last process with other monitors, settings or flags ended.",
@@ -39,8 +39,18 @@ def test_the_attempt_and_what_it_needs() -> None:
     )
 
 
-def test_without_a_trial() -> None:
-    assert "There is no trial" in sentences(Evidence(NOW))
+@pytest.mark.parametrize(
+    ("differing", "words"),
+    [
+        ((), "There is no trial: no process runs."),
+        (("flags",), "There is no trial: the flags of the processes that run differ"),
+        (("monitors", "flags"), "the monitors and the flags of the processes that run differ"),
+    ],
+)
+def test_without_a_trial(differing: tuple[str, ...], words: str) -> None:
+    found = Evidence(NOW, differing=differing)
+    assert words in sentences(found)
+    assert str(condition(judge(found, TARGETS), "length").missing) in sentences(found)
 
 
 def test_a_standing_ready() -> None:

@@ -170,7 +170,7 @@ def test_processes_of_two_identities_are_no_trial(path: Path) -> None:
     new = process(NOW + HOUR, monitors="others")
     write(path, new, verdict(3700), *watched[60:], until=NOW + 9 * HOUR)
     with_both = ask(path, NOW + 90 * MINUTE)
-    assert with_both.trial is None
+    assert (with_both.trial, with_both.differing) == (None, ("monitors",))
     evidence = ask(path, NOW + 3 * HOUR)
     assert evidence.trial is not None
     assert evidence.trial.since == NOW + 2 * HOUR

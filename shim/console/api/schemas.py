@@ -271,10 +271,17 @@ class GateInputs(msgspec.Struct, kw_only=True):
 
     now: Annotated[float, Meta(description="Seconds since 1970.")]
     trial: Annotated[TrialAnswer | None, Meta(description="Null: no trial goes on.")]
+    differing: Annotated[
+        list[str],
+        Meta(
+            description="The parts in which processes that run differ, so that there is no trial."
+        ),
+    ]
     attempt: Annotated[int, Meta(description="Which attempt of the last 90 days the trial is.")]
     min_e_value: Annotated[float, Meta(description="What shows or refutes something in it.")]
     standing_ready: StandingReadyAnswer | None
     kinds: list[Kind]
+    not_known: Annotated[str, Meta(description="What no answer can take into account.")]
 
 
 class GateAnswerBody(msgspec.Struct, kw_only=True):
