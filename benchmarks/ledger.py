@@ -77,7 +77,7 @@ def _ledger() -> Iterator[tuple[LedgerObserver, SqliteLedger, Path]]:
         )
         ledger = SqliteLedger(path, run)
         try:
-            yield LedgerObserver(ledger, wall_clock, wall_clock), ledger, path
+            yield LedgerObserver(ledger, lambda at: at), ledger, path
         finally:
             ledger.close(60)
 

@@ -18,7 +18,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
@@ -98,9 +98,10 @@ class Recorder(Observer):
     """Captures to files named after `path`.
 
     `pseudonym` hides users, sessions and instances; `settings` is told in the header; `start` and
-    `interval` are the control's start and heartbeat interval (None: it has none); `call_at` is the
-    driver's: what it calls comes after the pauses up to then were told and what had arrived was read.
-    All methods belong to the event loop's thread. Raises InputError if there is no folder for the files.
+    `interval` are the control's start and heartbeat interval (None: it has none); `wall` makes the time
+    of day of a time of `clock`; `call_at` is the driver's: what it calls comes after the pauses up to
+    then were told and what had arrived was read. All methods belong to the event loop's thread. Raises
+    InputError if there is no folder for the files.
     """
 
     def __init__(
@@ -113,6 +114,7 @@ class Recorder(Observer):
         start: Time,
         interval: Duration | None,
         clock: Clock,
+        wall: Callable[[Time], int],
         call_at: CallAt,
     ) -> None:
         check_folder(path)
@@ -122,6 +124,7 @@ class Recorder(Observer):
         self._start = start
         self._interval = interval
         self._clock = clock
+        self._wall = wall
         self._call_at = call_at
         self._sink = Sink(path)
         self._journal = Journal()
@@ -194,7 +197,7 @@ class Recorder(Observer):
         zero = oldest
         if self._interval is not None:
             zero -= (oldest - self._start) % self._interval
-        started = datetime.now(UTC) - timedelta(microseconds=now - zero)
+        started = datetime.fromtimestamp(self._wall(zero) / SECOND, UTC)
         self._journal.restart(zero, now)
         self._handed = self._began = now
         self._size = 0

@@ -6,6 +6,7 @@ from shim.ledger.protocols import RowTaker
 from shim.ledger.rows import (
     ActionRow,
     BrakeRow,
+    ClockJumpRow,
     ClosingRow,
     CoverageRow,
     DecisionRow,
@@ -24,7 +25,6 @@ from shim.model import (
     Closing,
     Connection,
     Coverage,
-    Duration,
     FlagsLoad,
     Kind,
     LateDecision,
@@ -35,8 +35,10 @@ from shim.model import (
 )
 from shim.router import (
     BrakeChanged,
+    ClockJumped,
     Decided,
     GuardChanged,
+    MachineSlept,
     Observer,
     Paused,
     ProofOfLife,
@@ -44,31 +46,26 @@ from shim.router import (
     handles,
 )
 
-_CHANGED: Duration = 10_000
-
 
 class LedgerObserver(Observer):
-    """Hands everything that has to be kept to the ledger, its times by the wall clock.
+    """Hands everything that has to be kept to the ledger.
 
-    `clock` is the one that the router is told, `wall` the wall clock, both in microseconds.
+    `wall` makes the run's time of day of a time that the router is told: always the same of the same, so
+    that one instant has one time in all rows.
     """
 
-    def __init__(
-        self, ledger: RowTaker, clock: Callable[[], Time], wall: Callable[[], Wall]
-    ) -> None:
+    def __init__(self, ledger: RowTaker, wall: Callable[[Time], Wall]) -> None:
         self._ledger = ledger
-        self._clock = clock
         self._wall = wall
-        self._last_offset: Wall = wall() - clock()
         # The open connections that some monitor decided on: their closings are kept.
         self._timed_out: set[str] = set()
 
     @handles(Decided)
     def _decided(self, decided: Decided) -> None:
-        offset = self._offset()
+        wall = self._wall
         about, role, decision = _about(decided.connection), decided.role, decided.decision
         code = next((effect.code for effect in decision.effects if isinstance(effect, Close)), None)
-        at = offset + decision.at
+        at = wall(decision.at)
         if decided.acted:
             self._ledger.append(
                 ActionRow(*about, role=role, acted_at=at, code=code, counted=decided.counted)
@@ -79,10 +76,10 @@ class LedgerObserver(Observer):
                 role=role,
                 acted=decided.acted,
                 at=at,
-                deadline=offset + decision.deadline,
+                deadline=wall(decision.deadline),
                 silence=decision.silence,
                 code=code,
-                pings=tuple(offset + ping for ping in decision.pings),
+                pings=tuple(wall(ping) for ping in decision.pings),
                 counted=decided.counted,
             )
         )
@@ -90,20 +87,20 @@ class LedgerObserver(Observer):
 
     @handles(Verdict)
     def _verdict(self, verdict: Verdict) -> None:
-        offset = self._offset()
+        wall = self._wall
         control_at, candidate_at = verdict.control_at, verdict.candidate_at
         self._ledger.append(
             VerdictRow(
                 *_about(verdict.connection),
                 verdict=verdict.name,
                 kind=verdict.kind,
-                at=offset + verdict.at,
+                at=wall(verdict.at),
                 first=verdict.first,
                 acting=verdict.acting,
-                control_at=None if control_at is None else offset + control_at,
-                candidate_at=None if candidate_at is None else offset + candidate_at,
+                control_at=None if control_at is None else wall(control_at),
+                candidate_at=None if candidate_at is None else wall(candidate_at),
                 recovered=verdict.recovered,
-                last_activity=offset + verdict.last_activity,
+                last_activity=wall(verdict.last_activity),
                 rule=verdict.rule,
                 trace=verdict.trace,
                 overridden=verdict.placement.override or not verdict.placement.counted,
@@ -114,27 +111,27 @@ class LedgerObserver(Observer):
 
     @handles(LateDecision)
     def _late(self, late: LateDecision) -> None:
-        at = self._offset() + late.at
+        at = self._wall(late.at)
         about = _about(late.connection)
         self._ledger.append(LateRow(*about, role=late.role, at=at, acting=late.acting))
 
     @handles(Outcome)
     def _outcome(self, outcome: Outcome) -> None:
-        offset = self._offset()
+        wall = self._wall
         window_ends = outcome.window_ends
         self._ledger.append(
             ActionRow(
                 *_about(outcome.connection),
                 role=outcome.role,
-                acted_at=offset + outcome.acted_at,
+                acted_at=wall(outcome.acted_at),
                 code=outcome.code,
                 result=outcome.result,
-                at=offset + outcome.at,
+                at=wall(outcome.at),
                 delay=outcome.delay,
                 by_percentage=outcome.by_percentage,
                 placed_by=outcome.placement.group,
                 counted=outcome.placement.counted,
-                window_ends=None if window_ends is None else offset + window_ends,
+                window_ends=None if window_ends is None else wall(window_ends),
             )
         )
 
@@ -144,7 +141,7 @@ class LedgerObserver(Observer):
             ProofRow(
                 *_about(proof.connection),
                 role=proof.role,
-                at=self._offset() + proof.at,
+                at=self._wall(proof.at),
                 guard_event=proof.guard_event,
                 counted=proof.counted,
             )
@@ -155,13 +152,13 @@ class LedgerObserver(Observer):
         if closing.connection.id not in self._timed_out:
             return
         self._timed_out.discard(closing.connection.id)
-        offset = self._offset()
+        wall = self._wall
         self._ledger.append(
             ClosingRow(
                 *_about(closing.connection),
                 stage=closing.stage,
-                opened_at=offset + closing.opened_at,
-                at=offset + closing.at,
+                opened_at=wall(closing.opened_at),
+                at=wall(closing.at),
                 cause=closing.cause,
                 intended=closing.intended,
                 observed=closing.observed,
@@ -176,7 +173,7 @@ class LedgerObserver(Observer):
                 role=failure.role,
                 call=failure.call,
                 reason=failure.reason,
-                at=self._offset() + failure.at,
+                at=self._wall(failure.at),
                 connection=None if about is None else about.id,
                 connection_kind=None if about is None else about.kind,
                 user=None if about is None else about.user,
@@ -187,24 +184,24 @@ class LedgerObserver(Observer):
 
     @handles(StageChanged)
     def _stage_changed(self, change: StageChanged) -> None:
-        at = self._offset() + change.at
+        at = self._wall(change.at)
         about = _about(change.connection)
         self._ledger.append(StageRow(*about, before=change.before, after=change.after, at=at))
 
     @handles(BrakeChanged)
     def _brake(self, brake: BrakeChanged) -> None:
-        at = self._offset() + brake.at
+        at = self._wall(brake.at)
         self._ledger.append(BrakeRow(brake.engaged, brake.reason, at, brake.by_itself))
 
     @handles(GuardChanged)
     def _guard(self, guard: GuardChanged) -> None:
-        self._ledger.append(GuardRow(guard.holding, guard.acting_for, self._offset() + guard.at))
+        self._ledger.append(GuardRow(guard.holding, guard.acting_for, self._wall(guard.at)))
 
     @handles(FlagsLoad)
     def _flags_loaded(self, load: FlagsLoad) -> None:
         self._ledger.append(
             FlagsRow(
-                at=self._offset() + load.at,
+                at=self._wall(load.at),
                 file=load.file,
                 digest=load.digest,
                 before=load.before,
@@ -217,12 +214,12 @@ class LedgerObserver(Observer):
 
     @handles(Coverage)
     def _coverage(self, coverage: Coverage) -> None:
-        offset = self._offset()
+        wall = self._wall
         self._ledger.append(
             CoverageRow(
                 connection_kind=coverage.kind,
-                since=offset + coverage.since,
-                at=offset + coverage.until,
+                since=wall(coverage.since),
+                at=wall(coverage.until),
                 connected=coverage.connected,
                 control_acted=coverage.control_acted,
                 candidate_acted=coverage.candidate_acted,
@@ -234,21 +231,19 @@ class LedgerObserver(Observer):
             )
         )
 
+    @handles(ClockJumped)
+    def _clock_jumped(self, jump: ClockJumped) -> None:
+        self._ledger.append(ClockJumpRow(self._wall(jump.at), jump.by, jump.ahead))
+
+    @handles(MachineSlept)
+    def _machine_slept(self, sleep: MachineSlept) -> None:
+        at = self._wall(sleep.at)
+        self._ledger.append(PauseRow(at - sleep.length, at))
+
     @handles(Paused)
     def _paused(self, pause: Paused) -> None:
-        offset = self._offset()
-        self._ledger.append(PauseRow(offset + pause.start, offset + pause.end))
-
-    def _offset(self) -> Wall:
-        """What makes a time of the monotonic clock one of the wall clock, as that goes now.
-
-        Reading two clocks takes a moment; so that one instant has one time in all rows, only a real
-        change counts.
-        """
-        offset = self._wall() - self._clock()
-        if abs(offset - self._last_offset) > _CHANGED:
-            self._last_offset = offset
-        return self._last_offset
+        wall = self._wall
+        self._ledger.append(PauseRow(wall(pause.start), wall(pause.end)))
 
 
 def _about(connection: Connection) -> tuple[str, Kind, str, str, str | None, str | None]:

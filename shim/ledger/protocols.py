@@ -3,12 +3,12 @@
 The embedded store is `shim.ledger.sqlite`; a networked one offers the same.
 All times are microseconds since 1970; periods include `since` and exclude `until`.
 
-Rules: docs/design.md#r14, docs/design.md#r14b, docs/design.md#r15, docs/design.md#r16,
+Rules: docs/design.md#r7, docs/design.md#r14, docs/design.md#r14b, docs/design.md#r15, docs/design.md#r16.
 docs/design.md#r22.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol, TypeVar
 
@@ -136,6 +136,28 @@ class Episode(JsonRecord, frozen=True, kw_only=True):
     failures: list[FailureRow]
     stages: list[StageRow]
     pauses: list[PauseRow]
+
+
+def order_in_run(row: Row) -> int:
+    """Where a row stands among those of its run: a row of an older shim has a time instead of a number."""
+    return getattr(row, row.AGE or "at") if row.number is None else row.number
+
+
+def uncompared(decisions: Sequence[DecisionRow], late: Iterable[LateRow]) -> list[DecisionRow]:
+    """Those of the decisions of a connection that came too late to be compared (R7).
+
+    The row that says so is written next after the decision's.
+    """
+    found = []
+    for row in late:
+        earlier = [
+            decision
+            for decision in decisions
+            if decision.role is row.role and order_in_run(decision) <= order_in_run(row)
+        ]
+        if earlier:
+            found.append(max(earlier, key=order_in_run))
+    return found
 
 
 @dataclass(frozen=True, slots=True)

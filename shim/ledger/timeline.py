@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import attrgetter
 
-from shim.ledger.protocols import Episode
+from shim.ledger.protocols import Episode, uncompared
 from shim.ledger.rows import ActionRow, ClosingRow, DecisionRow, Wall
-from shim.model import SECOND, Duration, Return, Role, VerdictKind, VerdictName, seconds
+from shim.model import Duration, Return, Role, VerdictKind, VerdictName, seconds
 
 _NO_CLOSE_FRAME = 1006
 _ONLY = {VerdictKind.ONLY_CONTROL: Role.CONTROL, VerdictKind.ONLY_CANDIDATE: Role.CANDIDATE}
@@ -44,10 +44,10 @@ def _moments(episode: Episode) -> Iterator[Moment]:
         yield Moment(stage.at, f"the user's stage changes from {stage.before} to {stage.after}")
     for failure in episode.failures:
         yield Moment(failure.at, f"the {failure.role} fails in {failure.call}: {failure.reason}")
-    too_late = [(late.role, late.at) for late in episode.late]
+    too_late = uncompared(episode.decisions, episode.late)
     for decision in episode.decisions:
-        uncompared = _among(too_late, decision.role, decision.at)
-        yield from _decision(decision, uncompared, verdict.acting is decision.role)
+        acting = verdict.acting is decision.role
+        yield from _decision(decision, decision in too_late, acting)
     yield from _without_details(episode)
     if episode.action is not None:
         yield from _action(episode.action, episode.run.return_window)
@@ -76,15 +76,11 @@ def _decision(decision: DecisionRow, late: bool, acting: bool) -> Iterator[Momen
 def _without_details(episode: Episode) -> Iterator[Moment]:
     """Decisions of which the ledger has only the time: their rows were dropped, or are too old."""
     verdict = episode.verdict
-    known = [(decision.role, decision.at) for decision in episode.decisions]
+    too_late = uncompared(episode.decisions, episode.late)
+    known = {row.role for row in episode.decisions if row not in too_late}
     for role, at in ((Role.CONTROL, verdict.control_at), (Role.CANDIDATE, verdict.candidate_at)):
-        if at is not None and not _among(known, role, at):
+        if at is not None and role not in known:
             yield Moment(at, f"the {role} decides; no more is recorded")
-
-
-def _among(decisions: list[tuple[Role, Wall]], role: Role, at: Wall) -> bool:
-    """Whether this decision is one of them. The wall clock may have been adjusted meanwhile."""
-    return any(role is other and abs(at - when) < SECOND // 2 for other, when in decisions)
 
 
 def _action(action: ActionRow, return_window: Duration) -> Iterator[Moment]:

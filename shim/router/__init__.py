@@ -5,9 +5,11 @@ Rules: docs/design.md#r4, docs/design.md#r6.
 
 from shim.router.events import (
     BrakeChanged,
+    ClockJumped,
     Decided,
     Event,
     GuardChanged,
+    MachineSlept,
     Noted,
     Opened,
     Paused,
@@ -23,11 +25,13 @@ from shim.router.tracked import Tracked
 __all__ = [
     "NO_CONFIRMATION",
     "BrakeChanged",
+    "ClockJumped",
     "Decided",
     "Event",
     "Guard",
     "GuardChanged",
     "GuardLimits",
+    "MachineSlept",
     "Noted",
     "Observer",
     "Opened",

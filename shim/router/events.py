@@ -16,6 +16,7 @@ from shim.model import (
     Connection,
     Coverage,
     Decision,
+    Duration,
     FlagsLoad,
     LateDecision,
     MonitorFailure,
@@ -108,6 +109,24 @@ class Paused:
 
 
 @dataclass(frozen=True, slots=True)
+class ClockJumped:
+    """The wall clock was found to have jumped `by` so much (negative: back); now it is `ahead` of the run's
+    time of day, which goes on as if nothing had happened."""
+
+    at: Time
+    by: Duration
+    ahead: Duration
+
+
+@dataclass(frozen=True, slots=True)
+class MachineSlept:
+    """The machine slept for so long, until `at`; the monotonic clock stood still."""
+
+    at: Time
+    length: Duration
+
+
+@dataclass(frozen=True, slots=True)
 class Noted:
     """A monitor wants a line in the log."""
 
@@ -130,5 +149,7 @@ Event: TypeAlias = (
     | FlagsLoad
     | Coverage
     | Paused
+    | ClockJumped
+    | MachineSlept
     | Noted
 )

@@ -20,6 +20,7 @@ from threading import Lock
 from typing import Any, TypeAlias
 
 import pluggy
+from msgspec.structs import replace as replace_fields
 
 from shim.capture import Limits, Recorder, check_folder, settings_digest
 from shim.flags import Evaluation, Targeting, everyone_at
@@ -37,7 +38,7 @@ from shim.ledger import (
 from shim.ledger.brake_record import read_brake_record
 from shim.ledger.gate_evidence import NO_FLAGS, GateEvidence, flags_identity, gate_evidence
 from shim.ledger.rows import Wall
-from shim.model import FlagsLoad, InputError, Role, Stage
+from shim.model import FlagsLoad, InputError, Role, Stage, seconds
 from shim.model.visible_text import describe_free_text, describe_id
 from shim.rollout import CurrentFlags, Watcher
 from shim.rollout.client_hints import close_code_warning, judge_with_hints
@@ -52,6 +53,7 @@ from shim.runtime.lifecycle_log import LifecycleLog
 from shim.runtime.pseudonyms import Pseudonyms
 from shim.runtime.secrets import Secrets
 from shim.runtime.tally import Tally
+from shim.runtime.time_of_day import TimeOfDay, machine_start
 from shim.settings import Settings, load_flags
 from shim.telemetry import Metrics, Readings, TraceObserver, Tracing, tracing
 
@@ -120,6 +122,7 @@ class Assembly:
         self._observers = tuple(observers)
         self._promotes = promote or settings.promotion.auto
         self._records: Records | None = None
+        self._wall: TimeOfDay | None = None
         self._gate: GateEvidence | None = None
         self._gate_lock = Lock()
 
@@ -127,6 +130,10 @@ class Assembly:
     def first_observers(self) -> Sequence[Observer]:
         """The first observers: the coordinator begins with them."""
         return LifecycleLog(self.name_in_log, names_users=self._log_names_users), self.tally
+
+    def wall(self) -> Wall:
+        """The run's time of day; before the start the wall clock's."""
+        return wall_clock() if self._wall is None else self._wall()
 
     @property
     def records(self) -> Records:
@@ -142,13 +149,13 @@ class Assembly:
         """
         if at is not None:
             # Nobody knows the future, and days until then need not be looked through.
-            then = min(at, wall_clock())
+            then = min(at, self.wall())
             return judge_with_hints(gate_evidence(ledger, self.settings, then), self.settings)
         with self._gate_lock:
             if self._gate is None:
                 self._gate = GateEvidence(ledger, self.settings)
             evidence, self._gate = self._gate, None
-            answer = judge_with_hints(evidence.read(wall_clock()), self.settings)
+            answer = judge_with_hints(evidence.read(self.wall()), self.settings)
             # A reading that failed half-way is not gone on with: it would count twice what it has read.
             self._gate = evidence
             return answer
@@ -168,9 +175,10 @@ class Assembly:
             stack.push_async_callback(asyncio.to_thread, opened.close)
             traced = opened.enter_context(tracing(self.settings.telemetry))
             # The ledger comes last: a start that is refused leaves no file behind.
-            ledger = opened.enter_context(_open_ledger(self.settings))
+            ledger = opened.enter_context(_open_ledger(self.settings, coordinator.wall))
             metrics = Metrics(_readings(coordinator, ledger, traced))
             self._records = Records(ledger, metrics, traced)
+            self._wall = coordinator.wall
             self._observe(coordinator, self._records)
             coordinator.start(
                 brake=self._brake_as_left(ledger),
@@ -192,7 +200,7 @@ class Assembly:
             provider=None if records.tracing is None else records.tracing.provider,
             names_users=not hashed,
         )
-        ledger = LedgerObserver(records.ledger, clock, wall_clock)
+        ledger = LedgerObserver(records.ledger, coordinator.wall.at)
         for observer in (
             traces,
             ledger,
@@ -218,17 +226,16 @@ class Assembly:
             start=coordinator.started,
             interval=getattr(control.settings, "heartbeat_interval", None) if control else None,
             clock=clock,
+            wall=coordinator.wall.at,
             call_at=coordinator.driver.call_at,
         )
 
     def _automatic_brake(self, coordinator: Coordinator[Any]) -> AutomaticBrake:
         """The brake's statistics go on from the ledger (R22)."""
-        gate, offset = self.settings.gate, wall_clock() - clock()
-        times = QuestionTimes(wall_clock(), gate.period, gate.unit, gate.grain)
-        brake = AutomaticBrake(
-            self.settings.brake, times, coordinator.engage_brake, lambda at: at + offset
-        )
-        run = begin_run(self.settings, wall_clock())
+        gate, wall = self.settings.gate, coordinator.wall
+        times = QuestionTimes(wall(), gate.period, gate.unit, gate.grain)
+        brake = AutomaticBrake(self.settings.brake, times, coordinator.engage_brake, wall.at)
+        run = begin_run(self.settings, wall())
         flags = NO_FLAGS
         if self.flags is not None:
             flags = flags_identity(deciding_text(self.flags.targeting), self.flags.digest)
@@ -236,7 +243,7 @@ class Assembly:
         assert run.comparison is not None
         identity = TrialIdentity(run.monitors, run.comparison, flags)
         window = self.settings.brake.window
-        brake.resume(read_brake_record(self.reader, identity, wall_clock(), window))
+        brake.resume(read_brake_record(self.reader, identity, wall(), window))
         return brake
 
     def _brake_as_left(self, ledger: LedgerWriter) -> str | None:
@@ -290,7 +297,7 @@ class Assembly:
         change = advance_by_itself(
             flags.path,
             self.settings.promotion.steps,
-            lambda digest: facts_from(self.reader, self.settings, digest, wall_clock()),
+            lambda digest: facts_from(self.reader, self.settings, digest, self.wall()),
         )
         if change is not None:
             log.warning("the rollout goes on by its plan: %s", describe_free_text(change.reason))
@@ -333,10 +340,11 @@ def _capture_file(settings: Settings, capture: Path | None) -> Path | None:
 
 
 @contextmanager
-def _open_ledger(settings: Settings) -> Iterator[LedgerWriter]:
-    run = begin_run(settings, wall_clock())
+def _open_ledger(settings: Settings, wall: TimeOfDay) -> Iterator[LedgerWriter]:
+    boot, uptime = machine_start()
+    run = replace_fields(begin_run(settings, wall()), boot=boot, uptime=uptime)
     with settings.origin.of("ledger"):
-        ledger = open_ledger(settings.ledger, run, keep=settings.retention)
+        ledger = open_ledger(settings.ledger, run, keep=settings.retention, wall=wall)
     try:
         yield ledger
     finally:
@@ -353,13 +361,14 @@ def _readings(
 
     def commit_age() -> float:
         last = ledger.status().last_commit
-        return 0.0 if last is None else (wall_clock() - last) / 1e6
+        return 0.0 if last is None else seconds(coordinator.wall() - last)
 
     readings = Readings(
         sessions=lambda: len(coordinator.sessions),
         open_episodes=lambda: coordinator.open_episodes,
         brake_engaged=lambda: coordinator.router.brake_reason is not None,
         candidate_quarantined=lambda: candidate.quarantined,
+        clock_ahead_seconds=lambda: seconds(coordinator.wall.ahead),
         ledger_degraded=lambda: ledger.status().problem is not None,
         ledger_queued_rows=lambda: ledger.status().queued,
         ledger_dropped_rows=lambda: ledger.status().dropped,

@@ -28,6 +28,7 @@ from shim.runtime.fanout import Fanout
 from shim.runtime.handover import Handover, Members
 from shim.runtime.live_connection import RESTART, LiveConnection
 from shim.runtime.sessions import LastClosings, Session
+from shim.runtime.time_of_day import CHECK_INTERVAL, TimeOfDay
 from shim.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -78,13 +79,14 @@ class Coordinator(Generic[L]):
         self.name_in_log = name_in_log
         self.close_timeout: Duration = getattr(candidate, "close_timeout", _CLOSE_TIMEOUT)
         self.started = clock()
+        self.wall = TimeOfDay()
         self.draining = False
         self.sessions: dict[str, Session[L]] = {}
         self.census = Census(self.started)
         self.closings = LastClosings()
         on_brake = _OnBrake(self.reassess)
         self.observer = Fanout([*observers, self.census, self.closings, on_brake])
-        self.expected = ExpectedRules(settings.comparison.expected, _today())
+        self.expected = ExpectedRules(settings.comparison.expected, self._today())
         self._comparator = Comparator(
             tolerance=settings.comparison.tolerance,
             window=settings.comparison.window,
@@ -141,6 +143,7 @@ class Coordinator(Generic[L]):
             recorder.begin()
         self._tell_expired()
         self.driver.call_at(clock() + self._minute, self._each_minute)
+        self.driver.call_at(clock() + CHECK_INTERVAL, self._check_wall_clock)
 
     def stop(self) -> None:
         """Stop watching: open episodes stay undecided."""
@@ -153,11 +156,20 @@ class Coordinator(Generic[L]):
     def _each_minute(self) -> None:
         now = clock()
         self._coverage.measure(now)
-        today = _today()
+        today = self._today()
         if today != self.expected.today:
             self.expected.today = today
             self._tell_expired()
         self.driver.call_at(now + self._minute, self._each_minute)
+
+    def _check_wall_clock(self) -> None:
+        if (event := self.wall.check()) is not None:
+            self.observer.on(event)
+        self.driver.call_at(clock() + CHECK_INTERVAL, self._check_wall_clock)
+
+    def _today(self) -> date:
+        """The day in UTC, by which expected rules expire (R13)."""
+        return datetime.fromtimestamp(self.wall() / SECOND, UTC).date()
 
     def _tell_expired(self) -> None:
         for rule in self.expected.expired:
@@ -343,8 +355,3 @@ class Coordinator(Generic[L]):
 
     def _anyone_left(self) -> bool:
         return bool(self.sessions)
-
-
-def _today() -> date:
-    """The day in UTC, by which expected rules expire (R13)."""
-    return datetime.now(UTC).date()

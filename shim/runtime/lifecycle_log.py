@@ -3,9 +3,18 @@
 import logging
 from collections.abc import Callable
 
-from shim.model import MonitorFailure, without_details
+from shim.model import MonitorFailure, seconds, without_details
 from shim.model.visible_text import describe_free_text, describe_id
-from shim.router import BrakeChanged, Decided, GuardChanged, Noted, Observer, handles
+from shim.router import (
+    BrakeChanged,
+    ClockJumped,
+    Decided,
+    GuardChanged,
+    MachineSlept,
+    Noted,
+    Observer,
+    handles,
+)
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +65,21 @@ class LifecycleLog(Observer):
             )
         else:
             log.warning("the guard is calm: the candidate closes again")
+
+    @handles(ClockJumped)
+    def _clock_jumped(self, jump: ClockJumped) -> None:
+        log.warning(
+            "the wall clock jumped %s by %.1f s; the ledger's times, soak and trimming go on by the time "
+            "that has passed since the start (now %.1f s %s the wall clock)",
+            "ahead" if jump.by > 0 else "back",
+            abs(seconds(jump.by)),
+            abs(seconds(jump.ahead)),
+            "behind" if jump.ahead >= 0 else "ahead of",
+        )
+
+    @handles(MachineSlept)
+    def _machine_slept(self, sleep: MachineSlept) -> None:
+        log.warning("the machine slept for %.1f s", seconds(sleep.length))
 
     @handles(Noted)
     def _note(self, note: Noted) -> None:

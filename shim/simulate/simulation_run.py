@@ -75,7 +75,7 @@ class SimulationRun:
             self.simulation = Simulation(scenario, observers, recorder, skip=skip, sample=sample)
             self.ledger_url, self._ledger = self._begin_ledger(ledger, stack)
             taker = _GateRows(self._ledger) if ledger is None else self._ledger
-            observers.add(LedgerObserver(taker, self.simulation.now, self._wall))
+            observers.add(LedgerObserver(taker, lambda at: scenario.epoch + at))
             self._stack = stack.pop_all()
         if scenario.brake:
             gate = settings.gate

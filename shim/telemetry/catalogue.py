@@ -61,6 +61,9 @@ class Readings:
     candidate_quarantined: Annotated[
         Reading, Gauge, "1 if the candidate failed so often that it runs no more (R5)."
     ] = None
+    clock_ahead_seconds: Annotated[
+        Reading, Gauge, "How far the wall clock is ahead of the time that the ledger goes by."
+    ] = None
     ledger_degraded: Annotated[Reading, Gauge, "1 while the ledger cannot be written."] = None
     ledger_queued_rows: Annotated[Reading, Gauge, "Rows that wait to be written to the ledger."] = (
         None
@@ -161,6 +164,7 @@ class Catalogue:
     flags_failures: Annotated[Counter, "Flags files refused."]
     pauses: Annotated[Counter, "Times that the process did not run (R3)."]
     paused_seconds: Annotated[Counter, "Time in which the process did not run."]
+    clock_jumps: Annotated[Counter, "Jumps of the wall clock."]
 
     # Durations
     skew_seconds: Annotated[

@@ -22,6 +22,7 @@ from shim.model import (
 )
 from shim.router import (
     BrakeChanged,
+    ClockJumped,
     Decided,
     GuardChanged,
     Observer,
@@ -165,6 +166,10 @@ class Metrics(Observer):
         self._all.flags_info.clear()
         self._all.flags_info.labels(load.digest).set(1)
         self._all.flags_loaded_timestamp_seconds.set(self._wall() / 1e9)
+
+    @handles(ClockJumped)
+    def _clock_jumped(self, _jump: ClockJumped) -> None:
+        self._all.clock_jumps.inc()
 
     @handles(Paused)
     def _paused(self, pause: Paused) -> None:

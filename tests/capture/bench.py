@@ -26,6 +26,8 @@ from shim.runtime.fanout import Fanout
 from tests.replay.helpers import replay_settings
 
 START: Time = 7_654_321
+WALL = 1_795_000_000 * SECOND
+"""The time of day at the clock's zero, in microseconds since 1970."""
 INTERVAL: Duration = 15 * SECOND
 NEVER = Limits()
 """No file of a test is ended for its size or age."""
@@ -91,6 +93,7 @@ class Bench:
             start=START,
             interval=INTERVAL,
             clock=lambda: self.now,
+            wall=lambda at: WALL + at,
             call_at=self._call_at,
         )
         self.observer.add(self.recorder)

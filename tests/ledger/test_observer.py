@@ -1,7 +1,7 @@
 """What the router tells becomes rows, with the times of the wall clock; and the stories they tell."""
 
+import sqlite3
 from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 
 import pytest
@@ -29,6 +29,7 @@ from shim.model import (
     Coverage,
     Decision,
     FlagsLoad,
+    InputError,
     Kind,
     LateDecision,
     MonitorFailure,
@@ -39,7 +40,7 @@ from shim.model import (
     VerdictName,
 )
 from shim.router import BrakeChanged, Decided, GuardChanged, Paused, ProofOfLife
-from tests.ledger.helpers import NOW, S, ledger
+from tests.ledger.helpers import DAY, NOW, S, ledger
 from tests.router.helpers import World
 
 APP = Connection("c1", Kind.APP, "u1", "s1", "com.example.app1")
@@ -74,7 +75,7 @@ def recorded(tmp_path: Path) -> Iterator[Recorded]:
     path = tmp_path / "shim.db"
     world = World()
     with ledger(path) as writer:
-        observer = LedgerObserver(writer, lambda: world.now, lambda: NOW + world.now)
+        observer = LedgerObserver(writer, lambda at: NOW + at)
         world.observers.add(observer)
 
         class Flushed(SqliteReader):
@@ -333,34 +334,68 @@ def test_what_is_about_no_episode(recorded: Recorded) -> None:
 
 
 def test_the_wall_clock_may_be_set(recorded: Recorded) -> None:
-    """A row's times go by the wall clock of its moment; their differences are always true."""
+    """The story of an episode is whole, whatever an older shim took the time for meanwhile."""
     world, observer = recorded.world, recorded.observer
     world.open("c1", Stage.SHADOW)
     world.run(50)
-    observer._wall = lambda: NOW + 3600 * S + world.now
-    world.run(100)
+    observer._wall = lambda at: NOW + 3600 * S + at
+    world.run(300)
     (row,) = recorded.reader.verdicts(VerdictFilter()).rows
     assert row.at == NOW + 3660 * S
     assert row.control_at is not None
     assert row.skew == 15 * S
     assert row.at - row.last_activity == 60 * S
-
-
-def test_reading_two_clocks_takes_a_moment(recorded: Recorded) -> None:
-    """One instant has one time in all rows: what happened at once is not told twice, or in disorder."""
-    world, observer = recorded.world, recorded.observer
-    moments = count()
-    observer._wall = lambda: NOW + world.now + next(moments) * 7 % 50
-    world.open("c1", Stage.SHADOW)
-    world.run(300)
-    assert [text.split(":")[0] for _, text in recorded.story() if "ping" not in text] == [
-        "last sign of life",
-        "the candidate decides",
-        "the control decides",
-        "the control acts",
-        "matched",
-        "the client is lost",
+    episode = recorded.reader.episode(row.id)
+    assert episode is not None
+    assert [(found.role, (found.at - NOW) / S) for found in episode.decisions] == [
+        (Role.CANDIDATE, 45),
+        (Role.CONTROL, 3660),
     ]
+    assert episode.action is not None
+    assert not any("no more is recorded" in text for _, text in recorded.story())
+
+
+@pytest.mark.parametrize("jump", [3600 * S, -3600 * S, 50 * 365 * DAY])
+def test_a_jump_between_the_episodes_of_one_connection(recorded: Recorded, jump: int) -> None:
+    """Each keeps what is its own, with late decisions, although times run over each other."""
+    world, observer = recorded.world, recorded.observer
+    world.open("c1", Stage.SHADOW)
+    world.run(47)
+    world.message("c1")
+    world.run(57)
+    observer._wall = lambda at: NOW + jump + at
+    world.run(94)
+    world.message("c1")
+    world.run(300)
+    rows = sorted(recorded.reader.verdicts(VerdictFilter()).rows, key=lambda row: row.id)
+    assert [row.kind for row in rows] == [
+        VerdictKind.ONLY_CANDIDATE,
+        VerdictKind.ONLY_CANDIDATE,
+        VerdictKind.BOTH,
+    ]
+    roles = []
+    for number in (1, 2, 3):
+        episode = recorded.reader.episode(number)
+        assert episode is not None
+        roles.append([(row.role, row.acted) for row in episode.decisions])
+        assert (episode.action is not None) == (number == 3)
+    assert roles == [
+        [(Role.CANDIDATE, False)],
+        [(Role.CANDIDATE, False)],
+        [(Role.CANDIDATE, False), (Role.CONTROL, True)],
+    ]
+
+
+def test_a_verdict_without_its_run_is_told_as_such(recorded: Recorded) -> None:
+    world = recorded.world
+    world.open("c1", Stage.SHADOW)
+    world.run(100)
+    path = recorded.reader.path
+    database = sqlite3.connect(path, isolation_level=None)
+    database.execute("DELETE FROM run")
+    database.close()
+    with pytest.raises(InputError, match="does not have the run of verdict 1"):
+        recorded.reader.episode(1)
 
 
 def test_a_decision_that_comes_late(recorded: Recorded) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from shim.runtime import coordinator, driver
+from shim.runtime import coordinator, driver, time_of_day
 from shim.runtime.coordinator import Coordinator
 
 _STEP = 50
@@ -16,15 +16,32 @@ _ROUNDS = 12
 
 
 class MovedClock:
-    """Stands still until `move`; to be made before the shim is."""
+    """Stands still until `move`, and the wall clock with it; to be made before the shim is."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._ticks = driver.ticks()
         monkeypatch.setattr(driver, "ticks", self._now)
         monkeypatch.setattr(coordinator, "ticks", self._now)
+        self._slept = time_of_day.read_sleep()
+        self._wall = time_of_day.read_wall_clock() - self.now()
+        monkeypatch.setattr(time_of_day, "read_sleep", lambda: self._slept)
+        monkeypatch.setattr(time_of_day, "read_wall_clock", lambda: self._wall + self.now())
 
     def _now(self) -> int:
         return self._ticks
+
+    def now(self) -> int:
+        """The shims' time, in microseconds."""
+        return self._ticks // driver.TICKS
+
+    def set_wall(self, seconds: float) -> None:
+        """Somebody sets the wall clock ahead by so much, or back."""
+        self._wall += round(seconds * 1_000_000)
+
+    def sleep(self, seconds: float) -> None:
+        """The machine sleeps: the wall clock goes on, the shims' does not."""
+        self._slept += round(seconds * 1_000_000)
+        self._wall += round(seconds * 1_000_000)
 
     def pause(self, seconds: float) -> None:
         """Let so much time pass in which the process does not run."""

@@ -45,7 +45,7 @@ def test_r14_agreement_counts_only_episodes_whose_first_decider_was_shadowing() 
 def test_r14_the_ledger_counts_them_so_too(tmp_path: Path) -> None:
     with ledger(tmp_path / "shim.db") as writer:
         world = World()
-        observer = LedgerObserver(writer, lambda: world.now, lambda: NOW + world.now)
+        observer = LedgerObserver(writer, lambda at: NOW + at)
         world.observers.add(observer)
         three_episodes_and_a_healthy_connection(world)
     reader, ever = SqliteReader(tmp_path / "shim.db"), (0, 1 << 62)

@@ -105,11 +105,10 @@ def test_a_bound_beyond_its_target_is_drawn_beyond_it(bound: float, target: floa
 
 def record(folder: Path, verdicts: list[tuple[str, int, int | None]]) -> SqliteReader:
     """A ledger with verdicts of a user, so many seconds before NOW, the skew in seconds or none."""
-    now = 0
     settings = settings_from({"rollout": None}, monitor_types(plugin_manager()))
     path = folder / "ledger.db"
     ledger = SqliteLedger(path, begin_run(settings, NOW - 3000 * SECOND))
-    observer = LedgerObserver(ledger, lambda: now, lambda: NOW + now)
+    observer = LedgerObserver(ledger, lambda at: NOW + at)
     for order, (user, ago, skew) in enumerate(verdicts):
         connection = Connection(f"c{order}", Kind.APP, user, user, "com.example.app")
         at = -ago * SECOND

@@ -15,7 +15,7 @@ from shim.console.pages.dashboard_figures import (
     read_figures,
 )
 from shim.gate import GateAnswer
-from shim.ledger import LedgerReader, wall_clock
+from shim.ledger import LedgerReader
 from shim.model import SECOND, Duration, Time
 
 _FIGURES_LAST: Duration = 2 * SECOND
@@ -68,6 +68,7 @@ class _Fresh(Generic[T]):
 class Dashboards:
     def __init__(self, operations: Operations, queries: LedgerQueries) -> None:
         clock, self._queries = operations.shim.clock, queries
+        self._wall = operations.shim.wall
         self._settings = operations.shim.settings
         self._figures = {name: _Fresh(self._asking(name), _FIGURES_LAST, clock) for name in PERIODS}
         self._gate = _Fresh(lambda: queries.gate(SHARED), _GATE_LASTS, clock)
@@ -82,10 +83,10 @@ class Dashboards:
 
     def _asking(self, period: str) -> Callable[[], Awaitable[DashboardFigures]]:
         def look(ledger: LedgerReader) -> DashboardFigures:
-            now = wall_clock()
+            now = self._wall()
             return read_figures(ledger, self._settings, now - PERIODS[period], now)
 
         return lambda: self._queries.ask(SHARED, look)
 
     async def _ask_default(self) -> str:
-        return await self._queries.ask(SHARED, lambda ledger: default_period(ledger, wall_clock()))
+        return await self._queries.ask(SHARED, lambda ledger: default_period(ledger, self._wall()))

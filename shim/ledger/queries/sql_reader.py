@@ -5,29 +5,21 @@ import json
 from typing import TypeVar
 
 from shim.ledger.protocols import Episode, Page, VerdictFilter
+from shim.ledger.queries.episode_rows import EpisodeRows
 from shim.ledger.queries.figures import IMPROVEMENT, Figures
-from shim.ledger.queries.snapshot import Conditions, Snapshot, quoted
+from shim.ledger.queries.snapshot import Conditions, quoted
 from shim.ledger.queries.trial_figures import TrialFigures
 from shim.ledger.rows import (
     ROWS,
     ActionRow,
     BrakeRow,
-    ClosingRow,
-    DecisionRow,
-    FailureRow,
-    LateRow,
-    PauseRow,
-    ProofRow,
     Row,
-    RunRow,
-    StageRow,
     VerdictRow,
     Wall,
 )
 from shim.model import InputError, Kind, Return, Role, VerdictName
 
 R = TypeVar("R", bound=Row)
-_FOREVER: Wall = (1 << 63) - 1
 
 
 class SqlReader(Figures, TrialFigures):
@@ -55,7 +47,7 @@ class SqlReader(Figures, TrialFigures):
     def episode(self, verdict_id: int) -> Episode | None:
         with self.snapshot() as ledger:
             found = ledger.rows(VerdictRow, Conditions().add("id = ?", verdict_id), "id")
-            return _episode(ledger, found[0]) if found else None
+            return EpisodeRows(ledger, found[0]).episode() if found else None
 
     def outcomes(
         self,
@@ -99,41 +91,6 @@ class SqlReader(Figures, TrialFigures):
                     text = json.dumps(line, ensure_ascii=False, separators=(",", ":"))
                     digest.update(text.encode() + b"\n")
         return digest.hexdigest(), count
-
-
-def _episode(ledger: Snapshot, verdict: VerdictRow) -> Episode:
-    """What belongs to a verdict: all about its connection from the silence judged to the next one."""
-
-    def mine(row: type[R], age: str = "at") -> list[R]:
-        where = _about(verdict)
-        where.add(f"{age} >= ?", verdict.last_activity).add(f"{age} < ?", until)
-        return ledger.rows(row, where, f"{age}, id")
-
-    later = _about(verdict).add("at >= ?", verdict.at)
-    later.add("last_activity > ?", verdict.last_activity)
-    following = ledger.rows(VerdictRow, later, "at", 1)
-    until = following[0].last_activity if following else _FOREVER
-    pauses = Conditions().add("run = ?", verdict.run)
-    pauses.add("at >= ?", verdict.last_activity).add("since <= ?", verdict.at)
-    (run,) = ledger.rows(RunRow, Conditions().add("id = ?", verdict.run), "id")
-    return Episode(
-        verdict=verdict,
-        run=run,
-        decisions=mine(DecisionRow),
-        late=mine(LateRow),
-        action=next(iter(mine(ActionRow, "acted_at")), None),
-        closing=next(iter(mine(ClosingRow)), None),
-        proofs=mine(ProofRow),
-        failures=mine(FailureRow),
-        stages=mine(StageRow),
-        pauses=ledger.rows(PauseRow, pauses, "at"),
-    )
-
-
-def _about(verdict: VerdictRow) -> Conditions:
-    """The indexes contain the user, not the connection."""
-    where = Conditions().add("run = ?", verdict.run).add("connection = ?", verdict.connection)
-    return where.add('"user" = ?', verdict.user)
 
 
 def _parse(cursor: str) -> tuple[int, int]:
