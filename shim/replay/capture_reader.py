@@ -1,5 +1,6 @@
 """Reads captures, line by line; the replay checks what lines mean together."""
 
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -29,6 +30,7 @@ class CaptureReader:
         text = self._file.readline()
         self.line = 1
         self.bytes_read = len(text)
+        text = text.removeprefix(BOM_UTF8)
         try:
             header = msgspec.json.decode(text, type=Header)
             if header.capture != VERSION:

@@ -1,5 +1,6 @@
 """From what pydantic says of wrong values to problems with a place, in plain words."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any, NamedTuple, TypeVar
@@ -41,10 +42,12 @@ _REASONS = {
     "date_type": "must be a day like 2027-01-31",
 }
 
+_NUMBERS = ("int_type", "float_type")
+
 
 def faults_of(error: ValidationError) -> Iterator[Fault]:
     """Every fault of a validation, missing keys first."""
-    details = error.errors(include_url=False, include_input=False)
+    details = error.errors(include_url=False)
     for detail in sorted(details, key=lambda detail: detail["type"] != "missing"):
         path: KeyPath = detail["loc"]
         cause = detail.get("ctx", {}).get("error")
@@ -57,7 +60,16 @@ def faults_of(error: ValidationError) -> Iterator[Fault]:
             # Of a key pydantic says so in a step of its own.
             path = path[:-1] if path[-2:] == ("", "[key]") else path
             reason = detail["msg"].replace("Input should", "must", 1)
-            yield Fault(path, _REASONS.get(detail["type"], reason))
+            is_quoted = detail["type"] in _NUMBERS and _is_number(detail["input"])
+            hint = ", without quotes" if is_quoted else ""
+            yield Fault(path, _REASONS.get(detail["type"], reason) + hint)
+
+
+def _is_number(text: Any) -> bool:
+    try:
+        return isinstance(text, str) and math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def validate(model: type[_M], document: Document, value: Any, context: object = None) -> _M:

@@ -105,7 +105,8 @@ def _read_day(value: Any) -> Any:
 def read_width(value: Any) -> Decimal:
     """A width, exactly; raises ValueError."""
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
-        raise ValueError("must be a percentage such as 12.5")
+        hint = ", without quotes" if isinstance(value, str) and value.isdecimal() else ""
+        raise ValueError(f"must be a percentage such as 12.5{hint}")
     # The shortest text of a float is what stands in the file.
     width = Decimal(str(value))
     buckets_of(width)

@@ -61,8 +61,9 @@ class Delivery(SpanProcessor):
 
     @property
     def queued(self) -> int:
-        """How many spans wait."""
-        return len(self._queue)
+        """How many spans wait, those that are being sent included."""
+        with self._changed:
+            return len(self._queue) + self._in_flight
 
     @property
     def answers(self) -> bool:

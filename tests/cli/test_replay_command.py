@@ -64,6 +64,15 @@ def test_the_example_of_the_contract(tmp_path: Path) -> None:
     }
 
 
+def test_a_mark_of_the_byte_order_before_the_capture_is_no_part_of_it(tmp_path: Path) -> None:
+    plain = run(tmp_path, HEADER, OPEN, MESSAGE, END, options=("--json",))
+    assert answer(
+        run(tmp_path, f"\ufeff{HEADER}", OPEN, MESSAGE, END, options=("--json",))
+    ) == answer(plain)
+    assert run(tmp_path, HEADER, f"\ufeff{OPEN}", END).exit_code == 2
+    assert run(tmp_path, f"\ufeff\ufeff{HEADER}", OPEN, END).exit_code == 2
+
+
 def test_a_settings_file_changes_the_judgement(tmp_path: Path) -> None:
     config = tmp_path / "other.yaml"
     config.write_text("monitors:\n  candidate: {timeout: 30s}\ncomparison: {tolerance: 16s}\n")

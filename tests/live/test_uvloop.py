@@ -151,10 +151,13 @@ async def serving(folder: Path, stage: str) -> AsyncIterator[ServerProcess]:
         *(sys.executable, "-u", "-m", "shim", *arguments), stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
+    secrets: dict[str, str] = {}
     try:
         async for line in process.stdout:
+            if match := re.match(r"(SHIM_\w+)=(\S+)", line.decode()):
+                secrets[match[1]] = match[2]
             if match := re.search(r"listening on (http://\S+)", line.decode()):
-                yield ServerProcess(process, {}, match[1])
+                yield ServerProcess(process, secrets, match[1])
                 break
         process.terminate()
         assert await process.wait() == 0

@@ -238,6 +238,21 @@ def test_mistakes_of_yaml_do_not_hide_those_of_settings(file: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('promotion: {auto: "false"}', "promotion.auto: must be true or false, without quotes"),
+        ('gate: {min_users: "300"}', "gate.min_users: must be a whole number, without quotes"),
+        ('gate: {min_agreement: "0.99"}', "gate.min_agreement: must be a number, without quotes"),
+        ("gate: {min_users: many}", "gate.min_users: must be a whole number"),
+        ("gate: {min_users: [300]}", "gate.min_users: must be a whole number"),
+        ('server: {port: "8080"}', "server.port: must be a whole number, without quotes"),
+    ],
+)
+def test_a_quoted_value_is_told_so(file: Path, text: str, reason: str) -> None:
+    assert reasons(file, text).endswith(f": {reason}")
+
+
 def test_columns(file: Path) -> None:
     with pytest.raises(InputError) as caught:
         loaded(file, "gate: {unit: 1d, min_days: 0}\n")
