@@ -34,10 +34,22 @@ async def console(
     settings: str = QUICK,
     *,
     apart: bool = False,
+    trusted: str | None = None,
 ) -> AsyncIterator[Server]:
-    """Everyone is at this stage; with `apart` the console has a listener of its own."""
+    """Everyone is at this stage; with `apart` the console has a listener of its own.
+
+    `trusted` is the address of a proxy.
+    """
     path = folder / "shim.yaml"
-    own = "console: {port: 0}" if apart else ""
+    own = "".join(
+        line
+        for line, wanted in (
+            ("console:", apart or trusted),
+            ("\n  port: 0", apart),
+            (f"\n  trusted_proxies: [{trusted}]", trusted),
+        )
+        if wanted
+    )
     path.write_text(f"{settings}\nledger: sqlite:///{folder}/shim.db\n{own}\n")
     shim = Shim.open(path, secrets=SECRETS, targeting=everyone_at(stage))
     listener = listen("127.0.0.1", 0)
