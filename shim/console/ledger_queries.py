@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 from shim.console.access.access import Visitor
 from shim.console.access.login_sessions import AccessLevel
+from shim.console.access.places import Places
 from shim.console.access.redaction import Pseudonymizer
 from shim.console.api.filters import OutcomesQuery, VerdictsQuery, wall
 from shim.console.api.responses import unavailable
@@ -40,7 +41,7 @@ class LedgerQueries:
         self._assembly = operations.assembly
         self._clock = operations.shim.clock
         self._pseudonymizer = pseudonymizer
-        self._places = {level: asyncio.Semaphore(count) for level, count in _PLACES.items()}
+        self._places = Places(_PLACES, _LIMITS, "too many questions to the ledger at once")
         self._judging = asyncio.Lock()
         self._judged: tuple[Time, GateAnswer] | None = None
 
@@ -53,19 +54,12 @@ class LedgerQueries:
     ) -> T:
         """The answer for this visitor, or for all (`SHARED`); only one that is not `limited` may take long."""
         level = SHARED if visitor is None else visitor.level
-        limit, places = _LIMITS[level], self._places[level]
-        try:
-            async with asyncio.timeout(limit):
-                await places.acquire()
-        except TimeoutError:
-            raise unavailable("too many questions to the ledger at once") from None
-        try:
-            with time_limit(limit) if limited else nullcontext():
-                return await asyncio.to_thread(query, self._assembly.reader)
-        except InputError as error:
-            raise unavailable(str(error)) from None
-        finally:
-            places.release()
+        async with self._places.take(level):
+            try:
+                with time_limit(_LIMITS[level]) if limited else nullcontext():
+                    return await asyncio.to_thread(query, self._assembly.reader)
+            except InputError as error:
+                raise unavailable(str(error)) from None
 
     async def gate(self, visitor: Visitor | None, at: Wall | None = None) -> GateAnswer:
         """The answer now, or as of an earlier time."""

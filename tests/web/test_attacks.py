@@ -11,6 +11,8 @@ import pytest
 from aiohttp import web
 
 from shim.aio import Shim
+from shim.console.api.filters import SessionsQuery
+from shim.console.connection_lists import ConnectionLists
 from shim.console.listener import listen, serve_app, url_of
 from shim.flags import everyone_at
 from shim.ledger.protocols import UnusableError
@@ -253,6 +255,32 @@ async def test_slow_questions_of_viewers_delay_no_operator(
         finally:
             go_on.set()
         assert set(await asyncio.gather(*questions)) == {200}
+
+
+async def test_slow_lists_of_viewers_delay_no_operator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on, asked = asyncio.Event(), 0
+    sessions = ConnectionLists.sessions
+
+    async def slow(self: ConnectionLists, query: SessionsQuery) -> Any:
+        nonlocal asked
+        if query.user == "slow":
+            asked += 1
+            await go_on.wait()
+        return await sessions(self, query)
+
+    monkeypatch.setattr(ConnectionLists, "sessions", slow)
+    async with console(tmp_path) as it, aiohttp.ClientSession() as http:
+        urls = [f"{it.url}{path}?user=slow" for path in ("/api/sessions", "/sessions")] * 10
+        questions = [asyncio.create_task(_status(http, url, VIEWER)) for url in urls]
+        await until(lambda: asked >= 8)
+        for path in ("/", "/sessions", "/api/sessions", "/brake", "/api/report"):
+            assert await _status(http, it.url + path, OPERATOR) == 200, path
+        assert asked == 8
+        go_on.set()
+        assert set(await asyncio.gather(*questions)) == {200}
+        assert asked == 20
 
 
 async def _status(http: aiohttp.ClientSession, url: str, headers: dict[str, str]) -> int:

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from shim.console.access.login_sessions import LIFETIME, AccessLevel, Login, Logins
+from shim.console.access.places import Places
 from shim.console.access.throttle import Throttle
 from shim.console.access.trusted_proxies import TrustedProxies, read_address
 from shim.console.api.responses import ApiError
@@ -38,6 +39,10 @@ _LOOPBACK = ("127.0.0.1", "::1")
 """Not 127.0.0.6, for one: a service mesh's proxy passes everybody's requests on from there."""
 _PROXY_HEADERS = ("forwarded", "via", "x-forwarded-", "x-real-ip", "cf-", "true-client-ip")
 """How the names of headers begin that proxies add."""
+
+
+_PLACES = {AccessLevel.VIEWER: 8, AccessLevel.OPERATOR: 32}
+_PATIENCE = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,10 @@ class Access:
         self._proxies = proxies
         self._throttle = Throttle(clock)
         self._open_on_loopback = open_on_loopback
+        self.places = Places(
+            _PLACES, dict.fromkeys(AccessLevel, _PATIENCE), "too many requests at once"
+        )
+        """For requests whose answer takes work, by what their visitors may do."""
 
     def reader(self, request: web.Request) -> Visitor:
         """The visitor, who may read. Raises ApiError."""

@@ -51,7 +51,11 @@ class Endpoint:
             else:
                 visitor = access.operator(request, request.headers.get(CSRF_HEADER, ""))
             query = read_query(request, self.query)
-            body = None if self.body is None else await read_json(request, self.body)
-            return await self.handler(ApiRequest(request, visitor, query, body))
+            if self.body is not None:
+                # An order waits for nobody.
+                body = await read_json(request, self.body)
+                return await self.handler(ApiRequest(request, visitor, query, body))
+            async with access.places.take(visitor.level):
+                return await self.handler(ApiRequest(request, visitor, query))
 
         return handle

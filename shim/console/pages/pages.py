@@ -1,6 +1,7 @@
 """The pages for people: the dashboard and the rows behind its numbers."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -235,8 +236,15 @@ class Pages:
                     asked = f"{base}{path}{_query_of(request)}"
                     return see_other(f"{base}/login?{urlencode({'next': asked})}")
                 return self._html.refused(request, error)
+            # A stream would keep its place.
+            places = (
+                nullcontext()
+                if page == self._live.stream
+                else self._access.places.take(visitor.level)
+            )
             try:
-                return await page(request, visitor)
+                async with places:
+                    return await page(request, visitor)
             except ApiError as error:
                 return self._html.refused(request, error, visitor)
 
