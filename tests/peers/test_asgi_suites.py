@@ -64,7 +64,7 @@ def runs() -> Iterator[Runs]:
 
 
 def _run(name: str, plugin: str, *arguments: str, **environment: str) -> SuiteRun:
-    return run_suite(sdist(name), plugin, *arguments, **environment)
+    return run_suite(sdist(name), plugin, *arguments, environment=environment)
 
 
 def test_uvicorns_own_tests_of_unregistered_connections(runs: Runs) -> None:
