@@ -120,7 +120,7 @@ def test_agreement_is_that_of_an_independent_judgement(events: list[Event]) -> N
     assert trial.improvements == len(improved)
 
 
-@given(captures(OracleSettings(candidate_timeout=30 * SECOND), max_moves=60))
+@given(captures(OracleSettings(candidate_timeout=30 * SECOND), max_moves=40))
 def test_the_long_silences_of_a_capture_say_the_same(events: list[Event]) -> None:
     timeouts = (30, 31, 45, 60, 90)
     silences = LongSilences(30 * SECOND)
