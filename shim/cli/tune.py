@@ -92,16 +92,20 @@ def _try(capture: Path, config: Path | None, timeouts: Sequence[Duration]) -> li
     """The trials in the order of their timeouts. Raises InputError."""
     settings = _settings(config, timeouts)
     _, control = settings.monitors.chosen.control or (None, None)
-    silences = LongSilences(min(timeouts[0], getattr(control, "timeout", 0)))
-    with _reading(capture) as reader:
-        first = _play(reader, settings, timeouts[:1], silences.follow(reader))
-        events = silences.events
-        if events is not None and len(timeouts) > 1:
-            trials = _play(reader, settings, timeouts, events, silences.names)
-            # A monitor that learns from more than long silences is likely to answer otherwise here.
-            if trials[:1] == first:
-                return trials
-    return first + _play_in_processes(capture, config, timeouts[1:])
+    played: list[TimeoutTrial] = []
+    # Clients may be silent as long as the shortest timeout all the time, and yet not as long as the next.
+    for number in range(min(2, len(timeouts))):
+        silences = LongSilences(min(timeouts[number], getattr(control, "timeout", 0)))
+        with _reading(capture) as reader:
+            played += _play(reader, settings, [timeouts[number]], silences.follow(reader))
+            events = silences.events
+            if events is not None:
+                trials = _play(reader, settings, timeouts[number:], events, silences.names)
+                # A monitor that learns from more than long silences is likely to answer otherwise here.
+                if trials[0] == played[-1]:
+                    return played[:-1] + trials
+                break
+    return played + _play_in_processes(capture, config, timeouts[len(played) :])
 
 
 def _play_in_processes(
