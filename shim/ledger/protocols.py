@@ -178,15 +178,14 @@ class SettledAction(NamedTuple):
 
     Attributes:
         at: the end of its window.
-        group: the group in which chance placed the user; None: no percentages did.
+        arm: who acted, and the group in which chance placed the user.
         proof: whether there was a proof of life (R14b).
     """
 
     user: str
     at: Wall
-    role: Role
+    arm: Arm
     result: Return
-    group: str | None
     proof: bool
     run: int
 

@@ -9,7 +9,6 @@ from operator import itemgetter
 
 from shim.flags.deciding import arm_shares
 from shim.gate import (
-    Arm,
     ConnectedUsers,
     GateTargets,
     Heartbeats,
@@ -133,8 +132,8 @@ class TrialRecord:
         for user, arm in self._reader.other_users(name, runs, since, until):
             kind.record.add_users(arm, (user,))
         for action in actions:
-            kind.outcomes[action.role, action.result] += 1
-            kind.proofs[action.role] += action.proof
+            kind.outcomes[action.arm.role, action.result] += 1
+            kind.proofs[action.arm.role] += action.proof
         kind.record.add_returns(return_rows(actions))
         kind.record.add_proofs(_proofs(actions))
 
@@ -200,23 +199,15 @@ def question_times(trial: Trial, targets: GateTargets) -> QuestionTimes:
 def return_rows(actions: list[SettledAction]) -> list[ObservedRow]:
     """Returns and losses of users whom chance placed (R15)."""
     return [
-        ObservedRow(
-            action.user,
-            action.at,
-            action.result is Return.RETURNED,
-            Arm(action.group, action.role),
-            action.run,
-        )
-        for action in actions
-        if action.group is not None and action.result in (Return.RETURNED, Return.LOST)
+        ObservedRow(user, at, result is Return.RETURNED, arm, run)
+        for user, at, arm, result, _, run in actions
+        if arm.group and result in (Return.RETURNED, Return.LOST)
     ]
 
 
 def _proofs(actions: list[SettledAction]) -> list[ObservedRow]:
     return [
-        ObservedRow(
-            action.user, action.at, action.proof, Arm(action.group, action.role), action.run
-        )
-        for action in actions
-        if action.group is not None
+        ObservedRow(user, at, proof, arm, run)
+        for user, at, arm, _, proof, run in actions
+        if arm.group
     ]

@@ -190,9 +190,8 @@ def test_all_figures_of_a_trial(
         SettledAction(
             row.user,
             row.window_ends or 0,
-            row.role,
+            Arm(row.placed_by or "", row.role),
             row.result or Return.LOST,
-            row.placed_by,
             (number, row.connection) in proved,
             number,
         )

@@ -21,8 +21,10 @@ _RETURNS = {result.value: result for result in Return}
 _COUNTED = "coalesce(counted, TRUE)"
 """Whether a row is evidence; an older shim kept no others."""
 
-_ARM = "acting || ' ' || coalesce(placed_by, '')"
-"""Who acted, and the group in which chance placed the user, as one text: made faster than two."""
+
+def _arm(acting: str) -> str:
+    """Who acted (a column), and the group in which chance placed the user, as one text: faster than two."""
+    return f"{acting} || ' ' || coalesce(placed_by, '')"
 
 
 class _Arms(dict[str, Arm]):
@@ -52,7 +54,7 @@ class TrialFigures(SnapshotReader):
         make = partial(tuple.__new__, ObservedRow)
         with self.snapshot() as ledger:
             found = ledger.ask(
-                f'SELECT "user", at, agreed, {_ARM}, run FROM verdict WHERE connection_kind = ? '
+                f'SELECT "user", at, agreed, {_arm("acting")}, run FROM verdict WHERE connection_kind = ? '
                 "AND at >= ? AND at < ? AND agreed IS NOT NULL AND acting IS NOT NULL "
                 f"AND run IN ({_listed(runs)}) ORDER BY at",
                 kind,
@@ -71,7 +73,7 @@ class TrialFigures(SnapshotReader):
         return [
             (user, arms[arm])
             for user, arm in self.ask(
-                f'SELECT DISTINCT "user", {_ARM} FROM verdict WHERE connection_kind = ? AND at >= ? '
+                f'SELECT DISTINCT "user", {_arm("acting")} FROM verdict WHERE connection_kind = ? AND at >= ? '
                 "AND at < ? AND agreed IS NULL AND acting IS NOT NULL AND placed_by IS NOT NULL "
                 f"AND run IN ({_listed(runs)})",
                 kind,
@@ -84,10 +86,10 @@ class TrialFigures(SnapshotReader):
         self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall, *, acted_from: Wall
     ) -> list[SettledAction]:
         """By the ends of their windows; actions of an older shim have no window, and are left out."""
-        return [
-            SettledAction(user, at, _ROLES[role], _RETURNS[result], group, bool(proof), run)
-            for user, at, role, result, group, proof, run in self.ask(
-                'SELECT "user", window_ends, role, result, placed_by, EXISTS (SELECT 1 FROM proof '
+        arms = _Arms()
+        with self.snapshot() as ledger:
+            found = ledger.ask(
+                f'SELECT "user", window_ends, {_arm("role")}, result, EXISTS (SELECT 1 FROM proof '
                 "WHERE proof.run = action.run AND proof.connection = action.connection), run "
                 "FROM action WHERE connection_kind = ? AND window_ends >= ? AND window_ends < ? "
                 f"AND acted_at >= ? AND result IS NOT NULL AND {_COUNTED} AND run IN ({_listed(runs)}) "
@@ -97,7 +99,10 @@ class TrialFigures(SnapshotReader):
                 until,
                 acted_from,
             )
-        ]
+            return [
+                SettledAction(user, at, arms[arm], _RETURNS[result], bool(proof), run)
+                for user, at, arm, result, proof, run in found
+            ]
 
     def other_episodes(
         self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall
