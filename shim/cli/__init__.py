@@ -14,6 +14,7 @@ COMMANDS = {
     "flags": "Check and explain the flags file, and compare two flags files.",
     "gate": "May the control be retired?",
     "init": "Write settings and flags to begin with, with comments.",
+    "ledger": "Prepare the store of a fleet, and bring the ledgers of single processes into it.",
     "replay": "Replay a capture through both monitors, in virtual time.",
     "retire": "Ask the gate, write the report of the evidence, and print what to delete.",
     "rollout": "Show and take the steps of the plan in the settings.",

@@ -1,5 +1,6 @@
 """`shim brake`: take everyone back to `shadow`, or let everyone follow the flags (R22: docs/design.md#r22)."""
 
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -53,7 +54,8 @@ def status(ledger: LedgerUrl | None, url: str, as_json: bool) -> None:
     if ledger is None:
         _show(*Remote(url).get("/api/brake", _read), as_json)
         return
-    rows = read_ledger(ledger).rows(BrakeRow, limit=_HISTORY)
+    with closing(read_ledger(ledger)) as reader:
+        rows = reader.rows(BrakeRow, limit=_HISTORY)
     engaged = bool(rows) and rows[0].engaged
     answer = {
         "engaged": engaged,

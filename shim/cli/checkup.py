@@ -10,6 +10,7 @@ import resource
 import shutil
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -136,8 +137,7 @@ def check_ledger(settings: Settings) -> Diagnoses:
         if not url.path.exists():
             yield Health.GOOD, f"{url.path} is not there yet: the first shim makes it"
             return
-    with settings.origin.of("ledger"):
-        reader = read_ledger(url)
+    with settings.origin.of("ledger"), closing(read_ledger(url)) as reader:
         runs = reader.rows(RunRow, limit=1)
         watched = reader.rows(CoverageRow, limit=1)
         brake = reader.brake()

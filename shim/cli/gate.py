@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from shim.cli.common import input_errors, json_option, little_garbage, read_date, rough, word_option
-from shim.cli.ledger_option import ledger_of, ledger_option
+from shim.cli.ledger_option import format_processes, ledger_of, ledger_option
 from shim.cli.remote import Remote
-from shim.cli.terminal import console_for, plain, print_json
+from shim.cli.terminal import console_for, echo, plain, print_json
 from shim.gate import (
     Condition,
     GateAnswer,
@@ -27,6 +27,7 @@ from shim.gate import (
 )
 from shim.ledger import wall_clock
 from shim.ledger.gate_evidence import gate_evidence
+from shim.ledger.process_record import ProcessRecord
 from shim.ledger.rows import Wall
 from shim.model import Kind, from_seconds, seconds
 from shim.plugin.discovery import monitor_types, plugin_manager
@@ -107,6 +108,7 @@ def gate(
     code 0: ready; 1: not ready; 3: insufficient evidence. The answer is always about all kinds of
     connection, also with --kind.
     """
+    processes: list[ProcessRecord] = []
     if url is not None:
         since_1970 = None if at is None else seconds(at)
         answer = Remote(url).get("/api/gate", read_answer, at=since_1970)
@@ -115,13 +117,18 @@ def gate(
         with ledger_of(settings, ledger) as reader, little_garbage():
             now = wall_clock() if at is None else min(at, wall_clock())
             answer = judge_with_hints(gate_evidence(reader, settings, now), settings)
+            processes = reader.processes(now)
     if as_json:
         facts = answer.as_dict()
+        if processes:
+            facts["processes"] = [process.as_dict() for process in processes]
         if kind is not None:
             facts["conditions"] = [c for c in facts["conditions"] if c["kind"] in (None, kind)]
         print_json(facts)
     else:
         show(answer, kind)
+        for line in format_processes(processes):
+            echo(line)
     sys.exit(EXIT_CODES[answer.verdict])
 
 

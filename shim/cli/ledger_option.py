@@ -1,14 +1,18 @@
 """The ledger that a command reads: that of `--ledger`, or else that of the settings."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from shim.ledger import LedgerReader, UnusableError, read_ledger
-from shim.settings import LedgerUrl, Settings
+from shim.ledger.process_record import ProcessRecord
+from shim.ledger.rows import Wall
+from shim.model import seconds
+from shim.settings import POSTGRES, LedgerUrl, Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -23,7 +27,8 @@ def _read_place(
 ) -> LedgerUrl | None:
     if text is None:
         return None
-    return LedgerUrl(text) if "://" in text else LedgerUrl.of_file(Path(text))
+    is_url = "://" in text or text.partition(":")[0] in POSTGRES
+    return LedgerUrl(text) if is_url else LedgerUrl.of_file(Path(text))
 
 
 @contextmanager
@@ -33,7 +38,25 @@ def ledger_of(settings: Settings, given: LedgerUrl | None = None) -> Iterator[Le
     Raises InputError; if the settings name a ledger that cannot be used, the error names their key.
     """
     if given is not None:
-        yield read_ledger(given)
+        with closing(read_ledger(given)) as reader:
+            yield reader
         return
-    with settings.origin.of("ledger", errors=UnusableError):
-        yield read_ledger(settings.ledger)
+    with (
+        settings.origin.of("ledger", errors=UnusableError),
+        closing(read_ledger(settings.ledger)) as reader,
+    ):
+        yield reader
+
+
+def format_processes(processes: Iterable[ProcessRecord]) -> Iterator[str]:
+    """How far the record of each process goes, a line each: those alive, and those with rows to come."""
+    for process in processes:
+        if process.alive or process.waiting:
+            until = process.complete_until
+            end = "not known yet" if until is None else _local_time(until)
+            waiting = f", {process.waiting} rows are to come" if process.waiting else ""
+            yield f"the record of {process.name} is complete until {end}{waiting}"
+
+
+def _local_time(at: Wall) -> str:
+    return datetime.fromtimestamp(seconds(at)).astimezone().isoformat(" ", "seconds")

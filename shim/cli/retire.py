@@ -64,13 +64,14 @@ def retire(
     now = wall_clock()
     with ledger_of(settings, ledger) as reader:
         answer = judge_with_hints(gate_evidence(reader, settings, now), settings)
-    if answer.verdict is not GateVerdict.READY and not force:
+        reported = answer.verdict is GateVerdict.READY or force
+        digest, rows = reader.digest() if reported else ("", 0)
+    if not reported:
         if as_json:
             print_json({"gate": answer.as_dict(), "report": None})
         else:
             show(answer)
         sys.exit(EXIT_CODES[answer.verdict])
-    digest, rows = reader.digest()
     written = RetirementReport(
         answer=answer,
         at=now,

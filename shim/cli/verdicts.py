@@ -1,7 +1,7 @@
 """`shim verdicts`: the verdicts of the ledger, as a list, and one episode as a timeline."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -12,10 +12,11 @@ import msgspec
 from rich.table import Table
 
 from shim.cli.common import PATH, input_errors, json_option, read_date, word_option
-from shim.cli.ledger_option import ledger_of, ledger_option
+from shim.cli.ledger_option import format_processes, ledger_of, ledger_option
 from shim.cli.remote import Remote
-from shim.cli.terminal import console_for, print_json
+from shim.cli.terminal import console_for, echo, print_json
 from shim.ledger import EpisodeReader, VerdictFilter, read_ledger, wall_clock
+from shim.ledger.process_record import ProcessRecord
 from shim.ledger.protocols import Episode, Page
 from shim.ledger.rows import VerdictRow, Wall
 from shim.ledger.timeline import moments, why
@@ -46,6 +47,10 @@ class RemoteLedger:
             if filters[name] is not None:
                 filters[name] = str(filters[name]).lower()
         return self._remote.get("/api/verdicts", _read_page, limit=limit, cursor=cursor, **filters)
+
+    def processes(self, now: Wall) -> list[ProcessRecord]:
+        """The API does not say them yet."""
+        return []
 
     def episode(self, verdict_id: int) -> Episode:
         return self._remote.get(f"/api/verdicts/{verdict_id}", Episode.from_dict)
@@ -132,10 +137,16 @@ def verdicts(
             print_json(_episode_facts(found)) if as_json else _show_episode(found)
             return
         page = reader.verdicts(VerdictFilter(**filters), limit=limit, cursor=cursor)
+        processes = reader.processes(wall_clock())
     if as_json:
-        print_json({"verdicts": [row.as_dict() for row in page.rows], "cursor": page.cursor})
-    else:
-        _show_page(page, reader.place)
+        facts: dict[str, Any] = {"verdicts": [row.as_dict() for row in page.rows]}
+        if processes:
+            facts["processes"] = [process.as_dict() for process in processes]
+        print_json({**facts, "cursor": page.cursor})
+        return
+    _show_page(page, reader.place)
+    for line in format_processes(processes):
+        echo(line)
 
 
 @contextmanager
@@ -145,7 +156,8 @@ def _reader(
     if url is not None:
         yield RemoteLedger(Remote(url))
     elif ledger is not None:
-        yield read_ledger(ledger)
+        with closing(read_ledger(ledger)) as reader:
+            yield reader
     else:
         settings = load_settings(config, monitor_types(plugin_manager()))
         with ledger_of(settings) as reader:

@@ -162,12 +162,14 @@ def _length(evidence: Evidence, targets: GateTargets) -> Condition:
 
 def _record(evidence: Evidence) -> Condition:
     """The record is complete to within an hour of now."""
-    until = evidence.complete_until
+    until, process = evidence.complete_until, evidence.ends_first
     if until is None:
         standing, missing = Standing.OPEN, "there is no record"
     elif until < evidence.now - COMPLETE_WITHIN:
         standing = Standing.OPEN
-        missing = f"the record ends at {_format_time(until)}: no process has written since"
+        whose = "the record" if process is None else f"the record of the process {process!r}"
+        why = "no process has written" if process is None else "what it found is not in the store"
+        missing = f"{whose} ends at {_format_time(until)}: {why} since"
     else:
         standing, missing = Standing.MET, None
     age = None if until is None else max(0, evidence.now - until) / SECOND

@@ -16,11 +16,19 @@ from shim.ledger.protocols import (
     VerdictFilter,
 )
 from shim.ledger.run_row import begin_run, wall_clock
-from shim.ledger.stores import open_direct_ledger, open_ledger, read_ledger
+from shim.ledger.stores import (
+    FleetPlace,
+    open_direct_ledger,
+    open_ledger,
+    prepare_store,
+    push_ledger,
+    read_ledger,
+)
 
 __all__ = [
     "DirectLedger",
     "EpisodeReader",
+    "FleetPlace",
     "LedgerObserver",
     "LedgerReader",
     "LedgerWriter",
@@ -31,6 +39,8 @@ __all__ = [
     "begin_run",
     "open_direct_ledger",
     "open_ledger",
+    "prepare_store",
+    "push_ledger",
     "read_ledger",
     "wall_clock",
 ]

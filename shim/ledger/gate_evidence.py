@@ -25,6 +25,7 @@ from shim.gate import (
 )
 from shim.gate.evidence import STANDS_FOR
 from shim.gate.trial import BRAKE_RELEASED, find_differences
+from shim.ledger.process_record import ProcessRecord
 from shim.ledger.protocols import LedgerReader
 from shim.ledger.rows import (
     ActionRow,
@@ -64,6 +65,9 @@ class GateEvidence:
         self._record: TrialRecord | None = None
         self._earlier: dict[tuple[Time, Time], GateAnswer] = {}
         self._means: dict[tuple[Time, Time], dict[Role, float]] = {}
+        # Of a fleet: until when the processes' rows were there, and read, at the last question.
+        self._ends: dict[int, Wall] = {}
+        self._read_until: Wall = 0
 
     def read(self, now: Time) -> Evidence:
         """The evidence as of `now`, which never goes back. Raises InputError if there is no ledger."""
@@ -72,9 +76,18 @@ class GateEvidence:
         seen = reader.last_seen(now)
         trials, deciding, differing = read_trials(reader, now, seen, brakes)
         brake = brakes[0] if brakes else None
+        processes = reader.processes(now)
+        self._forget_if_late(processes)
+        last = min(
+            (process for process in processes if process.alive), key=_end_of_record, default=None
+        )
+        complete_until = max(seen.values(), default=None)
+        if complete_until is not None and last is not None:
+            complete_until = min(complete_until, _end_of_record(last))
         evidence = Evidence(
             now,
-            complete_until=max(seen.values(), default=None),
+            complete_until=complete_until,
+            ends_first=None if last is None else last.name,
             brake=brake.reason if brake is not None and brake.engaged else None,
             expired_rules=_expired(self._settings, now),
             differing=differing,
@@ -82,11 +95,22 @@ class GateEvidence:
         if not trials or trials[-1].until is not None:
             return evidence
         record = self._record_of(trials[-1], deciding)
-        record.read(_runs(trials[-1]), now)
+        # What a process of a fleet has not shipped yet is read later, with what the others found then.
+        self._read_until = now if last is None else min(now, _end_of_record(last))
+        record.read(_runs(trials[-1]), self._read_until)
         return replace(
             self._of_trial(evidence, trials, record, brakes, deciding),
             standing=self._standing(trials, deciding, brakes, now),
         )
+
+    def _forget_if_late(self, processes: Sequence[ProcessRecord]) -> None:
+        """Read everything anew if rows have come of a time that was read already, of a process long gone."""
+        ends = {process.run: _end_of_record(process) for process in processes}
+        if any(self._ends.get(run, 0) < min(end, self._read_until) for run, end in ends.items()):
+            self._record = None
+            self._earlier.clear()
+            self._means.clear()
+        self._ends = ends
 
     def _of_trial(
         self,
@@ -255,6 +279,10 @@ def read_trials(
         {_identity_of(load): load.deciding for load in loads},
         find_differences(spans, now),
     )
+
+
+def _end_of_record(process: ProcessRecord) -> Wall:
+    return process.complete_until or 0
 
 
 def gate_evidence(reader: LedgerReader, settings: Settings, now: Time) -> Evidence:

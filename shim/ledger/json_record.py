@@ -18,7 +18,9 @@ from shim.model import Stage, from_seconds, seconds
 _IN_SECONDS = "seconds"
 _Seconds = Meta(extra_json_schema={"format": _IN_SECONDS})
 
-Wall: TypeAlias = Annotated[int, _Seconds]
+_MOMENT = "a time by the clock"
+
+Wall: TypeAlias = Annotated[int, _Seconds, _MOMENT]
 """Microseconds since 1970, UTC; in JSON seconds."""
 
 Length: TypeAlias = Annotated[int, _Seconds]
@@ -81,6 +83,11 @@ def _codec(hint: Any) -> _Codec | None:
     if isinstance(hint, type) and issubclass(hint, JsonRecord):
         return _Codec(hint.as_dict, hint.from_dict)
     return None
+
+
+def is_moment(hint: Any) -> bool:
+    """Whether a field of this type is a `Wall`."""
+    return _MOMENT in getattr(hint, "__metadata__", ())
 
 
 def answer_schema(schema: Any) -> Any:

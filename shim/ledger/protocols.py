@@ -3,8 +3,8 @@
 The embedded store is `shim.ledger.sqlite`; a networked one offers the same.
 All times are microseconds since 1970; periods include `since` and exclude `until`.
 
-Rules: docs/design.md#r7, docs/design.md#r14, docs/design.md#r14b, docs/design.md#r15, docs/design.md#r16.
-docs/design.md#r22.
+Rules: docs/design.md#r7, docs/design.md#r14, docs/design.md#r14b, docs/design.md#r15,
+docs/design.md#r16, docs/design.md#r22, docs/design.md#r23, docs/design.md#r27.
 """
 
 from collections import Counter
@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple, Protocol, TypeVar
 
 from shim.gate import Arm, FalseKill, ObservedRow
 from shim.ledger.json_record import JsonRecord
+from shim.ledger.process_record import ProcessRecord, StoreStatus
 from shim.ledger.rows import (
     ActionRow,
     BrakeRow,
@@ -43,7 +44,8 @@ class Status:
     """The state of the writer: `problem` is None while rows are being committed as they come.
 
     `written` rows are committed, `dropped` ones lost for want of room (or because the store refused
-    them), `queued` ones wait; `last_commit` is when rows last became durable.
+    them), `queued` ones wait; `last_commit` is when rows last became durable. `store` is about the fleet's
+    store, where there is one.
     """
 
     problem: str | None
@@ -51,6 +53,7 @@ class Status:
     written: int
     dropped: int
     last_commit: Wall | None
+    store: StoreStatus | None = None
 
 
 class RowTaker(Protocol):
@@ -259,6 +262,9 @@ class EpisodeReader(Protocol):
 
     def episode(self, verdict_id: int) -> Episode | None: ...
 
+    def processes(self, now: Wall) -> list[ProcessRecord]:
+        """The processes of the fleet, by name; none where the ledger is that of one process."""
+
 
 class LedgerReader(EpisodeReader, Protocol):
     """Reads while a shim writes, from any thread; each answer is as of one moment.
@@ -297,6 +303,9 @@ class LedgerReader(EpisodeReader, Protocol):
         """Proofs of life, by acting monitor."""
 
     def counts(self, kind: Kind | None, since: Wall, until: Wall) -> VerdictCounts: ...
+
+    def close(self) -> None:
+        """Close what is kept open between answers; another question opens it again."""
 
     def last_seen(self, now: Wall) -> dict[int, Wall]:
         """When each run last wrote down what it watched, as of `now`, which is included."""

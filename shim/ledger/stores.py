@@ -1,12 +1,17 @@
 """The kinds of store in which a ledger can be kept, by the scheme of its URL.
 
-Nobody outside this package names a store's classes. A new store is a package beside
-`shim.ledger.sqlite` that does what `shim.ledger.protocols` says, and a line in the table here.
+Nobody outside this package names a store's classes. What a fleet's store needs is imported when a URL asks
+for it.
+
+Rules: docs/design.md#r23.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
+from shim.ledger.process_record import Pushed
 from shim.ledger.protocols import DirectLedger, LedgerReader, LedgerWriter
 from shim.ledger.rows import RunRow, Wall
 from shim.ledger.run_row import wall_clock
@@ -14,25 +19,17 @@ from shim.ledger.sqlite.direct_writer import DirectSqliteLedger
 from shim.ledger.sqlite.reader import SqliteReader
 from shim.ledger.sqlite.writer import SqliteLedger
 from shim.model import Duration, InputError
-from shim.settings import LedgerUrl
+from shim.settings import POSTGRES, LedgerUrl
 
 
 @dataclass(frozen=True, slots=True)
-class _Store:
-    """How one kind of store is written, written without a thread, and read."""
+class FleetPlace:
+    """What a process of a fleet has of its own (R23): its outbox, its name (None: one is made), and its
+    fleet's name."""
 
-    write: Callable[[LedgerUrl, RunRow, Duration | None, Callable[[], Wall]], LedgerWriter]
-    write_directly: Callable[[LedgerUrl, RunRow], DirectLedger]
-    read: Callable[[LedgerUrl], LedgerReader]
-
-
-_STORES: Mapping[str, _Store] = {
-    "sqlite": _Store(
-        write=lambda url, run, keep, wall: SqliteLedger(url.path, run, keep=keep, wall=wall),
-        write_directly=lambda url, run: DirectSqliteLedger(url.path, run),
-        read=lambda url: SqliteReader(url.path),
-    )
-}
+    outbox: Path
+    process: str | None
+    fleet: str
 
 
 def open_ledger(
@@ -41,27 +38,86 @@ def open_ledger(
     *,
     keep: Duration | None = None,
     wall: Callable[[], Wall] = wall_clock,
+    place: FleetPlace | None = None,
 ) -> LedgerWriter:
     """Open the ledger to write, or begin it, for this run of the process (`begin_run`).
 
-    Rows older than `keep` are deleted, in small steps; `wall` is the run's time of day. Raises
-    InputError when the store cannot be used: it is another process's, not a ledger (it is left as it
-    is), a newer shim's, or cannot be written.
+    Rows older than `keep` are deleted, in small steps; `wall` is the run's time of day; `place` is needed
+    for a fleet's store. Raises InputError when the ledger cannot be used: it is another process's, not a
+    ledger (it is left as it is), a newer shim's, or cannot be written, or the store refuses. A store that
+    does not answer is no error.
     """
-    return _store(url).write(url, run, keep, wall)
+    if _is_fleets(url):
+        if place is None:
+            raise InputError(f"{url}: a process writes to a fleet's store through an outbox")
+        with _postgres(url):
+            from shim.ledger.postgres.fleet_ledger import FleetLedger
+        return FleetLedger(
+            url,
+            place.outbox,
+            run,
+            process=place.process,
+            fleet=place.fleet,
+            keep=keep,
+            wall=wall,
+        )
+    return SqliteLedger(_path(url), run, keep=keep, wall=wall)
 
 
 def open_direct_ledger(url: LedgerUrl, run: RunRow) -> DirectLedger:
     """The same for a caller who may wait until rows are committed, such as a simulation."""
-    return _store(url).write_directly(url, run)
+    return DirectSqliteLedger(_path(url), run)
 
 
 def read_ledger(url: LedgerUrl) -> LedgerReader:
     """The ledger to read. Nothing is opened yet: each question opens it, and may raise InputError."""
-    return _store(url).read(url)
+    if _is_fleets(url):
+        with _postgres(url):
+            from shim.ledger.postgres.store_reader import PostgresReader
+        return PostgresReader(url)
+    return SqliteReader(_path(url))
 
 
-def _store(url: LedgerUrl) -> _Store:
-    if (store := _STORES.get(url.scheme)) is None:
-        raise InputError(f"{url}: a ledger's URL must begin with one of: {', '.join(_STORES)}")
-    return store
+def push_ledger(path: Path, url: LedgerUrl, *, fleet: str | None, process: str | None) -> Pushed:
+    """Bring what is new in a SQLite ledger into a fleet's store. Raises InputError."""
+    with _postgres(url):
+        from shim.ledger.postgres import push
+    return push.push_ledger(path, url, fleet=fleet, process=process)
+
+
+def prepare_store(
+    url: LedgerUrl, fleet: str | None, *, writers: Iterable[str], readers: Iterable[str]
+) -> str:
+    """Make a fleet's store or bring it up to date, and give rights to roles; the fleet's name.
+
+    Raises InputError.
+    """
+    with _postgres(url):
+        from shim.ledger.postgres import push
+    return push.prepare_store(url, fleet, writers=writers, readers=readers)
+
+
+def _is_fleets(url: LedgerUrl) -> bool:
+    """Whether the ledger is a fleet's store. Raises InputError for what is no ledger's URL."""
+    if fault := url.fault:
+        raise InputError(f"the URL of a ledger {fault}")
+    return url.scheme in POSTGRES
+
+
+def _path(url: LedgerUrl) -> Path:
+    if _is_fleets(url):
+        raise InputError(f"{url}: only a SQLite file can be used here")
+    return url.path
+
+
+@contextmanager
+def _postgres(url: LedgerUrl) -> Iterator[None]:
+    if not _is_fleets(url):
+        raise InputError(f"{url}: this needs the store of a fleet, postgresql://…")
+    try:
+        yield
+    except ImportError as error:
+        raise InputError(
+            "a ledger in PostgreSQL needs the extra `postgres` "
+            f"(pip install 'monitor-migration-shim[postgres]'): {error}"
+        ) from None

@@ -27,6 +27,7 @@ from shim.flags import Evaluation, Targeting, everyone_at
 from shim.flags.deciding import deciding_text
 from shim.gate import GateAnswer, QuestionTimes, TrialIdentity
 from shim.ledger import (
+    FleetPlace,
     LedgerObserver,
     LedgerReader,
     LedgerWriter,
@@ -85,7 +86,7 @@ class Assembly:
         tally: plain counts since the start.
         flags: the flags file in force; None if no file is followed.
         evaluate: a user's stage by the flags; the brake is not considered.
-        reader: reads the ledger, from any thread.
+        reader: reads the ledger, for a fleet the store, from any thread.
         name_in_log: how a user is named in the log (`privacy.logs`).
     """
 
@@ -172,6 +173,7 @@ class Assembly:
         async with AsyncExitStack() as stack:
             # Its end waits for the disk and the collector, which the event loop must not.
             opened = ExitStack()
+            opened.callback(self.reader.close)
             stack.push_async_callback(asyncio.to_thread, opened.close)
             traced = opened.enter_context(tracing(self.settings.telemetry))
             # The ledger comes last: a start that is refused leaves no file behind.
@@ -243,7 +245,9 @@ class Assembly:
         assert run.comparison is not None
         identity = TrialIdentity(run.monitors, run.comparison, flags)
         window = self.settings.brake.window
-        brake.resume(read_brake_record(self.reader, identity, wall(), window))
+        # A store may be away: each process goes on with its own record.
+        own = read_ledger(self.settings.own_ledger)
+        brake.resume(read_brake_record(own, identity, wall(), window))
         return brake
 
     def _brake_as_left(self, ledger: LedgerWriter) -> str | None:
@@ -343,8 +347,10 @@ def _capture_file(settings: Settings, capture: Path | None) -> Path | None:
 def _open_ledger(settings: Settings, wall: TimeOfDay) -> Iterator[LedgerWriter]:
     boot, uptime = machine_start()
     run = replace_fields(begin_run(settings, wall()), boot=boot, uptime=uptime)
+    fleet = settings.fleet or settings.telemetry.service_name
+    place = FleetPlace(settings.outbox, settings.process, fleet)
     with settings.origin.of("ledger"):
-        ledger = open_ledger(settings.ledger, run, keep=settings.retention, wall=wall)
+        ledger = open_ledger(settings.ledger, run, keep=settings.retention, wall=wall, place=place)
     try:
         yield ledger
     finally:

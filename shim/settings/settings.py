@@ -20,7 +20,7 @@ from shim.settings.document import UNUSABLE, Document, KeyPath, Node, Origin
 from shim.settings.faults import suggestion, validate
 from shim.settings.fields import PositiveDuration, Section, Text
 from shim.settings.flags_file import FlagsFile, load_flags_file
-from shim.settings.ledger_url import SQLITE, LedgerUrl
+from shim.settings.ledger_url import POSTGRES, LedgerUrl
 from shim.settings.monitors import Surroundings
 from shim.settings.promotion_settings import PromotionSettings
 from shim.settings.sections import (
@@ -54,11 +54,18 @@ def _read_rollout(value: Any, info: ValidationInfo) -> Path | None:
 
 
 def _read_ledger(value: Any) -> LedgerUrl:
-    if not isinstance(value, str) or not value.removeprefix(SQLITE):
-        raise ValueError(f"must be like {SQLITE}path/file.db")
-    if not value.startswith(SQLITE):
-        raise ValueError(f"must begin with {SQLITE}")
-    return LedgerUrl(value)
+    url = LedgerUrl(value if isinstance(value, str) else "")
+    if fault := url.fault:
+        raise ValueError(fault)
+    return url
+
+
+def _read_outbox(value: Any) -> Path:
+    if isinstance(value, Path):
+        return value
+    if not isinstance(value, str) or not value:
+        raise ValueError("must be the path of a SQLite file")
+    return Path(value)
 
 
 def _check_clients(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -102,8 +109,21 @@ class Settings(Section):
     ledger: Annotated[LedgerUrl, PlainValidator(_read_ledger)] = Field(
         default="sqlite:///shim.db",
         validate_default=True,
-        description="Where the evidence is kept, from the working directory; with four slashes "
-        "from the root.",
+        description="Where the evidence is kept: a SQLite file, from the working directory, with four "
+        "slashes from the root; or, for a fleet, postgresql://… as libpq has it.",
+    )
+    outbox: Annotated[Path, BeforeValidator(_read_outbox)] = Field(
+        default=Path("shim-outbox.db"),
+        description="The SQLite file in which a process of a fleet keeps what it has not shipped to the "
+        "store yet, from the working directory.",
+    )
+    process: Text | None = Field(
+        default=None,
+        description="The name of this process in its fleet; null: the host's name and a random part.",
+    )
+    fleet: Text | None = Field(
+        default=None,
+        description="The name of the fleet, which has the store for itself; null: telemetry.service_name.",
     )
     retention: PositiveDuration = Field(
         default=90 * _DAY, description="How long the ledger keeps its rows."
@@ -135,6 +155,12 @@ class Settings(Section):
     def model_post_init(self, context: Any) -> None:
         surroundings: Surroundings = context
         self._origin = surroundings.origin
+
+    @property
+    def own_ledger(self) -> LedgerUrl:
+        """The ledger that this process writes itself: its outbox, where the ledger is a fleet's store."""
+        fleet = self.ledger.scheme in POSTGRES
+        return LedgerUrl.of_file(self.outbox) if fleet else self.ledger
 
     @property
     def console_address(self) -> ConsoleAddress | None:

@@ -110,11 +110,13 @@ class ServerProcess:
 
 @asynccontextmanager
 async def server_process(
-    folder: Path, stage: str = "shadow", settings: str = QUICK
+    folder: Path, stage: str = "shadow", settings: str = QUICK, ledger: str | None = None
 ) -> AsyncIterator[ServerProcess]:
+    """`ledger` are the lines about the ledger, if it is no file in the folder."""
+    ledger = ledger or f"ledger: sqlite:///{folder}/shim.db"
     (folder / "rollout.yaml").write_text(ROLLOUT.replace("STAGE", f'"{stage}"'))
     config = folder / "shim.yaml"
-    config.write_text(f"{settings}\nrollout: rollout.yaml\nledger: sqlite:///{folder}/shim.db\n")
+    config.write_text(f"{settings}\nrollout: rollout.yaml\n{ledger}\n")
     command = [
         sys.executable,
         "-m",

@@ -1,9 +1,14 @@
 """One server for all tests of this folder; one database for each test."""
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
+from shim.ledger.postgres.store_connection import connect
+from shim.ledger.postgres.store_schema import prepare
+from shim.settings import LedgerUrl
+from tests.postgres.helpers import FLEET
 from tests.postgres.server import PostgresServer
 
 
@@ -19,4 +24,21 @@ def database(server: PostgresServer) -> Iterator[str]:
     """The name of an empty database."""
     name = server.create_database()
     yield name
+    server.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def empty_store(server: PostgresServer) -> str:
+    """The name of a database with a store in which nothing is; to be copied, not used."""
+    name = server.create_database()
+    with closing(connect(LedgerUrl(server.url(name)))) as connection:
+        prepare(connection, FLEET, name)
+    return name
+
+
+@pytest.fixture
+def store(server: PostgresServer, empty_store: str) -> Iterator[LedgerUrl]:
+    """The URL of a store in which nothing is."""
+    name = server.create_database(template=empty_store)
+    yield LedgerUrl(server.url(name))
     server.drop_database(name)

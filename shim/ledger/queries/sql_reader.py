@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from shim.ledger.protocols import Episode, Page, VerdictFilter
 from shim.ledger.queries.episode_rows import EpisodeRows
@@ -14,6 +14,7 @@ from shim.ledger.rows import (
     ActionRow,
     BrakeRow,
     Row,
+    RunRow,
     VerdictRow,
     Wall,
 )
@@ -24,6 +25,10 @@ R = TypeVar("R", bound=Row)
 
 class SqlReader(Figures, TrialFigures):
     """`LedgerReader` on a store that understands SQL."""
+
+    def newest_first(self, row: type[Row]) -> str:
+        """The order of a list: the rows that were written last come first."""
+        return "id DESC"
 
     def verdicts(
         self, which: VerdictFilter, *, limit: int = 100, cursor: str | None = None
@@ -74,23 +79,38 @@ class SqlReader(Figures, TrialFigures):
             age = row.AGE or "at"
             where.add(f"{age} >= ?", since).add(f"{age} < ?", until)
         with self.snapshot() as ledger:
-            return ledger.rows(row, where, "id DESC", limit)
+            return ledger.rows(row, where, self.newest_first(row), limit)
 
     def brake(self) -> BrakeRow | None:
         return next(iter(self.rows(BrakeRow, limit=1)), None)
 
     def digest(self) -> tuple[str, int]:
-        """Table by table, in the order of their numbers, each row counts as a line of JSON: a list that
-        begins with the table's name."""
+        """Table by table, in the order of runs and numbers, each row counts as a line of JSON: a list that
+        begins with the table's name, its run's `uuid`, and its number."""
         digest, count = hashlib.sha256(), 0
         with self.snapshot() as ledger:
             for row in ROWS:
-                for values in ledger.ask(f"SELECT * FROM {row.TABLE} ORDER BY id"):
+                for values in ledger.ask(_every(row)):
                     count += 1
-                    line = [row.TABLE, *values]
+                    line = [row.TABLE, *map(_plain, values)]
                     text = json.dumps(line, ensure_ascii=False, separators=(",", ":"))
                     digest.update(text.encode() + b"\n")
         return digest.hexdigest(), count
+
+
+def _every(row: type[Row]) -> str:
+    names = ", ".join(f"{row.TABLE}.{quoted(name)}" for name in row.columns())
+    if row is RunRow:
+        return f"SELECT NULL, NULL, {names} FROM run ORDER BY uuid"
+    return (
+        f"SELECT run.uuid, {row.TABLE}.number, {names} FROM {row.TABLE} "
+        f"JOIN run ON run.id = {row.TABLE}.run ORDER BY 1, 2, {row.TABLE}.id"
+    )
+
+
+def _plain(value: Any) -> Any:
+    """A truth as SQLite has it: 0 or 1."""
+    return int(value) if isinstance(value, bool) else value
 
 
 def _parse(cursor: str) -> tuple[int, int]:

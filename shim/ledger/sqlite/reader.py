@@ -6,10 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from shim.ledger.process_record import ProcessRecord
 from shim.ledger.protocols import UnusableError
 from shim.ledger.queries.snapshot import Snapshot
 from shim.ledger.queries.sql_reader import SqlReader
-from shim.ledger.rows import storable
+from shim.ledger.rows import Wall, storable
 from shim.ledger.sqlite import schema
 from shim.ledger.time_limit import time_left
 
@@ -27,6 +28,12 @@ class SqliteReader(SqlReader):
     @property
     def place(self) -> str:
         return str(self.path)
+
+    def processes(self, now: Wall) -> list[ProcessRecord]:
+        return []
+
+    def close(self) -> None:
+        """Nothing is kept open."""
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:

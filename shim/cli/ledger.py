@@ -1,0 +1,72 @@
+"""`shim ledger`: the store of a fleet: its tables, its rights, and single ledgers brought into it (R23).
+
+Rules: docs/design.md#r23.
+"""
+
+from pathlib import Path
+
+import click
+
+from shim.cli.common import PATH, input_errors, json_option
+from shim.cli.terminal import echo, print_json
+from shim.ledger import prepare_store, push_ledger
+from shim.settings import LedgerUrl
+
+
+def _read_url(context: click.Context, argument: click.Parameter, text: str) -> LedgerUrl:
+    return LedgerUrl(text)
+
+
+_url = click.argument("url", callback=_read_url)
+_fleet = click.option(
+    "--fleet", help="The fleet's name. Without it: the store's fleet, or `shim` for a new store."
+)
+
+
+@click.group()
+def ledger() -> None:
+    """Prepare the store of a fleet, and bring the ledgers of single processes into it."""
+
+
+@ledger.command()
+@_url
+@_fleet
+@click.option(
+    "--writer", multiple=True, metavar="ROLE", help="Let this role write, as the shims do."
+)
+@click.option(
+    "--reader", multiple=True, metavar="ROLE", help="Let this role read, as `shim gate` does."
+)
+@input_errors
+def init(
+    url: LedgerUrl, fleet: str | None, writer: tuple[str, ...], reader: tuple[str, ...]
+) -> None:
+    """Make the tables of the store, or bring them up to date, and give rights to roles.
+
+    The role in the URL owns the tables. The command may be repeated at any time.
+    """
+    name = prepare_store(url, fleet, writers=writer, readers=reader)
+    echo(f"{url} is the store of the fleet {name}")
+
+
+@ledger.command()
+@click.argument("file", type=PATH)
+@_url
+@_fleet
+@click.option("--process", help="The process that wrote FILE. Without it: the name of FILE.")
+@json_option
+@input_errors
+def push(file: Path, url: LedgerUrl, fleet: str | None, process: str | None, as_json: bool) -> None:
+    """Bring the SQLite ledger FILE into the store, as often as you like: each row gets there once.
+
+    The process that writes FILE may go on meanwhile.
+    """
+    pushed = push_ledger(file, url, fleet=fleet, process=process)
+    if as_json:
+        print_json(pushed._asdict())
+        return
+    echo(f"{pushed.rows} new rows of {pushed.runs} runs are in {url}")
+    if pushed.unnumbered:
+        echo(
+            f"{pushed.unnumbered} rows were left out: an older version wrote them, and they have no number"
+        )

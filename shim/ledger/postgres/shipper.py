@@ -1,0 +1,279 @@
+"""The thread that ships a process's outbox to the fleet's store, and says in the store that the process is
+alive.
+
+Nothing waits for it. While the store does not answer, the outbox grows; each change from good to bad and back
+is one line in the log.
+
+Rules: docs/design.md#r23.
+"""
+
+import logging
+import random
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing, suppress
+from math import inf
+from threading import Event, Thread
+from time import monotonic
+from typing import Any
+
+import psycopg
+
+from shim.ledger.postgres.process_list import (
+    ProcessName,
+    Sign,
+    enter,
+    give_sign,
+    known_offset,
+    read_clock,
+)
+from shim.ledger.postgres.shipment import StoredRun, note_run, ship_group
+from shim.ledger.postgres.store_connection import UnreachableError, at_most, connect, store_errors
+from shim.ledger.postgres.store_schema import prepare
+from shim.ledger.process_record import StoreStatus
+from shim.ledger.rows import ROWS, RunRow, Wall
+from shim.ledger.sqlite.outbox import Outbox
+from shim.model import Duration, InputError
+from shim.settings import LedgerUrl
+
+log = logging.getLogger(__name__)
+
+_PAUSE = 0.2
+_SIGN_EVERY = 1.0
+_MEASURE_EVERY = 10.0
+_TRIM_EVERY = 60.0
+_SHORTEST_RETRY, _LONGEST_RETRY = 0.1, 5.0
+_LONGEST_STEP = 30.0
+_SETTLE = 1.0
+"""Seconds, all of them."""
+
+_TRIM_LOCK = 0x5348494E
+"""The advisory lock of whoever deletes old rows of the store: one process at a time."""
+
+_TRIM_ROWS = 1000
+"""Rows of a table that are deleted at once."""
+
+_LARGE_OFFSET: Duration = 500_000
+_SAME_OFFSET: Duration = 20_000
+"""Less than so much is no change of the offset, but the network's doing."""
+
+
+class Shipper:
+    """Ships every run of an outbox, its own run as long as that lasts."""
+
+    def __init__(
+        self,
+        url: LedgerUrl,
+        outbox: Outbox,
+        run: RunRow,
+        *,
+        process: ProcessName,
+        fleet: str,
+        keep: Duration | None,
+        wall: Callable[[], Wall],
+    ) -> None:
+        self._url = url
+        self._outbox = outbox
+        self._run = run
+        self._process = process
+        self._fleet = fleet
+        self._keep = keep
+        self._wall = wall
+        self._answered = Event()
+        self._refusal: InputError | None = None
+        self._problem: str | None = "the store has not answered yet"
+        self._stored: dict[str, StoredRun] = {}
+        self._complete_until: Wall | None = None
+        self._offset: Duration | None = None
+        self._waiting = 0
+        self._next_sign = self._next_measure = self._next_trim = 0.0
+        self._stopping = Event()
+        self._give_up_at = inf
+        self._thread = Thread(target=self._work, name="shim-shipper", daemon=True)
+
+    # -- The caller's side ------------------------------------------------------------------------
+
+    def start(self, settle: Callable[[float], bool], timeout: float) -> None:
+        """Begin, and wait for the first answer of the store, at most `timeout` seconds.
+
+        `settle` waits until all rows handed over before are in the outbox (`LedgerWriter.flush`). Raises
+        InputError if the store refuses within that time. If the store does not answer, rows wait.
+        """
+        self._settle = settle
+        self._thread.start()
+        if self._answered.wait(timeout) and self._refusal is not None:
+            self.stop(0.0)
+            raise self._refusal
+
+    def stop(self, timeout: float) -> bool:
+        """Ship the rest of the outbox, which nobody writes to any more, within so many seconds.
+
+        False if rows are left: they are shipped when the outbox is used again.
+        """
+        self._give_up_at = monotonic() + timeout
+        self._stopping.set()
+        self._thread.join(timeout)
+        return not self._thread.is_alive() and self._waiting == 0
+
+    def status(self) -> StoreStatus:
+        return StoreStatus(self._problem, self._waiting, self._complete_until, self._offset)
+
+    def shipped(self) -> dict[str, int]:
+        """The number of the last row of each run (`uuid`) that is in the store."""
+        return {uuid: stored.last_number for uuid, stored in [*self._stored.items()]}
+
+    # -- The thread -------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        delay = _SHORTEST_RETRY
+        while True:
+            try:
+                with closing(connect(self._url)) as connection, store_errors(self._url):
+                    self._begin(connection)
+                    delay = _SHORTEST_RETRY
+                    while self._round(connection):
+                        pass
+                return
+            except InputError as error:
+                self._trouble(error)
+            except sqlite3.Error as error:
+                self._trouble(UnreachableError(f"the outbox cannot be read: {error}"))
+            except Exception:
+                log.critical("ledger: shipping failed; it begins anew", exc_info=True)
+                self._problem = "shipping failed"
+            self._answered.set()
+            if self._stopping.wait(delay * random.uniform(0.5, 1)):
+                return
+            delay = min(delay * 2, _LONGEST_RETRY)
+
+    def _trouble(self, error: InputError) -> None:
+        if not self._answered.is_set() and not isinstance(error, UnreachableError):
+            self._refusal = error
+        if str(error) != self._problem:
+            self._problem = str(error)
+            log.error("ledger: nothing is shipped, rows wait in %s: %s", self._outbox.place, error)
+        with suppress(InputError):
+            self._count_waiting()
+
+    def _begin(self, connection: "psycopg.Connection[Any]") -> None:
+        """Prepare the store, enter this process in the list, and ship what earlier processes left."""
+        place = str(self._url)
+        with at_most(_LONGEST_STEP, connection):
+            prepare(connection, self._fleet, place)
+            self._measure(connection)
+            runs = self._outbox.runs()
+            own = note_run(connection, self._mine(runs), self._offset or 0)
+            uuids = [run.uuid for run in runs]
+            enter(connection, self._process, own.id, uuids, place)
+        self._stored[self._run.uuid] = own
+        self._problem = None
+        self._answered.set()
+        log.info("ledger: the process %s ships to %s", self._process.name, place)
+        for run in runs:
+            if run.uuid not in self._stored:
+                self._ship_earlier(connection, run, uuids)
+
+    def _ship_earlier(
+        self, connection: "psycopg.Connection[Any]", run: RunRow, uuids: list[str]
+    ) -> None:
+        """Ship what is left of a run whose process has ended; the offset is that of its own clock."""
+        offset = known_offset(connection, run.uuid)
+        offset = (self._offset or 0) if offset is None else offset
+        if not self._ship(connection, run, offset):
+            return
+        with at_most(_LONGEST_STEP, connection):
+            stored = note_run(connection, run, offset)
+            enter(connection, self._process, stored.id, uuids, str(self._url))
+            ended = run.stopped_at or run.seen_at or run.started_at
+            give_sign(connection, stored.id, Sign(ended + offset, offset, 0, ended=True))
+
+    def _round(self, connection: "psycopg.Connection[Any]") -> bool:
+        """Ship what there is; False when this was the last time."""
+        last = self._stopping.is_set()
+        before = self._wall()
+        settled = last or self._settle(_SETTLE)
+        run = self._mine(self._outbox.runs())
+        with at_most(_LONGEST_STEP, connection):
+            self._measure(connection)
+        offset = self._offset or 0
+        if self._ship(connection, run, offset) and settled:
+            self._complete_until = before + offset
+        self._count_waiting()
+        with at_most(_LONGEST_STEP, connection):
+            if last:
+                note_run(connection, run, offset)
+            self._give_sign(connection, ended=last)
+            self._trim(connection)
+        self._stopping.wait(_PAUSE)
+        return not last
+
+    def _ship(self, connection: "psycopg.Connection[Any]", run: RunRow, offset: Duration) -> bool:
+        """Ship the rows of a run up to its last one; False if the time to stop has come."""
+        while monotonic() < self._give_up_at:
+            with at_most(_LONGEST_STEP, connection):
+                stored = self._stored[run.uuid] = ship_group(connection, self._outbox, run, offset)
+                if stored.last_number >= run.last_number:
+                    return True
+                self._give_sign(connection)
+        return False
+
+    def _give_sign(self, connection: "psycopg.Connection[Any]", *, ended: bool = False) -> None:
+        if ended or monotonic() >= self._next_sign:
+            self._next_sign = monotonic() + _SIGN_EVERY
+            sign = Sign(self._complete_until, self._offset, self._waiting, ended)
+            give_sign(connection, self._stored[self._run.uuid].id, sign)
+
+    def _count_waiting(self) -> None:
+        shipped = self.shipped()
+        self._waiting = sum(
+            max(0, run.last_number - shipped.get(run.uuid, 0)) for run in self._outbox.runs()
+        )
+
+    def _mine(self, runs: list[RunRow]) -> RunRow:
+        for run in runs:
+            if run.uuid == self._run.uuid:
+                return run
+        raise UnreachableError(f"{self._outbox.place} has been replaced: this run is not in it yet")
+
+    def _measure(self, connection: "psycopg.Connection[Any]") -> None:
+        """How much the store's clock is ahead of ours, to half the time of the asking."""
+        if monotonic() < self._next_measure:
+            return
+        self._next_measure = monotonic() + _MEASURE_EVERY
+        before = self._wall()
+        theirs = read_clock(connection)
+        offset = theirs - (before + self._wall()) // 2
+        if self._offset is None or abs(offset - self._offset) > _SAME_OFFSET:
+            self._offset = offset
+            if abs(offset) > _LARGE_OFFSET:
+                log.warning(
+                    "ledger: the store's clock is %.1f s %s this process's clock; times in the store "
+                    "are by the store's clock",
+                    abs(offset) / 1e6,
+                    "ahead of" if offset > 0 else "behind",
+                )
+
+    def _trim(self, connection: "psycopg.Connection[Any]") -> None:
+        if self._keep is not None and monotonic() >= self._next_trim:
+            more = _trim_store(connection, read_clock(connection) - self._keep)
+            self._next_trim = monotonic() + (0.0 if more else _TRIM_EVERY)
+
+
+def _trim_store(connection: "psycopg.Connection[Any]", before: Wall) -> int:
+    """Delete at most `_TRIM_ROWS` older rows of each table; how many were deleted (0 if another process does
+    it)."""
+    deleted = 0
+    with connection.transaction():
+        (mine,) = connection.execute(
+            "SELECT pg_try_advisory_xact_lock(%s)", (_TRIM_LOCK,)
+        ).fetchone() or (0,)
+        if not mine:
+            return 0
+        for row in ROWS:
+            if row.AGE is not None:
+                deleted += connection.execute(
+                    f"DELETE FROM {row.TABLE} WHERE id IN (SELECT id FROM {row.TABLE} "
+                    f"WHERE {row.AGE} < %s ORDER BY {row.AGE} LIMIT {_TRIM_ROWS})".encode(),
+                    (before,),
+                ).rowcount
+    return deleted

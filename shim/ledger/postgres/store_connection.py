@@ -1,0 +1,130 @@
+"""Connections to the store, and what is said when there is none.
+
+A URL is libpq's: its options, service files, PGPASSFILE, TLS by `sslmode`. No error says any part of a
+password.
+"""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from threading import Timer
+from typing import Any
+from urllib.parse import unquote
+
+import psycopg
+from psycopg import conninfo
+
+from shim.ledger.postgres.store_schema import SCHEMA
+from shim.ledger.protocols import UnusableError
+from shim.settings import LedgerUrl
+
+_DEFAULTS: dict[str, Any] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+    "application_name": "shim",
+}
+"""Seconds, the last one milliseconds; what the URL or the environment says goes before."""
+
+_FROM_ENVIRONMENT = {"connect_timeout": "PGCONNECT_TIMEOUT", "application_name": "PGAPPNAME"}
+
+_PASSING = (
+    "starting up",
+    "shutting down",
+    "recovery",
+    "too many",
+    "connection slots",
+    "administrator command",
+    "not currently accepting",
+)
+"""Refusals of the server that pass by themselves. Before a connection is there, its text is all that libpq
+tells."""
+
+_LASTING = (
+    "FATAL:",
+    "password",
+    "certificate",
+    "SSL was required",
+    "does not support SSL",
+    "definition of service",
+    "service file",
+    "private key",
+    "SCRAM",
+    "authentication method",
+)
+"""What a person has to repair."""
+
+
+class UnreachableError(UnusableError):
+    """The store does not answer at the moment."""
+
+
+def connect(url: LedgerUrl) -> "psycopg.Connection[tuple[Any, ...]]":
+    """A connection on which each statement is a transaction, unless one is begun.
+
+    Raises UnreachableError if the store does not answer, UnusableError if it refuses.
+    """
+    with store_errors(url):
+        given = conninfo.conninfo_to_dict(url.url)
+        defaults = {
+            name: value
+            for name, value in _DEFAULTS.items()
+            if name not in given and _FROM_ENVIRONMENT.get(name, "") not in os.environ
+        }
+        connection = psycopg.connect(url.url, autocommit=True, **defaults)
+        try:
+            connection.execute(f"SET search_path = {SCHEMA}")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+@contextmanager
+def store_errors(url: LedgerUrl) -> Iterator[None]:
+    """Turn an error of the store into words, without a password."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise _told(error, url) from None
+
+
+@contextmanager
+def at_most(seconds: float, connection: "psycopg.Connection[Any]") -> Iterator[None]:
+    """Cut the connection if what is done with it takes longer: a cut line can stay silent for ever."""
+    timer = Timer(seconds, _cut, (connection.fileno(),))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _cut(descriptor: int) -> None:
+    with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as line:
+        line.shutdown(socket.SHUT_RDWR)
+
+
+def _told(error: psycopg.Error, url: LedgerUrl) -> UnusableError:
+    text = _without_secrets(str(error), url).strip()
+    state = error.sqlstate
+    if state == "42501":
+        return UnusableError(f"{url}: this role has not the rights that are needed: {text}")
+    if state is not None and state[:2] not in ("08", "53", "57", "40", "58", "XX"):
+        return UnusableError(f"{url}: {text}")
+    lasting = any(word in text for word in _LASTING)
+    passing = any(word in text for word in _PASSING)
+    if state is None and (isinstance(error, psycopg.ProgrammingError) or (lasting and not passing)):
+        return UnusableError(f"{url} cannot be used: {text}")
+    return UnreachableError(f"{url} does not answer: {text}")
+
+
+def _without_secrets(text: str, url: LedgerUrl) -> str:
+    for secret in url.secrets:
+        for form in (secret, unquote(secret)):
+            text = text.replace(form, "***")
+    return text

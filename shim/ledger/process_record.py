@@ -1,0 +1,58 @@
+"""The processes of a fleet, and how far the record of each goes in the store of all of them.
+
+Rules: docs/design.md#r23, docs/design.md#r27.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from shim.ledger.json_record import JsonRecord, Length
+from shim.ledger.rows import Wall
+from shim.model import Duration
+
+
+class ProcessRecord(JsonRecord, frozen=True, kw_only=True):
+    """A process of a fleet, and how far its record goes (R23, R27); times are by the store's clock.
+
+    Attributes:
+        run: the number of its run in the store.
+        alive: whether it is listed as alive: it did not say that it ends, and was heard of within a day.
+        seen_at: when it was last heard of.
+        complete_until: until then all that it found out is in the store; None: nothing is yet.
+        clock_offset: the store's clock minus its own.
+        waiting: rows that it has not shipped, as it said last.
+    """
+
+    name: str
+    run: int
+    version: str
+    host: str
+    alive: bool
+    seen_at: Wall
+    complete_until: Wall | None
+    clock_offset: Length | None
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStatus:
+    """How shipping to the fleet's store goes (R23): `problem` is None while rows reach it.
+
+    `waiting` rows of the outbox are not there yet, and the record there is complete until `complete_until`,
+    by the store's clock, which is ahead of the process's by `clock_offset` (None: not known yet).
+    """
+
+    problem: str | None
+    waiting: int
+    complete_until: Wall | None
+    clock_offset: Duration | None
+
+
+class Pushed(NamedTuple):
+    """What `shim ledger push` did: how many runs the file has, how many rows of them were new in the store of
+    this fleet, and how many rows of an older version have no number and were left out."""
+
+    fleet: str
+    runs: int
+    rows: int
+    unnumbered: int

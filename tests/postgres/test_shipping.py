@@ -1,0 +1,254 @@
+"""What a process hands over is in the store, once, whatever fails in between (R23)."""
+
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shim.ledger.postgres.fleet_ledger import FleetLedger
+from shim.ledger.postgres.store_reader import PostgresReader
+from shim.ledger.rows import ActionRow, RunRow, VerdictRow
+from shim.ledger.run_row import wall_clock
+from shim.ledger.sqlite.reader import SqliteReader
+from shim.model import InputError, Return
+from shim.settings import LedgerUrl
+from tests.ledger.helpers import NOW, S, run, settled_action, verdict, wait_for
+from tests.postgres.helpers import FLEET, change, look
+from tests.postgres.server import PostgresServer
+
+
+@contextmanager
+def process(
+    store: LedgerUrl, outbox: Path, of: RunRow | None = None, **options: Any
+) -> Iterator[FleetLedger]:
+    options = {"process": outbox.stem, "fleet": FLEET, **options}
+    ledger = FleetLedger(store, outbox, of or run(wall_clock()), **options)
+    try:
+        yield ledger
+    finally:
+        ledger.close(10)
+
+
+def connections(store: LedgerUrl) -> list[str]:
+    return [name for (name,) in look(store, "SELECT connection FROM verdict ORDER BY run, number")]
+
+
+def test_rows_are_in_the_store_after_the_end(store: LedgerUrl, tmp_path: Path) -> None:
+    with process(store, tmp_path / "a.db") as ledger:
+        for number in range(20):
+            ledger.append(verdict(number))
+        status = ledger.status().store
+        assert status is not None
+        assert status.problem is None
+    assert connections(store) == [f"c{number}" for number in range(20)]
+    (record,) = PostgresReaderOnce(store).processes()
+    assert (record.name, record.alive, record.waiting) == ("a", False, 0)
+    assert look(store, "SELECT count(*) FROM run WHERE stopped_at IS NOT NULL") == [(1,)]
+
+
+class PostgresReaderOnce:
+    """Asks one question."""
+
+    def __init__(self, store: LedgerUrl) -> None:
+        self._store = store
+
+    def processes(self) -> list[Any]:
+        with closing(PostgresReader(self._store)) as reader:
+            return reader.processes(wall_clock())
+
+
+def test_an_outcome_settles_the_action_that_was_shipped(store: LedgerUrl, tmp_path: Path) -> None:
+    pending = settled_action(1, result=None, at=None, delay=None, window_ends=None)
+    with process(store, tmp_path / "a.db") as ledger:
+        ledger.append(pending)
+        wait_for(lambda: look(store, "SELECT result FROM action") == [(None,)])
+        ledger.append(settled_action(1))
+        ledger.append(settled_action(2))
+    found = look(store, "SELECT connection, result, by_percentage FROM action ORDER BY connection")
+    assert found == [("c1", Return.RETURNED, True), ("c2", Return.RETURNED, True)]
+
+
+def test_the_record_is_complete_up_to_a_moment(store: LedgerUrl, tmp_path: Path) -> None:
+    with process(store, tmp_path / "a.db") as ledger, closing(PostgresReader(store)) as reader:
+        ledger.append(verdict())
+        after = wall_clock()
+
+        def complete() -> bool:
+            (record,) = reader.processes(wall_clock())
+            return record.complete_until is not None and record.complete_until > after
+
+        wait_for(complete)
+        assert connections(store) == ["c0"]
+        (record,) = reader.processes(wall_clock())
+        assert record.alive
+        assert record.clock_offset is not None
+        assert abs(record.clock_offset) < S
+
+
+def test_times_are_by_the_clock_of_the_store(
+    store: LedgerUrl, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The clock of this process is an hour behind."""
+    hour = 3600 * S
+
+    def wall() -> int:
+        return wall_clock() - hour
+
+    began = wall()
+    with process(store, tmp_path / "a.db", run(began), wall=wall) as ledger:
+        ledger.append(verdict(at=began, last_activity=began - S, control_at=None))
+    (found,) = look(store, "SELECT at, last_activity, candidate_at FROM verdict")
+    (begun,) = look(store, "SELECT started_at, tolerance FROM run")
+    own = verdict(at=began).candidate_at or 0
+    for theirs, ours in zip(found, (began, began - S, own), strict=True):
+        assert abs(theirs - ours - hour) < S
+    assert found[0] - found[1] == S
+    assert abs(begun[0] - began - hour) < S
+    assert begun[1] == 16 * S
+    assert "3600.0 s ahead of" in caplog.text
+
+
+def test_a_start_without_the_store_serves_at_once(tmp_path: Path) -> None:
+    with PostgresServer() as server:
+        store = LedgerUrl(server.url(server.create_database()))
+        server.stop()
+        with process(store, tmp_path / "a.db") as ledger:
+            ledger.append(verdict(1))
+            assert ledger.flush(10)
+            state = ledger.status().store
+            assert state is not None
+            assert "does not answer" in (state.problem or "")
+            server.start()
+            wait_for(lambda: ledger.status().store.problem is None)  # type: ignore[union-attr]
+        assert connections(store) == ["c1"]
+
+
+def test_what_a_dead_process_left_is_shipped_by_the_next(store: LedgerUrl, tmp_path: Path) -> None:
+    """The first process never reaches the store; the second one uses its outbox."""
+    outbox = tmp_path / "a.db"
+    nowhere = LedgerUrl("postgresql://127.0.0.1:1/nothing")
+    with process(nowhere, outbox) as ledger:
+        for number in range(5):
+            ledger.append(verdict(number))
+    with process(store, outbox) as ledger:
+        ledger.append(verdict(5))
+    assert sorted(connections(store)) == [f"c{number}" for number in range(6)]
+    first, second = PostgresReaderOnce(store).processes()
+    assert (first.name, second.name) == ("a", "a")
+    assert not first.alive
+    assert look(store, "SELECT count(DISTINCT run) FROM verdict") == [(2,)]
+
+
+def test_a_restart_under_the_same_name(store: LedgerUrl, tmp_path: Path) -> None:
+    """The outbox tells that the process before was this one, although the store believes it alive."""
+    outbox = tmp_path / "a.db"
+    with process(store, outbox) as ledger:
+        ledger.append(verdict(1))
+    change(store, "UPDATE process SET ended = false, seen_at = seen_at + 60000000")
+    with process(store, outbox) as ledger:
+        ledger.append(verdict(2))
+    assert connections(store) == ["c1", "c2"]
+
+
+def test_a_name_that_is_used_twice(store: LedgerUrl, tmp_path: Path) -> None:
+    with process(store, tmp_path / "a.db"):
+        other = tmp_path / "b.db"
+        with pytest.raises(InputError, match="another process is called 'a'"):
+            FleetLedger(store, other, run(wall_clock()), process="a", fleet=FLEET)
+        assert not other.exists()
+        with process(store, other, process="b"):
+            pass
+
+
+def test_two_fleets_in_one_database(store: LedgerUrl, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is the store of the fleet 'tests'"):
+        FleetLedger(store, tmp_path / "a.db", run(NOW), process=None, fleet="others")
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_store_of_a_newer_version(store: LedgerUrl, tmp_path: Path) -> None:
+    change(store, "UPDATE store SET version = 1000")
+    with pytest.raises(InputError, match="newer shim's store"):
+        FleetLedger(store, tmp_path / "a.db", run(NOW), process=None, fleet=FLEET)
+    with closing(PostgresReader(store)) as reader, pytest.raises(InputError, match="newer"):
+        reader.brake()
+
+
+DEATHS = 6
+
+WORK = """
+import sys
+from pathlib import Path
+from shim.ledger.postgres.fleet_ledger import FleetLedger
+from shim.ledger.run_row import wall_clock
+from shim.settings import LedgerUrl
+from tests.ledger.helpers import run, verdict
+
+url, outbox, first = sys.argv[1:]
+ledger = FleetLedger(LedgerUrl(url), Path(outbox), run(wall_clock()), process="p", fleet="tests")
+number = int(first)
+while True:
+    for number in range(number, number + 50):
+        ledger.append(verdict(number))
+    assert ledger.flush(30)
+    print(number, flush=True)
+    number += 1
+"""
+
+
+@pytest.mark.real
+def test_killed_at_any_moment(store: LedgerUrl, tmp_path: Path) -> None:
+    """Each row that was acknowledged is in the store once, in order."""
+    chance, outbox, next_number = random.Random(7), tmp_path / "p.db", 0
+    for _ in range(DEATHS):
+        command = [sys.executable, "-c", WORK, store.url, str(outbox), str(next_number)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as worker:
+            assert worker.stdout is not None
+            for _ in range(chance.randrange(1, 8)):
+                acknowledged = int(worker.stdout.readline())
+            worker.kill()
+            rest = worker.stdout.read().split()
+        acknowledged = int(rest[-1]) if rest else acknowledged
+        # The last group may have been committed without an acknowledgement.
+        next_number = acknowledged + 1000
+    with process(store, outbox):
+        pass
+    kept = [row.connection for row in reversed(SqliteReader(outbox).rows(VerdictRow, limit=10**6))]
+    assert connections(store) == kept
+    assert len(kept) == len(set(kept))
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("fault", ["killed", "restarted", "frozen"])
+def test_the_server_fails(fault: str, tmp_path: Path) -> None:
+    """Rows go on all the time; in the end each is there once."""
+    with PostgresServer(durable=True) as server:
+        store = LedgerUrl(server.url(server.create_database()))
+        number = 0
+        with process(store, tmp_path / "a.db") as ledger:
+            for _ in range(2):
+                for _ in range(500):
+                    number += 1
+                    ledger.append(verdict(number))
+                    ledger.append(settled_action(number, result=None))
+                if fault == "frozen":
+                    with server.frozen():
+                        for _ in range(500):
+                            number += 1
+                            ledger.append(verdict(number))
+                        assert ledger.flush(30)
+                else:
+                    (server.kill if fault == "killed" else server.stop)()
+                    assert ledger.flush(30)
+                    server.start()
+            wait_for(lambda: ledger.status().store.waiting == 0)  # type: ignore[union-attr]
+        kept = SqliteReader(tmp_path / "a.db").rows(VerdictRow, limit=10**6)
+        assert len(kept) == number
+        assert connections(store) == [row.connection for row in reversed(kept)]
+        actions = len(SqliteReader(tmp_path / "a.db").rows(ActionRow, limit=10**6))
+        assert look(store, "SELECT count(*) FROM action") == [(actions,)]
