@@ -2,16 +2,21 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
 import pytest
 from click.testing import CliRunner, Result
 
+from shim.aio import Shim
 from shim.cli import main
+from shim.console.listener import listen, url_of
+from shim.flags import everyone_at
 from shim.model import Role, Stage
+from shim.server.serving import serving
 from tests.ledger.helpers import blocked
-from tests.live.servers import SECRETS, app_client, server, until
+from tests.live.servers import QUICK, SECRETS, app_client, server, until
 
 pytestmark = pytest.mark.real
 
@@ -124,6 +129,36 @@ async def test_an_order_to_the_brake_is_in_the_history_it_is_answered_with(tmp_p
     second, first = answer.output.splitlines()[1:]
     assert second.endswith("released  the second")
     assert first.endswith("engaged   the first")
+
+
+async def test_without_a_token_the_answer_says_what_is_missing(tmp_path: Path) -> None:
+    async with server(tmp_path) as it:
+        for tokens, hint in (
+            ({}, "a token or a login is needed here; SHIM_OPERATOR_TOKEN is not set (status 401)"),
+            ({"SHIM_OPERATOR_TOKEN": "old"}, "the token is wrong (status 401)"),
+            ({"SHIM_VIEWER_TOKEN": "old"}, "the token is wrong (status 401)"),
+        ):
+            runner = CliRunner(env={"SHIM_OPERATOR_TOKEN": None, **tokens})
+            answer = await asyncio.to_thread(runner.invoke, main, ["status", "--url", it.url])
+            assert answer.exit_code == 2
+            assert hint in answer.output
+
+
+async def test_the_viewers_token_reads(tmp_path: Path) -> None:
+    secrets = replace(SECRETS, viewer_token="viewer")
+    (tmp_path / "shim.yaml").write_text(f"{QUICK}\nledger: sqlite:///{tmp_path}/shim.db\n")
+    shim = Shim.open(tmp_path / "shim.yaml", secrets=secrets, targeting=everyone_at(Stage.LIVE))
+    listener = listen("127.0.0.1", 0)
+    async with serving(shim, listener):
+        remote = ("--url", url_of(listener))
+        runner = CliRunner(env={"SHIM_OPERATOR_TOKEN": None, "SHIM_VIEWER_TOKEN": "viewer"})
+        answer = await asyncio.to_thread(runner.invoke, main, ["status", *remote])
+        assert answer.exit_code == 0, answer.output
+        order = ["brake", "engage", "--reason", "a test", *remote]
+        answer = await asyncio.to_thread(runner.invoke, main, order)
+        assert answer.exit_code == 2
+        assert "SHIM_OPERATOR_TOKEN is not set" in answer.output
+        assert shim.router.brake_reason is None
 
 
 @pytest.mark.parametrize("command", [["status"], ["gate"], ["verdicts"], ["connections"]])
