@@ -70,9 +70,14 @@ class Access:
         *,
         open_on_loopback: bool = False,
     ) -> None:
-        self._tokens = [(AccessLevel.OPERATOR, secrets.operator_token.encode())]
-        if secrets.viewer_token:
-            self._tokens.append((AccessLevel.VIEWER, secrets.viewer_token.encode()))
+        self._tokens = [
+            (level, token.encode())
+            for level, token in (
+                (AccessLevel.OPERATOR, secrets.operator_token),
+                (AccessLevel.VIEWER, secrets.viewer_token),
+            )
+            if token
+        ]
         self._logins = logins
         self._proxies = proxies
         self._throttle = Throttle(clock)
@@ -106,18 +111,17 @@ class Access:
         check_origin(request)
         return self._open(request, self._check(request, token))
 
-    def log_in_once(self, request: web.Request, code: str) -> str:
+    def log_in_once(self, request: web.Request, code: str) -> str | None:
         """Open an operator's login for the first request with this code; answers its cookie.
 
-        Raises ApiError.
+        None: the code cannot be used any more, and need not be, because the request has the cookie of an
+        open login. Raises ApiError.
         """
-        if not self._logins.use_code(code):
-            raise self._failure(request, "login link", "this link was used already, or is too old")
-        return self._open(request, AccessLevel.OPERATOR)
-
-    def is_logged_in(self, request: web.Request) -> bool:
-        """Whether the request has the cookie of an open login."""
-        return self._login(request) is not None
+        if self._logins.use_code(code):
+            return self._open(request, AccessLevel.OPERATOR)
+        if self._login(request) is not None:
+            return None
+        raise self._failure(request, "login link", "this link was used already, or is too old")
 
     def log_out(self, request: web.Request, csrf: str) -> None:
         """End the login of the request's cookie. Raises ApiError (403) for a form that is not ours."""

@@ -178,8 +178,6 @@ class Pages:
         try:
             cookie = self._access.log_in_once(request, code)
         except ApiError as error:
-            if self._access.is_logged_in(request):
-                return see_other(following)
             return self._html.refused(request, error, template="login.html", following=following)
         return self._logged_in(request, cookie, following)
 
@@ -192,9 +190,10 @@ class Pages:
             return self._html.refused(request, error, template="login.html", following=following)
         return self._logged_in(request, cookie, following)
 
-    def _logged_in(self, request: web.Request, cookie: str, following: str) -> web.Response:
+    def _logged_in(self, request: web.Request, cookie: str | None, following: str) -> web.Response:
         response = see_other(following)
-        self._access.set_cookie(request, response, cookie)
+        if cookie is not None:
+            self._access.set_cookie(request, response, cookie)
         return response
 
     async def log_out(self, request: web.Request) -> web.Response:
