@@ -86,7 +86,10 @@ class Fleet:
         later: how many come back after the candidate's second and later closing; None: as after the first.
         edits: the settings change so often, in days; each change begins a trial.
         proofs: the share of the candidate's closings that hit a living connection.
+        expected: episodes that a rule explains, in the whole trial.
+        pings: the share of its heartbeat intervals in which the candidate pings.
         lost: so many of the candidate's users are never registered.
+        rare, bad_days: what a week may not show.
         braked: on this day a person engages the brake, and nobody releases it.
         asked_from: on this day, from 0, the gate is asked first. Before the seventh day only facts, like
             the sample ratio, make an answer.
@@ -110,7 +113,7 @@ class Fleet:
     bad_days: BadDays = _NO_BAD_DAYS
     braked: int | None = None
     asked_from: int = 6
-    runs: int = 80
+    runs: int = 100
     before: str = ""
 
 

@@ -92,8 +92,8 @@ class _TrialRun:
         days = min(-(-(now - self.trial.since) // DAY), TARGETS.period // DAY)
         return Evidence(
             now,
-            self.trial,
-            attempt,
+            trial=self.trial,
+            attempt=attempt,
             days_acted=(True,) * days,
             watched=now - self.trial.since,
             complete_until=now,

@@ -6,6 +6,7 @@ client whose connection is gone learns that when its own packets come through, a
 """
 
 from collections.abc import Callable
+from functools import partial
 from heapq import heappop, heappush
 from itertools import count
 from typing import NamedTuple
@@ -140,14 +141,12 @@ class CutWorld:
             guard=Guard(GuardSettings()),
         )
         self._touches = self.router.touches(lambda: self.now)
-        self._cut_off = self._random.random(connections) < cut.share
+        cut_off = self._random.random(connections) < cut.share
         self.begins = MINUTE + int(self._random.integers(0, 15 * SECOND))
         self.ends = self.begins + cut.duration
         for user in range(connections):
-            self.at(
-                int(self._random.integers(0, TALKS_EACH)),
-                lambda user=user: self.open(user, cut_off=bool(self._cut_off[user])),  # type: ignore[misc]
-            )
+            begin = int(self._random.integers(0, TALKS_EACH))
+            self.at(begin, partial(self.open, user, cut_off=bool(cut_off[user])))
         self.at(MINUTE, self._minute)
 
     def _engage(self, reason: str, *, by_itself: bool) -> None:
