@@ -6,7 +6,7 @@ receives at all. So this is the one place where signs of life come in.
 
 import asyncio
 from asyncio import Future
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from functools import partial
 from types import FunctionType
 from typing import Any, Protocol
@@ -14,8 +14,6 @@ from typing import Any, Protocol
 from aiohttp import WSMessage, WSMsgType, web, web_ws
 from aiohttp._websocket.reader import WebSocketDataQueue
 from aiohttp.http import WS_CLOSING_MESSAGE
-
-from shim.runtime.live_connection import LiveConnection
 
 _TEXT, _BINARY, _CLOSE = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CLOSE
 _CONTROL = (WSMsgType.PING, WSMsgType.PONG)
@@ -26,6 +24,9 @@ class Owner(Protocol):
 
     close_sent: tuple[int, str] | None
 
+    def ignore(self, size: int) -> None:
+        """A message of this size came after the close frame, and goes nowhere."""
+
     def control_frame(self, kind: WSMsgType, payload: bytes) -> bool:
         """A ping or a pong was read; answers whether the application wants to have it."""
 
@@ -33,6 +34,20 @@ class Owner(Protocol):
         """The peer's close frame was read."""
 
     def transport_ended(self) -> None: ...
+
+
+class Listener(Protocol):
+    """Who is told of each frame: a live connection, as soon as there is one."""
+
+    touch: Callable[[], None]
+
+    def saw_pong(self, payload: bytes) -> None: ...
+
+    def saw_ping(self) -> None: ...
+
+    def saw_close(self) -> None: ...
+
+    def release(self) -> None: ...
 
 
 class Arrived:
@@ -60,7 +75,7 @@ class FrameQueue(WebSocketDataQueue):
     def __init__(self, owner: Owner, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.owner: Owner | None = owner
-        self.listener: LiveConnection | None = None
+        self.listener: Listener | None = None
         self.ended = False
         self._arrival: Future[None] | None = None
 
@@ -75,6 +90,7 @@ class FrameQueue(WebSocketDataQueue):
             if listener is not None:
                 listener.touch()
             if owner.close_sent is not None:
+                owner.ignore(size)
                 return  # after its close frame the application gets nothing any more
         elif kind in _CONTROL:
             if listener is not None:
@@ -145,15 +161,24 @@ _begin_to_read = web.WebSocketResponse._post_start
 _NAMES = {
     name: value for name, value in vars(web_ws).items() if name in _begin_to_read.__code__.co_names
 }
-_QUEUE = "WebSocketDataQueue"
-if _QUEUE not in _NAMES:
+_QUEUE, _READER = "WebSocketDataQueue", "WebSocketReader"
+if _QUEUE not in _NAMES or _READER not in _NAMES:
     raise ImportError("shim.aio does not know this version of aiohttp")
 
 
-def begin_to_read(websocket: Any, *args: Any) -> None:
+def begin_to_read(
+    websocket: Any, *args: Any, gate: Callable[[FrameQueue, Any], Any] | None = None
+) -> None:
     """What aiohttp does after the handshake, but with a queue that sees the frames.
 
-    aiohttp makes its queue there, by a name of its module, and has no argument for another one.
+    aiohttp makes its queue and its reader there, by names of its module, and has no argument for others.
+    `gate` may put something before the reader.
     """
     names = {**_NAMES, _QUEUE: partial(FrameQueue, websocket)}
+    if gate is not None:
+
+        def gated(queue: FrameQueue, *args: Any, **options: Any) -> Any:
+            return gate(queue, _NAMES[_READER](queue, *args, **options))
+
+        names[_READER] = gated
     FunctionType(_begin_to_read.__code__, names)(websocket, *args)

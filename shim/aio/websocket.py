@@ -12,6 +12,7 @@ from typing import Any
 
 from aiohttp import ClientConnectionResetError, WSCloseCode, WSMessage, WSMsgType, web
 
+from shim.aio.first_message_gate import FirstMessageGate
 from shim.aio.frame_queue import ARRIVED, CONCURRENT, FrameQueue, begin_to_read
 from shim.model import SECOND, Duration
 from shim.runtime.live_connection import LiveConnection
@@ -26,6 +27,9 @@ _LONGEST_REASON = 123
 _MOST_UNSENT = 16 * 1024
 """While more bytes wait to be sent, pings are not answered; then the latest is (RFC 6455 section 5.5.3)."""
 
+_MOST_IGNORED = 4 * 1024 * 1024
+"""Bytes, inflated, that a client with compression may send after the service's close frame."""
+
 _PONG_LATER: Duration = SECOND // 2
 
 CallAfter = Callable[[Duration, Callable[[], None]], None]
@@ -37,6 +41,9 @@ class WebSocket(web.WebSocketResponse):
     `timeout` bounds the closing handshake (5 s unless the application says otherwise). There is no
     `heartbeat`: the monitors ping. With `autoping=False` the application gets the client's pings and pongs,
     those that answer the monitors' pings included, and answers the pings itself.
+
+    With `first_message_size` the client's first message has to come within so many bytes, and nothing more is
+    read before `admit()`.
     """
 
     # Defaults of the class, as aiohttp has them: most sockets never need one of their own.
@@ -45,16 +52,37 @@ class WebSocket(web.WebSocketResponse):
     close_sent: tuple[int, str] | None = None
     close_received: int | None = None
     aborted: bool = False
+    _first_message_size: int | None = None
+    _gate: FirstMessageGate | None = None
+    _ignored: int = 0
     _reader: FrameQueue | None
 
-    def __init__(self, call_after: CallAfter, **options: Any) -> None:
+    def __init__(
+        self, call_after: CallAfter, *, first_message_size: int | None = None, **options: Any
+    ) -> None:
         if options.get("heartbeat") is not None:
             raise ValueError("heartbeat: the monitors of the shim ping; leave it out")
         super().__init__(**{"timeout": _CLOSE_TIMEOUT, **options})
         self._call_after = call_after
+        if first_message_size is not None:
+            self._first_message_size = first_message_size
 
     def _post_start(self, *args: Any) -> None:
-        begin_to_read(self, *args)
+        if self._first_message_size is None:
+            begin_to_read(self, *args)
+        else:
+            begin_to_read(self, *args, gate=self._make_gate)
+
+    def _make_gate(self, queue: FrameQueue, reader: Any) -> FirstMessageGate:
+        assert self._first_message_size is not None
+        self._gate = FirstMessageGate(self._first_message_size, queue, reader)
+        return self._gate
+
+    def admit(self) -> None:
+        """The client has introduced itself: its messages may be as long as `max_msg_size`."""
+        gate, self._gate = self._gate, None
+        if gate is not None:
+            gate.open()
 
     @property
     def transport(self) -> asyncio.Transport | None:
@@ -139,6 +167,12 @@ class WebSocket(web.WebSocketResponse):
             # Before aiohttp learns of the end: it may cancel the handler then.
             self._tell_over()
             abort_transport(transport)
+
+    def ignore(self, size: int) -> None:
+        """A message came after the close frame. To inflate such messages without end costs too much."""
+        self._ignored += size
+        if self._compress and self._ignored > _MOST_IGNORED:
+            self.abort()
 
     def peer_closed(self, code: int) -> None:
         """The peer's close frame was read: the reply to ours, or to be replied to once it is received."""

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +16,7 @@ from shim.aio.aiohttp_connection import AiohttpConnection
 from shim.console.access.access import bearer_token
 from shim.console.access.throttle import Throttle
 from shim.console.access.trusted_proxies import TrustedProxies
-from shim.model import Kind, seconds
+from shim.model import SECOND, Duration, Kind, Time, seconds
 from shim.server.auth import (
     TRY_AGAIN_LATER,
     ClientRefused,
@@ -29,6 +30,29 @@ log = logging.getLogger(__name__)
 
 _SLOWED = 2.0
 """Seconds that a wrong key waits for its answer when there were several."""
+
+
+_OVERHEAD = 1024
+"""Bytes that each message counts in addition: to read a short one costs something, too."""
+
+_BURST: Duration = 2 * SECOND
+_LONGEST_WAIT: Duration = 5 * SECOND
+
+
+class Budget:
+    """How many bytes of messages one connection may have read in a second, after a burst of two seconds."""
+
+    def __init__(self, rate: int, clock: Callable[[], Time]) -> None:
+        self._rate = rate
+        self._clock = clock
+        self._paid_until: Time = clock() - _BURST
+
+    def charge(self, size: int) -> Duration:
+        """Count a message; answers how long to wait before it, and what comes after it, is read."""
+        now = self._clock()
+        start = max(self._paid_until, now - _BURST)
+        self._paid_until = start + (size + _OVERHEAD) * SECOND // self._rate
+        return min(max(self._paid_until - now, 0), _LONGEST_WAIT)
 
 
 class Sockets:
@@ -70,7 +94,7 @@ class Sockets:
             except ClientRefused as refused:
                 self._tell_refused(request, refused, Kind.APP, request.headers.get("x-user-id"))
                 return _unauthorized(refused)
-        websocket = await self._upgrade(request)
+        websocket = await self._upgrade(request, introduced=bool(init))
         if isinstance(websocket, web.Response):
             return websocket
         try:
@@ -80,8 +104,9 @@ class Sockets:
         except ClientRefused as refused:
             if isinstance(refused, WrongKeyError):
                 await self._slow_down(request)
-            if websocket.close_sent is None:  # otherwise the drain has closed it
+            if not self._shim.draining:
                 self._tell_refused(request, refused, Kind.APP, *_claimed(init))
+            if websocket.close_sent is None:
                 await _refuse(websocket, "tpa_connection_error", refused)
             return websocket
         counted = self._gatekeeper.vouches_for(user)
@@ -90,17 +115,25 @@ class Sockets:
             async with self._shim.register_app_connection(
                 websocket, user, user, package, counted=counted
             ) as live:
+                websocket.admit()
                 await _send(websocket, {"type": "tpa_connection_ack", "settings": []})
                 await self._serve(live)
         finally:
             self._open_apps[package] -= 1
         return websocket
 
-    async def _upgrade(self, request: web.Request) -> WebSocket | web.Response:
+    async def _upgrade(
+        self, request: web.Request, *, introduced: bool = True
+    ) -> WebSocket | web.Response:
         """The request's WebSocket, or an HTTP answer if there can be no WebSocket."""
         if self._shim.draining:
             return _error(503, "draining", "the service restarts", {"Retry-After": "1"})
-        websocket = self._shim.websocket(max_msg_size=self._limits.max_message_size)
+        limits = self._limits
+        websocket = self._shim.websocket(
+            max_msg_size=limits.max_message_size,
+            first_message_size=None if introduced else limits.first_message_size,
+            compress=limits.compression,
+        )
         if websocket.can_prepare(request):
             with suppress(ConnectionResetError):  # the client hung up, and never reads an answer
                 await websocket.prepare(request)
@@ -136,7 +169,9 @@ class Sockets:
                     message = await websocket.receive()
         except TimeoutError:
             raise ClientRefused("no tpa_connection_init came in time") from None
-        init = _parse(message)
+        if message.type is WSMsgType.ERROR:
+            raise ClientRefused(f"the first message cannot be read: {message.data}")
+        init = _parse(message, self._limits.first_message_size)
         if init is None or init.get("type") != "tpa_connection_init":
             raise ClientRefused("the first message must be tpa_connection_init")
         return init
@@ -188,8 +223,10 @@ class Sockets:
 
     async def _serve(self, live: AiohttpConnection) -> None:
         """The service's own protocol, in its simplest form: each message has an answer."""
-        websocket = live.websocket
+        websocket, budget = live.websocket, Budget(self._limits.message_rate, self._shim.clock)
         async for message in live:
+            if wait := budget.charge(len(message.data)):
+                await asyncio.sleep(seconds(wait))
             body = _parse(message)
             answer = _INVALID if body is None else _ANSWERS.get(body.get("type"), _UNKNOWN)
             if answer is not None:
@@ -219,8 +256,9 @@ def _claimed(init: dict[str, Any]) -> tuple[Any, Any]:
     return session, package
 
 
-def _parse(message: WSMessage) -> dict[str, Any] | None:
-    if message.type is not WSMsgType.TEXT:
+def _parse(message: WSMessage, limit: int | None = None) -> dict[str, Any] | None:
+    """The object in a message; None: there is none, or the message, inflated, is longer than the limit."""
+    if message.type is not WSMsgType.TEXT or (limit is not None and len(message.data) > limit):
         return None
     try:
         body = json.loads(message.data)

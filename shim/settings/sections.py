@@ -309,6 +309,18 @@ class ServerSettings(Section):
     max_message_size: Count = Field(
         default=1_048_576, description="Bytes; a longer message ends its connection."
     )
+    first_message_size: Count = Field(
+        default=8192, description="Bytes within which an app has to introduce itself."
+    )
+    message_rate: Count = Field(
+        default=1_048_576,
+        description="Bytes of messages, inflated, that one connection may have read in a second; each message "
+        "counts as 1 KiB more than it has. What comes faster is read later.",
+    )
+    compression: bool = Field(
+        default=False,
+        description="Whether clients may compress messages: a small one may then inflate to a large one.",
+    )
     max_connections_per_user: Count = Field(
         default=20, description="More glasses and apps of one user are refused, until one has gone."
     )
