@@ -76,7 +76,6 @@ class _TrialRun:
             self._agreed[row.success] += 1
         for row in rows.returns:
             self._acted[row.arm.role] += 1
-            self._record.add_users(row.arm, (row.user,))
 
     def evidence(self, now: Time, attempt: int) -> Evidence:
         fleet = self.fleet

@@ -81,14 +81,14 @@ def step_of(text: str, steps: Sequence[Percentages]) -> int | None:
 
 
 def arm_shares(text: str, group: str) -> dict[Role, float] | None:
-    """Of a group's users with both monitors: the shares for whom each monitor acts.
+    """The shares of a group's users for whom each monitor acts; None if that cannot be told.
 
-    None if that cannot be told: nobody has both, or other rules may name users of this rule, so that their
-    shares differ from user to user. `group` is `Placement.group`.
+    `group` is `Placement.group`. Users of a rule may be named by other rules, too; then their
+    shares differ from user to user, and nothing is told.
     """
     parts = json.loads(text)
     if parts["kill_switch"]:
-        return None
+        return {Role.CONTROL: 1.0, Role.CANDIDATE: 0.0}
     percentages = [_percentages(parts["percent"])]
     if group != EVERYBODY:
         rules = [rule for rule in parts["rules"] if rule["name"] == group]
@@ -104,10 +104,8 @@ def arm_shares(text: str, group: str) -> dict[Role, float] | None:
         stage = next((hit for hit in hits if hit is not None), default)
         if held < held_below:
             stage = min(stage, Stage.SHADOW)
-        if stage in (Stage.SHADOW, Stage.LIVE):
-            weights[stage.acting] += (high - low) * (held_end - held)
-    total = weights.total()
-    return {role: weights[role] / total for role in Role} if total else None
+        weights[stage.acting] += (high - low) * (held_end - held)
+    return {role: weights[role] / weights.total() for role in Role}
 
 
 def _widths(percent: Percentages) -> dict[str, float]:

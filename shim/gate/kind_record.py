@@ -9,7 +9,6 @@ Rules: docs/design.md#r14, docs/design.md#r14b, docs/design.md#r15, docs/design.
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Any, Final
 
 from shim.gate.crowds import Arm, Connected, ObservedRow
@@ -21,9 +20,6 @@ from shim.gate.stretches import Stretch, find_stretches, recent_days
 from shim.model import Role, Time
 
 _ALL: Final = "all"
-
-_USER = itemgetter(0)
-_ARM = itemgetter(3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +49,8 @@ class KindRecord:
     """Takes the rows of one kind in the order of their times.
 
     `shares` gives the shares of the arms in a group, as the flags file has them (`arm_shares`); None: the
-    widths of the arms in this group are not tested. The users seen in an arm are those with an episode,
-    whichever monitor decided: a monitor that acts on fewer users than the other one loses none of them.
+    widths of the arms in this group are not tested. The users seen in an arm are those with an outcome.
+    Episodes would not do: which silences a sweeping control notices depends on who pings.
     """
 
     def __init__(
@@ -76,20 +72,14 @@ class KindRecord:
 
     def add_agreements(self, rows: Iterable[ObservedRow]) -> None:
         """Conclusive episodes whose first decider was shadowing (R14); success: they matched."""
-        rows = list(rows)
         self._agreement.extend(rows)
-        arms = set(map(_ARM, rows))
-        for arm in arms:
-            own = rows if len(arms) == 1 else (row for row in rows if row.arm == arm)
-            self.add_users(arm, map(_USER, own))
-
-    def add_users(self, arm: Arm, users: Iterable[str]) -> None:
-        """Users with an episode, which may compare nothing."""
-        self._seen[arm].update(users)
 
     def add_returns(self, rows: Iterable[ObservedRow]) -> None:
         """Returns and losses, by the ends of their windows (R15)."""
+        rows = list(rows)
         self._returns.extend(rows)
+        for row in rows:
+            self._seen[row.arm].add(row.user)
 
     def add_proofs(self, rows: Iterable[ObservedRow]) -> None:
         """Timeouts acted on, by the ends of their windows; success: a proof of life came (R14b)."""

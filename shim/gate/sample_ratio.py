@@ -32,8 +32,8 @@ class ArmUsers:
     """The users whom the same percentages placed, in one group.
 
     Attributes:
-        seen: users with episodes in one arm alone.
-        crossed: users with episodes in both arms; they are left out of the test.
+        seen: users with outcomes in one arm alone.
+        crossed: users with outcomes in both arms; they are left out of the test.
         expected: the shares that the widths give to the arms; they add up to 1.
     """
 

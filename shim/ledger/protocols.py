@@ -315,11 +315,6 @@ class LedgerReader(EpisodeReader, Protocol):
     ) -> list[ObservedRow]:
         """Conclusive episodes that count (R14, R16), in the order of time."""
 
-    def other_users(
-        self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall
-    ) -> list[tuple[str, Arm]]:
-        """The users of the episodes that `agreement_rows` leaves out, in each arm; none of overrides."""
-
     def settled_actions(
         self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall, *, acted_from: Wall
     ) -> list[SettledAction]:

@@ -129,8 +129,6 @@ class TrialRecord:
         kind.matched += matched
         kind.mismatched += len(agreements) - matched
         kind.record.add_agreements(agreements)
-        for user, arm in self._reader.other_users(name, runs, since, until):
-            kind.record.add_users(arm, (user,))
         for action in actions:
             kind.outcomes[action.arm.role, action.result] += 1
             kind.proofs[action.arm.role] += action.proof

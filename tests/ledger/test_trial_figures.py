@@ -166,13 +166,6 @@ def test_all_figures_of_a_trial(
         if counts(row) and row.acting is not None
     )
     others = [row for _, row in verdicts if not counts(row)]
-    assert sorted(reader.other_users(kind, runs, begin, end)) == sorted(
-        {
-            (row.user, Arm(row.placed_by, row.acting))
-            for row in others
-            if row.placed_by is not None and row.acting is not None
-        }
-    )
     assert reader.other_episodes(kind, runs, begin, end) == plain_counts(others)
 
     proved = {(number, row.connection) for number, row in of_type(ProofRow, wrote)}

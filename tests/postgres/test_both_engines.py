@@ -172,7 +172,6 @@ def ask_all(
         "agreement rows": reader.agreement_rows(kind, runs, *time),
         "settled actions": reader.settled_actions(kind, runs, *time, acted_from=since),
         "other episodes": reader.other_episodes(kind, runs, *time),
-        "other users": set(reader.other_users(kind, runs, *time)),
         "coverage": reader.coverage_sums(runs, *time),
         "candidate failures": reader.candidate_failures(runs, *time),
         "candidate decisions": reader.candidate_decisions(runs, since),

@@ -65,23 +65,6 @@ class TrialFigures(SnapshotReader):
                 make((user, at, agreed, arms[arm], run)) for user, at, agreed, arm, run in found
             ]
 
-    def other_users(
-        self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall
-    ) -> list[tuple[str, Arm]]:
-        """The users of the episodes that `agreement_rows` leaves out, in each arm."""
-        arms = _Arms()
-        return [
-            (user, arms[arm])
-            for user, arm in self.ask(
-                f'SELECT DISTINCT "user", {_arm("acting")} FROM verdict WHERE connection_kind = ? AND at >= ? '
-                "AND at < ? AND agreed IS NULL AND acting IS NOT NULL AND placed_by IS NOT NULL "
-                f"AND run IN ({_listed(runs)})",
-                kind,
-                since,
-                until,
-            )
-        ]
-
     def settled_actions(
         self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall, *, acted_from: Wall
     ) -> list[SettledAction]:

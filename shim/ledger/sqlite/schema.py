@@ -77,8 +77,8 @@ CREATE INDEX verdict_agreed
     ON verdict (connection_kind, at, user, agreed, acting, run, placed_by, kind, rule)
     WHERE agreed IS NOT NULL;
 CREATE INDEX verdict_unproving
-    ON verdict (connection_kind, at, verdict, kind, proving, recovered, run, overridden, rule, acting,
-    placed_by, user) WHERE agreed IS NULL;
+    ON verdict (connection_kind, at, verdict, kind, proving, recovered, run, overridden, rule)
+    WHERE agreed IS NULL;
 CREATE INDEX action_settled
     ON action (connection_kind, window_ends, user, role, result, placed_by, acted_at, run, connection,
     counted)
