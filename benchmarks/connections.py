@@ -54,8 +54,10 @@ class Setup(NamedTuple):
 AIOHTTP = Setup("aiohttp", "asyncio", ("none", "own", "complete", "shadow"))
 PEERS = (
     Setup("websockets", "asyncio", ("none", "own", "complete")),
+    Setup("uvicorn", "asyncio", ("none", "own", "complete")),
     Setup("aiohttp", "uvloop", ("none", "own", "complete")),
     Setup("websockets", "uvloop", ("none", "own", "complete")),
+    Setup("uvicorn", "uvloop", ("none", "own", "complete")),
 )
 
 

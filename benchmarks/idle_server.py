@@ -1,6 +1,6 @@
 """The server process of `connections.py`: one library, one way to watch its connections, one loop.
 
-python -m benchmarks.idle_server (aiohttp|websockets) (none|own|complete|shadow) (asyncio|uvloop)
+python -m benchmarks.idle_server (aiohttp|uvicorn|websockets) (none|own|complete|shadow) (asyncio|uvloop)
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import logging
 import resource
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from importlib import import_module
 from itertools import count
 from pathlib import Path
@@ -125,7 +125,37 @@ async def _on_websockets(watched: str, handlers: _Handlers) -> AsyncIterator[int
             yield server.sockets[0].getsockname()[1]
 
 
-_LIBRARIES = {"aiohttp": _on_aiohttp, "websockets": _on_websockets}
+@asynccontextmanager
+async def _on_uvicorn(watched: str, handlers: _Handlers) -> AsyncIterator[int]:
+    import uvicorn
+
+    import shim.asgi
+
+    it = None if watched in ("none", "own") else _shim(shim.asgi.Shim, watched)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        with handlers.one_more() as who:
+            async with nullcontext() if it is None else it.register_app_connection(scope, *who):
+                while (await receive())["type"] != "websocket.disconnect":
+                    pass
+
+    heartbeat = HEARTBEAT if watched == "own" else None
+    options: dict[str, Any] = {"ws_ping_interval": heartbeat, "ws_ping_timeout": heartbeat}
+    ws = "auto" if it is None else "shim.asgi:WebSocketProtocol"
+    config = uvicorn.Config(app, port=0, ws=ws, lifespan="off", log_config=None, **options)
+    server = uvicorn.Server(config)
+    async with nullcontext() if it is None else it:
+        serving = asyncio.create_task(server.serve())
+        while not server.started:  # noqa: ASYNC110 - uvicorn has no event for that
+            await asyncio.sleep(0.01)
+        yield server.servers[0].sockets[0].getsockname()[1]
+        server.should_exit = True
+        await serving
+
+
+_LIBRARIES = {"aiohttp": _on_aiohttp, "uvicorn": _on_uvicorn, "websockets": _on_websockets}
 
 
 async def _serve(library: str, watched: str) -> None:

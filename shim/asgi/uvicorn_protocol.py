@@ -99,10 +99,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.conn.events_received = events_received  # type: ignore[method-assign]
 
     def write_ping(self, payload: bytes) -> None:
-        """Send a ping; after a close frame nothing is sent."""
+        """Send a ping of at most 125 bytes (RFC 6455 section 5.5.2); after a close frame nothing is sent."""
         if self.conn.state is State.OPEN:
-            self.conn.send_ping(payload)
-            self._flush()
+            self.transport.write(bytes((0x89, len(payload))) + payload)
 
     def begin_close(self, code: int, reason: str, timeout: Duration) -> None:
         """Send the close frame, if there was none, and abort the transport `timeout` microseconds later.
@@ -111,7 +110,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """
         if self.conn.state is State.OPEN:
             self.conn.send_close(code, reason)
-            self._flush()
+            self.transport.write(b"".join(self.conn.data_to_send()))
             self.close_sent = self.disconnected = True
             self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
         if self.read_paused and not self.transport.is_closing():
@@ -126,9 +125,6 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """uvicorn cancels the timer when the closing handshake is complete, or the transport has ended."""
         if self.close_timer is None:
             self.close_timer = self.loop.call_later(seconds(timeout), self.abort)
-
-    def _flush(self) -> None:
-        self.transport.write(b"".join(self.conn.data_to_send()))
 
     # -- What uvicorn calls ------------------------------------------------------------------------
 
