@@ -34,7 +34,6 @@ uvicorn itself reads one message, and goes on when the application has taken it:
 busy, the pongs behind that message would not be seen.
 """
 
-
 _MOST_UNSENT = 32 * 1024
 """While more bytes wait to be sent, pings are not answered. asyncio's own limit is 512 KiB with TLS."""
 

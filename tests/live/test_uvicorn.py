@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -27,6 +28,8 @@ from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings import load_settings
 from tests.live.servers import QUICK, until
 from tests.live.test_asgi import service
+from tests.live.test_embedding import FASTAPI, configure, running
+from tests.live.test_embedding import connect as connect_to
 from tests.live.test_peers import handshake
 from tests.live.uvicorn_servers import uvicorn_server
 
@@ -275,6 +278,22 @@ async def test_a_silent_client_does_not_hold_up_the_end(tmp_path: Path) -> None:
         await until(lambda: it.shim.sessions)
         await it.server.stop()
         assert [c.intended for c in it.told.closings] == [1012]
+
+
+async def test_the_second_signal_ends_the_server_at_once(tmp_path: Path) -> None:
+    configure(tmp_path, FASTAPI)
+    settings = tmp_path / "config" / "shim.yaml"
+    settings.write_text(settings.read_text().replace("drain: 200ms", "drain: 60s"))
+    async with running(tmp_path, FASTAPI) as it, aiohttp.ClientSession() as http:
+        clients = [await connect_to(it, http, f"u{n}") for n in range(3)]
+        endings = [asyncio.create_task(client.receive()) for client in clients]
+        it.process.send_signal(signal.SIGINT)
+        await asyncio.wait(endings, return_when=asyncio.FIRST_COMPLETED)
+        assert not all(ending.done() for ending in endings)
+        it.process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(20):
+            await it.process.wait()
+        assert [(await ending).data for ending in endings] == [1012] * 3
 
 
 async def test_endpoints_that_uvicorn_cancels_are_closed_with_1012(tmp_path: Path) -> None:
