@@ -14,7 +14,8 @@ from typing import Any
 from shim.ledger.rows import ROWS, ActionRow, BrakeRow, Row, RunRow, Wall, storable
 from shim.ledger.sqlite import ledger_file as file
 from shim.ledger.sqlite import schema
-from shim.model import InputError
+from shim.ledger.sqlite.retention import Retention
+from shim.model import Duration, InputError
 
 _PRAGMAS = {
     "journal_mode": "WAL",
@@ -84,6 +85,7 @@ class Database:
                 self.began_run = found is None
                 self._run, self.last_number = found or self._begin(run)
             self._inserts = {row: _insert(row, self._run) for row in ROWS}
+            self._retention: Retention | None = None
         except BaseException:
             self.close()
             raise
@@ -168,23 +170,21 @@ class Database:
                 (last, seen_at, self._run),
             )
 
-    def trim(self, before: Wall, most: int) -> int:
-        """Delete at most `most` older rows of each table; return how many rows were deleted."""
-        deleted = 0
+    def trim(self, keep: Duration, now: Wall, most: int) -> int:
+        """Delete at most `most` rows of each table and run that were kept for longer than `keep`.
+
+        Answers how many rows were deleted.
+        """
+        if self._retention is None:
+            self._retention = Retention(self.connection, self._run, keep)
         with self._transaction():
-            for row in ROWS:
-                if row.AGE is not None:
-                    # Every table that ages has an index that begins with its age.
-                    deleted += self.connection.execute(
-                        f"DELETE FROM {row.TABLE} WHERE id IN (SELECT id FROM {row.TABLE} "
-                        f"WHERE {row.AGE} < ? ORDER BY {row.AGE} LIMIT ?)",
-                        (before, most),
-                    ).rowcount
-        return deleted
+            return self._retention.trim(now, most)
 
     def stop(self, at: Wall) -> None:
         """Record that the run ended cleanly."""
-        self.connection.execute("UPDATE run SET stopped_at = ? WHERE id = ?", (at, self._run))
+        self.connection.execute(
+            "UPDATE run SET stopped_at = ?1, seen_at = ?1 WHERE id = ?2", (at, self._run)
+        )
 
     def copy(self, to: Path) -> None:
         """Copy everything that was committed to a new file."""

@@ -214,7 +214,7 @@ class SqliteLedger:
         self._next_trim = inf if self._keep is None else monotonic() + _TRIM_EVERY
         if self._keep is not None:
             try:
-                if self._database.trim(self._wall() - self._keep, _TRIM_ROWS):
+                if self._database.trim(self._keep, self._wall(), _TRIM_ROWS):
                     self._next_trim = monotonic()
             except (sqlite3.Error, OSError) as error:
                 self._trouble(error)
