@@ -17,7 +17,6 @@ from shim.gate import Evidence, GateVerdict, ObservedRow, Standing, StandingRead
 from shim.ledger import read_ledger
 from shim.ledger.gate_evidence import GateEvidence, gate_evidence
 from shim.ledger.rows import BrakeRow, FailureRow, Row, RunRow
-from shim.ledger.sqlite.database import Database
 from shim.ledger.sqlite.reader import SqliteReader
 from shim.ledger.sqlite.writer import SqliteLedger
 from shim.model import Kind, Return, Role, VerdictKind, VerdictName
@@ -196,6 +195,14 @@ def crash(path: Path) -> None:
         database.execute("UPDATE run SET stopped_at = NULL WHERE id = (SELECT max(id) FROM run)")
 
 
+def begin(path: Path, run: RunRow) -> None:
+    """A process of the fleet begins to write, as one store of all processes would have it."""
+    names = run.columns()
+    with closing(sqlite3.connect(path)) as database, database:
+        statement = f"INSERT INTO run ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+        database.execute(statement, run.values())
+
+
 NOBODY = {"connected": 0, "control_acted": 0, "watched": 0, "pings": 0, "control_users": 0}
 
 
@@ -211,7 +218,7 @@ def test_a_process_without_connections_is_alive_and_its_record_is_complete(path:
         assert condition(judge(evidence, DEFAULTS.gate), "record").standing is Standing.MET
         # A process of another identity has just begun: a deploy is under way.
         begun = NOW + 8 * HOUR - 4 * MINUTE
-        Database(path, process(begun, monitors="others")).close()
+        begin(path, process(begun, monitors="others"))
         assert ask(path, NOW + 8 * HOUR).trial is None
 
 

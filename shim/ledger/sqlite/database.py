@@ -37,6 +37,7 @@ def first_opening(path: Path) -> Iterator[file.Lock]:
 
     Raises InputError when the file cannot be used.
     """
+    file.check_kind(path.resolve())
     try:
         lock = file.Lock(path)
     except OSError as error:
@@ -59,12 +60,15 @@ class Database:
     `began_run`: the run was not in the file before. `last_number` is that of the run's last row.
     """
 
-    def __init__(self, path: Path, run: RunRow) -> None:
+    def __init__(self, path: Path, run: RunRow, *, goes_on: bool = False) -> None:
         """Open the file, or begin it, to write for this run, which may have begun before.
 
-        Raises InputError for a file that is no ledger, or a newer shim's.
+        `goes_on`: the run has written before, so that a file without it is another one. Raises InputError
+        for a file that is no ledger, a newer shim's or another process's, ReplacedError for another file.
         """
-        file.create(path)
+        self._path = path.resolve()
+        file.check_kind(self._path)
+        file.create(self._path)
         self._identity = file.Identity(path)
         try:
             self.connection = _connect(path)
@@ -78,14 +82,21 @@ class Database:
                 if name == "journal_mode" and answer != "wal":
                     raise InputError(f"{path}: its file system cannot hold a write-ahead log")
             schema.migrate(self.connection, version)
-            # From now on the file itself begins like a database, not only its write-ahead log.
-            self.connection.execute("PRAGMA wal_checkpoint").fetchone()
             with self._transaction():
                 found = self._find(run)
                 self.began_run = found is None
+                if found is None and goes_on and version:
+                    raise file.ReplacedError(f"{path} is not the ledger of this run")
                 self._run, self.last_number = found or self._begin(run)
+            # From now on the file itself, without its log, begins like a database and has the run.
+            self.connection.execute("PRAGMA wal_checkpoint").fetchone()
             self._inserts = {row: _insert(row, self._run) for row in ROWS}
             self._retention: Retention | None = None
+            self._uuid = run.uuid
+            self._companions = file.Companions(self._path)
+            self._in_file: int | None = None
+            self._changed: tuple[int, int] | None = None
+            self._verify()
         except BaseException:
             self.close()
             raise
@@ -135,8 +146,47 @@ class Database:
         return len(pending)
 
     def check(self) -> None:
-        """Raises MovedError or OverwrittenError if the file is not the one that was opened."""
+        """Raises MovedError, OverwrittenError or ReplacedError if the file is not the one that was written."""
         self._identity.check()
+        self._companions.check()
+        self._verify()
+
+    def _verify(self) -> None:
+        """Whoever changed the file, it has to have what was in it before, this run's rows up to a number.
+
+        Asked is the file itself: its log has the latest rows also when another file was copied over it.
+        """
+        changed = self._identity.last_change()
+        if changed == self._changed:
+            return
+        try:
+            number = self._number_in_file()
+        except sqlite3.Error:
+            return  # somebody is writing to it; it is looked at again
+        if number is None or (self._in_file is not None and number < self._in_file):
+            raise file.ReplacedError(
+                f"{self._path} was written over by another ledger, or an older copy"
+            )
+        self._in_file, self._changed = number, changed
+
+    def _number_in_file(self) -> int | None:
+        """The run's last number in the file itself, None if the run is not there."""
+        database = sqlite3.connect(f"{self._path.as_uri()}?mode=ro&immutable=1", uri=True)
+        try:
+            found: tuple[int] | None = database.execute(
+                "SELECT last_number FROM run WHERE uuid = ?", (self._uuid,)
+            ).fetchone()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+                raise
+            return None  # there is no such table
+        finally:
+            database.close()
+        return None if found is None else found[0]
+
+    def abandon(self) -> None:
+        """Another file is at the path: what SQLite keeps beside ours must not be read with that one."""
+        self._companions.remove()
 
     def store(self, rows: Sequence[Row], first: int, seen_at: Wall | None = None) -> None:
         """Commit these rows, all or none; the number of the first is `first`, and the others follow.

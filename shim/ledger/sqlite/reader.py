@@ -12,6 +12,7 @@ from shim.ledger.queries.snapshot import Snapshot
 from shim.ledger.queries.sql_reader import SqlReader
 from shim.ledger.rows import Wall, storable
 from shim.ledger.sqlite import schema
+from shim.ledger.sqlite.ledger_file import check_kind
 from shim.ledger.time_limit import time_left
 
 _BUSY = 5.0
@@ -40,6 +41,7 @@ class SqliteReader(SqlReader):
         path = self.path
         if not path.exists():
             raise UnusableError(f"there is no ledger at {path}")
+        check_kind(path.resolve())
         database = None
         try:
             database = sqlite3.connect(

@@ -17,7 +17,7 @@ from time import monotonic, sleep
 from msgspec.structs import replace
 
 from shim.ledger.protocols import Status
-from shim.ledger.rows import BrakeRow, Row, RunRow, Wall
+from shim.ledger.rows import ActionRow, BrakeRow, FlagsRow, Row, RunRow, Wall
 from shim.ledger.run_row import wall_clock
 from shim.ledger.sqlite import ledger_file as file
 from shim.ledger.sqlite.database import Database, first_opening
@@ -48,6 +48,31 @@ _UNSTORABLE = (
 """The errors that a row's own values cause; all other errors are trouble with the file, and may pass."""
 
 
+_OTHER_FILE = (file.OverwrittenError, file.ReplacedError, InputError)
+"""The file at the path is not ours, or no ledger."""
+
+
+class _Standing:
+    """What was committed and is still in force, so that another file has to begin with it."""
+
+    def __init__(self) -> None:
+        self._last: dict[type[Row], Row] = {}
+        self._pending: dict[str, ActionRow] = {}
+
+    def note(self, row: Row) -> None:
+        """A row was committed."""
+        if isinstance(row, ActionRow):
+            if row.result is None:
+                self._pending[row.connection] = row
+            else:
+                self._pending.pop(row.connection, None)
+        elif isinstance(row, BrakeRow) or (isinstance(row, FlagsRow) and row.problem is None):
+            self._last[type(row)] = row
+
+    def rows(self) -> list[Row]:
+        return [*self._last.values(), *self._pending.values()]
+
+
 class SqliteLedger:
     """`LedgerWriter` on a SQLite file; the only one that writes to it."""
 
@@ -75,6 +100,7 @@ class SqliteLedger:
         self._database: Database | None = None
         self._problem: str | None = None
         self._next_number = 0
+        self._standing = _Standing()
         self._written = 0
         self._last_commit: Wall | None = None
         self._next_trim = 0.0
@@ -123,6 +149,7 @@ class SqliteLedger:
             while rows := self._next_rows():
                 if not self._store(rows):
                     break
+            self._look()
             if lost := self._queue.waiting:
                 log.critical("ledger: %d rows are lost: %s", lost, self._problem)
             if self._database is not None:
@@ -144,6 +171,22 @@ class SqliteLedger:
             rows = self._queue.take(_GROUP, 0.01 if behind else 1.0)
             if rows or self._queue.closed:
                 return rows
+            self._look()
+
+    def _look(self) -> None:
+        """While there is nothing to commit: whether the file is still ours. A brake must not wait for rows."""
+        try:
+            if self._database is not None:
+                self._database.check()
+                return
+        except (sqlite3.Error, OSError) as error:
+            self._trouble(error)
+        try:
+            self._open()
+        except (sqlite3.Error, OSError, InputError) as error:
+            self._trouble(error)
+        else:
+            self._tell_good()
 
     def _store(self, rows: list[Row]) -> bool:
         """Commit these rows, however often it takes; False when the time to close ran out."""
@@ -170,10 +213,13 @@ class SqliteLedger:
             stored = sum(self._stored_alone(database, row) for row in rows)
         self._written += stored
         self._last_commit = self._wall()
+        self._tell_good()
+        self._queue.done(len(rows))
+
+    def _tell_good(self) -> None:
         if self._problem is not None:
             self._problem = None
             log.warning("ledger: rows are committed again; %d waited", self._queue.waiting)
-        self._queue.done(len(rows))
 
     def _stored_alone(self, database: Database, row: Row) -> bool:
         """Store one row; a row that cannot be stored must not keep the others out."""
@@ -188,15 +234,19 @@ class SqliteLedger:
     def _store_in(self, database: Database, rows: list[Row]) -> None:
         database.store(rows, self._next_number, self._wall())
         self._next_number += len(rows)
+        for row in rows:
+            self._standing.note(row)
 
     def _open(self) -> Database:
         again = self._next_number > 0
         run = replace(self._run, last_number=self._next_number - 1) if again else self._run
-        database = Database(self.path, run)
+        database = Database(self.path, run, goes_on=again)
         try:
-            if again and database.began_run and self._brake is not None:
-                self._store_in(database, [self._brake])
-            self._brake = self._brake or database.brake()
+            if again and database.began_run and (standing := self._standing.rows()):
+                self._store_in(database, standing)
+            if not again and (brake := database.brake()) is not None:
+                self._brake = brake
+                self._standing.note(brake)
             if censored := database.censor(self._wall()):
                 log.warning(
                     "ledger: the outcomes of %d timeouts of earlier runs are censored", censored
@@ -228,7 +278,9 @@ class SqliteLedger:
             log.critical("ledger: nothing can be committed, rows wait: %s", error)
         if isinstance(error, file.MovedError):
             self._replace(self._rescue())
-        elif isinstance(error, file.OverwrittenError | InputError) or _damaged(error):
+        elif isinstance(error, file.TakenError):
+            self._discard()
+        elif isinstance(error, _OTHER_FILE) or _damaged(error):
             self._replace(None)
         else:
             self._discard()
@@ -236,7 +288,8 @@ class SqliteLedger:
     def _rescue(self) -> Path | None:
         """What was committed is still in the file that we have open: copy it."""
         assert self._database is not None
-        copy = self.path.with_name(f"{self.path.name}.rescue")
+        real = self.path.resolve()
+        copy = real.with_name(f"{real.name}.rescue")
         try:
             copy.unlink(missing_ok=True)
             self._database.copy(copy)
@@ -246,20 +299,29 @@ class SqliteLedger:
         return copy
 
     def _replace(self, content: Path | None) -> None:
-        """Move the file at the path aside, and put `content` in its place, if there is any."""
-        self._discard()
+        """Move the file at the path aside, and put `content` in its place, if there is any.
+
+        The file is moved while it is open: so SQLite, when it closes, writes nothing more to it.
+        """
         try:
+            if self._database is not None:
+                self._database.abandon()
             aside = file.set_aside(self.path)
+            self._discard()
             if content is not None:
-                content.rename(self.path)
+                content.rename(self.path.resolve())
         except OSError as error:
             log.critical("ledger: the file cannot be replaced: %s", error)
             return
+        finally:
+            self._discard()
         log.critical(
             "ledger: %s; %s is begun with %s",
             "the file was gone" if aside is None else f"what was in its place is kept as {aside}",
             self.path,
-            "nothing in it" if content is None else "all that was committed",
+            "nothing in it but the brake, the flags and the open timeouts"
+            if content is None
+            else "all that was committed",
         )
 
     def _discard(self) -> None:
