@@ -80,7 +80,6 @@ class Question(Generic[K]):
         self._plain_rows: list[ObservedRow] = []
         self._series_of = series_of
         self._series: dict[K, _Both] = {}
-        self.rows = 0
         self.crowds = 0
 
     def extend(self, rows: Iterable[ObservedRow]) -> None:
@@ -97,7 +96,6 @@ class Question(Generic[K]):
             self._take_crowd(crowd)
         known = bisect_right(self._plain_rows, settled, key=_AT)
         rows, self._plain_rows = self._plain_rows[:known], self._plain_rows[known:]
-        self.rows += len(rows)
         for key, own in self._by_series(rows).items():
             self._of(key).plain.extend(own)
         for key, own in self._by_series(calm).items():
@@ -118,8 +116,9 @@ class Question(Generic[K]):
                 both.crowded.add_crowd(crowd.at, rows)
 
     def _by_series(self, rows: Sequence[ObservedRow]) -> dict[K, Sequence[ObservedRow]]:
-        keys = {arm: self._series_of(arm) for arm in set(map(_ARM, rows))}
-        wanted = set(keys.values())
+        """The rows of each series, in the order in which the series occur."""
+        keys = {arm: self._series_of(arm) for arm in dict.fromkeys(map(_ARM, rows))}
+        wanted = dict.fromkeys(keys.values())
         if len(wanted) == 1:
             (key,) = wanted
             return {} if key is None else {key: rows}

@@ -8,9 +8,12 @@ import aiohttp
 import pytest
 from aiohttp import WSMsgType
 
-from tests.live.servers import ServerProcess, app_client, server_process
+from tests.live.servers import QUICK, ServerProcess, app_client, server_process
 
 pytestmark = pytest.mark.real
+
+SETTINGS = f"{QUICK}\ngate: {{grain: 100ms}}"
+"""The false kills of one minute (`gate.grain`) are one: these two are not that far apart."""
 
 
 async def close_alive(http: aiohttp.ClientSession, served: ServerProcess, user: str) -> None:
@@ -36,12 +39,12 @@ async def settled(served: ServerProcess) -> dict[str, Any]:
 @pytest.mark.timeout(120)
 async def test_one_false_kill_before_and_one_after_the_kill_of_the_process(tmp_path: Path) -> None:
     async with aiohttp.ClientSession() as http:
-        async with server_process(tmp_path, "live") as first:
+        async with server_process(tmp_path, "live", SETTINGS) as first:
             await close_alive(http, first, "alice@example.com")
             assert (await settled(first))["brake"] is None
             first.process.kill()
             await first.process.wait()
-        async with server_process(tmp_path, "live") as second:
+        async with server_process(tmp_path, "live", SETTINGS) as second:
             assert (await second.report())["brake"] is None
             await close_alive(http, second, "bob@example.com")
             assert (await settled(second))["brake"] == (
