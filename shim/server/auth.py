@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import logging
 import re
 from typing import Any
 
@@ -14,6 +15,8 @@ from shim.model import seconds
 from shim.model.visible_text import describe_id
 from shim.runtime.secrets import Secrets
 from shim.settings.sections import ServerSettings
+
+log = logging.getLogger(__name__)
 
 POLICY_VIOLATION = 1008
 TRY_AGAIN_LATER = 1013
@@ -73,6 +76,7 @@ class Gatekeeper:
         self._leeway = seconds(settings.token_leeway)
         self._counts_everybody = secrets.dev or settings.count_users_without_glasses
         self._shown: set[str] = set()
+        self._told = False
 
     def claims(self, request: web.Request) -> dict[str, Any]:
         """The claims of the request's bearer token. Raises ClientRefused.
@@ -106,7 +110,14 @@ class Gatekeeper:
 
         An app may name any user, so who has one app's key could make up users, and evidence of them.
         """
-        return self._counts_everybody or user in self._shown
+        vouched = self._counts_everybody or user in self._shown
+        if not vouched and not self._told:
+            self._told = True
+            log.warning(
+                "a user of whom only an app says that there is such a user is no evidence for gate and brake, "
+                "until the user's glasses connect (server.count_users_without_glasses)"
+            )
+        return vouched
 
     def check_app(self, package: str, api_key: str) -> None:
         """Raises ClientRefused unless this is the key of that package."""

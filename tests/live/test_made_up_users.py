@@ -75,13 +75,16 @@ def counted(it: Server, row: type[Row]) -> list[object]:
 
 
 @pytest.mark.timeout(120)
-async def test_one_key_and_six_made_up_users_engage_no_brake(tmp_path: Path) -> None:
+async def test_one_key_and_six_made_up_users_engage_no_brake(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async with service(tmp_path) as it, aiohttp.ClientSession() as http:
         for numbers in ((1, 2), (3, 4), (5, 6)):
             apps = [await app_of(http, it, f"made-up-{number}") for number in numbers]
             for app in apps:
                 await close_alive(it, app)
         await until(lambda: it.tally.verdicts.total() == it.tally.outcomes.total() == 6)
+        assert caplog.text.count("(server.count_users_without_glasses)") == 1
         # They are watched, closed and shown.
         async with http.get(f"{it.url}/api/report", headers=OPERATOR) as answer:
             report = await answer.json()
