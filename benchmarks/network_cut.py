@@ -61,7 +61,6 @@ class _Client:
         self.first_lost: Time | None = None
         self.gone = False
         self.tracked: Tracked
-        self.touch: Callable[[], None]
 
     def ping(self, payload: bytes) -> None:
         """Whoever is alive answers soon."""
@@ -99,7 +98,7 @@ class _Client:
         if self.gone:
             self.come_back()
         else:
-            self.touch()
+            self._world.touch(self.tracked)
 
     def answer_close(self) -> None:
         if not self.gone:
@@ -140,7 +139,7 @@ class CutWorld:
             start=0,
             guard=Guard(GuardSettings()),
         )
-        self._touches = self.router.touches(lambda: self.now)
+        self.touch = self.router.make_touch(lambda: self.now)
         cut_off = self._random.random(connections) < cut.share
         self.begins = MINUTE + int(self._random.integers(0, 15 * SECOND))
         self.ends = self.begins + cut.duration
@@ -174,7 +173,6 @@ class CutWorld:
         connection = Connection(name, Kind.APP, f"u{user}", f"s{user}", "com.example.app1")
         stage = Stage.LIVE if user % 2 else Stage.SHADOW
         client.tracked = self.router.open(connection, client, self.now, stage, placement=_PLACED)
-        client.touch = self._touches(client.tracked)
         self.at(self.now + int(self._random.integers(0, TALKS_EACH)), client.talk)
 
     def _minute(self) -> None:

@@ -22,7 +22,7 @@ class FirstMessageGate:
     ends the connection with 1009. Until somebody else listens, the gate is told of each frame by the queue.
     """
 
-    __slots__ = ("_arrived", "_held", "_left", "_queue", "_reader")
+    __slots__ = ("_arrived", "_held", "_left", "_queue", "_reader", "tracked")
 
     def __init__(self, size: int, queue: Any, reader: Reader) -> None:
         self._left = size
@@ -30,6 +30,7 @@ class FirstMessageGate:
         self._reader = reader
         self._held = b""
         self._arrived = False
+        self.tracked = None
         queue.listener = self
 
     # -- In the place of the reader -------------------------------------------------------------------
@@ -65,7 +66,7 @@ class FirstMessageGate:
 
     # -- In the place of a live connection ------------------------------------------------------------
 
-    def touch(self) -> None:
+    def touch(self, tracked: None) -> None:
         self._arrived = True
 
     def saw_pong(self, payload: bytes) -> None: ...

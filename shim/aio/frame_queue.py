@@ -39,7 +39,9 @@ class Owner(Protocol):
 class Listener(Protocol):
     """Who is told of each frame: a live connection, as soon as there is one."""
 
-    touch: Callable[[], None]
+    touch: Callable[[Any], None]
+    """To be called with `tracked` for each message."""
+    tracked: Any
 
     def saw_pong(self, payload: bytes) -> None: ...
 
@@ -88,7 +90,7 @@ class FrameQueue(WebSocketDataQueue):
             return
         if kind is _TEXT or kind is _BINARY:
             if listener is not None:
-                listener.touch()
+                listener.touch(listener.tracked)
             if owner.close_sent is not None:
                 owner.ignore(size)
                 return  # after its close frame the application gets nothing any more

@@ -224,14 +224,16 @@ class Recorder(Observer):
 
     # -- What the live connections report ---------------------------------------------------------
 
-    def touch(self, tracked: Tracked, touch: Callable[[], None]) -> Callable[[], None]:
+    def touch(
+        self, tracked: Tracked, touch: Callable[[Tracked], None]
+    ) -> Callable[[Tracked], None]:
         """The per-message call of a connection that was `opened`, with a capture of it."""
         connection_id = tracked.connection.id
         followed = self._followed[connection_id]
         tracked.port = _ListeningPort(tracked.port, lambda found: self._found(tracked, found))
 
-        def captured() -> None:
-            touch()
+        def captured(tracked: Tracked) -> None:
+            touch(tracked)
             if tracked.closed_by is None:
                 followed.last_seen = tracked.last_activity
             if not followed.ended:

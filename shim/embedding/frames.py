@@ -18,7 +18,7 @@ def see_frame(live: LiveConnection, frame: Any) -> None:
     """Tell the live connection of a frame that was read."""
     opcode = frame.opcode
     if opcode is _TEXT or opcode is _BINARY or opcode is _CONT:
-        live.touch()
+        live.touch(live.tracked)
     elif opcode is _PONG:
         live.saw_pong(bytes(frame.data))
     elif opcode is _PING:

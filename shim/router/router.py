@@ -5,7 +5,7 @@ instant things happen in the order of docs/design.md#comparison: events, the con
 windows. `step` does the timers and windows of one instant; a driver with events to deliver in between,
 as after a pause (R3: docs/design.md#r3), calls the parts.
 
-The per-message call of a connection (`Router.touches`) writes to the pulses directly and comes here only
+The per-message call of a connection (`Router.make_touch`) writes to the pulses directly and comes here only
 when there is something to do: `tracked.alert`.
 
 Rules: docs/design.md#r2, docs/design.md#r3b, docs/design.md#r4, docs/design.md#r6b,
@@ -26,7 +26,7 @@ from shim.router.observer import Observer
 from shim.router.port import Port
 from shim.router.requests import Requests
 from shim.router.role_monitors import Meter, RoleMonitors
-from shim.router.tracked import PunctualTimer, Timer, Tracked, touches
+from shim.router.tracked import PunctualTimer, Timer, Tracked, make_touch
 from shim.router.validation import CallFailed
 
 _NEVER: Time = 1 << 62
@@ -122,15 +122,15 @@ class Router:
         tracked.stage = assignment.allowed(stage)
         return tracked
 
-    def touches(
+    def make_touch(
         self, clock: Callable[[], int], per_microsecond: int = 1, timer: Timer | None = None
-    ) -> Callable[[Tracked], Callable[[], None]]:
-        """Makes a connection's per-message call: to be called for each message and pong.
+    ) -> Callable[[Tracked], None]:
+        """Makes the per-message call: to be called with the record for each message and pong.
 
         `clock` may count in smaller units, so that the system's own is read without a detour. `timer` is the
         one that calls `step`; None: it never comes late.
         """
-        return touches(clock, per_microsecond, self, timer or PunctualTimer())
+        return make_touch(clock, per_microsecond, self, timer or PunctualTimer())
 
     def alerted(self, tracked: Tracked, now: Time) -> None:
         """A sign of life on a connection that is not simply healthy; the pulses have it already."""

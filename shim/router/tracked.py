@@ -4,8 +4,6 @@ Rules: docs/design.md#r3, docs/design.md#r5, docs/design.md#r6, docs/design.md#r
 """
 
 from collections.abc import Callable
-from functools import partial
-from types import MethodType
 from typing import Protocol
 
 from shim.model import BY_CHANCE, Confirmation, Connection, Placement, Pulse, Role, Stage, Time
@@ -141,13 +139,13 @@ class Tracked(_Heartbeat):
 _UNREAD = Pulse(0)
 
 
-def touches(
+def make_touch(
     clock: Callable[[], int], per_microsecond: int, listener: _Listener, timer: Timer
-) -> Callable[[Tracked], Callable[[], None]]:
-    """Makes the per-message calls: one clock read, direct stores, no plugin code (R5).
+) -> Callable[[Tracked], None]:
+    """Makes the per-message call: one clock read, direct stores, no plugin code (R5).
 
-    They are methods of the records, of which a connection needs no more than the binding. The first call
-    after a pause lets the control's due timers run before it counts (R3).
+    All records share the call, so that a connection keeps nothing for it. The first call after a pause lets
+    the control's due timers run before it counts (R3).
     """
 
     def touch(tracked: Tracked) -> None:
@@ -159,4 +157,4 @@ def touches(
         if tracked.alert:
             listener.alerted(tracked, now)
 
-    return partial(MethodType, touch)
+    return touch

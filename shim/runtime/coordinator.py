@@ -105,7 +105,7 @@ class Coordinator(Generic[L]):
         )
         self.driver = Driver(self.router)
         self.handover = Handover(self.router, evaluate, clock, self.driver.hurry)
-        self._touch_of = self.router.touches(ticks, TICKS, self.driver)
+        self._touch = self.router.make_touch(ticks, TICKS, self.driver)
         self._coverage = CoverageMeter(
             self.router,
             self.census,
@@ -216,7 +216,7 @@ class Coordinator(Generic[L]):
                 live.close_by_application(*RESTART)
         return live
 
-    def watch(self, live: L) -> tuple[Tracked, Callable[[], None]]:
+    def watch(self, live: L) -> tuple[Tracked, Callable[[Tracked], None]]:
         connection = live.connection
         now, evaluation = self.driver.read_clock(), self.evaluate(connection.user)
         counted: bool = live.session.counted
@@ -237,7 +237,7 @@ class Coordinator(Generic[L]):
                 counted=counted,
             )
         )
-        touch = self._touch_of(tracked)
+        touch = self._touch
         if self._recorder is not None:
             touch = self._recorder.touch(tracked, touch)
         self.driver.hurry()

@@ -40,8 +40,8 @@ class Host(Protocol):
     def call_after(self, delay: Duration, callback: Callable[[], None]) -> None:
         """Call back in about `delay` microseconds."""
 
-    def watch(self, live: Any) -> tuple[Tracked, Callable[[], None]]:
-        """Begin to watch; answers the router's record, and the per-message call."""
+    def watch(self, live: Any) -> tuple[Tracked, Callable[[Tracked], None]]:
+        """Begin to watch; answers the router's record, and the per-message call, which takes the record."""
 
     def pong(self, tracked: Tracked, payload: bytes) -> None:
         """A pong came; the per-message call has been made."""
@@ -62,8 +62,8 @@ class Host(Protocol):
 class LiveConnection(ABC):
     """One socket: the port of the router, and a context manager for the handler that serves it.
 
-    A WebSocket library brings the five abstract methods, and calls `touch` or `saw_…` for each frame that
-    it reads from the transport, and `release` when the transport has ended.
+    A WebSocket library brings the five abstract methods, and calls `touch(tracked)` or `saw_…` for each
+    frame that it reads from the transport, and `release` when the transport has ended.
 
     `touch` is the call for each message. `cause` is known once the connection ends, or begins to end.
     `ended`: the transport is gone, and no monitor watches the connection any more.
@@ -120,7 +120,7 @@ class LiveConnection(ABC):
     # -- What an integration reports --------------------------------------------------------------
 
     def saw_pong(self, payload: bytes) -> None:
-        self.touch()
+        self.touch(self.tracked)
         self._host.pong(self.tracked, payload)
 
     def saw_ping(self) -> None:

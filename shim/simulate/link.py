@@ -1,6 +1,5 @@
 """A link: one client of one user, and the connections on which it comes and goes."""
 
-from collections.abc import Callable
 from dataclasses import InitVar, dataclass, field
 from typing import Protocol
 
@@ -153,7 +152,6 @@ class SimulatedConnection:
     """The router's record; None while the router need not know the connection."""
     closing: Close | None = None
     """What the acting monitor wanted."""
-    touch: Callable[[], None] = field(init=False)
 
     def __post_init__(self) -> None:
         self.heard_at = self.opened_at

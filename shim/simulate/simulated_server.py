@@ -76,7 +76,7 @@ class SimulatedServer:
         )
         if self._brake is not None:
             router.restore_brake(self._brake)
-        self._touch_of = router.touches(self._clock.server)
+        self._touch = router.make_touch(self._clock.server)
         self.coverage.began(router)
         return router
 
@@ -117,7 +117,7 @@ class SimulatedServer:
         if tracked.closed_by is not None:
             self.router.spoke_after_close(tracked, now)
             return
-        connection.touch()
+        self._touch(tracked)
         if payload is not None:
             self.router.pong(tracked, payload, now)
         if not tracked.alert and tracked.closed_by is None:
@@ -198,7 +198,6 @@ class SimulatedServer:
         connection.tracked = tracked = self.router.open(
             described, connection, now, user.stage, placement=user.placement
         )
-        connection.touch = self._touch_of(tracked)
         connection.stint += 1
         self.coverage.watched(link, now)
         self._recorder.opened(connection, now)

@@ -1,6 +1,7 @@
 """A shim in virtual time, captured: the real router and monitors, a driver that is never late."""
 
 from collections.abc import Callable
+from functools import partial
 from heapq import heappop, heappush
 from itertools import count
 from pathlib import Path
@@ -142,8 +143,8 @@ class Bench:
                 at=self.now,
             )
         )
-        touch = self.recorder.touch(tracked, self.router.touches(lambda: self.now)(tracked))
-        self._open[name] = tracked, touch, socket
+        touch = self.recorder.touch(tracked, self.router.make_touch(lambda: self.now))
+        self._open[name] = tracked, partial(touch, tracked), socket
         return name
 
     def touch(self, name: str) -> Callable[[], None]:

@@ -40,7 +40,7 @@ async def judged_after_a_pause(selector: StoppedSelector) -> Journal:
     driver.start()
     connection = Connection("c1", Kind.APP, "u", "s", "com.example.app1")
     tracked = router.open(connection, RecordingPort(clock), clock(), Stage.COMPLETE)
-    touch = router.touches(ticks, TICKS, driver)(tracked)
+    touch = router.make_touch(ticks, TICKS, driver)
 
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
@@ -51,7 +51,7 @@ async def judged_after_a_pause(selector: StoppedSelector) -> Journal:
 
     async def handle() -> None:
         await arrived.get()
-        touch()
+        touch(tracked)
 
     def stop() -> None:
         theirs.send(b"alive")

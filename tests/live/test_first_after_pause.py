@@ -7,6 +7,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from selectors import DefaultSelector, SelectorKey
 
@@ -74,7 +75,7 @@ class Running:
             start=self.start,
         )
         self.driver = Driver(self.router)
-        self.touch_of = self.router.touches(driver_module.ticks, TICKS, self.driver)
+        self.touch = self.router.make_touch(driver_module.ticks, TICKS, self.driver)
         self.clients: dict[str, socket.socket] = {}
         self.tracked: dict[str, Tracked] = {}
         self.ports: dict[str, RecordingPort] = {}
@@ -91,7 +92,7 @@ class Running:
         port = self.ports[name] = RecordingPort(clock)
         connection = Connection(name, Kind.APP, name, name, "com.example.app1")
         tracked = self.tracked[name] = self.router.open(connection, port, clock(), stage)
-        touch = self.touch_of(tracked)
+        touch = partial(self.touch, tracked)
 
         def read() -> None:
             ours.recv(100)

@@ -1,6 +1,7 @@
 """A router in virtual time with recording ports and observer, and monitors that fail on demand."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from shim.compare import Comparator, Outcomes
@@ -298,7 +299,7 @@ class World:
         connection = Connection(id, kind, user, session, package)
         tracked = self.router.open(connection, port, self.now, stage, act=act, placement=placement)
         self.tracked[id] = tracked
-        self.touch[id] = self.router.touches(lambda: self.now)(tracked)
+        self.touch[id] = partial(self.router.make_touch(lambda: self.now), tracked)
         return tracked
 
     def message(self, id: str) -> None:

@@ -6,7 +6,7 @@ from shim.model import BY_CHANCE, Confirmation, Connection, Kind, Role, Stage
 from shim.router import Observer, Paused, Tracked, handles
 from shim.router.port import NO_CONFIRMATION
 from shim.router.time_integral import TimeIntegral
-from shim.router.tracked import PunctualTimer, touches
+from shim.router.tracked import PunctualTimer, make_touch
 from tests.router.helpers import RecordingPort, S, World
 
 
@@ -53,14 +53,14 @@ def tracked(stage: Stage = Stage.SHADOW) -> Tracked:
 def test_a_touch_writes_the_time_and_counts() -> None:
     listener, record = Listening(), tracked()
     assert (record.signs, record.last_activity, record.opened_at) == (0, 3, 3)
-    touch = touches(lambda: 7_999, 1_000, listener, PunctualTimer())(record)
-    touch()
-    touch()
+    touch = make_touch(lambda: 7_999, 1_000, listener, PunctualTimer())
+    touch(record)
+    touch(record)
     assert (record.signs, record.last_activity, record.opened_at) == (2, 7, 3)
     assert (record.control.last_seen, record.candidate.last_seen) == (7, 7)
     assert listener.alerts == []
     record.alert = True
-    touch()
+    touch(record)
     assert (listener.alerts, record.signs) == ([7], 3)
 
 
@@ -82,7 +82,7 @@ def test_r3_a_pause_is_noticed_before_a_touch_counts(
 ) -> None:
     record = tracked()
     timer = OverdueTimer(due, record)
-    touches(lambda: 7_999, 1_000, Listening(), timer)(record)()
+    make_touch(lambda: 7_999, 1_000, Listening(), timer)(record)
     assert timer.noticed == noticed
     assert record.last_activity == 7
 
