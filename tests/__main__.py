@@ -1,6 +1,6 @@
-"""`python -m tests`: all tests, in four processes beside each other, with the coverage of all together.
+"""`python -m tests`: all tests, in five processes beside each other, with the coverage of all together.
 
-Two of them mostly wait for sockets and other processes, two compute: on two cores neither a core nor a
+Three of them mostly wait for sockets and other processes, two compute: on two cores neither a core nor a
 process is left alone at the end. Arguments go to each of them.
 """
 
@@ -13,7 +13,8 @@ from pathlib import Path
 TESTS = Path(__file__).parent
 WAITING = (
     ("live", "capture", "demo"),
-    ("boards", "ledger", "peers", "postgres", "telemetry", "web"),
+    ("boards", "ledger", "postgres", "telemetry", "web"),
+    ("asgi", "peers"),
 )
 COMPUTING = ("replay", "simulate")
 """About half of what is to be computed; the last process runs all other tests."""

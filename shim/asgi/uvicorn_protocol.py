@@ -5,7 +5,7 @@ stays. And at the end of the server uvicorn closes all connections at one moment
 registered connection ends in an abort when time is up, and the end of the server begins the shim's drain.
 What is not registered is left to uvicorn, its own pings included.
 
-uvicorn promises none of the members that are used here: tests/live/test_uvicorn.py pins each.
+uvicorn promises none of the members that are used here: tests/asgi/test_uvicorn.py pins each.
 """
 
 from collections.abc import Coroutine

@@ -25,8 +25,8 @@ from shim.runtime.driver import clock
 from shim.runtime.live_connection import LiveConnection
 from shim.runtime.tally import Tally
 from shim.settings import Settings, load_settings
+from tests.asgi.uvicorn_servers import uvicorn_server
 from tests.live.servers import QUICK, until
-from tests.live.uvicorn_servers import uvicorn_server
 from tests.telemetry.collectors import Certificate
 
 pytestmark = pytest.mark.real

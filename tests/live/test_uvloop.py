@@ -18,12 +18,11 @@ import pytest
 from shim.model import Role, Stage
 from shim.runtime.driver import clock
 from shim.runtime.tcp_info import read_confirmation
+from tests.asgi import test_asgi, test_uvicorn
 from tests.live import (
-    test_asgi,
     test_pauses,
     test_peers,
     test_slow_readers,
-    test_uvicorn,
     test_websockets,
 )
 from tests.live.servers import QUICK, ROLLOUT, ServerProcess, app_client, server, until

@@ -21,11 +21,11 @@ from shim.model import Cause, Return, Role, Stage
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.runtime.tally import Tally
 from shim.settings import load_settings
+from tests.asgi.uvicorn_servers import Uvicorn, uvicorn_server
 from tests.live.moved_clock import MovedClock
 from tests.live.servers import QUICK, until
 from tests.live.test_peers import handshake
 from tests.live.test_websockets import Told
-from tests.live.uvicorn_servers import Uvicorn, uvicorn_server
 
 pytestmark = pytest.mark.real
 TEXT, CLOSE, PING = 1, 8, 9

@@ -3,6 +3,8 @@
 import asyncio
 import inspect
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -26,12 +28,12 @@ from shim.flags import everyone_at
 from shim.model import Cause, Stage
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings import load_settings
+from tests.asgi.test_asgi import service
+from tests.asgi.uvicorn_servers import uvicorn_server
 from tests.live.servers import QUICK, until
-from tests.live.test_asgi import service
 from tests.live.test_embedding import FASTAPI, configure, running
 from tests.live.test_embedding import connect as connect_to
 from tests.live.test_peers import handshake
-from tests.live.uvicorn_servers import uvicorn_server
 
 pytestmark = pytest.mark.real
 
@@ -102,6 +104,19 @@ async def test_an_attribute_of_uvicorn_that_the_shim_uses_is_as_it_was() -> None
         )
         protocol.stop_keepalive()
         assert protocol.ping_timer is None, f"{VERSIONS}: stop_keepalive does not stop the pings"
+
+
+def test_a_version_without_one_of_the_methods_is_refused_at_the_import() -> None:
+    code = """
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+del WebSocketsSansIOProtocol.handle_ping
+import shim.asgi
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    words = f"shim.asgi does not know uvicorn {uvicorn.__version__}, which has no handle_ping"
+    assert done.stderr.splitlines()[-1] == f"ImportError: {words}"
 
 
 # -- What is refused --------------------------------------------------------------------------------

@@ -13,8 +13,8 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as connect_websocket
 
 from shim.model import Role, Stage
+from tests.asgi.test_asgi import service
 from tests.live.servers import QUICK, until
-from tests.live.test_asgi import service
 from tests.live.test_embedding import FASTAPI, SECRETS, configure, connect, running
 from tests.web.browser import browser
 
