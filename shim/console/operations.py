@@ -22,7 +22,7 @@ from shim.console.api.schemas import (
     stage_word,
 )
 from shim.flags import Cap, Evaluation
-from shim.model import Kind, Role, Stage, seconds
+from shim.model import InputError, Kind, Role, Stage, seconds
 from shim.model.visible_text import describe_free_text
 from shim.runtime.assembly import Assembly
 from shim.runtime.coordinator import Coordinator
@@ -118,6 +118,11 @@ class Operations:
         log.warning("audit: brake %s by %s: %s", status, visitor.name, describe_free_text(reason))
         if order.engaged:
             self.shim.engage_brake(reason)
+        elif (fleet := self.assembly.fleet_brake) is not None:
+            try:
+                await fleet.release(reason)
+            except InputError as error:
+                raise ApiError(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from None
         else:
             self.shim.release_brake(reason)
         await asyncio.to_thread(self.assembly.records.ledger.flush, _FLUSH)

@@ -4,6 +4,7 @@ Rules: docs/design.md#r16, docs/design.md#r22.
 """
 
 from shim.gate.answer import Condition, GateAnswer, GateVerdict, Scale, Sense, Standing
+from shim.gate.brake_judge import BrakeJudge
 from shim.gate.brake_statistics import (
     BrakeLimits,
     BrakeRecord,
@@ -41,6 +42,7 @@ from shim.gate.trial_description import format_arms, format_trial
 __all__ = [
     "Arm",
     "ArmUsers",
+    "BrakeJudge",
     "BrakeLimits",
     "BrakeRecord",
     "Condition",

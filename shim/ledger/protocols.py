@@ -67,6 +67,10 @@ class LedgerWriter(RowTaker, Protocol):
     """Takes rows from the event loop, and never blocks it."""
 
     @property
+    def process(self) -> str | None:
+        """The name of this process in its fleet; None: there is no fleet."""
+
+    @property
     def brake(self) -> BrakeRow | None:
         """The last change of the brake, before this run or in it."""
 

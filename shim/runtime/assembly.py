@@ -7,7 +7,7 @@ follows the flags file, and closes all of it at the end.
 Each event reaches its observers in this order: the log, the counters, the traces (which set the trace id),
 the ledger and the metrics (which keep or show that id), the observers of the service, the plugins, the brake.
 
-Rules: docs/design.md#r16, docs/design.md#r22.
+Rules: docs/design.md#r16, docs/design.md#r22, docs/design.md#r25.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextma
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import pluggy
 from msgspec.structs import replace as replace_fields
@@ -38,17 +38,16 @@ from shim.ledger import (
 )
 from shim.ledger.brake_record import read_brake_record
 from shim.ledger.gate_evidence import NO_FLAGS, GateEvidence, flags_identity, gate_evidence
-from shim.ledger.rows import Wall
-from shim.model import FlagsLoad, InputError, Role, Stage, seconds
+from shim.ledger.rows import BrakeRow, Wall
+from shim.model import Role, Stage, seconds
 from shim.model.visible_text import describe_free_text, describe_id
-from shim.rollout import CurrentFlags, Watcher
-from shim.rollout.client_hints import close_code_warning, judge_with_hints
-from shim.rollout.promotion import advance_by_itself
-from shim.rollout.promotion_facts import facts_from
+from shim.rollout import CurrentFlags
+from shim.rollout.client_hints import judge_with_hints
 from shim.router import Observer
 from shim.runtime.automatic_brake import AutomaticBrake
 from shim.runtime.coordinator import Coordinator
 from shim.runtime.driver import clock
+from shim.runtime.flags_following import FlagsFollowing
 from shim.runtime.hook_observer import HookObserver
 from shim.runtime.lifecycle_log import LifecycleLog
 from shim.runtime.pseudonyms import Pseudonyms
@@ -77,6 +76,13 @@ class Records:
     """None: no collector is named, neither in the settings nor in the environment."""
 
 
+class SharedBrake(Protocol):
+    """The brake of a fleet (docs/design.md#r25)."""
+
+    async def release(self, reason: str) -> None:
+        """Release it for every process. Raises InputError if that cannot be done."""
+
+
 class Assembly:
     """The parts of a whole shim, without the coordinator, which the WebSocket library makes.
 
@@ -88,6 +94,7 @@ class Assembly:
         evaluate: a user's stage by the flags; the brake is not considered.
         reader: reads the ledger, for a fleet the store, from any thread.
         name_in_log: how a user is named in the log (`privacy.logs`).
+        fleet_brake: the brake of the fleet, while the shim runs in one; None: there is no fleet.
     """
 
     def __init__(
@@ -126,6 +133,7 @@ class Assembly:
         self._wall: TimeOfDay | None = None
         self._gate: GateEvidence | None = None
         self._gate_lock = Lock()
+        self.fleet_brake: SharedBrake | None = None
 
     @property
     def first_observers(self) -> Sequence[Observer]:
@@ -182,14 +190,21 @@ class Assembly:
             self._records = Records(ledger, metrics, traced)
             self._wall = coordinator.wall
             self._observe(coordinator, self._records)
+            left = self._brake_as_left(ledger)
             coordinator.start(
-                brake=self._brake_as_left(ledger),
+                brake=None if left is None else left.reason,
                 on_timer=metrics.timer_late,
                 recorder=self._recorder(coordinator),
             )
             stack.callback(coordinator.stop)
             if self.flags is not None:
-                await stack.enter_async_context(self._following(coordinator, self.flags))
+                following = FlagsFollowing(
+                    self.settings, self.flags, self.reader, names_users=self._log_names_users
+                )
+                await stack.enter_async_context(
+                    following.running(coordinator, promotes=self._promotes)
+                )
+            await stack.enter_async_context(self._in_fleet(coordinator, ledger, left))
             yield
 
     def _observe(self, coordinator: Coordinator[Any], records: Records) -> None:
@@ -237,78 +252,52 @@ class Assembly:
         gate, wall = self.settings.gate, coordinator.wall
         times = QuestionTimes(wall(), gate.period, gate.unit, gate.grain)
         brake = AutomaticBrake(self.settings.brake, times, coordinator.engage_brake, wall.at)
-        run = begin_run(self.settings, wall())
-        flags = NO_FLAGS
+        window = self.settings.brake.window
+        # A store may be away: each process goes on with its own record.
+        own = read_ledger(self.settings.own_ledger)
+        brake.resume(read_brake_record(own, self._trial_identity(), wall(), window))
+        return brake
+
+    def _trial_identity(self) -> TrialIdentity:
+        """What decides about trials in this process now (R16)."""
+        run, flags = begin_run(self.settings, self.wall()), NO_FLAGS
         if self.flags is not None:
             flags = flags_identity(deciding_text(self.flags.targeting), self.flags.digest)
         assert run.monitors is not None
         assert run.comparison is not None
-        identity = TrialIdentity(run.monitors, run.comparison, flags)
-        window = self.settings.brake.window
-        # A store may be away: each process goes on with its own record.
-        own = read_ledger(self.settings.own_ledger)
-        brake.resume(read_brake_record(own, identity, wall(), window))
-        return brake
+        return TrialIdentity(run.monitors, run.comparison, flags)
 
-    def _brake_as_left(self, ledger: LedgerWriter) -> str | None:
-        """The reason of a brake that is still engaged; None: the brake is released."""
+    def _brake_as_left(self, ledger: LedgerWriter) -> BrakeRow | None:
+        """The order of a brake that is still engaged; None: the brake is released."""
         last = ledger.brake
         if self.settings.monitors.control is None or last is None or not last.engaged:
             return None
         log.critical("the brake is still engaged: %s", describe_free_text(last.reason))
-        return last.reason
-
-    # -- The flags file and the plan -----------------------------------------------------------------
+        return last
 
     @asynccontextmanager
-    async def _following(
-        self, coordinator: Coordinator[Any], flags: CurrentFlags
+    async def _in_fleet(
+        self, coordinator: Coordinator[Any], ledger: LedgerWriter, left: BrakeRow | None
     ) -> AsyncIterator[None]:
-        """Take up changes of the flags file, and take the steps of the plan if that is wanted."""
-
-        def take_up(load: FlagsLoad, before: Targeting, after: Targeting) -> None:
-            coordinator.observer.on(load)
-            if before is not after:
-                self._warn_of_close_code(after)
-                coordinator.reassess()
-
-        self._warn_of_close_code(flags.targeting)
-        coordinator.observer.on(flags.first_load())
-        post = asyncio.get_running_loop().call_soon_threadsafe
-        watcher = Watcher(flags, clock, post, take_up, names_users=self._log_names_users)
-        watcher.start()
-        promotion = asyncio.create_task(self._promote(flags)) if self._promotes else None
-        try:
+        """Follow the brake of the fleet (R25), if the ledger is a fleet's and there is a brake."""
+        if ledger.process is None or self.settings.monitors.control is None:
             yield
-        finally:
-            if promotion is not None:
-                promotion.cancel()
-                await asyncio.wait([promotion])
-            # A reading may hang, as may its file system: the event loop does not wait for it.
-            await asyncio.to_thread(watcher.stop)
+            return
+        # PostgreSQL's library is needed by fleets alone.
+        from shim.fleet.membership import fleet_membership
 
-    async def _promote(self, flags: CurrentFlags) -> None:
-        """Take the steps of the plan, at most one each minute; the watcher loads the new file."""
-        while True:
-            await asyncio.sleep(_PROMOTION_INTERVAL)
-            try:
-                await asyncio.to_thread(self._advance, flags)
-            except InputError as error:
-                why = error if self._log_names_users else error.without_names
-                log.error("the rollout cannot go on by its plan: %s", describe_free_text(why))
-
-    def _advance(self, flags: CurrentFlags) -> None:
-        change = advance_by_itself(
-            flags.path,
-            self.settings.promotion.steps,
-            lambda digest: facts_from(self.reader, self.settings, digest, self.wall()),
-        )
-        if change is not None:
-            log.warning("the rollout goes on by its plan: %s", describe_free_text(change.reason))
-
-    def _warn_of_close_code(self, targeting: Targeting) -> None:
-        if warning := close_code_warning(self.settings, targeting):
-            log.warning("%s", warning)
+        async with fleet_membership(
+            self.settings,
+            coordinator,
+            self.reader,
+            process=ledger.process,
+            to_wall=coordinator.wall.at,
+            identity=self._trial_identity,
+            left=left,
+        ) as brake:
+            coordinator.observer.add(brake)
+            self.fleet_brake = brake
+            yield
 
 
 def _read_flags(settings: Settings) -> CurrentFlags | None:

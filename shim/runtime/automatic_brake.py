@@ -3,28 +3,13 @@
 Rules: docs/design.md#r15.
 """
 
-from collections.abc import Callable, Hashable, Iterable
-from dataclasses import replace
-from heapq import heappop, heappush
-from itertools import count
-from operator import itemgetter
+from collections.abc import Callable, Hashable
 from typing import Protocol
 
-from shim.gate import (
-    Arm,
-    BrakeLimits,
-    BrakeRecord,
-    ConnectedUsers,
-    FalseKill,
-    FalseKillWatch,
-    ObservedRow,
-    QuestionTimes,
-    ReturnWatch,
-)
+from shim.gate import Arm, BrakeJudge, BrakeLimits, BrakeRecord, ObservedRow, QuestionTimes
 from shim.model import (
     Coverage,
     FlagsLoad,
-    Kind,
     Outcome,
     Return,
     Role,
@@ -58,60 +43,34 @@ class AutomaticBrake(Observer):
         engage: EngageBrake,
         to_wall: Callable[[Time], Time],
     ) -> None:
-        self._limits = limits
-        self._times = times
+        self._judge = BrakeJudge(limits, times)
         self._engage = engage
         self._to_wall = to_wall
         self._deciding: str | None = None
-        # Outcomes whose window is not over, by its end.
-        self._waiting: list[tuple[Time, int, Kind, ObservedRow]] = []
-        self._entry = count()
-        self._connected = {kind: ConnectedUsers(times.grain) for kind in Kind}
-        self._begin_kills(times.since)
-        self._begin_returns(times.since)
 
     def resume(self, record: BrakeRecord) -> None:
         """Go on where the process before this one ended."""
-        self._begin_kills(record.kills_since)
-        self._begin_returns(record.since)
-        for kind, run, since, until, users in record.connected:
-            self._connected[kind].add(run, since, until, users)
-        for kind, row in record.returns:
-            self._wait(kind, row)
-        events: list[tuple[str, Time] | FalseKill] = [*record.decisions, *record.kills]
-        for event in sorted(events, key=itemgetter(1)):
-            if isinstance(event, FalseKill):
-                self._kills.killed(*event)
-            else:
-                self._kills.decided(*event)
-
-    def _begin_kills(self, since: Time) -> None:
-        self._kills = FalseKillWatch(self._limits, self._times.grain, since)
-
-    def _begin_returns(self, since: Time) -> None:
-        self._times = replace(self._times, since=since)
-        self._returns = ReturnWatch(self._times, lambda kind: self._connected[kind])
-        self._waiting.clear()
+        self._judge.resume(record)
 
     @handles(BrakeChanged)
     def _brake(self, brake: BrakeChanged) -> None:
         if not brake.engaged:
             released = self._to_wall(brake.at)
-            self._begin_kills(released)
-            self._begin_returns(released)
+            self._judge.begin_kills(released)
+            self._judge.begin_returns(released)
 
     @handles(FlagsLoad)
     def _flags_loaded(self, load: FlagsLoad) -> None:
         """Another population begins another trial, in which the arms are compared anew."""
         if load.problem is None and load.deciding != self._deciding:
             if self._deciding is not None:
-                self._begin_returns(self._to_wall(load.at))
+                self._judge.begin_returns(self._to_wall(load.at))
             self._deciding = load.deciding
 
     @handles(Decided)
     def _decided(self, decided: Decided) -> None:
         if decided.role is Role.CANDIDATE and decided.counted:
-            self._kills.decided(decided.connection.user, self._to_wall(decided.decision.at))
+            self._judge.decided(decided.connection.user, self._to_wall(decided.decision.at))
 
     @handles(Verdict)
     def _verdict(self, verdict: Verdict) -> None:
@@ -137,15 +96,12 @@ class AutomaticBrake(Observer):
         group, ends = outcome.placement.group, outcome.window_ends
         if group is None or ends is None or outcome.result not in (Return.RETURNED, Return.LOST):
             return
-        if self._to_wall(outcome.acted_at) < self._times.since:
+        if self._to_wall(outcome.acted_at) < self._judge.trial_since:
             return  # another trial's
         connection, returned = outcome.connection, outcome.result is Return.RETURNED
         arm = Arm(group, outcome.role)
         row = ObservedRow(connection.user, self._to_wall(ends), returned, arm, _THIS_PROCESS)
-        self._wait(connection.kind, row)
-
-    def _wait(self, kind: Kind, row: ObservedRow) -> None:
-        heappush(self._waiting, (row.at, next(self._entry), kind, row))
+        self._judge.settled(connection.kind, row)
 
     @handles(Coverage)
     def _coverage(self, coverage: Coverage) -> None:
@@ -153,17 +109,10 @@ class AutomaticBrake(Observer):
         now = self._to_wall(coverage.until)
         users = coverage.control_users + coverage.candidate_users
         since = self._to_wall(coverage.since)
-        self._connected[coverage.kind].add(_THIS_PROCESS, since, now, users)
-        for kind, row in self._known(now):
-            self._returns.extend(kind, [row])
-        if reason := self._returns.reason(now):
+        self._judge.covered(coverage.kind, _THIS_PROCESS, since, now, users)
+        if reason := self._judge.fewer_returns(now):
             self._engage(str(reason), by_itself=True)
 
-    def _known(self, now: Time) -> Iterable[tuple[Kind, ObservedRow]]:
-        while self._waiting and self._waiting[0][0] < now:
-            _, _, kind, row = heappop(self._waiting)
-            yield kind, row
-
     def _killed(self, user: str, at: Time, event: Hashable) -> None:
-        if reason := self._kills.killed(user, self._to_wall(at), event):
+        if reason := self._judge.killed(user, self._to_wall(at), event):
             self._engage(str(reason), by_itself=True)

@@ -29,7 +29,10 @@ _SHIPPED_KEPT: Duration = 86_400 * SECOND
 
 
 class FleetLedger:
-    """`LedgerWriter` whose rows go to a SQLite outbox and from there to the fleet's store."""
+    """`LedgerWriter` whose rows go to a SQLite outbox and from there to the fleet's store.
+
+    `process` is the name of the process in the fleet.
+    """
 
     def __init__(
         self,
@@ -48,13 +51,14 @@ class FleetLedger:
         that cannot be used, and for a store that refuses.
         """
         host = socket.gethostname()
+        self.process = process or f"{host}-{token_hex(3)}"
         lock = Path(f"{outbox}-lock")
         is_new, lock_is_new = not outbox.exists(), not lock.exists()
         self._shipper = Shipper(
             url,
             Outbox(outbox),
             run,
-            process=ProcessName(process or f"{host}-{token_hex(3)}", host),
+            process=ProcessName(self.process, host),
             fleet=fleet,
             keep=keep,
             wall=wall,

@@ -39,7 +39,7 @@ from shim.settings import LedgerUrl
 log = logging.getLogger(__name__)
 
 _PAUSE = 0.2
-_SIGN_EVERY = 1.0
+_SIGN_EVERY = 0.4
 _MEASURE_EVERY = 10.0
 _TRIM_EVERY = 60.0
 _SHORTEST_RETRY, _LONGEST_RETRY = 0.1, 5.0

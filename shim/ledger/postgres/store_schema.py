@@ -76,6 +76,19 @@ CREATE TABLE process (
     waiting BIGINT NOT NULL,
     ended BOOLEAN NOT NULL
 ) WITH (fillfactor = 50);
+CREATE TABLE brake_order (
+    id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    engaged BOOLEAN NOT NULL,
+    reason TEXT NOT NULL,
+    process TEXT NOT NULL,
+    at BIGINT NOT NULL,
+    origin TEXT UNIQUE
+);
+CREATE TABLE lease (
+    duty TEXT PRIMARY KEY,
+    holder TEXT NOT NULL,
+    until BIGINT NOT NULL
+);
 """
 """`process` has a row for each run that has reached the store. All times are by the store's clock: when it
 was last heard of, and up to when all that it found out is here. `clock_offset` is the store's clock minus its

@@ -114,6 +114,10 @@ class SqliteLedger:
     # -- The caller's side ------------------------------------------------------------------------
 
     @property
+    def process(self) -> str | None:
+        return None
+
+    @property
     def brake(self) -> BrakeRow | None:
         """The last change of the brake, before this run or in it."""
         return self._brake

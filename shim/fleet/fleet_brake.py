@@ -1,0 +1,166 @@
+"""One brake for the fleet: every process follows the last order in the store, and tells its own (R25).
+
+engaged here      at once, for this process; then in the store, as soon as that answers
+engaged elsewhere this process follows
+released          only in the store, by hand; then every process follows
+the store away    this process keeps what it last knew, also over a restart
+
+Rules: docs/design.md#r22, docs/design.md#r25.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from psycopg import Connection
+
+from shim.fleet.fleet_link import FleetDuty
+from shim.fleet.fleet_memory import FleetMemory
+from shim.ledger.postgres.brake_orders import StoredOrder, give_order, last_order
+from shim.model import InputError, Time
+from shim.router import BrakeChanged, Observer, handles
+
+_NAME = "brake"
+_RELEASE_TAKES = 5.0
+"""Seconds that a release waits for the store."""
+
+
+class LocalBrake(Protocol):
+    """The brake of this process; to be used in the event loop."""
+
+    def engage_brake(self, reason: str, *, by_itself: bool = False) -> None: ...
+
+    def release_brake(self, reason: str) -> None: ...
+
+
+@dataclass(slots=True)
+class _Wish:
+    """An order that is to be given in the store; `done` is told when it is."""
+
+    engaged: bool
+    reason: str
+    origin: str | None
+    done: "Future[StoredOrder] | None" = None
+
+
+class FleetBrake(Observer, FleetDuty):
+    """Follows the orders, and gives those of this process.
+
+    Args:
+        brake: the brake of this process.
+        process: the name of this process, for people.
+        memory: keeps the last order that is known.
+        post: runs a function in the event loop, from any thread.
+        engaged: the reason of a brake that was left engaged, and when it was engaged; None: it is released.
+    """
+
+    def __init__(
+        self,
+        brake: LocalBrake,
+        process: str,
+        memory: FleetMemory,
+        *,
+        post: Callable[[Callable[[], None]], object],
+        to_wall: Callable[[Time], int],
+        engaged: tuple[str, int] | None,
+    ) -> None:
+        self._brake = brake
+        self._process = process
+        self._memory = memory
+        self._post = post
+        self._to_wall = to_wall
+        self._following = False
+        self._wishes: deque[_Wish] = deque()
+        known = memory.recall(_NAME) or {}
+        self._known: int | None = known.get("id")
+        if engaged is not None and not known.get("engaged", False):
+            # It was engaged while the store was away, and the process has been restarted since.
+            reason, at = engaged
+            self._wishes.append(_Wish(True, reason, _origin(process, at)))
+
+    # -- In the event loop --------------------------------------------------------------------------
+
+    @handles(BrakeChanged)
+    def _changed(self, brake: BrakeChanged) -> None:
+        """The brake of this process was engaged or released here."""
+        if not self._following:
+            origin = _origin(self._process, self._to_wall(brake.at))
+            self._wishes.append(_Wish(brake.engaged, brake.reason, origin))
+
+    async def release(self, reason: str) -> None:
+        """Release the fleet's brake, for every process.
+
+        Raises InputError if the store does not answer, or if the brake was engaged anew meanwhile.
+        """
+        done: Future[StoredOrder] = Future()
+        wish = _Wish(False, reason, None, done)
+        self._wishes.append(wish)
+        try:
+            order = await asyncio.wait_for(asyncio.wrap_future(done), _RELEASE_TAKES)
+        except TimeoutError:
+            if wish in self._wishes:
+                self._wishes.remove(wish)
+            raise InputError(
+                "the store does not answer: the fleet's brake can be released only there"
+            ) from None
+        if order.engaged:
+            raise InputError(f"the brake was engaged anew by {order.process}: {order.reason}")
+
+    # -- In the thread of the link ------------------------------------------------------------------
+
+    def attend(self, connection: Connection[Any]) -> None:
+        while self._wishes:
+            wish = self._wishes[0]
+            order = give_order(
+                connection,
+                engaged=wish.engaged,
+                reason=wish.reason,
+                process=self._process,
+                origin=wish.origin,
+                knowing=self._known,
+            )
+            self._wishes.popleft()
+            self._follow(order)
+            if wish.done is not None:
+                self._post(_settled(wish.done, order))
+        order_in_force = last_order(connection)
+        if order_in_force is not None and order_in_force.id != self._known:
+            self._follow(order_in_force)
+
+    def leave(self, connection: Connection[Any]) -> None:
+        """What this process ordered last reaches the others."""
+        self.attend(connection)
+
+    def _follow(self, order: StoredOrder) -> None:
+        self._known = order.id
+        # What is not on the disk first would be forgotten by a crash in between.
+        self._memory.keep(_NAME, {"id": order.id, "engaged": order.engaged, "reason": order.reason})
+        self._post(lambda: self._apply(order))
+
+    def _apply(self, order: StoredOrder) -> None:
+        """Do as the order says, unless this process has one of its own on the way."""
+        if not order.engaged and any(wish.engaged for wish in self._wishes):
+            return
+        self._following = True
+        try:
+            if order.engaged:
+                self._brake.engage_brake(order.reason)
+            else:
+                self._brake.release_brake(order.reason)
+        finally:
+            self._following = False
+
+
+def _origin(process: str, at: int) -> str:
+    return f"{process} {at}"
+
+
+def _settled(done: "Future[StoredOrder]", order: StoredOrder) -> Callable[[], None]:
+    def settle() -> None:
+        if not done.done():
+            done.set_result(order)
+
+    return settle

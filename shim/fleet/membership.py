@@ -1,0 +1,66 @@
+"""A process's membership in its fleet, for as long as the process runs.
+
+Rules: docs/design.md#r25.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from secrets import token_hex
+
+from shim.fleet.fleet_brake import FleetBrake, LocalBrake
+from shim.fleet.fleet_link import FleetLink
+from shim.fleet.fleet_memory import FleetMemory
+from shim.fleet.merged_brake import MergedBrake
+from shim.gate import QuestionTimes, TrialIdentity
+from shim.ledger import LedgerReader
+from shim.ledger.rows import BrakeRow
+from shim.model import Time
+from shim.settings import Settings
+
+_STOP = 2.0
+"""Seconds."""
+
+
+@asynccontextmanager
+async def fleet_membership(
+    settings: Settings,
+    brake: LocalBrake,
+    reader: LedgerReader,
+    *,
+    process: str,
+    to_wall: Callable[[Time], int],
+    identity: Callable[[], TrialIdentity],
+    left: BrakeRow | None,
+) -> AsyncIterator[FleetBrake]:
+    """Follow the fleet's brake, and judge it when this process's turn comes.
+
+    `brake` is that of this process, `left` its last change before the start; `reader` reads the store;
+    `identity` says what decides about trials in this process now.
+    """
+    memory = FleetMemory(Path(f"{settings.outbox}-fleet"))
+    engaged = None if left is None or not left.engaged else (left.reason, left.at)
+    fleet_brake = FleetBrake(
+        brake,
+        process,
+        memory,
+        post=asyncio.get_running_loop().call_soon_threadsafe,
+        to_wall=to_wall,
+        engaged=engaged,
+    )
+    gate = settings.gate
+    judge = MergedBrake(
+        reader,
+        settings.brake,
+        QuestionTimes(0, gate.period, gate.unit, gate.grain),
+        identity,
+        holder=f"{process} {token_hex(8)}",
+        process=process,
+    )
+    link = FleetLink(settings.ledger, (fleet_brake, judge))
+    link.start()
+    try:
+        yield fleet_brake
+    finally:
+        await asyncio.to_thread(link.stop, _STOP)

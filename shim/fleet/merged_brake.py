@@ -1,0 +1,152 @@
+"""The brake judged on the record of the whole fleet, by one process at a time (R25).
+
+Up to the earliest time to which the record of a listed process is complete, everything is in the store. So the
+judge reads on to that time, in the order of time, and no late row can contradict what it has read.
+
+Rules: docs/design.md#r22, docs/design.md#r25, docs/design.md#r27.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from operator import itemgetter
+from typing import Any
+
+from psycopg import Connection
+
+from shim.fleet.fleet_link import FleetDuty
+from shim.gate import BrakeJudge, BrakeLimits, FalseKill, QuestionTimes, TrialIdentity
+from shim.ledger import LedgerReader
+from shim.ledger.brake_record import read_brake_record
+from shim.ledger.postgres.brake_orders import give_order, last_order
+from shim.ledger.postgres.lease import Lease
+from shim.ledger.postgres.process_list import read_clock
+from shim.ledger.rows import RunRow, Wall
+from shim.ledger.trial_record import return_rows
+from shim.model import Duration, Kind
+
+log = logging.getLogger(__name__)
+
+_MINUTE: Duration = 60_000_000
+_MOST_RUNS = 100_000
+
+GIVEN_UP: Duration = 60_000_000
+"""A process that was not heard of for so long no longer holds the others up."""
+
+
+class MergedBrake(FleetDuty):
+    """Judges while this process has the lease, and engages the fleet's brake.
+
+    Args:
+        reader: reads the store.
+        limits: the settings of the brake.
+        times: the lengths of the gate's times.
+        identity: what decides about trials in this process now.
+        holder: this run, for the lease.
+        process: the name of this process, for people.
+    """
+
+    def __init__(
+        self,
+        reader: LedgerReader,
+        limits: BrakeLimits,
+        times: QuestionTimes,
+        identity: Callable[[], TrialIdentity],
+        *,
+        holder: str,
+        process: str,
+    ) -> None:
+        self._reader = reader
+        self._limits = limits
+        self._times = times
+        self._identity = identity
+        self._lease = Lease("brake", holder)
+        self._process = process
+        self._judge: BrakeJudge | None = None
+        self._subject: tuple[TrialIdentity, int | None] | None = None
+        self._read_until: Wall = 0
+        self._asked_at: Wall = 0
+
+    def attend(self, connection: Connection[Any]) -> None:
+        if not self._lease.hold(connection):
+            self._judge = None
+            return
+        order = last_order(connection)
+        if order is not None and order.engaged:
+            # There is nothing to decide; after the release everything begins anew.
+            self._judge = None
+            return
+        subject = self._identity(), None if order is None else order.id
+        until = self._complete_until(read_clock(connection))
+        if until is None:
+            return
+        if self._judge is None or subject != self._subject:
+            self._begin(subject, until)
+        elif until > self._read_until and (reason := self._read_on(self._judge, subject[0], until)):
+            self._engage(connection, reason)
+
+    def leave(self, connection: Connection[Any]) -> None:
+        self._lease.give_up(connection)
+
+    def _complete_until(self, now: Wall) -> Wall | None:
+        """Up to when nothing is missing from the store; None: no process lives."""
+        times = [
+            one.complete_until
+            for one in self._reader.processes(now)
+            if one.alive and one.seen_at > now - GIVEN_UP
+        ]
+        return min((time for time in times if time is not None), default=None)
+
+    def _begin(self, subject: tuple[TrialIdentity, int | None], until: Wall) -> None:
+        self._judge = BrakeJudge(self._limits, self._times)
+        record = read_brake_record(self._reader, subject[0], until, self._limits.window)
+        # Those whose window goes on are read when it is over.
+        over = tuple((kind, row) for kind, row in record.returns if row.at < until)
+        self._judge.resume(replace(record, returns=over))
+        self._subject, self._read_until, self._asked_at = subject, until, until
+        log.info("fleet: this process judges the brake for all processes")
+
+    def _read_on(self, judge: BrakeJudge, identity: TrialIdentity, until: Wall) -> str | None:
+        """Take in what became known since the last time; the reason to engage, if there is one."""
+        since, self._read_until = self._read_until, until
+        runs = [
+            run.id
+            for run in self._reader.rows(RunRow, limit=_MOST_RUNS)
+            if run.monitors == identity.monitors
+        ]
+        events: list[tuple[str, Wall] | FalseKill] = [
+            *self._reader.candidate_decisions(runs, since),
+            *self._reader.false_kills(runs, since),
+        ]
+        reason = None
+        for event in sorted(events, key=itemgetter(1)):
+            if event[1] >= until:
+                break
+            if isinstance(event, FalseKill):
+                reason = judge.killed(*event) or reason
+            else:
+                judge.decided(*event)
+        if reason is not None:
+            return str(reason)
+        if until - self._asked_at < _MINUTE:
+            return None
+        asked, self._asked_at = self._asked_at, until
+        for row in self._reader.coverage_sums(runs, asked, until):
+            users = row.control_users + row.candidate_users
+            judge.covered(row.kind, row.run, row.since, row.at, users)
+        for kind in Kind:
+            settled = self._reader.settled_actions(
+                kind, runs, asked, until, acted_from=judge.trial_since
+            )
+            for observed in return_rows(settled):
+                judge.settled(kind, observed)
+        fewer = judge.fewer_returns(until)
+        return None if fewer is None else str(fewer)
+
+    def _engage(self, connection: Connection[Any], reason: str) -> None:
+        with connection.transaction():
+            # Who was frozen meanwhile has no lease any more.
+            if self._lease.hold(connection):
+                give_order(connection, engaged=True, reason=reason, process=self._process)
+        log.critical("fleet: the record of all processes engages the brake: %s", reason)
+        self._judge = None
