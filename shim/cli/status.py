@@ -118,6 +118,8 @@ def _headline(url: str, report: dict[str, Any]) -> Iterator[Text]:
     if guard["holding"]:
         text.append(f"  GUARD holds {guard['held']} closes", style="bold white on red")
     yield text
+    if report.get("clock"):
+        yield plain(report["clock"], "bold red")
     if report["quarantined"]:
         yield Text(QUARANTINED, "bold red")
     if flags := report["flags"]:

@@ -22,10 +22,19 @@ from shim.console.api.schemas import (
     stage_word,
 )
 from shim.flags import Cap, Evaluation
-from shim.model import InputError, Kind, Role, Stage, seconds
+from shim.model import (
+    CLOCK_UNSET_BEFORE,
+    InputError,
+    Kind,
+    Role,
+    Stage,
+    describe_unset_clock,
+    seconds,
+)
 from shim.model.visible_text import describe_free_text
 from shim.runtime.assembly import Assembly
 from shim.runtime.coordinator import Coordinator
+from shim.runtime.time_of_day import JUMP
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +86,7 @@ class Operations:
             users={stage_word(stage): census.users(stage) for stage in Stage},
             sessions=len(self.shim.sessions),
             pauses={"count": driver.pauses, "seconds": seconds(driver.paused_for)},
+            clock=self._describe_clock(),
             brake=self.brake_reason,
             guard=GuardAnswer(holding=holding, held=held),
             quarantined=self.quarantined,
@@ -104,6 +114,18 @@ class Operations:
         if template is None or trace is None:
             return None
         return template.replace("{trace_id}", trace)
+
+    def _describe_clock(self) -> str | None:
+        """What is wrong with the wall clock."""
+        wall = self.shim.wall
+        if wall.started_at < CLOCK_UNSET_BEFORE:
+            return describe_unset_clock(wall.started_at)
+        if abs(wall.ahead) < JUMP:
+            return None
+        return (
+            f"the wall clock jumped: it is {abs(seconds(wall.ahead)):.0f} s "
+            f"{'ahead of' if wall.ahead > 0 else 'behind'} the time that the ledger goes by"
+        )
 
     async def order_brake(self, visitor: Visitor, order: BrakeOrder) -> None:
         """Engage or release the brake (R22); the log has the operator and the reason.

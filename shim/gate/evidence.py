@@ -155,6 +155,7 @@ class Evidence:
             for somebody.
         watched: for how long some process watched, in the trial.
         complete_until: up to when the record is complete; None: there is no record.
+        unset_clock: when the last process began, if its wall clock was not set then.
         ends_first: the process of the fleet whose record ends first; None: the ledger is that of one process.
         brake: why the brake is engaged; None: it is released.
         braked_by_itself: when the brake engaged by itself in the trial; None: it did not.
@@ -171,6 +172,7 @@ class Evidence:
     days_acted: tuple[bool, ...] = ()
     watched: Duration = 0
     complete_until: Time | None = None
+    unset_clock: Time | None = None
     ends_first: str | None = None
     brake: str | None = None
     braked_by_itself: Time | None = None

@@ -12,7 +12,7 @@ from shim.gate.evidence import Evidence, KindEvidence
 from shim.gate.kind_gate import GateTargets, KindGate, format_days
 from shim.gate.series import DAY
 from shim.gate.trial_description import describe_no_trial, describe_trial
-from shim.model import SECOND, Duration, Time, seconds
+from shim.model import SECOND, Duration, Time, describe_unset_clock, seconds
 
 COMPLETE_WITHIN: Duration = 3600 * SECOND
 """How old the end of the record may be."""
@@ -163,7 +163,9 @@ def _length(evidence: Evidence, targets: GateTargets) -> Condition:
 def _record(evidence: Evidence) -> Condition:
     """The record is complete to within an hour of now."""
     until, process = evidence.complete_until, evidence.ends_first
-    if until is None:
+    if evidence.unset_clock is not None:
+        standing, missing = Standing.OPEN, describe_unset_clock(evidence.unset_clock)
+    elif until is None:
         standing, missing = Standing.OPEN, "there is no record"
     elif until < evidence.now - COMPLETE_WITHIN:
         standing = Standing.OPEN

@@ -40,7 +40,7 @@ from shim.ledger.rows import (
     Wall,
 )
 from shim.ledger.trial_record import TrialRecord, question_times
-from shim.model import Duration, Role, Time
+from shim.model import CLOCK_UNSET_BEFORE, Duration, Role, Time
 from shim.settings import Settings
 
 GATE_ROWS: frozenset[type[Row]] = frozenset(
@@ -89,6 +89,7 @@ class GateEvidence:
             complete_until=complete_until,
             ends_first=None if last is None else last.name,
             brake=brake.reason if brake is not None and brake.engaged else None,
+            unset_clock=_unset_clock(reader),
             expired_rules=_expired(self._settings, now),
             differing=differing,
         )
@@ -263,7 +264,11 @@ def read_trials(
     `seen`: when each run last wrote down what it watched. `brakes`: all orders to the brake.
     `only_with_flags` leaves out runs whose flags are not in the ledger.
     """
-    runs = [run for run in reader.rows(RunRow, limit=_MOST_ROWS) if run.started_at <= now]
+    runs = [
+        run
+        for run in reader.rows(RunRow, limit=_MOST_ROWS)
+        if CLOCK_UNSET_BEFORE <= run.started_at <= now
+    ]
     loads = [
         load
         for load in reader.rows(FlagsRow, limit=_MOST_ROWS)
@@ -279,6 +284,12 @@ def read_trials(
         {_identity_of(load): load.deciding for load in loads},
         find_differences(spans, now),
     )
+
+
+def _unset_clock(reader: LedgerReader) -> Time | None:
+    """When the last process began, if its wall clock was not set then."""
+    began = [run.started_at for run in reader.rows(RunRow, limit=1)]
+    return next((at for at in began if at < CLOCK_UNSET_BEFORE), None)
 
 
 def _end_of_record(process: ProcessRecord) -> Wall:

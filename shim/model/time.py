@@ -1,5 +1,6 @@
 """Time as whole microseconds: sums and comparisons are exact, so deadlines can be tested to the tick."""
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 Time = int
@@ -10,6 +11,19 @@ Duration = Annotated[int, "duration"]
 
 MICROSECOND: Duration = 1
 SECOND: Duration = 1_000_000
+
+CLOCK_UNSET_BEFORE: Time = 1_577_836_800 * SECOND
+"""2020-01-01 in microseconds since 1970: a wall clock that shows an earlier day has not been set since the
+machine was switched on."""
+
+
+def describe_unset_clock(started_at: Time) -> str:
+    """What is wrong with a run that began then, in microseconds since 1970."""
+    day = datetime.fromtimestamp(started_at / SECOND, UTC).date()
+    return (
+        f"the shim was started when the wall clock showed {day}, which was not set then: all times that it "
+        "writes down are wrong, and count for no trial; set the clock and start the shim again"
+    )
 
 
 def from_seconds(value: float) -> Time:

@@ -6,6 +6,8 @@ digest of the file that it reads, and copies the change into the ledger.
 
 import getpass
 import json
+import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -31,9 +33,13 @@ def changes_file(path: Path) -> Path:
 
 
 def record_change(path: Path, change: Change) -> None:
-    """Add a line; raises OSError."""
+    """Add a line; raises OSError. The record belongs to the owner of the flags file, whoever runs the tool."""
     with changes_file(path).open("a", encoding="utf-8") as file:
         file.write(json.dumps(asdict(change), ensure_ascii=False) + "\n")
+        status = path.stat()
+        # Only root may give a file away.
+        with suppress(PermissionError):
+            os.fchown(file.fileno(), status.st_uid, status.st_gid)
 
 
 def find_change(path: Path, after: str, before: str | None = None) -> Change | None:

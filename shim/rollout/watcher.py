@@ -10,12 +10,11 @@ delays no connection; only the finished result goes to the event loop.
 """
 
 import logging
-import stat
 import threading
 from collections.abc import Callable
 from functools import partial
 from hashlib import sha256
-from pathlib import Path
+from time import monotonic
 from typing import TypeAlias
 
 from shim.flags import Targeting
@@ -24,7 +23,7 @@ from shim.model.visible_text import describe_free_text
 from shim.rollout.changes import Change, find_change
 from shim.rollout.current_flags import CurrentFlags
 from shim.settings import FlagsFile, UnreadableError, parse_flags
-from shim.settings.yamlfile import ExhaustedError, read_bytes
+from shim.settings.yamlfile import ExhaustedError, read_regular_file
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +32,9 @@ OnLoad: TypeAlias = Callable[[FlagsLoad, Targeting, Targeting], None]
 
 INTERVAL: Duration = 300_000
 _JOIN = 1.0
+_STUCK = 5.0
+"""Seconds, both: a reading that takes longer hangs, as its file system does."""
+
 _UNREADABLE = ""
 """The digest of a file that cannot be read."""
 
@@ -63,11 +65,17 @@ class Watcher:
         self._names_users = names_users
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="shim-flags", daemon=True)
-        # Digests: of the content that was dealt with, and of the last reading.
-        self._settled = self._seen = live.digest
+        self._supervisor = threading.Thread(
+            target=self._supervise, name="shim-flags-supervisor", daemon=True
+        )
+        self._looking_since: float | None = None
+        # What was dealt with, and the last reading: digest, and why there is no content.
+        self._settled: tuple[str, str] | None = (live.digest, "")
+        self._seen = self._settled
 
     def start(self) -> None:
         self._thread.start()
+        self._supervisor.start()
 
     def stop(self) -> None:
         """Nothing is posted after this, unless a reading hangs; it dies with the process."""
@@ -77,6 +85,7 @@ class Watcher:
 
     def _run(self) -> None:
         while not self._stopped.wait(seconds(self._interval)):
+            self._looking_since = monotonic()
             try:
                 self.look()
             except Exception:
@@ -84,6 +93,20 @@ class Watcher:
                     return
                 # The watcher must survive every error that a file causes.
                 log.exception("reading the flags file failed")
+            self._looking_since = None
+
+    def _supervise(self) -> None:
+        """Tell when a reading does not end: nobody else would, for the reader itself is in it."""
+        told: float | None = None
+        while not self._stopped.wait(_STUCK / 4):
+            since = self._looking_since
+            if since is None or since == told or monotonic() - since < _STUCK:
+                continue
+            told = since
+            reason = f"cannot be read: a reading has not ended for {_STUCK:g} s"
+            self._settled = None  # the content that is read at last is told
+            refused = UnreadableError(Problem(reason, str(self._live.path)))
+            self._post(partial(self._refuse, _UNREADABLE, refused))
 
     def look(self) -> None:
         """One reading: handle new content that two readings in a row agree on."""
@@ -91,7 +114,7 @@ class Watcher:
         data: bytes | None = None
         refused: InputError | None = None
         try:
-            data = _read(path)
+            data = read_regular_file(path)
         except ExhaustedError as error:
             self._report_exhausted(str(error))
             return
@@ -99,10 +122,11 @@ class Watcher:
             refused = error
         self._exhausted = False
         digest = _UNREADABLE if data is None else sha256(data).hexdigest()
-        before, self._seen = self._seen, digest
-        if digest == self._settled or digest != before:
+        found = digest, "" if refused is None else str(refused)
+        before, self._seen = self._seen, found
+        if found == self._settled or found != before:
             return
-        self._settled = digest
+        self._settled = found
         if data is not None:
             try:
                 loaded = FlagsFile(parse_flags(data, str(path)), path, digest)
@@ -155,13 +179,3 @@ class Watcher:
             describe_free_text(load.problem if self._names_users else load.problem_without_names),
         )
         self._on_load(load, self._live.targeting, self._live.targeting)
-
-
-def _read(path: Path) -> bytes:
-    """The content of a file; raises UnreadableError, also for a pipe, whose reading would never end."""
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise UnreadableError(Problem("is no regular file", str(path)))
-    except OSError:
-        pass  # the reading tells
-    return read_bytes(path)

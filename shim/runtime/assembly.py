@@ -39,7 +39,7 @@ from shim.ledger import (
 from shim.ledger.brake_record import read_brake_record
 from shim.ledger.gate_evidence import NO_FLAGS, GateEvidence, flags_identity, gate_evidence
 from shim.ledger.rows import BrakeRow, Wall
-from shim.model import Role, Stage, seconds
+from shim.model import CLOCK_UNSET_BEFORE, Role, Stage, describe_unset_clock, seconds
 from shim.model.visible_text import describe_free_text, describe_id
 from shim.rollout import CurrentFlags
 from shim.rollout.client_hints import judge_with_hints
@@ -334,6 +334,8 @@ def _capture_file(settings: Settings, capture: Path | None) -> Path | None:
 
 @contextmanager
 def _open_ledger(settings: Settings, wall: TimeOfDay) -> Iterator[LedgerWriter]:
+    if wall() < CLOCK_UNSET_BEFORE:
+        log.warning("%s", describe_unset_clock(wall()))
     boot, uptime = machine_start()
     run = replace_fields(begin_run(settings, wall()), boot=boot, uptime=uptime)
     fleet = settings.fleet or settings.telemetry.service_name

@@ -55,12 +55,13 @@ class _Reading(NamedTuple):
 class TimeOfDay:
     """The run's time of day, in microseconds since 1970, and the check of the wall clock.
 
-    `ahead` is how far the wall clock is ahead of it.
+    `started_at` is what the wall clock showed at the start, `ahead` how far it is ahead of the run's time.
     """
 
     def __init__(self) -> None:
         first = _read() or _read_once()
         self._pieces = deque([_Piece(first.now, first.wall, 0)], maxlen=_PIECES)
+        self.started_at: Wall = first.wall
         self._asleep = first.asleep
         # What the wall clock and the monotonic one were apart when that was last told.
         self._apart = first.wall - first.now

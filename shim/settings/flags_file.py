@@ -4,7 +4,7 @@ Every top-level key is required, and the last line is `...`, YAML's end of docum
 off a good file, the rest is not taken for another good file.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
@@ -154,9 +154,9 @@ class FlagsFile:
     digest: str
 
 
-def load_flags_file(path: Path) -> FlagsFile:
+def load_flags_file(path: Path, read: Callable[[Path], bytes] = read_bytes) -> FlagsFile:
     """Read a flags file. Raises InputError with every problem in it."""
-    data = read_bytes(path)
+    data = read(path)
     return FlagsFile(parse_flags(data, str(path)), path, sha256(data).hexdigest())
 
 

@@ -36,7 +36,7 @@ from shim.settings.sections import (
     ServerSettings,
     TelemetrySettings,
 )
-from shim.settings.yamlfile import UnreadableError, decode, parse, read_bytes
+from shim.settings.yamlfile import UnreadableError, decode, parse, read_bytes, read_regular_file
 
 _DAY = 86_400 * SECOND
 _UNWRITTEN = "has no value: leave the key out for its default, or write null if you mean that"
@@ -207,7 +207,7 @@ def load_flags(settings: Settings) -> FlagsFile | None:
     if settings.rollout is None:
         return None
     with settings.origin.of("rollout", errors=UnreadableError):
-        return load_flags_file(settings.rollout)
+        return load_flags_file(settings.rollout, read_regular_file)
 
 
 def settings_from(value: Any, types: Mapping[str, MonitorType], file: str = "settings") -> Settings:

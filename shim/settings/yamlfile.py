@@ -13,6 +13,7 @@ so that a width of 12.345 is exactly that.
 
 import errno
 import re
+import stat
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
@@ -73,6 +74,17 @@ def read_bytes(path: Path) -> bytes:
     if len(data) > MAX_BYTES:
         raise UnreadableError(Problem(f"larger than {MAX_BYTES} bytes", str(path)))
     return data
+
+
+def read_regular_file(path: Path) -> bytes:
+    """The content of a file that is read again and again. Raises UnreadableError also for a pipe, whose
+    reading would never end."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UnreadableError(Problem("is no regular file", str(path)))
+    except (OSError, ValueError):
+        pass  # the reading tells
+    return read_bytes(path)
 
 
 def decode(data: bytes, document: Document) -> str:

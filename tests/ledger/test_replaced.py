@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -27,6 +28,7 @@ from tests.ledger.helpers import (
     verdict,
     wait_for,
 )
+from tests.support import skip
 
 ENGAGED = BrakeRow(True, "false kills", NOW)
 NEXT = run(NOW + 1000 * S, pid=2)
@@ -293,3 +295,41 @@ def test_a_pipe_or_a_folder_where_a_file_should_be(
     assert (tmp_path / name).exists()
     with pytest.raises(InputError):
         SqliteReader(tmp_path / "shim.db").verdicts(VerdictFilter())
+
+
+def test_a_backup_that_locks_the_ledger_at_the_start(tmp_path: Path) -> None:
+    path = tmp_path / "shim.db"
+    with ledger(path) as writer:
+        writer.append(verdict(1))
+    stranger = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    stranger.execute("BEGIN EXCLUSIVE")
+    done = Timer(4, stranger.rollback)
+    done.start()
+    with ledger(path) as writer:
+        writer.append(verdict(2))
+        assert writer.flush(30)
+    done.join()
+    stranger.close()
+    assert content(path) == ["c1", "c2"]
+
+
+def test_a_ledger_on_a_read_only_medium(tmp_path: Path) -> None:
+    """It can be read; a shim that wants to write it says so, and does not start."""
+    medium = tmp_path / "medium"
+    medium.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "tmpfs", str(medium)], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        skip(f"mounting is not permitted here: {mounted.stderr.strip()}")
+    try:
+        path = medium / "shim.db"
+        with ledger(path) as writer:
+            writer.append(verdict(1))
+        subprocess.run(["mount", "-o", "remount,ro", str(medium)], check=True)
+        (row,) = SqliteReader(path).verdicts(VerdictFilter()).rows
+        assert row.connection == "c1"
+        with pytest.raises(InputError, match="cannot be written: Read-only file system"):
+            SqliteLedger(path, NEXT)
+    finally:
+        subprocess.run(["umount", str(medium)], check=True)

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from shim.aio import Shim
+from shim.console import Operations
+from shim.gate import GateVerdict
 from shim.ledger.rows import ClockJumpRow, PauseRow, RunRow
 from shim.model import SECOND
 from shim.plugin.discovery import monitor_types, plugin_manager
@@ -137,3 +139,26 @@ async def test_a_running_shim_tells_a_jump_once(
     assert "jumped ahead by 172800.0 s" in lines[0]
     assert sum("the machine slept for 60.0 s" in r.message for r in caplog.records) == 1
     assert not [r for r in caplog.records if r.levelno >= logging.ERROR]
+
+
+async def test_a_run_that_began_in_1970_is_told_so(
+    tmp_path: Path, clock: MovedClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At its start, in the report, and in the gate's answer; its rows count for no trial."""
+    clock.set_wall(-56 * 365 * DAY)
+    settings = settings_from(
+        {"rollout": None, "ledger": f"sqlite:///{tmp_path}/shim.db"},
+        monitor_types(plugin_manager()),
+    )
+    shim = Shim.open(settings, secrets=Secrets("", "t" * 32, "k" * 32))
+    async with shim:
+        clock.set_wall(56 * 365 * DAY)
+        await clock.move(shim, 2)
+        assembly = shim.assembly
+        answer = await asyncio.to_thread(assembly.judge_gate, assembly.reader)
+        (record,) = (one for one in answer.conditions if one.name == "record")
+        assert "was not set" in str(record.missing)
+        assert answer.verdict is GateVerdict.INSUFFICIENT
+        assert "was not set" in str(Operations(shim, assembly, shim.logins).report(None).clock)
+    assert sum("was not set" in r.message for r in caplog.records) == 1
+    assert sum("wall clock jumped ahead" in r.message for r in caplog.records) == 1

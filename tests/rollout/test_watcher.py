@@ -4,13 +4,15 @@ import asyncio
 import logging
 import os
 from pathlib import Path
+from threading import Event
 
 import pytest
 
-from shim.rollout import Watcher
-from shim.rollout.changes import Change, record_change
+from shim.rollout import Watcher, watcher
+from shim.rollout.changes import Change, changes_file, record_change
 from shim.rollout.watcher import INTERVAL
 from shim.settings import load_flags_file
+from shim.settings.yamlfile import read_regular_file
 from tests.live.servers import until
 from tests.rollout.files import USER, clock, flags, put, unwatched, watched
 from tests.support import skip
@@ -171,6 +173,58 @@ def test_a_pipe_in_its_place_blocks_nothing(path: Path) -> None:
         put(path, flags("live"))
         seen.next_load()
         assert seen.stage == "live"
+
+
+def test_the_reason_is_that_of_the_present_file(path: Path) -> None:
+    """No file is there, then a folder: both are unreadable, each for its own reason."""
+    seen = unwatched(path)
+    path.unlink()
+    for _ in range(3):
+        seen.look()
+    path.mkdir()
+    for _ in range(3):
+        seen.look()
+    path.rmdir()
+    for _ in range(3):
+        seen.look()
+    missing, folder, again = (str(load.problem) for load in seen.loads)
+    assert missing == again
+    assert "no such file" in missing
+    assert "no regular file" in folder
+    assert str(seen.live.problem) == again
+
+
+def test_a_reading_that_hangs_is_told(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The file system hangs: nobody knows the flags any more, and that is said; then it goes on."""
+    ended = Event()
+
+    def hang(path: Path) -> bytes:
+        ended.wait(60)
+        return read_regular_file(path)
+
+    monkeypatch.setattr(watcher, "_STUCK", 0.2)
+    monkeypatch.setattr(watcher, "read_regular_file", hang)
+    with watched(path) as seen:
+        assert "has not ended" in str(seen.next_load().problem)
+        assert seen.stage == "shadow"
+        ended.set()
+        assert seen.next_load().problem is None
+        put(path, flags("live"))
+        assert seen.next_load().problem is None
+        assert seen.stage == "live"
+    assert sum("has not ended" in record.message for record in caplog.records) == 1
+
+
+def test_the_record_of_changes_belongs_to_the_owner_of_the_file(path: Path) -> None:
+    """Root takes a step, and the owner the next one."""
+    if os.geteuid() != 0:
+        skip("only root can take a step for somebody else")
+    os.chown(path, 65534, 65534)
+    record_change(path, Change("2027-01-31T12:00:00+00:00", "root", "step 2", "a", "b"))
+    status = changes_file(path).stat()
+    assert (status.st_uid, status.st_gid) == (65534, 65534)
 
 
 def test_who_changed_it_and_why(path: Path) -> None:

@@ -125,6 +125,9 @@ class ReportAnswer(msgspec.Struct, kw_only=True):
     users: dict[StageWord, int]
     sessions: int
     pauses: dict[str, float]
+    clock: Annotated[
+        str | None, Meta(description="What is wrong with the wall clock; null: nothing.")
+    ]
     decisions: dict[Role, dict[str, int]]
     verdicts: dict[str, int]
     kinds: dict[str, int]

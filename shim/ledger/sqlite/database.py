@@ -27,8 +27,8 @@ _PRAGMAS = {
 """FULL syncs the write-ahead log at every commit: what was committed survives a loss of power. Every
 1000 pages (4 MiB) of it go into the database; the cache is in KiB."""
 
-_BUSY = 1.0
-"""Seconds to wait while another program holds the file's write lock."""
+_BUSY, _BUSY_AT_START = 1.0, 10.0
+"""Seconds to wait while another program holds the file's write lock; a backup may hold it for a while."""
 
 
 @contextmanager
@@ -71,7 +71,7 @@ class Database:
         file.create(self._path)
         self._identity = file.Identity(path)
         try:
-            self.connection = _connect(path)
+            self.connection = _connect(path, _BUSY if goes_on else _BUSY_AT_START)
         except sqlite3.Error:
             self._identity.close()
             raise
@@ -97,6 +97,7 @@ class Database:
             self._in_file: int | None = None
             self._changed: tuple[int, int] | None = None
             self._verify()
+            self.connection.execute(f"PRAGMA busy_timeout = {round(_BUSY * 1000)}").fetchone()
         except BaseException:
             self.close()
             raise
@@ -262,12 +263,12 @@ class Database:
             raise
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(path: Path, patience: float) -> sqlite3.Connection:
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=rw",
         uri=True,
         isolation_level=None,
-        timeout=_BUSY,
+        timeout=patience,
         check_same_thread=False,
     )
 

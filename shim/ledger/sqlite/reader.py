@@ -1,5 +1,6 @@
 """The embedded ledger's reader; what it is asked is in `shim.ledger.queries`."""
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,7 +46,10 @@ class SqliteReader(SqlReader):
         database = None
         try:
             database = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=_BUSY
+                f"{path.absolute().as_uri()}?{_mode(path.resolve())}",
+                uri=True,
+                isolation_level=None,
+                timeout=_BUSY,
             )
             version = schema.check(database, str(path))
             if version < schema.newest():
@@ -65,6 +69,15 @@ class SqliteReader(SqlReader):
         finally:
             if database is not None:
                 database.close()
+
+
+def _mode(path: Path) -> str:
+    """How the file is opened: SQLite cannot put its companions on a read-only medium, and needs none there
+    unless a log is left."""
+    log = Path(f"{path}-wal")
+    if os.access(path.parent, os.W_OK) or (log.exists() and log.stat().st_size):
+        return "mode=ro"
+    return "mode=ro&immutable=1"
 
 
 class _SqliteSnapshot(Snapshot):

@@ -311,7 +311,6 @@ class SqliteLedger:
             if self._database is not None:
                 self._database.abandon()
             aside = file.set_aside(self.path)
-            self._discard()
             if content is not None:
                 content.rename(self.path.resolve())
         except OSError as error:
