@@ -47,20 +47,10 @@ from shim.model.records import (
     VerdictName,
     without_details,
 )
-from shim.model.time import (
-    CLOCK_UNSET_BEFORE,
-    MICROSECOND,
-    SECOND,
-    Duration,
-    Time,
-    describe_unset_clock,
-    from_seconds,
-    seconds,
-)
+from shim.model.time import MICROSECOND, SECOND, Duration, Time, from_seconds, seconds
 
 __all__ = [
     "BY_CHANCE",
-    "CLOCK_UNSET_BEFORE",
     "EVERYBODY",
     "MICROSECOND",
     "SECOND",
@@ -103,7 +93,6 @@ __all__ = [
     "Verdict",
     "VerdictKind",
     "VerdictName",
-    "describe_unset_clock",
     "from_seconds",
     "seconds",
     "without_details",
