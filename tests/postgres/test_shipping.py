@@ -1,23 +1,27 @@
 """What a process hands over is in the store, once, whatever fails in between (R23)."""
 
 import random
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from shim.ledger.postgres import shipper
 from shim.ledger.postgres.fleet_ledger import FleetLedger
 from shim.ledger.postgres.store_reader import PostgresReader
-from shim.ledger.rows import ActionRow, RunRow, VerdictRow
+from shim.ledger.rows import ActionRow, BrakeRow, RunRow, VerdictRow
 from shim.ledger.run_row import wall_clock
 from shim.ledger.sqlite.reader import SqliteReader
 from shim.model import InputError, Return
 from shim.settings import LedgerUrl
-from tests.ledger.helpers import NOW, S, run, settled_action, verdict, wait_for
+from tests.ledger.helpers import NOW, S, ledger, run, settled_action, verdict, wait_for
 from tests.postgres.helpers import FLEET, change, look
 from tests.postgres.server import PostgresServer
 
@@ -184,6 +188,7 @@ DEATHS = 6
 WORK = """
 import sys
 from pathlib import Path
+from shim.ledger.postgres import shipper
 from shim.ledger.postgres.fleet_ledger import FleetLedger
 from shim.ledger.run_row import wall_clock
 from shim.settings import LedgerUrl
@@ -252,3 +257,102 @@ def test_the_server_fails(fault: str, tmp_path: Path) -> None:
         assert connections(store) == [row.connection for row in reversed(kept)]
         actions = len(SqliteReader(tmp_path / "a.db").rows(ActionRow, limit=10**6))
         assert look(store, "SELECT count(*) FROM action") == [(actions,)]
+
+
+def test_the_outbox_forgets_what_has_long_been_in_the_store(tmp_path: Path) -> None:
+    """Only up to the numbers that are said, only of that run, and never the brake."""
+    first, second = run(NOW), run(NOW + S)
+    spent: dict[str, int] = {}
+    for of in (first, second):
+        with ledger(tmp_path / "a.db", of, spent=lambda: spent) as writer:
+            writer.append(BrakeRow(True, "why", NOW))
+            for number in range(5):
+                writer.append(verdict(number))
+    spent[first.uuid] = 4
+    reader = SqliteReader(tmp_path / "a.db")
+    with ledger(tmp_path / "a.db", run(NOW + 2 * S), spent=lambda: spent):
+        wait_for(lambda: len(reader.rows(VerdictRow)) == 7)
+    assert sorted(row.number or 0 for row in reader.rows(VerdictRow) if row.run == 1) == [5, 6]
+    assert len(reader.rows(BrakeRow)) == 2
+
+
+class Proxy:
+    """Between a process and its store: a line that can be cut, with or without a word."""
+
+    def __init__(self, port: int) -> None:
+        self._to = port
+        self._lines: list[socket.socket] = []
+        self._silent = threading.Event()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        """End every line."""
+        lines, self._lines = self._lines, []
+        for line in lines:
+            with suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)
+
+    def silence(self, silent: bool) -> None:
+        """Pass nothing on, and say nothing of it."""
+        (self._silent.set if silent else self._silent.clear)()
+
+    def close(self) -> None:
+        self._listener.close()
+        self.cut()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                far = socket.create_connection(("127.0.0.1", self._to))
+                self._lines += [near, far]
+                for pair in ((near, far), (far, near)):
+                    threading.Thread(target=self._pass_on, args=pair, daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError), source, sink:
+            while data := source.recv(4096):
+                if not self._silent.is_set():
+                    sink.sendall(data)
+            sink.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.real
+def test_the_connection_is_cut(
+    server: PostgresServer, store: LedgerUrl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut 20 times at random moments, and silent twice: what was on its way is there once."""
+    monkeypatch.setattr(shipper, "_LONGEST_STEP", 1.0)
+    proxy, chance = Proxy(server.port), random.Random(3)
+    line = LedgerUrl(store.url.replace(f":{server.port}/", f":{proxy.port}/"))
+    number = 0
+    with process(line, tmp_path / "a.db") as ledger:
+        for round in range(20):
+            proxy.silence(round in (5, 12))
+            for _ in range(chance.randrange(200, 2000)):
+                number += 1
+                ledger.append(verdict(number))
+            assert ledger.flush(30)
+            proxy.cut()
+        proxy.silence(False)
+        proxy.cut()
+        wait_for(lambda: ledger.status().store.waiting == 0)  # type: ignore[union-attr]
+    proxy.close()
+    assert connections(store) == [f"c{place + 1}" for place in range(number)]
+
+
+@pytest.mark.real
+def test_who_starts_first_begins_the_store(server: PostgresServer, tmp_path: Path) -> None:
+    """Six processes at once, in an empty database: one of them makes the tables."""
+    store = LedgerUrl(server.url(server.create_database()))
+
+    def work(name: str) -> None:
+        with process(store, tmp_path / f"{name}.db") as ledger:
+            ledger.append(verdict(int(name)))
+
+    with ThreadPoolExecutor(6) as pool:
+        assert [*pool.map(work, "123456")] == [None] * 6
+    assert sorted(connections(store)) == [f"c{name}" for name in "123456"]
+    assert look(store, "SELECT count(*) FROM store") == [(1,)]

@@ -18,14 +18,11 @@ from shim.ledger.run_row import wall_clock
 from shim.ledger.sqlite import ledger_file as file
 from shim.ledger.sqlite.outbox import Outbox
 from shim.ledger.sqlite.writer import SqliteLedger
-from shim.model import SECOND, Duration
+from shim.model import Duration
 from shim.settings import LedgerUrl
 
 _FIRST_ANSWER = 1.0
 """Seconds that a start waits for the store, so that a refusal is told at once."""
-
-_SHIPPED_KEPT: Duration = 86_400 * SECOND
-"""How long the outbox keeps what is in the store."""
 
 
 class FleetLedger:
@@ -63,7 +60,7 @@ class FleetLedger:
             keep=keep,
             wall=wall,
         )
-        self._own = SqliteLedger(outbox, run, keep=keep, wall=wall)
+        self._own = SqliteLedger(outbox, run, keep=keep, wall=wall, spent=self._shipper.spent)
         try:
             self._shipper.start(self._own.flush, _FIRST_ANSWER)
         except BaseException:

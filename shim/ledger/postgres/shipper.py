@@ -10,7 +10,8 @@ Rules: docs/design.md#r23.
 import logging
 import random
 import sqlite3
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from math import inf
 from threading import Event, Thread
@@ -46,6 +47,10 @@ _SHORTEST_RETRY, _LONGEST_RETRY = 0.1, 5.0
 _LONGEST_STEP = 30.0
 _SETTLE = 1.0
 """Seconds, all of them."""
+
+_NOTE_EVERY = 3600.0
+SHIPPED_KEPT_FOR = 25
+"""Notes of what is in the store, one each hour: the outbox keeps it for a day, for the process's brake."""
 
 _TRIM_LOCK = 0x5348494E
 """The advisory lock of whoever deletes old rows of the store: one process at a time."""
@@ -86,6 +91,8 @@ class Shipper:
         self._complete_until: Wall | None = None
         self._offset: Duration | None = None
         self._waiting = 0
+        self._notes: deque[Mapping[str, int]] = deque(maxlen=SHIPPED_KEPT_FOR)
+        self._next_note = 0.0
         self._next_sign = self._next_measure = self._next_trim = 0.0
         self._stopping = Event()
         self._give_up_at = inf
@@ -121,6 +128,13 @@ class Shipper:
     def shipped(self) -> dict[str, int]:
         """The number of the last row of each run (`uuid`) that is in the store."""
         return {uuid: stored.last_number for uuid, stored in [*self._stored.items()]}
+
+    def spent(self) -> Mapping[str, int]:
+        """What has been in the store for a while, and is not needed in the outbox any more."""
+        if monotonic() >= self._next_note:
+            self._next_note = monotonic() + _NOTE_EVERY
+            self._notes.append(self.shipped())
+        return self._notes[0] if len(self._notes) == self._notes.maxlen else {}
 
     # -- The thread -------------------------------------------------------------------------------
 

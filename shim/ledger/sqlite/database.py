@@ -231,6 +231,22 @@ class Database:
         with self._transaction():
             return self._retention.trim(now, most)
 
+    def trim_spent(self, spent: Mapping[str, int], most: int) -> int:
+        """Delete at most `most` rows of each table and run, up to these numbers; return how many."""
+        if not spent:
+            return 0
+        with self._transaction():
+            return sum(
+                self.connection.execute(
+                    f"DELETE FROM {row.TABLE} WHERE id IN (SELECT {row.TABLE}.id FROM {row.TABLE} "
+                    "WHERE run = (SELECT id FROM run WHERE uuid = ?) AND number <= ? LIMIT ?)",
+                    (uuid, number, most),
+                ).rowcount
+                for uuid, number in spent.items()
+                for row in ROWS
+                if row.AGE is not None
+            )
+
     def stop(self, at: Wall) -> None:
         """Record that the run ended cleanly."""
         self.connection.execute(

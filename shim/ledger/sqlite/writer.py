@@ -7,7 +7,7 @@ good to bad and back is one line in the log, and `status` tells it at any time.
 
 import logging
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from math import inf
 from pathlib import Path
@@ -84,16 +84,19 @@ class SqliteLedger:
         keep: Duration | None = None,
         capacity: int = CAPACITY,
         wall: Callable[[], Wall] = wall_clock,
+        spent: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         """Open the file or begin it, and start the thread.
 
-        `run` is this process (`begin_run`); rows older than `keep` are deleted, in small steps. Raises
-        InputError when the file cannot be used: it is another process's, no ledger (it is left as it
-        is), a newer shim's, or cannot be written.
+        `run` is this process (`begin_run`). Rows older than `keep` are deleted, in small steps, and so
+        are those that are `spent`: up to these numbers, by the `uuid` of a run. Raises InputError when
+        the file cannot be used: it is another process's, no ledger (it is left as it is), a newer
+        shim's, or cannot be written.
         """
         self.path = path
         self._keep = keep
         self._wall = wall
+        self._spent = spent
         self._run = run
         self._queue = RowQueue(capacity, wall)
         self._brake: BrakeRow | None = None
@@ -265,13 +268,15 @@ class SqliteLedger:
         """Delete a few rows that are too old; again soon if there were any."""
         if self._database is None or monotonic() < self._next_trim:
             return
-        self._next_trim = inf if self._keep is None else monotonic() + _TRIM_EVERY
-        if self._keep is not None:
-            try:
-                if self._database.trim(self._keep, self._wall(), _TRIM_ROWS):
-                    self._next_trim = monotonic()
-            except (sqlite3.Error, OSError) as error:
-                self._trouble(error)
+        self._next_trim = monotonic() + _TRIM_EVERY
+        try:
+            deleted = self._database.trim_spent(self._spent(), _TRIM_ROWS)
+            if self._keep is not None:
+                deleted += self._database.trim(self._keep, self._wall(), _TRIM_ROWS)
+            if deleted:
+                self._next_trim = monotonic()
+        except (sqlite3.Error, OSError) as error:
+            self._trouble(error)
 
     # -- Trouble ----------------------------------------------------------------------------------
 
