@@ -6,9 +6,11 @@ registered connection ends in an abort when time is up, and the end of the serve
 What is not registered is left to uvicorn, its own pings included.
 
 uvicorn promises none of the members that are used here: tests/asgi/test_uvicorn.py pins each.
+
+Rules: docs/design.md#r2, docs/design.md#r3.
 """
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from inspect import CORO_CLOSED, getcoroutinestate
 from typing import Any, Protocol
 from weakref import ref
@@ -59,6 +61,9 @@ class Draining(Protocol):
 
     def begin_drain(self) -> None:
         """The server ends."""
+
+    def call_after(self, delay: Duration, callback: Callable[[], None]) -> None:
+        """Call back in about `delay` microseconds; after a pause what came meanwhile is read before."""
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
@@ -123,7 +128,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def _abort_after(self, timeout: Duration) -> None:
         """uvicorn cancels the timer when the closing handshake is complete, or the transport has ended."""
         if self.close_timer is None:
-            self.close_timer = self.loop.call_later(seconds(timeout), self.abort)
+            self.close_timer = self.loop.call_later(seconds(timeout), self._give_up)
+
+    def _give_up(self) -> None:
+        """The reply may have come during a pause of the process (R3)."""
+        self._shim.call_after(0, self.abort)
 
     # -- What uvicorn calls ------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """The shim in ASGI applications on uvicorn, over real sockets."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -101,12 +102,12 @@ async def service(
 async def test_it_serves_and_watches_and_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    time = MovedClock(monkeypatch)
+    clock = MovedClock(monkeypatch)
     async with service(tmp_path, Stage.LIVE) as it:
         async with connect(f"{it.url}u") as client:
             await client.send("hello")
             assert await client.recv() == "you said 'hello'"
-            await time.move(it.shim, 2)  # longer than the timeout: it answers pings
+            await clock.move(it.shim, 2)  # longer than the timeout: it answers pings
             assert [t.acting for t in it.shim.router.connections()] == [Role.CANDIDATE]
             await client.send("bye")
             await client.wait_closed()
@@ -198,12 +199,12 @@ async def test_r3b_a_busy_endpoint_is_not_a_dead_client(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: Stage
 ) -> None:
     """The pongs behind a message that the endpoint has not taken are seen."""
-    time = MovedClock(monkeypatch)
+    clock = MovedClock(monkeypatch)
     async with service(tmp_path, stage) as it:
         it.receives.clear()
         async with connect(f"{it.url}u") as client:
             await client.send("hello")
-            await time.move(it.shim, 4)
+            await clock.move(it.shim, 4)
             assert [t.closed_by for t in it.shim.router.connections()] == [None]
             assert not it.tally.decisions
             it.receives.set()
@@ -214,7 +215,7 @@ async def test_r3b_an_endpoint_that_is_too_busy_to_read_on_is_not_a_dead_client(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is read any more, and the client that cannot send waits: the kernel is asked."""
-    time = MovedClock(monkeypatch)
+    clock = MovedClock(monkeypatch)
     async with service(tmp_path, Stage.COMPLETE) as it:
         it.receives.clear()
         async with connect(f"{it.url}u") as client:
@@ -222,7 +223,7 @@ async def test_r3b_an_endpoint_that_is_too_busy_to_read_on_is_not_a_dead_client(
             for _ in range(32):
                 if all(task.done() for task in sending):
                     sending.append(asyncio.create_task(client.send("x" * 30_000)))
-                await time.move(it.shim, 0.1)
+                await clock.move(it.shim, 0.1)
             (session,) = it.shim.sessions.values()
             (live,) = session.members()
             assert not live.transport.is_reading()
@@ -323,3 +324,14 @@ async def test_without_the_context_the_cause_is_told_nevertheless(
         await until(lambda: it.told.closings)
         (closing,) = it.told.closings
         assert (closing.cause, closing.intended, closing.observed) == (cause, None, observed)
+
+
+async def test_r14b_a_close_reply_that_came_during_a_pause_is_seen(tmp_path: Path) -> None:
+    async with service(tmp_path, Stage.COMPLETE) as it, handshake(it.http, "/u") as sock:
+        await until(lambda: it.tally.decisions[Role.CANDIDATE, True])
+        sock.send(masked(CLOSE, (1001).to_bytes(2, "big")))
+        time.sleep(1)  # noqa: ASYNC251 - longer than the close timeout
+        await until(lambda: it.told.closings)
+        (closing,) = it.told.closings
+        assert (closing.cause, closing.intended, closing.observed) == (Cause.CANDIDATE, 1001, 1001)
+        assert it.tally.proofs_of_life[Role.CANDIDATE] == 1
