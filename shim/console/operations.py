@@ -22,15 +22,8 @@ from shim.console.api.schemas import (
     stage_word,
 )
 from shim.flags import Cap, Evaluation
-from shim.model import (
-    CLOCK_UNSET_BEFORE,
-    InputError,
-    Kind,
-    Role,
-    Stage,
-    describe_unset_clock,
-    seconds,
-)
+from shim.model import InputError, Kind, Role, Stage, seconds
+from shim.model.time import CLOCK_UNSET_BEFORE, describe_unset_clock
 from shim.model.visible_text import describe_free_text
 from shim.runtime.assembly import Assembly
 from shim.runtime.coordinator import Coordinator

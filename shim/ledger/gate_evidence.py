@@ -40,7 +40,8 @@ from shim.ledger.rows import (
     Wall,
 )
 from shim.ledger.trial_record import TrialRecord, question_times
-from shim.model import CLOCK_UNSET_BEFORE, Duration, Role, Time
+from shim.model import Duration, Role, Time
+from shim.model.time import CLOCK_UNSET_BEFORE
 from shim.settings import Settings
 
 GATE_ROWS: frozenset[type[Row]] = frozenset(

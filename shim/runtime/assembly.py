@@ -39,7 +39,8 @@ from shim.ledger import (
 from shim.ledger.brake_record import read_brake_record
 from shim.ledger.gate_evidence import NO_FLAGS, GateEvidence, flags_identity, gate_evidence
 from shim.ledger.rows import BrakeRow, Wall
-from shim.model import CLOCK_UNSET_BEFORE, Role, Stage, describe_unset_clock, seconds
+from shim.model import Role, Stage, seconds
+from shim.model.time import CLOCK_UNSET_BEFORE, describe_unset_clock
 from shim.model.visible_text import describe_free_text, describe_id
 from shim.rollout import CurrentFlags
 from shim.rollout.client_hints import judge_with_hints
