@@ -163,6 +163,9 @@ class Truth:
     before: str = ""
 
 
+_BEFORE = "63 to 100 %"
+"""So many cuts of all connections engaged the brake of earlier versions."""
+
 WRONG = {
     "false kills .2 %, 100 decisions in 15 min": Truth(Kills(0.002), 20),
     "false kills .2 %, 500 decisions in 15 min": Truth(Kills(0.002, 500), 10, "100 %"),
@@ -170,13 +173,13 @@ WRONG = {
     "false kills .8 %, 500 decisions in 15 min": Truth(Kills(0.008, 500), 10),
     **{
         f"cuts of {100 * share:.0f} % of the connections, 32 to 75 s": Truth(
-            Cuts(share), 80, "63 to 100 %"
+            Cuts(share), 80, _BEFORE if share == 1 else ""
         )
         for share in (0.03, 0.09, 0.3, 1.0)
     },
     **{
         f"cuts of {100 * share:.0f} % of the connections, 100 to 350 s": Truth(
-            Cuts(share, seconds=(100, 160, 250, 350)), 20, "63 to 100 %"
+            Cuts(share, seconds=(100, 160, 250, 350)), 20, _BEFORE if share == 1 else ""
         )
         for share in (0.03, 0.09, 0.3, 1.0)
     },
@@ -199,7 +202,9 @@ RIGHT = {
     "false kills 30 %, 100 decisions in 15 min": Truth(Kills(0.3)),
     **{
         f"returns {points} points lower, {per_day} outcomes a day": Truth(
-            Returns(0.95 - points / 100, per_day=per_day, days=_LONGEST), 50
+            Returns(0.95 - points / 100, per_day=per_day, days=_LONGEST),
+            50,
+            "56 h" if (points, per_day) == (10, 1000) else "",
         )
         for per_day in (100, 1000)
         for points in (10, 20, 30)
