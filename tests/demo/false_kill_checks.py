@@ -22,7 +22,8 @@ _PROMPT = 1 * SECOND
 """How soon after the last false kill that it takes the brake has to engage."""
 
 LIMITS = BrakeSettings.model_validate({"window": scaled(900, FACTOR)})
-GRAIN = round(60 * SECOND / FACTOR)
+GRAIN = round(10 * SECOND / FACTOR)
+"""The demo's minute, as `shim.demo.demo_settings` has it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,8 @@ REASON = "5 of the candidate's 50 decisions hit a live connection"
 
 
 def record() -> LedgerRecord:
-    """Four proofs of life and a verdict make the brake engage, four seconds after the bad step."""
+    """A verdict and three proofs of life, each in a minute of its own, make the brake engage 9 s after
+    the bad step."""
     return LedgerRecord(
         flags=[
             flags("a" * 64, None, at(0)),
@@ -119,22 +120,22 @@ def record() -> LedgerRecord:
         stages=[
             moved("healthy", Stage.OFF, Stage.SHADOW, at(1, 0.5)),
             moved("dropped", Stage.OFF, Stage.SHADOW, at(1, 0.6)),
-            moved("healthy", Stage.LIVE, Stage.SHADOW, at(BAD_AT, 4)),
+            moved("healthy", Stage.LIVE, Stage.SHADOW, at(BAD_AT, 9.2)),
         ],
         brakes=[
-            brake(True, REASON, at(BAD_AT, 4)),
+            brake(True, REASON, at(BAD_AT, 9.2)),
             brake(False, RELEASE_REASON, at(RECOVERED_AT, 0.1)),
         ],
         guards=[],
         decisions=[
             *(decision(f"gone-{n}", at(1, n / 10)) for n in range(GONE)),
-            *(decision(f"new-{n}", at(BAD_AT, 2)) for n in range(1, 5)),
+            *(decision(f"new-{n}", at(BAD_AT, 0.05)) for n in range(1, 5)),
         ],
         verdicts=[
             verdict("dropped", at(1, 5), VerdictName.MATCHED, VerdictKind.BOTH),
-            verdict("new-1", at(BAD_AT, 3.5), VerdictName.MISMATCHED, VerdictKind.ONLY_CANDIDATE),
+            verdict("new-1", at(BAD_AT, 0.1), VerdictName.MISMATCHED, VerdictKind.ONLY_CANDIDATE),
         ],
-        proofs=[proof(f"new-{n}", at(BAD_AT, 3 + n / 4)) for n in range(1, 5)],
+        proofs=[proof(f"new-{n}", at(BAD_AT, 3 * n - 2.9)) for n in range(2, 5)],
         actions=[action("dropped", at(2, 5)), action("dropped", at(RECOVERED_AT, 5))],
     )
 

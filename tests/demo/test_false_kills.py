@@ -106,5 +106,5 @@ def test_the_brake_is_a_real_service_s_divided() -> None:
     assert value["brake"] == {"window": "45000.000ms"}
     assert value["guard"]["window"] == "1500.000ms"
     assert value["gate"] == {"grain": "500.000ms"}
-    assert (LIMITS.window, GRAIN) == (45 * SECOND, 3 * SECOND)
+    assert (LIMITS.window, GRAIN) == (45 * SECOND, SECOND // 2)
     assert (LIMITS.count, LIMITS.share, LIMITS.spread) == (5, 0.01, 3)
