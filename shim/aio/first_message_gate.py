@@ -61,8 +61,8 @@ class FirstMessageGate:
             ended, _ = self._reader.feed_data(self._held)
             if ended:
                 protocol.close()
-            elif self._queue._size <= self._queue._limit:
-                protocol.resume_reading()
+            else:
+                protocol.resume_reading()  # a full queue pauses again
 
     # -- In the place of a live connection ------------------------------------------------------------
 

@@ -276,6 +276,8 @@ async def test_what_came_before_the_end_is_received_after_it(tmp_path: Path) -> 
             reader, transport = it.websockets[0]._reader, it.websockets[0].transport
             assert reader is not None
             assert transport is not None
+            if not hasattr(reader, "_stalled_reader"):
+                pytest.skip("this version of aiohttp keeps nothing of what came before the end")
             await until(lambda: reader._stalled_reader is not None)
             transport.close()
             await until(lambda: it.websockets[0].transport is None)
