@@ -7,6 +7,7 @@ import logging
 from abc import ABC, abstractmethod
 from asyncio import Transport
 from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -72,6 +73,7 @@ class LiveConnection(ABC):
     __slots__ = (
         "_acknowledged",
         "_host",
+        "_signs_at_ping",
         "cause",
         "connection",
         "ended",
@@ -86,8 +88,10 @@ class LiveConnection(ABC):
         self.session = session
         self.cause: Cause | None = None
         self.ended = False
-        # How much the peer had acknowledged at the last pings that found a backlog, two at most.
+        # How much the peer had acknowledged at the last pings that found a backlog, two at most. Small
+        # numbers, of which Python has one object each, say whether there was a sign of life since a ping.
         self._acknowledged: tuple[int, ...] = ()
+        self._signs_at_ping = -1
         self.tracked, self.touch = host.watch(self)
 
     # -- What an integration brings ---------------------------------------------------------------
@@ -148,12 +152,14 @@ class LiveConnection(ABC):
     # -- Port of the router -----------------------------------------------------------------------
 
     def ping(self, payload: bytes) -> None:
-        transport = self.transport
-        backlog = None if transport is None else read_backlog(transport)
-        if backlog is not None:
-            self._acknowledged = (*self._acknowledged[-1:], backlog)
-        elif self._acknowledged:
-            self._acknowledged = self._acknowledged[1:]
+        signs = self.tracked.signs & 0xFF
+        if signs != self._signs_at_ping:
+            self._signs_at_ping = signs
+            self._acknowledged = ()
+        else:
+            # No answer to the last ping: is it behind a backlog? The kernel is asked only then, which takes
+            # as long as the ping itself.
+            self._look_for_backlog()
         self.send_ping(payload)
         if log.isEnabledFor(logging.DEBUG):
             log.debug(
@@ -162,6 +168,14 @@ class LiveConnection(ABC):
                 describe_id(self.connection.package or "unknown"),
                 payload.decode("ascii", "replace"),
             )
+
+    def _look_for_backlog(self) -> None:
+        transport = self.transport
+        backlog = None if transport is None else read_backlog(transport)
+        if backlog is not None:
+            self._acknowledged = (*self._acknowledged[-1:], backlog)
+        elif self._acknowledged:
+            self._acknowledged = self._acknowledged[1:]
 
     def close(self, close: Close) -> None:
         self.cause = self._closing_monitor()
@@ -182,7 +196,12 @@ class LiveConnection(ABC):
         transport = self.transport
         if transport is None or transport.is_closing():
             return NO_CONFIRMATION
-        return read_confirmation(transport, self._host.clock(), self._acknowledged)
+        confirmation = read_confirmation(transport, self._host.clock(), self._acknowledged)
+        if not self._acknowledged:
+            self._look_for_backlog()
+            if self._acknowledged:  # whether it drains is known at the next question
+                return replace(confirmation, unread=True)
+        return confirmation
 
     def _closing_monitor(self) -> Cause:
         assert self.tracked.closed_by is not None

@@ -1,6 +1,6 @@
 """What the kernel knows about a peer (R3b: docs/design.md#r3b), and the abort.
 
-The kernel is asked for a `Confirmation` before a decision only, and for a backlog at each ping.
+The kernel is asked for a `Confirmation` before a decision only, and for a backlog at pings in a silence.
 """
 
 import fcntl
