@@ -428,6 +428,26 @@ async def test_what_a_handler_leaves_open_is_closed(
         assert [closing[:2] for closing in it.closings.all] == [(Cause.APPLICATION, code)]
 
 
+async def test_a_handler_that_returns_without_the_context_is_the_application(
+    tmp_path: Path,
+) -> None:
+    """aiohttp closes what the handler returned from; nobody but the application is the cause."""
+
+    async def handler(it: Service, websocket: WebSocket, live: Any) -> None:
+        it.shim.register_app_connection(websocket, "u", "s", "p")
+        await websocket.receive()
+
+    async with (
+        service(tmp_path, handler, registered=False) as it,
+        aiohttp.ClientSession() as http,
+    ):
+        client = await http.ws_connect(it.url)
+        await client.send_str("hello")
+        assert (await client.receive(timeout=5)).data == 1000
+        await until(lambda: it.closings.all)
+        assert it.closings.all == [(Cause.APPLICATION, 1000, 1000)]
+
+
 # -- Options ------------------------------------------------------------------------------------------
 
 
