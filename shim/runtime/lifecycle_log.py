@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 
-from shim.model import MonitorFailure, seconds, without_details
+from shim.model import SECOND, Duration, MonitorFailure, seconds, without_details
 from shim.model.visible_text import describe_free_text, describe_id
 from shim.router import (
     BrakeChanged,
@@ -70,11 +70,10 @@ class LifecycleLog(Observer):
     def _clock_jumped(self, jump: ClockJumped) -> None:
         log.warning(
             "the wall clock jumped %s by %.1f s; the ledger's times, soak and trimming go on by the time "
-            "that has passed since the start (now %.1f s %s the wall clock)",
+            "that has passed since the start, which is now %s",
             "ahead" if jump.by > 0 else "back",
             abs(seconds(jump.by)),
-            abs(seconds(jump.ahead)),
-            "behind" if jump.ahead >= 0 else "ahead of",
+            _describe_ahead(jump.ahead),
         )
 
     @handles(MachineSlept)
@@ -84,3 +83,10 @@ class LifecycleLog(Observer):
     @handles(Noted)
     def _note(self, note: Noted) -> None:
         log.info("%s", describe_free_text(note.text))
+
+
+def _describe_ahead(ahead: Duration) -> str:
+    """How the run's time stands to a wall clock that is so much ahead of it."""
+    if abs(ahead) < SECOND:
+        return "the same"
+    return f"{abs(seconds(ahead)):.1f} s {'behind' if ahead > 0 else 'ahead of'} the wall clock"

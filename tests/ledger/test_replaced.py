@@ -333,3 +333,17 @@ def test_a_ledger_on_a_read_only_medium(tmp_path: Path) -> None:
             SqliteLedger(path, NEXT)
     finally:
         subprocess.run(["umount", str(medium)], check=True)
+
+
+def test_the_check_of_the_file_gives_no_lock_away(tmp_path: Path) -> None:
+    """A stranger's connection, when it closes, would take the log away as the last one that used it."""
+    path = tmp_path / "shim.db"
+    with ledger(path) as writer:
+        for number in range(3):
+            writer.append(verdict(number))
+            assert writer.flush(30)
+            os.utime(path)  # so that the file is looked into before the next row
+            script = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('SELECT * FROM run').fetchall()"
+            subprocess.run([sys.executable, "-c", script, str(path)], check=True)
+            assert Path(f"{path}-wal").exists()
+    assert content(path) == ["c0", "c1", "c2"]
