@@ -280,6 +280,19 @@ def test_odd_versions_in_the_accept_header(kind: str, version: str) -> None:
     assert b"shim_connections" in body
 
 
+KINDS = ["application/openmetrics-text", "text/plain", "*/*"]
+OPTIONS = ["version=", "1.0.0", "0.0.4", "1.", "-1", "9" * 30, "escaping=", "allow-utf-8", "dots"]
+MARKS = [";", ",", "q=", "abc", "nan", " ", '"', "é"]
+
+
+@given(st.lists(st.sampled_from(KINDS + OPTIONS + MARKS), max_size=9).map("".join))
+def test_any_accept_header(accept: str) -> None:
+    content_type, body = Metrics().render(accept)
+    assert content_type.isascii()
+    assert content_type.isprintable()
+    assert b"shim_connections" in body
+
+
 def test_opentelemetry_reads_the_same_numbers() -> None:
     reader = InMemoryMetricReader()
     provider = MeterProvider([reader], shutdown_on_exit=False)

@@ -117,7 +117,7 @@ def test_no_compression_is_no_mistake(
         ({"OTEL_EXPORTER_OTLP_TIMEOUT": "soon"}, "not a number of seconds above 0"),
         ({"OTEL_EXPORTER_OTLP_COMPRESSION": "rar"}, "rar"),
         ({"OTEL_EXPORTER_OTLP_CERTIFICATE": "/no/file"}, "there is no file /no/file"),
-        ({"OTEL_SPAN_LINK_COUNT_LIMIT": "many"}, "non-negative integer"),
+        ({"OTEL_SPAN_LINK_COUNT_LIMIT": "many"}, "is left out"),
     ],
 )
 def test_a_bad_variable_is_one_warning_and_the_settings_decide(
