@@ -1,23 +1,28 @@
 """`shim flags`: check the flags file, explain a user's stage, and compare two flags files."""
 
+from hashlib import sha256
 from pathlib import Path
 
 import click
 
 from shim.cli.common import PATH, input_errors, json_option
 from shim.cli.flagsdiff import diff
+from shim.cli.flagsstore import log, pull, push
 from shim.cli.terminal import echo, echo_error, print_json
 from shim.flags import ALGORITHM, BUCKETS, bucket, flagd_flags
 from shim.model import InputError
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.rollout.client_hints import close_code_warning
+from shim.rollout.flags_place import FlagsStorePlace
 from shim.settings import (
     FlagsFile,
+    FlagsInStore,
     Settings,
     UnreadableError,
     load_flags,
     load_flags_file,
     load_settings,
+    parse_flags,
 )
 from shim.settings.flags_file import flags_schema
 
@@ -35,7 +40,8 @@ def flags() -> None:
     """Check and explain the flags file (config/rollout.yaml, unless FILE is given)."""
 
 
-flags.add_command(diff)
+for command in (diff, push, pull, log):
+    flags.add_command(command)
 
 
 @flags.command()
@@ -146,6 +152,11 @@ def _settings(config: Path | None) -> Settings | None:
 def _loaded(file: Path | None, settings: Settings | None) -> FlagsFile:
     if file is not None or settings is None:
         return load_flags_file(file or DEFAULT_FILE)
+    if isinstance(settings.rollout, FlagsInStore):
+        # What is in force in the fleet, not this machine's copy of it.
+        place = FlagsStorePlace(settings.ledger)
+        data = place.read()
+        return FlagsFile(parse_flags(data, place.name), Path(place.name), sha256(data).hexdigest())
     loaded = load_flags(settings)
     if loaded is None:
         raise UnreadableError("these settings name no flags file (rollout: null)")

@@ -78,7 +78,7 @@ def retire(
         settings=str(config) if config else "the settings",
         settings_digest=_digest(config),
         flags=_flags(settings),
-        flags_digest=_digest(settings.rollout),
+        flags_digest=_digest(settings.flags_path),
         ledger=reader.place,
         ledger_digest=digest,
         ledger_rows=rows,
@@ -97,7 +97,7 @@ def retire(
 
 
 def _flags(settings: Settings) -> str | None:
-    file = settings.rollout
+    file = settings.flags_path
     return str(file) if file is not None and file.exists() else None
 
 

@@ -20,6 +20,7 @@ from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.rollout.changes import this_user
 from shim.rollout.client_hints import close_code_warning
 from shim.rollout.editing import format_widths
+from shim.rollout.flags_place import FlagsPlace, flags_place
 from shim.rollout.promotion import Promotion, describe_step, prepare, put_in_place
 from shim.rollout.promotion_facts import facts_from
 from shim.rollout.promotion_plan import Facts
@@ -48,8 +49,8 @@ def rollout() -> None:
 @input_errors
 def status(config: Path, as_json: bool) -> None:
     """Print the current step of the plan, and what is missing for the next step."""
-    settings, path = _plan(config)
-    promotion = _prepared(settings, path, _facts(settings))
+    settings, place = _plan(config)
+    promotion = _prepared(settings, place, _facts(settings))
     if as_json:
         print_json(_as_dict(promotion))
     else:
@@ -74,9 +75,9 @@ def advance(config: Path, dry_run: bool, force: bool, reason: str | None, as_jso
     """
     if force and not (reason or "").strip():
         raise click.UsageError("--force needs --reason")
-    settings, path = _plan(config)
+    settings, place = _plan(config)
     facts = _facts(settings)
-    promotion = _prepared(settings, path, _if_any(facts) if force else facts)
+    promotion = _prepared(settings, place, _if_any(facts) if force else facts)
     standing = Standing.MET if force else promotion.proposal.standing
     change = None
     if promotion.next_content is not None and standing is Standing.MET and not dry_run:
@@ -89,28 +90,29 @@ def advance(config: Path, dry_run: bool, force: bool, reason: str | None, as_jso
         _show(promotion)
         _warn(settings, promotion)
         if change is not None:
-            echo(f"{path} is replaced: digest {change.after[:12]}, by {change.by}")
+            echo(f"{promotion.place.name} is replaced: digest {change.after[:12]}, by {change.by}")
         elif promotion.next_content is not None:
             echo("nothing is changed" + (" (dry run)" if dry_run else ""))
     if promotion.next_content is not None:
         raise SystemExit(_EXIT_CODES[standing])
 
 
-def _plan(config: Path) -> tuple[Settings, Path]:
-    """The settings and the flags file; raises InputError where there is nothing to go on with."""
+def _plan(config: Path) -> tuple[Settings, FlagsPlace]:
+    """The settings and the place of the flags; raises InputError where there is nothing to go on with."""
     settings = load_settings(config, monitor_types(plugin_manager()))
     if settings.monitors.control is None:
         raise InputError(f"{config}: the control is retired; there is no rollout any more")
-    if settings.rollout is None:
+    place = flags_place(settings)
+    if place is None:
         raise InputError(f"{config}: these settings name no flags file (rollout: null)")
     if not settings.promotion.steps:
         raise InputError(f"{config}: there is no plan (promotion.steps is empty)")
-    return settings, settings.rollout
+    return settings, place
 
 
-def _prepared(settings: Settings, path: Path, facts: Callable[[str], Facts]) -> Promotion:
+def _prepared(settings: Settings, place: FlagsPlace, facts: Callable[[str], Facts]) -> Promotion:
     with settings.origin.of("rollout", errors=UnreadableError):
-        return prepare(path, settings.promotion.steps, facts)
+        return prepare(place, settings.promotion.steps, facts)
 
 
 def _facts(settings: Settings) -> Callable[[str], Facts]:
@@ -139,7 +141,7 @@ def _if_any(facts: Callable[[str], Facts]) -> Callable[[str], Facts]:
 def _as_dict(promotion: Promotion) -> dict[str, Any]:
     proposal = promotion.proposal
     answer: dict[str, Any] = {
-        "file": str(promotion.path),
+        "file": promotion.place.name,
         "digest": promotion.digest,
         "percent": _widths(promotion.targeting.percent),
         "step": None if proposal.step is None else proposal.step + 1,
@@ -162,7 +164,7 @@ def _show(promotion: Promotion) -> None:
     proposal = promotion.proposal
     at = "before the first step" if proposal.step is None else f"at step {proposal.step + 1}"
     widths = format_widths(promotion.targeting.percent)
-    echo(f"{promotion.path} is {at} of {proposal.steps}: {widths}")
+    echo(f"{promotion.place.name} is {at} of {proposal.steps}: {widths}")
     if proposal.percent is None or promotion.next_targeting is None:
         echo("the plan is done; `shim gate` says whether the control may be retired")
         return

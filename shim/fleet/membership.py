@@ -10,14 +10,15 @@ from pathlib import Path
 from secrets import token_hex
 
 from shim.fleet.fleet_brake import FleetBrake, LocalBrake
-from shim.fleet.fleet_link import FleetLink
+from shim.fleet.fleet_link import FleetDuty, FleetLink
 from shim.fleet.fleet_memory import FleetMemory
 from shim.fleet.merged_brake import MergedBrake
+from shim.fleet.stored_flags import StoredFlags
 from shim.gate import QuestionTimes, TrialIdentity
 from shim.ledger import LedgerReader
 from shim.ledger.rows import BrakeRow
 from shim.model import Time
-from shim.settings import Settings
+from shim.settings import FlagsInStore, Settings
 
 _STOP = 2.0
 """Seconds."""
@@ -58,7 +59,10 @@ async def fleet_membership(
         holder=f"{process} {token_hex(8)}",
         process=process,
     )
-    link = FleetLink(settings.ledger, (fleet_brake, judge))
+    duties: list[FleetDuty] = [fleet_brake, judge]
+    if isinstance(settings.rollout, FlagsInStore) and settings.flags_path is not None:
+        duties.append(StoredFlags(settings.flags_path))
+    link = FleetLink(settings.ledger, duties)
     link.start()
     try:
         yield fleet_brake

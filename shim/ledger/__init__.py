@@ -18,9 +18,12 @@ from shim.ledger.protocols import (
 from shim.ledger.run_row import begin_run, wall_clock
 from shim.ledger.stores import (
     FleetPlace,
+    list_flags,
     open_direct_ledger,
     open_ledger,
     prepare_store,
+    pull_flags,
+    push_flags,
     push_ledger,
     read_ledger,
 )
@@ -37,9 +40,12 @@ __all__ = [
     "UnusableError",
     "VerdictFilter",
     "begin_run",
+    "list_flags",
     "open_direct_ledger",
     "open_ledger",
     "prepare_store",
+    "pull_flags",
+    "push_flags",
     "push_ledger",
     "read_ledger",
     "wall_clock",

@@ -3,7 +3,7 @@
 Nobody outside this package names a store's classes. What a fleet's store needs is imported when a URL asks
 for it.
 
-Rules: docs/design.md#r23.
+Rules: docs/design.md#r23, docs/design.md#r26.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from shim.ledger.flags_version import FlagsVersion, PushedFlags
 from shim.ledger.process_record import Pushed
 from shim.ledger.protocols import DirectLedger, LedgerReader, LedgerWriter
 from shim.ledger.rows import RunRow, Wall
@@ -95,6 +96,30 @@ def prepare_store(
     with _postgres(url):
         from shim.ledger.postgres import push
     return push.prepare_store(url, fleet, writers=writers, readers=readers)
+
+
+def push_flags(
+    url: LedgerUrl, text: str, *, who: str, reason: str, before: str | None = None
+) -> PushedFlags:
+    """Bring a valid flags file's text into a fleet's store (R26), if the digest `before` is in force there.
+
+    Raises InputError.
+    """
+    with _postgres(url):
+        from shim.ledger.postgres import flags_versions
+    return flags_versions.push_flags(url, text, who=who, reason=reason, before=before)
+
+
+def pull_flags(url: LedgerUrl) -> FlagsVersion | None:
+    """The flags in force in a fleet's store; None: there are none yet. Raises InputError."""
+    return next(iter(list_flags(url, 1)), None)
+
+
+def list_flags(url: LedgerUrl, limit: int) -> list[FlagsVersion]:
+    """The versions of the flags in a fleet's store, newest first. Raises InputError."""
+    with _postgres(url):
+        from shim.ledger.postgres import flags_versions
+    return flags_versions.pull_flags(url, limit)
 
 
 def _is_fleets(url: LedgerUrl) -> bool:

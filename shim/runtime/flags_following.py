@@ -15,11 +15,13 @@ from shim.model import FlagsLoad, InputError
 from shim.model.visible_text import describe_free_text
 from shim.rollout import CurrentFlags, Watcher
 from shim.rollout.client_hints import close_code_warning
+from shim.rollout.flags_place import flags_place
 from shim.rollout.promotion import advance_by_itself
 from shim.rollout.promotion_facts import facts_from
 from shim.runtime.coordinator import Coordinator
 from shim.runtime.driver import clock
-from shim.settings import Settings
+from shim.settings import FlagsInStore, Settings
+from shim.settings.flags_file import UNKNOWN_FLAGS
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +56,9 @@ class FlagsFollowing:
                 self._warn_of_close_code(after)
                 coordinator.reassess()
 
+        if isinstance(self._settings.rollout, FlagsInStore) and not flags.path.exists():
+            # What the store says takes the place of it.
+            await asyncio.to_thread(flags.path.write_text, UNKNOWN_FLAGS, encoding="utf-8")
         self._warn_of_close_code(flags.targeting)
         coordinator.observer.on(flags.first_load())
         post = asyncio.get_running_loop().call_soon_threadsafe
@@ -80,8 +85,10 @@ class FlagsFollowing:
                 log.error("the rollout cannot go on by its plan: %s", describe_free_text(why))
 
     def _advance(self, coordinator: Coordinator[Any]) -> None:
+        place = flags_place(self._settings)
+        assert place is not None
         change = advance_by_itself(
-            self._flags.path,
+            place,
             self._settings.promotion.steps,
             lambda digest: facts_from(self._reader, self._settings, digest, coordinator.wall()),
         )

@@ -2,6 +2,8 @@
 
 Every top-level key is required, and the last line is `...`, YAML's end of document: whatever is cut
 off a good file, the rest is not taken for another good file.
+
+Rules: docs/design.md#r26.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -145,6 +147,21 @@ class FlagsSection(Section):
         return Targeting(salt=values.pop("hash"), **values)
 
 
+UNKNOWN_FLAGS = f"""\
+# The flags of the fleet are not known yet: this process has never reached the store.
+version: 1
+flag: monitor-rollout
+hash: {{algorithm: blake2b-v1, salt: monitor-rollout}}
+kill_switch: false
+default: "off"
+holdback: 0
+overrides: {{}}
+rules: []
+percent: {{complete: 0, live: 0, shadow: 0}}
+{END}
+"""
+
+
 @dataclass(frozen=True)
 class FlagsFile:
     """What a flags file means, and where it came from; `digest` is its SHA-256, in hex."""
@@ -157,6 +174,15 @@ class FlagsFile:
 def load_flags_file(path: Path, read: Callable[[Path], bytes] = read_bytes) -> FlagsFile:
     """Read a flags file. Raises InputError with every problem in it."""
     data = read(path)
+    return FlagsFile(parse_flags(data, str(path)), path, sha256(data).hexdigest())
+
+
+def unknown_flags(path: Path) -> FlagsFile:
+    """The file of a process that has never heard of the fleet's flags (R26): everybody is at `off`.
+
+    It is not there yet; `UNKNOWN_FLAGS` is its content.
+    """
+    data = UNKNOWN_FLAGS.encode()
     return FlagsFile(parse_flags(data, str(path)), path, sha256(data).hexdigest())
 
 

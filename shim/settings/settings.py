@@ -1,7 +1,8 @@
 """All settings: the sections together, and how a file becomes an instance of them."""
 
 from codecs import BOM_UTF8
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,9 +18,9 @@ from pydantic import (
 from shim.clients import known_clients
 from shim.model import SECOND, MonitorType
 from shim.settings.document import UNUSABLE, Document, KeyPath, Node, Origin
-from shim.settings.faults import suggestion, validate
+from shim.settings.faults import Fault, suggestion, validate
 from shim.settings.fields import PositiveDuration, Section, Text
-from shim.settings.flags_file import FlagsFile, load_flags_file
+from shim.settings.flags_file import FlagsFile, load_flags_file, unknown_flags
 from shim.settings.ledger_url import POSTGRES, LedgerUrl
 from shim.settings.monitors import Surroundings
 from shim.settings.promotion_settings import PromotionSettings
@@ -42,10 +43,18 @@ _DAY = 86_400 * SECOND
 _UNWRITTEN = "has no value: leave the key out for its default, or write null if you mean that"
 
 
-def _read_rollout(value: Any, info: ValidationInfo) -> Path | None:
+class FlagsInStore(Enum):
+    """The flags are in the store of the fleet (docs/design.md#r26)."""
+
+    LEDGER = "ledger"
+
+
+def _read_rollout(value: Any, info: ValidationInfo) -> Path | FlagsInStore | None:
     """The path of the flags file, from the folder of the settings file."""
     if value is None:
         return None
+    if value == FlagsInStore.LEDGER.value:
+        return FlagsInStore.LEDGER
     if not isinstance(value, str) or not value:
         raise ValueError("must be the path of a flags file, or null for none")
     surroundings: Any = info.context
@@ -97,11 +106,11 @@ class Settings(Section):
     guard: GuardSettings = Field(
         default_factory=GuardSettings, description="When mass closing is held up."
     )
-    rollout: Annotated[Path | None, BeforeValidator(_read_rollout)] = Field(
+    rollout: Annotated[Path | FlagsInStore | None, BeforeValidator(_read_rollout)] = Field(
         default="rollout.yaml",
         validate_default=True,
         description="The flags file, from the folder of the settings file; null: none. Without a "
-        "settings file there is none either.",
+        "settings file there is none either. `ledger`: the flags are in the store of the fleet.",
     )
     promotion: PromotionSettings = Field(
         default_factory=PromotionSettings, description="The plan of the rollout."
@@ -152,9 +161,28 @@ class Settings(Section):
     )
     _origin: Origin = PrivateAttr()
 
+    @classmethod
+    def contradictions(cls, given: Mapping[str, Any]) -> Iterator[Fault]:
+        if given.get("rollout") == FlagsInStore.LEDGER.value:
+            ledger = given.get("ledger")
+            if not isinstance(ledger, str) or LedgerUrl(ledger).scheme not in POSTGRES:
+                yield Fault(
+                    ("rollout",), "`ledger` needs the store of a fleet (ledger: postgresql://…)"
+                )
+
     def model_post_init(self, context: Any) -> None:
         surroundings: Surroundings = context
         self._origin = surroundings.origin
+
+    @property
+    def flags_path(self) -> Path | None:
+        """The flags file that this process follows; None: there is none.
+
+        If the flags are in the store, it is this process's copy of them, beside its outbox.
+        """
+        if isinstance(self.rollout, FlagsInStore):
+            return Path(f"{self.outbox}-rollout.yaml")
+        return self.rollout
 
     @property
     def own_ledger(self) -> LedgerUrl:
@@ -204,10 +232,13 @@ def load_flags(settings: Settings) -> FlagsFile | None:
 
     Raises InputError with every problem in it; where it cannot be read, with the key that names it.
     """
-    if settings.rollout is None:
+    path = settings.flags_path
+    if path is None:
         return None
+    if isinstance(settings.rollout, FlagsInStore) and not path.exists():
+        return unknown_flags(path)
     with settings.origin.of("rollout", errors=UnreadableError):
-        return load_flags_file(settings.rollout, read_regular_file)
+        return load_flags_file(path, read_regular_file)
 
 
 def settings_from(value: Any, types: Mapping[str, MonitorType], file: str = "settings") -> Settings:

@@ -110,13 +110,17 @@ class ServerProcess:
 
 @asynccontextmanager
 async def server_process(
-    folder: Path, stage: str = "shadow", settings: str = QUICK, ledger: str | None = None
+    folder: Path,
+    stage: str = "shadow",
+    settings: str = QUICK,
+    ledger: str | None = None,
+    rollout: str = "rollout.yaml",
 ) -> AsyncIterator[ServerProcess]:
-    """`ledger` are the lines about the ledger, if it is no file in the folder."""
+    """`ledger` are the lines about the ledger, if it is no file in the folder; `rollout` is a setting."""
     ledger = ledger or f"ledger: sqlite:///{folder}/shim.db"
     (folder / "rollout.yaml").write_text(ROLLOUT.replace("STAGE", f'"{stage}"'))
     config = folder / "shim.yaml"
-    config.write_text(f"{settings}\nrollout: rollout.yaml\n{ledger}\n")
+    config.write_text(f"{settings}\nrollout: {rollout}\n{ledger}\n")
     command = [
         sys.executable,
         "-m",

@@ -11,6 +11,7 @@ from shim.flags import Percentages
 from shim.gate import Standing
 from shim.model import InputError
 from shim.rollout.changes import changes_file, find_change
+from shim.rollout.flags_place import FlagsFilePlace
 from shim.rollout.promotion import Promotion, advance_by_itself, prepare, put_in_place
 from shim.rollout.promotion_plan import Facts, Finding
 from shim.settings import load_flags_file
@@ -26,7 +27,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def prepared(path: Path, facts: Facts = GOOD) -> Promotion:
-    return prepare(path, STEPS, lambda digest: facts)
+    return prepare(FlagsFilePlace(path), STEPS, lambda digest: facts)
 
 
 def test_the_next_file(path: Path) -> None:
@@ -86,7 +87,7 @@ def test_a_folder_that_cannot_be_written(path: Path) -> None:
 
 def test_a_shim_goes_on_by_itself_while_it_may(path: Path) -> None:
     def by_itself(facts: Facts = GOOD) -> str | None:
-        change = advance_by_itself(path, STEPS, lambda digest: facts)
+        change = advance_by_itself(FlagsFilePlace(path), STEPS, lambda digest: facts)
         return None if change is None else change.by
 
     assert by_itself() == "shim (by itself)"
@@ -111,7 +112,11 @@ def test_facts_are_asked_about_the_very_file(path: Path) -> None:
         asked.append(digest)
         return GOOD
 
-    assert prepare(path, STEPS, facts).digest == load_flags_file(path).digest == asked[0]
+    assert (
+        prepare(FlagsFilePlace(path), STEPS, facts).digest
+        == load_flags_file(path).digest
+        == asked[0]
+    )
 
 
 def test_a_bad_file_is_an_input_error(path: Path) -> None:

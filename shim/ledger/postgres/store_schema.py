@@ -84,6 +84,15 @@ CREATE TABLE brake_order (
     at BIGINT NOT NULL,
     origin TEXT UNIQUE
 );
+CREATE TABLE flags_version (
+    id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    text TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    before TEXT,
+    who TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    at BIGINT NOT NULL
+);
 CREATE TABLE lease (
     duty TEXT PRIMARY KEY,
     holder TEXT NOT NULL,

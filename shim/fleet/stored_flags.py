@@ -1,0 +1,63 @@
+"""The flags of the store, mirrored in a file of this process, which the shim follows like any flags file (R26).
+
+So a version is validated as a file is, the last good one is on this process's disk, and a process starts
+without the store. A process that has never reached the store knows nothing: everybody is at `off`.
+
+Rules: docs/design.md#r20, docs/design.md#r26.
+"""
+
+import logging
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from psycopg import Connection
+
+from shim.fleet.fleet_link import FleetDuty
+from shim.ledger.flags_version import FlagsVersion
+from shim.ledger.postgres.flags_versions import last_number, versions
+from shim.model import InputError
+from shim.rollout.changes import Change, record_change
+from shim.rollout.writing import replace_file
+
+log = logging.getLogger(__name__)
+
+
+class StoredFlags(FleetDuty):
+    """Writes the version in force into the mirror, with who brought it and why."""
+
+    def __init__(self, mirror: Path) -> None:
+        self._mirror = mirror
+        self._known: int | None = None
+
+    def attend(self, connection: Connection[Any]) -> None:
+        number = last_number(connection)
+        if number is None or number == self._known:
+            return
+        (version,) = versions(connection, 1)
+        try:
+            self._write(version)
+        except (InputError, OSError) as error:
+            log.error("flags: the version of the store cannot be written: %s", error)
+            return
+        self._known = version.id
+
+    def leave(self, connection: Connection[Any]) -> None:
+        """The mirror stays as it is."""
+
+    def _write(self, version: FlagsVersion) -> None:
+        content = version.text.encode()
+        before = sha256(self._mirror.read_bytes()).hexdigest()
+        if before == version.digest:
+            return
+        change = Change(
+            at=datetime.fromtimestamp(version.at / 1e6, UTC).isoformat(timespec="seconds"),
+            by=version.who,
+            reason=version.reason,
+            before=before,
+            after=version.digest,
+        )
+        # The record comes first, so that it exists when the new content is seen.
+        record_change(self._mirror, change)
+        replace_file(self._mirror, content)

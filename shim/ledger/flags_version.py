@@ -1,0 +1,43 @@
+"""A version of the flags in the store of a fleet, as readers of the store see it (R26).
+
+Rules: docs/design.md#r26.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from shim.ledger.rows import Wall
+from shim.model import seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlagsVersion:
+    """One content of the flags.
+
+    Attributes:
+        id: the number of the version.
+        text: the content of a flags file.
+        digest: the SHA-256 of the text, in hex; `before` is that of the version before (None: the first).
+        who: the user who brought it, `reason` why, `at` when, by the store's clock.
+    """
+
+    id: int
+    text: str
+    digest: str
+    before: str | None
+    who: str
+    reason: str
+    at: Wall
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON, without the text; seconds."""
+        names = ("id", "digest", "before", "who", "reason")
+        return {**{name: getattr(self, name) for name in names}, "at": seconds(self.at)}
+
+
+@dataclass(frozen=True, slots=True)
+class PushedFlags:
+    """The version in force after a push, and whether that has the pushed content."""
+
+    version: FlagsVersion
+    in_force: bool

@@ -1,0 +1,81 @@
+"""The versions of the flags in the store: the last one is in force (R26).
+
+Rules: docs/design.md#r26.
+"""
+
+from contextlib import closing
+from hashlib import sha256
+from typing import Any
+
+from psycopg import Connection
+
+from shim.ledger.columns import without_nul
+from shim.ledger.flags_version import FlagsVersion, PushedFlags
+from shim.ledger.postgres.brake_orders import CHANNEL
+from shim.ledger.postgres.process_list import NOW
+from shim.ledger.postgres.store_connection import connect, store_errors
+from shim.ledger.postgres.store_schema import read_facts
+from shim.ledger.rows import storable
+from shim.settings import LedgerUrl
+
+_LOCK = 0x53484950
+"""The advisory lock of whoever brings a version: they come one after the other."""
+
+_COLUMNS = "id, text, digest, before, who, reason, at"
+_NAMES = _COLUMNS.split(", ")
+
+
+def versions(connection: Connection[Any], limit: int) -> list[FlagsVersion]:
+    """The newest versions, newest first."""
+    found = connection.execute(
+        f"SELECT {_COLUMNS} FROM flags_version ORDER BY id DESC LIMIT %s".encode(), (limit,)
+    )
+    return [FlagsVersion(**dict(zip(_NAMES, row, strict=True))) for row in found]
+
+
+def last_number(connection: Connection[Any]) -> int | None:
+    """The number of the version in force; None: there is none."""
+    found = connection.execute("SELECT max(id) FROM flags_version").fetchone()
+    return found[0] if found else None
+
+
+def add_version(
+    connection: Connection[Any], text: str, *, who: str, reason: str, before: str | None = None
+) -> PushedFlags:
+    """Bring a version, and tell everybody who listens.
+
+    With `before` only if the version in force has this digest. Content that is in force already makes no
+    new version.
+    """
+    digest = sha256(text.encode()).hexdigest()
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        last = next(iter(versions(connection, 1)), None)
+        if last is not None and (last.digest == digest or before not in (None, last.digest)):
+            return PushedFlags(last, last.digest == digest)
+        connection.execute(
+            "INSERT INTO flags_version (text, digest, before, who, reason, at) "
+            f"VALUES (%s, %s, %s, %s, %s, {NOW})".encode(),
+            without_nul(
+                storable([text, digest, None if last is None else last.digest, who, reason])
+            ),
+        )
+        connection.execute(f"NOTIFY {CHANNEL}".encode())
+        (version,) = versions(connection, 1)
+    return PushedFlags(version, True)
+
+
+def push_flags(
+    url: LedgerUrl, text: str, *, who: str, reason: str, before: str | None = None
+) -> PushedFlags:
+    """`add_version` by itself. Raises InputError."""
+    with closing(connect(url)) as connection, store_errors(url):
+        read_facts(connection, str(url))
+        return add_version(connection, text, who=who, reason=reason, before=before)
+
+
+def pull_flags(url: LedgerUrl, limit: int) -> list[FlagsVersion]:
+    """`versions` by themselves. Raises InputError."""
+    with closing(connect(url)) as connection, store_errors(url):
+        read_facts(connection, str(url))
+        return versions(connection, limit)

@@ -1,0 +1,209 @@
+"""R26: the flags in the store of a fleet."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, closing
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from click.testing import CliRunner, Result
+
+from shim.cli import main
+from shim.fleet.stored_flags import StoredFlags
+from shim.ledger import list_flags, pull_flags, push_flags
+from shim.ledger.postgres.flags_versions import add_version
+from shim.ledger.postgres.store_connection import connect
+from shim.ledger.rows import FlagsRow
+from shim.ledger.sqlite.reader import SqliteReader
+from shim.model import InputError
+from shim.plugin.discovery import monitor_types, plugin_manager
+from shim.rollout.changes import Change, find_change
+from shim.rollout.flags_place import FlagsStorePlace
+from shim.settings import LedgerUrl, settings_from
+from shim.settings.flags_file import UNKNOWN_FLAGS
+from tests.live.servers import QUICK, ROLLOUT, ServerProcess, server_process
+from tests.postgres.helpers import FLEET
+from tests.postgres.server import PostgresServer
+from tests.postgres.test_fleet_brake import eventually
+
+LIVE, SHADOW = (ROLLOUT.replace("STAGE", f'"{stage}"') for stage in ("live", "shadow"))
+
+
+@pytest.fixture
+def connection(store: LedgerUrl) -> Iterator[psycopg.Connection[Any]]:
+    with closing(connect(store)) as opened:
+        yield opened
+
+
+def digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
+
+
+# -- Versions --------------------------------------------------------------------------------------
+
+
+def test_the_last_version_is_in_force(store: LedgerUrl) -> None:
+    assert pull_flags(store) is None
+    first = push_flags(store, SHADOW, who="ann", reason="begin")
+    assert (first.in_force, first.version.text, first.version.before) == (True, SHADOW, None)
+    second = push_flags(store, LIVE, who="bob", reason="go", before=digest(SHADOW))
+    assert second.version.before == digest(SHADOW)
+    assert pull_flags(store) == second.version
+    # Somebody who looked at other flags changes nothing.
+    late = push_flags(store, SHADOW, who="cid", reason="late", before=digest(SHADOW))
+    assert (late.in_force, late.version) == (False, second.version)
+    # The same content is no new version.
+    assert push_flags(store, LIVE, who="cid", reason="again").version == second.version
+    assert [version.who for version in list_flags(store, 10)] == ["bob", "ann"]
+
+
+def test_a_place_in_the_store(store: LedgerUrl) -> None:
+    place = FlagsStorePlace(store)
+    with pytest.raises(InputError, match="flags push"):
+        place.read()
+    push_flags(store, SHADOW, who="ann", reason="begin")
+    assert place.read() == SHADOW.encode()
+    change = Change("now", "ann", "go", digest(SHADOW), digest(LIVE))
+    place.replace(SHADOW.encode(), LIVE.encode(), change)
+    assert place.read() == LIVE.encode()
+    with pytest.raises(InputError, match="changed meanwhile"):
+        place.replace(SHADOW.encode(), LIVE.encode() + b"\n", change)
+
+
+def test_the_mirror_follows(connection: psycopg.Connection[Any], tmp_path: Path) -> None:
+    mirror = tmp_path / "rollout.yaml"
+    mirror.write_text(UNKNOWN_FLAGS)
+    duty = StoredFlags(mirror)
+    duty.attend(connection)
+    assert mirror.read_text() == UNKNOWN_FLAGS
+    add_version(connection, SHADOW, who="ann", reason="begin")
+    duty.attend(connection)
+    assert mirror.read_text() == SHADOW
+    change = find_change(mirror, digest(SHADOW))
+    assert change is not None
+    assert (change.by, change.reason, change.before) == ("ann", "begin", digest(UNKNOWN_FLAGS))
+    # Another process of this outbox finds that nothing is to be done.
+    before = mirror.stat()
+    StoredFlags(mirror).attend(connection)
+    assert mirror.stat() == before
+
+
+# -- Settings --------------------------------------------------------------------------------------
+
+
+def test_flags_in_the_store_need_a_store() -> None:
+    types = monitor_types(plugin_manager())
+    with pytest.raises(InputError, match="needs the store of a fleet"):
+        settings_from({"rollout": "ledger"}, types)
+    settings = settings_from(
+        {"rollout": "ledger", "ledger": "postgresql://h/d", "outbox": "x/outbox.db"}, types
+    )
+    assert settings.flags_path == Path("x/outbox.db-rollout.yaml")
+
+
+# -- The commands ----------------------------------------------------------------------------------
+
+
+def flags(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["flags", *arguments])
+
+
+def test_push_pull_and_log(store: LedgerUrl, tmp_path: Path) -> None:
+    file, place = tmp_path / "rollout.yaml", ("--ledger", store.url)
+    nothing = flags("pull", *place)
+    assert (nothing.exit_code, "has no flags yet" in nothing.stderr) == (2, True)
+    file.write_text(SHADOW)
+    done = flags("push", str(file), "--reason", "begin [bold]", *place)
+    assert done.exit_code == 0, done.stderr
+    assert f"digest {digest(SHADOW)[:12]}" in done.stdout
+    assert flags("pull", *place).stdout == SHADOW
+    file.write_text(LIVE)
+    refused = flags("push", str(file), "--reason", "go", "--if-digest", digest(LIVE)[:8], *place)
+    assert refused.exit_code == 1
+    assert "nothing is changed" in refused.stdout
+    done = flags("push", str(file), "--reason", "go", "--if-digest", digest(SHADOW)[:8], *place)
+    assert done.exit_code == 0
+    other = tmp_path / "other.yaml"
+    assert flags("pull", str(other), *place).exit_code == 0
+    assert other.read_text() == LIVE
+    listed = flags("log", *place)
+    assert [line.split()[0] for line in listed.stdout.splitlines()] == ["version", "2", "1"]
+    assert "begin [bold]" in listed.stdout
+    (second, first) = json.loads(flags("log", "--json", *place).stdout)
+    assert (first["reason"], second["before"]) == ("begin [bold]", digest(SHADOW))
+    assert store.secrets[0] not in done.stdout + listed.stdout
+
+
+def test_a_bad_file_gets_nowhere(store: LedgerUrl, tmp_path: Path) -> None:
+    file = tmp_path / "rollout.yaml"
+    file.write_text(SHADOW.replace("...\n", ""))
+    done = flags("push", str(file), "--reason", "r", "--ledger", store.url)
+    assert done.exit_code == 2
+    assert f"{file}:" in done.stderr
+    assert pull_flags(store) is None
+    file.write_text(SHADOW)
+    assert flags("push", str(file), "--reason", " ", "--ledger", store.url).exit_code == 2
+    assert flags("push", str(file), "--reason", "r").exit_code == 2
+    sqlite = flags("push", str(file), "--reason", "r", "--ledger", str(tmp_path / "x.db"))
+    assert sqlite.exit_code == 2
+    assert "needs the store of a fleet" in sqlite.stderr
+
+
+def test_the_flags_commands_read_the_store(store: LedgerUrl, tmp_path: Path) -> None:
+    config = tmp_path / "shim.yaml"
+    config.write_text(f"ledger: {json.dumps(store.url)}\nrollout: ledger\n")
+    assert flags("check", "--config", str(config)).exit_code == 2
+    push_flags(store, LIVE, who="ann", reason="begin")
+    answer = json.loads(flags("explain", "u1", "--config", str(config), "--json").stdout)
+    assert answer["stage"] == "live"
+
+
+# -- Real processes --------------------------------------------------------------------------------
+
+
+def process_of(folder: Path, store: LedgerUrl, name: str) -> Any:
+    own = folder / name
+    own.mkdir(exist_ok=True)
+    lines = (
+        f"ledger: {json.dumps(store.url)}\noutbox: {own}/outbox.db\nprocess: {name}\nfleet: {FLEET}"
+    )
+    return server_process(own, settings=QUICK, ledger=lines, rollout="ledger")
+
+
+async def digest_of(process: ServerProcess) -> str:
+    found: str = (await process.report())["flags"]["digest"]
+    return found
+
+
+@pytest.mark.real
+async def test_two_processes_follow_the_store_and_start_without_it(tmp_path: Path) -> None:
+    with PostgresServer(durable=True) as server:
+        store = LedgerUrl(server.url(server.create_database()))
+        async with AsyncExitStack() as stack:
+            started = [
+                stack.enter_async_context(process_of(tmp_path, store, name)) for name in "ab"
+            ]
+            a, b = await asyncio.gather(*started)
+            assert await digest_of(a) == digest(UNKNOWN_FLAGS)
+            for text, why in ((SHADOW, "begin"), (LIVE, "go")):
+                push_flags(store, text, who="ann", reason=why)
+                for process in (a, b):
+                    await eventually(partial(digest_of, process), (digest(text),))
+        server.kill()
+        async with process_of(tmp_path, store, "a") as a:
+            assert await digest_of(a) == digest(LIVE)
+            server.start()
+            push_flags(store, SHADOW, who="bob", reason="back")
+            await eventually(partial(digest_of, a), (digest(SHADOW),))
+    loads = SqliteReader(tmp_path / "a" / "outbox.db").rows(FlagsRow)
+    assert [(load.by, load.reason) for load in reversed(loads)][1:] == [
+        ("ann", "begin"),
+        ("ann", "go"),
+        ("ann", "go"),
+        ("bob", "back"),
+    ]
