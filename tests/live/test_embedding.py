@@ -151,10 +151,14 @@ async def use(service: Service, http: aiohttp.ClientSession, flags: Path) -> Non
     """A client that stays, one that falls silent, a change of the flags, and all commands."""
     healthy = await connect(service, http, "alice")
     reading = asyncio.create_task(healthy.receive())
-    silent = await connect(service, http, "bob", autoping=False)
+    other_client = await connect(service, http, "dave")
+    other_reading = asyncio.create_task(other_client.receive())
     (row, other) = (await service.answer("connections"))["connections"]
     assert (row["user"], row["stage"], row["acting"]) == ("alice", "live", "candidate")
-    assert other["user"] == "bob"
+    assert other["user"] == "dave"
+    other_reading.cancel()
+    await other_client.close()
+    silent = await connect(service, http, "bob", autoping=False)
     message = await silent.receive(timeout=20)
     while message.type is aiohttp.WSMsgType.PING:
         message = await silent.receive(timeout=20)
