@@ -20,6 +20,9 @@ _LIMIT = re.compile(r"OTEL_\w+_LIMIT")
 _FIRST = ("EXPORTER", "ENDPOINT", "PROTOCOL")
 """What such a variable names decides which others are read: they are tried first."""
 
+_READ_AGAIN = "_PROVIDER"
+"""The SDK reads such a variable each time it is asked for a provider, and raises each time."""
+
 _MOST = 2**31 - 1
 
 
@@ -38,6 +41,7 @@ def usable_variables(trial: Callable[[], None]) -> Iterator[None]:
     Raises what the trial raises when there is no such variable at all.
     """
     given = {name: value for name, value in os.environ.items() if name.startswith(_PREFIX)}
+    left_out: list[str] = []
     with _heard:
         if _error_of(trial) is None:
             given = {}
@@ -48,8 +52,12 @@ def usable_variables(trial: Callable[[], None]) -> Iterator[None]:
                 os.environ[name] = given[name]
                 if (error := _error_of(trial)) is not None:
                     del os.environ[name]
+                    left_out.append(name)
                     log.warning("the variable %s is left out: %s", name, error)
             yield
+    for name in left_out:
+        if name.endswith(_READ_AGAIN):
+            del os.environ[name]
     _heard.report()
 
 
@@ -79,10 +87,15 @@ def read_seconds(names: Iterable[str], default: float) -> float:
 
 
 def _error_of(trial: Callable[[], None]) -> str | None:
+    """Why the trial fails; what the SDK logged about that is not reported. None: it does not fail."""
+    before = len(_heard.messages)
     try:
         trial()
     except Exception as error:
-        return str(error) or type(error).__name__
+        logged = list(_heard.messages)[before:]
+        for message in logged:
+            del _heard.messages[message]
+        return str(error) or (logged or [type(error).__name__])[0]
     return None
 
 
@@ -101,7 +114,7 @@ class _SdkLog(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self._messages: dict[str, int] = {}
+        self.messages: dict[str, int] = {}
         self._logger = logging.getLogger("opentelemetry")
 
     def __enter__(self) -> None:
@@ -113,12 +126,12 @@ class _SdkLog(logging.Handler):
         self._logger.removeHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._messages.setdefault(record.getMessage(), min(record.levelno, logging.WARNING))
+        self.messages.setdefault(record.getMessage(), min(record.levelno, logging.WARNING))
 
     def report(self) -> None:
-        for message, level in self._messages.items():
+        for message, level in self.messages.items():
             log.log(level, "OpenTelemetry: %s", message)
-        self._messages.clear()
+        self.messages.clear()
 
 
 _heard = _SdkLog()

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+from opentelemetry import metrics, trace
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter
@@ -59,7 +60,9 @@ def tracing(settings: TelemetrySettings) -> Iterator[Tracing | None]:
 
 
 def _try(settings: TelemetrySettings) -> None:
-    """Raises what `_make` would raise."""
+    """Raises what `_make` would raise, or asking OpenTelemetry for its providers."""
+    trace.get_tracer_provider()
+    metrics.get_meter_provider()
     if (endpoint := collector_endpoint(settings)) is not None:
         _provider(settings)
         _delivery_options()

@@ -1,13 +1,15 @@
 """Traces of a server that serves: over both protocols, and without a collector."""
 
+import re
 from pathlib import Path
 
 import aiohttp
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from tests.live.servers import app_client, server_process, until
+from tests.live.servers import QUICK, app_client, server_process, until
 from tests.telemetry.collectors import COLLECTORS, Received, bad_collector, values
+from tests.telemetry.test_otel_environment import NAMES
 
 pytestmark = pytest.mark.real
 
@@ -119,3 +121,19 @@ async def test_an_address_that_can_never_work_is_left_out(
     assert log.count("the variable OTEL_EXPORTER_OTLP_ENDPOINT is left out: ") == 1
     assert "has to look like http://collector:4317" in log
     assert "Traceback" not in log
+
+
+async def test_no_variable_of_a_platform_stops_the_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in NAMES:
+        monkeypatch.setenv(name, "rubbish")
+    async with server_process(
+        tmp_path, settings=f"{QUICK}\ntelemetry: {{endpoint: 'http://127.0.0.1:1'}}"
+    ):
+        pass
+    log = (tmp_path / "serve.log").read_text()
+    assert "Traceback" not in log
+    told = re.findall(r"the variable (OTEL_\w+) is left out: ", log)
+    assert {"OTEL_PYTHON_METER_PROVIDER", "OTEL_PYTHON_TRACER_PROVIDER"} <= set(told)
+    assert len(told) == len(set(told))
