@@ -12,6 +12,7 @@ from benchmarks import (
     ledger,
     replay,
     rollout,
+    store,
     telemetry,
     touch,
 )
@@ -28,6 +29,7 @@ def main(quick: bool) -> None:
     console.run(10_000 if quick else 100_000, 5_000 if quick else 50_000)
     gate.run(50_000 if quick else 1_000_000)
     ledger.main(50_000 if quick else 300_000)
+    store.run(40_000 if quick else 1_000_000)
     if quick:
         connections.run(300, rounds=1, turns=1, peers=True)
     else:

@@ -11,7 +11,7 @@ from time import perf_counter, sleep
 
 from benchmarks.memory import resident
 from shim.gate import judge
-from shim.ledger import begin_run, wall_clock
+from shim.ledger import LedgerWriter, begin_run, wall_clock
 from shim.ledger.gate_evidence import GateEvidence
 from shim.ledger.rows import ActionRow, CoverageRow, VerdictRow
 from shim.ledger.sqlite.reader import SqliteReader
@@ -21,7 +21,7 @@ from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings import settings_from
 
 USERS = 100_000
-_SPAN = 8 * 86_400 * SECOND
+SPAN = 8 * 86_400 * SECOND
 _MINUTE = 60 * SECOND
 
 
@@ -31,8 +31,8 @@ def run(verdicts: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "shim.db"
         now = wall_clock()
-        ledger = SqliteLedger(path, begin_run(settings, now - _SPAN))
-        _fill(ledger, verdicts, now - _SPAN)
+        ledger = SqliteLedger(path, begin_run(settings, now - SPAN))
+        fill(ledger, verdicts, now - SPAN)
         assert ledger.close(600)
         before, started = resident(), perf_counter()
         evidence = GateEvidence(SqliteReader(path), settings)
@@ -47,19 +47,20 @@ def run(verdicts: int) -> None:
         )
 
 
-def _fill(ledger: SqliteLedger, verdicts: int, start: int) -> None:
+def fill(ledger: LedgerWriter, verdicts: int, start: int) -> None:
+    """Hand over so many verdicts, their outcomes, and the coverage, as fast as the ledger takes them."""
     for number in range(verdicts):
         if not number % 1000:
             while ledger.status().queued > CAPACITY // 2:
                 sleep(0.001)
         place = random.randrange(USERS)
         user = f"user{place}@example.com"
-        at = start + _SPAN * number // verdicts
+        at = start + SPAN * number // verdicts
         ledger.append(_verdict(f"c{number}", user, at))
         if not number % 10:
             role = Role.CANDIDATE if place % 2 else Role.CONTROL
             ledger.append(_action(f"c{number}", user, at, role))
-    for at in range(start, start + _SPAN, _MINUTE):
+    for at in range(start, start + SPAN, _MINUTE):
         ledger.append(_minute(at))
 
 
