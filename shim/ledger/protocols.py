@@ -267,7 +267,8 @@ class EpisodeReader(Protocol):
     def episode(self, verdict_id: int) -> Episode | None: ...
 
     def processes(self, now: Wall) -> list[ProcessRecord]:
-        """The processes of the fleet, by name; none where the ledger is that of one process."""
+        """The processes of the fleet that were heard of within a day, by name; none where the ledger is that of
+        one process."""
 
 
 class LedgerReader(EpisodeReader, Protocol):

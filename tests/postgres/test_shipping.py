@@ -11,13 +11,16 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from shim.ledger.postgres import shipper
 from shim.ledger.postgres.fleet_ledger import FleetLedger
+from shim.ledger.postgres.shipment import StoredRun, ship_group
 from shim.ledger.postgres.store_reader import PostgresReader
 from shim.ledger.rows import ActionRow, BrakeRow, RunRow, VerdictRow
 from shim.ledger.run_row import wall_clock
+from shim.ledger.sqlite.outbox import Outbox
 from shim.ledger.sqlite.reader import SqliteReader
 from shim.model import InputError, Return
 from shim.settings import LedgerUrl
@@ -146,6 +149,33 @@ def test_what_a_dead_process_left_is_shipped_by_the_next(store: LedgerUrl, tmp_p
     assert (first.name, second.name) == ("a", "a")
     assert not first.alive
     assert look(store, "SELECT count(DISTINCT run) FROM verdict") == [(2,)]
+
+
+def test_the_rest_of_a_dead_process_is_shipped_in_the_next_try(
+    store: LedgerUrl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line breaks while the rows of the process before are shipped."""
+    outbox = tmp_path / "a.db"
+    with ledger(outbox) as writer:
+        for number in range(5):
+            writer.append(verdict(number))
+    broken = iter([False, True])
+
+    def ship(
+        connection: psycopg.Connection[Any], rows: Outbox, run: RunRow, offset: int
+    ) -> StoredRun:
+        if next(broken, False):
+            raise psycopg.OperationalError("broken")
+        return ship_group(connection, rows, run, offset, most=2)
+
+    monkeypatch.setattr(shipper, "ship_group", ship)
+    with process(store, outbox) as shipping:
+        wait_for(lambda: len(connections(store)) == 5)
+        wait_for(lambda: shipping.status().store.waiting == 0)  # type: ignore[union-attr]
+    assert connections(store) == [f"c{number}" for number in range(5)]
+    with process(store, outbox):
+        pass
+    assert len(connections(store)) == 5
 
 
 def test_a_restart_under_the_same_name(store: LedgerUrl, tmp_path: Path) -> None:

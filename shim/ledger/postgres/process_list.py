@@ -101,3 +101,13 @@ def known_offset(connection: Connection[Any], uuid: str) -> Duration | None:
         (uuid,),
     ).fetchone()
     return found[0] if found else None
+
+
+def read_ended(connection: Connection[Any], uuids: Collection[str]) -> dict[str, int]:
+    """Those of these runs that are known to have ended, and the number of the last row of each."""
+    found = connection.execute(
+        "SELECT run.uuid, run.last_number FROM process JOIN run ON run.id = process.run "
+        "WHERE process.ended AND run.uuid = ANY(%s)",
+        (list(uuids),),
+    )
+    return dict(found.fetchall())

@@ -27,6 +27,7 @@ from shim.ledger.postgres.process_list import (
     give_sign,
     known_offset,
     read_clock,
+    read_ended,
 )
 from shim.ledger.postgres.shipment import StoredRun, note_run, ship_group
 from shim.ledger.postgres.store_connection import UnreachableError, at_most, connect, store_errors
@@ -183,8 +184,9 @@ class Shipper:
         self._problem = None
         self._answered.set()
         log.info("ledger: the process %s ships to %s", self._process.name, place)
+        ended = read_ended(connection, uuids)
         for run in runs:
-            if run.uuid not in self._stored:
+            if run.uuid != self._run.uuid and ended.get(run.uuid, -1) < run.last_number:
                 self._ship_earlier(connection, run, uuids)
 
     def _ship_earlier(

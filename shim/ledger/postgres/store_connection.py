@@ -110,7 +110,7 @@ def _cut(descriptor: int) -> None:
 
 
 def _told(error: psycopg.Error, url: LedgerUrl) -> UnusableError:
-    text = _without_secrets(str(error), url).strip()
+    text = " ".join(_without_secrets(str(error), url).split())
     state = error.sqlstate
     if state == "42501":
         return UnusableError(f"{url}: this role has not the rights that are needed: {text}")

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 
 from shim.ledger.columns import without_nul
-from shim.ledger.postgres.store_connection import connect, store_errors
+from shim.ledger.postgres.store_connection import at_most, connect, store_errors
 from shim.ledger.postgres.store_schema import read_facts
 from shim.ledger.process_record import ProcessRecord
 from shim.ledger.queries.snapshot import Snapshot
@@ -19,7 +19,10 @@ from shim.settings import LedgerUrl
 
 _MOST_IDLE = 2
 LISTED_FOR: Duration = 24 * 3_600_000_000
-"""For so long a process is listed as alive that was heard of, and did not say that it ends."""
+"""For so long a process is listed that was heard of; as alive, if it did not say that it ends."""
+
+_LONGEST_ANSWER = 60.0
+"""Seconds; then the store is taken to be away."""
 
 _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
@@ -46,8 +49,9 @@ class PostgresReader(SqlReader):
         with store_errors(self._url):
             connection = self._begin()
             try:
-                yield _PostgresSnapshot(connection)
-                connection.execute("ROLLBACK")
+                with at_most(_LONGEST_ANSWER, connection):
+                    yield _PostgresSnapshot(connection)
+                    connection.execute("ROLLBACK")
             except BaseException:
                 connection.close()
                 raise
@@ -64,7 +68,7 @@ class PostgresReader(SqlReader):
                 run=run,
                 version=version,
                 host=host,
-                alive=not ended and seen_at > now - LISTED_FOR,
+                alive=not ended,
                 seen_at=seen_at,
                 complete_until=complete_until,
                 clock_offset=clock_offset,
@@ -73,7 +77,9 @@ class PostgresReader(SqlReader):
             for name, run, version, host, ended, seen_at, complete_until, clock_offset, waiting in self.ask(
                 "SELECT process.name, run.id, run.version, process.host, process.ended, process.seen_at, "
                 "process.complete_until, process.clock_offset, process.waiting "
-                "FROM process JOIN run ON run.id = process.run ORDER BY process.name, run.id"
+                "FROM process JOIN run ON run.id = process.run WHERE process.seen_at > ? "
+                "ORDER BY process.name, run.id",
+                now - LISTED_FOR,
             )
         ]
 
@@ -89,7 +95,8 @@ class PostgresReader(SqlReader):
             connection = self._idle.pop() if self._idle else None
         if connection is not None:
             try:
-                connection.execute(_BEGIN)
+                with at_most(_LONGEST_ANSWER, connection):
+                    connection.execute(_BEGIN)
                 return connection
             except psycopg.Error:
                 connection.close()
