@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from shim.ledger.postgres import shipper
+from shim.ledger.postgres import shipper, store_schema
 from shim.ledger.postgres.fleet_ledger import FleetLedger
 from shim.ledger.postgres.shipment import StoredRun, ship_group
 from shim.ledger.postgres.store_reader import PostgresReader
@@ -215,10 +215,50 @@ def test_a_store_of_a_newer_version(store: LedgerUrl, tmp_path: Path) -> None:
 
 DEATHS = 6
 
+
+def test_an_older_store_is_brought_up_to_date_once(
+    store: LedgerUrl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the first process that writes; a reader says so before."""
+    upgrade = "CREATE TABLE another (word TEXT); INSERT INTO another VALUES ('once');"
+    monkeypatch.setattr(store_schema, "UPGRADES", (upgrade,))
+    with closing(PostgresReader(store)) as reader:
+        with pytest.raises(InputError, match="has version 1 of the store: let a shim"):
+            reader.brake()
+
+        def work(name: str) -> None:
+            with process(store, tmp_path / f"{name}.db"):
+                pass
+
+        with ThreadPoolExecutor(3) as pool:
+            assert [*pool.map(work, "abc")] == [None] * 3
+        assert reader.brake() is None
+    assert look(store, "SELECT word FROM another") == [("once",)]
+    assert look(store, "SELECT version FROM store") == [(2,)]
+
+
+def test_trouble_of_the_store_is_no_refusal(store: LedgerUrl, tmp_path: Path) -> None:
+    """A store that cannot write at the moment, as with a full disk: rows wait until it can again."""
+    with process(store, tmp_path / "a.db") as ledger:
+        change(
+            store,
+            "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+            "RAISE EXCEPTION 'No space left on device' USING ERRCODE = 'disk_full'; END $$; "
+            "CREATE TRIGGER full_disk BEFORE INSERT ON verdict EXECUTE FUNCTION full_disk()",
+        )
+        for number in range(10):
+            ledger.append(verdict(number))
+        wait_for(lambda: "No space left" in (ledger.status().store.problem or ""))  # type: ignore[union-attr]
+        assert ledger.status().store.waiting == 10  # type: ignore[union-attr]
+        change(store, "DROP TRIGGER full_disk ON verdict")
+        wait_for(lambda: ledger.status().store.waiting == 0)  # type: ignore[union-attr]
+    assert connections(store) == [f"c{number}" for number in range(10)]
+
+
 WORK = """
 import sys
 from pathlib import Path
-from shim.ledger.postgres import shipper
+from shim.ledger.postgres import shipper, store_schema
 from shim.ledger.postgres.fleet_ledger import FleetLedger
 from shim.ledger.run_row import wall_clock
 from shim.settings import LedgerUrl

@@ -164,11 +164,11 @@ class Shipper:
     def _trouble(self, error: InputError) -> None:
         if not self._answered.is_set() and not isinstance(error, UnreachableError):
             self._refusal = error
+        with suppress(InputError):
+            self._count_waiting()
         if str(error) != self._problem:
             self._problem = str(error)
             log.error("ledger: nothing is shipped, rows wait in %s: %s", self._outbox.place, error)
-        with suppress(InputError):
-            self._count_waiting()
 
     def _begin(self, connection: "psycopg.Connection[Any]") -> None:
         """Prepare the store, enter this process in the list, and ship what earlier processes left."""

@@ -120,7 +120,8 @@ def _told(error: psycopg.Error, url: LedgerUrl) -> UnusableError:
     passing = any(word in text for word in _PASSING)
     if state is None and (isinstance(error, psycopg.ProgrammingError) or (lasting and not passing)):
         return UnusableError(f"{url} cannot be used: {text}")
-    return UnreachableError(f"{url} does not answer: {text}")
+    trouble = "does not answer" if state is None else "has trouble"
+    return UnreachableError(f"{url} {trouble}: {text}")
 
 
 def _without_secrets(text: str, url: LedgerUrl) -> str:
