@@ -1,21 +1,27 @@
 """`shim status`: the state of a running shim, once or live."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import click
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from shim.cli.common import QUARANTINED, input_errors, json_option, rough
+from shim.cli.fleet_table import render_fleet
 from shim.cli.gate import ANSWERS, read_answer
+from shim.cli.ledger_option import ledger_option
 from shim.cli.remote import Remote, url_option
 from shim.cli.terminal import console_for, plain, print_json
 from shim.gate import format_arms, format_trial
+from shim.ledger import LedgerReader, read_ledger
+from shim.ledger.fleet_record import FleetRecord
 from shim.model import InputError, Role, Stage
+from shim.settings import LedgerUrl
 
 _WIDE = 120
 """Columns where the output is no terminal."""
@@ -33,34 +39,84 @@ _GATE_LASTS = 30.0
     show_default=True,
     help="Seconds between two updates.",
 )
+@ledger_option("Show the fleet of this store (postgresql://…), instead of asking a running shim.")
 @url_option
 @json_option
 @input_errors
-def status(watch: bool, interval: float, url: str, as_json: bool) -> None:
-    """Show where the rollout is, whether the monitors agree, and whether clients come back."""
-    remote = Remote(url)
-    report, picture = _ask_report(remote)
-    if as_json:
-        print_json(report)
+def status(
+    watch: bool, interval: float, ledger: LedgerUrl | None, url: str, as_json: bool
+) -> None:
+    """Show where the rollout is, whether the monitors agree, whether clients come back, and the fleet."""
+    if ledger is not None:
+        with closing(read_ledger(ledger)) as reader:
+            if as_json:
+                print_json(_fleet_of(reader).as_dict())
+            else:
+                _show(lambda: Group(*render_fleet(_fleet_of(reader))), interval if watch else None)
         return
-    gate, asked_at = _ask_gate(remote), time.monotonic()
-    console = console_for(width=_WIDE)
-    if not watch or not console.is_terminal:
-        console.print(Group(picture, gate))
+    remote = Remote(url)
+    if not as_json:
+        _show(_Picture(remote).draw, interval if watch else None)
+        return
+    report, _ = _ask_report(remote)
+    try:
+        fleet = remote.get("/api/fleet", FleetRecord.from_dict)
+    except InputError:
+        print_json({**report, "fleet": None})
+        return
+    print_json(report if fleet.name is None else {**report, "fleet": fleet.as_dict()})
+
+
+def _fleet_of(reader: LedgerReader) -> FleetRecord:
+    """Raises InputError if the ledger is no fleet's store."""
+    fleet = reader.fleet()
+    if fleet.name is None:
+        raise InputError(f"{reader.place}: this needs the store of a fleet, postgresql://…")
+    return fleet
+
+
+def _show(draw: Callable[[], Group], interval: float | None) -> None:
+    """Print a picture; with an interval, in a terminal, draw it anew after so many seconds until Ctrl-C."""
+    console, picture = console_for(width=_WIDE), draw()
+    if interval is None or not console.is_terminal:
+        console.print(picture)
         return
     try:
-        with Live(Group(picture, gate), console=console, auto_refresh=False, screen=True) as live:
+        with Live(picture, console=console, auto_refresh=False, screen=True) as live:
             while True:
                 time.sleep(interval)
                 try:
-                    _, picture = _ask_report(remote)
-                    if time.monotonic() > asked_at + _GATE_LASTS:
-                        gate, asked_at = _ask_gate(remote), time.monotonic()
-                    live.update(Group(picture, gate), refresh=True)
+                    live.update(draw(), refresh=True)
                 except InputError as error:  # the shim may be restarting
                     live.update(plain(str(error), "bold red"), refresh=True)
     except KeyboardInterrupt:
         return
+
+
+class _Picture:
+    """The state of a running shim; its gate is asked less often than the rest."""
+
+    def __init__(self, remote: Remote) -> None:
+        self._remote = remote
+        self._gate: Group | None = None
+        self._asked_at = 0.0
+
+    def draw(self) -> Group:
+        _, report = _ask_report(self._remote)
+        if self._gate is None or time.monotonic() > self._asked_at + _GATE_LASTS:
+            self._gate, self._asked_at = _ask_gate(self._remote), time.monotonic()
+        return Group(report, self._gate, *_ask_fleet(self._remote))
+
+
+def _ask_fleet(remote: Remote) -> Iterator[RenderableType]:
+    """The fleet; nothing about a shim that runs alone."""
+    try:
+        fleet = remote.get("/api/fleet", FleetRecord.from_dict)
+    except InputError as error:
+        yield Text.assemble(("fleet     ", "bold"), plain(f"no answer: {error}", "dim"))
+        return
+    if fleet.name is not None:
+        yield from ("", *render_fleet(fleet))
 
 
 def _ask_report(remote: Remote) -> tuple[dict[str, Any], Group]:

@@ -11,6 +11,22 @@ from shim.ledger.rows import Wall
 from shim.model import Duration
 
 
+class ProcessState(JsonRecord, frozen=True, kw_only=True):
+    """What a process of a fleet says of itself with each sign of life (R27).
+
+    Attributes:
+        settings: a digest of the settings that should be the same in every process (`shared_settings_digest`).
+        flags: the digest of its flags file; None: it follows no file.
+        connections: its open connections, by the word of the stage.
+        brake: whether the brake is engaged there.
+    """
+
+    settings: str
+    flags: str | None
+    connections: dict[str, int]
+    brake: bool
+
+
 class ProcessRecord(JsonRecord, frozen=True, kw_only=True):
     """A process of a fleet, and how far its record goes (R23, R27); times are by the store's clock.
 
@@ -21,6 +37,8 @@ class ProcessRecord(JsonRecord, frozen=True, kw_only=True):
         complete_until: until then all that it found out is in the store; None: nothing is yet.
         clock_offset: the store's clock minus its own.
         waiting: rows that it has not shipped, as it said last.
+        settings, flags, connections, brake: what it said of itself last (`ProcessState`); all are None if it
+            has said nothing.
     """
 
     name: str
@@ -32,6 +50,10 @@ class ProcessRecord(JsonRecord, frozen=True, kw_only=True):
     complete_until: Wall | None
     clock_offset: Length | None
     waiting: int
+    settings: str | None = None
+    flags: str | None = None
+    connections: dict[str, int] | None = None
+    brake: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

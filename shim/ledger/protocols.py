@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol, TypeVar
 
 from shim.gate import Arm, FalseKill, ObservedRow
+from shim.ledger.fleet_record import FleetRecord
 from shim.ledger.json_record import JsonRecord
 from shim.ledger.process_record import ProcessRecord, StoreStatus
 from shim.ledger.rows import (
@@ -269,6 +270,10 @@ class EpisodeReader(Protocol):
     def processes(self, now: Wall) -> list[ProcessRecord]:
         """The processes of the fleet that were heard of within a day, by name; none where the ledger is that of
         one process."""
+
+
+    def fleet(self) -> FleetRecord:
+        """The fleet, as of now; `ALONE` where the ledger is that of one process."""
 
 
 class LedgerReader(EpisodeReader, Protocol):

@@ -39,6 +39,20 @@ def begin_run(settings: Settings, started_at: Wall) -> RunRow:
     )
 
 
+def shared_settings_digest(settings: Settings) -> str:
+    """A digest of the settings that should be the same in every process of a fleet (R27): what decides about
+    verdicts, the gate, the brake, the guard and the plan."""
+    sections = (
+        settings.comparison,
+        settings.gate,
+        settings.brake,
+        settings.guard,
+        settings.promotion,
+    )
+    dumped = [section.model_dump(mode="json") for section in sections]
+    return _digest([_describe_monitors(settings), *dumped, settings.clients, settings.retention])
+
+
 def _describe_monitors(settings: Settings) -> dict[str, Any]:
     """Both monitors: names, settings, and the versions of the distributions that they come from."""
     monitors = settings.monitors

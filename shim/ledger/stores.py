@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shim.ledger.flags_version import FlagsVersion, PushedFlags
-from shim.ledger.process_record import Pushed
+from shim.ledger.process_record import ProcessState, Pushed
 from shim.ledger.protocols import DirectLedger, LedgerReader, LedgerWriter
 from shim.ledger.rows import RunRow, Wall
 from shim.ledger.run_row import wall_clock
@@ -25,12 +25,13 @@ from shim.settings import POSTGRES, LedgerUrl
 
 @dataclass(frozen=True, slots=True)
 class FleetPlace:
-    """What a process of a fleet has of its own (R23): its outbox, its name (None: one is made), and its
-    fleet's name."""
+    """What a process of a fleet has of its own (R23): its outbox, its name (None: one is made), its fleet's
+    name, and what it says of itself (R27), which is asked in another thread."""
 
     outbox: Path
     process: str | None
     fleet: str
+    state: Callable[[], ProcessState] | None = None
 
 
 def open_ledger(
@@ -61,6 +62,7 @@ def open_ledger(
             fleet=place.fleet,
             keep=keep,
             wall=wall,
+            state=place.state,
         )
     return SqliteLedger(_path(url), run, keep=keep, wall=wall)
 

@@ -7,7 +7,7 @@ follows the flags file, and closes all of it at the end.
 Each event reaches its observers in this order: the log, the counters, the traces (which set the trace id),
 the ledger and the metrics (which keep or show that id), the observers of the service, the plugins, the brake.
 
-Rules: docs/design.md#r16, docs/design.md#r22, docs/design.md#r25.
+Rules: docs/design.md#r16, docs/design.md#r22, docs/design.md#r25, docs/design.md#r27.
 """
 
 import asyncio
@@ -38,7 +38,9 @@ from shim.ledger import (
 )
 from shim.ledger.brake_record import read_brake_record
 from shim.ledger.gate_evidence import NO_FLAGS, GateEvidence, flags_identity, gate_evidence
+from shim.ledger.process_record import ProcessState
 from shim.ledger.rows import BrakeRow, Wall
+from shim.ledger.run_row import shared_settings_digest
 from shim.model import Role, Stage, seconds
 from shim.model.time import CLOCK_UNSET_BEFORE, describe_unset_clock
 from shim.model.visible_text import describe_free_text, describe_id
@@ -186,7 +188,9 @@ class Assembly:
             stack.push_async_callback(asyncio.to_thread, opened.close)
             traced = opened.enter_context(tracing(self.settings.telemetry))
             # The ledger comes last: a start that is refused leaves no file behind.
-            ledger = opened.enter_context(_open_ledger(self.settings, coordinator.wall))
+            ledger = opened.enter_context(
+                _open_ledger(self.settings, coordinator.wall, self._describing(coordinator))
+            )
             metrics = Metrics(_readings(coordinator, ledger, traced))
             self._records = Records(ledger, metrics, traced)
             self._wall = coordinator.wall
@@ -230,6 +234,20 @@ class Assembly:
         if settings.monitors.control is not None:
             # Without a control the brake has no monitor to go back to.
             coordinator.observer.add(self._automatic_brake(coordinator))
+
+    def _describing(self, coordinator: Coordinator[Any]) -> Callable[[], ProcessState]:
+        """What this process says of itself in its fleet (R27), from any thread."""
+        settings, census = shared_settings_digest(self.settings), coordinator.census
+
+        def describe() -> ProcessState:
+            return ProcessState(
+                settings=settings,
+                flags=None if self.flags is None else self.flags.digest,
+                connections={str(stage): census.open(stage=stage) for stage in Stage},
+                brake=coordinator.router.brake_reason is not None,
+            )
+
+        return describe
 
     def _recorder(self, coordinator: Coordinator[Any]) -> Recorder | None:
         """The recorder of the coordinator's connections, if the settings name a file."""
@@ -334,13 +352,15 @@ def _capture_file(settings: Settings, capture: Path | None) -> Path | None:
 
 
 @contextmanager
-def _open_ledger(settings: Settings, wall: TimeOfDay) -> Iterator[LedgerWriter]:
+def _open_ledger(
+    settings: Settings, wall: TimeOfDay, state: Callable[[], ProcessState]
+) -> Iterator[LedgerWriter]:
     if wall() < CLOCK_UNSET_BEFORE:
         log.warning("%s", describe_unset_clock(wall()))
     boot, uptime = machine_start()
     run = replace_fields(begin_run(settings, wall()), boot=boot, uptime=uptime)
     fleet = settings.fleet or settings.telemetry.service_name
-    place = FleetPlace(settings.outbox, settings.process, fleet)
+    place = FleetPlace(settings.outbox, settings.process, fleet, state)
     with settings.origin.of("ledger"):
         ledger = open_ledger(settings.ledger, run, keep=settings.retention, wall=wall, place=place)
     try:

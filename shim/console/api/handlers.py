@@ -38,6 +38,7 @@ from shim.console.api.schemas import (
 from shim.console.connection_lists import ConnectionLists
 from shim.console.ledger_queries import LedgerQueries
 from shim.console.operations import Operations
+from shim.ledger.fleet_record import FleetRecord
 from shim.ledger.rows import BrakeRow, VerdictRow
 from shim.model import seconds
 
@@ -63,6 +64,7 @@ class ApiHandlers:
             Endpoint("/api/gate", self.gate, GateAnswerBody, GateQuery),
             Endpoint("/api/flags", self.flags, FlagsAnswer),
             Endpoint("/api/flags/explain", self.explain, EvaluationAnswer, ExplainQuery),
+            Endpoint("/api/fleet", self.fleet, FleetRecord),
             Endpoint("/api/brake", self.brake, BrakeAnswer),
             Endpoint("/api/brake", self.order_brake, BrakeAnswer, body=BrakeOrder),
         ]
@@ -144,6 +146,11 @@ class ApiHandlers:
         # A visitor who asked for a pseudonym is answered with the pseudonym.
         shown = evaluation._replace(user=query.user)
         return json_answer({**shown.as_dict(), "words": shown.explain()})
+
+    async def fleet(self, asked: ApiRequest) -> web.Response:
+        """The processes of the fleet, and in what they differ"""
+        fleet = await self._queries.ask(asked.visitor, lambda ledger: ledger.fleet())
+        return json_answer(fleet.as_dict())
 
     async def brake(self, asked: ApiRequest) -> web.Response:
         """The brake"""

@@ -12,6 +12,7 @@ from time import monotonic
 
 from shim.ledger.postgres.process_list import ProcessName
 from shim.ledger.postgres.shipper import Shipper
+from shim.ledger.process_record import ProcessState
 from shim.ledger.protocols import Status
 from shim.ledger.rows import BrakeRow, Row, RunRow, Wall
 from shim.ledger.run_row import wall_clock
@@ -41,6 +42,7 @@ class FleetLedger:
         fleet: str,
         keep: Duration | None = None,
         wall: Callable[[], Wall] = wall_clock,
+        state: Callable[[], ProcessState] | None = None,
     ) -> None:
         """Open the outbox or begin it, and start to ship.
 
@@ -59,6 +61,7 @@ class FleetLedger:
             fleet=fleet,
             keep=keep,
             wall=wall,
+            state=state,
         )
         self._own = SqliteLedger(outbox, run, keep=keep, wall=wall, spent=self._shipper.spent)
         try:

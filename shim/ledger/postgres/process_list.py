@@ -8,8 +8,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from msgspec import json
 from psycopg import Connection
 
+from shim.ledger.process_record import ProcessState
 from shim.ledger.protocols import UnusableError
 from shim.ledger.rows import Wall
 from shim.model import Duration
@@ -31,12 +33,13 @@ class ProcessName:
 
 class Sign(NamedTuple):
     """What a process says of itself: `complete_until` by the store's clock, `waiting` rows not shipped
-    yet."""
+    yet; `state` None: nothing new."""
 
     complete_until: Wall | None
     clock_offset: Duration | None
     waiting: int
     ended: bool = False
+    state: ProcessState | None = None
 
 
 def read_clock(connection: Connection[Any]) -> Wall:
@@ -89,8 +92,16 @@ def give_sign(connection: Connection[Any], run: int, sign: Sign) -> None:
         connection.execute(
             f"UPDATE process SET seen_at = {NOW}, "
             "complete_until = greatest(complete_until, %s::bigint), "
-            "clock_offset = coalesce(%s, clock_offset), waiting = %s, ended = %s WHERE run = %s".encode(),
-            (sign.complete_until, sign.clock_offset, sign.waiting, sign.ended, run),
+            "clock_offset = coalesce(%s, clock_offset), waiting = %s, ended = %s, "
+            "state = coalesce(%s, state) WHERE run = %s".encode(),
+            (
+                sign.complete_until,
+                sign.clock_offset,
+                sign.waiting,
+                sign.ended,
+                None if sign.state is None else json.encode(sign.state).decode(),
+                run,
+            ),
         )
 
 

@@ -32,7 +32,7 @@ from shim.ledger.postgres.process_list import (
 from shim.ledger.postgres.shipment import StoredRun, note_run, ship_group
 from shim.ledger.postgres.store_connection import UnreachableError, at_most, connect, store_errors
 from shim.ledger.postgres.store_schema import prepare
-from shim.ledger.process_record import StoreStatus
+from shim.ledger.process_record import ProcessState, StoreStatus
 from shim.ledger.rows import ROWS, RunRow, Wall
 from shim.ledger.sqlite.outbox import Outbox
 from shim.model import Duration, InputError
@@ -77,7 +77,9 @@ class Shipper:
         fleet: str,
         keep: Duration | None,
         wall: Callable[[], Wall],
+        state: Callable[[], ProcessState] | None = None,
     ) -> None:
+        """`state` says what the list of processes tells of this process, in the thread of the shipper."""
         self._url = url
         self._outbox = outbox
         self._run = run
@@ -85,6 +87,7 @@ class Shipper:
         self._fleet = fleet
         self._keep = keep
         self._wall = wall
+        self._state = state
         self._answered = Event()
         self._refusal: InputError | None = None
         self._problem: str | None = "the store has not answered yet"
@@ -236,7 +239,8 @@ class Shipper:
     def _give_sign(self, connection: "psycopg.Connection[Any]", *, ended: bool = False) -> None:
         if ended or monotonic() >= self._next_sign:
             self._next_sign = monotonic() + _SIGN_EVERY
-            sign = Sign(self._complete_until, self._offset, self._waiting, ended)
+            state = None if self._state is None else self._state()
+            sign = Sign(self._complete_until, self._offset, self._waiting, ended, state)
             give_sign(connection, self._stored[self._run.uuid].id, sign)
 
     def _count_waiting(self) -> None:

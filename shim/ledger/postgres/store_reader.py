@@ -5,12 +5,15 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import Any
 
+import msgspec
 import psycopg
 
 from shim.ledger.columns import without_nul
+from shim.ledger.fleet_record import FleetOrder, FleetRecord, describe_fleet
+from shim.ledger.postgres.process_list import NOW
 from shim.ledger.postgres.store_connection import at_most, connect, store_errors
 from shim.ledger.postgres.store_schema import read_facts
-from shim.ledger.process_record import ProcessRecord
+from shim.ledger.process_record import ProcessRecord, ProcessState
 from shim.ledger.queries.snapshot import Snapshot
 from shim.ledger.queries.sql_reader import SqlReader
 from shim.ledger.rows import Row, Wall, storable
@@ -62,26 +65,19 @@ class PostgresReader(SqlReader):
             connection.close()
 
     def processes(self, now: Wall) -> list[ProcessRecord]:
-        return [
-            ProcessRecord(
-                name=name,
-                run=run,
-                version=version,
-                host=host,
-                alive=not ended,
-                seen_at=seen_at,
-                complete_until=complete_until,
-                clock_offset=clock_offset,
-                waiting=waiting,
+        with self.snapshot() as snapshot:
+            return _processes(snapshot, now)
+
+    def fleet(self) -> FleetRecord:
+        with self.snapshot() as snapshot:
+            ((name, now),) = snapshot.ask(f"SELECT fleet, {NOW} FROM store")
+            orders = snapshot.ask(
+                "SELECT engaged, reason, process, at FROM brake_order ORDER BY id DESC LIMIT 1"
             )
-            for name, run, version, host, ended, seen_at, complete_until, clock_offset, waiting in self.ask(
-                "SELECT process.name, run.id, run.version, process.host, process.ended, process.seen_at, "
-                "process.complete_until, process.clock_offset, process.waiting "
-                "FROM process JOIN run ON run.id = process.run WHERE process.seen_at > ? "
-                "ORDER BY process.name, run.id",
-                now - LISTED_FOR,
-            )
-        ]
+            brake = None
+            for engaged, reason, process, at in orders:
+                brake = FleetOrder(engaged=engaged, reason=reason, process=process, at=at)
+            return describe_fleet(name, now, brake, _processes(snapshot, now))
 
     def close(self) -> None:
         with self._lock:
@@ -117,3 +113,28 @@ class _PostgresSnapshot(Snapshot):
     def ask(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         asked = statement.replace("?", "%s").encode()
         return self._connection.execute(asked, without_nul(storable(values))).fetchall()
+
+
+def _processes(snapshot: Snapshot, now: Wall) -> list[ProcessRecord]:
+    listed = snapshot.ask(
+        "SELECT process.name, run.id, run.version, process.host, process.ended, process.seen_at, "
+        "process.complete_until, process.clock_offset, process.waiting, process.state "
+        "FROM process JOIN run ON run.id = process.run WHERE process.seen_at > ? "
+        "ORDER BY process.name, run.id",
+        now - LISTED_FOR,
+    )
+    return [
+        ProcessRecord(
+            name=name,
+            run=run,
+            version=version,
+            host=host,
+            alive=not ended,
+            seen_at=seen_at,
+            complete_until=complete_until,
+            clock_offset=clock_offset,
+            waiting=waiting,
+            **({} if state is None else msgspec.json.decode(state, type=ProcessState).as_dict()),
+        )
+        for name, run, version, host, ended, seen_at, complete_until, clock_offset, waiting, state in listed
+    ]

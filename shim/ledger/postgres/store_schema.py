@@ -74,7 +74,8 @@ CREATE TABLE process (
     complete_until BIGINT,
     clock_offset BIGINT,
     waiting BIGINT NOT NULL,
-    ended BOOLEAN NOT NULL
+    ended BOOLEAN NOT NULL,
+    state TEXT
 ) WITH (fillfactor = 50);
 CREATE TABLE brake_order (
     id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -101,7 +102,7 @@ CREATE TABLE lease (
 """
 """`process` has a row for each run that has reached the store. All times are by the store's clock: when it
 was last heard of, and up to when all that it found out is here. `clock_offset` is the store's clock minus its
-own, `waiting` the rows that it has not shipped yet."""
+own, `waiting` the rows that it has not shipped yet; `state` is what it said of itself last, as JSON."""
 
 UPGRADES: tuple[str, ...] = ()
 """What leads from each version of the store to the next, the first being 1. A new column is a field of its

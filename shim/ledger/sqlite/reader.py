@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from shim.ledger.fleet_record import ALONE, FleetRecord
 from shim.ledger.process_record import ProcessRecord
 from shim.ledger.protocols import UnusableError
 from shim.ledger.queries.snapshot import Snapshot
@@ -33,6 +34,9 @@ class SqliteReader(SqlReader):
 
     def processes(self, now: Wall) -> list[ProcessRecord]:
         return []
+
+    def fleet(self) -> FleetRecord:
+        return ALONE
 
     def close(self) -> None:
         """Nothing is kept open."""

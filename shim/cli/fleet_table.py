@@ -1,0 +1,68 @@
+"""A fleet for people: its processes as a table, who is behind, and in what they differ (R27).
+
+Rules: docs/design.md#r27.
+"""
+
+from collections.abc import Iterator
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from shim.cli.common import rough
+from shim.cli.terminal import plain
+from shim.ledger.fleet_record import FleetRecord, format_differences
+from shim.ledger.process_record import ProcessRecord
+from shim.model import Stage, seconds
+
+_COLUMNS = ("process", "host", "version", "settings", "flags", "brake", "record ends", "clock")
+
+
+def render_fleet(fleet: FleetRecord) -> Iterator[RenderableType]:
+    """The lines about a fleet; nothing about a shim that runs alone."""
+    if fleet.name is None:
+        return
+    heading = Text.assemble(("fleet     ", "bold"), plain(fleet.name))
+    heading.append(f"  {len(fleet.processes)} processes")
+    if fleet.brake is not None and fleet.brake.engaged:
+        order = f"  BRAKE by {fleet.brake.process}: {fleet.brake.reason}"
+        heading.append_text(plain(order, "bold white on red"))
+    yield heading
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in _COLUMNS:
+        table.add_column(column)
+    for stage in reversed(Stage):
+        table.add_column(str(stage), justify="right")
+    for process in fleet.processes:
+        table.add_row(*_cells(fleet, process))
+    yield table
+    for line in format_differences(fleet):
+        yield plain(line, "bold red")
+
+
+def _cells(fleet: FleetRecord, process: ProcessRecord) -> Iterator[Text]:
+    yield plain(process.name, "" if process.alive else "dim")
+    yield plain(process.host)
+    yield plain(process.version)
+    yield plain("-" if process.settings is None else process.settings[:8])
+    yield plain("-" if process.flags is None else process.flags[:8])
+    yield _BRAKE[process.brake]
+    yield plain(_format_end(fleet, process), "bold red" if process.name in fleet.behind else "")
+    offset = process.clock_offset
+    yield plain("-" if offset is None else f"{seconds(offset):+.1f} s")
+    counts = process.connections or {}
+    for stage in map(str, reversed(Stage)):
+        yield plain(f"{counts[stage]:,}" if stage in counts else "-")
+
+
+_BRAKE = {None: Text("-"), False: Text("released"), True: Text("engaged", "bold red")}
+
+
+def _format_end(fleet: FleetRecord, process: ProcessRecord) -> str:
+    """How long ago the record of a process ends, and how many rows are to come."""
+    if fleet.now is None or process.complete_until is None:
+        return "not known yet"
+    ended = "" if process.alive else "ended, "
+    waiting = f", {process.waiting:,} rows wait" if process.waiting else ""
+    ago = rough(max(0.0, seconds(fleet.now - process.complete_until)))
+    return f"{ended}{ago} ago{waiting}"

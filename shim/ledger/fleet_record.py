@@ -1,0 +1,113 @@
+"""A fleet as its store knows it: the processes, in what they differ, and the order to their brake.
+
+Rules: docs/design.md#r25, docs/design.md#r27.
+"""
+
+from collections.abc import Iterable
+
+from shim.ledger.json_record import JsonRecord
+from shim.ledger.process_record import ProcessRecord
+from shim.ledger.rows import Wall
+from shim.model import Duration
+
+BEHIND_AFTER: Duration = 60_000_000
+"""A process is behind when its record ends so long ago, in microseconds."""
+
+_COMPARED = ("version", "settings", "flags")
+
+
+class FleetOrder(JsonRecord, frozen=True, kw_only=True):
+    """The order to the fleet's brake that is in force (R25); `process` gave it."""
+
+    engaged: bool
+    reason: str
+    process: str
+    at: Wall
+
+
+class Variant(JsonRecord, frozen=True, kw_only=True):
+    """A value that some processes have, and their names; None: these processes have no flags file."""
+
+    value: str | None
+    processes: list[str]
+
+
+class Difference(JsonRecord, frozen=True, kw_only=True):
+    """Something in which the processes of a fleet differ: `version`, `settings` or `flags`.
+
+    The variant that most processes have comes first.
+    """
+
+    what: str
+    variants: list[Variant]
+
+
+class FleetRecord(JsonRecord, frozen=True, kw_only=True):
+    """The fleet (R27), as of `now` by the store's clock; `ALONE` stands for a shim without a fleet.
+
+    Attributes:
+        name: the name of the fleet; None: there is no fleet.
+        brake: the order in force; None: there never was an order.
+        processes: those that are alive, and those that have ended and whose rows are not all in the store.
+        differing: in what the processes that are alive differ; empty: in nothing.
+        behind: the names of the processes whose record ends more than a minute ago.
+    """
+
+    name: str | None
+    now: Wall | None
+    brake: FleetOrder | None
+    processes: list[ProcessRecord]
+    differing: list[Difference]
+    behind: list[str]
+
+
+ALONE = FleetRecord(name=None, now=None, brake=None, processes=[], differing=[], behind=[])
+
+
+def describe_fleet(
+    name: str, now: Wall, brake: FleetOrder | None, listed: Iterable[ProcessRecord]
+) -> FleetRecord:
+    """The fleet whose list of processes this is."""
+    processes = [process for process in listed if process.alive or process.waiting]
+    differences = (_compare(what, processes) for what in _COMPARED)
+    return FleetRecord(
+        name=name,
+        now=now,
+        brake=brake,
+        processes=processes,
+        differing=[difference for difference in differences if difference is not None],
+        behind=[process.name for process in processes if is_behind(process, now)],
+    )
+
+
+def is_behind(process: ProcessRecord, now: Wall) -> bool:
+    """Whether the record of a process ends more than a minute ago, or has not begun."""
+    return process.complete_until is None or process.complete_until < now - BEHIND_AFTER
+
+
+def format_differences(fleet: FleetRecord) -> list[str]:
+    """What the processes differ in, a line each, with the names of the processes."""
+    return [
+        f"the processes differ in {'their ' * (difference.what != 'version')}{difference.what}: "
+        + "; ".join(
+            f"{', '.join(variant.processes)} {'have' if len(variant.processes) > 1 else 'has'} "
+            f"{'no flags' if variant.value is None else variant.value[:12]}"
+            for variant in difference.variants
+        )
+        for difference in fleet.differing
+    ]
+
+
+def _compare(what: str, processes: Iterable[ProcessRecord]) -> Difference | None:
+    """How the living processes that have said something of themselves differ; None: not at all."""
+    names: dict[str | None, list[str]] = {}
+    for process in processes:
+        if process.alive and process.settings is not None:
+            names.setdefault(getattr(process, what), []).append(process.name)
+    if len(names) < 2:
+        return None
+    commonest = sorted(names.items(), key=lambda item: -len(item[1]))
+    return Difference(
+        what=what,
+        variants=[Variant(value=value, processes=those) for value, those in commonest],
+    )
