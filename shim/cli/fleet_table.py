@@ -15,7 +15,9 @@ from shim.ledger.fleet_record import FleetRecord, format_differences
 from shim.ledger.process_record import ProcessRecord
 from shim.model import Stage, seconds
 
-_COLUMNS = ("process", "host", "version", "settings", "flags", "brake", "record ends", "clock")
+_NAMES = ("process", "host", "version")
+_STATES = ("settings", "flags", "brake", "record ends")
+_NUMBERS = ("to ship", "clock", *map(str, reversed(Stage)))
 
 
 def render_fleet(fleet: FleetRecord) -> Iterator[RenderableType]:
@@ -29,10 +31,12 @@ def render_fleet(fleet: FleetRecord) -> Iterator[RenderableType]:
         heading.append_text(plain(order, "bold white on red"))
     yield heading
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in _COLUMNS:
-        table.add_column(column)
-    for stage in reversed(Stage):
-        table.add_column(str(stage), justify="right")
+    for name in _NAMES:
+        table.add_column(name, overflow="fold")
+    for name in _STATES:
+        table.add_column(name, no_wrap=True)
+    for name in _NUMBERS:
+        table.add_column(name, no_wrap=True, justify="right")
     for process in fleet.processes:
         table.add_row(*_cells(fleet, process))
     yield table
@@ -48,6 +52,7 @@ def _cells(fleet: FleetRecord, process: ProcessRecord) -> Iterator[Text]:
     yield plain("-" if process.flags is None else process.flags[:8])
     yield _BRAKE[process.brake]
     yield plain(_format_end(fleet, process), "bold red" if process.name in fleet.behind else "")
+    yield plain(f"{process.waiting:,}")
     offset = process.clock_offset
     yield plain("-" if offset is None else f"{seconds(offset):+.1f} s")
     counts = process.connections or {}
@@ -59,10 +64,9 @@ _BRAKE = {None: Text("-"), False: Text("released"), True: Text("engaged", "bold 
 
 
 def _format_end(fleet: FleetRecord, process: ProcessRecord) -> str:
-    """How long ago the record of a process ends, and how many rows are to come."""
+    """How long ago the record of a process ends."""
     if fleet.now is None or process.complete_until is None:
         return "not known yet"
     ended = "" if process.alive else "ended, "
-    waiting = f", {process.waiting:,} rows wait" if process.waiting else ""
     ago = rough(max(0.0, seconds(fleet.now - process.complete_until)))
-    return f"{ended}{ago} ago{waiting}"
+    return f"{ended}{ago} ago"

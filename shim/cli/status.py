@@ -43,9 +43,7 @@ _GATE_LASTS = 30.0
 @url_option
 @json_option
 @input_errors
-def status(
-    watch: bool, interval: float, ledger: LedgerUrl | None, url: str, as_json: bool
-) -> None:
+def status(watch: bool, interval: float, ledger: LedgerUrl | None, url: str, as_json: bool) -> None:
     """Show where the rollout is, whether the monitors agree, whether clients come back, and the fleet."""
     if ledger is not None:
         with closing(read_ledger(ledger)) as reader:

@@ -272,10 +272,6 @@ class EpisodeReader(Protocol):
         one process."""
 
 
-    def fleet(self) -> FleetRecord:
-        """The fleet, as of now; `ALONE` where the ledger is that of one process."""
-
-
 class LedgerReader(EpisodeReader, Protocol):
     """Reads while a shim writes, from any thread; each answer is as of one moment.
 
@@ -364,6 +360,9 @@ class LedgerReader(EpisodeReader, Protocol):
         self, by: Literal["user", "package"], since: Wall, until: Wall, limit: int = 10
     ) -> list[Worst]:
         """The users or packages with the most mismatches."""
+
+    def fleet(self) -> FleetRecord:
+        """The fleet, as of now; `ALONE` where the ledger is that of one process."""
 
     def digest(self) -> tuple[str, int]:
         """SHA-256 (hexadecimal) of all rows, so that a report can be checked against them, and how many

@@ -20,6 +20,7 @@ from shim.console.operations import Operations
 from shim.console.pages import charts
 from shim.console.pages import formatting as words
 from shim.model import Kind, Return, Role, Stage, VerdictKind, VerdictName, seconds
+from shim.settings import POSTGRES
 
 _SECURITY: Mapping[str, str] = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -72,6 +73,7 @@ class Html:
             "census": operations.shim.census,
             "csrf_field": CSRF_FIELD,
             "settings": operations.shim.settings,
+            "in_fleet": operations.shim.settings.ledger.scheme in POSTGRES,
             "trace_url": operations.trace_url,
         }
         # To compile a template takes longer than the event loop may wait; at this time it does not run yet.

@@ -31,6 +31,7 @@ from shim.console.pages.dashboard import Dashboards
 from shim.console.pages.episode_chart import draw_lanes
 from shim.console.pages.event_stream import EventStream
 from shim.console.pages.html import Html, see_other
+from shim.ledger.fleet_record import format_differences
 from shim.ledger.rows import BrakeRow
 from shim.ledger.timeline import moments, why
 
@@ -66,6 +67,7 @@ class Pages:
             ("/verdicts", self.verdicts),
             ("/verdicts/{verdict}", self.episode),
             ("/outcomes", self.outcomes),
+            ("/fleet", self.fleet),
             ("/brake", self.brake),
         ):
             # A HEAD of the stream would never end.
@@ -150,6 +152,11 @@ class Pages:
         rows = await self._queries.outcomes(visitor, query)
         names = self._names(visitor, query.user)
         return self._list(request, visitor, "outcomes.html", rows, None, names=names)
+
+    async def fleet(self, request: web.Request, visitor: Visitor) -> web.Response:
+        fleet = await self._queries.ask(visitor, lambda ledger: ledger.fleet())
+        differences = format_differences(fleet)
+        return self._html.page(request, visitor, "fleet.html", fleet=fleet, differences=differences)
 
     async def brake(self, request: web.Request, visitor: Visitor) -> web.Response:
         try:

@@ -1,0 +1,188 @@
+"""R27: the list of the processes of a fleet, as people see it."""
+
+import json
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import psycopg
+import pytest
+from click.testing import CliRunner, Result
+
+from shim.cli import main
+from shim.ledger import read_ledger
+from shim.ledger.fleet_record import ALONE, FleetRecord, format_differences
+from shim.ledger.postgres.brake_orders import give_order
+from shim.ledger.postgres.process_list import ProcessName, Sign, enter, give_sign, read_clock
+from shim.ledger.postgres.shipment import note_run
+from shim.ledger.postgres.store_connection import connect
+from shim.ledger.process_record import ProcessState
+from shim.ledger.run_row import shared_settings_digest
+from shim.plugin.discovery import monitor_types, plugin_manager
+from shim.settings import LedgerUrl, settings_from
+from tests.ledger.helpers import ledger, run
+from tests.live.servers import ServerProcess, app_client
+from tests.postgres.helpers import FLEET
+from tests.postgres.test_fleet_brake import eventually
+from tests.postgres.test_stored_flags import process_of
+
+Store = psycopg.Connection[Any]
+STAGES = {"off": 0, "shadow": 4, "live": 2, "complete": 0}
+
+
+@pytest.fixture
+def connection(store: LedgerUrl) -> Iterator[Store]:
+    with closing(connect(store)) as opened:
+        yield opened
+
+
+def listed(
+    connection: Store,
+    name: str,
+    *,
+    settings: str = "aaaa",
+    flags: str | None = "ffff",
+    behind: int = 0,
+    brake: bool = False,
+    ended: bool = False,
+    waiting: int = 0,
+) -> None:
+    """A process is on the list; its record ends `behind` seconds ago."""
+    stored = note_run(connection, run(read_clock(connection)), 0)
+    enter(connection, ProcessName(name, f"host-{name}"), stored.id, [], "the store")
+    until = read_clock(connection) - behind * 1_000_000
+    state = ProcessState(settings=settings, flags=flags, connections=STAGES, brake=brake)
+    give_sign(connection, stored.id, Sign(until, -700_000, waiting, ended, state))
+
+
+def fleet_of(store: LedgerUrl) -> FleetRecord:
+    with closing(read_ledger(store)) as reader:
+        return reader.fleet()
+
+
+def shim(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
+
+
+def test_what_a_process_said_of_itself(connection: Store, store: LedgerUrl) -> None:
+    listed(connection, "a", brake=True, waiting=3)
+    fleet = fleet_of(store)
+    (a,) = fleet.processes
+    assert (fleet.name, fleet.brake, fleet.differing, fleet.behind) == (FLEET, None, [], [])
+    assert (a.name, a.host, a.alive, a.waiting) == ("a", "host-a", True, 3)
+    assert (a.settings, a.flags, a.connections, a.brake) == ("aaaa", "ffff", STAGES, True)
+    # A sign that says nothing new takes nothing away.
+    give_sign(connection, a.run, Sign(None, None, 0))
+    (again,) = fleet_of(store).processes
+    assert (again.settings, again.connections, again.waiting) == ("aaaa", STAGES, 0)
+    assert FleetRecord.from_dict(fleet.as_dict()) == fleet
+
+
+def test_who_is_behind_and_who_differs(connection: Store, store: LedgerUrl) -> None:
+    for name in "abc":
+        listed(connection, name)
+    listed(connection, "d", settings="bbbb", flags=None, behind=90)
+    # What has ended differs from nobody, and is on the list only while rows of it are to come.
+    listed(connection, "old", settings="cccc", ended=True)
+    listed(connection, "lost", settings="cccc", ended=True, waiting=9)
+    fleet = fleet_of(store)
+    assert [process.name for process in fleet.processes] == ["a", "b", "c", "d", "lost"]
+    assert fleet.behind == ["d"]
+    assert format_differences(fleet) == [
+        "the processes differ in their settings: a, b, c have aaaa; d has bbbb",
+        "the processes differ in their flags: a, b, c have ffff; d has no flags",
+    ]
+
+
+def test_a_process_that_has_said_nothing(connection: Store, store: LedgerUrl) -> None:
+    stored = note_run(connection, run(read_clock(connection)), 0)
+    enter(connection, ProcessName("a", "host"), stored.id, [], "the store")
+    listed(connection, "b")
+    fleet = fleet_of(store)
+    assert (fleet.differing, fleet.behind) == ([], ["a"])
+    assert "not known yet" in shim("status", "--ledger", store.url).stdout
+
+
+def test_status_shows_the_fleet_of_a_store(connection: Store, store: LedgerUrl) -> None:
+    listed(connection, "a")
+    listed(connection, "b [bold]", settings="bbbb", behind=8000, waiting=1200)
+    give_order(connection, engaged=True, reason="kills", process="a")
+    shown = shim("status", "--ledger", store.url)
+    assert shown.exit_code == 0, shown.stderr
+    for words in (
+        "BRAKE by a: kills",
+        "2 h ago",
+        "1,200",
+        "-0.7 s",
+        "b [bold] has bbbb",
+    ):
+        assert words in shown.stdout
+    assert store.secrets[0] not in shown.stdout
+    answer = json.loads(shim("status", "--ledger", store.url, "--json").stdout)
+    assert answer == {**fleet_of(store).as_dict(), "now": answer["now"]}
+    assert answer["processes"][0]["clock_offset"] == -0.7
+
+
+def test_without_a_fleet_nothing_is_shown(tmp_path: Path) -> None:
+    file = tmp_path / "shim.db"
+    with ledger(file):
+        pass
+    with closing(read_ledger(LedgerUrl.of_file(file))) as reader:
+        assert reader.fleet() == ALONE
+    refused = shim("status", "--ledger", str(file))
+    assert refused.exit_code == 2
+    assert "needs the store of a fleet" in refused.stderr
+
+
+def test_the_digest_is_about_what_should_be_the_same() -> None:
+    types = monitor_types(plugin_manager())
+
+    def digest(**settings: Any) -> str:
+        return shared_settings_digest(settings_from(settings, types))
+
+    plain = digest()
+    assert digest(process="a", outbox="a.db", server={"port": 81}) == plain
+    others: list[dict[str, Any]] = [
+        {"monitors": {"candidate": {"timeout": "50s"}}},
+        {"comparison": {"tolerance": "20s"}},
+        {"brake": {"window": "2h"}},
+        {"gate": {"min_agreement": 0.9}},
+        {"guard": {"count": 7}},
+    ]
+    assert len({plain, *(digest(**other) for other in others)}) == 1 + len(others)
+
+
+async def ask(process: ServerProcess, path: str) -> Any:
+    headers = {"Authorization": f"Bearer {process.secrets['SHIM_OPERATOR_TOKEN']}"}
+    async with (
+        aiohttp.ClientSession(headers=headers) as http,
+        http.get(f"{process.url}{path}") as answer,
+    ):
+        assert answer.status == 200
+        return await (answer.json() if path.startswith("/api") else answer.text())
+
+
+@pytest.mark.real
+async def test_two_processes_show_each_other(store: LedgerUrl, tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        http = await stack.enter_async_context(aiohttp.ClientSession())
+        a = await stack.enter_async_context(process_of(tmp_path, store, "a"))
+        b = await stack.enter_async_context(process_of(tmp_path, store, "b"))
+        client = await app_client(http, a.url, "u1")
+
+        async def seen() -> Any:
+            fleet = await ask(b, "/api/fleet")
+            return [
+                (one["name"], one["connections"] and sum(one["connections"].values()))
+                for one in fleet["processes"]
+            ]
+
+        await eventually(seen, ([("a", 1), ("b", 0)],))
+        fleet = await ask(b, "/api/fleet")
+        assert (fleet["differing"], fleet["behind"]) == ([], [])
+        assert all(one["brake"] is False and one["flags"] for one in fleet["processes"])
+        page = await ask(b, "/fleet")
+        assert f"Fleet {FLEET}" in page
+        await client.close()
