@@ -6,6 +6,7 @@ Rules: docs/design.md#r25.
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 
@@ -24,6 +25,25 @@ _STOP = 2.0
 """Seconds."""
 
 
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """What a process does in its fleet."""
+
+    brake: FleetBrake
+    judge: MergedBrake
+    link: FleetLink
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process judges the brake for all processes at present."""
+        return self.judge.leads and self.link.problem is None
+
+    @property
+    def problem(self) -> str | None:
+        """Why the fleet cannot be reached; None: it can."""
+        return self.link.problem
+
+
 @asynccontextmanager
 async def fleet_membership(
     settings: Settings,
@@ -34,7 +54,7 @@ async def fleet_membership(
     to_wall: Callable[[Time], int],
     identity: Callable[[], TrialIdentity],
     left: BrakeRow | None,
-) -> AsyncIterator[FleetBrake]:
+) -> AsyncIterator[Membership]:
     """Follow the fleet's brake, and judge it when this process's turn comes.
 
     `brake` is that of this process, `left` its last change before the start; `reader` reads the store;
@@ -65,6 +85,6 @@ async def fleet_membership(
     link = FleetLink(settings.ledger, duties)
     link.start()
     try:
-        yield fleet_brake
+        yield Membership(fleet_brake, judge, link)
     finally:
         await asyncio.to_thread(link.stop, _STOP)

@@ -44,6 +44,9 @@ class MergedBrake(FleetDuty):
         identity: what decides about trials in this process now.
         holder: this run, for the lease.
         process: the name of this process, for people.
+
+    Attributes:
+        leads: whether this process had the lease when it last asked.
     """
 
     def __init__(
@@ -66,9 +69,11 @@ class MergedBrake(FleetDuty):
         self._subject: tuple[TrialIdentity, int | None] | None = None
         self._read_until: Wall = 0
         self._asked_at: Wall = 0
+        self.leads = False
 
     def attend(self, connection: Connection[Any]) -> None:
-        if not self._lease.hold(connection):
+        self.leads = self._lease.hold(connection)
+        if not self.leads:
             self._judge = None
             return
         order = last_order(connection)

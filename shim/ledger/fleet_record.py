@@ -32,7 +32,7 @@ class Variant(JsonRecord, frozen=True, kw_only=True):
     processes: list[str]
 
 
-class Difference(JsonRecord, frozen=True, kw_only=True):
+class FleetDifference(JsonRecord, frozen=True, kw_only=True):
     """Something in which the processes of a fleet differ: `version`, `settings` or `flags`.
 
     The variant that most processes have comes first.
@@ -57,7 +57,7 @@ class FleetRecord(JsonRecord, frozen=True, kw_only=True):
     now: Wall | None
     brake: FleetOrder | None
     processes: list[ProcessRecord]
-    differing: list[Difference]
+    differing: list[FleetDifference]
     behind: list[str]
 
 
@@ -98,7 +98,7 @@ def format_differences(fleet: FleetRecord) -> list[str]:
     ]
 
 
-def _compare(what: str, processes: Iterable[ProcessRecord]) -> Difference | None:
+def _compare(what: str, processes: Iterable[ProcessRecord]) -> FleetDifference | None:
     """How the living processes that have said something of themselves differ; None: not at all."""
     names: dict[str | None, list[str]] = {}
     for process in processes:
@@ -107,7 +107,7 @@ def _compare(what: str, processes: Iterable[ProcessRecord]) -> Difference | None
     if len(names) < 2:
         return None
     commonest = sorted(names.items(), key=lambda item: -len(item[1]))
-    return Difference(
+    return FleetDifference(
         what=what,
         variants=[Variant(value=value, processes=those) for value, those in commonest],
     )

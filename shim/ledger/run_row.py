@@ -1,4 +1,7 @@
-"""The run of this process, as a row: what writes the ledger, and what its evidence is about."""
+"""The run of this process, as a row: what writes the ledger, and what its evidence is about.
+
+Rules: docs/design.md#r27.
+"""
 
 import hashlib
 import json

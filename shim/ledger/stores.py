@@ -3,7 +3,7 @@
 Nobody outside this package names a store's classes. What a fleet's store needs is imported when a URL asks
 for it.
 
-Rules: docs/design.md#r23, docs/design.md#r26.
+Rules: docs/design.md#r23, docs/design.md#r25, docs/design.md#r26, docs/design.md#r27.
 """
 
 from collections.abc import Callable, Iterable, Iterator

@@ -14,10 +14,10 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import pluggy
 from msgspec.structs import replace as replace_fields
@@ -41,7 +41,7 @@ from shim.ledger.gate_evidence import NO_FLAGS, GateEvidence, flags_identity, ga
 from shim.ledger.process_record import ProcessState
 from shim.ledger.rows import BrakeRow, Wall
 from shim.ledger.run_row import shared_settings_digest
-from shim.model import Role, Stage, seconds
+from shim.model import Stage
 from shim.model.time import CLOCK_UNSET_BEFORE, describe_unset_clock
 from shim.model.visible_text import describe_free_text, describe_id
 from shim.rollout import CurrentFlags
@@ -51,14 +51,16 @@ from shim.runtime.automatic_brake import AutomaticBrake
 from shim.runtime.coordinator import Coordinator
 from shim.runtime.driver import clock
 from shim.runtime.flags_following import FlagsFollowing
+from shim.runtime.fleet_member import FleetMember, SharedBrake
 from shim.runtime.hook_observer import HookObserver
 from shim.runtime.lifecycle_log import LifecycleLog
+from shim.runtime.metric_readings import metric_readings
 from shim.runtime.pseudonyms import Pseudonyms
 from shim.runtime.secrets import Secrets
 from shim.runtime.tally import Tally
 from shim.runtime.time_of_day import TimeOfDay, machine_start
 from shim.settings import Settings, load_flags
-from shim.telemetry import Metrics, Readings, TraceObserver, Tracing, tracing
+from shim.telemetry import Metrics, TraceObserver, Tracing, tracing
 
 log = logging.getLogger(__name__)
 
@@ -79,13 +81,6 @@ class Records:
     """None: no collector is named, neither in the settings nor in the environment."""
 
 
-class SharedBrake(Protocol):
-    """The brake of a fleet (docs/design.md#r25)."""
-
-    async def release(self, reason: str) -> None:
-        """Release it for every process. Raises InputError if that cannot be done."""
-
-
 class Assembly:
     """The parts of a whole shim, without the coordinator, which the WebSocket library makes.
 
@@ -97,7 +92,6 @@ class Assembly:
         evaluate: a user's stage by the flags; the brake is not considered.
         reader: reads the ledger, for a fleet the store, from any thread.
         name_in_log: how a user is named in the log (`privacy.logs`).
-        fleet_brake: the brake of the fleet, while the shim runs in one; None: there is no fleet.
     """
 
     def __init__(
@@ -136,7 +130,7 @@ class Assembly:
         self._wall: TimeOfDay | None = None
         self._gate: GateEvidence | None = None
         self._gate_lock = Lock()
-        self.fleet_brake: SharedBrake | None = None
+        self._fleet: FleetMember | None = None
 
     @property
     def first_observers(self) -> Sequence[Observer]:
@@ -146,6 +140,11 @@ class Assembly:
     def wall(self) -> Wall:
         """The run's time of day; before the start the wall clock's."""
         return wall_clock() if self._wall is None else self._wall()
+
+    @property
+    def fleet_brake(self) -> SharedBrake | None:
+        """The brake of the fleet, while the shim runs in a fleet; None: there is no fleet."""
+        return None if self._fleet is None else self._fleet.brake
 
     @property
     def records(self) -> Records:
@@ -191,7 +190,7 @@ class Assembly:
             ledger = opened.enter_context(
                 _open_ledger(self.settings, coordinator.wall, self._describing(coordinator))
             )
-            metrics = Metrics(_readings(coordinator, ledger, traced))
+            metrics = Metrics(metric_readings(coordinator, ledger, traced, lambda: self._fleet))
             self._records = Records(ledger, metrics, traced)
             self._wall = coordinator.wall
             self._observe(coordinator, self._records)
@@ -313,9 +312,9 @@ class Assembly:
             to_wall=coordinator.wall.at,
             identity=self._trial_identity,
             left=left,
-        ) as brake:
-            coordinator.observer.add(brake)
-            self.fleet_brake = brake
+        ) as membership:
+            coordinator.observer.add(membership.brake)
+            self._fleet = membership
             yield
 
 
@@ -368,37 +367,3 @@ def _open_ledger(
     finally:
         if not ledger.close(_LEDGER_CLOSE):
             log.error("the ledger's last rows could not be written in time")
-
-
-def _readings(
-    coordinator: Coordinator[Any], ledger: LedgerWriter, traced: Tracing | None
-) -> Readings:
-    """The numbers that a scrape looks up, without visiting connections."""
-    candidate = coordinator.router.monitors(Role.CANDIDATE)
-    assert candidate is not None
-
-    def commit_age() -> float:
-        last = ledger.status().last_commit
-        return 0.0 if last is None else seconds(coordinator.wall() - last)
-
-    readings = Readings(
-        sessions=lambda: len(coordinator.sessions),
-        open_episodes=lambda: coordinator.open_episodes,
-        brake_engaged=lambda: coordinator.router.brake_reason is not None,
-        candidate_quarantined=lambda: candidate.quarantined,
-        clock_ahead_seconds=lambda: seconds(coordinator.wall.ahead),
-        ledger_degraded=lambda: ledger.status().problem is not None,
-        ledger_queued_rows=lambda: ledger.status().queued,
-        ledger_dropped_rows=lambda: ledger.status().dropped,
-        ledger_commit_age_seconds=commit_age,
-    )
-    if traced is None:
-        return readings
-    delivery = traced.delivery
-    return replace(
-        readings,
-        trace_collector_answers=lambda: delivery.answers,
-        trace_queued_spans=lambda: delivery.queued,
-        trace_sent_spans=lambda: delivery.sent,
-        trace_dropped_spans=lambda: delivery.dropped,
-    )

@@ -4,7 +4,7 @@ Names are Prometheus's, counters without their `_total`. No label names a user o
 
 Rules: docs/design.md#r3, docs/design.md#r5, docs/design.md#r6b, docs/design.md#r7,
 docs/design.md#r14, docs/design.md#r14b, docs/design.md#r15, docs/design.md#r20, docs/design.md#r21,
-docs/design.md#r22.
+docs/design.md#r22, docs/design.md#r23, docs/design.md#r25, docs/design.md#r26, docs/design.md#r27.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -71,6 +71,24 @@ class Readings:
     ledger_dropped_rows: Annotated[Reading, Counter, "Rows that the ledger had no room for."] = None
     ledger_commit_age_seconds: Annotated[
         Reading, Gauge, "Time since the last commit of the ledger."
+    ] = None
+    store_answers: Annotated[Reading, Gauge, "1 while rows reach the store of the fleet (R23)."] = (
+        None
+    )
+    store_waiting_rows: Annotated[
+        Reading, Gauge, "Rows of the outbox that are not in the store yet."
+    ] = None
+    store_record_age_seconds: Annotated[
+        Reading, Gauge, "How long ago the record of this process in the store ends (R27)."
+    ] = None
+    store_clock_offset_seconds: Annotated[
+        Reading, Gauge, "How far the store's clock is ahead of this process's clock."
+    ] = None
+    fleet_linked: Annotated[
+        Reading, Gauge, "1 while this process hears of the fleet's brake and flags (R25, R26)."
+    ] = None
+    fleet_leader: Annotated[
+        Reading, Gauge, "1 while this process judges the brake for all processes (R25)."
     ] = None
     trace_collector_answers: Annotated[
         Reading, Gauge, "1 if the collector took the spans that it was last sent."

@@ -1,6 +1,7 @@
 """Three servers in this process on which everything happens that the boards and alerts are about."""
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -11,6 +12,7 @@ import aiohttp
 
 from shim.model import Return, Role, Stage
 from tests.live.servers import QUICK, ROLLOUT, Server, app_client, server, until
+from tests.postgres.server import PostgresServer
 
 CLIENTS = 4
 
@@ -38,10 +40,14 @@ async def scene(folder: Path, collector: str) -> AsyncIterator[Scene]:
     flags = folder / "sound" / "rollout.yaml"
     write_flags(flags, "shadow")
     async with AsyncExitStack() as stack:
+        store = stack.enter_context(PostgresServer())
+        url = json.dumps(store.url(store.create_database()))
+        # A process of a fleet, so that the rules about the store have data.
+        fleet = f"ledger: {url}\noutbox: {folder}/outbox.db"
         servers = [
             await stack.enter_async_context(it)
             for it in (
-                server(folder / "sound", None, f"{traced}\nrollout: rollout.yaml\n"),
+                server(folder / "sound", None, f"{traced}\nrollout: rollout.yaml\n", fleet),
                 server(folder / "rash", Stage.SHADOW, rash),
                 server(folder / "broken", Stage.SHADOW, broken),
             )

@@ -58,11 +58,18 @@ class Server:
 
 @asynccontextmanager
 async def server(
-    folder: Path, stage: Stage | None = Stage.SHADOW, settings: str = QUICK
+    folder: Path,
+    stage: Stage | None = Stage.SHADOW,
+    settings: str = QUICK,
+    ledger: str | None = None,
 ) -> AsyncIterator[Server]:
-    """The reference server in this event loop; without a stage the flags file has its say."""
+    """The reference server in this event loop; without a stage the flags file has its say.
+
+    `ledger` are the lines about the ledger, if it is no file in the folder.
+    """
     path = folder / "shim.yaml"
-    path.write_text(f"{settings}\nledger: sqlite:///{folder}/shim.db\n")
+    ledger = ledger or f"ledger: sqlite:///{folder}/shim.db"
+    path.write_text(f"{settings}\n{ledger}\n")
     types = monitor_types(plugin_manager())
     rollout = None if stage is None else everyone_at(stage)
     shim = Shim.open(load_settings(path, types), secrets=SECRETS, targeting=rollout)
