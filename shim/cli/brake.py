@@ -1,47 +1,58 @@
-"""`shim brake`: take everyone back to `shadow`, or let everyone follow the flags (R22: docs/design.md#r22)."""
+"""`shim brake`: take everyone back to `shadow`, or let everyone follow the flags (R22:
+docs/design.md#r22); in a fleet, for all processes (R25: docs/design.md#r25)."""
 
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
 import click
+import msgspec
 
 from shim.cli.common import QUARANTINED, input_errors, json_option
 from shim.cli.ledger_option import ledger_option
 from shim.cli.remote import Remote, url_option
 from shim.cli.terminal import echo, print_json
-from shim.ledger import read_ledger
+from shim.ledger import list_orders, order_brake, read_ledger
 from shim.ledger.rows import BrakeRow
-from shim.model import seconds
-from shim.settings import LedgerUrl
+from shim.model import InputError, seconds
+from shim.rollout.changes import this_user
+from shim.settings import POSTGRES, LedgerUrl
 
 _reason = click.option("--reason", required=True, help="The reason; it is kept in the ledger.")
+_store = ledger_option(
+    "Give the order in the store of the fleet (postgresql://…), instead of asking a running shim."
+)
 _HISTORY = 20
+
+_Lines = list[tuple[str, dict[str, Any]]]
+"""Lines for people, each with its style."""
 
 
 @click.group()
 def brake() -> None:
-    """Engage, release or show the brake of a running shim."""
+    """Engage, release or show the brake of a running shim, or of a fleet."""
 
 
 @brake.command()
 @_reason
+@_store
 @url_option
 @json_option
 @input_errors
-def engage(reason: str, url: str, as_json: bool) -> None:
+def engage(reason: str, ledger: LedgerUrl | None, url: str, as_json: bool) -> None:
     """Take everyone at `live` or `complete` back to `shadow`, without a disconnect."""
-    _order(url, reason, engaged=True, as_json=as_json)
+    _show(*_order(ledger, url, reason, engaged=True), as_json)
 
 
 @brake.command()
 @_reason
+@_store
 @url_option
 @json_option
 @input_errors
-def release(reason: str, url: str, as_json: bool) -> None:
+def release(reason: str, ledger: LedgerUrl | None, url: str, as_json: bool) -> None:
     """Move everyone to the stage in the flags file. The brake never releases itself."""
-    _order(url, reason, engaged=False, as_json=as_json)
+    _show(*_order(ledger, url, reason, engaged=False), as_json)
 
 
 @brake.command()
@@ -53,29 +64,53 @@ def status(ledger: LedgerUrl | None, url: str, as_json: bool) -> None:
     """Print whether the brake is engaged, since when, and why."""
     if ledger is None:
         _show(*Remote(url).get("/api/brake", _read), as_json)
-        return
-    with closing(read_ledger(ledger)) as reader:
-        rows = reader.rows(BrakeRow, limit=_HISTORY)
-    engaged = bool(rows) and rows[0].engaged
+    else:
+        _show(*_read_ledger(ledger), as_json)
+
+
+def _order(
+    ledger: LedgerUrl | None, url: str, reason: str, *, engaged: bool
+) -> tuple[dict[str, Any], _Lines]:
+    """Give the order, in the store or at a running shim; how the brake stands then."""
+    order = {"engaged": engaged, "reason": reason.strip()}
+    if ledger is None:
+        return Remote(url).post("/api/brake", _read, order)
+    # The console's import takes a while.
+    from shim.console.api.schemas import BrakeOrder
+
+    try:
+        reason = msgspec.convert(order, BrakeOrder).reason
+    except msgspec.ValidationError:
+        raise InputError("--reason: must be 3 to 500 characters, in one line") from None
+    order_brake(ledger, engaged=engaged, reason=reason, who=this_user())
+    return _read_ledger(ledger)
+
+
+def _read_ledger(ledger: LedgerUrl) -> tuple[dict[str, Any], _Lines]:
+    """How the brake stands by a ledger: in a fleet, by the orders that were given in its store."""
+    history: list[dict[str, Any]] = []
+    if ledger.scheme in POSTGRES:
+        history = [order.as_dict() for order in list_orders(ledger, _HISTORY)]
+    if not history:
+        # No process of the fleet has run yet: the rows are those of a ledger that was pushed.
+        with closing(read_ledger(ledger)) as reader:
+            rows = reader.rows(BrakeRow, limit=_HISTORY)
+        history = [
+            {"engaged": row.engaged, "reason": row.reason, "at": seconds(row.at)} for row in rows
+        ]
+    engaged = bool(history) and history[0]["engaged"]
     answer = {
         "engaged": engaged,
-        "reason": rows[0].reason if engaged else None,
+        "reason": history[0]["reason"] if engaged else None,
         "quarantined": None,  # only a running shim knows
-        "history": [
-            {"engaged": row.engaged, "reason": row.reason, "at": seconds(row.at)} for row in rows
-        ],
+        "history": history,
     }
-    _show(*_read(answer), as_json)
+    return _read(answer)
 
 
-def _order(url: str, reason: str, *, engaged: bool, as_json: bool) -> None:
-    order = {"engaged": engaged, "reason": reason}
-    _show(*Remote(url).post("/api/brake", _read, order), as_json)
-
-
-def _read(answer: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[str, dict[str, Any]]]]:
-    """The answer of the API, and its lines for people, each with its style."""
-    lines: list[tuple[str, dict[str, Any]]] = []
+def _read(answer: dict[str, Any]) -> tuple[dict[str, Any], _Lines]:
+    """An answer in the form of the API, and its lines for people."""
+    lines: _Lines = []
     if answer["engaged"]:
         lines.append((f"engaged: {answer['reason']}", {"fg": "red", "bold": True}))
     else:
@@ -84,12 +119,13 @@ def _read(answer: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[str, dict[
         lines.append((QUARANTINED, {"fg": "red", "bold": True}))
     for event in answer["history"] or ():
         at = datetime.fromtimestamp(event["at"], UTC).astimezone()
+        by = f" ({event['process']})" if "process" in event else ""
         word = "engaged " if event["engaged"] else "released"
-        lines.append((f"  {at:%Y-%m-%d %H:%M:%S}  {word}  {event['reason']}", {}))
+        lines.append((f"  {at:%Y-%m-%d %H:%M:%S}  {word}  {event['reason']}{by}", {}))
     return answer, lines
 
 
-def _show(answer: dict[str, Any], lines: list[tuple[str, dict[str, Any]]], as_json: bool) -> None:
+def _show(answer: dict[str, Any], lines: _Lines, as_json: bool) -> None:
     if as_json:
         print_json(answer)
         return

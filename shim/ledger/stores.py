@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shim.ledger.flags_version import FlagsVersion, PushedFlags
+from shim.ledger.fleet_record import FleetOrder
 from shim.ledger.process_record import ProcessState, Pushed
 from shim.ledger.protocols import DirectLedger, LedgerReader, LedgerWriter
 from shim.ledger.rows import RunRow, Wall
@@ -122,6 +123,23 @@ def list_flags(url: LedgerUrl, limit: int) -> list[FlagsVersion]:
     with _postgres(url):
         from shim.ledger.postgres import flags_versions
     return flags_versions.pull_flags(url, limit)
+
+
+def order_brake(url: LedgerUrl, *, engaged: bool, reason: str, who: str) -> None:
+    """Give an order to a fleet's brake (R25), without any of its processes.
+
+    Raises InputError, also if the brake stands that way already.
+    """
+    with _postgres(url):
+        from shim.ledger.postgres import brake_orders
+    brake_orders.order_brake(url, engaged=engaged, reason=reason, who=who)
+
+
+def list_orders(url: LedgerUrl, limit: int) -> list[FleetOrder]:
+    """The orders to a fleet's brake, newest first: the first one is in force. Raises InputError."""
+    with _postgres(url):
+        from shim.ledger.postgres import brake_orders
+    return brake_orders.list_orders(url, limit)
 
 
 def _is_fleets(url: LedgerUrl) -> bool:
