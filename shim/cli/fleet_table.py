@@ -15,7 +15,7 @@ from shim.ledger.fleet_record import FleetRecord, format_differences
 from shim.ledger.process_record import ProcessRecord
 from shim.model import Stage, seconds
 
-_NAMES = ("process", "host", "version")
+_NAMES = ("process", "version")
 _STATES = ("settings", "flags", "brake", "record ends")
 _NUMBERS = ("to ship", "clock", *map(str, reversed(Stage)))
 
@@ -45,8 +45,9 @@ def render_fleet(fleet: FleetRecord) -> Iterator[RenderableType]:
 
 
 def _cells(fleet: FleetRecord, process: ProcessRecord) -> Iterator[Text]:
-    yield plain(process.name, "" if process.alive else "dim")
-    yield plain(process.host)
+    # A name that was made begins with the host, and a pod has the name of its host.
+    host = "" if process.name.startswith(process.host) else f" on {process.host}"
+    yield plain(f"{process.name}{host}", "" if process.alive else "dim")
     yield plain(process.version)
     yield plain("-" if process.settings is None else process.settings[:8])
     yield plain("-" if process.flags is None else process.flags[:8])

@@ -1,6 +1,6 @@
 """A fleet as its store knows it: the processes, in what they differ, and the order to their brake.
 
-Rules: docs/design.md#r25, docs/design.md#r27.
+Rules: docs/design.md#r16, docs/design.md#r25, docs/design.md#r27.
 """
 
 from collections.abc import Iterable
@@ -12,6 +12,12 @@ from shim.model import Duration
 
 BEHIND_AFTER: Duration = 60_000_000
 """A process is behind when its record ends so long ago, in microseconds."""
+
+DEPLOY = (
+    "a deploy, which ends, or a fault; while monitors, comparison or flags differ there is no trial: a trial "
+    "begins when the last old process is gone"
+)
+"""What it means if processes differ (R16)."""
 
 _COMPARED = ("version", "settings", "flags")
 
@@ -86,16 +92,21 @@ def is_behind(process: ProcessRecord, now: Wall) -> bool:
 
 
 def format_differences(fleet: FleetRecord) -> list[str]:
-    """What the processes differ in, a line each, with the names of the processes."""
-    return [
-        f"the processes differ in {'their ' * (difference.what != 'version')}{difference.what}: "
-        + "; ".join(
-            f"{', '.join(variant.processes)} {'have' if len(variant.processes) > 1 else 'has'} "
-            f"{'no flags' if variant.value is None else variant.value[:12]}"
-            for variant in difference.variants
-        )
-        for difference in fleet.differing
-    ]
+    """What the processes differ in, a line each, with the names of the processes, and what that means."""
+    lines = []
+    for difference in fleet.differing:
+        those = "; ".join(map(_format_variant, difference.variants))
+        owner = "" if difference.what == "version" else "their "
+        lines.append(f"the processes differ in {owner}{difference.what}: {those}")
+    if lines:
+        lines.append(DEPLOY)
+    return lines
+
+
+def _format_variant(variant: Variant) -> str:
+    verb = "has" if len(variant.processes) == 1 else "have"
+    value = "no flags" if variant.value is None else variant.value[:12]
+    return f"{', '.join(variant.processes)} {verb} {value}"
 
 
 def _compare(what: str, processes: Iterable[ProcessRecord]) -> FleetDifference | None:

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from shim.cli import main
 from shim.ledger import read_ledger
-from shim.ledger.fleet_record import ALONE, FleetRecord, format_differences
+from shim.ledger.fleet_record import ALONE, DEPLOY, FleetRecord, format_differences
 from shim.ledger.postgres.brake_orders import give_order
 from shim.ledger.postgres.process_list import ProcessName, Sign, enter, give_sign, read_clock
 from shim.ledger.postgres.shipment import note_run
@@ -93,6 +93,7 @@ def test_who_is_behind_and_who_differs(connection: Store, store: LedgerUrl) -> N
     assert format_differences(fleet) == [
         "the processes differ in their settings: a, b, c have aaaa; d has bbbb",
         "the processes differ in their flags: a, b, c have ffff; d has no flags",
+        DEPLOY,
     ]
 
 
