@@ -141,7 +141,8 @@ class KindRecord:
             stretch.ordinal,
             len(stretch.days) == 1,
             self._agreement.read(_ALL, lambda series: series.stretch(stretch.days)),
-            read_groups(self._returns, lambda series: series.stretch(stretch.days)),
+            # An arm that occurs on a later day is no part of a stretch, whenever somebody asks.
+            _without_idle(read_groups(self._returns, lambda series: series.stretch(stretch.days))),
         )
         if (stretch.days[-1] + 1) * DAY + 3 * self._times.grain <= now:
             self._stretches[stretch.ordinal] = sample
@@ -185,3 +186,12 @@ def read_groups(question: Question[Arm], read: Callable[[Series], Shares]) -> di
     for arm in question.keys:
         groups[arm.group][arm.role] = question.read(arm, read)
     return {**groups}
+
+
+def _without_idle(groups: Mapping[str, ByArm]) -> dict[str, ByArm]:
+    """Only the arms that have observations."""
+    observed = {
+        group: {role: counted for role, counted in arms.items() if counted.plain or counted.crowded}
+        for group, arms in groups.items()
+    }
+    return {group: arms for group, arms in observed.items() if arms}

@@ -3,12 +3,13 @@
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shim.flags import Percentages, Targeting
@@ -486,10 +487,23 @@ def histories(draw: st.DrawFn) -> list[tuple[int, Row]]:
     for second in draw(st.lists(st.integers(0, SPAN // S - 200), max_size=3)):
         when = NOW + second * S
         rows.append((when, FailureRow(role=Role.CANDIDATE, call="wake", reason="it", at=when)))
-    for minute in range(0, SPAN // MINUTE, 7):
-        seen = coverage(60 * minute, candidate_users=minute % 3 * 10)
-        rows.append((seen.at, seen))
-    return sorted(rows, key=lambda row: row[0])
+    return rows
+
+
+WATCHED = [
+    coverage(60 * minute, candidate_users=minute % 3 * 10) for minute in range(0, SPAN // MINUTE, 7)
+]
+
+
+def outcome_known(second: int, role: Role) -> tuple[int, Row]:
+    """An action whose window ends so many seconds after NOW."""
+    action = settled_action(second - 120, role=role)
+    assert action.window_ends is not None
+    return action.window_ends, action
+
+
+AFTER_MIDNIGHT = DAY // S - NOW // S % (DAY // S) + 240
+"""So many seconds after NOW the first UTC day is decided: its rows are here and settled (R16)."""
 
 
 SHORT = DEFAULTS.model_copy(
@@ -498,6 +512,14 @@ SHORT = DEFAULTS.model_copy(
 
 
 @settings(max_examples=15, deadline=None)
+@example(
+    # The candidate's first outcome comes when the first day is decided.
+    history=[
+        outcome_known(120, Role.CONTROL),
+        outcome_known(AFTER_MIDNIGHT - 179, Role.CANDIDATE),
+    ],
+    times=[AFTER_MIDNIGHT, AFTER_MIDNIGHT + 1],
+)
 @given(
     history=histories(),
     times=st.lists(st.integers(0, SPAN // S), min_size=2, max_size=8, unique=True).map(sorted),
@@ -511,7 +533,8 @@ def test_an_answer_does_not_depend_on_when_somebody_asked_before(
         asked: list[Evidence] = []
         with ledger(path, process(NOW), wall=Wall(NOW + 2 * SPAN)) as writer:
             kept = GateEvidence(SqliteReader(path), SHORT)
-            waiting = iter(history)
+            watched = [(row.at, row) for row in WATCHED]
+            waiting = iter(sorted([*history, *watched], key=itemgetter(0)))
             following = next(waiting, None)
             for time in times:
                 now = NOW + time * S
