@@ -21,7 +21,7 @@ def board() -> Dashboard:
         "shim-overview",
         "Migration: overview",
         "How far the rollout is, and whether it may go on. docs/runbook.md says what to do when it may not.",
-        [_now(), _rollout(), _agreement(), _outcomes(), _evidence(), _process()],
+        [_now(), _rollout(), _agreement(), _outcomes(), _evidence(), _fleet(), _process()],
     )
 
 
@@ -243,6 +243,36 @@ def _evidence() -> Section:
                     "{{instance}}",
                 ),
                 unit="cps",
+            ),
+        ],
+    )
+
+
+def _fleet() -> Section:
+    return Section(
+        "The fleet",
+        [
+            lines(
+                "Record behind",
+                "How long ago the record of each process in the fleet's store ends. After an hour the gate is "
+                "insufficient. Without a fleet there is nothing to show.",
+                Query(f"shim_store_record_age_seconds{{{JOB}}}", "{{instance}}"),
+                unit="s",
+            ),
+            lines(
+                "Rows to ship",
+                "Rows of each outbox that are not in the store yet. They grow while the store is away.",
+                Query(f"shim_store_waiting_rows{{{JOB}}}", "{{instance}}"),
+                unit="none",
+            ),
+            lines(
+                "Reach of the store",
+                "Processes whose rows reach the store, that hear of the fleet's brake, and that judge the "
+                "brake for all: one process does.",
+                Query(f"sum(shim_store_answers{{{JOB}}})", "ship"),
+                Query(f"sum(shim_fleet_linked{{{JOB}}})", "hear"),
+                Query(f"sum(shim_fleet_leader{{{JOB}}})", "judge"),
+                unit="none",
             ),
         ],
     )

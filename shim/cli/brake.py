@@ -92,7 +92,7 @@ def _read_ledger(ledger: LedgerUrl) -> tuple[dict[str, Any], _Lines]:
     if ledger.scheme in POSTGRES:
         history = [order.as_dict() for order in list_orders(ledger, _HISTORY)]
     if not history:
-        # No process of the fleet has run yet: the rows are those of a ledger that was pushed.
+        # There are no orders: the rows, if any, are those of one process, or of a ledger that was pushed.
         with closing(read_ledger(ledger)) as reader:
             rows = reader.rows(BrakeRow, limit=_HISTORY)
         history = [

@@ -55,7 +55,7 @@ class FleetRecord(JsonRecord, frozen=True, kw_only=True):
         name: the name of the fleet; None: there is no fleet.
         brake: the order in force; None: there never was an order.
         processes: those that are alive, and those that have ended and whose rows are not all in the store.
-        differing: in what the processes that are alive differ; empty: in nothing.
+        differing: in what the processes differ that were heard of within a minute; empty: in nothing.
         behind: the names of the processes whose record ends more than a minute ago.
     """
 
@@ -75,7 +75,9 @@ def describe_fleet(
 ) -> FleetRecord:
     """The fleet whose list of processes this is."""
     processes = [process for process in listed if process.alive or process.waiting]
-    differences = (_compare(what, processes) for what in _COMPARED)
+    # What a dead process had in force differs from nothing any more.
+    running = [one for one in processes if one.alive and one.seen_at > now - BEHIND_AFTER]
+    differences = (_compare(what, running) for what in _COMPARED)
     return FleetRecord(
         name=name,
         now=now,
@@ -110,10 +112,10 @@ def _format_variant(variant: Variant) -> str:
 
 
 def _compare(what: str, processes: Iterable[ProcessRecord]) -> FleetDifference | None:
-    """How the living processes that have said something of themselves differ; None: not at all."""
+    """How those processes differ that have said something of themselves; None: not at all."""
     names: dict[str | None, list[str]] = {}
     for process in processes:
-        if process.alive and process.settings is not None:
+        if process.settings is not None:
             names.setdefault(getattr(process, what), []).append(process.name)
     if len(names) < 2:
         return None

@@ -1,8 +1,10 @@
 """R27: the list of the processes of a fleet, as people see it."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,8 @@ from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings import LedgerUrl, settings_from
 from tests.ledger.helpers import ledger, run
 from tests.live.servers import ServerProcess, app_client
-from tests.postgres.helpers import FLEET
+from tests.postgres.helpers import FLEET, change
+from tests.postgres.server import PostgresServer
 from tests.postgres.test_fleet_brake import eventually
 from tests.postgres.test_stored_flags import process_of
 
@@ -87,9 +90,13 @@ def test_who_is_behind_and_who_differs(connection: Store, store: LedgerUrl) -> N
     # What has ended differs from nobody, and is on the list only while rows of it are to come.
     listed(connection, "old", settings="cccc", ended=True)
     listed(connection, "lost", settings="cccc", ended=True, waiting=9)
+    # A process that was killed is listed for a day; what it had in force is in force nowhere.
+    listed(connection, "killed", settings="dddd", behind=70)
+    change(store, "UPDATE process SET seen_at = seen_at - 70000000 WHERE name = 'killed'")
     fleet = fleet_of(store)
-    assert [process.name for process in fleet.processes] == ["a", "b", "c", "d", "lost"]
-    assert fleet.behind == ["d"]
+    names = [process.name for process in fleet.processes]
+    assert names == ["a", "b", "c", "d", "killed", "lost"]
+    assert fleet.behind == ["d", "killed"]
     assert format_differences(fleet) == [
         "the processes differ in their settings: a, b, c have aaaa; d has bbbb",
         "the processes differ in their flags: a, b, c have ffff; d has no flags",
@@ -155,22 +162,29 @@ def test_the_digest_is_about_what_should_be_the_same() -> None:
     assert len({plain, *(digest(**other) for other in others)}) == 1 + len(others)
 
 
-async def ask(process: ServerProcess, path: str) -> Any:
+async def ask(process: ServerProcess, path: str, status: int = 200) -> Any:
     headers = {"Authorization": f"Bearer {process.secrets['SHIM_OPERATOR_TOKEN']}"}
     async with (
         aiohttp.ClientSession(headers=headers) as http,
         http.get(f"{process.url}{path}") as answer,
     ):
-        assert answer.status == 200
+        assert answer.status == status
         return await (answer.json() if path.startswith("/api") else answer.text())
+
+
+async def metric(process: ServerProcess, name: str) -> float:
+    lines = (await ask(process, "/metrics")).splitlines()
+    (value,) = (line.split()[1] for line in lines if line.startswith(f"shim_{name} "))
+    return float(value)
 
 
 @pytest.mark.real
 async def test_two_processes_show_each_other(store: LedgerUrl, tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         http = await stack.enter_async_context(aiohttp.ClientSession())
-        a = await stack.enter_async_context(process_of(tmp_path, store, "a"))
-        b = await stack.enter_async_context(process_of(tmp_path, store, "b"))
+        a, b = await asyncio.gather(
+            *(stack.enter_async_context(process_of(tmp_path, store, name)) for name in "ab")
+        )
         client = await app_client(http, a.url, "u1")
 
         async def seen() -> Any:
@@ -186,4 +200,34 @@ async def test_two_processes_show_each_other(store: LedgerUrl, tmp_path: Path) -
         assert all(one["brake"] is False and one["flags"] for one in fleet["processes"])
         page = await ask(b, "/fleet")
         assert f"Fleet {FLEET}" in page
+        assert 'href="/fleet"' in page
+
+        async def leaders() -> float:
+            return await metric(a, "fleet_leader") + await metric(b, "fleet_leader")
+
+        await eventually(leaders, (1,))
         await client.close()
+
+
+@pytest.mark.real
+async def test_while_the_store_is_away(tmp_path: Path) -> None:
+    with PostgresServer(durable=True) as server:
+        store = LedgerUrl(server.url(server.create_database()))
+        async with process_of(tmp_path, store, "a") as process:
+            for name in ("store_answers", "fleet_linked"):
+                await eventually(partial(metric, process, name), (1,))
+            server.kill()
+            for name in ("store_answers", "fleet_linked", "fleet_leader"):
+                await eventually(partial(metric, process, name), (0,))
+            assert (await ask(process, "/api/fleet", 503))["status"] == 503
+            await ask(process, "/fleet", 503)
+            runner = CliRunner(env=process.secrets)
+            shown, told = [
+                await asyncio.to_thread(
+                    runner.invoke, main, ["status", "--url", process.url, *options]
+                )
+                for options in ([], ["--json"])
+            ]
+            assert (shown.exit_code, told.exit_code) == (0, 0)
+            assert "fleet     no answer: " in shown.stdout
+            assert json.loads(told.stdout)["fleet"] is None

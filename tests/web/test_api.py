@@ -7,6 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from shim.ledger.fleet_record import ALONE
 from shim.ledger.sqlite.reader import SqliteReader
 from shim.model import Stage, VerdictName
 from tests.live.servers import app_client, token, until
@@ -25,6 +26,20 @@ async def glasses(
     http: aiohttp.ClientSession, it: Server, user: str
 ) -> aiohttp.ClientWebSocketResponse:
     return await http.ws_connect(f"{it.url}/glasses-ws", headers=token(user, SECRETS.jwt_secret))
+
+
+async def test_a_shim_that_runs_alone_has_no_fleet(tmp_path: Path) -> None:
+    async with console(tmp_path, Stage.LIVE) as it, aiohttp.ClientSession() as http:
+        assert await get(http, it, "fleet") == ALONE.as_dict()
+        for path, headers, status in (
+            ("/api/fleet", VIEWER, 200),
+            ("/api/fleet", {}, 401),
+            ("/fleet", VIEWER, 200),
+        ):
+            async with http.get(f"{it.url}{path}", headers=headers) as answer:
+                assert answer.status == status
+        async with http.get(f"{it.url}/", headers=VIEWER) as answer:
+            assert "/fleet" not in await answer.text()
 
 
 async def test_connections_come_in_pages_and_by_filters(tmp_path: Path) -> None:
