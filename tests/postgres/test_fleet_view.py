@@ -113,6 +113,15 @@ def test_a_process_that_has_said_nothing(connection: Store, store: LedgerUrl) ->
     assert "not known yet" in shim("status", "--ledger", store.url).stdout
 
 
+@pytest.mark.parametrize("state", ["{", "[]", '{"settings": 7}', '{"more": 1}'])
+def test_the_state_of_another_version(connection: Store, store: LedgerUrl, state: str) -> None:
+    listed(connection, "a")
+    change(store, f"UPDATE process SET state = '{state}'")
+    (a,) = fleet_of(store).processes
+    assert (a.settings, a.flags, a.connections, a.brake) == (None, None, None, None)
+    assert shim("gate", "--ledger", store.url).exit_code == 3
+
+
 def test_status_shows_the_fleet_of_a_store(connection: Store, store: LedgerUrl) -> None:
     listed(connection, "a")
     listed(connection, "b [bold]", settings="bbbb", behind=8000, waiting=1200)

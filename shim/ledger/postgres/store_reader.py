@@ -134,7 +134,17 @@ def _processes(snapshot: Snapshot, now: Wall) -> list[ProcessRecord]:
             complete_until=complete_until,
             clock_offset=clock_offset,
             waiting=waiting,
-            **({} if state is None else msgspec.json.decode(state, type=ProcessState).as_dict()),
+            **_read_state(state),
         )
         for name, run, version, host, ended, seen_at, complete_until, clock_offset, waiting, state in listed
     ]
+
+
+def _read_state(text: str | None) -> dict[str, Any]:
+    """What a process said of itself; nothing, if that is the state of another version."""
+    if text is None:
+        return {}
+    try:
+        return msgspec.structs.asdict(msgspec.json.decode(text, type=ProcessState))
+    except msgspec.MsgspecError:
+        return {}
