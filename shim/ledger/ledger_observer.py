@@ -21,6 +21,7 @@ from shim.ledger.rows import (
     Wall,
 )
 from shim.model import (
+    SECOND,
     Close,
     Closing,
     Connection,
@@ -214,12 +215,13 @@ class LedgerObserver(Observer):
 
     @handles(Coverage)
     def _coverage(self, coverage: Coverage) -> None:
-        wall = self._wall
+        at, length = self._wall(coverage.until), coverage.until - coverage.since
         self._ledger.append(
             CoverageRow(
                 connection_kind=coverage.kind,
-                since=wall(coverage.since),
-                at=wall(coverage.until),
+                # The machine may have slept meanwhile: then the time of day went on, and nobody watched.
+                since=max(self._wall(coverage.since), at - length - SECOND),
+                at=at,
                 connected=coverage.connected,
                 control_acted=coverage.control_acted,
                 candidate_acted=coverage.candidate_acted,

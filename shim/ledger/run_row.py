@@ -52,7 +52,8 @@ def shared_settings_digest(settings: Settings) -> str:
         settings.guard,
         settings.promotion,
     )
-    dumped = [section.model_dump(mode="json") for section in sections]
+    # Pydantic would warn that widths are of another class than the section that reads them.
+    dumped = [section.model_dump(mode="json", warnings=False) for section in sections]
     return _digest([_describe_monitors(settings), *dumped, settings.clients, settings.retention])
 
 

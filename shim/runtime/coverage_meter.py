@@ -2,7 +2,7 @@
 
 It also says that the process is alive: a record without coverage is not complete.
 
-Rules: docs/design.md#r14, docs/design.md#r16.
+Rules: docs/design.md#r3, docs/design.md#r14, docs/design.md#r16.
 """
 
 from collections.abc import Callable
@@ -14,6 +14,9 @@ from shim.runtime.census import Census
 
 INTERVAL: Duration = 60 * SECOND
 """A shorter `gate.grain` makes the interval shorter: what is about to be judged has to be covered."""
+
+_LONGEST: Duration = 2 * INTERVAL
+"""After a longer time without a measurement the process stood still, and nobody watched (R3)."""
 
 
 @dataclass(slots=True)
@@ -53,7 +56,7 @@ class CoverageMeter:
 
         Also for a kind that was not connected: that nobody was there is known because somebody watched.
         """
-        since, self._since = self._since, now
+        since, self._since = max(self._since, now - _LONGEST), now
         census = self._census
         for kind in Kind:
             before, after = self._before[kind], self._sums(kind, now)
