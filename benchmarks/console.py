@@ -92,7 +92,7 @@ async def _run(connections: int, verdicts: int) -> None:
         for number in range(connections):
             user, kind = f"u{number // 2}", (Kind.GLASSES, Kind.APP)[number % 2]
             package = f"com.example.app{number % 7}" if kind is Kind.APP else None
-            shim.register(partial(_Quiet, shim), kind, user, user, package)
+            shim.register(partial(_Quiet, shim), kind, user, user, package)  # type: ignore[arg-type]
         _fill(shim.assembly.records.ledger, verdicts)
         print(f"{connections} connections, {verdicts} verdicts:")
         await _ask(f"http://127.0.0.1:{runner.addresses[0][1]}")

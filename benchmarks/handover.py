@@ -1,7 +1,9 @@
 """What it takes to move 100 000 open connections to another stage, and whether the loop stalls (R21)."""
 
 import asyncio
+from collections.abc import Coroutine
 from time import perf_counter
+from typing import Any
 
 from benchmarks.bookkeeping import PER_SESSION, open_connections
 from benchmarks.setting import make_router
@@ -43,9 +45,9 @@ async def _move(handover: Handover, sessions: list[tuple[str, list[Tracked]]]) -
     await handover.finished()
 
 
-async def _longest_stall(work: object) -> float:
+async def _longest_stall(work: Coroutine[Any, Any, object]) -> float:
     """How long the loop did not turn at a time, while this was done."""
-    done = asyncio.ensure_future(work)  # type: ignore[arg-type]
+    done = asyncio.ensure_future(work)
     longest, before = 0.0, perf_counter()
     while not done.done():
         await asyncio.sleep(0)

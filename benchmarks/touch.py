@@ -83,7 +83,7 @@ async def _time_messages(queue: Any, touch: Touch | None, tracked: Tracked) -> f
 class _Open:
     """The WebSocket of the queue."""
 
-    close_sent = None
+    close_sent: tuple[int, str] | None = None
 
     def ignore(self, size: int) -> None: ...
 
