@@ -111,11 +111,13 @@ class Paused:
 @dataclass(frozen=True, slots=True)
 class ClockJumped:
     """The wall clock was found to have jumped `by` so much (negative: back); now it is `ahead` of the run's
-    time of day, which goes on as if nothing had happened."""
+    time of day, which goes on as if nothing had happened. `before_start`: the jump was between the run
+    before and this one; from the run's start on the two agree."""
 
     at: Time
     by: Duration
     ahead: Duration
+    before_start: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,14 +39,14 @@ from shim.ledger import (
 from shim.ledger.brake_record import read_brake_record
 from shim.ledger.gate_evidence import NO_FLAGS, GateEvidence, flags_identity, gate_evidence
 from shim.ledger.process_record import ProcessState
-from shim.ledger.rows import BrakeRow, Wall
+from shim.ledger.rows import BrakeRow, ClockJumpRow, RunRow, Wall
 from shim.ledger.run_row import shared_settings_digest
 from shim.model import Stage
 from shim.model.time import CLOCK_UNSET_BEFORE, describe_unset_clock
 from shim.model.visible_text import describe_free_text, describe_id
 from shim.rollout import CurrentFlags
 from shim.rollout.client_hints import judge_with_hints
-from shim.router import Observer
+from shim.router import ClockJumped, Observer
 from shim.runtime.automatic_brake import AutomaticBrake
 from shim.runtime.coordinator import Coordinator
 from shim.runtime.driver import clock
@@ -54,11 +54,12 @@ from shim.runtime.flags_following import FlagsFollowing
 from shim.runtime.fleet_member import FleetMember, SharedBrake
 from shim.runtime.hook_observer import HookObserver
 from shim.runtime.lifecycle_log import LifecycleLog
+from shim.runtime.machine_start import find_jump_before, machine_start
 from shim.runtime.metric_readings import metric_readings
 from shim.runtime.pseudonyms import Pseudonyms
 from shim.runtime.secrets import Secrets
 from shim.runtime.tally import Tally
-from shim.runtime.time_of_day import TimeOfDay, machine_start
+from shim.runtime.time_of_day import TimeOfDay
 from shim.settings import Settings, load_flags
 from shim.telemetry import Metrics, TraceObserver, Tracing, tracing
 
@@ -201,6 +202,7 @@ class Assembly:
                 recorder=self._recorder(coordinator),
             )
             stack.callback(coordinator.stop)
+            self._tell_jump_before(coordinator)
             if self.flags is not None:
                 following = FlagsFollowing(
                     self.settings, self.flags, self.reader, names_users=self._log_names_users
@@ -210,6 +212,15 @@ class Assembly:
                 )
             await stack.enter_async_context(self._in_fleet(coordinator, ledger, left))
             yield
+
+    def _tell_jump_before(self, coordinator: Coordinator[Any]) -> None:
+        """Tell a jump of the wall clock that happened while no shim ran, as far as the ledger knows of it."""
+        own = read_ledger(self.settings.own_ledger)
+        run, *earlier = own.rows(RunRow, limit=2)
+        for before in earlier:
+            jumps = (jump for jump in own.rows(ClockJumpRow) if jump.run == before.id)
+            if (by := find_jump_before(run, before, jumps)) is not None:
+                coordinator.observer.on(ClockJumped(coordinator.started, by, 0, before_start=True))
 
     def _observe(self, coordinator: Coordinator[Any], records: Records) -> None:
         """Connect the coordinator's events with all observers."""

@@ -68,6 +68,14 @@ class LifecycleLog(Observer):
 
     @handles(ClockJumped)
     def _clock_jumped(self, jump: ClockJumped) -> None:
+        if jump.before_start:
+            log.warning(
+                "the wall clock jumped %s by at least %.1f s between the run before and this run, whose "
+                "times go by the wall clock as it is now",
+                "ahead" if jump.by > 0 else "back",
+                abs(seconds(jump.by)),
+            )
+            return
         log.warning(
             "the wall clock jumped %s by %.1f s; the ledger's times, soak and trimming go on by the time "
             "that has passed since the start, which is now %s",

@@ -11,7 +11,6 @@ Rules: docs/design.md#r16, docs/design.md#r23.
 
 import time
 from collections import deque
-from pathlib import Path
 from time import time_ns
 from typing import NamedTuple
 
@@ -112,22 +111,6 @@ class TimeOfDay:
         rate = max(-_STEEPEST, min(_STEEPEST, rate))
         if rate != last.rate and now >= last.since + _FOLLOW_WITHIN:
             self._pieces.append(_Piece(now, today, rate))
-
-
-class MachineStart(NamedTuple):
-    """The present start of the machine: a random id, and how long ago it was."""
-
-    boot: str | None
-    uptime: Duration | None
-
-
-def machine_start() -> MachineStart:
-    """Both are None where the system does not tell."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-        return MachineStart(boot, time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000)
-    except (OSError, AttributeError, ValueError):
-        return MachineStart(None, None)
 
 
 def _read() -> _Reading | None:

@@ -7,6 +7,7 @@ import pytest
 
 from shim.runtime import coordinator, driver, time_of_day
 from shim.runtime.coordinator import Coordinator
+from shim.runtime.machine_start import MachineStart
 
 _STEP = 50
 """Milliseconds: less than a driver takes for a pause of the process."""
@@ -26,6 +27,11 @@ class MovedClock:
         self._wall = time_of_day.read_wall_clock() - self.now()
         monkeypatch.setattr(time_of_day, "read_sleep", lambda: self._slept)
         monkeypatch.setattr(time_of_day, "read_wall_clock", lambda: self._wall + self.now())
+        self.boot = "a start of the machine"
+        monkeypatch.setattr("shim.runtime.assembly.machine_start", self._machine_start)
+
+    def _machine_start(self) -> MachineStart:
+        return MachineStart(self.boot, self.now() + self._slept)
 
     def _now(self) -> int:
         return self._ticks
