@@ -6,6 +6,15 @@ connection, so it cannot disturb the acting path.
 
 from shim.compare.comparator import Comparator
 from shim.compare.expected_rules import ExpectedRule, ExpectedRules
+from shim.compare.fleet_returns import FleetReturns
 from shim.compare.outcomes import Outcomes
+from shim.compare.return_watcher import ReturnWatcher
 
-__all__ = ["Comparator", "ExpectedRule", "ExpectedRules", "Outcomes"]
+__all__ = [
+    "Comparator",
+    "ExpectedRule",
+    "ExpectedRules",
+    "FleetReturns",
+    "Outcomes",
+    "ReturnWatcher",
+]

@@ -15,8 +15,8 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from typing import Protocol
 
+from shim.compare.return_watcher import Opening, ReturnWatcher
 from shim.model import (
     BY_CHANCE,
     Connection,
@@ -30,36 +30,23 @@ from shim.model import (
 )
 
 
-class Opening(Protocol):
-    """A connection that is open, and since when."""
-
-    connection: Connection
-    opened_at: Time
-
-
 @dataclass(slots=True, eq=False)
 class _Pending:
     connection: Connection
     role: Role
     acted_at: Time
     window_ends: Time
+    last_activity: Time
     code: int | None
     placement: Placement
     settled: bool = False
 
 
-class Outcomes:
-    """Knows which identities are connected, and which closings still wait for a return.
-
-    `return_window` (microseconds) is counted from the later of the action and the last sign of life plus
-    `patience`: the control's timeout and its interval (0 without a control).
-    """
+class Outcomes(ReturnWatcher):
+    """Knows which identities are connected, and which closings still wait for a return."""
 
     def __init__(self, return_window: Duration, patience: Duration = 0) -> None:
-        self._return_window = return_window
-        self._patience = patience
-        # What each user has open; few each, so a tuple is smallest.
-        self._open: dict[str, tuple[Opening, ...]] = {}
+        super().__init__(return_window, patience)
         self._pending: dict[Identity, deque[_Pending]] = {}
         # By the ends of the windows, then by the order of the actions.
         self._windows: list[tuple[Time, int, _Pending]] = []
@@ -67,16 +54,13 @@ class Outcomes:
 
     @property
     def next_loss(self) -> Time | None:
-        """When the next pending action is lost: the window itself is inclusive."""
         windows = self._windows
         while windows and windows[0][2].settled:
             heappop(windows)
         return windows[0][0] + 1 if windows else None
 
     def opened(self, opening: Opening) -> Outcome | None:
-        """A connection was registered: perhaps a client that comes back."""
-        user = opening.connection.user
-        self._open[user] = (*self._open.get(user, ()), opening)
+        self.keep(opening)
         if not self._pending:
             return None
         identity = opening.connection.identity
@@ -90,11 +74,8 @@ class Outcomes:
         delay = opening.opened_at - pending.acted_at
         return _outcome(pending, Return.RETURNED, opening.opened_at, delay)
 
-    def closed(self, connection: Connection) -> None:
-        """A connection is no longer open, whoever closed it."""
-        openings = self._open.pop(connection.user, ())
-        if others := tuple(one for one in openings if one.connection.id != connection.id):
-            self._open[connection.user] = others
+    def closed(self, connection: Connection, now: Time) -> None:
+        self.drop(connection)
 
     def acted(
         self,
@@ -105,15 +86,11 @@ class Outcomes:
         code: int | None = None,
         placement: Placement = BY_CHANCE,
     ) -> Outcome | None:
-        """A timeout was acted on; the connection is closed by that."""
-        self.closed(connection)
+        self.closed(connection, now)
         identity = connection.identity
-        ends = max(now, last_activity + self._patience) + self._return_window
-        pending = _Pending(connection, role, now, ends, code, placement)
-        if any(
-            other.opened_at > last_activity and other.connection.identity == identity
-            for other in self._open.get(connection.user, ())
-        ):
+        ends = self.window_end(now, last_activity)
+        pending = _Pending(connection, role, now, ends, last_activity, code, placement)
+        if any(other.opened_at > last_activity for other in self.openings(identity)):
             return _outcome(pending, Return.REPLACED, now)
         self._pending.setdefault(identity, deque()).append(pending)
         self._actions += 1
@@ -121,12 +98,10 @@ class Outcomes:
         return None
 
     def expire(self, now: Time) -> Iterator[Outcome]:
-        """Losses: the windows (inclusive) that passed before `now`."""
         while (lost_at := self.next_loss) is not None and lost_at <= now:
             yield self._settle(heappop(self._windows)[2], Return.LOST, lost_at)
 
     def finish(self, now: Time) -> Iterator[Outcome]:
-        """The record ends: what it covered is lost, the rest is censored."""
         while (lost_at := self.next_loss) is not None:
             result = Return.CENSORED if lost_at - 1 > now else Return.LOST
             yield self._settle(heappop(self._windows)[2], result, min(lost_at, now))
@@ -152,4 +127,5 @@ def _outcome(pending: _Pending, result: Return, at: Time, delay: Duration | None
         code=pending.code,
         placement=pending.placement,
         window_ends=pending.window_ends,
+        last_activity=pending.last_activity,
     )

@@ -46,7 +46,13 @@ class EmbeddedShim(Coordinator[L], Generic[W, L]):
     ) -> None:
         """`evaluate` gives a user's stage (`Targeting.evaluate`); it is asked at each registration."""
         name_in_log = describe_id if assembly is None else assembly.name_in_log
-        super().__init__(settings, evaluate, observers, name_in_log=name_in_log)
+        super().__init__(
+            settings,
+            evaluate,
+            observers,
+            name_in_log=name_in_log,
+            in_fleet=assembly is not None and settings.in_fleet,
+        )
         self._assembly = assembly
         self._end: AsyncExitStack | None = None
         self.logins = Logins(self.clock) if logins is None else logins

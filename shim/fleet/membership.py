@@ -1,6 +1,6 @@
 """A process's membership in its fleet, for as long as the process runs.
 
-Rules: docs/design.md#r25.
+Rules: docs/design.md#r24, docs/design.md#r25.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from shim.fleet.fleet_brake import FleetBrake, LocalBrake
 from shim.fleet.fleet_link import FleetDuty, FleetLink
 from shim.fleet.fleet_memory import FleetMemory
 from shim.fleet.merged_brake import MergedBrake
+from shim.fleet.outcome_judge import OutcomeJudge
 from shim.fleet.stored_flags import StoredFlags
 from shim.gate import QuestionTimes, TrialIdentity
 from shim.ledger import LedgerReader
@@ -21,7 +22,7 @@ from shim.ledger.rows import BrakeRow
 from shim.model import Time
 from shim.settings import FlagsInStore, Settings
 
-_STOP = 2.0
+_STOP = 3.0
 """Seconds."""
 
 
@@ -29,14 +30,14 @@ _STOP = 2.0
 class Membership:
     """What a process does in its fleet."""
 
-    brake: FleetBrake
-    judge: MergedBrake
+    brake: FleetBrake | None
+    judge: MergedBrake | None
     link: FleetLink
 
     @property
     def leads(self) -> bool:
         """Whether this process judges the brake for all processes at present."""
-        return self.judge.leads and self.link.problem is None
+        return self.judge is not None and self.judge.leads and self.link.problem is None
 
     @property
     def problem(self) -> str | None:
@@ -49,20 +50,47 @@ async def fleet_membership(
     settings: Settings,
     brake: LocalBrake,
     reader: LedgerReader,
+    teller: FleetDuty,
     *,
     process: str,
     to_wall: Callable[[Time], int],
     identity: Callable[[], TrialIdentity],
     left: BrakeRow | None,
 ) -> AsyncIterator[Membership]:
-    """Follow the fleet's brake, and judge it when this process's turn comes.
+    """Follow the fleet's brake, and conclude and judge for all when this process's turn comes.
 
     `brake` is that of this process, `left` its last change before the start; `reader` reads the store;
-    `identity` says what decides about trials in this process now.
+    `teller` tells which clients came back to this process; `identity` says what decides about trials in this
+    process now. Without a control there is no brake.
     """
+    holder = f"{process} {token_hex(8)}"
+    fleet_brake = brake_judge = None
+    duties: list[FleetDuty] = []
+    if settings.monitors.control is not None:
+        fleet_brake = _follow_brake(settings, brake, process, to_wall, left)
+        brake_judge = _judge_brake(settings, reader, process, holder, identity)
+        duties += [fleet_brake, brake_judge]
+    duties += [teller, OutcomeJudge(holder)]
+    if isinstance(settings.rollout, FlagsInStore) and settings.flags_path is not None:
+        duties.append(StoredFlags(settings.flags_path))
+    link = FleetLink(settings.ledger, duties)
+    link.start()
+    try:
+        yield Membership(fleet_brake, brake_judge, link)
+    finally:
+        await asyncio.to_thread(link.stop, _STOP)
+
+
+def _follow_brake(
+    settings: Settings,
+    brake: LocalBrake,
+    process: str,
+    to_wall: Callable[[Time], int],
+    left: BrakeRow | None,
+) -> FleetBrake:
     memory = FleetMemory(Path(f"{settings.outbox}-fleet"))
     engaged = None if left is None or not left.engaged else (left.reason, left.at)
-    fleet_brake = FleetBrake(
+    return FleetBrake(
         brake,
         process,
         memory,
@@ -70,21 +98,21 @@ async def fleet_membership(
         to_wall=to_wall,
         engaged=engaged,
     )
+
+
+def _judge_brake(
+    settings: Settings,
+    reader: LedgerReader,
+    process: str,
+    holder: str,
+    identity: Callable[[], TrialIdentity],
+) -> MergedBrake:
     gate = settings.gate
-    judge = MergedBrake(
+    return MergedBrake(
         reader,
         settings.brake,
         QuestionTimes(0, gate.period, gate.unit, gate.grain),
         identity,
-        holder=f"{process} {token_hex(8)}",
+        holder=holder,
         process=process,
     )
-    duties: list[FleetDuty] = [fleet_brake, judge]
-    if isinstance(settings.rollout, FlagsInStore) and settings.flags_path is not None:
-        duties.append(StoredFlags(settings.flags_path))
-    link = FleetLink(settings.ledger, duties)
-    link.start()
-    try:
-        yield Membership(fleet_brake, judge, link)
-    finally:
-        await asyncio.to_thread(link.stop, _STOP)

@@ -3,7 +3,7 @@
 Up to the earliest time to which the record of a listed process is complete, everything is in the store. So the
 judge reads on to that time, in the order of time, and no late row can contradict what it has read.
 
-Rules: docs/design.md#r22, docs/design.md#r25, docs/design.md#r27.
+Rules: docs/design.md#r22, docs/design.md#r24, docs/design.md#r25, docs/design.md#r27.
 """
 
 import logging
@@ -20,6 +20,7 @@ from shim.ledger import LedgerReader
 from shim.ledger.brake_record import read_brake_record
 from shim.ledger.postgres.brake_orders import give_order, last_order
 from shim.ledger.postgres.lease import Lease
+from shim.ledger.postgres.openings import GIVEN_UP
 from shim.ledger.postgres.process_list import read_clock
 from shim.ledger.rows import RunRow, Wall
 from shim.ledger.trial_record import return_rows
@@ -29,9 +30,6 @@ log = logging.getLogger(__name__)
 
 _MINUTE: Duration = 60_000_000
 _MOST_RUNS = 100_000
-
-GIVEN_UP: Duration = 60_000_000
-"""A process that was not heard of for so long no longer holds the others up."""
 
 
 class MergedBrake(FleetDuty):
@@ -70,6 +68,7 @@ class MergedBrake(FleetDuty):
         self._read_until: Wall = 0
         self._asked_at: Wall = 0
         self.leads = False
+        self._concluded: Wall = 0
 
     def attend(self, connection: Connection[Any]) -> None:
         self.leads = self._lease.hold(connection)
@@ -106,9 +105,11 @@ class MergedBrake(FleetDuty):
         self._judge = BrakeJudge(self._limits, self._times)
         record = read_brake_record(self._reader, subject[0], until, self._limits.window)
         # Those whose window goes on are read when it is over.
-        over = tuple((kind, row) for kind, row in record.returns if row.at < until)
+        concluded = min(until, self._reader.concluded_until() or until)
+        over = tuple((kind, row) for kind, row in record.returns if row.at < concluded)
         self._judge.resume(replace(record, returns=over))
         self._subject, self._read_until, self._asked_at = subject, until, until
+        self._concluded = concluded
         log.info("fleet: this process judges the brake for all processes")
 
     def _read_on(self, judge: BrakeJudge, identity: TrialIdentity, until: Wall) -> str | None:
@@ -136,12 +137,15 @@ class MergedBrake(FleetDuty):
         if until - self._asked_at < _MINUTE:
             return None
         asked, self._asked_at = self._asked_at, until
+        # Outcomes are concluded a little later than everything else is recorded (R24).
+        open_since = self._concluded
+        self._concluded = min(until, self._reader.concluded_until() or until)
         for row in self._reader.coverage_sums(runs, asked, until):
             users = row.control_users + row.candidate_users
             judge.covered(row.kind, row.run, row.since, row.at, users)
         for kind in Kind:
             settled = self._reader.settled_actions(
-                kind, runs, asked, until, acted_from=judge.trial_since
+                kind, runs, open_since, self._concluded, acted_from=judge.trial_since
             )
             for observed in return_rows(settled):
                 judge.settled(kind, observed)

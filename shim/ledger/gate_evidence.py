@@ -78,13 +78,14 @@ class GateEvidence:
         trials, deciding, differing = read_trials(reader, now, seen, brakes)
         brake = brakes[0] if brakes else None
         processes = reader.processes(now)
+        concluded = reader.concluded_until() or now
         self._forget_if_late(processes)
         last = min(
             (process for process in processes if process.alive), key=_end_of_record, default=None
         )
         complete_until = max(seen.values(), default=None)
         if complete_until is not None and last is not None:
-            complete_until = min(complete_until, _end_of_record(last))
+            complete_until = min(complete_until, _end_of_record(last), concluded)
         evidence = Evidence(
             now,
             complete_until=complete_until,
@@ -98,7 +99,7 @@ class GateEvidence:
             return evidence
         record = self._record_of(trials[-1], deciding)
         # What a process of a fleet has not shipped yet is read later, with what the others found then.
-        self._read_until = now if last is None else min(now, _end_of_record(last))
+        self._read_until = now if last is None else min(now, _end_of_record(last), concluded)
         record.read(_runs(trials[-1]), self._read_until)
         return replace(
             self._of_trial(evidence, trials, record, brakes, deciding),

@@ -61,6 +61,9 @@ class LedgerObserver(Observer):
         # The open connections that some monitor decided on: their closings are kept.
         self._timed_out: set[str] = set()
 
+    def _wall_or_none(self, time: Time | None) -> Wall | None:
+        return None if time is None else self._wall(time)
+
     @handles(Decided)
     def _decided(self, decided: Decided) -> None:
         wall = self._wall
@@ -68,8 +71,19 @@ class LedgerObserver(Observer):
         code = next((effect.code for effect in decision.effects if isinstance(effect, Close)), None)
         at = wall(decision.at)
         if decided.acted:
+            placement = decided.placement
             self._ledger.append(
-                ActionRow(*about, role=role, acted_at=at, code=code, counted=decided.counted)
+                ActionRow(
+                    *about,
+                    role=role,
+                    acted_at=at,
+                    code=code,
+                    by_percentage=placement.group is not None,
+                    placed_by=placement.group,
+                    window_ends=self._wall_or_none(decided.window_ends),
+                    counted=placement.counted,
+                    last_activity=self._wall_or_none(decided.last_activity),
+                )
             )
         self._ledger.append(
             DecisionRow(
@@ -89,7 +103,6 @@ class LedgerObserver(Observer):
     @handles(Verdict)
     def _verdict(self, verdict: Verdict) -> None:
         wall = self._wall
-        control_at, candidate_at = verdict.control_at, verdict.candidate_at
         self._ledger.append(
             VerdictRow(
                 *_about(verdict.connection),
@@ -98,8 +111,8 @@ class LedgerObserver(Observer):
                 at=wall(verdict.at),
                 first=verdict.first,
                 acting=verdict.acting,
-                control_at=None if control_at is None else wall(control_at),
-                candidate_at=None if candidate_at is None else wall(candidate_at),
+                control_at=self._wall_or_none(verdict.control_at),
+                candidate_at=self._wall_or_none(verdict.candidate_at),
                 recovered=verdict.recovered,
                 last_activity=wall(verdict.last_activity),
                 rule=verdict.rule,
@@ -119,7 +132,6 @@ class LedgerObserver(Observer):
     @handles(Outcome)
     def _outcome(self, outcome: Outcome) -> None:
         wall = self._wall
-        window_ends = outcome.window_ends
         self._ledger.append(
             ActionRow(
                 *_about(outcome.connection),
@@ -132,7 +144,8 @@ class LedgerObserver(Observer):
                 by_percentage=outcome.by_percentage,
                 placed_by=outcome.placement.group,
                 counted=outcome.placement.counted,
-                window_ends=None if window_ends is None else wall(window_ends),
+                window_ends=self._wall_or_none(outcome.window_ends),
+                last_activity=self._wall_or_none(outcome.last_activity),
             )
         )
 

@@ -4,7 +4,7 @@ The embedded store is `shim.ledger.sqlite`; a networked one offers the same.
 All times are microseconds since 1970; periods include `since` and exclude `until`.
 
 Rules: docs/design.md#r7, docs/design.md#r14, docs/design.md#r14b, docs/design.md#r15,
-docs/design.md#r16, docs/design.md#r22, docs/design.md#r23, docs/design.md#r27.
+docs/design.md#r16, docs/design.md#r22, docs/design.md#r23, docs/design.md#r24, docs/design.md#r27.
 """
 
 from collections import Counter
@@ -299,6 +299,10 @@ class LedgerReader(EpisodeReader, Protocol):
 
     def brake(self) -> BrakeRow | None:
         """The last change of the brake."""
+
+    def concluded_until(self) -> Wall | None:
+        """Until then the outcomes are concluded, as a fleet concludes them later than it records (R24); None:
+        they are concluded as they are recorded."""
 
     def results(
         self, kind: Kind | None, since: Wall, until: Wall

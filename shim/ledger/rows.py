@@ -2,13 +2,13 @@
 
 The columns of the stores, the JSON of the API with its schema, and what `shim verdicts --url` reads come
 from the fields of these types. Times are whole microseconds since 1970 (`Wall`), durations whole
-microseconds (`Length`). A connection's id is unique within a run of the process only: a row belongs to
-its `run`. The store gives `id` and `run`, which mean something in this store alone; the run's `uuid` and the
-row's `number` say the same in every store, and are never used twice (R23).
+microseconds (`Length`). A connection's id is unique within a run of the process only: a row belongs to its
+`run`. The store gives `id` and `run`, which mean something in this store alone; the run's `uuid` and the row's
+`number` say the same in every store, and are never used twice (R23).
 
-Rules: docs/design.md#r3, docs/design.md#r5, docs/design.md#r6b, docs/design.md#r7,
-docs/design.md#r14, docs/design.md#r14b, docs/design.md#r15, docs/design.md#r16, docs/design.md#r20,
-docs/design.md#r21, docs/design.md#r22, docs/design.md#r23.
+Rules: docs/design.md#r3, docs/design.md#r5, docs/design.md#r6b, docs/design.md#r7, docs/design.md#r14,
+docs/design.md#r14b, docs/design.md#r15, docs/design.md#r16, docs/design.md#r20, docs/design.md#r21,
+docs/design.md#r22, docs/design.md#r23.
 """
 
 from collections.abc import Iterable
@@ -152,8 +152,7 @@ class DecisionRow(ConnectionRow, frozen=True, kw_only=True):
 class VerdictRow(ConnectionRow, frozen=True, kw_only=True):
     """How an episode ended (`shim.model.Verdict`).
 
-    `overridden`: an override placed the user (R16), or the user is not `counted`. `placed_by` is the group in
-    which chance placed the user (None: no percentages did).
+    `overridden`: an override placed the user (R16), or the user is not `counted`. `placed_by`: `ActionRow`.
     """
 
     TABLE = "verdict"
@@ -214,9 +213,9 @@ class LateRow(ConnectionRow, frozen=True, kw_only=True):
 class ActionRow(ConnectionRow, frozen=True, kw_only=True):
     """A timeout acted on, and what became of the client (R15).
 
-    `result` is None while that is open; `at` says when it was settled; `code` is the close code that
-    was sent (None: terminated). `placed_by` is the group in which chance placed the user (None: no
-    percentages did), `window_ends` the last moment for a return.
+    `result` is None while that is open; `at` says when it was settled; `code` is the close code that was
+    sent (None: terminated). `placed_by` is the group in which chance placed the user (None: no percentages
+    did), `window_ends` the last moment for a return, `last_activity` the last sign of life.
     """
 
     TABLE = "action"
@@ -232,6 +231,7 @@ class ActionRow(ConnectionRow, frozen=True, kw_only=True):
     placed_by: str | None = None
     window_ends: Wall | None = None
     counted: bool | None = None
+    last_activity: Wall | None = None
 
 
 class ProofRow(ConnectionRow, frozen=True, kw_only=True):

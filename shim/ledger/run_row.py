@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from shim import __version__
 from shim.ledger.rows import RunRow, Wall
-from shim.model import MonitorType
+from shim.model import Duration, MonitorType
 from shim.plugin.hookspecs import PROJECT
 from shim.settings import Settings
 
@@ -24,8 +24,10 @@ def wall_clock() -> Wall:
     return time_ns() // 1000
 
 
-def begin_run(settings: Settings, started_at: Wall) -> RunRow:
-    """This process as a row, before it is stored."""
+def begin_run(
+    settings: Settings, started_at: Wall, boot: str | None = None, uptime: Duration | None = None
+) -> RunRow:
+    """This process as a row, before it is stored; `boot` and `uptime` are about the machine's start."""
     comparison = settings.comparison
     monitors, compared = _describe_monitors(settings), repr(comparison)
     return RunRow(
@@ -39,6 +41,8 @@ def begin_run(settings: Settings, started_at: Wall) -> RunRow:
         return_window=comparison.return_window,
         monitors=_digest(monitors),
         comparison=_digest(compared),
+        boot=boot,
+        uptime=uptime,
     )
 
 

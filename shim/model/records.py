@@ -119,6 +119,8 @@ class Outcome:
     """How the flags placed the user."""
     window_ends: Time | None = None
     """The last moment at which a new connection counts as a return (R15)."""
+    last_activity: Time | None = None
+    """The closed connection's last sign of life."""
 
     @property
     def by_percentage(self) -> bool:

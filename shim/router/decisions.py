@@ -8,7 +8,7 @@ Rules: docs/design.md#r6, docs/design.md#r6b, docs/design.md#r7, docs/design.md#
 docs/design.md#r15.
 """
 
-from shim.compare import Comparator, Outcomes
+from shim.compare import Comparator, ReturnWatcher
 from shim.model import Close, Decision, LateDecision, Role, Terminate, Time, Verdict
 from shim.router.assignment import Assignment
 from shim.router.events import Decided, GuardChanged
@@ -27,7 +27,7 @@ class Decisions:
         assignment: Assignment,
         *,
         comparator: Comparator,
-        outcomes: Outcomes,
+        outcomes: ReturnWatcher,
         observer: Observer,
         guard: Guard | None,
     ) -> None:
@@ -72,9 +72,7 @@ class Decisions:
         if acts and role is _CANDIDATE and self._is_held(tracked, decision, now):
             acts = False
         else:
-            self._observer.on(
-                Decided(tracked.connection, role, decision, acts, tracked.placement.counted)
-            )
+            self._tell(tracked, role, decision, acts, now)
         if acts:
             self._act(tracked, role, decision, now)
         if isinstance(record, Verdict):
@@ -95,11 +93,7 @@ class Decisions:
         while (decision := guard.release(now)) is not None:
             tracked = self._assignment.tracked[decision.connection_id]
             allowed = not self._is_too_far(tracked)
-            self._observer.on(
-                Decided(
-                    tracked.connection, _CANDIDATE, decision, allowed, tracked.placement.counted
-                )
-            )
+            self._tell(tracked, _CANDIDATE, decision, allowed, now)
             if not allowed:
                 self._take_back(tracked, now)
                 continue
@@ -129,6 +123,22 @@ class Decisions:
             self._observer.on(GuardChanged(True, self._assignment.candidate_acts_for, now))
         tracked.port.ping(b"guard")
         return True
+
+    def _tell(
+        self, tracked: Tracked, role: Role, decision: Decision, acts: bool, now: Time
+    ) -> None:
+        last = tracked.last_activity
+        self._observer.on(
+            Decided(
+                connection=tracked.connection,
+                role=role,
+                decision=decision,
+                acted=acts,
+                placement=tracked.placement,
+                last_activity=last if acts else None,
+                window_ends=self._outcomes.window_end(now, last) if acts else None,
+            )
+        )
 
     def _act(self, tracked: Tracked, role: Role, decision: Decision, now: Time) -> None:
         """Let the decision reach the socket; from here on the connection is gone for the monitors."""

@@ -3,7 +3,7 @@
 They are rare: nothing here happens per message. The records of `shim.model` that are facts already stand
 among them as they are: how a connection ended, a verdict, an outcome, a monitor's failure, …
 
-Rules: docs/design.md#r3, docs/design.md#r6b, docs/design.md#r14b, docs/design.md#r21,
+Rules: docs/design.md#r3, docs/design.md#r6b, docs/design.md#r14b, docs/design.md#r15, docs/design.md#r21,
 docs/design.md#r22.
 """
 
@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from shim.flags import Evaluation
 from shim.model import (
+    BY_CHANCE,
     Closing,
     Connection,
     Coverage,
@@ -21,6 +22,7 @@ from shim.model import (
     LateDecision,
     MonitorFailure,
     Outcome,
+    Placement,
     Role,
     Stage,
     Time,
@@ -41,7 +43,7 @@ class Opened:
     """The monitor whose effects reach the connection; None: neither's (replay)."""
     at: Time
     counted: bool = True
-    """Whether what happens to the user is evidence, as in the next two (`Placement.counted`)."""
+    """Whether what happens to the user is evidence (`Placement.counted`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,17 @@ class Decided:
     decision: Decision
     acted: bool
     """Whether the decision's effects reach the socket; otherwise it is only recorded."""
-    counted: bool = True
+    placement: Placement = BY_CHANCE
+    """How the flags placed the user."""
+    last_activity: Time | None = None
+    """Where it was acted on: the connection's last sign of life."""
+    window_ends: Time | None = None
+    """Where it was acted on: the last moment at which a new connection counts as a return (R15)."""
+
+    @property
+    def counted(self) -> bool:
+        """Whether what happens to the user is evidence."""
+        return self.placement.counted
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ docs/design.md#r22.
 from collections.abc import Callable, ValuesView
 from contextlib import suppress
 
-from shim.compare import Comparator, Outcomes
+from shim.compare import Comparator, ReturnWatcher
 from shim.model import BY_CHANCE, Connection, Duration, Monitors, Placement, Role, Stage, Time
 from shim.router.assignment import Assignment
 from shim.router.decisions import Decisions
@@ -45,7 +45,7 @@ class Router:
         monitors: Monitors,
         *,
         comparator: Comparator,
-        outcomes: Outcomes,
+        outcomes: ReturnWatcher,
         observer: Observer,
         start: Time,
         meter: Meter | None = None,
@@ -197,7 +197,7 @@ class Router:
         self._decisions.begin(now)
         if verdict := self._comparator.closed(tracked.connection.id, now):
             self._observer.on(verdict)
-        self._outcomes.closed(tracked.connection)
+        self._outcomes.closed(tracked.connection, now)
         self._assignment.ended(tracked)
         self._assignment.save(tracked)
         self._assignment.release(tracked, now)

@@ -7,7 +7,7 @@ follows the flags file, and closes all of it at the end.
 Each event reaches its observers in this order: the log, the counters, the traces (which set the trace id),
 the ledger and the metrics (which keep or show that id), the observers of the service, the plugins, the brake.
 
-Rules: docs/design.md#r16, docs/design.md#r22, docs/design.md#r25, docs/design.md#r27.
+Rules: docs/design.md#r16, docs/design.md#r22, docs/design.md#r24, docs/design.md#r25, docs/design.md#r27.
 """
 
 import asyncio
@@ -20,7 +20,6 @@ from threading import Lock
 from typing import Any, TypeAlias
 
 import pluggy
-from msgspec.structs import replace as replace_fields
 
 from shim.capture import Limits, Recorder, check_folder, settings_digest
 from shim.flags import Evaluation, Targeting, everyone_at
@@ -67,9 +66,8 @@ log = logging.getLogger(__name__)
 
 Evaluate: TypeAlias = Callable[[str], Evaluation]
 
-_PROMOTION_INTERVAL = 60.0
 _LEDGER_CLOSE = 5.0
-"""Seconds; the longest wait at the end until the last rows are on the disk."""
+"""Seconds: the longest wait at the end until the last rows are on the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +186,9 @@ class Assembly:
             stack.push_async_callback(asyncio.to_thread, opened.close)
             traced = opened.enter_context(tracing(self.settings.telemetry))
             # The ledger comes last: a start that is refused leaves no file behind.
+            run = begin_run(self.settings, coordinator.wall(), *machine_start())
             ledger = opened.enter_context(
-                _open_ledger(self.settings, coordinator.wall, self._describing(coordinator))
+                _open_ledger(self.settings, run, coordinator.wall, self._describing(coordinator))
             )
             metrics = Metrics(metric_readings(coordinator, ledger, traced, lambda: self._fleet))
             self._records = Records(ledger, metrics, traced)
@@ -210,7 +209,7 @@ class Assembly:
                 await stack.enter_async_context(
                     following.running(coordinator, promotes=self._promotes)
                 )
-            await stack.enter_async_context(self._in_fleet(coordinator, ledger, left))
+            await stack.enter_async_context(self._in_fleet(coordinator, ledger, run, left))
             yield
 
     def _tell_jump_before(self, coordinator: Coordinator[Any]) -> None:
@@ -306,25 +305,42 @@ class Assembly:
 
     @asynccontextmanager
     async def _in_fleet(
-        self, coordinator: Coordinator[Any], ledger: LedgerWriter, left: BrakeRow | None
+        self,
+        coordinator: Coordinator[Any],
+        ledger: LedgerWriter,
+        run: RunRow,
+        left: BrakeRow | None,
     ) -> AsyncIterator[None]:
-        """Follow the brake of the fleet (R25), if the ledger is a fleet's and there is a brake."""
-        if ledger.process is None or self.settings.monitors.control is None:
+        """Take part in the fleet (R24, R25), if the ledger is a fleet's."""
+        returns = coordinator.fleet_returns
+        if ledger.process is None or returns is None:
             yield
             return
         # PostgreSQL's library is needed by fleets alone.
         from shim.fleet.membership import fleet_membership
+        from shim.fleet.opening_teller import OpeningTeller
 
+        teller = OpeningTeller(
+            returns,
+            run.uuid,
+            post=asyncio.get_running_loop().call_soon_threadsafe,
+            clock=clock,
+            to_wall=coordinator.wall.at,
+            store=lambda: ledger.status().store,
+            tell=coordinator.observer.on,
+        )
         async with fleet_membership(
             self.settings,
             coordinator,
             self.reader,
+            teller,
             process=ledger.process,
             to_wall=coordinator.wall.at,
             identity=self._trial_identity,
             left=left,
         ) as membership:
-            coordinator.observer.add(membership.brake)
+            if membership.brake is not None:
+                coordinator.observer.add(membership.brake)
             self._fleet = membership
             yield
 
@@ -363,12 +379,10 @@ def _capture_file(settings: Settings, capture: Path | None) -> Path | None:
 
 @contextmanager
 def _open_ledger(
-    settings: Settings, wall: TimeOfDay, state: Callable[[], ProcessState]
+    settings: Settings, run: RunRow, wall: TimeOfDay, state: Callable[[], ProcessState]
 ) -> Iterator[LedgerWriter]:
     if wall() < CLOCK_UNSET_BEFORE:
         log.warning("%s", describe_unset_clock(wall()))
-    boot, uptime = machine_start()
-    run = replace_fields(begin_run(settings, wall()), boot=boot, uptime=uptime)
     fleet = settings.fleet or settings.telemetry.service_name
     place = FleetPlace(settings.outbox, settings.process, fleet, state)
     with settings.origin.of("ledger"):

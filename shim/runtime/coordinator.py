@@ -3,7 +3,7 @@
 The coordinator owns the router, the driver that wakes it, and the user sessions. An integration such as
 `shim.aio` brings the live connections: each is the port of one socket, and reports what is read from it.
 
-Rules: docs/design.md#r13, docs/design.md#r21, docs/design.md#r22.
+Rules: docs/design.md#r13, docs/design.md#r21, docs/design.md#r22, docs/design.md#r24.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from itertools import count
 from typing import Generic, TypeVar
 
 from shim.capture import Recorder
-from shim.compare import Comparator, ExpectedRules, Outcomes
+from shim.compare import Comparator, ExpectedRules, FleetReturns, Outcomes
 from shim.flags import Evaluation
 from shim.model import SECOND, UNCOUNTED, Closing, Connection, Duration, Kind, Time, seconds
 from shim.model.visible_text import describe_id
@@ -60,7 +60,7 @@ class Coordinator(Generic[L]):
 
     `evaluate` gives a user's stage (`shim.flags.Targeting.evaluate`); it is asked at each registration.
     `name_in_log` is how users are named there. `close_timeout` bounds the closings of the service's
-    own, too.
+    own, too. `in_fleet`: the fleet concludes the outcomes (R24), by `fleet_returns`.
     """
 
     clock: Callable[[], Time] = staticmethod(clock)
@@ -72,6 +72,7 @@ class Coordinator(Generic[L]):
         observers: Sequence[Observer] = (),
         *,
         name_in_log: Callable[[str], str] = describe_id,
+        in_fleet: bool = False,
     ) -> None:
         candidate = settings.monitors.candidate.settings
         self.settings = settings
@@ -92,12 +93,13 @@ class Coordinator(Generic[L]):
             window=settings.comparison.window,
             expected=self.expected,
         )
+        window = settings.comparison.return_window
+        patience = settings.monitors.chosen.control_patience
+        self.fleet_returns = FleetReturns(window, patience) if in_fleet else None
         self.router = Router(
             settings.monitors.chosen,
             comparator=self._comparator,
-            outcomes=Outcomes(
-                settings.comparison.return_window, settings.monitors.chosen.control_patience
-            ),
+            outcomes=self.fleet_returns or Outcomes(window, patience),
             observer=self.observer,
             start=self.started,
             meter=CpuMeter(settings.monitors.call_limit),

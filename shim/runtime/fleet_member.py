@@ -17,7 +17,8 @@ class FleetMember(Protocol):
     """The membership of this process in its fleet."""
 
     @property
-    def brake(self) -> SharedBrake: ...
+    def brake(self) -> SharedBrake | None:
+        """None: without a control there is no brake."""
 
     @property
     def leads(self) -> bool:

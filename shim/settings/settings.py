@@ -185,10 +185,14 @@ class Settings(Section):
         return self.rollout
 
     @property
+    def in_fleet(self) -> bool:
+        """Whether the ledger is a fleet's store."""
+        return self.ledger.scheme in POSTGRES
+
+    @property
     def own_ledger(self) -> LedgerUrl:
         """The ledger that this process writes itself: its outbox, where the ledger is a fleet's store."""
-        fleet = self.ledger.scheme in POSTGRES
-        return LedgerUrl.of_file(self.outbox) if fleet else self.ledger
+        return LedgerUrl.of_file(self.outbox) if self.in_fleet else self.ledger
 
     @property
     def console_address(self) -> ConsoleAddress | None:

@@ -158,7 +158,7 @@ def in_one_process(history: History) -> dict[str, tuple[str, Time, int | None]]:
     for at, rank, key in sorted(facts):
         told += outcomes.expire(at)
         if rank == 0:
-            outcomes.closed(connections[key])
+            outcomes.closed(connections[key], at)
         elif rank == 1:
             told.append(outcomes.opened(Open(connections[key], at)))
         else:

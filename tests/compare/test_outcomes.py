@@ -43,6 +43,7 @@ def test_r15_a_new_connection_of_the_identity_is_a_return_with_its_delay() -> No
         at=67 * S,
         delay=7 * S,
         window_ends=180 * S,
+        last_activity=0,
     )
     assert outcomes.next_loss is None
     assert list(outcomes.finish(10**12)) == []
@@ -91,6 +92,7 @@ def test_r15_a_loss_is_known_when_the_window_has_passed() -> None:
         at=at,
         delay=None,
         window_ends=180 * S,
+        last_activity=0,
     )
 
 
@@ -135,6 +137,7 @@ def test_r15_replaced_by_a_connection_opened_after_the_last_sign_of_life(
             at=60 * S,
             delay=None,
             window_ends=180 * S,
+            last_activity=10 * S,
         )
         assert outcomes.next_loss is None
     else:  # "after" is strict
@@ -146,7 +149,7 @@ def test_r15_only_what_is_still_open_replaces() -> None:
     outcomes = Outcomes(WINDOW)
     outcomes.opened(Opening(app("c1"), 0))
     outcomes.opened(Opening(app("c2"), 20 * S))
-    outcomes.closed(app("c2"))
+    outcomes.closed(app("c2"), 0)
     assert acted(outcomes, app("c1"), 60 * S) is None
 
 
@@ -248,7 +251,7 @@ def test_r15_against_a_look_at_the_whole_log(
         if what == "act":
             keep(acted(outcomes, connection, now, since))
         else:
-            outcomes.closed(connection)
+            outcomes.closed(connection, now)
     end = now + tail
     for outcome in outcomes.finish(end):
         keep(outcome)
@@ -287,7 +290,7 @@ def test_nothing_is_kept_of_clients_who_have_gone() -> None:
         back = app(f"d{number}", user=f"u{number}")
         if number % 2:
             assert outcomes.opened(Opening(back, number + 2)) is not None
-            outcomes.closed(back)
+            outcomes.closed(back, 0)
     assert len(list(outcomes.expire(10**12))) == 5
     assert outcomes.next_loss is None
     assert (outcomes._open, outcomes._pending, list(outcomes._windows)) == ({}, {}, [])

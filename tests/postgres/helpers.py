@@ -1,6 +1,10 @@
 """What the tests of the store share: shipping by hand, and a look at what is in the store."""
 
-from contextlib import closing
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,7 @@ from shim.ledger.postgres.store_connection import connect
 from shim.ledger.rows import ROWS
 from shim.ledger.sqlite.outbox import Outbox
 from shim.settings import LedgerUrl
+from tests.live.servers import QUICK, ServerProcess, server_process
 
 FLEET = "tests"
 
@@ -43,3 +48,36 @@ def empty(store: LedgerUrl) -> None:
     """Delete all rows, and count from 1 again."""
     tables = ", ".join(row.TABLE for row in ROWS)
     change(store, f"TRUNCATE {tables}, process RESTART IDENTITY")
+
+
+@asynccontextmanager
+async def fleet(
+    folder: Path, store: LedgerUrl, names: str, stage: str = "live"
+) -> AsyncIterator[list[ServerProcess]]:
+    async with AsyncExitStack() as stack:
+        yield list(
+            await asyncio.gather(
+                *(
+                    stack.enter_async_context(process_of(folder, store, name, stage))
+                    for name in names
+                )
+            )
+        )
+
+
+def process_of(folder: Path, store: LedgerUrl, name: str, stage: str = "live") -> Any:
+    own = folder / name
+    own.mkdir(exist_ok=True)
+    lines = (
+        f"ledger: {json.dumps(store.url)}\noutbox: {own}/outbox.db\nprocess: {name}\nfleet: {FLEET}"
+    )
+    return server_process(own, stage, QUICK, ledger=lines)
+
+
+async def eventually(ask: Callable[[], Awaitable[Any]], wanted: tuple[Any, ...]) -> None:
+    """Ask until the answer is one of these."""
+    async with asyncio.timeout(30):
+        for wait in repeat(0.05):
+            if await ask() in wanted:
+                return
+            await asyncio.sleep(wait)

@@ -14,8 +14,8 @@ from shim.ledger.rows import BrakeRow
 from shim.rollout.changes import this_user
 from shim.settings import LedgerUrl
 from tests.ledger.helpers import NOW, ledger
-from tests.postgres.helpers import look, ship_all
-from tests.postgres.test_fleet_brake import all_have, fleet
+from tests.postgres.helpers import fleet, look, ship_all
+from tests.postgres.test_fleet_brake import all_have
 
 
 def brake(command: str, place: str, *arguments: str) -> Result:

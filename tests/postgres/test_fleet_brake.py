@@ -1,11 +1,9 @@
 """R25: one brake for a fleet. The store is a real one; the last tests have real processes."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
-from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +26,8 @@ from shim.model import SECOND, InputError, Kind, Role, VerdictKind, VerdictName
 from shim.router import BrakeChanged
 from shim.settings import LedgerUrl
 from shim.settings.sections import BrakeSettings
-from tests.live.servers import QUICK, ServerProcess, server_process
-from tests.postgres.helpers import FLEET, change, look
+from tests.live.servers import ServerProcess
+from tests.postgres.helpers import change, eventually, fleet, look
 from tests.postgres.server import PostgresServer
 
 Store = psycopg.Connection[Any]
@@ -388,30 +386,6 @@ def test_a_process_that_is_not_heard_of_holds_nobody_up_for_long(
 # -- Real processes --------------------------------------------------------------------------------
 
 
-@asynccontextmanager
-async def fleet(
-    folder: Path, store: LedgerUrl, names: str, stage: str = "live"
-) -> AsyncIterator[list[ServerProcess]]:
-    async with AsyncExitStack() as stack:
-        yield list(
-            await asyncio.gather(
-                *(
-                    stack.enter_async_context(process_of(folder, store, name, stage))
-                    for name in names
-                )
-            )
-        )
-
-
-def process_of(folder: Path, store: LedgerUrl, name: str, stage: str = "live") -> Any:
-    own = folder / name
-    own.mkdir(exist_ok=True)
-    lines = (
-        f"ledger: {json.dumps(store.url)}\noutbox: {own}/outbox.db\nprocess: {name}\nfleet: {FLEET}"
-    )
-    return server_process(own, stage, QUICK, ledger=lines)
-
-
 async def brake_of(process: ServerProcess) -> str | None:
     reason: str | None = (await process.report())["brake"]
     return reason
@@ -431,15 +405,6 @@ async def give(process: ServerProcess, engaged: bool, reason: str) -> int:
 async def all_have(processes: list[ServerProcess], reason: str | None) -> None:
     for process in processes:
         await eventually(partial(brake_of, process), (reason,))
-
-
-async def eventually(ask: Callable[[], Awaitable[Any]], wanted: tuple[Any, ...]) -> None:
-    """Ask until the answer is one of these."""
-    async with asyncio.timeout(30):
-        for wait in repeat(0.05):
-            if await ask() in wanted:
-                return
-            await asyncio.sleep(wait)
 
 
 @pytest.mark.real

@@ -26,9 +26,8 @@ from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings import LedgerUrl, settings_from
 from tests.ledger.helpers import ledger, run
 from tests.live.servers import ServerProcess, app_client
-from tests.postgres.helpers import FLEET, change
+from tests.postgres.helpers import FLEET, change, eventually
 from tests.postgres.server import PostgresServer
-from tests.postgres.test_fleet_brake import eventually
 from tests.postgres.test_stored_flags import process_of
 
 Store = psycopg.Connection[Any]

@@ -27,9 +27,8 @@ from shim.rollout.flags_place import FlagsStorePlace
 from shim.settings import LedgerUrl, settings_from
 from shim.settings.flags_file import UNKNOWN_FLAGS
 from tests.live.servers import QUICK, ROLLOUT, ServerProcess, server_process
-from tests.postgres.helpers import FLEET
+from tests.postgres.helpers import FLEET, eventually
 from tests.postgres.server import PostgresServer
-from tests.postgres.test_fleet_brake import eventually
 
 LIVE, SHADOW = (ROLLOUT.replace("STAGE", f'"{stage}"') for stage in ("live", "shadow"))
 

@@ -1,6 +1,6 @@
 """The ledger of a process in a fleet: its own outbox, and the shipping from there.
 
-Rules: docs/design.md#r23.
+Rules: docs/design.md#r23, docs/design.md#r24.
 """
 
 import socket
@@ -63,7 +63,14 @@ class FleetLedger:
             wall=wall,
             state=state,
         )
-        self._own = SqliteLedger(outbox, run, keep=keep, wall=wall, spent=self._shipper.spent)
+        self._own = SqliteLedger(
+            outbox,
+            run,
+            keep=keep,
+            censors=False,  # what an earlier run left open, the fleet concludes (R24)
+            wall=wall,
+            spent=self._shipper.spent,
+        )
         try:
             self._shipper.start(self._own.flush, _FIRST_ANSWER)
         except BaseException:

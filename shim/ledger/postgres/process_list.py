@@ -1,7 +1,7 @@
 """The list of a fleet's processes, kept in the store: their names, when they were heard of, how far their
 records go.
 
-Rules: docs/design.md#r23, docs/design.md#r27.
+Rules: docs/design.md#r23, docs/design.md#r24, docs/design.md#r27.
 """
 
 from collections.abc import Collection
@@ -55,11 +55,14 @@ def enter(
     run: int,
     own_runs: Collection[str],
     place: str,
+    *,
+    lived_since: Wall | None = None,
 ) -> None:
     """Put a run on the list, under the name of its process.
 
-    `own_runs` are the runs (`uuid`) of the same outbox: the process before this one, which has ended. Raises
-    UnusableError if another process uses the name.
+    `own_runs` are the runs (`uuid`) of the same outbox: the process before this one, which has ended.
+    `lived_since`: from then on it has to tell of clients that came back to it (R24; None: nobody asks it).
+    Raises UnusableError if another process uses the name.
     """
     with connection.transaction():
         # Two processes of one name that start at once: one after the other.
@@ -77,24 +80,26 @@ def enter(
                 "each process a name of its own (the key `process`), or no name"
             )
         connection.execute(
-            "INSERT INTO process (run, name, host, seen_at, waiting, ended) "
-            f"VALUES (%s, %s, %s, {NOW}, 0, false) "
+            "INSERT INTO process (run, name, host, seen_at, waiting, ended, told_until) "
+            f"VALUES (%s, %s, %s, {NOW}, 0, false, %s) "
             "ON CONFLICT (run) DO UPDATE SET name = excluded.name, host = excluded.host".encode(),
-            (run, process.name, process.host),
+            (run, process.name, process.host, lived_since),
         )
 
 
 def give_sign(connection: Connection[Any], run: int, sign: Sign) -> None:
-    """The process of this run was alive just now. What is already known to be complete stays so."""
+    """The process of this run was alive just now, unless it has ended before. What is already known to be
+    complete stays so."""
     with connection.transaction():
         # The list may forget the last second after a crash of the store: no disk has to wait for it.
         connection.execute("SET LOCAL synchronous_commit = off")
         connection.execute(
-            f"UPDATE process SET seen_at = {NOW}, "
+            f"UPDATE process SET seen_at = CASE WHEN ended AND %s THEN seen_at ELSE {NOW} END, "
             "complete_until = greatest(complete_until, %s::bigint), "
             "clock_offset = coalesce(%s, clock_offset), waiting = %s, ended = %s, "
             "state = coalesce(%s, state) WHERE run = %s".encode(),
             (
+                sign.ended,
                 sign.complete_until,
                 sign.clock_offset,
                 sign.waiting,

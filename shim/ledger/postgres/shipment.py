@@ -4,7 +4,7 @@ A group is one transaction, which also moves the run's `last_number` in the stor
 whenever: what is in the store and what the store says about it are the same, and the next group begins after
 it. The lock of the run's row keeps two shippers of one run apart.
 
-Rules: docs/design.md#r23.
+Rules: docs/design.md#r23, docs/design.md#r24.
 """
 
 import logging
@@ -17,13 +17,16 @@ from psycopg import Connection
 from shim.ledger.columns import columns_of, without_nul
 from shim.ledger.queries.snapshot import quoted
 from shim.ledger.rows import ActionRow, Row, RunRow, storable
-from shim.ledger.sqlite.outbox import Outbox, Parcel
+from shim.ledger.sqlite.outbox import Outbox
 from shim.model import Duration
 
 log = logging.getLogger(__name__)
 
 GROUP = 5_000
 """Rows of one transaction."""
+
+_PUBLISHING = 0x53484951
+"""The advisory lock of whoever brings actions: one process at a time, from there to the commit."""
 
 _LARGEST = (1 << 63) - 1
 
@@ -48,7 +51,16 @@ def ship_group(
         parcel = outbox.parcel(run, stored.last_number, most, offset)
         if parcel.last <= stored.last_number:
             return stored
-        _insert(connection, stored.id, parcel)
+        tables = dict(parcel.tables)
+        actions = tables.pop(ActionRow, None)
+        for row, rows in tables.items():
+            _insert(connection, row, stored.id, rows)
+        if actions:
+            # Their ids are in the order of the commits: who has read up to one has missed none (R24).
+            # A process that freezes here must not hold up the others.
+            connection.execute("SET LOCAL idle_in_transaction_session_timeout = '5s'")
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", (_PUBLISHING,))
+            _insert(connection, ActionRow, stored.id, actions)
         _note(connection, run, offset, stored.id, parcel.last)
     return StoredRun(stored.id, parcel.last)
 
@@ -95,17 +107,16 @@ def _facts(run: RunRow, offset: Duration) -> dict[str, Any]:
     }
 
 
-def _insert(connection: Connection[Any], run: int, parcel: Parcel) -> None:
-    for row, rows in parcel.tables.items():
-        try:
-            # A savepoint: after an error the rows are tried once more, as the store can take them.
-            with connection.transaction():
-                _insert_rows(connection, row, run, rows)
-        except (psycopg.DataError, OverflowError):
-            log.warning(
-                "ledger: %s rows have values that PostgreSQL cannot keep: changed", row.TABLE
-            )
-            _insert_rows(connection, row, run, [_storable(row, values) for values in rows])
+def _insert(
+    connection: Connection[Any], row: type[Row], run: int, rows: Sequence[tuple[Any, ...]]
+) -> None:
+    try:
+        # A savepoint: after an error the rows are tried once more, as the store can take them.
+        with connection.transaction():
+            _insert_rows(connection, row, run, rows)
+    except (psycopg.DataError, OverflowError):
+        log.warning("ledger: %s rows have values that PostgreSQL cannot keep: changed", row.TABLE)
+        _insert_rows(connection, row, run, [_storable(row, values) for values in rows])
 
 
 def _insert_rows(
@@ -128,7 +139,8 @@ def _upsert() -> bytes:
     return (
         f"INSERT INTO action (run, {', '.join(map(quoted, names))}) "
         f"VALUES (%s, {', '.join(['%s'] * len(names))}) "
-        f"ON CONFLICT (run, connection) DO UPDATE SET {changes}"
+        # What the fleet has concluded stands (R24).
+        f"ON CONFLICT (run, connection) DO UPDATE SET {changes} WHERE action.result IS NULL"
     ).encode()
 
 

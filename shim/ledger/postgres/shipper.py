@@ -182,7 +182,7 @@ class Shipper:
             runs = self._outbox.runs()
             own = note_run(connection, self._mine(runs), self._offset or 0)
             uuids = [run.uuid for run in runs]
-            enter(connection, self._process, own.id, uuids, place)
+            self._enter(connection, own, self._run, uuids)
         self._stored[self._run.uuid] = own
         self._problem = None
         self._answered.set()
@@ -202,9 +202,20 @@ class Shipper:
             return
         with at_most(_LONGEST_STEP, connection):
             stored = note_run(connection, run, offset)
-            enter(connection, self._process, stored.id, uuids, str(self._url))
+            self._enter(connection, stored, run, uuids)
             ended = run.stopped_at or run.seen_at or run.started_at
             give_sign(connection, stored.id, Sign(ended + offset, offset, 0, ended=True))
+
+    def _enter(
+        self,
+        connection: "psycopg.Connection[Any]",
+        stored: StoredRun,
+        run: RunRow,
+        uuids: list[str],
+    ) -> None:
+        since = run.started_at + (self._offset or 0)
+        place = str(self._url)
+        enter(connection, self._process, stored.id, uuids, place, lived_since=since)
 
     def _round(self, connection: "psycopg.Connection[Any]") -> bool:
         """Ship what there is; False when this was the last time."""

@@ -79,6 +79,10 @@ class PostgresReader(SqlReader):
                 brake = FleetOrder(engaged=engaged, reason=reason, process=process, at=at)
             return describe_fleet(name, now, brake, _processes(snapshot, now))
 
+    def concluded_until(self) -> Wall | None:
+        ((until,),) = self.ask("SELECT max(concluded_until) FROM store")
+        return None if until is None else int(until)
+
     def close(self) -> None:
         with self._lock:
             idle, self._idle = self._idle, []

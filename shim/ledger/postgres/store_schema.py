@@ -6,7 +6,7 @@ given by the store; a run's `uuid` and a row's `number` are those of the outbox 
 All of it is in the schema `shim` of the database. The large tables are indexed by time first. No index
 contains a text that a client chose: PostgreSQL refuses an entry of more than 2.6 kB, and with it the row.
 
-Rules: docs/design.md#r14, docs/design.md#r16, docs/design.md#r23.
+Rules: docs/design.md#r14, docs/design.md#r16, docs/design.md#r23, docs/design.md#r24.
 """
 
 from collections.abc import Mapping
@@ -36,6 +36,12 @@ _TYPES = {bool: "BOOLEAN", int: "BIGINT", str: 'TEXT COLLATE "C"'}
 
 _PROVING = "(first IS NOT NULL AND (acting IS NULL OR first <> acting))"
 
+_IDENTITY = (
+    "GENERATED ALWAYS AS (hashtextextended(\"user\" || '/' || connection_kind || '/' || "
+    "coalesce(package, '') || '/' || coalesce(instance, ''), 0)) STORED"
+)
+"""A number that is the same for rows of one identity, and rarely for others."""
+
 _COLUMNS: Mapping[type[Row], tuple[str, ...]] = {
     VerdictRow: (
         # The first decider was shadowing: only such an episode proves anything (R14).
@@ -45,7 +51,13 @@ _COLUMNS: Mapping[type[Row], tuple[str, ...]] = {
         "AND NOT (kind = 'only_control' AND recovered) THEN "
         "CASE verdict WHEN 'matched' THEN true WHEN 'mismatched' THEN false END END) STORED",
     ),
-    ActionRow: ("UNIQUE (run, connection)",),
+    ActionRow: (
+        "UNIQUE (run, connection)",
+        # What the fleet concludes (R24): in which transaction, counted; and whether some process cannot tell.
+        "conclusion BIGINT",
+        "unsure BOOLEAN NOT NULL DEFAULT false",
+        f"identity BIGINT NOT NULL {_IDENTITY}",
+    ),
 }
 """What a table has in addition to the columns of its row."""
 
@@ -55,16 +67,23 @@ _INDEXES: Mapping[type[Row], tuple[str, ...]] = {
         "(connection_kind, at) WHERE agreed IS NOT NULL",
         "(connection_kind, at) WHERE agreed IS NULL",
     ),
-    ActionRow: ("(connection_kind, window_ends) WHERE window_ends IS NOT NULL",),
+    ActionRow: (
+        "(connection_kind, window_ends) WHERE window_ends IS NOT NULL",
+        "(id) WHERE result IS NULL",
+        "(identity) WHERE result IS NULL",
+        "(run, conclusion) WHERE conclusion IS NOT NULL",
+    ),
     ProofRow: ("(run, connection)",),
     CoverageRow: ("(run, at)",),
 }
 """In addition to the index of each table by age."""
 
-_FLEET_TABLES = """
+_FLEET_TABLES = f"""
 CREATE TABLE store (
     version INTEGER NOT NULL,
-    fleet TEXT NOT NULL
+    fleet TEXT NOT NULL,
+    concluded_until BIGINT,
+    conclusion BIGINT NOT NULL DEFAULT 0
 );
 CREATE TABLE process (
     run BIGINT PRIMARY KEY,
@@ -75,8 +94,25 @@ CREATE TABLE process (
     clock_offset BIGINT,
     waiting BIGINT NOT NULL,
     ended BOOLEAN NOT NULL,
-    state TEXT
+    state TEXT,
+    told_until BIGINT,
+    seen_action BIGINT NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
+CREATE TABLE opening (
+    run BIGINT NOT NULL,
+    connection TEXT NOT NULL,
+    "user" TEXT COLLATE "C" NOT NULL,
+    connection_kind TEXT COLLATE "C" NOT NULL,
+    package TEXT COLLATE "C",
+    instance TEXT COLLATE "C",
+    opened_at BIGINT NOT NULL,
+    closed_at BIGINT,
+    used BOOLEAN NOT NULL DEFAULT false,
+    identity BIGINT NOT NULL {_IDENTITY},
+    PRIMARY KEY (run, connection)
+);
+CREATE INDEX ON opening (identity);
+CREATE INDEX ON opening (opened_at);
 CREATE TABLE brake_order (
     id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     engaged BOOLEAN NOT NULL,
@@ -102,7 +138,10 @@ CREATE TABLE lease (
 """
 """`process` has a row for each run that has reached the store. All times are by the store's clock: when it
 was last heard of, and up to when all that it found out is here. `clock_offset` is the store's clock minus its
-own, `waiting` the rows that it has not shipped yet; `state` is what it said of itself last, as JSON."""
+own, `waiting` the rows that it has not shipped yet; `state` is what it said of itself last, as JSON. Of the
+actions up to `seen_action` it has told all openings up to `told_until` (null: it takes no part in R24).
+`opening` has the connections that may be returns. `concluded_until`: until then all outcomes are concluded;
+`conclusion` counts the transactions that conclude."""
 
 UPGRADES: tuple[str, ...] = ()
 """What leads from each version of the store to the next, the first being 1. A new column is a field of its

@@ -32,6 +32,9 @@ class SqliteReader(SqlReader):
     def place(self) -> str:
         return str(self.path)
 
+    def concluded_until(self) -> Wall | None:
+        return None
+
     def processes(self, now: Wall) -> list[ProcessRecord]:
         return []
 

@@ -3,6 +3,8 @@
 Trouble with the file never reaches the caller that hands rows over. The rows wait in a bounded queue and are
 tried again; a file that was replaced or damaged is moved aside, and another one begun. Each change from
 good to bad and back is one line in the log, and `status` tells it at any time.
+
+Rules: docs/design.md#r15.
 """
 
 import logging
@@ -83,18 +85,20 @@ class SqliteLedger:
         *,
         keep: Duration | None = None,
         capacity: int = CAPACITY,
+        censors: bool = True,
         wall: Callable[[], Wall] = wall_clock,
         spent: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         """Open the file or begin it, and start the thread.
 
         `run` is this process (`begin_run`). Rows older than `keep` are deleted, in small steps, and so
-        are those that are `spent`: up to these numbers, by the `uuid` of a run. Raises InputError when
-        the file cannot be used: it is another process's, no ledger (it is left as it is), a newer
-        shim's, or cannot be written.
+        are those that are `spent`: up to these numbers, by the `uuid` of a run. `censors`: the outcomes
+        that earlier runs left open are censored (R15). Raises InputError when the file cannot be used: it
+        is another process's, no ledger (it is left as it is), a newer shim's, or cannot be written.
         """
         self.path = path
         self._keep = keep
+        self._censors = censors
         self._wall = wall
         self._spent = spent
         self._run = run
@@ -254,7 +258,7 @@ class SqliteLedger:
             if not again and (brake := database.brake()) is not None:
                 self._brake = brake
                 self._standing.note(brake)
-            if censored := database.censor(self._wall()):
+            if self._censors and (censored := database.censor(self._wall())):
                 log.warning(
                     "ledger: the outcomes of %d timeouts of earlier runs are censored", censored
                 )

@@ -1,0 +1,98 @@
+"""Concludes the outcomes of the whole fleet, by one process at a time (R24).
+
+Up to the earliest time up to which every process has told everything, nothing is missing. So it is concluded
+up to that time, in the order of time, by the rules of `shim/compare/fleet_outcomes.py`.
+
+Rules: docs/design.md#r24.
+"""
+
+import logging
+from collections.abc import Iterator
+from time import monotonic
+from typing import Any
+
+from psycopg import Connection
+
+from shim.compare.fleet_outcomes import Conclusion, conclude
+from shim.fleet.fleet_link import FleetDuty
+from shim.ledger.postgres.conclusions import (
+    Frontier,
+    IdentityFacts,
+    read_facts_due,
+    read_frontier,
+    trim_openings,
+    write_conclusions,
+)
+from shim.ledger.postgres.lease import Lease
+from shim.ledger.postgres.openings import GIVEN_UP
+from shim.ledger.postgres.process_list import read_clock
+from shim.model import SECOND, Return
+
+log = logging.getLogger(__name__)
+
+_SETTLE = 6.0
+_INTERRUPTED = 2.0
+_TRIM_EVERY = 60.0
+"""Seconds, all three. After an interruption every process gets the time to reach the store again."""
+
+_REST = 2.0
+
+
+class OutcomeJudge(FleetDuty):
+    """Concludes while this process has the lease.
+
+    `holder` is this run, for the lease. `settle`: seconds of contact with the store before anything is
+    concluded, so that a process that started while the store was away is on the list. `rest`: after a round
+    nothing is concluded for so many times the length of the round; after a mass of actions there is much to
+    look through, and the store has other things to do.
+    """
+
+    def __init__(self, holder: str, *, settle: float = _SETTLE, rest: float = _REST) -> None:
+        self._lease = Lease("returns", holder)
+        self._settle = settle
+        self._rest = rest
+        self._in_contact_since = self._attended_at = monotonic()
+        self._next_round = self._next_trim = 0.0
+
+    def attend(self, connection: Connection[Any]) -> None:
+        holds = self._lease.hold(connection)
+        now = monotonic()
+        if now - self._attended_at > _INTERRUPTED:
+            self._in_contact_since = now
+        self._attended_at = now
+        if holds and now - self._in_contact_since >= self._settle and now >= self._next_round:
+            self._conclude(connection)
+            self._next_round = monotonic() + self._rest * (monotonic() - now)
+
+    def leave(self, connection: Connection[Any]) -> None:
+        self._lease.give_up(connection)
+
+    def _conclude(self, connection: Connection[Any]) -> None:
+        # An absence of the store makes nobody silent.
+        gives_up = (monotonic() - self._in_contact_since) * SECOND >= GIVEN_UP
+        with connection.transaction():
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            frontier = read_frontier(connection, read_clock(connection), gives_up=gives_up)
+            if frontier is None:
+                return
+            due, all_of_them = read_facts_due(connection, frontier)
+        ids = {key: id for facts in due for key, id in facts.ids.items()}
+        found = [one for facts in due for one in _conclusions(facts, frontier)]
+        with connection.transaction():
+            connection.execute("SET LOCAL idle_in_transaction_session_timeout = '5s'")
+            # Who was frozen meanwhile has no lease any more.
+            if not self._lease.hold(connection):
+                return
+            until = frontier.known_until if all_of_them else None
+            write_conclusions(connection, found, ids, until, frontier.conclusion)
+        if monotonic() >= self._next_trim:
+            self._next_trim = monotonic() + _TRIM_EVERY
+            trim_openings(connection, frontier.known_until)
+
+
+def _conclusions(facts: IdentityFacts, frontier: Frontier) -> Iterator[Conclusion]:
+    for one in conclude(facts.actions, facts.openings, frontier.known_until, frontier.unknown):
+        if one.result is Return.LOST and one.action.key in facts.unsure:
+            yield one._replace(result=Return.CENSORED)
+        else:
+            yield one
