@@ -5,7 +5,7 @@ is a stretch of `grain`, begun by a row, in which at least 20 users, and more th
 have rows, over both arms, in the whole fleet or in one process. Whether rows are a crowd never depends
 on what they say, so it cannot bend a test.
 
-Rules: docs/design.md#r16.
+Rules: docs/design.md#r6b, docs/design.md#r16.
 """
 
 from bisect import bisect_left, bisect_right
@@ -46,6 +46,7 @@ class ObservedRow(NamedTuple):
         success: whether the decisions matched, the client came back, or the peer proved to be alive.
         arm: what the row is counted under; a crowd is one observation in each arm that has rows in it.
         run: the run of the process that found it out.
+        guard_event: the event of the guard, in that run, that a proof of life belongs to (R6b).
     """
 
     user: str
@@ -53,6 +54,7 @@ class ObservedRow(NamedTuple):
     success: bool
     arm: Arm
     run: int
+    guard_event: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from shim.gate.crowds import Arm, Connected, ObservedRow
 from shim.gate.evidence import ByArm, SampleSoFar, StretchSample
+from shim.gate.proof_series import ProofSeries
 from shim.gate.question import Counted, Question, QuestionTimes
 from shim.gate.sample_ratio import ArmUsers
 from shim.gate.series import DAY, Series, Shares
@@ -65,7 +66,10 @@ class KindRecord:
         self._returns: Question[Arm] = Question(times, connected, lambda arm: arm)
         # Rows of the control's closings make crowds, and are no observations of the candidate.
         self._proofs: Question[str] = Question(
-            times, connected, lambda arm: _ALL if arm.role is Role.CANDIDATE else None
+            times,
+            connected,
+            lambda arm: _ALL if arm.role is Role.CANDIDATE else None,
+            ProofSeries,
         )
         self._seen: defaultdict[Arm, set[str]] = defaultdict(set)
         self._stretches: dict[int, StretchSample] = {}

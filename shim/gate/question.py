@@ -74,11 +74,13 @@ class Question(Generic[K]):
         times: QuestionTimes,
         connected: Connected,
         series_of: Callable[[Arm], K | None],
+        make_series: Callable[[Time, Duration, Duration], Series] = Series,
     ) -> None:
         self._times = times
         self._finder = CrowdFinder(times.grain, connected)
         self._plain_rows: list[ObservedRow] = []
         self._series_of = series_of
+        self._make_series = make_series
         self._series: dict[K, _Both] = {}
         self.crowds = 0
 
@@ -130,7 +132,9 @@ class Question(Generic[K]):
         both = self._series.get(key)
         if both is None:
             times = self._times
-            both = self._series[key] = _Both(Series(times.since, times.period, times.unit))
+            both = self._series[key] = _Both(
+                self._make_series(times.since, times.period, times.unit)
+            )
         return both
 
     @property

@@ -59,7 +59,7 @@ class Series:
 
     def copy(self) -> "Series":
         """A series with the same rows, which may get others. Both number their users together."""
-        other = Series(0, self.first_ends, self._unit)
+        other = type(self)(0, self.first_ends, self._unit)
         other._users = self._users
         other._days.update((day, rows.copy()) for day, rows in self._days.items())
         other._crowds.update((day, crowds.copy()) for day, crowds in self._crowds.items())
@@ -99,8 +99,7 @@ class Series:
             self._first_failures.update(compress(users, map(not_, successes)))
         else:
             for user, row in zip(users, rows, strict=True):
-                if not self._occurred_in_first(user):
-                    self._add_later(user, row)
+                self._add_later(user, row)
 
     def _occurred_in_first(self, user: int) -> bool:
         return user < len(self._first) and self._first[user] > 0
@@ -113,15 +112,24 @@ class Series:
         else:
             self._final_crowds[share] += 1
 
+    def _is_observed(self, user: int, at: Time) -> bool:
+        """Whether a row of this user then belongs to the user's observation."""
+        if at < self.first_ends:
+            return True
+        if self._occurred_in_first(user):
+            return False
+        first_at, rows = self._later.get(user, (at, b""))
+        return at - first_at < self._unit and len(rows) < ROWS_OF_A_USER
+
     def _add_later(self, user: int, row: ObservedRow) -> None:
         """A row after the first period: only users who did not occur in it are observed."""
-        at, success = row.at, row.success
-        known = self._later.get(user)
-        if known is None:
-            self._later[user] = at, ROW[success]
-            self._waiting.append((at, user))
-        elif at - known[0] < self._unit and len(known[1]) < ROWS_OF_A_USER:
-            self._later[user] = known[0], known[1] + ROW[success]
+        if not self._is_observed(user, row.at):
+            return
+        if user not in self._later:
+            self._later[user] = row.at, b""
+            self._waiting.append((row.at, user))
+        first_at, rows = self._later[user]
+        self._later[user] = first_at, rows + ROW[row.success]
 
     def settle(self, now: Time) -> None:
         """All rows up to `now` are here: observations whose time is over are final."""
@@ -131,7 +139,7 @@ class Series:
         while self._waiting and self._waiting[0][0] + self._unit <= now:
             _, user = self._waiting.popleft()
             first_at, rows = self._later[user]
-            self._final[share_of(rows)] += 1
+            self._conclude(user, share_of(rows), first_at + self._unit)
             self._later[user] = first_at, b""
 
     def _settle_first(self) -> None:
@@ -141,11 +149,15 @@ class Series:
         for user, failures in self._first_failures.items():
             number = self._first[user]
             self._final[number, number] -= 1
-            self._final[number - failures, number] += 1
+            self._conclude(user, (number - failures, number), self.first_ends)
         self._final = +self._final
         self._first_failures.clear()
         self._final_crowds.update(self._first_crowds)
         self._first_crowds.clear()
+
+    def _conclude(self, user: int, share: Share, ends: Time) -> None:
+        """The observation of a user, which is final from `ends` on."""
+        self._final[share] += 1
 
     @property
     def final(self) -> Shares:
@@ -168,7 +180,7 @@ class Series:
         first = len(self._first) - self._first.count(0) if self._first_is_open else 0
         return len(self._waiting) + first
 
-    def stretch(self, days: Sequence[int]) -> Shares:
+    def stretch(self, days: Sequence[int]) -> Counter[Share]:
         """Each user's first five rows in these days, and the crowds that began in them."""
         return self._read(days, "first")
 
@@ -176,7 +188,7 @@ class Series:
         """Each user's last five rows in these days, and the crowds that began in them."""
         return self._read(days, "last")
 
-    def _read(self, days: Sequence[int], place: Place) -> Shares:
+    def _read(self, days: Sequence[int], place: Place) -> Counter[Share]:
         key = tuple(days), place
         window = self._windows.get(key)
         if window is None:

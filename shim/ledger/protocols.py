@@ -3,8 +3,8 @@
 The embedded store is `shim.ledger.sqlite`; a networked one offers the same.
 All times are microseconds since 1970; periods include `since` and exclude `until`.
 
-Rules: docs/design.md#r7, docs/design.md#r14, docs/design.md#r14b, docs/design.md#r15,
-docs/design.md#r16, docs/design.md#r22, docs/design.md#r23, docs/design.md#r24, docs/design.md#r27.
+Rules: docs/design.md#r6b, docs/design.md#r7, docs/design.md#r14, docs/design.md#r14b,
+docs/design.md#r15, docs/design.md#r16, docs/design.md#r22, docs/design.md#r24.
 """
 
 from collections import Counter
@@ -188,6 +188,7 @@ class SettledAction(NamedTuple):
         at: the end of its window.
         arm: who acted, and the group in which chance placed the user.
         proof: whether there was a proof of life (R14b).
+        guard_event: the event of the guard that the proof belongs to (R6b); None: to none.
     """
 
     user: str
@@ -196,6 +197,7 @@ class SettledAction(NamedTuple):
     result: Return
     proof: bool
     run: int
+    guard_event: int | None = None
 
 
 @dataclass(slots=True)

@@ -198,14 +198,14 @@ def return_rows(actions: list[SettledAction]) -> list[ObservedRow]:
     """Returns and losses of users whom chance placed (R15)."""
     return [
         ObservedRow(user, at, result is Return.RETURNED, arm, run)
-        for user, at, arm, result, _, run in actions
+        for user, at, arm, result, _, run, _ in actions
         if arm.group and result in (Return.RETURNED, Return.LOST)
     ]
 
 
 def _proofs(actions: list[SettledAction]) -> list[ObservedRow]:
     return [
-        ObservedRow(user, at, proof, arm, run)
-        for user, at, arm, _, proof, run in actions
+        ObservedRow(user, at, proof, arm, run, event)
+        for user, at, arm, _, proof, run, event in actions
         if arm.group
     ]

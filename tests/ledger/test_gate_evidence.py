@@ -17,7 +17,7 @@ from shim.flags.deciding import deciding_text
 from shim.gate import Evidence, GateVerdict, ObservedRow, Standing, StandingReady, judge
 from shim.ledger import read_ledger
 from shim.ledger.gate_evidence import GateEvidence, gate_evidence
-from shim.ledger.rows import BrakeRow, FailureRow, Row, RunRow
+from shim.ledger.rows import ActionRow, BrakeRow, FailureRow, ProofRow, Row, RunRow
 from shim.ledger.sqlite.reader import SqliteReader
 from shim.ledger.sqlite.writer import SqliteLedger
 from shim.model import Kind, Return, Role, VerdictKind, VerdictName
@@ -290,6 +290,40 @@ def test_users_for_whom_nobody_vouches_are_not_counted(path: Path) -> None:
     assert app.acted[Role.CONTROL] == 1
 
 
+def proof_of_life(action: ActionRow, event: int | None) -> ProofRow:
+    """The client spoke a second after the action."""
+    return ProofRow(
+        connection=action.connection,
+        connection_kind=action.connection_kind,
+        user=action.user,
+        session=action.session,
+        package=action.package,
+        role=action.role,
+        at=action.acted_at + S,
+        guard_event=event,
+    )
+
+
+def test_the_proofs_of_an_event_of_the_guard_are_one_observation(path: Path) -> None:
+    """R6b; also an event that is read bit by bit, and a number that another process uses, too."""
+    actions = [settled_action(600 * number, role=Role.CANDIDATE) for number in range(6)]
+    proofs = [proof_of_life(action, 1) for action in actions[:4]]
+    with wrote(path, process(NOW), *actions[:3], *proofs[:3], until=NOW + 4 * HOUR) as writer:
+        kept = GateEvidence(SqliteReader(path), DEFAULTS)
+        assert kept.read(NOW + 1700 * S).kinds[0].so_far.proofs.plain == {(1, 1): 1}
+        for row in [*actions[3:], *proofs[3:], proof_of_life(actions[4], None)]:
+            writer.append(row)
+        assert writer.flush(30)
+        (app,) = kept.read(NOW + 3 * HOUR).kinds
+        assert app.so_far.proofs.plain == {(1, 1): 2, (0, 1): 1}
+        assert app.proofs_of_life[Role.CANDIDATE] == 5
+    begun = NOW + 5 * HOUR
+    action = settled_action(at(begun), role=Role.CANDIDATE)
+    write(path, process(begun), action, proof_of_life(action, 1), until=begun + HOUR)
+    (app,) = ask(path, begun + HOUR).kinds
+    assert app.so_far.proofs.plain == {(1, 1): 3, (0, 1): 1}
+
+
 # -- Attempts --------------------------------------------------------------------------------------
 
 
@@ -484,6 +518,10 @@ def histories(draw: st.DrawFn) -> list[tuple[int, Row]]:
             action = settled_action(second, role=acting, result=result, **about)
             assert action.window_ends is not None
             rows += [(found.at, found), (action.window_ends, action)]
+            if acting is Role.CANDIDATE and draw(st.booleans()):
+                event = draw(st.sampled_from([None, 1, 2]))
+                proof = proof_of_life(action, event)
+                rows.append((proof.at, proof))
     for second in draw(st.lists(st.integers(0, SPAN // S - 200), max_size=3)):
         when = NOW + second * S
         rows.append((when, FailureRow(role=Role.CANDIDATE, call="wake", reason="it", at=when)))

@@ -168,7 +168,10 @@ def test_all_figures_of_a_trial(
     others = [row for _, row in verdicts if not counts(row)]
     assert reader.other_episodes(kind, runs, begin, end) == plain_counts(others)
 
-    proved = {(number, row.connection) for number, row in of_type(ProofRow, wrote)}
+    proved: dict[tuple[int, str], int | None] = {}
+    for number, row in of_type(ProofRow, wrote):
+        events = proved.get((number, row.connection)), row.guard_event
+        proved[number, row.connection] = max(filter(None, events), default=None)
     actions = [
         (number, row)
         for number, row in of_type(ActionRow, known)
@@ -187,6 +190,7 @@ def test_all_figures_of_a_trial(
             row.result or Return.LOST,
             (number, row.connection) in proved,
             number,
+            proved.get((number, row.connection)),
         )
         for number, row in actions
         if row.acted_at >= begin - 2 * S

@@ -1,6 +1,6 @@
 """What the gate asks about a trial: rows and sums of a stretch of time (R16).
 
-Rules: docs/design.md#r16.
+Rules: docs/design.md#r6b, docs/design.md#r16.
 """
 
 from collections import Counter
@@ -17,6 +17,9 @@ from shim.model import Kind, Return, Role, VerdictName
 _KINDS = {kind.value: kind for kind in Kind}
 _ROLES = {role.value: role for role in Role}
 _RETURNS = {result.value: result for result in Return}
+
+_NO_EVENT = -1
+"""Stands for the event of a proof of life that belongs to no event of the guard."""
 
 _COUNTED = "coalesce(counted, TRUE)"
 """Whether a row is evidence; an older shim kept no others."""
@@ -62,7 +65,8 @@ class TrialFigures(SnapshotReader):
                 until,
             )
             return [
-                make((user, at, agreed, arms[arm], run)) for user, at, agreed, arm, run in found
+                make((user, at, agreed, arms[arm], run, None))
+                for user, at, agreed, arm, run in found
             ]
 
     def settled_actions(
@@ -72,19 +76,29 @@ class TrialFigures(SnapshotReader):
         arms = _Arms()
         with self.snapshot() as ledger:
             found = ledger.ask(
-                f'SELECT "user", window_ends, {_arm("role")}, result, EXISTS (SELECT 1 FROM proof '
+                f'SELECT "user", window_ends, {_arm("role")}, result, '
+                # NULL: there is no proof of life.
+                f"(SELECT max(coalesce(guard_event, {_NO_EVENT})) FROM proof "
                 "WHERE proof.run = action.run AND proof.connection = action.connection), run "
                 "FROM action WHERE connection_kind = ? AND window_ends >= ? AND window_ends < ? "
                 f"AND acted_at >= ? AND result IS NOT NULL AND {_COUNTED} AND run IN ({_listed(runs)}) "
-                "ORDER BY window_ends",
+                "ORDER BY window_ends, run, connection",
                 kind,
                 since,
                 until,
                 acted_from,
             )
             return [
-                SettledAction(user, at, arms[arm], _RETURNS[result], bool(proof), run)
-                for user, at, arm, result, proof, run in found
+                SettledAction(
+                    user,
+                    at,
+                    arms[arm],
+                    _RETURNS[result],
+                    event is not None,
+                    run,
+                    None if event == _NO_EVENT else event,
+                )
+                for user, at, arm, result, event, run in found
             ]
 
     def other_episodes(
