@@ -572,7 +572,7 @@ def check_evidence() -> None:
         router.step(60 * S)
         assert journal.verdicts == ["matched both"]
         assert tally.as_dict()["agreement"]["conclusive"] == conclusive
-        router.touches(lambda: 61 * S)(tracked)()
+        router.make_touch(lambda: 61 * S)(tracked)
         router.spoke_after_close(tracked, 62 * S)
         assert journal.proofs == [(acting, 61 * S)]
     router, tracked, _, _, tally = routed(PerSessionMonitor, Stage.LIVE)
