@@ -25,13 +25,13 @@ from shim.gate import (
     format_arms,
     format_trial,
 )
-from shim.ledger import wall_clock
 from shim.ledger.gate_evidence import gate_evidence
 from shim.ledger.process_record import ProcessRecord
 from shim.ledger.rows import Wall
 from shim.model import Kind, from_seconds, seconds
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.rollout.client_hints import judge_with_hints
+from shim.runtime.machine_start import present_time
 from shim.settings import LedgerUrl, load_settings
 
 EXIT_CODES = {GateVerdict.READY: 0, GateVerdict.NOT_READY: 1, GateVerdict.INSUFFICIENT: 3}
@@ -115,7 +115,9 @@ def gate(
     else:
         settings = load_settings(config, monitor_types(plugin_manager()))
         with ledger_of(settings, ledger) as reader, little_garbage():
-            now = wall_clock() if at is None else min(at, wall_clock())
+            now = present_time(reader)
+            if at is not None:
+                now = min(at, now)
             answer = judge_with_hints(gate_evidence(reader, settings, now), settings)
             processes = reader.processes(now)
     if as_json:

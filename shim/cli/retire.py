@@ -13,11 +13,11 @@ from shim.cli.ledger_option import ledger_of, ledger_option
 from shim.cli.terminal import echo, print_json
 from shim.gate import GateVerdict
 from shim.gate.retirement_report import RetirementReport
-from shim.ledger import wall_clock
 from shim.ledger.gate_evidence import gate_evidence
 from shim.model import InputError
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.rollout.client_hints import judge_with_hints
+from shim.runtime.machine_start import present_time
 from shim.settings import LedgerUrl, Settings, load_settings
 
 
@@ -61,8 +61,8 @@ def retire(
     settings = load_settings(config, monitor_types(plugin_manager()))
     if settings.monitors.control is None:
         raise InputError("these settings have no monitors.control: the control is retired already")
-    now = wall_clock()
     with ledger_of(settings, ledger) as reader:
+        now = present_time(reader)
         answer = judge_with_hints(gate_evidence(reader, settings, now), settings)
         reported = answer.verdict is GateVerdict.READY or force
         digest, rows = reader.digest() if reported else ("", 0)

@@ -24,6 +24,7 @@ from shim.rollout.flags_place import FlagsPlace, flags_place
 from shim.rollout.promotion import Promotion, describe_step, prepare, put_in_place
 from shim.rollout.promotion_facts import facts_from
 from shim.rollout.promotion_plan import Facts
+from shim.runtime.machine_start import present_time
 from shim.settings import Settings, UnreadableError, load_settings
 
 _EXIT_CODES = {Standing.MET: 0, Standing.FAILED: 1, Standing.OPEN: 3}
@@ -120,7 +121,7 @@ def _facts(settings: Settings) -> Callable[[str], Facts]:
 
     def ask(digest: str) -> Facts:
         with ledger_of(settings) as reader:
-            return facts_from(reader, settings, digest, time_ns() // 1000)
+            return facts_from(reader, settings, digest, present_time(reader))
 
     return ask
 

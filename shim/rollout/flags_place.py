@@ -12,7 +12,7 @@ from shim.model import InputError, Problem
 from shim.rollout.changes import Change, record_change
 from shim.rollout.writing import replace_file
 from shim.settings import FlagsInStore, LedgerUrl, Settings, UnreadableError
-from shim.settings.yamlfile import read_bytes
+from shim.settings.yamlfile import read_regular_file
 
 
 class FlagsPlace(ABC):
@@ -46,7 +46,7 @@ class FlagsFilePlace(FlagsPlace):
         return str(self.path)
 
     def read(self) -> bytes:
-        return read_bytes(self.path)
+        return read_regular_file(self.path)
 
     def replace(self, before: bytes, content: bytes, change: Change) -> None:
         if self.read() != before:

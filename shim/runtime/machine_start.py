@@ -8,9 +8,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from shim.ledger.rows import ClockJumpRow, RunRow
+from shim.ledger import LedgerReader
+from shim.ledger.rows import ClockJumpRow, RunRow, Wall
 from shim.model import Duration
-from shim.runtime.time_of_day import JUMP
+from shim.model.time import CLOCK_UNSET_BEFORE
+from shim.runtime.time_of_day import JUMP, read_wall_clock
 
 
 class MachineStart(NamedTuple):
@@ -37,15 +39,29 @@ def find_jump_before(
     `jumps` are those that the earlier run told. Since another start of the machine nobody has measured the
     time; all that is known then is whether the run begins before the last row of the earlier run.
     """
-    if (
-        run.boot is not None
-        and run.boot == earlier.boot
-        and run.uptime is not None
-        and earlier.uptime is not None
-    ):
+    if run.uptime is not None and earlier.uptime is not None and run.boot == earlier.boot:
         told = sum(jump.by for jump in jumps if jump.at > earlier.started_at)
         by = run.started_at - earlier.started_at - (run.uptime - earlier.uptime) - told
     else:
-        last = max(earlier.started_at, earlier.seen_at or 0, earlier.stopped_at or 0)
-        by = min(0, run.started_at - last)
+        by = min(0, run.started_at - _last_sign(earlier))
     return by if abs(by) >= JUMP else None
+
+
+def present_time(ledger: LedgerReader) -> Wall:
+    """The time of day for a question about a ledger from outside of its run. Raises InputError.
+
+    The wall clock of who asks may be wrong. On the machine of the newest run, the time is that run's own;
+    elsewhere it is at least that of the run's last row, so that no row is left out as one of the future.
+    """
+    wall = read_wall_clock()
+    run = next(iter(ledger.rows(RunRow, limit=1)), None)
+    if run is None or run.started_at < CLOCK_UNSET_BEFORE:
+        return wall
+    boot, uptime = machine_start()
+    if run.uptime is not None and uptime is not None and run.boot == boot:
+        wall = run.started_at + uptime - run.uptime
+    return max(wall, _last_sign(run))
+
+
+def _last_sign(run: RunRow) -> Wall:
+    return max(run.started_at, run.seen_at or 0, run.stopped_at or 0)

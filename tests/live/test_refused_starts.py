@@ -1,8 +1,10 @@
 """A start with what cannot be used: told with its place in the settings, and nothing is half done."""
 
 import asyncio
+import os
 import socket
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,28 @@ def test_flags_that_are_not_there_where_nothing_names_them(config: Path) -> None
     missing = config.parent / "rollout.yaml"
     told = refused(config, f"ledger: sqlite:///{config.parent}/shim.db\n")
     assert told == f"{config}: rollout: {missing}: no such file"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+@pytest.mark.parametrize("kind", [os.mkfifo, os.mkdir])
+@pytest.mark.parametrize("linked", [False, True])
+@pytest.mark.parametrize(
+    "command", [["serve", "--dev", "--port", "0"], ["rollout", "status"], ["rollout", "advance"]]
+)
+def test_flags_that_are_a_pipe_or_a_folder(
+    config: Path, kind: Callable[[Path], None], linked: bool, command: list[str]
+) -> None:
+    """Reading a pipe would wait for ever."""
+    flags = config.parent / "rollout.yaml"
+    kind(config.parent / "other" if linked else flags)
+    if linked:
+        flags.symlink_to(config.parent / "other")
+    plan = "promotion: {steps: [{percent: {shadow: 100}}]}"
+    config.write_text(f"{plan}\nledger: sqlite:///{config.parent}/shim.db\nrollout: rollout.yaml\n")
+    answer = CliRunner().invoke(main, [*command, "--config", str(config)])
+    told = f"error: {config}:3:1: rollout: {flags}: is no regular file"
+    assert (answer.exit_code, answer.stderr.splitlines()[-1]) == (2, told)
+    assert not (config.parent / "shim.db").exists()
 
 
 def test_a_mistake_in_the_flags_is_told_with_its_own_place(config: Path) -> None:

@@ -3,13 +3,17 @@
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from msgspec.structs import replace
 
 from shim.cli.rollout import rollout
-from shim.ledger.rows import BrakeRow, FlagsRow
+from shim.ledger.rows import BrakeRow, FailureRow, FlagsRow
+from shim.model import Role
 from shim.rollout.changes import find_change
+from shim.runtime.machine_start import machine_start
 from shim.settings import load_flags_file
 from tests.ledger.helpers import DAY, S, coverage, ledger
 from tests.ledger.helpers import run as run_row
@@ -43,13 +47,16 @@ def run(command: str, config: Path, *arguments: str) -> Result:
     return result
 
 
-def taken_up(file: Path, ago: int, brake: str | None = None) -> None:
+def taken_up(file: Path, ago: int, brake: str | None = None, **machine: Any) -> None:
     """A shim has had this file in force for so long, and has watched all the time."""
     now = time.time_ns() // 1000
     begun = run_row(now - ago, monitors="monitors", comparison="comparison")
+    begun = replace(begun, **machine)
     with ledger(file.with_name("shim.db"), begun) as writer:
         # What was watched in the last minute may still be on its way to the disk.
-        writer.append(coverage(since=now - ago, at=max(now - ago, now - 61 * S)))
+        until = now - 61 * S
+        for since in range(now - ago, until, 600 * S):
+            writer.append(coverage(since=since, at=min(since + 600 * S, until)))
         digest = load_flags_file(file).digest
         writer.append(
             FlagsRow(at=now - ago, file=str(file), digest=digest, before=None, problem=None)
@@ -186,3 +193,42 @@ def test_input_errors(config: Path, file: Path) -> None:
     assert run("status", config).exit_code == 2
     assert run("advance", config, "--force", "--reason", "x").exit_code == 2
     assert run("status", config.with_name("none.yaml")).exit_code == 2
+
+
+@pytest.mark.parametrize("wrong", [-3600 * S, -400 * DAY, 3600 * S, 400 * DAY])
+def test_the_wall_clock_of_the_operator_hides_nothing_and_hastens_nothing(
+    config: Path, file: Path, monkeypatch: pytest.MonkeyPatch, wrong: int
+) -> None:
+    """By a clock that is behind, the failures of the last hour would be in the future."""
+    step_one(file)
+    taken_up(file, 2 * DAY)
+    now = time.time_ns() // 1000
+    monkeypatch.setattr("shim.runtime.machine_start.read_wall_clock", lambda: now + wrong)
+    failed = run_row(now, monitors="monitors", comparison="comparison")
+    with ledger(file.with_name("shim.db"), failed) as writer:
+        digest = load_flags_file(file).digest
+        writer.append(FlagsRow(at=now, file=str(file), digest=digest, before=None, problem=None))
+        for second in range(100, 200):
+            at = now - second * S
+            writer.append(FailureRow(role=Role.CANDIDATE, call="message", reason="", at=at))
+        assert writer.flush(30)
+    before = file.read_bytes()
+    assert run("advance", config).exit_code in (1, 3)
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("wrong", [-400 * DAY, 0, 400 * DAY])
+def test_on_the_machine_of_the_shim_the_time_is_the_shims(
+    config: Path, file: Path, monkeypatch: pytest.MonkeyPatch, wrong: int
+) -> None:
+    """Whichever of the two wall clocks is wrong: what was watched is enough, or it is not."""
+    step_one(file)
+    boot, uptime = machine_start()
+    assert uptime is not None
+    for watched, code in ((DAY // 2, 3), (DAY + 60 * S, 0)):
+        taken_up(file, watched, boot=boot, uptime=uptime - watched)
+        now = time.time_ns() // 1000 + wrong
+        monkeypatch.setattr("shim.runtime.machine_start.read_wall_clock", lambda now=now: now)
+        assert run("advance", config).exit_code == code
+        for path in file.parent.glob("shim.db*"):
+            path.unlink()
