@@ -585,7 +585,7 @@ def check_evidence() -> None:
     router, tracked, _, _, _ = routed(PerSessionMonitor, Stage.SHADOW)
     router.step(45 * S)
     router.close(tracked, 46 * S)
-    router.touches(lambda: 47 * S)(tracked)()
+    router.make_touch(lambda: 47 * S)(tracked)
     assert tracked.candidate_instance is None
 
 
