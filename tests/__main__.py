@@ -1,6 +1,6 @@
-"""`python -m tests`: all tests, in five processes beside each other, with the coverage of all together.
+"""`python -m tests`: all tests, in six processes beside each other, with the coverage of all together.
 
-Three of them mostly wait for sockets and other processes, two compute: on two cores neither a core nor a
+Four of them mostly wait for sockets and other processes, two compute: on two cores neither a core nor a
 process is left alone at the end. Arguments go to each of them.
 """
 
@@ -12,9 +12,10 @@ from pathlib import Path
 
 TESTS = Path(__file__).parent
 WAITING = (
-    ("live", "capture", "demo"),
-    ("boards", "ledger", "postgres", "telemetry", "web"),
-    ("asgi", "peers"),
+    ("live", "demo"),
+    ("boards", "capture", "telemetry", "web"),
+    ("ledger", "postgres"),
+    ("asgi", "clients", "peers", "test_wheel.py"),
 )
 COMPUTING = ("replay", "simulate")
 """About half of what is to be computed; the last process runs all other tests."""

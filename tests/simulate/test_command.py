@@ -78,6 +78,7 @@ def test_bad_usage(args: tuple[str, ...], words: str) -> None:
     assert words in result.stderr
 
 
+@pytest.mark.timeout(400)
 def test_a_plan_comes_true(tmp_path: Path) -> None:
     path = tmp_path / "planned.yaml"
     path.write_text(PLANNED)
