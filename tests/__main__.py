@@ -1,6 +1,6 @@
-"""`python -m tests`: all tests, in six processes beside each other, with the coverage of all together.
+"""`python -m tests`: all tests, in seven processes beside each other, with the coverage of all together.
 
-Four of them mostly wait for sockets and other processes, two compute: on two cores neither a core nor a
+Five of them mostly wait for sockets and other processes, two compute: on two cores neither a core nor a
 process is left alone at the end. Arguments go to each of them.
 """
 
@@ -8,11 +8,13 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 TESTS = Path(__file__).parent
 WAITING = (
-    ("live", "demo"),
+    ("live/test_[a-p]*.py",),
+    ("live/test_[q-z]*.py", "demo"),
     ("boards", "capture", "telemetry", "web"),
     ("ledger", "postgres"),
     ("asgi", "clients", "peers", "test_wheel.py"),
@@ -23,7 +25,7 @@ COVERAGE = [sys.executable, "-m", "coverage"]
 
 
 def main(options: list[str]) -> int:
-    parts = [[str(TESTS / name) for name in names] for names in (*WAITING, COMPUTING)]
+    parts = [[*_paths(names)] for names in (*WAITING, COMPUTING)]
     parts.append([f"--ignore={path}" for part in parts for path in part])
     print("all tests, which takes some minutes; what each part says comes when it ends", flush=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -39,6 +41,12 @@ def main(options: list[str]) -> int:
         subprocess.run([*COVERAGE, "combine", "--quiet", folder], check=False)
     subprocess.run([*COVERAGE, "report", "--skip-covered"], check=False)
     return 1 if any(codes) else 0
+
+
+def _paths(names: Iterable[str]) -> Iterator[str]:
+    """Folders and files; a name may be a glob."""
+    for name in names:
+        yield from map(str, sorted(TESTS.glob(name)))
 
 
 def _start(arguments: list[str], log: Path, data: Path) -> subprocess.Popen[bytes]:
