@@ -24,7 +24,7 @@ from shim.runtime.tally import Tally
 from shim.settings import load_settings
 from tests.asgi.uvicorn_servers import Uvicorn, uvicorn_server
 from tests.live.moved_clock import MovedClock
-from tests.live.servers import QUICK, until
+from tests.live.servers import PATIENT, QUICK, until
 from tests.live.test_peers import handshake
 from tests.live.test_websockets import Told
 
@@ -251,10 +251,8 @@ async def test_only_the_latest_ping_of_a_client_that_reads_nothing_is_answered(
 ) -> None:
     """RFC 6455 section 5.5.3; pongs to a client that reads nothing would pile up without bound."""
     loop = asyncio.get_running_loop()
-    # The client answers no ping, and is not to be closed for that.
-    patient = QUICK.replace("timeout: 1500ms", "timeout: 60s")
     async with (
-        service(tmp_path, Stage.OFF, patient) as it,
+        service(tmp_path, Stage.OFF, PATIENT) as it,
         handshake(it.http, "/u", 4096) as sock,
     ):
         await until(lambda: it.shim.sessions)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shim.model import SECOND
-from tests.live.servers import until
+from tests.live.servers import PATIENT, until
 from tests.live.test_slow_readers import SIZE, Scenario, Service, client, everywhere
 
 pytestmark = pytest.mark.real
@@ -81,4 +81,4 @@ async def goes_away(it: Service, encrypted: bool) -> None:
 
 @pytest.mark.parametrize("scenario", [fetches_late, is_closed, goes_away])
 async def test_what_answers_pings_needs_is_bounded(tmp_path: Path, scenario: Scenario) -> None:
-    await everywhere(tmp_path, scenario)
+    await everywhere(tmp_path, scenario, PATIENT)

@@ -143,18 +143,18 @@ SERVICES = {
 Scenario = Callable[[Service, bool], Coroutine[Any, Any, None]]
 
 
-async def everywhere(folder: Path, scenario: Scenario) -> None:
+async def everywhere(folder: Path, scenario: Scenario, settings: str = QUICK) -> None:
     """Play the scenario at one time with each library, with and without TLS."""
     path = folder / "shim.yaml"
-    path.write_text(QUICK)
-    settings = load_settings(path, monitor_types(plugin_manager()))
+    path.write_text(settings)
+    loaded = load_settings(path, monitor_types(plugin_manager()))
     certificate = Certificate.make(folder, "service")
 
     async def play(library: str, encrypted: bool) -> None:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if encrypted else None
         if tls is not None:
             tls.load_cert_chain(certificate.file, certificate.key)
-        async with SERVICES[library](settings, tls) as it:
+        async with SERVICES[library](loaded, tls) as it:
             try:
                 await scenario(it, encrypted)
             except BaseException as error:
