@@ -11,6 +11,8 @@ import pytest
 
 from tests.support import skip
 
+pytestmark = pytest.mark.real
+
 ROOT = Path(__file__).parent.parent
 PIP = ("-m", "pip", "--disable-pip-version-check", "--quiet")
 
