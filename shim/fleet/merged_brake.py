@@ -7,7 +7,7 @@ Rules: docs/design.md#r22, docs/design.md#r24, docs/design.md#r25, docs/design.m
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from operator import itemgetter
 from typing import Any
@@ -22,6 +22,7 @@ from shim.ledger.postgres.brake_orders import give_order, last_order
 from shim.ledger.postgres.lease import Lease
 from shim.ledger.postgres.openings import GIVEN_UP
 from shim.ledger.postgres.process_list import read_clock
+from shim.ledger.process_record import ProcessRecord
 from shim.ledger.rows import RunRow, Wall
 from shim.ledger.trial_record import return_rows
 from shim.model import Duration, Kind
@@ -65,13 +66,15 @@ class MergedBrake(FleetDuty):
         self._process = process
         self._judge: BrakeJudge | None = None
         self._subject: tuple[TrialIdentity, int | None] | None = None
+        self._runs: list[int] = []
+        self._runs_of: tuple[frozenset[int], str] | None = None
         self._read_until: Wall = 0
         self._asked_at: Wall = 0
         self.leads = False
         self._concluded: Wall = 0
 
     def attend(self, connection: Connection[Any]) -> None:
-        self.leads = self._lease.hold(connection)
+        self.leads = self._lease.keep(connection)
         if not self.leads:
             self._judge = None
             return
@@ -81,25 +84,20 @@ class MergedBrake(FleetDuty):
             self._judge = None
             return
         subject = self._identity(), None if order is None else order.id
-        until = self._complete_until(read_clock(connection))
+        now = read_clock(connection)
+        processes = self._reader.processes(now)
+        until = _complete_until(processes, now)
         if until is None:
             return
         if self._judge is None or subject != self._subject:
             self._begin(subject, until)
-        elif until > self._read_until and (reason := self._read_on(self._judge, subject[0], until)):
-            self._engage(connection, reason)
+        elif until > self._read_until:
+            self._find_runs(processes, subject[0])
+            if reason := self._read_on(self._judge, until):
+                self._engage(connection, reason)
 
     def leave(self, connection: Connection[Any]) -> None:
         self._lease.give_up(connection)
-
-    def _complete_until(self, now: Wall) -> Wall | None:
-        """Up to when nothing is missing from the store; None: no process lives."""
-        times = [
-            one.complete_until
-            for one in self._reader.processes(now)
-            if one.alive and one.seen_at > now - GIVEN_UP
-        ]
-        return min((time for time in times if time is not None), default=None)
 
     def _begin(self, subject: tuple[TrialIdentity, int | None], until: Wall) -> None:
         self._judge = BrakeJudge(self._limits, self._times)
@@ -112,14 +110,22 @@ class MergedBrake(FleetDuty):
         self._concluded = concluded
         log.info("fleet: this process judges the brake for all processes")
 
-    def _read_on(self, judge: BrakeJudge, identity: TrialIdentity, until: Wall) -> str | None:
-        """Take in what became known since the last time; the reason to engage, if there is one."""
-        since, self._read_until = self._read_until, until
-        runs = [
+    def _find_runs(self, processes: Iterable[ProcessRecord], identity: TrialIdentity) -> None:
+        """The runs with these monitors; the store is asked again only when there is another process."""
+        listed = frozenset(one.run for one in processes)
+        if (listed, identity.monitors) == self._runs_of:
+            return
+        self._runs_of = listed, identity.monitors
+        self._runs = [
             run.id
             for run in self._reader.rows(RunRow, limit=_MOST_RUNS)
             if run.monitors == identity.monitors
         ]
+
+    def _read_on(self, judge: BrakeJudge, until: Wall) -> str | None:
+        """Take in what became known since the last time; the reason to engage, if there is one."""
+        since, self._read_until = self._read_until, until
+        runs = self._runs
         events: list[tuple[str, Wall] | FalseKill] = [
             *self._reader.candidate_decisions(runs, since),
             *self._reader.false_kills(runs, since),
@@ -159,3 +165,9 @@ class MergedBrake(FleetDuty):
                 give_order(connection, engaged=True, reason=reason, process=self._process)
         log.critical("fleet: the record of all processes engages the brake: %s", reason)
         self._judge = None
+
+
+def _complete_until(processes: Iterable[ProcessRecord], now: Wall) -> Wall | None:
+    """Up to when nothing is missing from the store; None: no process lives."""
+    times = [one.complete_until for one in processes if one.alive and one.seen_at > now - GIVEN_UP]
+    return min((time for time in times if time is not None), default=None)

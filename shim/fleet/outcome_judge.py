@@ -55,7 +55,7 @@ class OutcomeJudge(FleetDuty):
         self._next_round = self._next_trim = 0.0
 
     def attend(self, connection: Connection[Any]) -> None:
-        holds = self._lease.hold(connection)
+        holds = self._lease.keep(connection)
         now = monotonic()
         if now - self._attended_at > _INTERRUPTED:
             self._in_contact_since = now

@@ -193,7 +193,7 @@ class Assembly:
             metrics = Metrics(metric_readings(coordinator, ledger, traced, lambda: self._fleet))
             self._records = Records(ledger, metrics, traced)
             self._wall = coordinator.wall
-            self._observe(coordinator, self._records)
+            self._observe(coordinator, self._records, run)
             left = self._brake_as_left(ledger)
             coordinator.start(
                 brake=None if left is None else left.reason,
@@ -221,7 +221,7 @@ class Assembly:
             if (by := find_jump_before(run, before, jumps)) is not None:
                 coordinator.observer.on(ClockJumped(coordinator.started, by, 0, before_start=True))
 
-    def _observe(self, coordinator: Coordinator[Any], records: Records) -> None:
+    def _observe(self, coordinator: Coordinator[Any], records: Records, run: RunRow) -> None:
         """Connect the coordinator's events with all observers."""
         settings = self.settings
         hashed = settings.privacy.telemetry == "hashed"
@@ -242,7 +242,7 @@ class Assembly:
             coordinator.observer.add(observer)
         if settings.monitors.control is not None:
             # Without a control the brake has no monitor to go back to.
-            coordinator.observer.add(self._automatic_brake(coordinator))
+            coordinator.observer.add(self._automatic_brake(coordinator, run))
 
     def _describing(self, coordinator: Coordinator[Any]) -> Callable[[], ProcessState]:
         """What this process says of itself in its fleet (R27), from any thread."""
@@ -275,7 +275,7 @@ class Assembly:
             call_at=coordinator.driver.call_at,
         )
 
-    def _automatic_brake(self, coordinator: Coordinator[Any]) -> AutomaticBrake:
+    def _automatic_brake(self, coordinator: Coordinator[Any], run: RunRow) -> AutomaticBrake:
         """The brake's statistics go on from the ledger (R22)."""
         gate, wall = self.settings.gate, coordinator.wall
         times = QuestionTimes(wall(), gate.period, gate.unit, gate.grain)
@@ -283,12 +283,12 @@ class Assembly:
         window = self.settings.brake.window
         # A store may be away: each process goes on with its own record.
         own = read_ledger(self.settings.own_ledger)
-        brake.resume(read_brake_record(own, self._trial_identity(), wall(), window))
+        brake.resume(read_brake_record(own, self._trial_identity(run), wall(), window))
         return brake
 
-    def _trial_identity(self) -> TrialIdentity:
+    def _trial_identity(self, run: RunRow) -> TrialIdentity:
         """What decides about trials in this process now (R16)."""
-        run, flags = begin_run(self.settings, self.wall()), NO_FLAGS
+        flags = NO_FLAGS
         if self.flags is not None:
             flags = flags_identity(deciding_text(self.flags.targeting), self.flags.digest)
         assert run.monitors is not None
@@ -336,7 +336,7 @@ class Assembly:
             teller,
             process=ledger.process,
             to_wall=coordinator.wall.at,
-            identity=self._trial_identity,
+            identity=lambda: self._trial_identity(run),
             left=left,
         ) as membership:
             if membership.brake is not None:

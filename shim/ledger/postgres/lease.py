@@ -15,6 +15,9 @@ from shim.model import Duration
 LASTS: Duration = 4_000_000
 """Microseconds; another process takes over within 5 s."""
 
+_RENEWED: Duration = 1_000_000
+"""A lease is renewed when it is older than this; to look at it costs the store no commit."""
+
 
 class Lease:
     """The lease of one duty, as one process sees it.
@@ -28,8 +31,27 @@ class Lease:
         self._duty = duty
         self._holder = holder
 
+    def keep(self, connection: Connection[Any]) -> bool:
+        """Have the lease for the next second at least, and take or renew it for that only if need be.
+
+        False: another process has it.
+        """
+        found = connection.execute(
+            f"SELECT holder, until - {NOW} FROM lease WHERE duty = %s".encode(), (self._duty,)
+        ).fetchone()
+        if found is not None:
+            holder, left = found
+            if holder != self._holder and left >= 0:
+                return False
+            if holder == self._holder and left > LASTS - _RENEWED:
+                return True
+        return self.hold(connection)
+
     def hold(self, connection: Connection[Any]) -> bool:
-        """Take the lease, or renew it; False: another process has it."""
+        """Take the lease, or renew it, and keep others from taking it until the transaction ends.
+
+        False: another process has it.
+        """
         found = connection.execute(
             f"INSERT INTO lease (duty, holder, until) VALUES (%s, %s, {NOW} + %s) "
             "ON CONFLICT (duty) DO UPDATE SET holder = excluded.holder, until = excluded.until "

@@ -11,7 +11,7 @@ import logging
 import random
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing, suppress
 from math import inf
 from threading import Event, Thread
@@ -168,7 +168,7 @@ class Shipper:
         if not self._answered.is_set() and not isinstance(error, UnreachableError):
             self._refusal = error
         with suppress(InputError):
-            self._count_waiting()
+            self._count_waiting(self._outbox.runs())
         if str(error) != self._problem:
             self._problem = str(error)
             log.error("ledger: nothing is shipped, rows wait in %s: %s", self._outbox.place, error)
@@ -222,13 +222,14 @@ class Shipper:
         last = self._stopping.is_set()
         before = self._wall()
         settled = last or self._settle(_SETTLE)
-        run = self._mine(self._outbox.runs())
+        runs = self._outbox.runs()
+        run = self._mine(runs)
         with at_most(_LONGEST_STEP, connection):
             self._measure(connection)
         offset = self._offset or 0
         if self._ship(connection, run, offset) and settled:
             self._complete_until = before + offset
-        self._count_waiting()
+        self._count_waiting(runs)
         with at_most(_LONGEST_STEP, connection):
             if last:
                 note_run(connection, run, offset)
@@ -239,6 +240,10 @@ class Shipper:
 
     def _ship(self, connection: "psycopg.Connection[Any]", run: RunRow, offset: Duration) -> bool:
         """Ship the rows of a run up to its last one; False if the time to stop has come."""
+        known = self._stored.get(run.uuid)
+        if known is not None and known.last_number >= run.last_number:
+            # To lock the run's row for nothing would cost the store a commit.
+            return True
         while monotonic() < self._give_up_at:
             with at_most(_LONGEST_STEP, connection):
                 stored = self._stored[run.uuid] = ship_group(connection, self._outbox, run, offset)
@@ -254,11 +259,9 @@ class Shipper:
             sign = Sign(self._complete_until, self._offset, self._waiting, ended, state)
             give_sign(connection, self._stored[self._run.uuid].id, sign)
 
-    def _count_waiting(self) -> None:
+    def _count_waiting(self, runs: Iterable[RunRow]) -> None:
         shipped = self.shipped()
-        self._waiting = sum(
-            max(0, run.last_number - shipped.get(run.uuid, 0)) for run in self._outbox.runs()
-        )
+        self._waiting = sum(max(0, run.last_number - shipped.get(run.uuid, 0)) for run in runs)
 
     def _mine(self, runs: list[RunRow]) -> RunRow:
         for run in runs:
