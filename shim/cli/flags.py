@@ -1,6 +1,5 @@
 """`shim flags`: check the flags file, explain a user's stage, and compare two flags files."""
 
-from hashlib import sha256
 from pathlib import Path
 
 import click
@@ -22,7 +21,6 @@ from shim.settings import (
     load_flags,
     load_flags_file,
     load_settings,
-    parse_flags,
 )
 from shim.settings.flags_file import flags_schema
 
@@ -155,8 +153,7 @@ def _loaded(file: Path | None, settings: Settings | None) -> FlagsFile:
     if isinstance(settings.rollout, FlagsInStore):
         # What is in force in the fleet, not this machine's copy of it.
         place = FlagsStorePlace(settings.ledger)
-        data = place.read()
-        return FlagsFile(parse_flags(data, place.name), Path(place.name), sha256(data).hexdigest())
+        return load_flags_file(Path(place.name), lambda _: place.read())
     loaded = load_flags(settings)
     if loaded is None:
         raise UnreadableError("these settings name no flags file (rollout: null)")

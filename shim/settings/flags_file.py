@@ -172,7 +172,7 @@ class FlagsFile:
 
 
 def load_flags_file(path: Path, read: Callable[[Path], bytes] = read_bytes) -> FlagsFile:
-    """Read a flags file. Raises InputError with every problem in it."""
+    """Read a flags file; `read` gives its content. Raises InputError with every problem in it."""
     data = read(path)
     return FlagsFile(parse_flags(data, str(path)), path, sha256(data).hexdigest())
 
@@ -182,8 +182,7 @@ def unknown_flags(path: Path) -> FlagsFile:
 
     It is not there yet; `UNKNOWN_FLAGS` is its content.
     """
-    data = UNKNOWN_FLAGS.encode()
-    return FlagsFile(parse_flags(data, str(path)), path, sha256(data).hexdigest())
+    return load_flags_file(path, lambda _: UNKNOWN_FLAGS.encode())
 
 
 def parse_flags(data: bytes, file: str) -> Targeting:
