@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.table import Table
 
 import shim.clients
-from benchmarks.clients.installation import InstallationError
 from benchmarks.clients.measuring import Delays, MeasurementError, measure
 from shim.clients import ENDINGS, known_clients
+from tests.sdk.packages import PackagesUnavailable
 
 MEASURED = Path(shim.clients.__file__).with_name("measured.yaml")
 
@@ -38,7 +38,7 @@ def main(
     chosen = endings or ENDINGS
     try:
         delays = asyncio.run(measure(clients, chosen, processes, wait))
-    except (InstallationError, MeasurementError) as error:
+    except (PackagesUnavailable, MeasurementError) as error:
         raise click.ClickException(str(error)) from None
     table = Table("client", "version", *chosen, box=None)
     for client in clients:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from shim.clients import ClientReturns
+from tests.sdk.packages import PackagesUnavailable, npm_folder
 
 HERE = Path(__file__).parent
 _LONGEST = 600
@@ -24,31 +25,22 @@ _BESIDE = {"graphql-ws": ("graphql@16",)}
 _EXTRAS = {"python-socketio": "[asyncio_client]", "gql": "[websockets]"}
 
 
-class InstallationError(Exception):
-    """The clients cannot be installed here; the text says why."""
-
-
 def install_from_npm(clients: Iterable[ClientReturns]) -> list[str]:
-    """The command that runs these clients. Raises InstallationError."""
-    _need("node", "npm")
-    folder = _folder("npm")
+    """The command that runs these clients. Raises PackagesUnavailable."""
     wanted = {_POLYFILL}
     for client in clients:
         alias = client.name.removeprefix("@") if client.name != client.package else ""
         wanted.add(f"{alias}{'@npm:' if alias else ''}{client.package}@{client.version}")
         wanted.update(_BESIDE.get(client.name, ()))
-    manifest = folder / "package.json"
-    if not manifest.exists():
-        manifest.write_text(json.dumps({"name": "clients", "private": True}))
-    quiet = ("--ignore-scripts", "--no-audit", "--no-fund", "--no-progress", "--loglevel=error")
-    _install_once(folder, wanted, ["npm", "install", *quiet])
+    folder = npm_folder(*sorted(wanted))
     shutil.copy(HERE / "node_clients.mjs", folder)
     return ["node", str(folder / "node_clients.mjs")]
 
 
 def install_from_pypi(clients: Iterable[ClientReturns]) -> list[str]:
-    """The command that runs these clients. Raises InstallationError."""
-    folder = _folder("pypi")
+    """The command that runs these clients. Raises PackagesUnavailable."""
+    folder = Path(tempfile.gettempdir()) / f"shim-clients-pypi-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
     python = folder / "bin" / "python"
     if not python.exists():
         _run([sys.executable, "-m", "venv", str(folder)], folder)
@@ -58,17 +50,6 @@ def install_from_pypi(clients: Iterable[ClientReturns]) -> list[str]:
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     _install_once(folder, wanted, pip)
     return [str(python), str(HERE / "python_clients.py")]
-
-
-def _need(*tools: str) -> None:
-    if missing := [tool for tool in tools if shutil.which(tool) is None]:
-        raise InstallationError(f"not on this machine: {', '.join(missing)}")
-
-
-def _folder(name: str) -> Path:
-    folder = Path(tempfile.gettempdir()) / f"shim-clients-{name}-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return folder
 
 
 def _install_once(folder: Path, wanted: set[str], command: Sequence[str]) -> None:
@@ -86,6 +67,6 @@ def _run(command: Sequence[str], folder: Path) -> None:
             command, cwd=folder, check=True, capture_output=True, text=True, timeout=_LONGEST
         )
     except subprocess.CalledProcessError as error:
-        raise InstallationError(f"{' '.join(command)}: {error.stderr.strip()[-500:]}") from None
+        raise PackagesUnavailable(f"{' '.join(command)}: {error.stderr.strip()[-500:]}") from None
     except subprocess.TimeoutExpired as error:
-        raise InstallationError(str(error)) from None
+        raise PackagesUnavailable(str(error)) from None

@@ -30,7 +30,7 @@ async def measure(
     """Close each client by each ending, and wait so many seconds for it.
 
     Each of the processes runs all clients of a registry: some libraries draw their delay once a process.
-    Raises InstallationError, MeasurementError.
+    Raises PackagesUnavailable, MeasurementError.
     """
     server = ClosingServer()
     async with server.running() as address, AsyncExitStack() as stack:

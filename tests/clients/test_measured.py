@@ -2,10 +2,10 @@
 
 import pytest
 
-from benchmarks.clients.installation import InstallationError
 from benchmarks.clients.measuring import measure
 from benchmarks.clients.picture import PICTURE, draw_clients
 from shim.clients import ENDINGS, known_clients
+from tests.sdk.packages import PackagesUnavailable
 from tests.support import skip
 
 MEASURED = ("@mentra/sdk", "rxjs", "websockets")
@@ -18,7 +18,7 @@ async def test_the_table_says_what_real_clients_do() -> None:
     clients = [known_clients()[name] for name in MEASURED]
     try:
         delays = await measure(clients, ENDINGS, processes=1, wait=WAIT)
-    except InstallationError as error:
+    except PackagesUnavailable as error:
         skip(str(error))
     came_back = {key: delay is not None for key, (delay,) in delays.items()}
     assert came_back == {
