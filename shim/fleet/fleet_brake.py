@@ -12,6 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -36,7 +37,7 @@ class LocalBrake(Protocol):
     def release_brake(self, reason: str) -> None: ...
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Wish:
     """An order that is to be given in the store; `done` is told when it is."""
 
@@ -79,7 +80,7 @@ class FleetBrake(Observer, FleetDuty):
         if engaged is not None and not known.get("engaged", False):
             # It was engaged while the store was away, and the process has been restarted since.
             reason, at = engaged
-            self._wishes.append(_Wish(True, reason, _origin(process, at)))
+            self._wishes.append(_Wish(True, reason, _origin(reason, at)))
 
     # -- In the event loop --------------------------------------------------------------------------
 
@@ -87,7 +88,7 @@ class FleetBrake(Observer, FleetDuty):
     def _changed(self, brake: BrakeChanged) -> None:
         """The brake of this process was engaged or released here."""
         if not self._following:
-            origin = _origin(self._process, self._to_wall(brake.at))
+            origin = _origin(brake.reason, self._to_wall(brake.at))
             self._wishes.append(_Wish(brake.engaged, brake.reason, origin))
 
     async def release(self, reason: str) -> None:
@@ -101,7 +102,7 @@ class FleetBrake(Observer, FleetDuty):
         try:
             order = await asyncio.wait_for(asyncio.wrap_future(done), _RELEASE_TAKES)
         except TimeoutError:
-            if wish in self._wishes:
+            with suppress(ValueError):
                 self._wishes.remove(wish)
             raise InputError(
                 "the store does not answer: the fleet's brake can be released only there"
@@ -112,8 +113,7 @@ class FleetBrake(Observer, FleetDuty):
     # -- In the thread of the link ------------------------------------------------------------------
 
     def attend(self, connection: Connection[Any]) -> None:
-        while self._wishes:
-            wish = self._wishes[0]
+        for wish in list(self._wishes):
             order = give_order(
                 connection,
                 engaged=wish.engaged,
@@ -122,7 +122,9 @@ class FleetBrake(Observer, FleetDuty):
                 origin=wish.origin,
                 knowing=self._known,
             )
-            self._wishes.popleft()
+            # The event loop may have given up a release meanwhile.
+            with suppress(ValueError):
+                self._wishes.remove(wish)
             self._follow(order)
             if wish.done is not None:
                 self._post(_settled(wish.done, order))
@@ -137,7 +139,7 @@ class FleetBrake(Observer, FleetDuty):
     def _follow(self, order: StoredOrder) -> None:
         self._known = order.id
         # What is not on the disk first would be forgotten by a crash in between.
-        self._memory.keep(_NAME, {"id": order.id, "engaged": order.engaged, "reason": order.reason})
+        self._memory.keep(_NAME, {"id": order.id, "engaged": order.engaged})
         self._post(lambda: self._apply(order))
 
     def _apply(self, order: StoredOrder) -> None:
@@ -154,8 +156,9 @@ class FleetBrake(Observer, FleetDuty):
             self._following = False
 
 
-def _origin(process: str, at: int) -> str:
-    return f"{process} {at}"
+def _origin(reason: str, at: int) -> str:
+    """Names an order, also after a restart, when the process may have another name."""
+    return f"{at} {reason}"
 
 
 def _settled(done: "Future[StoredOrder]", order: StoredOrder) -> Callable[[], None]:

@@ -181,6 +181,21 @@ def test_after_a_restart_without_the_store(connection: Store, tmp_path: Path) ->
     assert len(connection.execute("SELECT 1 FROM brake_order").fetchall()) == 2
 
 
+def test_an_order_is_known_again_by_a_process_of_another_name(
+    connection: Store, tmp_path: Path
+) -> None:
+    """A process without a name in the settings gets another one at each start, and its memory is lost."""
+    a, b = Member(tmp_path, "a"), Member(tmp_path, "b")
+    a.brake.engage_brake("kills")
+    for member in (a, b):
+        member.fleet.attend(connection)
+    b.brake.release_brake("mended")
+    b.fleet.attend(connection)
+    again = Member(tmp_path, "another", left="kills")
+    again.fleet.attend(connection)
+    assert again.brake.reason is None
+
+
 async def test_a_release_needs_the_store(
     connection: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
