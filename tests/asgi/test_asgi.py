@@ -8,25 +8,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-import aiohttp
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed
 
 from shim.asgi import Shim
 from shim.flags import everyone_at
-from shim.model import Cause, Return, Role, Stage
+from shim.model import Cause, Role, Stage
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.runtime.tally import Tally
 from shim.settings import load_settings
 from tests.asgi.uvicorn_servers import Uvicorn, uvicorn_server
 from tests.live.moved_clock import MovedClock
+from tests.live.scenarios import (
+    Told,
+    closes_a_silent_client,
+    replaces_the_older_connection,
+    serves_and_watches_and_ends,
+)
 from tests.live.servers import PATIENT, QUICK, until
 from tests.live.test_peers import handshake
-from tests.live.test_websockets import Told
 
 pytestmark = pytest.mark.real
 TEXT, CLOSE, PING = 1, 8, 9
@@ -104,27 +107,7 @@ async def test_it_serves_and_watches_and_ends(
 ) -> None:
     clock = MovedClock(monkeypatch)
     async with service(tmp_path, Stage.LIVE) as it:
-        async with connect(f"{it.url}u") as client:
-            await client.send("hello")
-            assert await client.recv() == "you said 'hello'"
-            await clock.move(it.shim, 2)  # longer than the timeout: it answers pings
-            assert [t.acting for t in it.shim.router.connections()] == [Role.CANDIDATE]
-            await client.send("bye")
-            await client.wait_closed()
-            assert client.close_code == 1000
-        await until(lambda: it.told.closings)
-        (closing,) = it.told.closings
-        assert (closing.cause, closing.intended, closing.observed) == (
-            Cause.APPLICATION,
-            1000,
-            1000,
-        )
-        async with connect(f"{it.url}u"):
-            pass
-        await until(lambda: len(it.told.closings) == 2)
-        assert (it.told.closings[1].cause, it.told.closings[1].intended) == (Cause.PEER, None)
-        assert not it.shim.sessions
-        assert not it.tally.decisions
+        await serves_and_watches_and_ends(it, clock)
 
 
 @pytest.mark.parametrize(
@@ -134,21 +117,8 @@ async def test_it_serves_and_watches_and_ends(
 async def test_a_silent_client_is_closed_as_its_monitor_wants(
     tmp_path: Path, stage: Stage, intended: int | None, role: Role
 ) -> None:
-    async with service(tmp_path, stage) as it, aiohttp.ClientSession() as http:
-        client = await http.ws_connect(f"{it.url}u", autoping=False)
-        await until(lambda: it.tally.decisions[role, True] == 1)
-        again = await http.ws_connect(f"{it.url}u")
-        await until(lambda: it.told.outcomes)
-        assert [outcome.result for outcome in it.told.outcomes] == [Return.RETURNED]
-        messages = [message.type async for message in client]
-        assert aiohttp.WSMsgType.TEXT not in messages
-        assert client.close_code == (intended or 1006)
-        await until(lambda: it.told.closings)
-        (closing,) = it.told.closings
-        assert (closing.cause, closing.intended) == (Cause(role.value), intended)
-        assert it.tally.proofs_of_life[role] == (1 if intended else 0)
-        assert {c.connection.id for c in it.shim.router.connections()} == {"c2"}
-        await again.close()
+    async with service(tmp_path, stage) as it:
+        await closes_a_silent_client(it, intended, role)
 
 
 @pytest.mark.parametrize(
@@ -272,18 +242,8 @@ async def test_only_the_latest_ping_of_a_client_that_reads_nothing_is_answered(
 
 
 async def test_a_newer_connection_replaces_the_older(tmp_path: Path) -> None:
-    async with (
-        service(tmp_path, Stage.LIVE) as it,
-        connect(f"{it.url}u") as older,
-        connect(f"{it.url}u") as newer,
-    ):
-        with pytest.raises(ConnectionClosed):
-            await older.recv()
-        assert (older.close_code, older.close_reason) == (1000, "replaced by a newer connection")
-        await newer.send("hello")
-        assert await newer.recv() == "you said 'hello'"
-        (session,) = it.shim.sessions.values()
-        assert [live.connection.id for live in session.members()] == ["c2"]
+    async with service(tmp_path, Stage.LIVE) as it:
+        await replaces_the_older_connection(it)
 
 
 @pytest.mark.parametrize(

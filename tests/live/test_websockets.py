@@ -3,40 +3,29 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-import aiohttp
 import pytest
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
 
 from shim.flags import everyone_at
-from shim.model import Cause, Closing, Outcome, Return, Role, Stage
+from shim.model import Cause, Role, Stage
 from shim.plugin.discovery import monitor_types, plugin_manager
-from shim.router import Observer, handles
 from shim.runtime.tally import Tally
 from shim.settings import load_settings
 from shim.websockets import Shim
 from tests.live.moved_clock import MovedClock
+from tests.live.scenarios import (
+    Told,
+    closes_a_silent_client,
+    replaces_the_older_connection,
+    serves_and_watches_and_ends,
+)
 from tests.live.servers import QUICK, until
 
 pytestmark = pytest.mark.real
-
-
-@dataclass
-class Told(Observer):
-    closings: list[Closing] = field(default_factory=list)
-    outcomes: list[Outcome] = field(default_factory=list)
-
-    @handles(Closing)
-    def _closed(self, closing: Closing) -> None:
-        self.closings.append(closing)
-
-    @handles(Outcome)
-    def _outcome(self, outcome: Outcome) -> None:
-        self.outcomes.append(outcome)
 
 
 @dataclass
@@ -79,29 +68,9 @@ async def service(folder: Path, stage: Stage) -> AsyncIterator[Service]:
 async def test_it_serves_and_watches_and_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    time = MovedClock(monkeypatch)
+    clock = MovedClock(monkeypatch)
     async with service(tmp_path, Stage.LIVE) as it:
-        async with connect(f"{it.url}u") as client:
-            await client.send("hello")
-            assert await client.recv() == "you said 'hello'"
-            await time.move(it.shim, 2)  # longer than the timeout: it answers pings
-            assert [t.acting for t in it.shim.router.connections()] == [Role.CANDIDATE]
-            await client.send("bye")
-            await client.wait_closed()
-            assert client.close_code == 1000
-        await until(lambda: it.told.closings)
-        (closing,) = it.told.closings
-        assert (closing.cause, closing.intended, closing.observed) == (
-            Cause.APPLICATION,
-            1000,
-            1000,
-        )
-        async with connect(f"{it.url}u"):
-            pass
-        await until(lambda: len(it.told.closings) == 2)
-        assert (it.told.closings[1].cause, it.told.closings[1].intended) == (Cause.PEER, None)
-        assert not it.shim.sessions
-        assert not it.tally.decisions
+        await serves_and_watches_and_ends(it, clock)
 
 
 @pytest.mark.parametrize(
@@ -111,21 +80,8 @@ async def test_it_serves_and_watches_and_ends(
 async def test_a_silent_client_is_closed_as_its_monitor_wants(
     tmp_path: Path, stage: Stage, intended: int | None, role: Role
 ) -> None:
-    async with service(tmp_path, stage) as it, aiohttp.ClientSession() as http:
-        client = await http.ws_connect(f"{it.url}u", autoping=False)
-        await until(lambda: it.tally.decisions[role, True] == 1)
-        again = await http.ws_connect(f"{it.url}u")
-        await until(lambda: it.told.outcomes)
-        assert [outcome.result for outcome in it.told.outcomes] == [Return.RETURNED]
-        messages = [message.type async for message in client]
-        assert aiohttp.WSMsgType.TEXT not in messages
-        assert client.close_code == (intended or 1006)
-        await until(lambda: it.told.closings)
-        (closing,) = it.told.closings
-        assert (closing.cause, closing.intended) == (Cause(role.value), intended)
-        assert it.tally.proofs_of_life[role] == (1 if intended else 0)
-        assert {c.connection.id for c in it.shim.router.connections()} == {"c2"}
-        await again.close()
+    async with service(tmp_path, stage) as it:
+        await closes_a_silent_client(it, intended, role)
 
 
 async def test_a_peer_that_reads_nothing_is_gone_in_time(tmp_path: Path) -> None:
@@ -163,18 +119,8 @@ async def test_r3b_a_busy_handler_is_not_a_dead_client(
 
 
 async def test_a_newer_connection_replaces_the_older(tmp_path: Path) -> None:
-    async with (
-        service(tmp_path, Stage.LIVE) as it,
-        connect(f"{it.url}u") as older,
-        connect(f"{it.url}u") as newer,
-    ):
-        with pytest.raises(ConnectionClosed):
-            await older.recv()
-        assert (older.close_code, older.close_reason) == (1000, "replaced by a newer connection")
-        await newer.send("hello")
-        assert await newer.recv() == "you said 'hello'"
-        (session,) = it.shim.sessions.values()
-        assert [live.connection.id for live in session.members()] == ["c2"]
+    async with service(tmp_path, Stage.LIVE) as it:
+        await replaces_the_older_connection(it)
 
 
 async def test_the_end_of_the_service_is_1012(tmp_path: Path) -> None:
