@@ -7,7 +7,9 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -122,6 +124,19 @@ class SuiteRun:
     passed: int
     failed: set[str]
     output: str
+
+
+MODES: dict[str, dict[str, str]] = {"unregistered": {}, "registered": {"SHIM_REGISTERS": "1"}}
+"""The environment of a suite whose connections the shim watches, or does not."""
+
+Runs = Mapping[str, Future[SuiteRun]]
+
+
+@contextmanager
+def at_once(suites: Mapping[str, Callable[[], SuiteRun]]) -> Iterator[Runs]:
+    """Run all of these suites beside each other: they mostly wait."""
+    with ThreadPoolExecutor(len(suites)) as pool:
+        yield {name: pool.submit(run) for name, run in suites.items()}
 
 
 def run_suite(

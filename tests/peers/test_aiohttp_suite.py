@@ -1,11 +1,11 @@
 """aiohttp's own tests of its WebSocket pass with the shim's WebSocket, registered and not registered."""
 
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
-from tests.peers.sdists import SuiteRun, distribution, run_suite, sdist
+from tests.peers.sdists import MODES, Runs, SuiteRun, at_once, distribution, run_suite, sdist
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(700)]
 
@@ -43,15 +43,12 @@ FILES = (
     "test_websocket_handshake.py",
     "test_client_ws_functional.py",
 )
-MODES: dict[str, dict[str, str]] = {"unregistered": {}, "registered": {"SHIM_REGISTERS": "1"}}
-Runs = dict[str, Future[SuiteRun]]
 
 
 @pytest.fixture(scope="module")
 def runs() -> Iterator[Runs]:
-    """Both at once: they mostly wait."""
-    with ThreadPoolExecutor(len(MODES)) as pool:
-        yield {mode: pool.submit(_run, **environment) for mode, environment in MODES.items()}
+    with at_once({mode: partial(_run, **MODES[mode]) for mode in MODES}) as running:
+        yield running
 
 
 def _run(**environment: str) -> SuiteRun:

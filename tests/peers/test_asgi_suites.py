@@ -1,11 +1,11 @@
 """The WebSocket tests of uvicorn, Starlette and FastAPI pass with the shim's protocol class."""
 
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
-from tests.peers.sdists import SuiteRun, run_suite, sdist
+from tests.peers.sdists import Runs, SuiteRun, at_once, run_suite, sdist
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(700)]
 
@@ -50,17 +50,14 @@ SUITES: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
 }
 
 
-Runs = dict[str, Future[SuiteRun]]
-
-
 @pytest.fixture(scope="module")
 def runs() -> Iterator[Runs]:
-    """All suites at once: they mostly wait."""
-    with ThreadPoolExecutor(len(SUITES)) as pool:
-        yield {
-            name: pool.submit(_run, *arguments, **environment)
-            for name, (arguments, environment) in SUITES.items()
-        }
+    suites = {
+        name: partial(_run, *arguments, **environment)
+        for name, (arguments, environment) in SUITES.items()
+    }
+    with at_once(suites) as running:
+        yield running
 
 
 def _run(name: str, plugin: str, *arguments: str, **environment: str) -> SuiteRun:

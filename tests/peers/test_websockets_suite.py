@@ -5,25 +5,30 @@ of the library, too.
 """
 
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
-from tests.peers.sdists import SuiteRun, debian_source, distribution, run_suite
+from tests.peers.sdists import (
+    MODES,
+    Runs,
+    SuiteRun,
+    at_once,
+    debian_source,
+    distribution,
+    run_suite,
+)
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(700)]
 
 VERSION = "15.0.1"
 FILES = ("server", "client", "router")
-MODES: dict[str, dict[str, str]] = {"unregistered": {}, "registered": {"SHIM_REGISTERS": "1"}}
-Runs = dict[str, Future[SuiteRun]]
 
 
 @pytest.fixture(scope="module")
 def runs() -> Iterator[Runs]:
-    """Both at once: they mostly wait."""
-    with ThreadPoolExecutor(len(MODES)) as pool:
-        yield {mode: pool.submit(_run, **environment) for mode, environment in MODES.items()}
+    with at_once({mode: partial(_run, **MODES[mode]) for mode in MODES}) as running:
+        yield running
 
 
 def _run(**environment: str) -> SuiteRun:

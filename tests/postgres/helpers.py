@@ -12,7 +12,7 @@ import psycopg
 
 from shim.ledger.postgres.shipment import note_run, ship_group
 from shim.ledger.postgres.store_connection import connect
-from shim.ledger.rows import ROWS
+from shim.ledger.rows import ROWS, Row
 from shim.ledger.sqlite.outbox import Outbox
 from shim.settings import LedgerUrl
 from tests.live.servers import QUICK, ServerProcess, server_process
@@ -44,6 +44,16 @@ def change(store: LedgerUrl, statement: str) -> None:
         connection.execute(statement.encode())
 
 
+def insert_row(connection: "psycopg.Connection[Any]", run: int, number: int, row: Row) -> None:
+    """Put a row into the store by hand, as one that was shipped."""
+    names = ["run", "number", *row.columns()]
+    columns = ", ".join(f'"{each}"' for each in names)
+    connection.execute(
+        f"INSERT INTO {row.TABLE} ({columns}) VALUES ({', '.join(['%s'] * len(names))})".encode(),
+        (run, number, *row.values()),
+    )
+
+
 def empty(store: LedgerUrl) -> None:
     """Delete all rows, and count from 1 again."""
     tables = ", ".join(row.TABLE for row in ROWS)
@@ -65,13 +75,16 @@ async def fleet(
         )
 
 
-def process_of(folder: Path, store: LedgerUrl, name: str, stage: str = "live") -> Any:
+def process_of(
+    folder: Path, store: LedgerUrl, name: str, stage: str = "live", **options: str
+) -> Any:
+    """A `shim serve` of the fleet, with a folder of its own."""
     own = folder / name
     own.mkdir(exist_ok=True)
     lines = (
         f"ledger: {json.dumps(store.url)}\noutbox: {own}/outbox.db\nprocess: {name}\nfleet: {FLEET}"
     )
-    return server_process(own, stage, QUICK, ledger=lines)
+    return server_process(own, stage, QUICK, ledger=lines, **options)
 
 
 async def eventually(ask: Callable[[], Awaitable[Any]], wanted: tuple[Any, ...]) -> None:

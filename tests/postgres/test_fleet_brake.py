@@ -27,7 +27,7 @@ from shim.router import BrakeChanged
 from shim.settings import LedgerUrl
 from shim.settings.sections import BrakeSettings
 from tests.live.servers import ServerProcess
-from tests.postgres.helpers import change, eventually, fleet, look
+from tests.postgres.helpers import change, eventually, fleet, insert_row, look
 from tests.postgres.server import PostgresServer
 
 Store = psycopg.Connection[Any]
@@ -292,13 +292,7 @@ class Shipping:
             trace=None,
         )
         for row in (decision, verdict):
-            names = ["run", "number", *row.columns()]
-            columns = ", ".join(f'"{each}"' for each in names)
-            values = ", ".join(["%s"] * len(names))
-            self.connection.execute(
-                f"INSERT INTO {row.TABLE} ({columns}) VALUES ({values})".encode(),
-                (self.runs[name], self.number, *row.values()),
-            )
+            insert_row(self.connection, self.runs[name], self.number, row)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from shim.ledger.process_record import StoreStatus
 from shim.ledger.rows import ActionRow, RunRow
 from shim.model import SECOND, Connection, Kind, Outcome, Role, Time
 from shim.settings import LedgerUrl
-from tests.postgres.helpers import change
+from tests.postgres.helpers import change, insert_row
 
 S = SECOND
 WINDOW, PATIENCE = 120 * S, 30 * S
@@ -97,12 +97,7 @@ class Member:
 
     def ship(self) -> None:
         for number, row in enumerate(self.waiting):
-            names = ["run", "number", *row.columns()]
-            columns = ", ".join(f'"{each}"' for each in names)
-            self.fleet.store.execute(
-                f"INSERT INTO action ({columns}) VALUES ({', '.join(['%s'] * len(names))})".encode(),
-                (self.run, self.fleet.now + number, *row.values()),
-            )
+            insert_row(self.fleet.store, self.run, self.fleet.now + number, row)
         self.waiting.clear()
         give_sign(self.fleet.store, self.run, Sign(self.fleet.now, 0, 0))
 

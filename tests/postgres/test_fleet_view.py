@@ -26,9 +26,8 @@ from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings import LedgerUrl, settings_from
 from tests.ledger.helpers import ledger, run
 from tests.live.servers import ServerProcess, app_client
-from tests.postgres.helpers import FLEET, change, eventually
+from tests.postgres.helpers import FLEET, change, eventually, process_of
 from tests.postgres.server import PostgresServer
-from tests.postgres.test_stored_flags import process_of
 
 Store = psycopg.Connection[Any]
 STAGES = {"off": 0, "shadow": 4, "live": 2, "complete": 0}
@@ -191,7 +190,10 @@ async def test_two_processes_show_each_other(store: LedgerUrl, tmp_path: Path) -
     async with AsyncExitStack() as stack:
         http = await stack.enter_async_context(aiohttp.ClientSession())
         a, b = await asyncio.gather(
-            *(stack.enter_async_context(process_of(tmp_path, store, name)) for name in "ab")
+            *(
+                stack.enter_async_context(process_of(tmp_path, store, name, rollout="ledger"))
+                for name in "ab"
+            )
         )
         client = await app_client(http, a.url, "u1")
 
@@ -221,7 +223,7 @@ async def test_two_processes_show_each_other(store: LedgerUrl, tmp_path: Path) -
 async def test_while_the_store_is_away(tmp_path: Path) -> None:
     with PostgresServer(durable=True) as server:
         store = LedgerUrl(server.url(server.create_database()))
-        async with process_of(tmp_path, store, "a") as process:
+        async with process_of(tmp_path, store, "a", rollout="ledger") as process:
             for name in ("store_answers", "fleet_linked"):
                 await eventually(partial(metric, process, name), (1,))
             server.kill()

@@ -26,8 +26,8 @@ from shim.rollout.changes import Change, find_change
 from shim.rollout.flags_place import FlagsStorePlace
 from shim.settings import LedgerUrl, settings_from
 from shim.settings.flags_file import UNKNOWN_FLAGS
-from tests.live.servers import QUICK, ROLLOUT, ServerProcess, server_process
-from tests.postgres.helpers import FLEET, eventually
+from tests.live.servers import ROLLOUT, ServerProcess
+from tests.postgres.helpers import eventually, process_of
 from tests.postgres.server import PostgresServer
 
 LIVE, SHADOW = (ROLLOUT.replace("STAGE", f'"{stage}"') for stage in ("live", "shadow"))
@@ -165,15 +165,6 @@ def test_the_flags_commands_read_the_store(store: LedgerUrl, tmp_path: Path) -> 
 # -- Real processes --------------------------------------------------------------------------------
 
 
-def process_of(folder: Path, store: LedgerUrl, name: str) -> Any:
-    own = folder / name
-    own.mkdir(exist_ok=True)
-    lines = (
-        f"ledger: {json.dumps(store.url)}\noutbox: {own}/outbox.db\nprocess: {name}\nfleet: {FLEET}"
-    )
-    return server_process(own, settings=QUICK, ledger=lines, rollout="ledger")
-
-
 async def digest_of(process: ServerProcess) -> str:
     found: str = (await process.report())["flags"]["digest"]
     return found
@@ -185,7 +176,8 @@ async def test_two_processes_follow_the_store_and_start_without_it(tmp_path: Pat
         store = LedgerUrl(server.url(server.create_database()))
         async with AsyncExitStack() as stack:
             started = [
-                stack.enter_async_context(process_of(tmp_path, store, name)) for name in "ab"
+                stack.enter_async_context(process_of(tmp_path, store, name, rollout="ledger"))
+                for name in "ab"
             ]
             a, b = await asyncio.gather(*started)
             assert await digest_of(a) == digest(UNKNOWN_FLAGS)
@@ -194,7 +186,7 @@ async def test_two_processes_follow_the_store_and_start_without_it(tmp_path: Pat
                 for process in (a, b):
                     await eventually(partial(digest_of, process), (digest(text),))
         server.kill()
-        async with process_of(tmp_path, store, "a") as a:
+        async with process_of(tmp_path, store, "a", rollout="ledger") as a:
             assert await digest_of(a) == digest(LIVE)
             server.start()
             push_flags(store, SHADOW, who="bob", reason="back")
