@@ -6,7 +6,7 @@ from typing import Any
 
 from shim.clients.client_returns import ENDINGS, ClientReturns, Delay, Ending
 
-_SENDABLE_LATER = ("1012", "1013", "4000")
+_RECOMMENDED = ("1012", "1013", "4000")
 """The codes to recommend: "service restart", "try again later", and an application's own."""
 
 
@@ -70,4 +70,4 @@ def codes_for_all(clients: Sequence[ClientReturns]) -> tuple[Ending, ...]:
         for ending in ENDINGS
         if ending.isdecimal() and ending != "1006" and effect_of(ending, clients).brings_all_back
     ]
-    return tuple(ending for ending in good if ending in _SENDABLE_LATER) or tuple(good)
+    return tuple(ending for ending in good if ending in _RECOMMENDED) or tuple(good)
