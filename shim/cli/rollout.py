@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import asdict
 from difflib import unified_diff
 from pathlib import Path
-from time import time_ns
 from typing import Any
 
 import click
@@ -15,6 +14,7 @@ from shim.cli.ledger_option import ledger_of
 from shim.cli.terminal import echo, echo_error, print_json
 from shim.flags import Percentages, compare
 from shim.gate import Standing
+from shim.ledger import wall_clock
 from shim.model import InputError
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.rollout.changes import this_user
@@ -134,7 +134,7 @@ def _if_any(facts: Callable[[str], Facts]) -> Callable[[str], Facts]:
             return facts(digest)
         except InputError as error:
             echo_error(f"warning: {error}")
-            return Facts(time_ns() // 1000, None, None, {})
+            return Facts(wall_clock(), None, None, {})
 
     return ask
 

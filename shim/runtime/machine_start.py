@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from shim.ledger import LedgerReader
+from shim.ledger import LedgerReader, wall_clock
 from shim.ledger.rows import ClockJumpRow, RunRow, Wall
 from shim.model import Duration
 from shim.model.time import CLOCK_UNSET_BEFORE
-from shim.runtime.time_of_day import JUMP, read_wall_clock
+from shim.runtime.time_of_day import JUMP
 
 
 class MachineStart(NamedTuple):
@@ -53,7 +53,7 @@ def present_time(ledger: LedgerReader) -> Wall:
     The wall clock of who asks may be wrong. On the machine of the newest run, the time is that run's own;
     elsewhere it is at least that of the run's last row, so that no row is left out as one of the future.
     """
-    wall = read_wall_clock()
+    wall = wall_clock()
     run = next(iter(ledger.rows(RunRow, limit=1)), None)
     if run is None or run.started_at < CLOCK_UNSET_BEFORE:
         return wall

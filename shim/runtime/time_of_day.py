@@ -11,10 +11,10 @@ Rules: docs/design.md#r16, docs/design.md#r23.
 
 import time
 from collections import deque
-from time import time_ns
 from typing import NamedTuple
 
 from shim.ledger.rows import Wall
+from shim.ledger.run_row import wall_clock
 from shim.model import SECOND, Duration, Time
 from shim.router import ClockJumped, MachineSlept
 from shim.runtime import driver
@@ -123,12 +123,7 @@ def _read() -> _Reading | None:
 
 
 def _read_once() -> _Reading:
-    return _Reading(driver.clock(), read_wall_clock(), read_sleep())
-
-
-def read_wall_clock() -> Wall:
-    """What the wall clock shows."""
-    return time_ns() // 1000
+    return _Reading(driver.clock(), wall_clock(), read_sleep())
 
 
 def read_sleep() -> Duration:

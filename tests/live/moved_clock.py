@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from shim.ledger import wall_clock
 from shim.runtime import coordinator, driver, time_of_day
 from shim.runtime.coordinator import Coordinator
 from shim.runtime.machine_start import MachineStart
@@ -24,9 +25,9 @@ class MovedClock:
         monkeypatch.setattr(driver, "ticks", self._now)
         monkeypatch.setattr(coordinator, "ticks", self._now)
         self._slept = time_of_day.read_sleep()
-        self._wall = time_of_day.read_wall_clock() - self.now()
+        self._wall = wall_clock() - self.now()
         monkeypatch.setattr(time_of_day, "read_sleep", lambda: self._slept)
-        monkeypatch.setattr(time_of_day, "read_wall_clock", lambda: self._wall + self.now())
+        monkeypatch.setattr(time_of_day, "wall_clock", lambda: self._wall + self.now())
         self.boot = "a start of the machine"
         monkeypatch.setattr("shim.runtime.assembly.machine_start", self._machine_start)
 

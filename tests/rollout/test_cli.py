@@ -203,7 +203,7 @@ def test_the_wall_clock_of_the_operator_hides_nothing_and_hastens_nothing(
     step_one(file)
     taken_up(file, 2 * DAY)
     now = time.time_ns() // 1000
-    monkeypatch.setattr("shim.runtime.machine_start.read_wall_clock", lambda: now + wrong)
+    monkeypatch.setattr("shim.runtime.machine_start.wall_clock", lambda: now + wrong)
     failed = run_row(now, monitors="monitors", comparison="comparison")
     with ledger(file.with_name("shim.db"), failed) as writer:
         digest = load_flags_file(file).digest
@@ -228,7 +228,7 @@ def test_on_the_machine_of_the_shim_the_time_is_the_shims(
     for watched, code in ((DAY // 2, 3), (DAY + 60 * S, 0)):
         taken_up(file, watched, boot=boot, uptime=uptime - watched)
         now = time.time_ns() // 1000 + wrong
-        monkeypatch.setattr("shim.runtime.machine_start.read_wall_clock", lambda now=now: now)
+        monkeypatch.setattr("shim.runtime.machine_start.wall_clock", lambda now=now: now)
         assert run("advance", config).exit_code == code
         for path in file.parent.glob("shim.db*"):
             path.unlink()
