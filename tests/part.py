@@ -1,0 +1,105 @@
+"""A part of the tests, run by a pytest in a process of its own, and what came of its tests."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+LONGEST: float = 40 * 60
+"""Seconds after which a part that hangs is killed. Each test has a timeout of its own, which is shorter."""
+
+_SUMMARY = re.compile(r"^=* ?(no tests ran|\d+ \w+(?:, \d+ \w+)*) in [\d.]+s\b.*$", re.MULTILINE)
+"""The last line of a pytest that came to its end."""
+
+_TESTS_FAILED, _NO_TESTS = 1, 5
+"""Exit codes of pytest. No tests are right where an option such as `-k` chooses the tests of other parts."""
+
+_AGAIN = ("--last-failed", "--last-failed-no-failures=none")
+
+
+class Part:
+    """The tests that `arguments` name to pytest; the part's log, cache and coverage are in `folder`.
+
+    `passed`, `failed`, `skipped`: the numbers of tests. A part that dies has one failed test more.
+    `unsteady`: the tests that failed beside the other parts and passed alone.
+    """
+
+    def __init__(self, name: str, arguments: list[str], folder: Path) -> None:
+        self.passed = self.failed = self.skipped = 0
+        self.unsteady: list[str] = []
+        self._arguments = arguments
+        self._path = folder / name
+        self._process: subprocess.Popen[bytes] | None = None
+        self._died = False
+
+    @property
+    def can_run_again(self) -> bool:
+        """Some tests have failed, and pytest came to its end."""
+        return bool(self._failures()) and not self._died
+
+    def start(self) -> None:
+        """Start the tests of the part."""
+        self._start("first")
+
+    def finish(self, longest: float = LONGEST) -> str:
+        """Wait for the tests, at most so many seconds; what pytest said."""
+        said = self._finish("first", longest)
+        counts = _counts(said)
+        self.passed = counts["passed"]
+        self.skipped = counts["skipped"] + counts["xfailed"]
+        return said
+
+    def run_again(self, longest: float = LONGEST) -> str:
+        """Run the failed tests once more; what pytest said."""
+        before = self._failures()
+        self._start("again", *_AGAIN)
+        said = self._finish("again", longest)
+        self.unsteady = sorted(before - self._failures())
+        self.passed += len(self.unsteady)
+        return said
+
+    def _start(self, run: str, *options: str) -> None:
+        cache = f"cache_dir={self._path}.cache"
+        with self._log(run).open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "pytest", "-o", cache, *self._arguments, *options],
+                env={
+                    **os.environ,
+                    "COVERAGE_FILE": f"{self._path.parent}/.coverage.{self._path.name}.{run}",
+                },
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def _finish(self, run: str, longest: float) -> str:
+        assert self._process is not None
+        try:
+            code = self._process.wait(longest)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
+        said = self._log(run).read_text(errors="replace")
+        complete = code in (0, _NO_TESTS) or (code == _TESTS_FAILED and bool(self._failures()))
+        self._died = not (complete and _SUMMARY.search(said))
+        self.failed = len(self._failures()) + self._died
+        if self._died:
+            said += f"\nthis part died: exit code {code}\n"
+        return said
+
+    def _log(self, run: str) -> Path:
+        return self._path.with_suffix(f".{run}.log")
+
+    def _failures(self) -> set[str]:
+        """The names of the tests that failed when they ran last; pytest keeps them."""
+        path = Path(f"{self._path}.cache/v/cache/lastfailed")
+        return set(json.loads(path.read_text())) if path.exists() else set()
+
+
+def _counts(said: str) -> Counter[str]:
+    """The numbers in the last line of pytest: passed, failed, skipped, …"""
+    summaries = _SUMMARY.findall(said)
+    words = summaries[-1].split(", ") if summaries else []
+    return Counter({word.split()[1]: int(word.split()[0]) for word in words if word[0].isdigit()})
