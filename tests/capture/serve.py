@@ -1,7 +1,8 @@
 """A captured reference server in a process of its own: `python -m tests.capture.serve FOLDER STAGE`.
 
-It captures to FOLDER/capture-….jsonl and, when it is stopped, has written FOLDER/live.json: the verdicts
-of the live run, their times and the control's start in seconds.
+It prints the control's start, in seconds of the monotonic clock, and its address. It captures to
+FOLDER/capture-….jsonl and, when it is stopped, has written FOLDER/live.json: the verdicts of the live run,
+their times and the control's start in seconds.
 """
 
 import json
@@ -37,7 +38,11 @@ def main(folder: Path, stage: Stage) -> None:
         settings, secrets=SECRETS, observers=[live], capture=capture, targeting=rollout
     )
     sock = listen("127.0.0.1", 0)
-    serve_until_signal(shim, sock, ready=lambda: print(f"listening on {url_of(sock)}", flush=True))
+
+    def tell() -> None:
+        print(seconds(shim.started), url_of(sock), flush=True)
+
+    serve_until_signal(shim, sock, ready=tell)
     verdicts = [verdict_row(verdict) for verdict in live.all]
     told = {"start": seconds(shim.started), "verdicts": verdicts}
     (folder / "live.json").write_text(json.dumps(told))
