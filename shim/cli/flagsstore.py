@@ -3,40 +3,20 @@
 Rules: docs/design.md#r26.
 """
 
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 from rich.table import Table
 
 from shim.cli.common import PATH, input_errors, json_option
-from shim.cli.ledger_option import ledger_option
+from shim.cli.ledger_option import store_of, store_options
 from shim.cli.terminal import console_for, echo, print_json
 from shim.ledger import list_flags, pull_flags, push_flags
 from shim.model import InputError, seconds
-from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.rollout.changes import this_user
-from shim.settings import LedgerUrl, load_settings, parse_flags
+from shim.settings import LedgerUrl, parse_flags
 from shim.settings.yamlfile import read_bytes
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def _store_options(command: F) -> F:
-    """`--config` and `--ledger`: where the store is."""
-    config = click.option("--config", type=PATH, help="The settings file, which names the store.")
-    ledger = ledger_option("The store, instead of the one in the settings: postgresql://…")
-    return config(ledger(command))
-
-
-def _store(config: Path | None, ledger: LedgerUrl | None) -> LedgerUrl:
-    if ledger is not None:
-        return ledger
-    if config is None:
-        raise click.UsageError("name the store, with --ledger or with --config")
-    return load_settings(config, monitor_types(plugin_manager())).ledger
 
 
 @click.command()
@@ -47,7 +27,7 @@ def _store(config: Path | None, ledger: LedgerUrl | None) -> LedgerUrl:
     metavar="DIGEST",
     help="Only if the flags in force have this SHA-256, or begin of one (8 digits or more).",
 )
-@_store_options
+@store_options
 @json_option
 @input_errors
 def push(
@@ -64,7 +44,7 @@ def push(
     """
     if not reason.strip():
         raise click.UsageError("--reason must not be empty")
-    store, data = _store(config, ledger), read_bytes(file)
+    store, data = store_of(config, ledger), read_bytes(file)
     parse_flags(data, str(file))
     before = _whole_digest(store, if_digest)
     pushed = push_flags(
@@ -83,11 +63,11 @@ def push(
 
 @click.command()
 @click.argument("file", type=PATH, required=False)
-@_store_options
+@store_options
 @input_errors
 def pull(file: Path | None, config: Path | None, ledger: LedgerUrl | None) -> None:
     """Print the flags that are in force in the fleet, or write them into FILE."""
-    version = pull_flags(store := _store(config, ledger))
+    version = pull_flags(store := store_of(config, ledger))
     if version is None:
         raise InputError(f"{store} has no flags yet: `shim flags push` brings a file there")
     if file is None:
@@ -102,12 +82,12 @@ def pull(file: Path | None, config: Path | None, ledger: LedgerUrl | None) -> No
 
 @click.command()
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
-@_store_options
+@store_options
 @json_option
 @input_errors
 def log(limit: int, config: Path | None, ledger: LedgerUrl | None, as_json: bool) -> None:
     """List the versions of the fleet's flags, newest first: who brought them, when, and why."""
-    versions = list_flags(_store(config, ledger), limit)
+    versions = list_flags(store_of(config, ledger), limit)
     if as_json:
         print_json([version.as_dict() for version in versions])
         return

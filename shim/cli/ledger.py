@@ -8,8 +8,10 @@ from pathlib import Path
 import click
 
 from shim.cli.common import PATH, input_errors, json_option
+from shim.cli.ledger_option import format_time, store_of, store_options
 from shim.cli.terminal import echo, print_json
-from shim.ledger import prepare_store, push_ledger
+from shim.ledger import forget_process, prepare_store, push_ledger
+from shim.rollout.changes import this_user
 from shim.settings import LedgerUrl
 
 
@@ -25,7 +27,7 @@ _fleet = click.option(
 
 @click.group()
 def ledger() -> None:
-    """Prepare the store of a fleet, and bring the ledgers of single processes into it."""
+    """Prepare the store of a fleet, bring ledgers of single processes into it, forget dead processes."""
 
 
 @ledger.command()
@@ -70,3 +72,22 @@ def push(file: Path, url: LedgerUrl, fleet: str | None, process: str | None, as_
         echo(
             f"{pushed.unnumbered} rows were left out: an older version wrote them, and they have no number"
         )
+
+
+@ledger.command()
+@click.argument("process")
+@click.option("--reason", required=True, help="Why it will not come back; it is kept in the store.")
+@store_options
+@input_errors
+def forget(process: str, reason: str, config: Path | None, ledger: LedgerUrl | None) -> None:
+    """Say that PROCESS of the fleet died and will not come back, and that its outbox is lost.
+
+    Its record counts as ended, so that the gate waits for it no longer. If a client may have come back to
+    it, that client's return is not known. If the process does come back, it is on the list again.
+    """
+    if not reason.strip():
+        raise click.UsageError("--reason must not be empty")
+    store, who = store_of(config, ledger), this_user()
+    until = forget_process(store, process, who=who, reason=reason.strip())
+    end = "nothing of it is in the store" if until is None else f"it ends at {format_time(until)}"
+    echo(f"the record of {process} counts as ended, by {who}: {end}")

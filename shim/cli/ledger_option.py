@@ -1,5 +1,6 @@
 """The ledger that a command reads: that of `--ledger`, or else that of the settings."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
@@ -8,11 +9,13 @@ from typing import Any, TypeVar
 
 import click
 
+from shim.cli.common import PATH
 from shim.ledger import LedgerReader, UnusableError, read_ledger
 from shim.ledger.process_record import ProcessRecord
 from shim.ledger.rows import Wall
 from shim.model import seconds
-from shim.settings import POSTGRES, LedgerUrl, Settings
+from shim.plugin.discovery import monitor_types, plugin_manager
+from shim.settings import POSTGRES, LedgerUrl, Settings, load_settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -27,8 +30,25 @@ def _read_place(
 ) -> LedgerUrl | None:
     if text is None:
         return None
-    is_url = "://" in text or text.partition(":")[0] in POSTGRES
+    # A URL with a slip in it may contain a password: no error may quote it as the name of a file.
+    is_url = "://" in text or re.match(rf"({'|'.join(POSTGRES)})(:|//)", text)
     return LedgerUrl(text) if is_url else LedgerUrl.of_file(Path(text))
+
+
+def store_options(command: F) -> F:
+    """`--config` and `--ledger`: where the store of a fleet is."""
+    config = click.option("--config", type=PATH, help="The settings file, which names the store.")
+    ledger = ledger_option("The store, instead of the one in the settings: postgresql://…")
+    return config(ledger(command))
+
+
+def store_of(config: Path | None, ledger: LedgerUrl | None) -> LedgerUrl:
+    """The store that these options name. Raises InputError for settings that are not valid."""
+    if ledger is not None:
+        return ledger
+    if config is None:
+        raise click.UsageError("name the store, with --ledger or with --config")
+    return load_settings(config, monitor_types(plugin_manager())).ledger
 
 
 @contextmanager
@@ -53,10 +73,11 @@ def format_processes(processes: Iterable[ProcessRecord]) -> Iterator[str]:
     for process in processes:
         if process.alive or process.waiting:
             until = process.complete_until
-            end = "not known yet" if until is None else _local_time(until)
+            end = "not known yet" if until is None else format_time(until)
             waiting = f", {process.waiting} rows are to come" if process.waiting else ""
             yield f"the record of {process.name} is complete until {end}{waiting}"
 
 
-def _local_time(at: Wall) -> str:
+def format_time(at: Wall) -> str:
+    """Local time, to the second, with the zone."""
     return datetime.fromtimestamp(seconds(at)).astimezone().isoformat(" ", "seconds")

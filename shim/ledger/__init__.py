@@ -18,6 +18,7 @@ from shim.ledger.protocols import (
 from shim.ledger.run_row import begin_run, wall_clock
 from shim.ledger.stores import (
     FleetPlace,
+    forget_process,
     list_flags,
     list_orders,
     open_direct_ledger,
@@ -42,6 +43,7 @@ __all__ = [
     "UnusableError",
     "VerdictFilter",
     "begin_run",
+    "forget_process",
     "list_flags",
     "list_orders",
     "open_direct_ledger",

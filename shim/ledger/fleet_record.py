@@ -5,6 +5,8 @@ Rules: docs/design.md#r16, docs/design.md#r25, docs/design.md#r27.
 
 from collections.abc import Iterable
 
+import msgspec
+
 from shim.ledger.json_record import JsonRecord
 from shim.ledger.process_record import ProcessRecord
 from shim.ledger.rows import Wall
@@ -57,6 +59,7 @@ class FleetRecord(JsonRecord, frozen=True, kw_only=True):
         processes: those that are alive, and those that have ended and whose rows are not all in the store.
         differing: in what the processes differ that were heard of within a minute; empty: in nothing.
         behind: the names of the processes whose record ends more than a minute ago.
+        forgotten: the processes that were forgotten within a day, and have not come back.
     """
 
     name: str | None
@@ -65,6 +68,7 @@ class FleetRecord(JsonRecord, frozen=True, kw_only=True):
     processes: list[ProcessRecord]
     differing: list[FleetDifference]
     behind: list[str]
+    forgotten: list[ProcessRecord] = msgspec.field(default_factory=list)
 
 
 ALONE = FleetRecord(name=None, now=None, brake=None, processes=[], differing=[], behind=[])
@@ -74,6 +78,7 @@ def describe_fleet(
     name: str, now: Wall, brake: FleetOrder | None, listed: Iterable[ProcessRecord]
 ) -> FleetRecord:
     """The fleet whose list of processes this is."""
+    listed = list(listed)
     processes = [process for process in listed if process.alive or process.waiting]
     # What a dead process had in force differs from nothing any more.
     running = [one for one in processes if one.alive and one.seen_at > now - BEHIND_AFTER]
@@ -85,6 +90,7 @@ def describe_fleet(
         processes=processes,
         differing=[difference for difference in differences if difference is not None],
         behind=[process.name for process in processes if is_behind(process, now)],
+        forgotten=[process for process in listed if process.forgotten is not None],
     )
 
 

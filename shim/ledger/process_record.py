@@ -27,6 +27,15 @@ class ProcessState(JsonRecord, frozen=True, kw_only=True):
     brake: bool
 
 
+class Forgetting(JsonRecord, frozen=True, kw_only=True):
+    """Somebody said that a process will not come back (`shim ledger forget`), or its name went to another
+    run of it."""
+
+    at: Wall
+    who: str
+    reason: str
+
+
 class ProcessRecord(JsonRecord, frozen=True, kw_only=True):
     """A process of a fleet, and how far its record goes (R23, R27); times are by the store's clock.
 
@@ -39,6 +48,7 @@ class ProcessRecord(JsonRecord, frozen=True, kw_only=True):
         waiting: rows that it has not shipped, as it said last.
         settings, flags, connections, brake: what it said of itself last (`ProcessState`); all are None if it
             has said nothing.
+        forgotten: its record counts as ended since then; None: it ended by itself, or goes on.
     """
 
     name: str
@@ -54,6 +64,7 @@ class ProcessRecord(JsonRecord, frozen=True, kw_only=True):
     flags: str | None = None
     connections: dict[str, int] | None = None
     brake: bool | None = None
+    forgotten: Forgetting | None = None
 
 
 @dataclass(frozen=True, slots=True)

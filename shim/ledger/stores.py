@@ -101,6 +101,17 @@ def prepare_store(
     return push.prepare_store(url, fleet, writers=writers, readers=readers)
 
 
+def forget_process(url: LedgerUrl, name: str, *, who: str, reason: str) -> Wall | None:
+    """A process of a fleet will not come back: its record counts as ended, at the time that is returned
+    (None: nothing of it is in the store).
+
+    Raises InputError, also for a process that is alive or unknown.
+    """
+    with _postgres(url):
+        from shim.ledger.postgres import process_list
+    return process_list.forget_process(url, name, who=who, reason=reason)
+
+
 def push_flags(
     url: LedgerUrl, text: str, *, who: str, reason: str, before: str | None = None
 ) -> PushedFlags:

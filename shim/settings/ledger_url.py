@@ -60,7 +60,7 @@ class LedgerUrl:
             return (
                 None
                 if self.url.startswith(SQLITE) and self.url != SQLITE
-                else f"must be like {SQLITE}path/file.db"
+                else f"must be like {SQLITE}path/file.db, or postgresql://host/database"
             )
         parts = _FLEET.fullmatch(self.url)
         escaped = parts and not re.search("%(?![0-9A-Fa-f]{2})", self.url)

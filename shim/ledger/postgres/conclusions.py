@@ -60,7 +60,7 @@ def read_frontier(connection: Connection[Any], now: Wall, *, gives_up: bool) -> 
     unknown = []
     lived_until: Wall | None = None
     for ended, started_at, seen_at, told_until, seen_action in connection.execute(
-        "SELECT ended, started_at, process.seen_at, told_until, seen_action "
+        "SELECT ended, started_at, greatest(process.seen_at, forgotten_at), told_until, seen_action "
         "FROM process JOIN run ON run.id = process.run "
         "WHERE told_until IS NOT NULL AND process.seen_at > %s ORDER BY started_at",
         (now - 2 * LISTED_FOR,),

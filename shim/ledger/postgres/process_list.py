@@ -5,22 +5,30 @@ Rules: docs/design.md#r23, docs/design.md#r24, docs/design.md#r27.
 """
 
 from collections.abc import Collection
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from msgspec import json
 from psycopg import Connection
 
+from shim.ledger.columns import without_nul
+from shim.ledger.postgres.store_connection import connect, store_errors
+from shim.ledger.postgres.store_schema import read_facts
 from shim.ledger.process_record import ProcessState
 from shim.ledger.protocols import UnusableError
-from shim.ledger.rows import Wall
-from shim.model import Duration
+from shim.ledger.rows import Wall, storable
+from shim.model import Duration, InputError, seconds
+from shim.settings import LedgerUrl
 
 NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 """The store's time, in microseconds since 1970."""
 
 NAME_HELD_FOR: Duration = 5_000_000
 """A name is in use as long as its process was heard of within so long."""
+
+FORGETTABLE_AFTER: Duration = 60_000_000
+"""A process that was heard of within so long is alive, and nobody may forget it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +68,8 @@ def enter(
 ) -> None:
     """Put a run on the list, under the name of its process.
 
-    `own_runs` are the runs (`uuid`) of the same outbox: the process before this one, which has ended.
+    `own_runs` are the runs (`uuid`) of the same outbox: the process before this one, which has ended. An
+    earlier run of the name with another outbox is forgotten: no two processes have one name.
     `lived_since`: from then on it has to tell of clients that came back to it (R24; None: nobody asks it).
     Raises UnusableError if another process uses the name.
     """
@@ -79,6 +88,11 @@ def enter(
                 f"{place}: another process is called {process.name!r} (on {host}, number {pid}): give "
                 "each process a name of its own (the key `process`), or no name"
             )
+        connection.execute(
+            f"UPDATE process SET {_FORGOTTEN} FROM run WHERE run.id = process.run AND process.name = %s "
+            "AND NOT process.ended AND process.run <> %s AND NOT run.uuid = ANY(%s)".encode(),
+            (process.name, "its name is in use again", process.name, run, list(own_runs)),
+        )
         connection.execute(
             "INSERT INTO process (run, name, host, seen_at, waiting, ended, told_until) "
             f"VALUES (%s, %s, %s, {NOW}, 0, false, %s) "
@@ -108,6 +122,48 @@ def give_sign(connection: Connection[Any], run: int, sign: Sign) -> None:
                 run,
             ),
         )
+
+
+def forget_process(url: LedgerUrl, name: str, *, who: str, reason: str) -> Wall | None:
+    """The process will not come back: its record counts as ended where it ends now; that time, if there is
+    one.
+
+    What the process could have said is unknown until now (R24). If it does come back, it is listed again.
+    Raises InputError for a process that is alive, or has ended, or is not on the list.
+    """
+    with closing(connect(url)) as connection, store_errors(url):
+        read_facts(connection, str(url))
+        found = connection.execute(
+            f"UPDATE process SET {_FORGOTTEN} WHERE name = %s AND NOT (ended AND waiting = 0) "
+            f"AND seen_at <= {NOW} - {FORGETTABLE_AFTER} RETURNING complete_until".encode(),
+            without_nul(storable([who, reason, name])),
+        ).fetchall()
+        if not found:
+            raise InputError(f"{url}: {_why_not(connection, name)}")
+        return min((until for (until,) in found if until is not None), default=None)
+
+
+_FORGOTTEN = (
+    f"ended = true, waiting = 0, forgotten_at = {NOW}, forgotten_by = %s, forgotten_reason = %s"
+)
+
+
+def _why_not(connection: Connection[Any], name: str) -> str:
+    """Why a process cannot be forgotten."""
+    found = connection.execute(
+        f"SELECT ended AND waiting = 0, {NOW} - seen_at FROM process WHERE name = %s "
+        "ORDER BY seen_at DESC LIMIT 1".encode(),
+        without_nul([name]),
+    ).fetchone()
+    if found is None:
+        return f"no process is called {name!r}; `shim status --ledger …` lists the processes"
+    ended, silence = found
+    if ended:
+        return f"the process {name!r} has ended, and its record is complete: there is nothing to forget"
+    return (
+        f"the process {name!r} was heard of {seconds(silence):.0f} s ago, so it is alive; after a silence of "
+        f"{seconds(FORGETTABLE_AFTER):.0f} s it can be forgotten"
+    )
 
 
 def known_offset(connection: Connection[Any], uuid: str) -> Duration | None:

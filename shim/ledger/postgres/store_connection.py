@@ -7,7 +7,7 @@ password.
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from threading import Timer
 from typing import Any
 from urllib.parse import unquote
@@ -45,6 +45,12 @@ tells."""
 
 _LASTING = (
     "FATAL:",
+    "invalid integer",  # libpq looks at some options only when it connects
+    "invalid port",
+    "invalid sslmode",
+    "invalid target_session_attrs",
+    "invalid channel_binding",
+    "invalid response",  # something else than PostgreSQL
     "password",
     "certificate",
     "SSL was required",
@@ -56,6 +62,13 @@ _LASTING = (
     "authentication method",
 )
 """What a person has to repair."""
+
+
+_OLDEST = 130_000
+"""The oldest version of PostgreSQL, as libpq writes it."""
+
+_LONGEST_CHECK = 5.0
+"""Seconds."""
 
 
 class UnreachableError(UnusableError):
@@ -76,11 +89,56 @@ def connect(url: LedgerUrl) -> "psycopg.Connection[tuple[Any, ...]]":
         }
         connection = psycopg.connect(url.url, autocommit=True, **defaults)
         try:
-            connection.execute(f"SET search_path = {SCHEMA}")
+            _check_server(connection, url)
+            found = connection.execute(
+                f"SELECT pg_backend_pid(), set_config('search_path', '{SCHEMA}', false)"
+            ).fetchone()
+            # A pooler does not tell which process of the server works for it.
+            if found is not None and found[0] != connection.info.backend_pid:
+                with closing(psycopg.connect(url.url, autocommit=True, **defaults)) as other:
+                    _check_pooler(connection, other, url)
         except BaseException:
             connection.close()
             raise
         return connection
+
+
+def _check_server(connection: "psycopg.Connection[Any]", url: LedgerUrl) -> None:
+    if connection.info.server_version < _OLDEST:
+        version = (connection.info.parameter_status("server_version") or "").partition(" ")[0]
+        raise UnusableError(
+            f"{url} is PostgreSQL {version}: a store needs version {_OLDEST // 10_000} or newer"
+        )
+
+
+def _check_pooler(
+    connection: "psycopg.Connection[Any]", other: "psycopg.Connection[Any]", url: LedgerUrl
+) -> None:
+    """Refuse a pooler that takes a connection to the server away between two transactions: what is set on a
+    connection would be lost, and no order would be heard of."""
+    before = _server_process(connection)
+    try:
+        with at_most(_LONGEST_CHECK, other), other.transaction():
+            taken = _server_process(other)
+            with at_most(_LONGEST_CHECK, connection):
+                is_shared = taken == before or _server_process(connection) != before
+    except psycopg.errors.ProtocolViolation:
+        is_shared = True  # it does not even allow transactions
+    except psycopg.OperationalError:
+        if connection.closed:
+            raise
+        is_shared = False  # the server has no place for another connection, and ours was not taken
+    if is_shared:
+        raise UnusableError(
+            f"{url}: a connection pooler in transaction mode is before the server: give it the session mode "
+            "(in PgBouncer `pool_mode = session`), or name the server itself"
+        )
+
+
+def _server_process(connection: "psycopg.Connection[Any]") -> int:
+    found = connection.execute("SELECT pg_backend_pid()").fetchone()
+    assert found is not None
+    return int(found[0])
 
 
 @contextmanager
@@ -114,6 +172,10 @@ def _told(error: psycopg.Error, url: LedgerUrl) -> UnusableError:
     state = error.sqlstate
     if state == "42501":
         return UnusableError(f"{url}: this role has not the rights that are needed: {text}")
+    if state == "25006":
+        return UnusableError(
+            f"{url} can only be read, as it is a replica or made read-only: name the primary server: {text}"
+        )
     if state is not None and state[:2] not in ("08", "53", "57", "40", "58", "XX"):
         return UnusableError(f"{url}: {text}")
     lasting = any(word in text for word in _LASTING)

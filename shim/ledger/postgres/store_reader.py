@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Lock
+from threading import BoundedSemaphore, Lock
 from typing import Any
 
 import msgspec
@@ -13,29 +13,40 @@ from shim.ledger.fleet_record import FleetOrder, FleetRecord, describe_fleet
 from shim.ledger.postgres.process_list import NOW
 from shim.ledger.postgres.store_connection import at_most, connect, store_errors
 from shim.ledger.postgres.store_schema import read_facts
-from shim.ledger.process_record import ProcessRecord, ProcessState
+from shim.ledger.process_record import Forgetting, ProcessRecord, ProcessState
+from shim.ledger.protocols import UnusableError
 from shim.ledger.queries.snapshot import Snapshot
 from shim.ledger.queries.sql_reader import SqlReader
 from shim.ledger.rows import Row, Wall, storable
+from shim.ledger.time_limit import time_left
 from shim.model import Duration
 from shim.settings import LedgerUrl
 
 _MOST_IDLE = 2
+_MOST_OPEN = 8
+"""Connections of one reader, those that a question uses included."""
+
 LISTED_FOR: Duration = 24 * 3_600_000_000
 """For so long a process is listed that was heard of; as alive, if it did not say that it ends."""
 
 _LONGEST_ANSWER = 60.0
 """Seconds; then the store is taken to be away."""
 
+_GRACE = 1.0
+"""Seconds that the server has to end a question by itself, before the connection is cut."""
+
+_TOO_LONG = "the ledger takes too long to answer this question"
 _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
 class PostgresReader(SqlReader):
-    """`LedgerReader` on a fleet's store. A few connections stay open between answers."""
+    """`LedgerReader` on a fleet's store. A few connections stay open between answers; more questions at a
+    time than there are connections wait for each other."""
 
     def __init__(self, url: LedgerUrl) -> None:
         self._url = url
         self._lock = Lock()
+        self._places = BoundedSemaphore(_MOST_OPEN)
         self._idle: list[psycopg.Connection[tuple[Any, ...]]] = []
 
     @property
@@ -49,14 +60,16 @@ class PostgresReader(SqlReader):
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
-        with store_errors(self._url):
+        with self._place(), store_errors(self._url):
             connection = self._begin()
             try:
-                with at_most(_LONGEST_ANSWER, connection):
+                with at_most(_longest(), connection):
                     yield _PostgresSnapshot(connection)
                     connection.execute("ROLLBACK")
-            except BaseException:
+            except BaseException as error:
                 connection.close()
+                if isinstance(error, psycopg.errors.QueryCanceled) and time_left() is not None:
+                    raise UnusableError(_TOO_LONG) from None
                 raise
             with self._lock:
                 if len(self._idle) < _MOST_IDLE:
@@ -89,17 +102,28 @@ class PostgresReader(SqlReader):
         for connection in idle:
             connection.close()
 
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        """One of the connections that may be open."""
+        if not self._places.acquire(timeout=max(0.0, _longest())):
+            raise UnusableError("too many questions to the ledger at once")
+        try:
+            yield
+        finally:
+            self._places.release()
+
     def _begin(self) -> "psycopg.Connection[tuple[Any, ...]]":
         """A connection on which a snapshot has begun: one that was kept, if it still works."""
         with self._lock:
             connection = self._idle.pop() if self._idle else None
         if connection is not None:
             try:
-                with at_most(_LONGEST_ANSWER, connection):
+                with at_most(_longest(), connection):
                     connection.execute(_BEGIN)
                 return connection
             except psycopg.Error:
                 connection.close()
+                _check_time()
         connection = connect(self._url)
         try:
             read_facts(connection, self.place)
@@ -115,16 +139,36 @@ class _PostgresSnapshot(Snapshot):
         self._connection = connection
 
     def ask(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        left = _check_time()
+        if left is not None:
+            # A cut connection would not end the question in the server.
+            self._connection.execute(
+                f"SET LOCAL statement_timeout = {int(left * 1000) + 1}".encode()
+            )
         asked = statement.replace("?", "%s").encode()
         return self._connection.execute(asked, without_nul(storable(values))).fetchall()
+
+
+def _check_time() -> float | None:
+    """Seconds that are left; None: any number. Raises UnusableError if the time is over."""
+    left = time_left()
+    if left is not None and left <= 0:
+        raise UnusableError(_TOO_LONG)
+    return left
+
+
+def _longest() -> float:
+    """Seconds until the connection is cut."""
+    left = time_left()
+    return _LONGEST_ANSWER if left is None else min(max(0.0, left) + _GRACE, _LONGEST_ANSWER)
 
 
 def _processes(snapshot: Snapshot, now: Wall) -> list[ProcessRecord]:
     listed = snapshot.ask(
         "SELECT process.name, run.id, run.version, process.host, process.ended, process.seen_at, "
-        "process.complete_until, process.clock_offset, process.waiting, process.state "
-        "FROM process JOIN run ON run.id = process.run WHERE process.seen_at > ? "
-        "ORDER BY process.name, run.id",
+        "process.complete_until, process.clock_offset, process.waiting, process.state, "
+        "forgotten_at, forgotten_by, forgotten_reason FROM process JOIN run ON run.id = process.run "
+        "WHERE greatest(process.seen_at, forgotten_at) > ? ORDER BY process.name, run.id",
         now - LISTED_FOR,
     )
     return [
@@ -139,9 +183,31 @@ def _processes(snapshot: Snapshot, now: Wall) -> list[ProcessRecord]:
             clock_offset=clock_offset,
             waiting=waiting,
             **_read_state(state),
+            forgotten=_read_forgetting(ended, seen_at, *forgetting),
         )
-        for name, run, version, host, ended, seen_at, complete_until, clock_offset, waiting, state in listed
+        for (
+            name,
+            run,
+            version,
+            host,
+            ended,
+            seen_at,
+            complete_until,
+            clock_offset,
+            waiting,
+            state,
+            *forgetting,
+        ) in listed
     ]
+
+
+def _read_forgetting(
+    ended: bool, seen_at: Wall, at: Wall | None, who: str, reason: str
+) -> Forgetting | None:
+    """None: it was never forgotten, or has come back since."""
+    if at is None or not ended or seen_at > at:
+        return None
+    return Forgetting(at=at, who=who, reason=reason)
 
 
 def _read_state(text: str | None) -> dict[str, Any]:

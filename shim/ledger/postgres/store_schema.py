@@ -96,7 +96,10 @@ CREATE TABLE process (
     ended BOOLEAN NOT NULL,
     state TEXT,
     told_until BIGINT,
-    seen_action BIGINT NOT NULL DEFAULT 0
+    seen_action BIGINT NOT NULL DEFAULT 0,
+    forgotten_at BIGINT,
+    forgotten_by TEXT,
+    forgotten_reason TEXT
 ) WITH (fillfactor = 50);
 CREATE TABLE opening (
     run BIGINT NOT NULL,
@@ -140,10 +143,13 @@ CREATE TABLE lease (
 was last heard of, and up to when all that it found out is here. `clock_offset` is the store's clock minus its
 own, `waiting` the rows that it has not shipped yet; `state` is what it said of itself last, as JSON. Of the
 actions up to `seen_action` it has told all openings up to `told_until` (null: it takes no part in R24).
+`forgotten_…`: when it was last forgotten (`shim ledger forget`), by whom and why.
 `opening` has the connections that may be returns. `concluded_until`: until then all outcomes are concluded;
 `conclusion` counts the transactions that conclude."""
 
-UPGRADES: tuple[str, ...] = ()
+UPGRADES: tuple[str, ...] = (
+    "ALTER TABLE process ADD forgotten_at BIGINT, ADD forgotten_by TEXT, ADD forgotten_reason TEXT",
+)
 """What leads from each version of the store to the next, the first being 1. A new column is a field of its
 row (new stores have it at once) and an upgrade; a released upgrade is never changed."""
 
