@@ -153,12 +153,11 @@ class Evaluation(NamedTuple):
             giver = f"Rule {self.rule!r} gives"
         if self.threshold is None:
             return f"{giver} {self.granted}."
-        return f"{giver} {self.granted}: bucket {self.bucket} is {self._describe_thresholds()}."
+        return f"{giver} {self.granted}: bucket {self.bucket} is {self._describe_thresholds(self.threshold)}."
 
-    def _describe_thresholds(self) -> str:
-        """Where the bucket lies among the thresholds."""
+    def _describe_thresholds(self, below: int) -> str:
+        """Where the bucket lies among the thresholds; `below` is the one that it is below."""
         above = max((below for _, below in self.thresholds if below <= self.bucket), default=0)
-        below = self.threshold or 0
         words = f"below {below} ({format_percent(below)})"
         return f"{words} and not below {above} ({format_percent(above)})" if above else words
 

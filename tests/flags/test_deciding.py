@@ -97,3 +97,8 @@ def test_the_shares_are_those_of_many_users(targeting: Targeting) -> None:
             for role in Role:
                 # Six standard deviations.
                 assert abs(seen[role] / seen.total() - shares[role]) < 6 * 0.5 / seen.total() ** 0.5
+
+
+def test_a_digest_is_the_begin_of_sha_256_in_hex() -> None:
+    assert digest_of("") == "e3b0c44298fc1c14"
+    assert digest_of("\udc80") != digest_of("")  # what no encoding can say, too

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import poisson
 
 from shim.gate import FalseKillWatch, ObservedRow, QuestionTimes, ReturnWatch
-from shim.gate.brake_statistics import CHANCE, FalseKills, poisson_tail
+from shim.gate.brake_statistics import CHANCE, FalseKills, FewerReturns, poisson_tail
 from shim.gate.crowds import Arm
 from shim.gate.series import DAY
 from shim.model import SECOND, Duration, Kind, Role, Time
@@ -34,6 +34,14 @@ def test_the_tail_is_that_of_a_poisson_distribution(mean: float, least: int) -> 
     assert poisson_tail(mean, least) == pytest.approx(
         poisson.sf(least - 1, mean), rel=1e-9, abs=1e-14
     )
+
+
+def calm_day() -> FalseKillWatch:
+    """So many right decisions that the day does not engage, all of them before the window."""
+    watched = watch()
+    for number in range(400):
+        watched.decided(f"right{number}", START - 20 * MINUTE)
+    return watched
 
 
 def kill(
@@ -72,13 +80,26 @@ def test_a_burst_within_two_minutes_does_not(apart: Time) -> None:
     assert kill(watch(limits), [START + n * apart for n in range(5)], user="u") is None
 
 
+def test_three_minutes_of_false_kills_are_enough() -> None:
+    times = [START, START + 1, START + MINUTE, START + MINUTE + 1, START + 2 * MINUTE]
+    assert kill(calm_day(), times) == FalseKills(5, 5, "15 min")
+    # A minute is begun by a false kill, and ends before the same second of the next one.
+    assert kill(calm_day(), [*times[:4], START + 2 * MINUTE - 1]) is None
+
+
+@pytest.mark.parametrize(("late", "engages"), [(0, True), (1, False)])
+def test_the_first_instant_of_the_window_is_part_of_it(late: Time, engages: bool) -> None:
+    times = [
+        START,
+        *(START + 12 * MINUTE + n * MINUTE for n in range(3)),
+        START + 15 * MINUTE + late,
+    ]
+    assert (kill(calm_day(), times) is not None) is engages
+
+
 def test_what_lies_before_the_window_counts_no_more() -> None:
     times = [START + n * 4 * MINUTE for n in range(5)]
-    # So many decisions that the day does not engage, all of them before the window.
-    watched = watch()
-    for number in range(400):
-        watched.decided(f"right{number}", START - 20 * MINUTE)
-    assert kill(watched, times) is None
+    assert kill(calm_day(), times) is None
     assert kill(watch(), SPREAD) is not None
 
 
@@ -173,6 +194,29 @@ def test_a_candidate_whose_clients_stay_away_engages() -> None:
     control = rows(Role.CONTROL, 300, 15, START, 60 * SECOND)
     assert engages(control, rows(Role.CANDIDATE, 300, 150, START, 60 * SECOND))
     assert not engages(control, rows(Role.CANDIDATE, 300, 20, START, 60 * SECOND))
+
+
+def test_the_reason_says_how_many_users_came_back_and_when() -> None:
+    found = sorted(
+        [
+            *rows(Role.CONTROL, 300, 15, START, MINUTE),
+            *rows(Role.CANDIDATE, 200, 150, START, MINUTE),
+        ],
+        key=lambda row: row.at,
+    )
+    watched = ReturnWatch(
+        QuestionTimes(100 * DAY, 7 * DAY, DAY, MINUTE), lambda kind: lambda at, run: 10_000
+    )
+    watched.extend(Kind.APP, found)
+    reason = watched.reason(found[-1].at + 3 * MINUTE)
+    assert reason == FewerReturns(
+        Kind.APP,
+        control=0.95,
+        control_users=300,
+        candidate=0.25,
+        candidate_users=200,
+        within="1970-04-11",
+    )
 
 
 def test_two_groups_with_different_rates_do_not() -> None:

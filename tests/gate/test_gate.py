@@ -222,6 +222,21 @@ def test_in_the_first_period_what_has_been_seen_says_whether_its_end_will_do(
     assert answer.eta == likely
 
 
+@pytest.mark.parametrize("idle", [None, *Role])
+def test_no_end_is_foretold_while_an_arm_has_no_outcomes(idle: Role | None) -> None:
+    half = TARGETS.period // 2
+    returning = arms(
+        *(bernoulli(0 if role is idle else 1960, 0 if role is idle else 2000) for role in Role)
+    )
+    so_far = SampleSoFar(AGREEING, {} if idle is None else {GROUP: returning}, AGREEING)
+    early = replace(
+        changed(returns={}, so_far=so_far),
+        trial=replace(TRIAL, since=NOW - half),
+        days_acted=(True,) * 3,
+    )
+    assert condition(judge(early, TARGETS), "returns").eta is None
+
+
 def test_timeouts_come_as_they_have_come() -> None:
     few = judge(changed(matched=200), TARGETS)
     assert of_conditions(few) == {"timeouts": 4 * DAY}

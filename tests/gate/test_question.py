@@ -104,6 +104,42 @@ def test_a_stretch_looks_at_the_first_five_rows_and_recent_days_at_the_last() ->
     ).plain == {(5, 5): 1}
 
 
+def test_a_day_is_one_of_utc() -> None:
+    begin = (SINCE // DAY + 2) * DAY - SINCE
+    question = ask([row("u", begin - 1), row("u", begin, success=False)], 4 * DAY)
+    first, second = SINCE // DAY + 1, SINCE // DAY + 2
+    assert DAY == 24 * HOUR
+    assert question.read("all", lambda series: series.stretch([first])).plain == {(1, 1): 1}
+    assert question.read("all", lambda series: series.stretch([second])).plain == {(0, 1): 1}
+
+
+def test_users_whose_observation_is_not_final_are_counted() -> None:
+    def unsettled(now: Time) -> int:
+        rows = [row("u", 0), row("v", 2), row("w", 2 * DAY + HOUR), row("u", 2 * DAY + HOUR)]
+        return ask(rows, now).unsettled("all")
+
+    assert unsettled(DAY) == 2
+    assert unsettled(2 * DAY + LAG) == 0
+    assert unsettled(2 * DAY + 3 * HOUR) == 1
+    assert unsettled(3 * DAY + HOUR + LAG) == 0
+
+
+def test_a_copy_has_the_same_rows_and_gets_others() -> None:
+    series = Series(SINCE, 2 * DAY, DAY)
+    series.extend([row("u", 0)])
+    crowd = [row(f"u{n}", HOUR) for n in range(3)]
+    series.add_crowd(SINCE + HOUR, crowd)
+    day = [SINCE // DAY]
+    other = series.copy()
+    other.extend([row("v", 2 * HOUR, success=False)])
+    other.add_crowd(SINCE + 3 * HOUR, crowd)
+    for one, plain, crowds in ((series, {(1, 1): 1}, 1), (other, {(1, 1): 1, (0, 1): 1}, 2)):
+        assert one.stretch(day) == {**plain, (3, 3): crowds}
+        one.settle(SINCE + 2 * DAY)
+        assert one.final == plain
+        assert one.final_crowds == {(3, 3): crowds}
+
+
 ROWS = st.lists(
     st.tuples(
         st.sampled_from([0, SECOND, 20 * SECOND, HOUR, 5 * HOUR, DAY]),

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from shim.model import (
     SECOND,
+    Confirmation,
     Connection,
     Decision,
     Kind,
@@ -315,3 +316,7 @@ def test_r1_every_sequence_is_judged_as_the_rule_says(
     log.end = now + tail
     run_until(log.end + 1)
     assert happened == all_that_must_happen(log, start)
+
+
+def test_the_original_asks_for_no_confirmation_and_answers_none() -> None:
+    assert list(monitor().confirmed("c1", Confirmation(unread=True), S)) == []

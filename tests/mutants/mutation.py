@@ -5,7 +5,7 @@ place in that function or class, among those where such a change is possible:
 `shim.compare.comparator:Comparator.decided:< to <=:1`. An edit elsewhere changes no address.
 
 Not changed are docstrings, texts, annotations, decorators, and what only type checkers or broken
-invariants reach (`TYPE_CHECKING`, `raise AssertionError`, protocols).
+invariants reach (`TYPE_CHECKING`, `raise AssertionError`, protocols, `strict=True` of `zip`).
 """
 
 import ast
@@ -251,7 +251,7 @@ def _left_out(node: ast.AST) -> bool:
     match node:
         case ast.Expr(value=ast.Constant()) | ast.Import() | ast.ImportFrom() | ast.Assert():
             return True
-        case ast.AnnAssign(annotation=ast.Name(id="TypeAlias")):
+        case ast.AnnAssign(annotation=ast.Name(id="TypeAlias")) | ast.keyword(arg="strict"):
             return True
         case ast.If(test=ast.Name(id="TYPE_CHECKING")):
             return True

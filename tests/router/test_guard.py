@@ -268,6 +268,16 @@ def test_r6b_nothing_is_closed_while_the_network_is_silent() -> None:
     assert len(ends) == 100
 
 
+def test_a_silent_network_is_waited_for_ten_times_the_hold_and_no_longer() -> None:
+    guard = Guard(Limits(window=10 * S, share=0.25, count=3, hold=7 * S))
+    for number in range(4):
+        guard.holds(decision(number, 0), 0, 9)
+    assert guard.next_due == 7 * S  # to look for a sign of life
+    assert guard.release(7 * S) is None
+    assert guard.release(70 * S - 1) is None
+    assert guard.release(70 * S) == decision(2, 0)
+
+
 def test_r6b_any_connection_of_the_candidates_says_that_the_network_is_back() -> None:
     """One that is not held answers at 200 s; the hold of the others ends 30 s later."""
     world = fleet(Stage.COMPLETE, 100, Limits())

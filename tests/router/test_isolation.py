@@ -713,6 +713,23 @@ def test_r4_both_fail_and_the_caller_is_told_by_a_note_only() -> None:
     world.close("c1")
 
 
+def test_r4_who_is_watched_by_nobody_is_tried_again_until_somebody_watches() -> None:
+    control, candidate = FaultyType(LegacyGlobal()), FaultyType()
+    world = World(control, candidate)
+    for type_ in (control, candidate):
+        type_.faults["register"] = raises(ValueError("no"))
+    world.open("c1", Stage.SHADOW)
+    world.run(20)  # many retries fail
+    world.message("c1")
+    assert world.watched_by("c1") == set()
+    for type_ in (control, candidate):
+        type_.faults.clear()
+    world.run(21)
+    assert world.orphans() == []
+    assert world.tracked["c1"].acting is CONTROL
+    assert CONTROL in world.watched_by("c1")
+
+
 def test_r5_keyboard_interrupts_are_nobodys_failure() -> None:
     candidate = FaultyType()
     world = World(candidate=candidate)

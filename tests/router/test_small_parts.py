@@ -3,10 +3,11 @@
 import pytest
 
 from shim.model import BY_CHANCE, Confirmation, Connection, Kind, Role, Stage
-from shim.router import Observer, Paused, Tracked, handles
+from shim.router import Decided, Observer, Paused, Tracked, handles
 from shim.router.port import NO_CONFIRMATION
 from shim.router.time_integral import TimeIntegral
 from shim.router.tracked import PunctualTimer, make_touch
+from shim_per_session import PerSession
 from tests.router.helpers import RecordingPort, S, World
 
 
@@ -139,3 +140,53 @@ def test_a_pause_is_told() -> None:
     world.run(10)
     world.pause(7)
     assert told == [Paused(10 * S, 17 * S)]
+
+
+def test_what_was_acted_on_is_told_with_its_last_sign_of_life_and_the_end_of_its_window() -> None:
+    told: list[Decided] = []
+
+    class Decisions(Observer):
+        @handles(Decided)
+        def _decided(self, decided: Decided) -> None:
+            told.append(decided)
+
+    world = World(observers=[Decisions()])
+    world.open("c1", Stage.SHADOW)
+    world.run(10)
+    world.message("c1")
+    assert not world.tracked["c1"].ever_decided
+    world.run(60)
+    assert world.tracked["c1"].ever_decided
+    # The window has 120 s, and this router adds no patience.
+    assert [(one.role, one.acted, one.last_activity, one.window_ends) for one in told] == [
+        (Role.CANDIDATE, False, None, None),
+        (Role.CONTROL, True, 10 * S, 180 * S),
+    ]
+
+
+def test_a_router_knows_the_connections_that_are_open_or_undecided() -> None:
+    world = World()
+    world.open("c1", Stage.OFF)
+    assert "c1" in world.router
+    assert "c2" not in world.router
+    world.close("c1")
+    assert "c1" not in world.router
+
+
+@pytest.mark.parametrize("control", [True, False])
+def test_the_monitors_of_sessions_act_in_the_order_of_deadlines(control: bool) -> None:
+    """Whatever their role: two sessions are woken in one instant after a pause."""
+    world = World(PerSession()) if control else World()
+    stage = Stage.SHADOW if control else Stage.COMPLETE
+    for number, at in enumerate((2, 1)):
+        world.open(f"c{number}", stage, user=f"u{number}", session=f"s{number}")
+        world.run(at)
+    world.run(3)
+    for name, at in (("c1", 4), ("c0", 5)):
+        world.run(at)
+        world.message(name)
+    world.now = 200 * S
+    world.router.step(world.now)
+    role = Role.CONTROL if control else Role.CANDIDATE
+    decided = [decision.connection_id for decision in world.journal.decided_by(role)]
+    assert decided == ["c1", "c0"]
