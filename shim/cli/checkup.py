@@ -19,11 +19,14 @@ from urllib.parse import urlsplit
 
 from shim.console.listener import listen, url_of
 from shim.ledger import read_ledger, wall_clock
-from shim.ledger.rows import CoverageRow, RunRow
+from shim.ledger.completeness import describe_completeness, format_completeness
+from shim.ledger.fleet_record import FleetRecord, format_differences
+from shim.ledger.protocols import NoStoreError
+from shim.ledger.rows import CoverageRow, RunRow, Wall
 from shim.model import InputError, seconds
 from shim.rollout.client_hints import close_code_warning
 from shim.runtime.secrets import Secrets
-from shim.settings import Settings, load_flags
+from shim.settings import POSTGRES, Settings, load_flags
 from shim.telemetry.setup import collector_endpoint
 
 _FEW_FILES = 4096
@@ -40,6 +43,7 @@ _STRUCT_TIMEX = 512
 """Bytes; more than `struct timex` has on any platform."""
 
 _FUTURE = 60.0
+_LARGE_OFFSET = 0.5
 _CONNECT = 2.0
 """Seconds."""
 
@@ -125,8 +129,10 @@ def check_secrets(settings: Settings) -> Diagnoses:
 def check_ledger(settings: Settings) -> Diagnoses:
     """The ledger: readable, young enough, and with room on its disk."""
     url = settings.ledger
-    if url.scheme == "sqlite":
-        folder = url.path.absolute().parent
+    is_fleets = url.scheme in POSTGRES
+    if is_fleets or url.scheme == "sqlite":
+        file = settings.outbox if is_fleets else url.path
+        folder = file.absolute().parent
         if not folder.is_dir():
             yield Health.BAD, f"{folder} is no folder"
             return
@@ -134,24 +140,46 @@ def check_ledger(settings: Settings) -> Diagnoses:
             yield Health.BAD, f"nobody may write into {folder} as this user"
         if (room := shutil.disk_usage(folder).free) < _LITTLE_ROOM:
             yield Health.ODD, f"the disk of {folder} has {room / 1e6:,.0f} MB left"
-        if not url.path.exists():
+        if not is_fleets and not url.path.exists():
             yield Health.GOOD, f"{url.path} is not there yet: the first shim makes it"
             return
     with settings.origin.of("ledger"), closing(read_ledger(url)) as reader:
+        try:
+            asked, fleet = wall_clock(), reader.fleet()
+        except NoStoreError:
+            yield Health.GOOD, f"{url} has no store yet: the first shim makes it, if its role may"
+            return
         runs = reader.rows(RunRow, limit=1)
         watched = reader.rows(CoverageRow, limit=1)
-        brake = reader.brake()
+        brake = reader.brake() if fleet.now is None else fleet.brake
     yield (
         Health.GOOD,
         f"{url} can be read; the last run began {_when(runs[0].started_at if runs else None)}",
     )
-    if watched and seconds(watched[0].at - wall_clock()) > _FUTURE:
+    if fleet.now is not None:
+        yield from _check_fleet(fleet, (asked + wall_clock()) // 2)
+    if watched and seconds(watched[0].at - (fleet.now or wall_clock())) > _FUTURE:
         yield (
             Health.BAD,
             f"its newest row is from the future ({_when(watched[0].at)}): check the clock",
         )
     if brake is not None and brake.engaged:
         yield Health.ODD, f"the brake is engaged: {brake.reason}"
+
+
+def _check_fleet(fleet: FleetRecord, now: Wall) -> Diagnoses:
+    """How far the record of a fleet goes, and this machine's clock beside the store's."""
+    assert fleet.now is not None
+    for line in format_completeness(describe_completeness(fleet)):
+        yield Health.ODD if fleet.behind else Health.GOOD, line
+    for line in format_differences(fleet):
+        yield Health.ODD, line
+    if abs(ahead := seconds(fleet.now - now)) > _LARGE_OFFSET:
+        side = "ahead of" if ahead > 0 else "behind"
+        yield (
+            Health.ODD,
+            f"the store's clock is {abs(ahead):.1f} s {side} the clock of this machine",
+        )
 
 
 def check_collector(settings: Settings) -> Diagnoses:

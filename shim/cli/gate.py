@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from shim.cli.common import input_errors, json_option, little_garbage, read_date, rough, word_option
-from shim.cli.ledger_option import format_processes, ledger_of, ledger_option
-from shim.cli.remote import Remote
+from shim.cli.ledger_option import ledger_of, ledger_option
+from shim.cli.remote import Remote, read_record
 from shim.cli.terminal import console_for, echo, plain, print_json
 from shim.gate import (
     Condition,
@@ -24,6 +24,12 @@ from shim.gate import (
     Standing,
     format_arms,
     format_trial,
+)
+from shim.ledger.completeness import (
+    Completeness,
+    describe_completeness,
+    format_completeness,
+    with_record,
 )
 from shim.ledger.gate_evidence import gate_evidence
 from shim.ledger.process_record import ProcessRecord
@@ -111,17 +117,18 @@ def gate(
     processes: list[ProcessRecord] = []
     if url is not None:
         since_1970 = None if at is None else seconds(at)
-        answer = Remote(url).get("/api/gate", read_answer, at=since_1970)
+        answer, record = Remote(url).get("/api/gate", _read_recorded, at=since_1970)
     else:
         settings = load_settings(config, monitor_types(plugin_manager()))
         with ledger_of(settings, ledger) as reader, little_garbage():
+            record = describe_completeness(reader.fleet())
             now = present_time(reader)
             if at is not None:
                 now = min(at, now)
             answer = judge_with_hints(gate_evidence(reader, settings, now), settings)
             processes = reader.processes(now)
     if as_json:
-        facts = answer.as_dict()
+        facts = with_record(answer.as_dict(), record)
         if processes:
             facts["processes"] = [process.as_dict() for process in processes]
         if kind is not None:
@@ -129,9 +136,13 @@ def gate(
         print_json(facts)
     else:
         show(answer, kind)
-        for line in format_processes(processes):
+        for line in format_completeness(record):
             echo(line)
     sys.exit(EXIT_CODES[answer.verdict])
+
+
+def _read_recorded(facts: Mapping[str, Any]) -> tuple[GateAnswer, Completeness | None]:
+    return read_answer(facts), read_record(facts)
 
 
 def read_answer(facts: Mapping[str, Any]) -> GateAnswer:

@@ -1,9 +1,8 @@
 """The ledger that a command reads: that of `--ledger`, or else that of the settings."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,9 +10,6 @@ import click
 
 from shim.cli.common import PATH
 from shim.ledger import LedgerReader, UnusableError, read_ledger
-from shim.ledger.process_record import ProcessRecord
-from shim.ledger.rows import Wall
-from shim.model import seconds
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings import POSTGRES, LedgerUrl, Settings, load_settings
 
@@ -66,18 +62,3 @@ def ledger_of(settings: Settings, given: LedgerUrl | None = None) -> Iterator[Le
         closing(read_ledger(settings.ledger)) as reader,
     ):
         yield reader
-
-
-def format_processes(processes: Iterable[ProcessRecord]) -> Iterator[str]:
-    """How far the record of each process goes, a line each: those alive, and those with rows to come."""
-    for process in processes:
-        if process.alive or process.waiting:
-            until = process.complete_until
-            end = "not known yet" if until is None else format_time(until)
-            waiting = f", {process.waiting} rows are to come" if process.waiting else ""
-            yield f"the record of {process.name} is complete until {end}{waiting}"
-
-
-def format_time(at: Wall) -> str:
-    """Local time, to the second, with the zone."""
-    return datetime.fromtimestamp(seconds(at)).astimezone().isoformat(" ", "seconds")

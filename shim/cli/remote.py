@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
+from shim.ledger.completeness import Completeness
 from shim.model import InputError
 from shim.model.visible_text import is_visible
 from shim.runtime.secrets import OPERATOR_TOKEN, VIEWER_TOKEN, read_secret
@@ -32,6 +33,12 @@ url_option = click.option(
     help="The address of a running shim's console, like http://host/shim; its token is "
     f"{OPERATOR_TOKEN} in the environment.",
 )
+
+
+def read_record(answer: Mapping[str, Any]) -> Completeness | None:
+    """How far the record of the fleet goes, as an answer of the API says; an older shim does not say."""
+    record = answer.get("record")
+    return None if record is None else Completeness.from_dict(record)
 
 
 class Remote:

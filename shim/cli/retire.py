@@ -3,6 +3,7 @@
 import hashlib
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -13,6 +14,7 @@ from shim.cli.ledger_option import ledger_of, ledger_option
 from shim.cli.terminal import echo, print_json
 from shim.gate import GateVerdict
 from shim.gate.retirement_report import RetirementReport
+from shim.ledger.completeness import describe_completeness, format_completeness, with_record
 from shim.ledger.gate_evidence import gate_evidence
 from shim.model import InputError
 from shim.plugin.discovery import monitor_types, plugin_manager
@@ -62,15 +64,17 @@ def retire(
     if settings.monitors.control is None:
         raise InputError("these settings have no monitors.control: the control is retired already")
     with ledger_of(settings, ledger) as reader:
+        record = describe_completeness(reader.fleet())
         now = present_time(reader)
         answer = judge_with_hints(gate_evidence(reader, settings, now), settings)
         reported = answer.verdict is GateVerdict.READY or force
         digest, rows = reader.digest() if reported else ("", 0)
     if not reported:
         if as_json:
-            print_json({"gate": answer.as_dict(), "report": None})
+            print_json(with_record({"gate": answer.as_dict(), "report": None}, record))
         else:
             show(answer)
+            _echo_lines(format_completeness(record))
         sys.exit(EXIT_CODES[answer.verdict])
     written = RetirementReport(
         answer=answer,
@@ -82,6 +86,8 @@ def retire(
         ledger=reader.place,
         ledger_digest=digest,
         ledger_rows=rows,
+        record=with_record({}, record),
+        record_lines=format_completeness(record),
         reason=reason if force else None,
     )
     files = _write(written, report)
@@ -89,11 +95,17 @@ def retire(
         print_json({**written.as_dict(), "files": [str(file) for file in files]})
         return
     show(answer)
+    _echo_lines(written.record_lines)
     echo()
     echo(f"The evidence is in {files[0]} and {files[1]}. What to do now:")
     echo()
     for number, step in enumerate(written.steps, 1):
         echo(f"  {number}. {step}")
+
+
+def _echo_lines(lines: Iterable[str]) -> None:
+    for line in lines:
+        echo(line)
 
 
 def _flags(settings: Settings) -> str | None:

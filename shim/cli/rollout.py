@@ -1,6 +1,7 @@
 """`shim rollout`: the current and the next step of the plan."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from difflib import unified_diff
 from pathlib import Path
@@ -15,6 +16,12 @@ from shim.cli.terminal import echo, echo_error, print_json
 from shim.flags import Percentages, compare
 from shim.gate import Standing
 from shim.ledger import wall_clock
+from shim.ledger.completeness import (
+    Completeness,
+    describe_completeness,
+    format_completeness,
+    with_record,
+)
 from shim.model import InputError
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.rollout.changes import this_user
@@ -51,11 +58,12 @@ def rollout() -> None:
 def status(config: Path, as_json: bool) -> None:
     """Print the current step of the plan, and what is missing for the next step."""
     settings, place = _plan(config)
+    record = _record(settings)
     promotion = _prepared(settings, place, _facts(settings))
     if as_json:
-        print_json(_as_dict(promotion))
+        print_json(_as_dict(promotion, record))
     else:
-        _show(promotion)
+        _show(promotion, record)
         _warn(settings, promotion)
 
 
@@ -77,7 +85,7 @@ def advance(config: Path, dry_run: bool, force: bool, reason: str | None, as_jso
     if force and not (reason or "").strip():
         raise click.UsageError("--force needs --reason")
     settings, place = _plan(config)
-    facts = _facts(settings)
+    record, facts = _record(settings), _facts(settings)
     promotion = _prepared(settings, place, _if_any(facts) if force else facts)
     standing = Standing.MET if force else promotion.proposal.standing
     change = None
@@ -86,9 +94,9 @@ def advance(config: Path, dry_run: bool, force: bool, reason: str | None, as_jso
         change = put_in_place(promotion, this_user(), f"{words}: {reason}" if reason else words)
     if as_json:
         done = None if change is None else asdict(change)
-        print_json({**_as_dict(promotion), "dry_run": dry_run, "change": done})
+        print_json({**_as_dict(promotion, record), "dry_run": dry_run, "change": done})
     else:
-        _show(promotion)
+        _show(promotion, record)
         _warn(settings, promotion)
         if change is not None:
             echo(f"{promotion.place.name} is replaced: digest {change.after[:12]}, by {change.by}")
@@ -116,6 +124,13 @@ def _prepared(settings: Settings, place: FlagsPlace, facts: Callable[[str], Fact
         return prepare(place, settings.promotion.steps, facts)
 
 
+def _record(settings: Settings) -> Completeness | None:
+    """How far the record goes from which the facts are read; None: there is no fleet, or no answer."""
+    with suppress(InputError), ledger_of(settings) as reader:
+        return describe_completeness(reader.fleet())
+    return None
+
+
 def _facts(settings: Settings) -> Callable[[str], Facts]:
     """What the ledger says of a file by its digest, as of now."""
 
@@ -139,9 +154,9 @@ def _if_any(facts: Callable[[str], Facts]) -> Callable[[str], Facts]:
     return ask
 
 
-def _as_dict(promotion: Promotion) -> dict[str, Any]:
+def _as_dict(promotion: Promotion, record: Completeness | None) -> dict[str, Any]:
     proposal = promotion.proposal
-    answer: dict[str, Any] = {
+    answer = {
         "file": promotion.place.name,
         "digest": promotion.digest,
         "percent": _widths(promotion.targeting.percent),
@@ -154,18 +169,20 @@ def _as_dict(promotion: Promotion) -> dict[str, Any]:
     if promotion.next_targeting is not None:
         moves = shares_as_dict(compare(promotion.targeting, promotion.next_targeting))
         answer |= {"moves": moves, "diff": _diff(promotion)}
-    return answer
+    return with_record(answer, record)
 
 
 def _widths(percent: Percentages) -> dict[str, float]:
     return {str(stage): float(getattr(percent, str(stage))) for stage, _ in percent.thresholds}
 
 
-def _show(promotion: Promotion) -> None:
+def _show(promotion: Promotion, record: Completeness | None) -> None:
     proposal = promotion.proposal
     at = "before the first step" if proposal.step is None else f"at step {proposal.step + 1}"
     widths = format_widths(promotion.targeting.percent)
     echo(f"{promotion.place.name} is {at} of {proposal.steps}: {widths}")
+    for line in format_completeness(record):
+        echo(line)
     if proposal.percent is None or promotion.next_targeting is None:
         echo("the plan is done; `shim gate` says whether the control may be retired")
         return

@@ -1,6 +1,6 @@
 """`shim verdicts`: the verdicts of the ledger, as a list, and one episode as a timeline."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from datetime import datetime
@@ -12,16 +12,18 @@ import msgspec
 from rich.table import Table
 
 from shim.cli.common import PATH, input_errors, json_option, read_date, word_option
-from shim.cli.ledger_option import format_processes, ledger_of, ledger_option
-from shim.cli.remote import Remote
+from shim.cli.ledger_option import ledger_of, ledger_option
+from shim.cli.remote import Remote, read_record
 from shim.cli.terminal import console_for, echo, print_json
 from shim.ledger import EpisodeReader, VerdictFilter, read_ledger, wall_clock
+from shim.ledger.completeness import format_completeness, with_record
 from shim.ledger.process_record import ProcessRecord
 from shim.ledger.protocols import Episode, Page
 from shim.ledger.rows import VerdictRow, Wall
 from shim.ledger.timeline import moments, why
 from shim.model import Kind, Role, VerdictKind, VerdictName, seconds
 from shim.plugin.discovery import monitor_types, plugin_manager
+from shim.runtime.machine_start import present_time
 from shim.settings import LedgerUrl, load_settings
 from shim.settings.durations import parse_duration
 
@@ -49,7 +51,7 @@ class RemoteLedger:
         return self._remote.get("/api/verdicts", _read_page, limit=limit, cursor=cursor, **filters)
 
     def processes(self, now: Wall) -> list[ProcessRecord]:
-        """The API does not say them yet."""
+        """`Page.record` says how far the record of each goes."""
         return []
 
     def episode(self, verdict_id: int) -> Episode:
@@ -59,23 +61,30 @@ class RemoteLedger:
 def _read_page(answer: Mapping[str, Any]) -> Page:
     rows = msgspec.convert(answer["verdicts"], list[dict[str, Any]])
     cursor = msgspec.convert(answer["next"], str | None)
-    return Page([VerdictRow.from_dict(row) for row in rows], cursor)
+    return Page([VerdictRow.from_dict(row) for row in rows], cursor, read_record(answer))
 
 
-def _read_time(context: click.Context, option: click.Parameter, text: str | None) -> Wall | None:
+_Moment = Callable[[Wall], Wall]
+"""A time, by the present time of the ledger."""
+
+
+def _read_time(context: click.Context, option: click.Parameter, text: str | None) -> _Moment | None:
     """A time: a duration before now (`2d`), or a date with or without a time of day (local, if no zone)."""
     if text is None:
         return None
     try:
-        return wall_clock() - parse_duration(text)
+        before = parse_duration(text)
     except ValueError:
         pass
+    else:
+        return lambda now: now - before
     try:
-        return read_date(text)
+        at = read_date(text)
     except ValueError:
         raise click.BadParameter(
             f"{text!r} is not a time; write 2d, 90m, 2026-11-23 or 2026-11-23T10:15"
         ) from None
+    return lambda now: at
 
 
 @click.command()
@@ -120,6 +129,8 @@ def verdicts(
     ledger: LedgerUrl | None,
     config: Path | None,
     url: str | None,
+    since: _Moment | None,
+    until: _Moment | None,
     limit: int,
     cursor: str | None,
     as_json: bool,
@@ -129,39 +140,41 @@ def verdicts(
 
     Without --ledger and --url the command reads the ledger that the settings name.
     """
-    with _reader(ledger, config, url) as reader:
+    with _reader(ledger, config, url) as (reader, now):
         if episode is not None:
             found = reader.episode(episode)
             if found is None:
                 raise click.UsageError(f"{reader.place} has no episode {episode}")
             print_json(_episode_facts(found)) if as_json else _show_episode(found)
             return
-        page = reader.verdicts(VerdictFilter(**filters), limit=limit, cursor=cursor)
-        processes = reader.processes(wall_clock())
+        which = VerdictFilter(since=since and since(now), until=until and until(now), **filters)
+        page = reader.verdicts(which, limit=limit, cursor=cursor)
+        processes = reader.processes(now)
     if as_json:
         facts: dict[str, Any] = {"verdicts": [row.as_dict() for row in page.rows]}
         if processes:
             facts["processes"] = [process.as_dict() for process in processes]
-        print_json({**facts, "cursor": page.cursor})
+        print_json(with_record({**facts, "cursor": page.cursor}, page.record))
         return
     _show_page(page, reader.place)
-    for line in format_processes(processes):
+    for line in format_completeness(page.record):
         echo(line)
 
 
 @contextmanager
 def _reader(
     ledger: LedgerUrl | None, config: Path | None, url: str | None
-) -> Iterator[EpisodeReader]:
+) -> Iterator[tuple[EpisodeReader, Wall]]:
+    """Where the verdicts are, and the present time there."""
     if url is not None:
-        yield RemoteLedger(Remote(url))
+        yield RemoteLedger(Remote(url)), wall_clock()
     elif ledger is not None:
         with closing(read_ledger(ledger)) as reader:
-            yield reader
+            yield reader, present_time(reader)
     else:
         settings = load_settings(config, monitor_types(plugin_manager()))
         with ledger_of(settings) as reader:
-            yield reader
+            yield reader, present_time(reader)
 
 
 def _show_page(page: Page, place: str) -> None:

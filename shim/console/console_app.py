@@ -14,6 +14,7 @@ from shim.console.api.handlers import ApiHandlers
 from shim.console.api.openapi import openapi
 from shim.console.api.responses import ApiError, json_answer, problem
 from shim.console.base_path import PROXIES, PROXY_PATH, base_of, path_of
+from shim.console.fleet_view import FleetView
 from shim.console.ledger_queries import LedgerQueries
 from shim.console.operations import Operations
 from shim.console.pages.pages import Pages
@@ -39,7 +40,8 @@ def console_app(operations: Operations) -> web.Application:
     )
     pseudonymizer = Pseudonymizer(Pseudonyms(secrets.hash_key))
     queries = LedgerQueries(operations, pseudonymizer)
-    endpoints = ApiHandlers(operations, queries, pseudonymizer).endpoints()
+    fleet = FleetView(operations, queries)
+    endpoints = ApiHandlers(operations, queries, pseudonymizer, fleet).endpoints()
     document = openapi(endpoints)
 
     async def describe(request: web.Request) -> web.Response:
@@ -55,7 +57,7 @@ def console_app(operations: Operations) -> web.Application:
     for endpoint in endpoints:
         app.router.add_route(endpoint.method, endpoint.path, endpoint.bound_to(access))
     app.router.add_get("/api/openapi.json", describe)
-    Pages(operations, queries, pseudonymizer, access).add_to(app)
+    Pages(operations, queries, pseudonymizer, access, fleet).add_to(app)
     app.router.add_get("/metrics", metrics)
     add_health(app, operations)
     app.middlewares.append(_problems)

@@ -7,7 +7,7 @@ neither delay the dashboard.
 import asyncio
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from shim.console.access.access import Visitor
 from shim.console.access.login_sessions import AccessLevel
@@ -18,6 +18,7 @@ from shim.console.api.responses import unavailable
 from shim.console.operations import Operations
 from shim.gate import GateAnswer
 from shim.ledger import LedgerReader, Page, VerdictFilter
+from shim.ledger.completeness import Completeness, describe_completeness
 from shim.ledger.rows import ActionRow, VerdictRow, Wall
 from shim.ledger.time_limit import time_limit
 from shim.model import InputError, Time
@@ -34,6 +35,13 @@ _LIMITS = {AccessLevel.VIEWER: 10.0, AccessLevel.OPERATOR: 60.0, SHARED: 60.0}
 """Seconds for one question, and for the wait until there is a place."""
 
 
+class JudgedGate(NamedTuple):
+    """The gate's answer, and how far the record of the fleet went (None: there is no fleet)."""
+
+    answer: GateAnswer
+    record: Completeness | None
+
+
 class LedgerQueries:
     """The ledger and the gate, from the event loop. Each answer may raise ApiError (503)."""
 
@@ -43,7 +51,7 @@ class LedgerQueries:
         self._pseudonymizer = pseudonymizer
         self._places = Places(_PLACES, _LIMITS, "too many questions to the ledger at once")
         self._judging = asyncio.Lock()
-        self._judged: tuple[Time, GateAnswer] | None = None
+        self._judged: tuple[Time, JudgedGate] | None = None
 
     async def ask(
         self,
@@ -61,19 +69,23 @@ class LedgerQueries:
             except InputError as error:
                 raise unavailable(str(error)) from None
 
-    async def gate(self, visitor: Visitor | None, at: Wall | None = None) -> GateAnswer:
+    async def gate(self, visitor: Visitor | None, at: Wall | None = None) -> JudgedGate:
         """The answer now, or as of an earlier time."""
         if at is not None:
-            return await self.ask(visitor, lambda ledger: self._assembly.judge_gate(ledger, at))
+            return await self.ask(visitor, lambda ledger: self._judge(ledger, at))
         asked = self._clock()
         async with self._judging:
             # All who waited for a place share the answer that was begun after they had asked.
             if self._judged is None or self._judged[0] < asked:
                 began = self._clock()
                 # It reads on where it ended the last time, however long that takes.
-                answer = await self.ask(SHARED, self._assembly.judge_gate, limited=False)
+                answer = await self.ask(SHARED, self._judge, limited=False)
                 self._judged = began, answer
             return self._judged[1]
+
+    def _judge(self, ledger: LedgerReader, at: Wall | None = None) -> JudgedGate:
+        record = describe_completeness(ledger.fleet())
+        return JudgedGate(self._assembly.judge_gate(ledger, at), record)
 
     async def verdicts(self, visitor: Visitor, query: VerdictsQuery) -> Page:
         which = query.filter(query.user and self._pseudonymizer.resolve(query.user))

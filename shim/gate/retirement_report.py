@@ -1,6 +1,10 @@
-"""Retirement: the report of the evidence on which the control goes, and what then is to be deleted."""
+"""Retirement: the report of the evidence on which the control goes, and what then is to be deleted.
 
-from dataclasses import dataclass
+Rules: docs/design.md#r23.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,6 +38,12 @@ class RetirementReport:
     ledger: str
     ledger_digest: str
     ledger_rows: int
+    record: Mapping[str, Any] = field(default_factory=dict)
+    """How far the record of the fleet went (R23), as JSON; empty: there is no fleet."""
+
+    record_lines: Sequence[str] = ()
+    """The same for people."""
+
     reason: str | None = None
     """Why it goes although the gate did not say so."""
 
@@ -57,6 +67,7 @@ class RetirementReport:
                 "sha256_of_rows": self.ledger_digest,
                 "rows": self.ledger_rows,
             },
+            **self.record,
             "steps": self.steps,
         }
 
@@ -85,6 +96,7 @@ class RetirementReport:
             f"- settings `{self.settings}`: SHA-256 {self.settings_digest or '(no file)'}",
             f"- flags `{self.flags or '(no file)'}`: SHA-256 {self.flags_digest or '-'}",
             f"- ledger `{self.ledger}`: SHA-256 {self.ledger_digest} over {self.ledger_rows} rows",
+            *(f"- {line}" for line in self.record_lines),
             "",
             "## What to do",
             "",

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol, TypeVar
 
 from shim.gate import Arm, FalseKill, ObservedRow
+from shim.ledger.completeness import Completeness
 from shim.ledger.fleet_record import FleetRecord
 from shim.ledger.json_record import JsonRecord
 from shim.ledger.process_record import ProcessRecord, StoreStatus
@@ -38,6 +39,10 @@ R = TypeVar("R", bound=Row)
 
 class UnusableError(InputError):
     """There is no ledger, or what is there cannot be used as one."""
+
+
+class NoStoreError(UnusableError):
+    """The database of a fleet has no store yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +127,14 @@ class VerdictFilter:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Verdicts, newest first, and where the next page begins (None: there is none)."""
+    """Verdicts, newest first, and where the next page begins (None: there is none).
+
+    `record`: how far the record of the fleet went before they were read (None: there is no fleet).
+    """
 
     rows: list[VerdictRow]
     cursor: str | None
+    record: Completeness | None = None
 
 
 class Episode(JsonRecord, frozen=True, kw_only=True):

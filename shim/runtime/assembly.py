@@ -53,7 +53,7 @@ from shim.runtime.flags_following import FlagsFollowing
 from shim.runtime.fleet_member import FleetMember, SharedBrake
 from shim.runtime.hook_observer import HookObserver
 from shim.runtime.lifecycle_log import LifecycleLog
-from shim.runtime.machine_start import find_jump_before, machine_start
+from shim.runtime.machine_start import find_jump_before, machine_start, time_of_record
 from shim.runtime.metric_readings import metric_readings
 from shim.runtime.pseudonyms import Pseudonyms
 from shim.runtime.secrets import Secrets
@@ -129,6 +129,7 @@ class Assembly:
         self._wall: TimeOfDay | None = None
         self._gate: GateEvidence | None = None
         self._gate_lock = Lock()
+        self._judged_at: Wall = 0
         self._fleet: FleetMember | None = None
 
     @property
@@ -139,6 +140,10 @@ class Assembly:
     def wall(self) -> Wall:
         """The run's time of day; before the start the wall clock's."""
         return wall_clock() if self._wall is None else self._wall()
+
+    def time_of(self, ledger: LedgerReader) -> Wall:
+        """The time by which the rows of this ledger go; asks a fleet's store. Raises InputError."""
+        return time_of_record(ledger, self.wall())
 
     @property
     def fleet_brake(self) -> SharedBrake | None:
@@ -159,13 +164,14 @@ class Assembly:
         """
         if at is not None:
             # Nobody knows the future, and days until then need not be looked through.
-            then = min(at, self.wall())
+            then = min(at, self.time_of(ledger))
             return judge_with_hints(gate_evidence(ledger, self.settings, then), self.settings)
         with self._gate_lock:
-            if self._gate is None:
+            now = self.time_of(ledger)
+            if self._gate is None or now < self._judged_at:  # the store's clock was set back
                 self._gate = GateEvidence(ledger, self.settings)
-            evidence, self._gate = self._gate, None
-            answer = judge_with_hints(evidence.read(self.wall()), self.settings)
+            evidence, self._gate, self._judged_at = self._gate, None, now
+            answer = judge_with_hints(evidence.read(now), self.settings)
             # A reading that failed half-way is not gone on with: it would count twice what it has read.
             self._gate = evidence
             return answer

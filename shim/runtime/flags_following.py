@@ -20,6 +20,7 @@ from shim.rollout.promotion import advance_by_itself
 from shim.rollout.promotion_facts import facts_from
 from shim.runtime.coordinator import Coordinator
 from shim.runtime.driver import clock
+from shim.runtime.machine_start import time_of_record
 from shim.settings import FlagsInStore, Settings
 from shim.settings.flags_file import UNKNOWN_FLAGS
 
@@ -90,7 +91,12 @@ class FlagsFollowing:
         change = advance_by_itself(
             place,
             self._settings.promotion.steps,
-            lambda digest: facts_from(self._reader, self._settings, digest, coordinator.wall()),
+            lambda digest: facts_from(
+                self._reader,
+                self._settings,
+                digest,
+                time_of_record(self._reader, coordinator.wall()),
+            ),
         )
         if change is not None:
             log.warning("the rollout goes on by its plan: %s", describe_free_text(change.reason))

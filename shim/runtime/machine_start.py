@@ -47,18 +47,27 @@ def find_jump_before(
     return by if abs(by) >= JUMP else None
 
 
+def time_of_record(ledger: LedgerReader, own: Wall) -> Wall:
+    """The time by which the rows of a running shim's ledger go: the store's clock in a fleet, and else its
+    `own` time. Raises InputError."""
+    now = ledger.fleet().now
+    return own if now is None else now
+
+
 def present_time(ledger: LedgerReader) -> Wall:
     """The time of day for a question about a ledger from outside of its run. Raises InputError.
 
-    The wall clock of who asks may be wrong. On the machine of the newest run, the time is that run's own;
-    elsewhere it is at least that of the run's last row, so that no row is left out as one of the future.
+    The wall clock of who asks may be wrong. In a fleet the time is that of the store. On the machine of the
+    newest run, the time is that run's own; elsewhere it is at least that of the run's last row, so that no
+    row is left out as one of the future.
     """
-    wall = wall_clock()
+    stores = ledger.fleet().now
+    wall = wall_clock() if stores is None else stores
     run = next(iter(ledger.rows(RunRow, limit=1)), None)
     if run is None or run.started_at < CLOCK_UNSET_BEFORE:
         return wall
     boot, uptime = machine_start()
-    if run.uptime is not None and uptime is not None and run.boot == boot:
+    if stores is None and run.uptime is not None and uptime is not None and run.boot == boot:
         wall = run.started_at + uptime - run.uptime
     return max(wall, _last_sign(run))
 

@@ -10,14 +10,18 @@ from typing import Any
 
 import psycopg
 
+from shim.ledger.postgres.process_list import ProcessName, Sign, enter, give_sign, read_clock
 from shim.ledger.postgres.shipment import note_run, ship_group
 from shim.ledger.postgres.store_connection import connect
+from shim.ledger.process_record import ProcessState
 from shim.ledger.rows import ROWS, Row
 from shim.ledger.sqlite.outbox import Outbox
 from shim.settings import LedgerUrl
+from tests.ledger.helpers import run
 from tests.live.servers import QUICK, ServerProcess, server_process
 
 FLEET = "tests"
+STAGES = {"off": 0, "shadow": 4, "live": 2, "complete": 0}
 
 
 def ship_all(path: Path, store: LedgerUrl, *, offset: int = 0, most: int = 7) -> None:
@@ -52,6 +56,25 @@ def insert_row(connection: "psycopg.Connection[Any]", run: int, number: int, row
         f"INSERT INTO {row.TABLE} ({columns}) VALUES ({', '.join(['%s'] * len(names))})".encode(),
         (run, number, *row.values()),
     )
+
+
+def listed(
+    connection: psycopg.Connection[Any],
+    name: str,
+    *,
+    settings: str = "aaaa",
+    flags: str | None = "ffff",
+    behind: int = 0,
+    brake: bool = False,
+    ended: bool = False,
+    waiting: int = 0,
+) -> None:
+    """A process is on the list; its record ends `behind` seconds ago."""
+    stored = note_run(connection, run(read_clock(connection)), 0)
+    enter(connection, ProcessName(name, f"host-{name}"), stored.id, [], "the store")
+    until = read_clock(connection) - behind * 1_000_000
+    state = ProcessState(settings=settings, flags=flags, connections=STAGES, brake=brake)
+    give_sign(connection, stored.id, Sign(until, -700_000, waiting, ended, state))
 
 
 def empty(store: LedgerUrl) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -158,10 +159,11 @@ def ask_all(
 ) -> dict[str, Any]:
     """The answer to every question, by its name. `run` and `id` are 1, 2, … in both stores."""
     time, runs = (since, until), [1]
-    page = reader.verdicts(which, limit=3)
+    page = replace(reader.verdicts(which, limit=3), record=None)  # of a fleet alone
     answers: dict[str, Any] = {
         "page": page,
-        "next page": page.cursor and reader.verdicts(which, limit=3, cursor=page.cursor),
+        "next page": page.cursor
+        and replace(reader.verdicts(which, limit=3, cursor=page.cursor), record=None),
         "episodes": [reader.episode(row.id) for row in page.rows],
         "no episode": reader.episode(1 << 40),
         "brake": reader.brake(),

@@ -20,42 +20,21 @@ from shim.ledger.postgres.brake_orders import give_order
 from shim.ledger.postgres.process_list import ProcessName, Sign, enter, give_sign, read_clock
 from shim.ledger.postgres.shipment import note_run
 from shim.ledger.postgres.store_connection import connect
-from shim.ledger.process_record import ProcessState
 from shim.ledger.run_row import shared_settings_digest
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings import LedgerUrl, settings_from
 from tests.ledger.helpers import ledger, run
 from tests.live.servers import ServerProcess, app_client
-from tests.postgres.helpers import FLEET, change, eventually, process_of
+from tests.postgres.helpers import FLEET, STAGES, change, eventually, listed, process_of
 from tests.postgres.server import PostgresServer
 
 Store = psycopg.Connection[Any]
-STAGES = {"off": 0, "shadow": 4, "live": 2, "complete": 0}
 
 
 @pytest.fixture
 def connection(store: LedgerUrl) -> Iterator[Store]:
     with closing(connect(store)) as opened:
         yield opened
-
-
-def listed(
-    connection: Store,
-    name: str,
-    *,
-    settings: str = "aaaa",
-    flags: str | None = "ffff",
-    behind: int = 0,
-    brake: bool = False,
-    ended: bool = False,
-    waiting: int = 0,
-) -> None:
-    """A process is on the list; its record ends `behind` seconds ago."""
-    stored = note_run(connection, run(read_clock(connection)), 0)
-    enter(connection, ProcessName(name, f"host-{name}"), stored.id, [], "the store")
-    until = read_clock(connection) - behind * 1_000_000
-    state = ProcessState(settings=settings, flags=flags, connections=STAGES, brake=brake)
-    give_sign(connection, stored.id, Sign(until, -700_000, waiting, ended, state))
 
 
 def fleet_of(store: LedgerUrl) -> FleetRecord:

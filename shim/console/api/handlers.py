@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 from aiohttp import web
 
 from shim.console.access.redaction import Names, Pseudonymizer
@@ -36,8 +37,10 @@ from shim.console.api.schemas import (
     verdict_answer,
 )
 from shim.console.connection_lists import ConnectionLists
+from shim.console.fleet_view import FleetView
 from shim.console.ledger_queries import LedgerQueries
 from shim.console.operations import Operations
+from shim.ledger.completeness import Completeness
 from shim.ledger.fleet_record import FleetRecord
 from shim.ledger.rows import BrakeRow, VerdictRow
 from shim.model import seconds
@@ -45,11 +48,16 @@ from shim.model import seconds
 
 class ApiHandlers:
     def __init__(
-        self, operations: Operations, queries: LedgerQueries, pseudonymizer: Pseudonymizer
+        self,
+        operations: Operations,
+        queries: LedgerQueries,
+        pseudonymizer: Pseudonymizer,
+        fleet: FleetView,
     ) -> None:
         self._operations = operations
         self._queries = queries
         self._pseudonymizer = pseudonymizer
+        self._fleet = fleet
         self._lists = ConnectionLists(operations.shim, pseudonymizer)
 
     def endpoints(self) -> list[Endpoint]:
@@ -96,7 +104,8 @@ class ApiHandlers:
 
     async def report(self, asked: ApiRequest) -> web.Response:
         """Plain counts since the start"""
-        return json_answer(self._operations.report(asked.visitor))
+        report = msgspec.structs.asdict(self._operations.report(asked.visitor))
+        return json_answer({**report, "record": _as_dict(await self._fleet.record())})
 
     async def verdicts(self, asked: ApiRequest) -> web.Response:
         """How episodes ended"""
@@ -104,7 +113,11 @@ class ApiHandlers:
         page = await self._queries.verdicts(asked.visitor, query)
         names = self._names(asked, query.user)
         return await json_page(
-            "verdicts", page.rows, lambda row: self._verdict(row, names), page.cursor
+            "verdicts",
+            page.rows,
+            lambda row: self._verdict(row, names),
+            page.cursor,
+            record=_as_dict(page.record),
         )
 
     async def episode(self, asked: ApiRequest) -> web.Response:
@@ -119,14 +132,17 @@ class ApiHandlers:
     async def outcomes(self, asked: ApiRequest) -> web.Response:
         """Whether the clients that were closed came back"""
         query: OutcomesQuery = asked.query
+        record = await self._fleet.record()
         rows = await self._queries.outcomes(asked.visitor, query)
         names = self._names(asked, query.user)
-        return json_answer({"outcomes": [named(row, names).as_dict() for row in rows]})
+        outcomes = [named(row, names).as_dict() for row in rows]
+        return json_answer({"outcomes": outcomes, "record": _as_dict(record)})
 
     async def gate(self, asked: ApiRequest) -> web.Response:
         """May the control be retired?"""
         query: GateQuery = asked.query
-        answer = (await self._queries.gate(asked.visitor, wall(query.at))).as_dict()
+        judged = await self._queries.gate(asked.visitor, wall(query.at))
+        answer = {**judged.answer.as_dict(), "record": _as_dict(judged.record)}
         kind = query.kind
         if kind is not None:
             answer["conditions"] = [c for c in answer["conditions"] if c["kind"] in (kind, None)]
@@ -180,3 +196,7 @@ class ApiHandlers:
 
     def _verdict(self, row: VerdictRow, names: Names) -> dict[str, Any]:
         return verdict_answer(row, names, self._operations.trace_url(row.trace)).as_dict()
+
+
+def _as_dict(record: Completeness | None) -> dict[str, Any] | None:
+    return None if record is None else record.as_dict()

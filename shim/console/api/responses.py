@@ -27,16 +27,17 @@ def json_answer(body: Any, status: int = 200) -> web.Response:
 
 
 async def json_page(
-    name: str, items: Sequence[T], answer: Callable[[T], Any], cursor: str | None
+    name: str, items: Sequence[T], answer: Callable[[T], Any], cursor: str | None, **more: Any
 ) -> web.Response:
-    """`{name: [...], "next": cursor}`."""
+    """`{name: [...], "next": cursor}`, and `more`."""
     encoder = msgspec.json.Encoder()
     pieces = []
     for begin in range(0, len(items), _PIECE):
         rows = [answer(item) for item in items[begin : begin + _PIECE]]
         pieces.append(encoder.encode(rows)[1:-1])
         await asyncio.sleep(0)
-    body = b'{"%b":[%b],"next":%b}' % (name.encode(), b",".join(pieces), encoder.encode(cursor))
+    rest = encoder.encode({"next": cursor, **more})[1:]
+    body = b'{"%b":[%b],%b' % (name.encode(), b",".join(pieces), rest)
     return web.Response(body=body, content_type="application/json", headers=_HEADERS)
 
 

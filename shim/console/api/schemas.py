@@ -4,21 +4,27 @@ Times that come from the ledger are seconds since 1970. Users and sessions are n
 (16 hex digits) to a visitor who is not an operator.
 
 Rules: docs/design.md#r5, docs/design.md#r6b, docs/design.md#r14, docs/design.md#r16,
-docs/design.md#r22.
+docs/design.md#r22, docs/design.md#r23.
 """
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Meta
 
 from shim.console.access.redaction import Names
+from shim.ledger.completeness import Completeness
 from shim.ledger.json_record import Length
 from shim.ledger.protocols import Episode
 from shim.ledger.rows import ActionRow, FailureRow, Row, VerdictRow
 from shim.model import Cause, Kind, Role, Stage, without_details
 
 R = TypeVar("R", bound=Row)
+
+RecordAnswer: TypeAlias = Annotated[
+    Completeness | None,
+    Meta(description="How far the record of the fleet goes (R23); null: there is no fleet."),
+]
 
 StageWord = Literal["off", "shadow", "live", "complete"]
 
@@ -148,6 +154,10 @@ class ReportAnswer(msgspec.Struct, kw_only=True):
     quarantined: bool
     flags: "FlagsAnswer | None"
     ledger: "LedgerAnswer | None"
+    record: Annotated[
+        Completeness | None,
+        Meta(description="Of the fleet; null: there is no fleet, or its store does not answer."),
+    ] = None
 
 
 class GuardAnswer(msgspec.Struct, kw_only=True):
@@ -294,6 +304,7 @@ class GateAnswerBody(msgspec.Struct, kw_only=True):
     eta: Annotated[float | None, Meta(description="Seconds, at the present rate.")]
     inputs: GateInputs
     conditions: list[ConditionAnswer]
+    record: RecordAnswer
 
 
 class VerdictAnswer(VerdictRow, frozen=True, kw_only=True):
@@ -311,12 +322,14 @@ class VerdictsAnswer(msgspec.Struct, kw_only=True):
 
     verdicts: list[VerdictAnswer]
     next: str | None
+    record: RecordAnswer
 
 
 class OutcomesAnswer(msgspec.Struct, kw_only=True):
     """Whether the clients that were closed came back, newest first."""
 
     outcomes: list[ActionRow]
+    record: RecordAnswer
 
 
 class EpisodeAnswer(Episode, frozen=True, kw_only=True):

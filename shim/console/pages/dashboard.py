@@ -1,11 +1,10 @@
 """The dashboard's content: one reading of the ledger and one answer of the gate for all viewers."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 
-from shim.console.api.responses import ApiError
+from shim.console.fleet_view import FleetView
+from shim.console.fresh_answer import FreshAnswer
 from shim.console.ledger_queries import SHARED, LedgerQueries
 from shim.console.operations import Operations
 from shim.console.pages.dashboard_figures import (
@@ -16,77 +15,64 @@ from shim.console.pages.dashboard_figures import (
 )
 from shim.gate import GateAnswer
 from shim.ledger import LedgerReader
-from shim.model import SECOND, Duration, Time
+from shim.ledger.completeness import Completeness
+from shim.model import SECOND, Duration
 
 _FIGURES_LAST: Duration = 2 * SECOND
 _GATE_LASTS: Duration = 30 * SECOND
-_AT_MOST = 10
-"""An answer that took long is kept longer, so that a tenth of the time is spent on asking."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class DashboardContent:
-    """`figures` and `gate` are None where they cannot be had; `trouble` and `gate_trouble` say why."""
+    """`figures` and `gate` are None where they cannot be had; `trouble` and `gate_trouble` say why.
+
+    `record`: how far the record of the fleet goes; None: there is no fleet, or its store does not answer.
+    `gate_record`: how far it went when the gate was asked.
+    """
 
     period: str
     figures: DashboardFigures | None
     trouble: str | None
     gate: GateAnswer | None
+    gate_record: Completeness | None
     gate_trouble: str | None
-
-
-class _Fresh(Generic[T]):
-    """An answer that is asked for again when it is older than `lasts`; all viewers wait for the same answer."""
-
-    def __init__(
-        self, ask: Callable[[], Awaitable[T]], lasts: Duration, clock: Callable[[], Time]
-    ) -> None:
-        self._ask = ask
-        self._lasts = lasts
-        self._clock = clock
-        self._lock = asyncio.Lock()
-        self._until: Time | None = None
-        self._answer: T | None = None
-        self._trouble: str | None = None
-
-    async def get(self) -> tuple[T | None, str | None]:
-        """The answer, or the reason why there is no answer."""
-        async with self._lock:
-            if self._until is None or self._clock() >= self._until:
-                began = self._clock()
-                try:
-                    self._answer, self._trouble = await self._ask(), None
-                except ApiError as error:
-                    self._answer, self._trouble = None, error.detail
-                now = self._clock()
-                self._until = now + max(self._lasts, _AT_MOST * (now - began))
-            return self._answer, self._trouble
+    record: Completeness | None
 
 
 class Dashboards:
-    def __init__(self, operations: Operations, queries: LedgerQueries) -> None:
-        clock, self._queries = operations.shim.clock, queries
-        self._wall = operations.shim.wall
+    def __init__(self, operations: Operations, queries: LedgerQueries, fleet: FleetView) -> None:
+        clock, self._queries, self._fleet = operations.shim.clock, queries, fleet
+        self._time_of = operations.assembly.time_of
         self._settings = operations.shim.settings
-        self._figures = {name: _Fresh(self._asking(name), _FIGURES_LAST, clock) for name in PERIODS}
-        self._gate = _Fresh(lambda: queries.gate(SHARED), _GATE_LASTS, clock)
-        self._default = _Fresh(self._ask_default, _GATE_LASTS, clock)
+        self._figures = {
+            name: FreshAnswer(self._asking(name), _FIGURES_LAST, clock) for name in PERIODS
+        }
+        self._gate = FreshAnswer(lambda: queries.gate(SHARED), _GATE_LASTS, clock)
+        self._default = FreshAnswer(self._ask_default, _GATE_LASTS, clock)
 
     async def content(self, period: str | None) -> DashboardContent:
         if period is None:
             period = (await self._default.get())[0] or "24h"
         seen, trouble = await self._figures[period].get()
         gate, gate_trouble = await self._gate.get()
-        return DashboardContent(period, seen, trouble, gate, gate_trouble)
+        return DashboardContent(
+            period=period,
+            figures=seen,
+            trouble=trouble,
+            gate=gate and gate.answer,
+            gate_record=gate and gate.record,
+            gate_trouble=gate_trouble,
+            record=await self._fleet.record(),
+        )
 
     def _asking(self, period: str) -> Callable[[], Awaitable[DashboardFigures]]:
         def look(ledger: LedgerReader) -> DashboardFigures:
-            now = self._wall()
+            now = self._time_of(ledger)
             return read_figures(ledger, self._settings, now - PERIODS[period], now)
 
         return lambda: self._queries.ask(SHARED, look)
 
     async def _ask_default(self) -> str:
-        return await self._queries.ask(SHARED, lambda ledger: default_period(ledger, self._wall()))
+        return await self._queries.ask(
+            SHARED, lambda ledger: default_period(ledger, self._time_of(ledger))
+        )

@@ -25,6 +25,7 @@ from shim.console.api.responses import ApiError, bad_request, not_found, unavail
 from shim.console.api.schemas import BrakeOrder, named
 from shim.console.base_path import OVERVIEW, base_of, path_of
 from shim.console.connection_lists import ConnectionLists
+from shim.console.fleet_view import FleetView
 from shim.console.ledger_queries import LedgerQueries
 from shim.console.operations import Operations
 from shim.console.pages.dashboard import Dashboards
@@ -46,6 +47,7 @@ class Pages:
         queries: LedgerQueries,
         pseudonymizer: Pseudonymizer,
         access: Access,
+        fleet: FleetView,
     ) -> None:
         self._operations = operations
         self._queries = queries
@@ -53,7 +55,8 @@ class Pages:
         self._access = access
         self._lists = ConnectionLists(operations.shim, pseudonymizer)
         self._html = Html(operations, pseudonymizer)
-        self._dashboards = Dashboards(operations, queries)
+        self._fleet = fleet
+        self._dashboards = Dashboards(operations, queries, fleet)
         self._live = EventStream(self._html, self._dashboards, access)
 
     def add_to(self, app: web.Application) -> None:
@@ -125,7 +128,15 @@ class Pages:
         query = read_query(request, VerdictsQuery, limit=_ROWS)
         page = await self._queries.verdicts(visitor, query)
         names = self._names(visitor, query.user)
-        return self._list(request, visitor, "verdicts.html", page.rows, page.cursor, names=names)
+        return self._list(
+            request,
+            visitor,
+            "verdicts.html",
+            page.rows,
+            page.cursor,
+            names=names,
+            record=page.record,
+        )
 
     async def episode(self, request: web.Request, visitor: Visitor) -> web.Response:
         number = read_id(request.match_info["verdict"])
@@ -149,9 +160,10 @@ class Pages:
 
     async def outcomes(self, request: web.Request, visitor: Visitor) -> web.Response:
         query = read_query(request, OutcomesQuery, limit=_ROWS)
+        record = await self._fleet.record()
         rows = await self._queries.outcomes(visitor, query)
         names = self._names(visitor, query.user)
-        return self._list(request, visitor, "outcomes.html", rows, None, names=names)
+        return self._list(request, visitor, "outcomes.html", rows, None, names=names, record=record)
 
     async def fleet(self, request: web.Request, visitor: Visitor) -> web.Response:
         fleet = await self._queries.ask(visitor, lambda ledger: ledger.fleet())

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from psycopg import Connection, Cursor, sql
 
 from shim.ledger.columns import columns_of
-from shim.ledger.protocols import UnusableError
+from shim.ledger.protocols import NoStoreError, UnusableError
 from shim.ledger.queries.snapshot import quoted
 from shim.ledger.rows import (
     ROWS,
@@ -170,7 +170,7 @@ def read_facts(connection: Connection[Any], place: str) -> StoreFacts:
     """Raises UnusableError if there is no store in the database, or a newer shim's, or an older one."""
     facts = _facts(connection)
     if facts is None:
-        raise UnusableError(f"{place} has no store yet: no shim has written to it")
+        raise NoStoreError(f"{place} has no store yet: no shim has written to it")
     _refuse_newer(facts, place)
     if facts.version < newest():
         raise UnusableError(

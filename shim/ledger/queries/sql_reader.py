@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+from abc import abstractmethod
 from typing import Any, TypeVar
 
+from shim.ledger.completeness import describe_completeness
+from shim.ledger.fleet_record import FleetRecord
 from shim.ledger.protocols import Episode, Page, VerdictFilter
 from shim.ledger.queries.episode_rows import EpisodeRows
 from shim.ledger.queries.figures import IMPROVEMENT, Figures
@@ -26,6 +29,10 @@ R = TypeVar("R", bound=Row)
 class SqlReader(Figures, TrialFigures):
     """`LedgerReader` on a store that understands SQL."""
 
+    @abstractmethod
+    def fleet(self) -> FleetRecord:
+        """The fleet, as of now; `ALONE` where the ledger is that of one process."""
+
     def newest_first(self, row: type[Row]) -> str:
         """The order of a list: the rows that were written last come first."""
         return "id DESC"
@@ -43,11 +50,13 @@ class SqlReader(Figures, TrialFigures):
             where.add("verdict <> 'matched'")
         if cursor is not None:
             where.add("(at, id) < (?, ?)", *_parse(cursor))
+        record = describe_completeness(self.fleet())
         with self.snapshot() as ledger:
             rows = ledger.rows(VerdictRow, where, "at DESC, id DESC", limit + 1)
         more = len(rows) > limit
         rows = rows[:limit]
-        return Page(rows, f"{rows[-1].at}-{rows[-1].id}" if more and rows else None)
+        following = f"{rows[-1].at}-{rows[-1].id}" if more and rows else None
+        return Page(rows, following, record)
 
     def episode(self, verdict_id: int) -> Episode | None:
         with self.snapshot() as ledger:
