@@ -13,6 +13,7 @@ docs/design.md#r11, docs/design.md#r14b, docs/design.md#r15, docs/design.md#r21,
 docs/design.md#r22.
 """
 
+import sys
 from collections.abc import Callable, ValuesView
 from contextlib import suppress
 
@@ -29,7 +30,7 @@ from shim.router.role_monitors import Meter, RoleMonitors
 from shim.router.tracked import PunctualTimer, Timer, Tracked, make_touch
 from shim.router.validation import CallFailed
 
-_NEVER: Time = 1 << 62
+_NEVER: Time = sys.maxsize
 
 
 class Router:

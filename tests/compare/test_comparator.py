@@ -498,3 +498,9 @@ def test_an_error_opens_nothing() -> None:
     compared.forget("c1")
     decide(compared, CONTROL, 60)
     assert compared.is_open("c1")
+
+
+def test_rules_know_the_day_on_which_they_are_judged() -> None:
+    day = date(2026, 11, 27)
+    assert ExpectedRules((), day).today == day
+    assert ExpectedRules().today is None

@@ -289,6 +289,14 @@ def test_the_worst_process_decides_about_the_pings() -> None:
     assert "(b)" in (condition(answer, "coverage").missing or "")
 
 
+def test_ninety_nine_of_a_hundred_heartbeats_are_enough() -> None:
+    just = changed(heartbeats=(Heartbeats("p", 9_900, 10_000.0),))
+    assert judge(just, TARGETS).verdict is GateVerdict.READY
+    assert judge(changed(heartbeats=(Heartbeats("p", 9_899, 10_000.0),)), TARGETS).verdict is (
+        GateVerdict.NOT_READY
+    )
+
+
 def test_small_processes_are_judged_together() -> None:
     beats = (Heartbeats("a", 1_000_000, 1e6), *(Heartbeats(f"b{n}", 0, 6_000.0) for n in range(2)))
     answer = judge(changed(heartbeats=beats), TARGETS)

@@ -1,7 +1,9 @@
 """R16: which users are seen in which arm."""
 
+from collections.abc import Mapping
+
 from shim.gate import Arm, KindRecord, ObservedRow, QuestionTimes
-from shim.model import SECOND, Role
+from shim.model import SECOND, Role, Time
 from tests.gate.evidence import DAY
 
 BEGIN = 20_000 * DAY
@@ -32,3 +34,23 @@ def test_groups_whose_widths_cannot_be_told_are_not_tested() -> None:
     for group in ("everybody", "not told", "a rule"):
         seen(found, Arm(group, Role.CONTROL), "u")
     assert list(found.observe(BEGIN + DAY).arms) == ["everybody", "a rule"]
+
+
+def test_what_is_asked_within_a_day_is_not_the_last_word_about_the_day() -> None:
+    found = record()
+    arm = Arm("everybody", Role.CANDIDATE)
+
+    def observed(now: Time) -> Mapping[tuple[int, int], float]:
+        first = found.observe(now).stretches[0]
+        return first.returns["everybody"][Role.CANDIDATE].plain
+
+    def returned(user: str, at: Time) -> None:
+        found.add_returns([ObservedRow(user, at, True, arm, 1)])
+
+    returned("early", BEGIN)
+    assert observed(BEGIN + DAY // 2) == {(1, 1): 1}
+    returned("noon", BEGIN + DAY // 2 + 1)
+    assert observed(BEGIN + DAY) == {(1, 1): 2}
+    returned("late", BEGIN + DAY - 1)
+    # Rows become known up to three minutes later.
+    assert observed(BEGIN + DAY + 180 * SECOND) == {(1, 1): 3}

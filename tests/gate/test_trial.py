@@ -142,3 +142,10 @@ def test_attempts_are_forgotten_after_90_days() -> None:
     both = [(earlier, HALVES), (last, HALVES)]
     assert count_attempts(both, DAY, 95 * DAY - 1) == 2
     assert count_attempts(both, DAY, 95 * DAY) == 1
+
+
+def test_a_trial_is_recent_while_it_goes_on_and_for_ninety_days() -> None:
+    ended = Trial(OLD, 0, 10 * DAY, "start", ())
+    assert ended.is_recent(100 * DAY - 1)
+    assert not ended.is_recent(100 * DAY)
+    assert Trial(OLD, 0, None, "start", ()).is_recent(1_000 * DAY)

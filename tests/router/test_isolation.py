@@ -394,10 +394,14 @@ class SlowMeter:
     """Says that every call took 60 ms, while `slow`."""
 
     slow = False
+    started = False
 
-    def start(self) -> None: ...
+    def start(self) -> None:
+        self.started = True
 
     def over_limit(self) -> int | None:
+        assert self.started, "nothing is measured before it begins"
+        self.started = False
         return 60_000 if self.slow else None
 
 
@@ -416,6 +420,7 @@ def test_r5_three_slow_calls_quarantine_and_their_answers_stand() -> None:
     world.run(20)
     assert monitors.quarantined
     assert {f.call for f in world.journal.failures} >= {"pong", "quarantine"}
+    assert world.journal.failures[0].reason == "took 60 ms of CPU"
     assert world.watched_by("c1") == {CONTROL}
     candidate.calls.clear()
     world.run(200)
