@@ -24,7 +24,6 @@ from shim.ledger.postgres.openings import GIVEN_UP
 from shim.ledger.postgres.process_list import read_clock
 from shim.ledger.process_record import ProcessRecord
 from shim.ledger.rows import RunRow, Wall
-from shim.ledger.trial_record import return_rows
 from shim.model import Duration, Kind
 
 log = logging.getLogger(__name__)
@@ -153,7 +152,7 @@ class MergedBrake(FleetDuty):
             settled = self._reader.settled_actions(
                 kind, runs, open_since, self._concluded, acted_from=judge.trial_since
             )
-            for observed in return_rows(settled):
+            for observed in settled.returns():
                 judge.settled(kind, observed)
         fewer = judge.fewer_returns(until)
         return None if fewer is None else str(fewer)

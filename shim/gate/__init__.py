@@ -15,7 +15,7 @@ from shim.gate.brake_statistics import (
     ReturnWatch,
 )
 from shim.gate.connected_users import ConnectedUsers
-from shim.gate.crowds import Arm, Connected, ObservedRow
+from shim.gate.crowds import Connected
 from shim.gate.evidence import (
     Evidence,
     Heartbeats,
@@ -26,6 +26,7 @@ from shim.gate.evidence import (
 from shim.gate.judge import judge, judge_so_far
 from shim.gate.kind_gate import GateTargets
 from shim.gate.kind_record import KindRecord
+from shim.gate.observed_rows import Arm, ObservedRow, ObservedRows
 from shim.gate.question import Counted, Question, QuestionTimes
 from shim.gate.sample_ratio import ArmUsers
 from shim.gate.series import Shares
@@ -62,6 +63,7 @@ __all__ = [
     "KindEvidence",
     "KindRecord",
     "ObservedRow",
+    "ObservedRows",
     "Question",
     "QuestionTimes",
     "ReturnWatch",

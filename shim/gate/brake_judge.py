@@ -22,7 +22,7 @@ from shim.gate.brake_statistics import (
     ReturnWatch,
 )
 from shim.gate.connected_users import ConnectedUsers
-from shim.gate.crowds import ObservedRow
+from shim.gate.observed_rows import ObservedRow
 from shim.gate.question import QuestionTimes
 from shim.model import Kind, Time
 

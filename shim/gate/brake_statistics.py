@@ -19,10 +19,11 @@ from dataclasses import dataclass
 from math import exp, lgamma, log
 from typing import NamedTuple, Protocol
 
-from shim.gate.crowds import Arm, Connected, ObservedRow
+from shim.gate.crowds import Connected
 from shim.gate.evidence import NOTHING
 from shim.gate.kind_gate import E_VALUE, wanted_e_value
 from shim.gate.kind_record import read_groups
+from shim.gate.observed_rows import Arm, ObservedRow
 from shim.gate.question import Question, QuestionTimes
 from shim.gate.series import DAY
 from shim.gate.statistics import log_e_value, mean_share, observations

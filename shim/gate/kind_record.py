@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from shim.gate.crowds import Arm, Connected, ObservedRow
+from shim.gate.crowds import Connected
 from shim.gate.evidence import ByArm, SampleSoFar, StretchSample
+from shim.gate.observed_rows import Arm, ObservedRow, ObservedRows
 from shim.gate.proof_series import ProofSeries
 from shim.gate.question import Counted, Question, QuestionTimes
 from shim.gate.sample_ratio import ArmUsers
@@ -74,16 +75,16 @@ class KindRecord:
         self._seen: defaultdict[Arm, set[str]] = defaultdict(set)
         self._stretches: dict[int, StretchSample] = {}
 
-    def add_agreements(self, rows: Iterable[ObservedRow]) -> None:
+    def add_agreements(self, rows: Iterable[ObservedRow] | ObservedRows) -> None:
         """Conclusive episodes whose first decider was shadowing (R14); success: they matched."""
         self._agreement.extend(rows)
 
     def add_returns(self, rows: Iterable[ObservedRow]) -> None:
         """Returns and losses, by the ends of their windows (R15)."""
-        rows = list(rows)
+        rows = ObservedRows.of(rows)
         self._returns.extend(rows)
-        for row in rows:
-            self._seen[row.arm].add(row.user)
+        for arm, own in rows.split(lambda arm: arm).items():
+            self._seen[arm].update(own.users)
 
     def add_proofs(self, rows: Iterable[ObservedRow]) -> None:
         """Timeouts acted on, by the ends of their windows; success: a proof of life came (R14b)."""

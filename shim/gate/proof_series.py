@@ -6,8 +6,8 @@ Rules: docs/design.md#r6b, docs/design.md#r14b, docs/design.md#r16.
 from collections import Counter
 from collections.abc import Sequence
 
-from shim.gate.crowds import ObservedRow
 from shim.gate.day_rows import Share, pick, share_of
+from shim.gate.observed_rows import ObservedRows
 from shim.gate.series import DAY, Series
 from shim.model import Duration, Time
 
@@ -33,20 +33,24 @@ class ProofSeries(Series):
         other._repeated = self._repeated.copy()
         return other
 
-    def extend(self, rows: Sequence[ObservedRow]) -> None:
+    def extend(self, rows: ObservedRows) -> None:
         begin = 0
-        for place, row in enumerate(rows):
-            if row.guard_event is None:
+        for place, number in enumerate(rows.guard_events):
+            if number is None:
                 continue
-            super().extend(rows[begin:place])
+            super().extend(rows.part(begin, place))
             begin = place
-            event, user = (row.run, row.guard_event), self._users[row.user]
+            event, user, at = (
+                (rows.runs[place], number),
+                self._users[rows.users[place]],
+                rows.times[place],
+            )
             if event in self._events:
-                self._repeated.setdefault(user, row.at)
+                self._repeated.setdefault(user, at)
                 begin += 1
-            elif self._is_observed(user, row.at):
+            elif self._is_observed(user, at):
                 self._events.add(event)
-        super().extend(rows[begin:])
+        super().extend(rows.part(begin))
 
     def _conclude(self, user: int, share: Share, ends: Time) -> None:
         proofs, _ = share

@@ -8,17 +8,14 @@ Rules: docs/design.md#r16.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Generic, NamedTuple, TypeVar
 
-from shim.gate.crowds import Arm, Connected, Crowd, CrowdFinder, ObservedRow
+from shim.gate.crowds import Connected, Crowd, CrowdFinder
+from shim.gate.observed_rows import Arm, ObservedRow, ObservedRows
 from shim.gate.series import DAY, Series, Shares
 from shim.model import Duration, Time
-
-_AT = itemgetter(1)
-_ARM = itemgetter(3)
 
 WEEK = 7
 """Days."""
@@ -78,17 +75,17 @@ class Question(Generic[K]):
     ) -> None:
         self._times = times
         self._finder = CrowdFinder(times.grain, connected)
-        self._plain_rows: list[ObservedRow] = []
+        self._plain_rows = ObservedRows()
         self._series_of = series_of
         self._make_series = make_series
         self._series: dict[K, _Both] = {}
         self.crowds = 0
 
-    def extend(self, rows: Iterable[ObservedRow]) -> None:
+    def extend(self, rows: Iterable[ObservedRow] | ObservedRows) -> None:
         """`at` never decreases, from call to call neither."""
-        rows = list(rows)
+        rows = ObservedRows.of(rows)
         self._finder.extend(rows)
-        self._plain_rows += rows
+        self._plain_rows.extend(rows)
 
     def advance(self, now: Time) -> None:
         """All rows up to `now` are here; those of the last two `grain` wait (`CrowdFinder`)."""
@@ -96,14 +93,15 @@ class Question(Generic[K]):
         calm, crowds = self._finder.decide(now)
         for crowd in crowds:
             self._take_crowd(crowd)
-        known = bisect_right(self._plain_rows, settled, key=_AT)
-        rows, self._plain_rows = self._plain_rows[:known], self._plain_rows[known:]
-        for key, own in self._by_series(rows).items():
+        known = bisect_right(self._plain_rows.times, settled)
+        rows, self._plain_rows = self._plain_rows.part(0, known), self._plain_rows.part(known)
+        for key, own in rows.split(self._series_of).items():
             self._of(key).plain.extend(own)
-        for key, own in self._by_series(calm).items():
-            both = self._of(key)
-            if both.crowded is not both.plain:
-                both.crowded.extend(own)
+        if any(len(both.distinct) > 1 for both in self._series.values()):
+            for key, own in calm.split(self._series_of).items():
+                both = self._of(key)
+                if both.crowded is not both.plain:
+                    both.crowded.extend(own)
         for both in self._series.values():
             for series in both.distinct:
                 series.settle(settled)
@@ -116,17 +114,6 @@ class Question(Generic[K]):
                 both = self._of(key)
                 both.split()
                 both.crowded.add_crowd(crowd.at, rows)
-
-    def _by_series(self, rows: Sequence[ObservedRow]) -> dict[K, Sequence[ObservedRow]]:
-        """The rows of each series, in the order in which the series occur."""
-        keys = {arm: self._series_of(arm) for arm in dict.fromkeys(map(_ARM, rows))}
-        wanted = dict.fromkeys(keys.values())
-        if len(wanted) == 1:
-            (key,) = wanted
-            return {} if key is None else {key: rows}
-        return {
-            key: [row for row in rows if keys[row.arm] == key] for key in wanted if key is not None
-        }
 
     def _of(self, key: K) -> _Both:
         both = self._series.get(key)

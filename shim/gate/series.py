@@ -15,11 +15,11 @@ from bisect import bisect_left
 from collections import Counter, defaultdict, deque
 from collections.abc import Mapping, Sequence
 from itertools import compress, count
-from operator import itemgetter, not_
+from operator import not_
 from typing import TypeAlias
 
-from shim.gate.crowds import ObservedRow
 from shim.gate.day_rows import ROW, ROWS_OF_A_USER, DayRows, Place, RowsWindow, Share, share_of
+from shim.gate.observed_rows import ObservedRows
 from shim.model import SECOND, Duration, Time
 
 Shares: TypeAlias = Mapping[Share, float]
@@ -30,10 +30,6 @@ not depend on the order, so nothing more has to be kept. (Counts are whole but w
 """
 
 DAY: Duration = 86_400 * SECOND
-
-_USER = itemgetter(0)
-_AT = itemgetter(1)
-_SUCCESS = itemgetter(2)
 
 
 class Series:
@@ -73,20 +69,20 @@ class Series:
         other._final_crowds = self._final_crowds.copy()
         return other
 
-    def extend(self, rows: Sequence[ObservedRow]) -> None:
+    def extend(self, rows: ObservedRows) -> None:
         begin = 0
         while begin < len(rows):
-            at = rows[begin].at
+            at = rows.times[begin]
             ends = (at // DAY + 1) * DAY
             if at < self.first_ends:
                 ends = min(ends, self.first_ends)
-            end = bisect_left(rows, ends, begin, key=_AT)
-            self._add(at // DAY, rows[begin:end], first=at < self.first_ends)
+            end = bisect_left(rows.times, ends, begin)
+            self._add(at // DAY, rows.part(begin, end), first=at < self.first_ends)
             begin = end
 
-    def _add(self, day: int, rows: Sequence[ObservedRow], *, first: bool) -> None:
-        users = [*map(self._users.__getitem__, map(_USER, rows))]
-        successes = [*map(_SUCCESS, rows)]
+    def _add(self, day: int, rows: ObservedRows, *, first: bool) -> None:
+        users = [*map(self._users.__getitem__, rows.users)]
+        successes = rows.successes
         numbers = Counter(users)
         for (days, _), window in self._windows.items():
             if day in days:
@@ -98,14 +94,17 @@ class Series:
                 self._first[user] += number
             self._first_failures.update(compress(users, map(not_, successes)))
         else:
-            for user, row in zip(users, rows, strict=True):
-                self._add_later(user, row)
+            known, first_rows = len(self._first), self._first
+            for user, at, success in zip(users, rows.times, successes, strict=True):
+                # Only users who did not occur in the first period are observed.
+                if user >= known or not first_rows[user]:
+                    self._add_later(user, at, success)
 
     def _occurred_in_first(self, user: int) -> bool:
         return user < len(self._first) and self._first[user] > 0
 
-    def add_crowd(self, at: Time, rows: Sequence[ObservedRow]) -> None:
-        share = sum(map(_SUCCESS, rows)), len(rows)
+    def add_crowd(self, at: Time, rows: ObservedRows) -> None:
+        share = sum(rows.successes), len(rows)
         self._crowds[at // DAY][share] += 1
         if at < self.first_ends:
             self._first_crowds[share] += 1
@@ -121,15 +120,15 @@ class Series:
         first_at, rows = self._later.get(user, (at, b""))
         return at - first_at < self._unit and len(rows) < ROWS_OF_A_USER
 
-    def _add_later(self, user: int, row: ObservedRow) -> None:
-        """A row after the first period: only users who did not occur in it are observed."""
-        if not self._is_observed(user, row.at):
+    def _add_later(self, user: int, at: Time, success: bool) -> None:
+        """A row after the first period."""
+        if not self._is_observed(user, at):
             return
         if user not in self._later:
-            self._later[user] = row.at, b""
-            self._waiting.append((row.at, user))
+            self._later[user] = at, b""
+            self._waiting.append((at, user))
         first_at, rows = self._later[user]
-        self._later[user] = first_at, rows + ROW[row.success]
+        self._later[user] = first_at, rows + ROW[success]
 
     def settle(self, now: Time) -> None:
         """All rows up to `now` are here: observations whose time is over are final."""

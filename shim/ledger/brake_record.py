@@ -12,7 +12,6 @@ from shim.gate.stretches import recent_days
 from shim.ledger.gate_evidence import NO_FLAGS, read_trials
 from shim.ledger.protocols import LedgerReader
 from shim.ledger.rows import BrakeRow, RunRow
-from shim.ledger.trial_record import return_rows
 from shim.model import Duration, Kind, Time
 
 _MOST_ROWS = 100_000
@@ -49,10 +48,10 @@ def read_brake_record(
         returns=tuple(
             (kind, row)
             for kind in Kind
-            for row in return_rows(
-                # The windows of some clients that have come back already are not over.
-                reader.settled_actions(kind, runs, week, now + DAY, acted_from=trial.since)
-            )
+            # The windows of some clients that have come back already are not over.
+            for row in reader.settled_actions(
+                kind, runs, week, now + DAY, acted_from=trial.since
+            ).returns()
         ),
     )
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol, TypeVar
 
-from shim.gate import Arm, FalseKill, ObservedRow
+from shim.gate import FalseKill, ObservedRows
 from shim.ledger.completeness import Completeness
 from shim.ledger.fleet_record import FleetRecord
 from shim.ledger.json_record import JsonRecord
@@ -32,6 +32,7 @@ from shim.ledger.rows import (
     VerdictRow,
     Wall,
 )
+from shim.ledger.settled_actions import SettledActions
 from shim.model import Duration, InputError, Kind, Return, Role, VerdictKind, VerdictName
 
 R = TypeVar("R", bound=Row)
@@ -190,25 +191,6 @@ class VerdictCounts:
     improvements: Counter[VerdictName] = field(default_factory=Counter)
 
 
-class SettledAction(NamedTuple):
-    """A timeout acted on whose outcome is known (R15).
-
-    Attributes:
-        at: the end of its window.
-        arm: who acted, and the group in which chance placed the user.
-        proof: whether there was a proof of life (R14b).
-        guard_event: the event of the guard that the proof belongs to (R6b); None: to none.
-    """
-
-    user: str
-    at: Wall
-    arm: Arm
-    result: Return
-    proof: bool
-    run: int
-    guard_event: int | None = None
-
-
 @dataclass(slots=True)
 class EpisodeCounts:
     """Episodes that compare nothing, by why."""
@@ -333,12 +315,12 @@ class LedgerReader(EpisodeReader, Protocol):
 
     def agreement_rows(
         self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall
-    ) -> list[ObservedRow]:
+    ) -> ObservedRows:
         """Conclusive episodes that count (R14, R16), in the order of time."""
 
     def settled_actions(
         self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall, *, acted_from: Wall
-    ) -> list[SettledAction]:
+    ) -> SettledActions:
         """Actions whose window ended then, in that order; earlier actions than `acted_from` are left out."""
 
     def other_episodes(

@@ -4,8 +4,11 @@ Rules: docs/design.md#r15, docs/design.md#r16.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
-from operator import itemgetter
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from itertools import compress
+from typing import NamedTuple
 
 from shim.flags.deciding import arm_shares
 from shim.gate import (
@@ -14,18 +17,39 @@ from shim.gate import (
     Heartbeats,
     KindEvidence,
     KindRecord,
-    ObservedRow,
+    ObservedRows,
     QuestionTimes,
     Trial,
 )
-from shim.ledger.protocols import CoverageSum, EpisodeCounts, LedgerReader, SettledAction
+from shim.ledger.protocols import CoverageSum, EpisodeCounts, LedgerReader
 from shim.ledger.rows import Wall
+from shim.ledger.settled_actions import SettledActions
 from shim.model import Duration, Kind, Return, Role, Time
 
 DAY: Duration = 86_400_000_000
 QUARANTINE = "quarantine"
 
-_SUCCESS = itemgetter(2)
+_HOUR: Duration = 3_600_000_000
+_ROWS = 100_000
+"""A part of the trial that is read at once has about so many rows of a kind: all of them would need too much
+memory."""
+
+
+class _KindPart(NamedTuple):
+    """The rows of one kind of connection in a part of the trial."""
+
+    agreements: ObservedRows
+    actions: SettledActions
+    episodes: EpisodeCounts
+
+
+class _Part(NamedTuple):
+    """What was known from `since` on and before `until`; coverage a minute longer."""
+
+    until: Wall
+    coverage: list[CoverageSum]
+    failures: Counter[str]
+    kinds: dict[Kind, _KindPart]
 
 
 class _Kind:
@@ -56,6 +80,8 @@ class _Kind:
 class TrialRecord:
     """Everything that the gate wants to know of a trial; `read` goes on where the last reading ended.
 
+    A part of a long trial is read while the part before it is counted.
+
     `deciding`: the deciding parts of the flags file that is in force in the trial, None without one.
     """
 
@@ -84,24 +110,45 @@ class TrialRecord:
         Raises InputError if there is no ledger.
         """
         until = now - self._times.grain
-        # A day at a time, so that the rows of a long trial are never all in memory.
-        while self._known_until < until:
-            self._read_until(runs, min(until, self._known_until + DAY))
+        parts = self._read_parts(runs, until)
+        if until - self._known_until > _HOUR:
+            parts = _read_ahead(parts)
+        for part in parts:
+            self._take(part)
 
-    def _read_until(self, runs: tuple[int, ...], until: Wall) -> None:
-        since = self._known_until
-        # A crowd is measured by the users connected then, so coverage is read further; those rows come again.
-        for row in self._reader.coverage_sums(runs, since, until + self._times.grain + 1):
+    def _read_parts(self, runs: tuple[int, ...], until: Wall) -> Iterator[_Part]:
+        """The rest of the trial bit by bit; the rows of a part tell how long the next one may be."""
+        reader, since, length = self._reader, self._known_until, _HOUR
+        while since < until:
+            end = min(until, since + length)
+            kinds = {
+                kind: _KindPart(
+                    reader.agreement_rows(kind, runs, since, end),
+                    # An action of before the trial was another widths' or another candidate's.
+                    reader.settled_actions(kind, runs, since, end, acted_from=self.trial.since),
+                    reader.other_episodes(kind, runs, since, end),
+                )
+                for kind in Kind
+            }
+            # A crowd is measured by the users connected then: coverage is read further, and comes again.
+            coverage = reader.coverage_sums(runs, since, end + self._times.grain + 1)
+            yield _Part(end, coverage, reader.candidate_failures(runs, since, end), kinds)
+            rows = max(len(part.agreements) + len(part.actions) for part in kinds.values())
+            length = min(DAY, max(self._times.grain, length * _ROWS // max(rows, 1)))
+            since = end
+
+    def _take(self, part: _Part) -> None:
+        for row in part.coverage:
             users = row.control_users + row.candidate_users
             self._connected[row.kind].add(row.run, row.since, row.at, users)
-            if row.at < until:
+            if row.at < part.until:
                 self._add_coverage(row)
-        self._failures += self._reader.candidate_failures(runs, since, until)
-        for name in Kind:
-            self._read_kind(name, runs, since, until)
+        self._failures += part.failures
+        for name, rows in part.kinds.items():
+            self._take_kind(name, rows)
         for kind in self._kinds.values():
-            kind.record.advance(until)
-        self._known_until = until
+            kind.record.advance(part.until)
+        self._known_until = part.until
 
     def _add_coverage(self, row: CoverageSum) -> None:
         if row.control_acted or row.candidate_acted:
@@ -114,26 +161,21 @@ class TrialRecord:
         if row.candidate_acted:
             self._acted_days[day].add(Role.CANDIDATE)
 
-    def _read_kind(self, name: Kind, runs: tuple[int, ...], since: Wall, until: Wall) -> None:
-        agreements = self._reader.agreement_rows(name, runs, since, until)
-        # An action of before the trial was another widths' or another candidate's.
-        actions = self._reader.settled_actions(
-            name, runs, since, until, acted_from=self.trial.since
-        )
-        episodes = self._reader.other_episodes(name, runs, since, until)
+    def _take_kind(self, name: Kind, rows: _KindPart) -> None:
+        agreements, actions, episodes = rows
         if not (agreements or actions or episodes.any or name in self._kinds):
             return
         kind = self._kind(name)
         kind.episodes.add(episodes)
-        matched = sum(map(_SUCCESS, agreements))
+        matched = sum(agreements.successes)
         kind.matched += matched
         kind.mismatched += len(agreements) - matched
         kind.record.add_agreements(agreements)
-        for action in actions:
-            kind.outcomes[action.arm.role, action.result] += 1
-            kind.proofs[action.arm.role] += action.proof
-        kind.record.add_returns(return_rows(actions))
-        kind.record.add_proofs(_proofs(actions))
+        roles = [arm.role for arm in actions.arms]
+        kind.outcomes.update(zip(roles, actions.results, strict=True))
+        kind.proofs.update(compress(roles, actions.proofs))
+        kind.record.add_returns(actions.returns())
+        kind.record.add_proofs(actions.proofs_of_life())
 
     def _kind(self, name: Kind) -> _Kind:
         if name not in self._kinds:
@@ -194,18 +236,15 @@ def question_times(trial: Trial, targets: GateTargets) -> QuestionTimes:
     return QuestionTimes(trial.since, targets.period, targets.unit, targets.grain)
 
 
-def return_rows(actions: list[SettledAction]) -> list[ObservedRow]:
-    """Returns and losses of users whom chance placed (R15)."""
-    return [
-        ObservedRow(user, at, result is Return.RETURNED, arm, run)
-        for user, at, arm, result, _, run, _ in actions
-        if arm.group and result in (Return.RETURNED, Return.LOST)
-    ]
+def _read_ahead(parts: Iterator[_Part]) -> Iterator[_Part]:
+    """The next part is read, in a thread of its own, while its predecessor is in use."""
+    context = copy_context()
 
+    def read() -> _Part | None:
+        return context.run(next, parts, None)
 
-def _proofs(actions: list[SettledAction]) -> list[ObservedRow]:
-    return [
-        ObservedRow(user, at, proof, arm, run, event)
-        for user, at, arm, _, proof, run, event in actions
-        if arm.group
-    ]
+    with ThreadPoolExecutor(1, "shim-read-ahead") as thread:
+        coming = thread.submit(read)
+        while (part := coming.result()) is not None:
+            coming = thread.submit(read)
+            yield part

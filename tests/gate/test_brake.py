@@ -7,9 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import poisson
 
-from shim.gate import FalseKillWatch, ObservedRow, QuestionTimes, ReturnWatch
+from shim.gate import Arm, FalseKillWatch, ObservedRow, QuestionTimes, ReturnWatch
 from shim.gate.brake_statistics import CHANCE, FalseKills, FewerReturns, poisson_tail
-from shim.gate.crowds import Arm
 from shim.gate.series import DAY
 from shim.model import SECOND, Duration, Kind, Role, Time
 

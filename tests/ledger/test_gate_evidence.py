@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from shim.flags import Percentages, Targeting
 from shim.flags.deciding import deciding_text
-from shim.gate import Evidence, GateVerdict, ObservedRow, Standing, StandingReady, judge
+from shim.gate import Evidence, GateVerdict, ObservedRows, Standing, StandingReady, judge
 from shim.ledger import read_ledger
 from shim.ledger.gate_evidence import GateEvidence, gate_evidence
 from shim.ledger.rows import ActionRow, BrakeRow, FailureRow, ProofRow, Row, RunRow
@@ -601,7 +601,7 @@ class CountingReader(SqliteReader):
 
     def agreement_rows(
         self, kind: Kind, runs: Iterable[int], since: int, until: int
-    ) -> list[ObservedRow]:
+    ) -> ObservedRows:
         self.since.append(since)
         return super().agreement_rows(kind, runs, since, until)
 

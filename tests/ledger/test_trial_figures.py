@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from shim.gate import Arm, FalseKill, ObservedRow
-from shim.ledger.protocols import CoverageSum, EpisodeCounts, SettledAction
+from shim.ledger.protocols import CoverageSum, EpisodeCounts
 from shim.ledger.rows import (
     ActionRow,
     CoverageRow,
@@ -20,6 +20,7 @@ from shim.ledger.rows import (
     Row,
     VerdictRow,
 )
+from shim.ledger.settled_actions import SettledAction
 from shim.ledger.sqlite.database import Database
 from shim.ledger.sqlite.reader import SqliteReader
 from shim.model import Kind, Return, Role, VerdictKind, VerdictName

@@ -1,6 +1,6 @@
 """The reader of a fleet's store; what it is asked is in `shim.ledger.queries`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import BoundedSemaphore, Lock
 from typing import Any
@@ -139,6 +139,21 @@ class _PostgresSnapshot(Snapshot):
         self._connection = connection
 
     def ask(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        return self._ask(statement, values)
+
+    def columns(self, names: Sequence[str], found: str, *values: Any) -> list[list[Any]]:
+        # As arrays they take half the time.
+        places = [f"c{place}" for place in range(len(names))]
+        statement = (
+            f"SELECT {', '.join(f'array_agg({place})' for place in places)} "
+            f"FROM (SELECT {', '.join(names)} {found}) AS found ({', '.join(places)})"
+        )
+        (columns,) = self._ask(statement, values, binary=True)
+        return [column or [] for column in columns]
+
+    def _ask(
+        self, statement: str, values: Sequence[Any], *, binary: bool = False
+    ) -> list[tuple[Any, ...]]:
         left = _check_time()
         if left is not None:
             # A cut connection would not end the question in the server.
@@ -146,7 +161,9 @@ class _PostgresSnapshot(Snapshot):
                 f"SET LOCAL statement_timeout = {int(left * 1000) + 1}".encode()
             )
         asked = statement.replace("?", "%s").encode()
-        return self._connection.execute(asked, without_nul(storable(values))).fetchall()
+        return self._connection.execute(
+            asked, without_nul(storable(values)), binary=binary
+        ).fetchall()
 
 
 def _check_time() -> float | None:

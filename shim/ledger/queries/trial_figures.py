@@ -5,12 +5,12 @@ Rules: docs/design.md#r6b, docs/design.md#r16.
 
 from collections import Counter
 from collections.abc import Iterable
-from functools import partial
 
-from shim.gate import Arm, FalseKill, ObservedRow
-from shim.ledger.protocols import CoverageSum, EpisodeCounts, SettledAction
+from shim.gate import Arm, FalseKill, ObservedRows
+from shim.ledger.protocols import CoverageSum, EpisodeCounts
 from shim.ledger.queries.snapshot import SnapshotReader
 from shim.ledger.rows import Wall
+from shim.ledger.settled_actions import SettledActions
 from shim.model import Kind, Return, Role, VerdictName
 
 # A dictionary finds a word faster than its type does.
@@ -51,35 +51,33 @@ class TrialFigures(SnapshotReader):
 
     def agreement_rows(
         self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall
-    ) -> list[ObservedRow]:
-        arms = _Arms()
-        # There are millions of rows, and a tuple's own way of making a row is the fastest one.
-        make = partial(tuple.__new__, ObservedRow)
+    ) -> ObservedRows:
         with self.snapshot() as ledger:
-            found = ledger.ask(
-                f'SELECT "user", at, agreed, {_arm("acting")}, run FROM verdict WHERE connection_kind = ? '
-                "AND at >= ? AND at < ? AND agreed IS NOT NULL AND acting IS NOT NULL "
-                f"AND run IN ({_listed(runs)}) ORDER BY at",
+            users, times, successes, arms, found_by = ledger.columns(
+                ('"user"', "at", "agreed", _arm("acting"), "run"),
+                "FROM verdict WHERE connection_kind = ? AND at >= ? AND at < ? "
+                f"AND agreed IS NOT NULL AND acting IS NOT NULL AND run IN ({_listed(runs)}) ORDER BY at",
                 kind,
                 since,
                 until,
             )
-            return [
-                make((user, at, agreed, arms[arm], run, None))
-                for user, at, agreed, arm, run in found
-            ]
+        known = _Arms()
+        return ObservedRows(
+            users, times, successes, [known[arm] for arm in arms], found_by, [None] * len(users)
+        )
 
     def settled_actions(
         self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall, *, acted_from: Wall
-    ) -> list[SettledAction]:
+    ) -> SettledActions:
         """By the ends of their windows; actions of an older shim have no window, and are left out."""
-        arms = _Arms()
+        # NULL: there is no proof of life.
+        event = (
+            f"(SELECT max(coalesce(guard_event, {_NO_EVENT})) FROM proof "
+            "WHERE proof.run = action.run AND proof.connection = action.connection)"
+        )
         with self.snapshot() as ledger:
-            found = ledger.ask(
-                f'SELECT "user", window_ends, {_arm("role")}, result, '
-                # NULL: there is no proof of life.
-                f"(SELECT max(coalesce(guard_event, {_NO_EVENT})) FROM proof "
-                "WHERE proof.run = action.run AND proof.connection = action.connection), run "
+            users, times, arms, results, events, found_by = ledger.columns(
+                ('"user"', "window_ends", _arm("role"), "result", event, "run"),
                 "FROM action WHERE connection_kind = ? AND window_ends >= ? AND window_ends < ? "
                 f"AND acted_at >= ? AND result IS NOT NULL AND {_COUNTED} AND run IN ({_listed(runs)}) "
                 "ORDER BY window_ends, run, connection",
@@ -88,18 +86,16 @@ class TrialFigures(SnapshotReader):
                 until,
                 acted_from,
             )
-            return [
-                SettledAction(
-                    user,
-                    at,
-                    arms[arm],
-                    _RETURNS[result],
-                    event is not None,
-                    run,
-                    None if event == _NO_EVENT else event,
-                )
-                for user, at, arm, result, event, run in found
-            ]
+        known = _Arms()
+        return SettledActions(
+            users,
+            times,
+            [known[arm] for arm in arms],
+            [_RETURNS[result] for result in results],
+            [event is not None for event in events],
+            found_by,
+            [None if event == _NO_EVENT else event for event in events],
+        )
 
     def other_episodes(
         self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall
