@@ -27,12 +27,14 @@ from shim.settings import POSTGRES, LedgerUrl
 @dataclass(frozen=True, slots=True)
 class FleetPlace:
     """What a process of a fleet has of its own (R23): its outbox, its name (None: one is made), its fleet's
-    name, and what it says of itself (R27), which is asked in another thread."""
+    name, what it says of itself (R27), and up to when it has handed over all rows (None: not known now). The
+    last two are asked in another thread."""
 
     outbox: Path
     process: str | None
     fleet: str
     state: Callable[[], ProcessState] | None = None
+    handed_over_until: Callable[[], Wall | None] | None = None
 
 
 def open_ledger(
@@ -64,6 +66,7 @@ def open_ledger(
             keep=keep,
             wall=wall,
             state=place.state,
+            handed_over_until=place.handed_over_until,
         )
     return SqliteLedger(_path(url), run, keep=keep, wall=wall)
 

@@ -50,7 +50,7 @@ from shim.runtime.automatic_brake import AutomaticBrake
 from shim.runtime.coordinator import Coordinator
 from shim.runtime.driver import clock
 from shim.runtime.flags_following import FlagsFollowing
-from shim.runtime.fleet_member import FleetMember, SharedBrake
+from shim.runtime.fleet_member import FleetMember, SharedBrake, handed_over_until
 from shim.runtime.hook_observer import HookObserver
 from shim.runtime.lifecycle_log import LifecycleLog
 from shim.runtime.machine_start import find_jump_before, machine_start, time_of_record
@@ -194,7 +194,7 @@ class Assembly:
             # The ledger comes last: a start that is refused leaves no file behind.
             run = begin_run(self.settings, coordinator.wall(), *machine_start())
             ledger = opened.enter_context(
-                _open_ledger(self.settings, run, coordinator.wall, self._describing(coordinator))
+                _open_ledger(self.settings, run, coordinator.wall, self._place(coordinator))
             )
             metrics = Metrics(metric_readings(coordinator, ledger, traced, lambda: self._fleet))
             self._records = Records(ledger, metrics, traced)
@@ -250,8 +250,8 @@ class Assembly:
             # Without a control the brake has no monitor to go back to.
             coordinator.observer.add(self._automatic_brake(coordinator, run))
 
-    def _describing(self, coordinator: Coordinator[Any]) -> Callable[[], ProcessState]:
-        """What this process says of itself in its fleet (R27), from any thread."""
+    def _place(self, coordinator: Coordinator[Any]) -> FleetPlace:
+        """What this process has of its own in a fleet (R23, R27)."""
         settings, census = shared_settings_digest(self.settings), coordinator.census
 
         def describe() -> ProcessState:
@@ -262,7 +262,14 @@ class Assembly:
                 brake=coordinator.router.brake_reason is not None,
             )
 
-        return describe
+        fleet = self.settings.fleet or self.settings.telemetry.service_name
+        return FleetPlace(
+            self.settings.outbox,
+            self.settings.process,
+            fleet,
+            describe,
+            handed_over_until(coordinator.driver, coordinator.wall),
+        )
 
     def _recorder(self, coordinator: Coordinator[Any]) -> Recorder | None:
         """The recorder of the coordinator's connections, if the settings name a file."""
@@ -385,12 +392,10 @@ def _capture_file(settings: Settings, capture: Path | None) -> Path | None:
 
 @contextmanager
 def _open_ledger(
-    settings: Settings, run: RunRow, wall: TimeOfDay, state: Callable[[], ProcessState]
+    settings: Settings, run: RunRow, wall: TimeOfDay, place: FleetPlace
 ) -> Iterator[LedgerWriter]:
     if wall() < CLOCK_UNSET_BEFORE:
         log.warning("%s", describe_unset_clock(wall()))
-    fleet = settings.fleet or settings.telemetry.service_name
-    place = FleetPlace(settings.outbox, settings.process, fleet, state)
     with settings.origin.of("ledger"):
         ledger = open_ledger(settings.ledger, run, keep=settings.retention, wall=wall, place=place)
     try:

@@ -95,6 +95,13 @@ class Driver:
             if now <= self.due:  # an overdue timer comes by itself, and may have to notice a pause
                 self._arm(now)
 
+    def told_until(self) -> Time:
+        """Up to when everything that happened has been told. To be asked in a callback of its own.
+
+        A window is told by the timer, as of its own end, and a timer that is due may not have come yet.
+        """
+        return min(clock(), self.due - _BATCH) - 1
+
     def read_clock(self) -> Time:
         """The time of an event; if that is the first after a pause, the pause is dealt with before (R3)."""
         now = clock()

@@ -6,7 +6,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,16 +125,20 @@ async def server_process(
     settings: str = QUICK,
     ledger: str | None = None,
     rollout: str = "rollout.yaml",
+    flags: str | None = None,
+    program: Sequence[str] = ("-m", "shim"),
 ) -> AsyncIterator[ServerProcess]:
-    """`ledger` are the lines about the ledger, if it is no file in the folder; `rollout` is a setting."""
+    """`ledger` are the lines about the ledger, if it is no file in the folder; `rollout` is a setting.
+
+    `flags` is the text of the flags file, if not everybody is at `stage`; `program` is what Python runs.
+    """
     ledger = ledger or f"ledger: sqlite:///{folder}/shim.db"
-    (folder / "rollout.yaml").write_text(ROLLOUT.replace("STAGE", f'"{stage}"'))
+    (folder / "rollout.yaml").write_text(flags or ROLLOUT.replace("STAGE", f'"{stage}"'))
     config = folder / "shim.yaml"
     config.write_text(f"{settings}\nrollout: {rollout}\n{ledger}\n")
     command = [
         sys.executable,
-        "-m",
-        "shim",
+        *program,
         "serve",
         "--dev",
         "--port",

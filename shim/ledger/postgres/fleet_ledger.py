@@ -43,6 +43,7 @@ class FleetLedger:
         keep: Duration | None = None,
         wall: Callable[[], Wall] = wall_clock,
         state: Callable[[], ProcessState] | None = None,
+        handed_over_until: Callable[[], Wall | None] | None = None,
     ) -> None:
         """Open the outbox or begin it, and start to ship.
 
@@ -62,6 +63,7 @@ class FleetLedger:
             keep=keep,
             wall=wall,
             state=state,
+            handed_over_until=handed_over_until,
         )
         self._own = SqliteLedger(
             outbox,

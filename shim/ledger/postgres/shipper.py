@@ -30,6 +30,7 @@ from shim.ledger.postgres.process_list import (
     read_ended,
 )
 from shim.ledger.postgres.shipment import StoredRun, note_run, ship_group
+from shim.ledger.postgres.store_clock import StoreClock
 from shim.ledger.postgres.store_connection import UnreachableError, at_most, connect, store_errors
 from shim.ledger.postgres.store_schema import prepare
 from shim.ledger.process_record import ProcessState, StoreStatus
@@ -42,7 +43,6 @@ log = logging.getLogger(__name__)
 
 _PAUSE = 0.2
 _SIGN_EVERY = 0.4
-_MEASURE_EVERY = 10.0
 _TRIM_EVERY = 60.0
 _SHORTEST_RETRY, _LONGEST_RETRY = 0.1, 5.0
 _LONGEST_STEP = 30.0
@@ -59,10 +59,6 @@ _TRIM_LOCK = 0x5348494E
 _TRIM_ROWS = 1000
 """Rows of a table that are deleted at once."""
 
-_LARGE_OFFSET: Duration = 500_000
-_SAME_OFFSET: Duration = 20_000
-"""Less than so much is no change of the offset, but the network's doing."""
-
 
 class Shipper:
     """Ships every run of an outbox, its own run as long as that lasts."""
@@ -78,8 +74,10 @@ class Shipper:
         keep: Duration | None,
         wall: Callable[[], Wall],
         state: Callable[[], ProcessState] | None = None,
+        handed_over_until: Callable[[], Wall | None] | None = None,
     ) -> None:
-        """`state` says what the list of processes tells of this process, in the thread of the shipper."""
+        """`state` says what the list of processes tells of this process, `handed_over_until` up to when all
+        rows were handed to the outbox (None: not known now); both are asked in the thread of the shipper."""
         self._url = url
         self._outbox = outbox
         self._run = run
@@ -93,11 +91,12 @@ class Shipper:
         self._problem: str | None = "the store has not answered yet"
         self._stored: dict[str, StoredRun] = {}
         self._complete_until: Wall | None = None
-        self._offset: Duration | None = None
+        self._clock = StoreClock(wall)
+        self._handed_over_until = handed_over_until or wall
         self._waiting = 0
         self._notes: deque[Mapping[str, int]] = deque(maxlen=SHIPPED_KEPT_FOR)
         self._next_note = 0.0
-        self._next_sign = self._next_measure = self._next_trim = 0.0
+        self._next_sign = self._next_trim = 0.0
         self._stopping = Event()
         self._give_up_at = inf
         self._thread = Thread(target=self._work, name="shim-shipper", daemon=True)
@@ -127,7 +126,11 @@ class Shipper:
         return not self._thread.is_alive() and self._waiting == 0
 
     def status(self) -> StoreStatus:
-        return StoreStatus(self._problem, self._waiting, self._complete_until, self._offset)
+        return StoreStatus(self._problem, self._waiting, self._complete_until, self._clock.offset)
+
+    @property
+    def _offset(self) -> Duration:
+        return self._clock.offset or 0
 
     def shipped(self) -> dict[str, int]:
         """The number of the last row of each run (`uuid`) that is in the store."""
@@ -178,9 +181,9 @@ class Shipper:
         place = str(self._url)
         with at_most(_LONGEST_STEP, connection):
             prepare(connection, self._fleet, place)
-            self._measure(connection)
+            self._clock.measure(connection)
             runs = self._outbox.runs()
-            own = note_run(connection, self._mine(runs), self._offset or 0)
+            own = note_run(connection, self._mine(runs), self._offset)
             uuids = [run.uuid for run in runs]
             self._enter(connection, own, self._run, uuids)
         self._stored[self._run.uuid] = own
@@ -197,7 +200,7 @@ class Shipper:
     ) -> None:
         """Ship what is left of a run whose process has ended; the offset is that of its own clock."""
         offset = known_offset(connection, run.uuid)
-        offset = (self._offset or 0) if offset is None else offset
+        offset = self._offset if offset is None else offset
         if not self._ship(connection, run, offset):
             return
         with at_most(_LONGEST_STEP, connection):
@@ -213,21 +216,21 @@ class Shipper:
         run: RunRow,
         uuids: list[str],
     ) -> None:
-        since = run.started_at + (self._offset or 0)
+        since = run.started_at + self._offset
         place = str(self._url)
         enter(connection, self._process, stored.id, uuids, place, lived_since=since)
 
     def _round(self, connection: "psycopg.Connection[Any]") -> bool:
         """Ship what there is; False when this was the last time."""
         last = self._stopping.is_set()
-        before = self._wall()
+        before = self._wall() if last else self._handed_over_until()
         settled = last or self._settle(_SETTLE)
         runs = self._outbox.runs()
         run = self._mine(runs)
         with at_most(_LONGEST_STEP, connection):
-            self._measure(connection)
-        offset = self._offset or 0
-        if self._ship(connection, run, offset) and settled:
+            self._clock.measure(connection)
+        offset = self._offset
+        if self._ship(connection, run, offset) and settled and before is not None:
             self._complete_until = before + offset
         self._count_waiting(runs)
         with at_most(_LONGEST_STEP, connection):
@@ -256,7 +259,7 @@ class Shipper:
         if ended or monotonic() >= self._next_sign:
             self._next_sign = monotonic() + _SIGN_EVERY
             state = None if self._state is None else self._state()
-            sign = Sign(self._complete_until, self._offset, self._waiting, ended, state)
+            sign = Sign(self._complete_until, self._clock.offset, self._waiting, ended, state)
             give_sign(connection, self._stored[self._run.uuid].id, sign)
 
     def _count_waiting(self, runs: Iterable[RunRow]) -> None:
@@ -268,24 +271,6 @@ class Shipper:
             if run.uuid == self._run.uuid:
                 return run
         raise UnreachableError(f"{self._outbox.place} has been replaced: this run is not in it yet")
-
-    def _measure(self, connection: "psycopg.Connection[Any]") -> None:
-        """How much the store's clock is ahead of ours, to half the time of the asking."""
-        if monotonic() < self._next_measure:
-            return
-        self._next_measure = monotonic() + _MEASURE_EVERY
-        before = self._wall()
-        theirs = read_clock(connection)
-        offset = theirs - (before + self._wall()) // 2
-        if self._offset is None or abs(offset - self._offset) > _SAME_OFFSET:
-            self._offset = offset
-            if abs(offset) > _LARGE_OFFSET:
-                log.warning(
-                    "ledger: the store's clock is %.1f s %s this process's clock; times in the store "
-                    "are by the store's clock",
-                    abs(offset) / 1e6,
-                    "ahead of" if offset > 0 else "behind",
-                )
 
     def _trim(self, connection: "psycopg.Connection[Any]") -> None:
         if self._keep is not None and monotonic() >= self._next_trim:

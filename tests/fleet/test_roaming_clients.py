@@ -1,0 +1,34 @@
+"""R24 with a round robin, real processes, and clients that write down what happens to them."""
+
+from pathlib import Path
+
+import pytest
+
+from shim.settings import LedgerUrl
+from tests.fleet.outcome_check import audit, compare_outcomes, wait_until_concluded
+from tests.fleet.real_fleet import QUICK_TIMES, ask, real_fleet, round_robin, settings_of
+from tests.fleet.roaming import roaming
+
+pytestmark = pytest.mark.real
+
+
+async def test_the_store_says_what_the_clients_wrote_down(store: LedgerUrl, tmp_path: Path) -> None:
+    audit(store)
+    async with (
+        real_fleet(tmp_path, store, "abc", settings=settings_of(QUICK_TIMES)) as processes,
+        round_robin(processes) as port,
+        roaming(150, port, QUICK_TIMES, seconds=4, arrival=1, seed=1) as log,
+    ):
+        await wait_until_concluded(store)
+        reports = [(await ask(process, "/api/report"))["outcomes"] for process in processes]
+    report = compare_outcomes(store, log, QUICK_TIMES)
+    assert not report.differences, "\n".join(report.differences)
+    assert log.failed == []
+    assert report.doubtful < len(log.stays) / 2
+    # The scenario has everything in it.
+    assert {result for _, result in report.outcomes} == {"returned", "replaced", "lost"}
+    assert {role for role, _ in report.outcomes} == {"control", "candidate"}
+    assert report.elsewhere > report.returns / 3
+    # Each process tells the outcomes of its own actions, each once.
+    for (role, result), count in report.outcomes.items():
+        assert sum(each[role][str(result)] for each in reports) == count
