@@ -19,7 +19,7 @@ from tests.live.servers import ServerProcess, server_process
 from tests.postgres.helpers import FLEET
 from tests.postgres.server import PostgresServer
 
-TIMES = Times(interval=1.0, timeout=3.0, window=6.0, margin=1.2, calm=(0.5, 5.0))
+TIMES = Times(interval=1.0, timeout=3.0, window=6.0, margin=1.2, calm=(2.0, 16.0))
 QUICK_TIMES = Times(interval=0.5, timeout=2.0, window=4.0, margin=0.8, calm=(0.2, 2.0))
 
 
@@ -103,7 +103,7 @@ def member(
 @asynccontextmanager
 async def round_robin(processes: Sequence[ServerProcess]) -> AsyncIterator[int]:
     """The port of a proxy, in a process of its own, that gives each connection to the next process."""
-    ports = [process.url.rpartition(":")[2] for process in processes]
+    ports = [str(port_of(process)) for process in processes]
     proxy = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.fleet.round_robin", *ports),
         stdin=asyncio.subprocess.PIPE,
@@ -117,6 +117,10 @@ async def round_robin(processes: Sequence[ServerProcess]) -> AsyncIterator[int]:
     finally:
         proxy.stdin.close()
         await proxy.wait()
+
+
+def port_of(process: ServerProcess) -> int:
+    return int(process.url.rpartition(":")[2])
 
 
 async def ask(process: ServerProcess, path: str, **body: Any) -> Any:

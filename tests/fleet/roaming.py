@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from random import Random
 
-from tests.fleet.roaming_client import RoamingConnection, Stay, connect, now
+from tests.fleet.roaming_client import RoamingConnection, Stay, connect, leave_all, now
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +76,9 @@ class Roamer:
             else:
                 await self._fall_silent()
 
-    def leave(self) -> None:
-        for connection in self._open:
-            connection.leave(politely=True)
+    @property
+    def open_connections(self) -> list[RoamingConnection]:
+        return self._open
 
     async def _leave(self) -> None:
         for connection in self._open:
@@ -162,5 +162,4 @@ async def roaming(
     try:
         yield log
     finally:
-        for roamer in roamers:
-            roamer.leave()
+        await leave_all([one for roamer in roamers for one in roamer.open_connections])

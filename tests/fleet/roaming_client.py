@@ -9,6 +9,7 @@ import json
 import socket
 import time
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -79,7 +80,8 @@ class Stay:
 class RoamingConnection(asyncio.Protocol):
     """A WebSocket that answers pings, until it is told to be mute, or to freeze."""
 
-    def __init__(self, user: str, connected: socket.socket) -> None:
+    def __init__(self, user: str, package: str, connected: socket.socket) -> None:
+        self._package = package
         self._socket = connected
         self._rest = b""
         self._upgraded = False
@@ -90,6 +92,7 @@ class RoamingConnection(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self.opened: asyncio.Future[None] = loop.create_future()
         self.ended: asyncio.Future[None] = loop.create_future()
+        self.gone: asyncio.Future[None] = loop.create_future()
 
     # -- What the client does -----------------------------------------------------------------------
 
@@ -151,12 +154,13 @@ class RoamingConnection(asyncio.Protocol):
         if not self.opened.done():
             self.opened.set_exception(ConnectionError(f"{self.stay.user}: no connection"))
         self.stay.gone_at = now()
+        self.gone.set_result(None)
         self._note_end(End.CUT)
 
     def _introduce(self) -> None:
         self.stay.asked_at = now()
-        init = {"type": "tpa_connection_init", "packageName": PACKAGE, "apiKey": "dev"}
-        init["sessionId"] = f"{self.stay.user}-{PACKAGE}"
+        init = {"type": "tpa_connection_init", "packageName": self._package, "apiKey": "dev"}
+        init["sessionId"] = f"{self.stay.user}-{self._package}"
         self._send(_TEXT, json.dumps(init).encode())
 
     def _read_frames(self, data: bytes) -> bytes:
@@ -212,7 +216,7 @@ def _frame(kind: int, payload: bytes) -> bytes:
     return bytes((kind,)) + length + bytes(4) + payload
 
 
-async def connect(user: str, port: int) -> RoamingConnection:
+async def connect(user: str, port: int, package: str = PACKAGE) -> RoamingConnection:
     """A connection that is acknowledged. Raises ConnectionError."""
     loop = asyncio.get_running_loop()
     connected = socket.socket()
@@ -220,10 +224,17 @@ async def connect(user: str, port: int) -> RoamingConnection:
     try:
         await loop.sock_connect(connected, (_HOST, port))
         _, connection = await loop.create_connection(
-            lambda: RoamingConnection(user, connected), sock=connected
+            lambda: RoamingConnection(user, package, connected), sock=connected
         )
     except BaseException:
         connected.close()
         raise
     await connection.opened
     return connection
+
+
+async def leave_all(connections: Collection[RoamingConnection]) -> None:
+    """Cut these connections; afterwards nothing of them is left."""
+    for connection in connections:
+        connection.leave(politely=False)
+    await asyncio.gather(*(connection.gone for connection in connections))

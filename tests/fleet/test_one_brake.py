@@ -1,0 +1,50 @@
+"""R25 with real processes and clients: nobody is disconnected by the brake, and no process needs the store."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.fleet.brake_scenario import (
+    FLAGS,
+    SETTINGS,
+    brake_by_evidence,
+    brake_by_hand,
+    bystanders,
+    start_without_store,
+)
+from tests.fleet.real_fleet import ask, prepared_store, real_fleet
+from tests.live.servers import ServerProcess
+from tests.postgres.helpers import look
+from tests.postgres.server import PostgresServer
+
+pytestmark = pytest.mark.real
+
+BYSTANDERS = 30
+
+
+async def test_all_go_to_shadow_and_nobody_is_disconnected(tmp_path: Path) -> None:
+    with PostgresServer(durable=True) as server:
+        store = prepared_store(server)
+        async with (
+            real_fleet(tmp_path, store, "abc", settings=SETTINGS, flags=FLAGS) as fleet,
+            bystanders(fleet, BYSTANDERS) as others,
+        ):
+            assert (await brake_by_hand(fleet, BYSTANDERS)).reason == "by hand"
+            braked = await brake_by_evidence(fleet, store)
+            assert braked.reason.startswith("5 of the candidate's 5 decisions within")
+            assert await brakes_of(fleet) == {braked.reason}
+            # By hand, released, on the merged record: no process has ordered anything by itself.
+            assert len(look(store, "SELECT 1 FROM brake_order")) == 3
+            assert others.disconnected == []
+
+            server.stop()
+            killed = fleet[0].process
+            killed.kill()
+            await killed.wait()
+            assert await start_without_store(tmp_path, store, "a") == braked.reason
+            assert await brakes_of(fleet[1:]) == {braked.reason}
+
+
+async def brakes_of(processes: Sequence[ServerProcess]) -> set[str | None]:
+    return {(await ask(process, "/api/report"))["brake"] for process in processes}
