@@ -251,7 +251,7 @@ class Assembly:
             coordinator.observer.add(self._automatic_brake(coordinator, run))
 
     def _place(self, coordinator: Coordinator[Any]) -> FleetPlace:
-        """What this process has of its own in a fleet (R23, R27)."""
+        """What this process has of its own in a fleet (R27)."""
         settings, census = shared_settings_digest(self.settings), coordinator.census
 
         def describe() -> ProcessState:
@@ -262,14 +262,9 @@ class Assembly:
                 brake=coordinator.router.brake_reason is not None,
             )
 
+        settled = handed_over_until(coordinator.driver, coordinator.wall)
         fleet = self.settings.fleet or self.settings.telemetry.service_name
-        return FleetPlace(
-            self.settings.outbox,
-            self.settings.process,
-            fleet,
-            describe,
-            handed_over_until(coordinator.driver, coordinator.wall),
-        )
+        return FleetPlace(self.settings.outbox, self.settings.process, fleet, describe, settled)
 
     def _recorder(self, coordinator: Coordinator[Any]) -> Recorder | None:
         """The recorder of the coordinator's connections, if the settings name a file."""
