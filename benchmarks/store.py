@@ -14,14 +14,16 @@ from time import perf_counter, sleep
 import psycopg
 
 from benchmarks.gate import SPAN, USERS, fill
+from shim.demo.local_postgres import find_programs
 from shim.gate import judge
 from shim.ledger import begin_run, wall_clock
 from shim.ledger.gate_evidence import GateEvidence
 from shim.ledger.postgres.fleet_ledger import FleetLedger
 from shim.ledger.postgres.store_reader import PostgresReader
+from shim.model import InputError
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings import LedgerUrl, settings_from
-from tests.postgres.server import PostgresServer, find_programs
+from tests.postgres.server import PostgresServer
 
 PROCESSES = 8
 _MINUTE = 60_000_000
@@ -29,8 +31,10 @@ _MINUTE = 60_000_000
 
 def run(verdicts: int) -> None:
     """So many verdicts of all processes together, with an outcome for one in ten."""
-    if find_programs() is None:
-        print("store: there is no PostgreSQL on this machine")
+    try:
+        find_programs()
+    except InputError as error:
+        print(f"store: {error}")
         return
     settings = settings_from({}, monitor_types(plugin_manager()))
     with tempfile.TemporaryDirectory() as folder, PostgresServer(durable=True) as server:

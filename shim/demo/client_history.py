@@ -34,7 +34,8 @@ class ClientHistory:
     """One client.
 
     `back_after` counts the connections that followed one which the server had ended, by how it had;
-    `cut_short` those that ended while the client answered pings.
+    `back_elsewhere` those among them that went to another process; `cut_short` those that ended while the
+    client answered pings.
     """
 
     client: ClientSpec
@@ -42,6 +43,7 @@ class ClientHistory:
     # By the client's reports.
     opened: int = 0
     back_after: Counter[str] = field(default_factory=Counter)
+    back_elsewhere: Counter[str] = field(default_factory=Counter)
     away: bool = False
     away_after: str | None = None
     endings: Counter[str] = field(default_factory=Counter)
@@ -49,6 +51,7 @@ class ClientHistory:
     survived: int = 0
     errors: list[str] = field(default_factory=list)
     _last_ending: str | None = None
+    _process: int | None = None
 
     # By the events of the server.
     decided: Counter[Role] = field(default_factory=Counter)
@@ -65,7 +68,9 @@ class ClientHistory:
                 self.opened += 1
                 if (how := self._last_ending) is not None and how != LEFT:
                     self.back_after[how] += 1
+                    self.back_elsewhere[how] += event["process"] != self._process
                 self._last_ending = None
+                self._process = event["process"]
             case "end":
                 how = self._last_ending = event["how"]
                 self.endings[how] += 1

@@ -2,9 +2,9 @@
 
 On stdin comes the plan, a line of JSON. A second line ends the process; so does the end of stdin, so that
 no client outlives the demo. On stdout goes what happens to each client, a line of JSON each,
-{"client": number, "event": "open"}. Events:
+{"client": number, "event": "survived"}. Events:
 
-    open        connected, and acknowledged by the server
+    open        connected, and acknowledged by the server; `process` is the number of its address
     end         a connection ended; `how`: a close code (1006: without a close), `left`, or `open`;
                 `answering`: the client answered pings at that time
     survived    a silence ended before anybody closed the connection
@@ -54,7 +54,7 @@ async def _main() -> None:
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin)
     plan = json.loads(await stdin.readline())
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
-        context = ClientContext(plan["url"], plan["factor"], http)
+        context = ClientContext(plan["urls"], plan["factor"], http)
         clients = [
             DemoClient(context, client, partial(_report_about, number)).run()
             for number, client in enumerate(plan["clients"])

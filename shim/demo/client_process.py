@@ -61,9 +61,12 @@ class ClientProcess:
 
 @asynccontextmanager
 async def client_process(
-    histories: Sequence[ClientHistory], *, url: str, factor: float, jwt_secret: str
+    histories: Sequence[ClientHistory], *, urls: Sequence[str], factor: float, jwt_secret: str
 ) -> AsyncIterator[ClientProcess]:
-    """Inside the context the clients of these histories run, after it there are none."""
+    """Inside the context the clients of these histories run, after it there are none.
+
+    `urls` are the addresses of the service, one for each of its processes.
+    """
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "shim.demo.client_main"),
         stdin=PIPE,
@@ -72,7 +75,7 @@ async def client_process(
         start_new_session=True,
     )
     plan = {
-        "url": url,
+        "urls": urls,
         "factor": factor,
         "clients": [_plan(history.client, jwt_secret) for history in histories],
     }
@@ -88,7 +91,7 @@ async def client_process(
             hearing.cancel()
 
 
-def _plan(client: ClientSpec, secret: str) -> dict[str, str | None]:
+def _plan(client: ClientSpec, secret: str) -> dict[str, Any]:
     """Glasses bring a token; apps say who they are in their first message."""
     token = None
     if client.kind is Kind.GLASSES:
@@ -99,4 +102,5 @@ def _plan(client: ClientSpec, secret: str) -> dict[str, str | None]:
         "kind": client.kind.value,
         "behaviour": client.behaviour.value,
         "token": token,
+        "home": client.home,
     }

@@ -10,7 +10,7 @@ Rules: docs/design.md#r14b.
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,8 @@ ARRIVAL = (0, 20)
 MESSAGES = (40, 120)
 ANSWERING = (20, 80)
 SILENCE = (50, 54)
+BETWEEN_PAUSES = (5, 20)
+PAUSE = (34, 37)
 OUTAGE = (85, 105)
 FREEZE = (250, 280)
 RECONNECT = (1, 10)
@@ -43,9 +45,9 @@ ABSENCE = (4, 20)
 
 @dataclass(frozen=True, slots=True)
 class ClientContext:
-    """What all clients share: the server's address and the factor."""
+    """What all clients share: the addresses of the processes, and the factor."""
 
-    url: str
+    urls: Sequence[str]
     factor: float
     http: aiohttp.ClientSession
 
@@ -66,6 +68,10 @@ class DemoClient:
         self._kind = Kind(plan["kind"])
         self._token: str | None = plan["token"]
         self._behaviour = ClientBehaviour(plan["behaviour"])
+        home = plan["home"]
+        # The one of the last connection is the last.
+        self._processes = [*range(len(context.urls))] if home is None else [home]
+        random.shuffle(self._processes)
         self._report = report
 
     async def run(self) -> None:
@@ -93,8 +99,23 @@ class DemoClient:
     # -- Connecting -------------------------------------------------------------------------------
 
     async def _connect(self) -> ClientWebSocketResponse:
+        """Connect to another process than last time, as a load balancer may decide; not to one that is down."""
+        *others, last = self._processes
+        random.shuffle(others)
+        for process in (*others, last):
+            try:
+                socket = await self._connect_to(self._context.urls[process])
+            except aiohttp.ClientConnectorError as error:
+                refused = error
+            else:
+                self._processes.sort(key=process.__eq__)
+                self._report({"event": "open", "process": process})
+                return socket
+        raise refused
+
+    async def _connect_to(self, url: str) -> ClientWebSocketResponse:
         is_app = self._kind is Kind.APP
-        url = self._context.url + ("/app-ws" if is_app else "/glasses-ws")
+        url += "/app-ws" if is_app else "/glasses-ws"
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         async with asyncio.timeout(_CONNECT_TIMEOUT):
             socket = await self._context.http.ws_connect(
@@ -116,7 +137,6 @@ class DemoClient:
         wanted = "tpa_connection_ack" if is_app else "connection_ack"
         if not isinstance(answer, dict) or answer.get("type") != wanted:
             raise ConnectionError(f"expected {wanted}, got {answer!r:.100}")
-        self._report({"event": "open"})
         return socket
 
     # -- What each behaviour does with a connection; the answer is how the connection ended ---------
@@ -131,8 +151,10 @@ class DemoClient:
 
     async def _fall_silent(self, socket: ClientWebSocketResponse) -> str:
         """Read on while silent, so that the close is answered at once (R14b)."""
+        pausing = self._behaviour is ClientBehaviour.PAUSING
+        between, silence = (BETWEEN_PAUSES, PAUSE) if pausing else (ANSWERING, SILENCE)
         while True:
-            for time, answering in ((ANSWERING, True), (SILENCE, False)):
+            for time, answering in ((between, True), (silence, False)):
                 how = await self._read(socket, self._context.draw(time), answering=answering)
                 if how is None and not await _send(socket):
                     # What came before the end, a close code perhaps, is still to be read.
@@ -198,4 +220,5 @@ _USE: Mapping[ClientBehaviour, Callable[[DemoClient, ClientWebSocketResponse], A
     ClientBehaviour.FLAPPING: DemoClient._come_and_go,
     ClientBehaviour.SILENT: DemoClient._fall_silent,
     ClientBehaviour.FROZEN: DemoClient._be_suspended,
+    ClientBehaviour.PAUSING: DemoClient._fall_silent,
 }

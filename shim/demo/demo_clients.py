@@ -4,7 +4,7 @@ Times are those of a real service, in seconds; the settings and the clients divi
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from shim.model import Kind
@@ -27,8 +27,9 @@ class ClientBehaviour(StrEnum):
     flapping    connects, leaves properly, connects again
     silent      answers nothing for a little longer than the timeout, then goes on
     frozen      answers nothing any more, and does not connect again
+    pausing     answers nothing for a while, shorter than the timeout, again and again
 
-    The demo's rollout has the first four; the tests have all of them.
+    The demo's rollout has the first four, that of a fleet the last one, too; the tests have all of them.
     """
 
     HEALTHY = "healthy"
@@ -37,15 +38,18 @@ class ClientBehaviour(StrEnum):
     FLAPPING = "flapping"
     SILENT = "silent"
     FROZEN = "frozen"
+    PAUSING = "pausing"
 
 
 @dataclass(frozen=True, slots=True)
 class ClientSpec:
-    """One identity among the clients."""
+    """One identity among the clients; `home` is the only process of a fleet to which it connects (None: to
+    all of them)."""
 
     user: str
     kind: Kind
     behaviour: ClientBehaviour
+    home: int | None = field(default=None, kw_only=True)
 
 
 _PROPORTIONS: Mapping[ClientBehaviour, tuple[float, int, tuple[Kind, ...]]] = {
@@ -65,4 +69,14 @@ def demo_clients(users: int) -> list[ClientSpec]:
         for behaviour, (share, least, kinds) in _PROPORTIONS.items()
         for number in range(max(least, round(share * users)))
         for kind in kinds
+    ]
+
+
+def fleet_clients(users: int, processes: int) -> list[ClientSpec]:
+    """The same, and one user at each process who pauses: no process has two of them."""
+    return demo_clients(users) + [
+        ClientSpec(
+            f"pausing-{home + 1}@example.com", Kind.GLASSES, ClientBehaviour.PAUSING, home=home
+        )
+        for home in range(processes)
     ]

@@ -22,7 +22,7 @@ from shim.demo.lost_app import FLUSH, find_lost_app
 from shim.demo.operator import Operator
 from shim.demo.rollout_checks import RolloutRecord, check_rollout
 from shim.demo.rollout_steps import rollout_steps
-from shim.demo.rollout_summary import RolloutSummary
+from shim.demo.rollout_summary import RolloutSummary, learn_of_codes
 from shim.demo.rollout_view import RolloutView
 from shim.ledger.rows import BrakeRow
 from shim.model import seconds
@@ -131,7 +131,7 @@ async def _run_in(
             errors=errors,
         )
         checks = check_rollout(record)
-        summary = RolloutSummary(checks, histories.sdk_apps, clients.lag, factor)
+        summary = RolloutSummary(checks, learn_of_codes(histories.sdk_apps), clients.lag, factor)
         lost_app = await asyncio.to_thread(find_lost_app, service)
         if lost_app is not None:
             lost_app.show(console, kept=options.keep)

@@ -88,7 +88,7 @@ class DemoService:
     ) -> AbstractAsyncContextManager[ClientProcess]:
         """Inside the context a process runs these clients of the service."""
         return client_process(
-            histories, url=self.url, factor=factor, jwt_secret=self.secrets.jwt_secret
+            histories, urls=[self.url], factor=factor, jwt_secret=self.secrets.jwt_secret
         )
 
     def open_connections(self) -> list[tuple[str, Stage]]:

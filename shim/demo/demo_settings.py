@@ -5,11 +5,16 @@ from typing import Any
 from shim.demo.demo_clients import HEARTBEAT, TIMEOUT
 
 FACTOR = 20.0
+FLEET_FACTOR = 10.0
+"""Of the demo with several processes: each of them needs time to start."""
 
 PRESCRIBED_CODE = 1001
 """The redesign's close code: clients with the SDK stay away after it."""
 BETTER_CODE = 4000
 """After this code clients with the SDK connect again."""
+
+BAD_TIMEOUT = 31.0
+"""A mistake: so much patience of the candidate is less than the service's clients need."""
 
 TOLERANCE = 20.0
 """The settings' default of 16 s, and the delays of a busy machine."""
@@ -44,6 +49,7 @@ def settings_value(
     ledger: str,
     *,
     close_code: int = PRESCRIBED_CODE,
+    candidate_timeout: float = TIMEOUT,
     trace_url: str | None = None,
 ) -> dict[str, Any]:
     """The settings as a mapping; `ledger` is a path."""
@@ -59,7 +65,7 @@ def settings_value(
             "candidate": {
                 "plugin": "per-session",
                 "heartbeat_interval": heartbeat,
-                "timeout": timeout,
+                "timeout": scaled(candidate_timeout, factor),
                 "close_code": close_code,
                 # Twice the defaults: these are fractions of a second on a busy machine.
                 "close_timeout": scaled(10, factor),

@@ -1,60 +1,20 @@
-"""The operator of the demo: edits the flags file, releases the brake, and waits."""
+"""The operator of the demo with one service: edits the flags file, and releases the brake."""
 
-import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from time import monotonic
 
 from shim.demo.client_history import RESTARTED, ClientHistories
 from shim.demo.demo_clients import ClientBehaviour
 from shim.demo.demo_service import DemoService
-from shim.ledger import wall_clock
-from shim.ledger.rows import Wall
+from shim.demo.step_taker import StepTaker
 from shim.model import Return, Role, Stage, VerdictName
 from shim.rollout.writing import replace_file
 from shim.settings import parse_flags
 
-_POLL = 0.1
 
-
-@dataclass(frozen=True, slots=True)
-class RolloutStep:
-    """Something that the operator does (`begin`), and what has to come of it (`goal`, `reached`).
-
-    `explanation` says in plain words what happens. The step lasts until its goal is reached, and at least
-    its `share` of the demo's time.
-    """
-
-    title: str
-    goal: str
-    explanation: str
-    share: float
-    begin: Callable[["Operator"], Awaitable[None] | None]
-    reached: Callable[["Operator"], bool]
-
-
-@dataclass(slots=True)
-class StepProgress:
-    """A step that was begun.
-
-    `took` is after how many seconds its goal was reached (None: it was not), `stages` how many open
-    connections were at which stage then.
-    """
-
-    step: RolloutStep
-    began: Wall
-    took: float | None = None
-    stages: Counter[Stage] = field(default_factory=Counter)
-
-
-class Operator:
-    """Takes the steps one after the other, up to the first that does not reach its goal.
-
-    `seconds` is about how long all steps take, `patience` how many seconds each may take.
-    """
+class Operator(StepTaker):
+    """Takes the steps of a rollout on one service, by edits of the flags file."""
 
     def __init__(
         self,
@@ -65,28 +25,11 @@ class Operator:
         seconds: float,
         patience: float,
     ) -> None:
+        super().__init__(seconds=seconds, patience=patience)
         self.service = service
         self.histories = histories
-        self.progress: list[StepProgress] = []
         self._flags = flags
-        self._seconds = seconds
-        self._patience = patience
         self._know_good(flags.read_bytes())
-
-    async def take(self, steps: Sequence[RolloutStep]) -> None:
-        for step in steps:
-            progress = StepProgress(step, wall_clock())
-            self.progress.append(progress)
-            began = monotonic()
-            if (work := step.begin(self)) is not None:
-                await work
-            while not step.reached(self):
-                if monotonic() > began + self._patience:
-                    return
-                await asyncio.sleep(_POLL)
-            progress.took = monotonic() - began
-            progress.stages = self.stages()
-            await asyncio.sleep(max(0, step.share * self._seconds - progress.took))
 
     # -- What the operator does -------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ Rules: docs/design.md#r3.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from shim.demo.client_history import (
     ABNORMAL,
@@ -16,7 +17,7 @@ from shim.demo.client_history import (
 )
 from shim.demo.demo_clients import ClientBehaviour
 from shim.demo.demo_settings import BETTER_CODE, PRESCRIBED_CODE
-from shim.demo.operator import RolloutStep, StepProgress
+from shim.demo.step_taker import RolloutStep, StepProgress
 from shim.ledger.rows import BrakeRow
 from shim.model import VerdictKind, VerdictName
 
@@ -26,7 +27,7 @@ class RolloutRecord:
     """All that is known of a rollout. `brakes` are the ledger's rows, oldest first; `pauses` counts the
     times when the server did not run (R3); `gate` is the gate's answer, `errors` are unexpected ones."""
 
-    steps: Sequence[RolloutStep]
+    steps: Sequence[RolloutStep[Any]]
     progress: Sequence[StepProgress]
     histories: ClientHistories
     brakes: Sequence[BrakeRow]

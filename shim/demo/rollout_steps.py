@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 
 from shim.demo.demo_settings import BETTER_CODE, PRESCRIBED_CODE, flags_file, settings_value
-from shim.demo.operator import Operator, RolloutStep
+from shim.demo.operator import Operator
+from shim.demo.step_taker import RolloutStep
 from shim.model import Role
+
+Step = RolloutStep[Operator]
 
 RELEASE_REASON = f"the candidate closes with {BETTER_CODE} now"
 
@@ -13,7 +16,7 @@ _RETURNED = 14
 """Apps that came back after the control had closed them: enough for the brake to compare."""
 _RETURNED_AGAIN = 8
 
-OFF = RolloutStep(
+OFF: Step = RolloutStep(
     "off for everybody",
     "all clients are connected",
     "The control watches alone. It terminates a connection that was silent for too long: the client "
@@ -22,7 +25,7 @@ OFF = RolloutStep(
     lambda operator: None,
     lambda operator: operator.all_connected and operator.placed,
 )
-SHADOW = RolloutStep(
+SHADOW: Step = RolloutStep(
     "shadow for everybody",
     "both monitors agree",
     "The operator edits the flags file. Now the candidate watches and decides, too, but only the control "
@@ -35,7 +38,7 @@ SHADOW = RolloutStep(
         and operator.apps_returned(Role.CONTROL) >= _RETURNED
     ),
 )
-TRUNCATED = RolloutStep(
+TRUNCATED: Step = RolloutStep(
     "a truncated flags file",
     "refused, nothing changes",
     "Somebody saves a flags file that is cut off. It is refused; the last good file stays in force.",
@@ -43,7 +46,7 @@ TRUNCATED = RolloutStep(
     Operator.put_truncated_flags,
     lambda operator: operator.refused and operator.placed,
 )
-LIVE = RolloutStep(
+LIVE: Step = RolloutStep(
     "live for 50 %",
     "the brake engages by itself",
     f"For half of the users the candidate closes connections now, with code {PRESCRIBED_CODE}. The monitors "
@@ -53,7 +56,7 @@ LIVE = RolloutStep(
     lambda operator: operator.put_flags(flags_file(live=50, shadow=50)),
     lambda operator: operator.braked and operator.placed,
 )
-RELEASED = RolloutStep(
+RELEASED: Step = RolloutStep(
     "brake released, live for 90 %",
     "closed apps come back",
     "The operator releases the brake and goes on. The candidate closes the same kind of connection as "
@@ -68,10 +71,10 @@ RELEASED = RolloutStep(
 )
 
 
-def rollout_steps(factor: float, ledger: str, trace_url: str | None) -> Sequence[RolloutStep]:
+def rollout_steps(factor: float, ledger: str, trace_url: str | None) -> Sequence[Step]:
     """All steps, for a service with these settings."""
     settings = settings_value(factor, ledger, close_code=BETTER_CODE, trace_url=trace_url)
-    restarted = RolloutStep(
+    restarted: Step = RolloutStep(
         f"restart with close code {BETTER_CODE}",
         "all are back, brake still engaged",
         f"The operator sets close_code: {BETTER_CODE} and restarts the service. Its clients connect again; "

@@ -19,11 +19,11 @@ _LAG_WORTH_SAYING = 0.2
 
 @dataclass(frozen=True, slots=True)
 class RolloutSummary:
-    """`apps` are those with the SDK, `client_lag` is the longest time in seconds for which the clients'
+    """`lesson` is what is to be learned, `client_lag` is the longest time in seconds for which the clients'
     process did not run."""
 
     checks: Sequence[CheckResult]
-    apps: Sequence[ClientHistory]
+    lesson: str
     client_lag: float
     factor: float
 
@@ -47,16 +47,20 @@ class RolloutSummary:
                 "is too busy for this factor; a lower --factor gives it more time."
             )
             print_lines(console, [lag])
-        prescribed = CodeFigures.of(self.apps, str(PRESCRIBED_CODE))
-        better = CodeFigures.of(self.apps, str(BETTER_CODE))
-        conclusion = (
-            f"The monitors agreed on who is gone. Still, {prescribed.away} of {prescribed.ended} apps stayed "
-            f"away after close code {PRESCRIBED_CODE}, and {better.away} of {better.ended} after "
-            f"{BETTER_CODE}. Therefore the shim compares outcomes, not only decisions."
-        )
-        print_lines(console, ["", conclusion])
+        print_lines(console, ["", self.lesson])
         if self.ok:
             console.print("ok: the rollout went as it has to", style="green")
         else:
             failed = "; ".join(check.wanted for check in self.checks if not check.ok)
             console.print(f"FAILED: {failed}", style="bold red", markup=False)
+
+
+def learn_of_codes(apps: Sequence[ClientHistory]) -> str:
+    """What the apps with the SDK did after each close code."""
+    prescribed = CodeFigures.of(apps, str(PRESCRIBED_CODE))
+    better = CodeFigures.of(apps, str(BETTER_CODE))
+    return (
+        f"The monitors agreed on who is gone. Still, {prescribed.away} of {prescribed.ended} apps stayed "
+        f"away after close code {PRESCRIBED_CODE}, and {better.away} of {better.ended} after "
+        f"{BETTER_CODE}. Therefore the shim compares outcomes, not only decisions."
+    )

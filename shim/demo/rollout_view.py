@@ -11,7 +11,9 @@ from rich.text import Text
 from shim.demo.client_history import ABNORMAL, CodeFigures
 from shim.demo.demo_clients import TIMEOUT
 from shim.demo.demo_settings import BETTER_CODE, PRESCRIBED_CODE
-from shim.demo.operator import Operator, RolloutStep
+from shim.demo.operator import Operator
+from shim.demo.step_taker import RolloutStep
+from shim.demo.step_view import StepView, figures_table
 from shim.model import Stage, VerdictName
 
 _CODES = {
@@ -22,14 +24,15 @@ _CODES = {
 _BAR = 12
 
 
-class RolloutView:
+class RolloutView(StepView):
     """For a screen: lines as things happen, and a picture of how they are."""
 
-    def __init__(self, operator: Operator, steps: Sequence[RolloutStep], factor: float) -> None:
+    def __init__(
+        self, operator: Operator, steps: Sequence[RolloutStep[Operator]], factor: float
+    ) -> None:
+        super().__init__(operator, len(steps))
         self._operator = operator
-        self._steps = steps
         self._factor = factor
-        self._begun = self._reached = 0
 
     def heading(self) -> Iterator[str]:
         """Lines to begin with."""
@@ -46,35 +49,17 @@ class RolloutView:
         yield service.login_link()
         yield f"SHIM_OPERATOR_TOKEN={service.secrets.operator_token}"
 
-    def lines(self, elapsed: float) -> Iterator[str]:
-        """What is new: each step as it begins, and what came of it."""
-        progress = self._operator.progress
-        while True:
-            if self._reached < self._begun and progress[self._reached].took is not None:
-                done = progress[self._reached]
-                self._reached += 1
-                stages = ", ".join(f"{n} {stage}" for stage, n in sorted(done.stages.items()))
-                yield f"   ✓ {done.step.goal} (after {done.took:.1f} s; connections: {stages})"
-            elif self._begun < len(progress):
-                step = progress[self._begun].step
-                self._begun += 1
-                yield ""
-                yield f"{elapsed:.1f} s  {self._begun}/{len(self._steps)}  {step.title}"
-                yield f"   {step.explanation}"
-            else:
-                return
-
     def picture(self, elapsed: float) -> RenderableType:
         """How things are now."""
         operator = self._operator
         state = Text.assemble(
             f"{elapsed:3.0f} s   step ",
-            f"{len(operator.progress)} of {len(self._steps)}   ",
+            f"{len(operator.progress)} of {self._count}   ",
             ("BRAKE ENGAGED", "bold white on red") if operator.braked else ("no brake", "green"),
             f"   console: {operator.service.url}/",
         )
         state.no_wrap, state.overflow = True, "ellipsis"
-        endings = _table("apps", "times", "back", "away")
+        endings = figures_table("apps", "times", "back", "away")
         for how, words in _CODES.items():
             figures = CodeFigures.of(operator.histories.sdk_apps, how)
             away = Text(str(figures.away), "bold red" if figures.away else "")
@@ -89,18 +74,10 @@ class RolloutView:
 
     def _stages(self, stages: Counter[Stage]) -> Table:
         """How many open connections are at which stage, drawn as bars."""
-        rows = _table("stage", "open", "")
+        rows = figures_table("stage", "open", "")
         for stage in Stage:
             length = round(_BAR * stages[stage] / max(1, stages.total()))
             bar = Text("█" * length, "green" if stage >= Stage.LIVE else "cyan")
             bar.pad_right(_BAR - length)
             rows.add_row(str(stage), str(stages[stage]), bar)
         return rows
-
-
-def _table(*columns: str) -> Table:
-    """A table without borders: names in the first column, figures in the others."""
-    rows = Table(box=None, header_style="bold", pad_edge=False)
-    for number, column in enumerate(columns):
-        rows.add_column(column, justify="right" if number and column else "left", no_wrap=True)
-    return rows

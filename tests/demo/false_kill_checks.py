@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from shim.demo.client_history import LEFT, ClientHistory
 from shim.demo.demo_clients import ClientBehaviour
 from shim.demo.demo_settings import FACTOR, scaled
-from shim.demo.operator import RolloutStep, StepProgress
+from shim.demo.rollout_steps import Step
+from shim.demo.step_taker import StepProgress
 from shim.ledger.rows import Wall
 from shim.model import SECOND, Role, Stage, VerdictKind, VerdictName, seconds
 from shim.settings.sections import BrakeSettings
@@ -49,10 +50,10 @@ class RolloutEvidence:
     newcomers: Sequence[ClientHistory]
     pauses: int
 
-    def began(self, step: RolloutStep) -> Wall | None:
+    def began(self, step: Step) -> Wall | None:
         return next((each.began for each in self.progress if each.step is step), None)
 
-    def period(self, step: RolloutStep) -> tuple[Wall, Wall] | None:
+    def period(self, step: Step) -> tuple[Wall, Wall] | None:
         """From the beginning of a step to that of the next one."""
         for each, following in zip(self.progress, self.progress[1:], strict=False):
             if each.step is step:

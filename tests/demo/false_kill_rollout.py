@@ -9,13 +9,15 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from shim.demo.client_history import ClientHistories, ClientHistory
 from shim.demo.demo_clients import ClientBehaviour, ClientSpec
 from shim.demo.demo_service import DemoService
 from shim.demo.demo_settings import flags_file
-from shim.demo.operator import Operator, RolloutStep
+from shim.demo.operator import Operator
+from shim.demo.rollout_steps import Step
+from shim.demo.step_taker import RolloutStep
 from shim.gate import BrakeLimits, FalseKillWatch
 from shim.ledger import LedgerReader
 from shim.ledger.rows import (
@@ -94,7 +96,7 @@ class ReleasingOperator(Operator):
         self._with_newcomers = AsyncExitStack()
         self._acted_before = 0
 
-    async def take(self, steps: Sequence[RolloutStep]) -> None:
+    async def take(self, steps: Sequence[RolloutStep[Self]]) -> None:
         async with self._with_newcomers:
             for step in steps:
                 self._acted_before = self._acted()
@@ -152,7 +154,7 @@ def _newcomers_are_gone(operator: Operator) -> bool:
     return operator.placed and operator.newcomers_are_gone
 
 
-OFF = RolloutStep(
+OFF = Step(
     "everybody off",
     "all clients are here",
     "",
@@ -160,7 +162,7 @@ OFF = RolloutStep(
     lambda operator: None,
     lambda operator: operator.all_connected and operator.placed,
 )
-SHADOW = RolloutStep(
+SHADOW = Step(
     "shadow 100 %",
     "all move to shadow, the monitors agree on who is gone",
     "",
@@ -168,7 +170,7 @@ SHADOW = RolloutStep(
     lambda operator: operator.put_flags(flags_file(shadow=100)),
     lambda operator: operator.placed and operator.matched >= _AGREED,
 )
-HALF = RolloutStep(
+HALF = Step(
     "live 50 %",
     "half move to live, the candidate closes those that are gone",
     "",
@@ -176,7 +178,7 @@ HALF = RolloutStep(
     lambda operator: operator.put_flags(flags_file(live=50, shadow=50)),
     lambda operator: operator.placed and _has_acted(operator, _ACTED),
 )
-TRUNCATED = RolloutStep(
+TRUNCATED = Step(
     "a truncated flags file",
     "it is refused, the last good one stays in force",
     "",
@@ -184,7 +186,7 @@ TRUNCATED = RolloutStep(
     Operator.put_truncated_flags,
     lambda operator: operator.refused and operator.placed,
 )
-BAD = RolloutStep(
+BAD = Step(
     "live 90 %, and a bad client release",
     "the brake engages by itself, all are back at shadow",
     "",
@@ -192,7 +194,7 @@ BAD = RolloutStep(
     _bad_step,
     lambda operator: operator.braked and operator.placed,
 )
-WITHDRAWN = RolloutStep(
+WITHDRAWN = Step(
     "shadow 100 %, the client release is withdrawn",
     "its clients are gone",
     "",
@@ -200,7 +202,7 @@ WITHDRAWN = RolloutStep(
     _withdraw,
     _newcomers_are_gone,
 )
-RECOVERED = RolloutStep(
+RECOVERED = Step(
     "brake released, live 90 %",
     "they move to live again, the candidate closes those that are gone",
     "",

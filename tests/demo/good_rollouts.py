@@ -6,7 +6,7 @@ from typing import Any
 
 from shim.demo.client_history import LEFT, ClientHistory
 from shim.demo.demo_clients import ClientBehaviour, ClientSpec
-from shim.demo.operator import StepProgress
+from shim.demo.step_taker import StepProgress
 from shim.ledger.rows import (
     ActionRow,
     BrakeRow,

@@ -5,10 +5,10 @@ from collections import Counter
 import pytest
 
 from shim.demo.client_history import LEFT, ClientHistory, CodeFigures
-from shim.demo.demo_client import ANSWERING, OUTAGE, SILENCE
+from shim.demo.demo_client import ANSWERING, OUTAGE, PAUSE, SILENCE
 from shim.demo.demo_clients import HEARTBEAT, PACKAGE, TIMEOUT, ClientBehaviour, ClientSpec
 from shim.demo.demo_clients import demo_clients as clients_of
-from shim.demo.demo_settings import flags_file, settings_value
+from shim.demo.demo_settings import BAD_TIMEOUT, flags_file, settings_value
 from shim.model import SECOND, Kind, Stage
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings import parse_flags, settings_from
@@ -62,6 +62,7 @@ def test_settings_are_a_real_service_s_divided() -> None:
 
 def test_silences_are_between_the_timeout_and_the_sweep_after() -> None:
     assert TIMEOUT < SILENCE[0] < SILENCE[1] < TIMEOUT + HEARTBEAT
+    assert BAD_TIMEOUT < PAUSE[0] < PAUSE[1] < TIMEOUT
     assert OUTAGE[0] > TIMEOUT + HEARTBEAT + 10
     assert ANSWERING[1] + OUTAGE[1] < LENGTH / 2
 
@@ -73,7 +74,8 @@ def _reported(*events: dict[str, object]) -> ClientHistory:
     return history
 
 
-OPENED: dict[str, object] = {"event": "open"}
+OPENED: dict[str, object] = {"event": "open", "process": 0}
+ELSEWHERE: dict[str, object] = {"event": "open", "process": 1}
 CLOSED: dict[str, object] = {"event": "end", "how": "1006", "answering": False}
 CUT: dict[str, object] = {"event": "end", "how": "1012", "answering": True}
 AWAY: dict[str, object] = {"event": "end", "how": "1001", "answering": False}
@@ -93,6 +95,8 @@ def test_what_follows_is_counted_by_how_the_connection_had_ended() -> None:
     history = _reported(OPENED, CLOSED, OPENED, CUT, OPENED, AWAY, {"event": "away"})
     assert history.back_after == {"1006": 1, "1012": 1}
     assert history.cut_short == {"1012": 1}
+    assert not history.back_elsewhere.total()
+    assert _reported(OPENED, CLOSED, ELSEWHERE).back_elsewhere == {"1006": 1}
     assert (history.away, history.away_after) == (True, "1001")
     assert CodeFigures.of([history, history], "1001") == CodeFigures(ended=2, back=0, away=2)
     assert CodeFigures.of([history], "1006") == CodeFigures(ended=1, back=1, away=0)

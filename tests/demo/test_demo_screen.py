@@ -16,9 +16,10 @@ from shim.demo.demo_screen import demo_screen, print_lines
 from shim.demo.demo_service import demo_service
 from shim.demo.demo_settings import FACTOR, flags_file, settings_value
 from shim.demo.lost_app import LostApp
-from shim.demo.operator import Operator, StepProgress
+from shim.demo.operator import Operator
 from shim.demo.rollout_steps import rollout_steps
 from shim.demo.rollout_view import RolloutView
+from shim.demo.step_taker import StepProgress
 from shim.ledger.protocols import Episode
 from shim.ledger.rows import DecisionRow, RunRow
 from shim.model import SECOND, Role, Stage, VerdictKind, VerdictName

@@ -11,13 +11,14 @@ from shim.demo.demo_clients import demo_clients
 from shim.demo.demo_run import unless
 from shim.demo.demo_service import demo_service
 from shim.demo.demo_settings import FACTOR, flags_file, settings_value
-from shim.demo.operator import Operator, RolloutStep
+from shim.demo.operator import Operator
+from shim.demo.step_taker import RolloutStep
 
 
 async def _wait(operator: Operator) -> None: ...
 
 
-def step(title: str, *, reached: bool) -> RolloutStep:
+def step(title: str, *, reached: bool) -> RolloutStep[Operator]:
     return RolloutStep(title, "something", "", 0, _wait, lambda operator: reached)
 
 

@@ -9,10 +9,10 @@ from rich.console import Console
 
 from shim.demo.client_history import ABNORMAL, LEFT, RESTARTED, ClientHistories, ClientHistory
 from shim.demo.demo_clients import ClientBehaviour, ClientSpec
-from shim.demo.operator import StepProgress
 from shim.demo.rollout_checks import CheckResult, RolloutRecord, check_rollout
 from shim.demo.rollout_steps import rollout_steps
-from shim.demo.rollout_summary import RolloutSummary
+from shim.demo.rollout_summary import RolloutSummary, learn_of_codes
+from shim.demo.step_taker import StepProgress
 from shim.ledger.rows import BrakeRow
 from shim.model import Kind, Role, VerdictKind, VerdictName
 
@@ -148,7 +148,7 @@ def test_an_app_that_is_on_its_way_has_not_stayed_away() -> None:
 
 
 def summary(checks: list[CheckResult], console: Console, *, lag: float = 0) -> str:
-    RolloutSummary(checks, record().histories.sdk_apps, lag, 20).show(console)
+    RolloutSummary(checks, learn_of_codes(record().histories.sdk_apps), lag, 20).show(console)
     assert isinstance(console.file, StringIO)
     return console.file.getvalue()
 
@@ -178,4 +178,4 @@ def test_a_slow_clients_process_is_named() -> None:
 
     assert "did not run for 0.60 s at a time" in text(0.6)
     assert "did not run" not in text(0.3)
-    assert not RolloutSummary([], [], 0, 20).ok
+    assert not RolloutSummary([], "", 0, 20).ok
