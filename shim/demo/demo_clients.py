@@ -70,13 +70,3 @@ def demo_clients(users: int) -> list[ClientSpec]:
         for number in range(max(least, round(share * users)))
         for kind in kinds
     ]
-
-
-def fleet_clients(users: int, processes: int) -> list[ClientSpec]:
-    """The same, and one user at each process who pauses: no process has two of them."""
-    return demo_clients(users) + [
-        ClientSpec(
-            f"pausing-{home + 1}@example.com", Kind.GLASSES, ClientBehaviour.PAUSING, home=home
-        )
-        for home in range(processes)
-    ]

@@ -4,16 +4,16 @@ import asyncio
 import logging
 import signal
 import tempfile
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from shim.demo.client_history import ClientHistories
-from shim.demo.client_process import ClientProcess
 from shim.demo.demo_clients import demo_clients
 from shim.demo.demo_screen import demo_screen, print_lines
 from shim.demo.demo_service import DemoService, demo_service
@@ -30,7 +30,6 @@ from shim.model import seconds
 _INTERRUPTED = 130
 _PATIENCE = 30.0
 _SCALED_PATIENCE = 600.0
-"""The longest time of a step: these seconds, and in addition these seconds of a real service."""
 
 _CHECKED_LOGS = ("shim", "aiohttp", "asyncio")
 _EXPECTED_ERRORS = ("flags: refused", "brake engaged", "the brake is still engaged")
@@ -78,15 +77,21 @@ def captured_log() -> Iterator[CapturedLog]:
 
 def run_demo(options: DemoOptions, console: Console) -> int:
     """Run the demo; answer its exit code. Raises InputError if it cannot listen."""
-    return asyncio.run(_run(options, console))
+    return asyncio.run(run_in_folder(partial(_run_in, options, console), console))
 
 
-async def _run(options: DemoOptions, console: Console) -> int:
+async def run_in_folder(
+    run: Callable[[Path, CapturedLog, asyncio.Event], Awaitable[int | None]], console: Console
+) -> int:
+    """Run a demo in a folder that is removed afterwards; its exit code.
+
+    The event is set by an interrupt; after that the demo answers None.
+    """
     interrupted = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, interrupted.set)
     with tempfile.TemporaryDirectory(prefix="shim-demo-") as folder, captured_log() as log:
-        code = await _run_in(Path(folder), options, console, log, interrupted)
+        code = await run(Path(folder), log, interrupted)
     if code is None:
         console.print("interrupted; nothing was checked")
         return _INTERRUPTED
@@ -94,9 +99,9 @@ async def _run(options: DemoOptions, console: Console) -> int:
 
 
 async def _run_in(
-    folder: Path,
     options: DemoOptions,
     console: Console,
+    folder: Path,
     log: CapturedLog,
     interrupted: asyncio.Event,
 ) -> int | None:
@@ -110,8 +115,9 @@ async def _run_in(
         demo_service(settings, [histories], flags, options.port) as service,
         service.clients(histories.all, factor) as clients,
     ):
-        patience = _PATIENCE + _SCALED_PATIENCE / factor
-        operator = Operator(service, flags, histories, seconds=options.seconds, patience=patience)
+        operator = Operator(
+            service, flags, histories, seconds=options.seconds, patience=longest_step(factor)
+        )
         view = RolloutView(operator, steps, factor)
         print_lines(console, view.heading())
         async with demo_screen(console, view.lines, view.picture):
@@ -137,8 +143,19 @@ async def _run_in(
             lost_app.show(console, kept=options.keep)
         summary.show(console)
         if options.keep:
-            await _keep(service, clients, console, interrupted)
+            lines = (
+                f"The service is still running; Ctrl-C ends it. Console: {service.url}/",
+                service.login_link(),
+                f"SHIM_OPERATOR_TOKEN={service.secrets.operator_token}",
+            )
+            print_lines(console, ("", *lines))
+            await unless(interrupted.wait(), clients.died())
     return 0 if summary.ok else 1
+
+
+def longest_step(factor: float) -> float:
+    """How many seconds a step may take: some of this machine, and some of a real service."""
+    return _PATIENCE + _SCALED_PATIENCE / factor
 
 
 def _brakes(service: DemoService) -> list[BrakeRow]:
@@ -153,20 +170,6 @@ def _ask_gate(service: DemoService) -> str:
     days = seconds(service.shim.settings.gate.period) / 86_400
     answer = assembly.judge_gate(assembly.reader)
     return f"{answer.verdict} evidence: the gate judges {days:g} days"
-
-
-async def _keep(
-    service: DemoService, clients: ClientProcess, console: Console, interrupted: asyncio.Event
-) -> None:
-    """Go on with the service and its clients."""
-    lines = (
-        "",
-        f"The service is still running; Ctrl-C ends it. Console: {service.url}/",
-        service.login_link(),
-        f"SHIM_OPERATOR_TOKEN={service.secrets.operator_token}",
-    )
-    print_lines(console, lines)
-    await unless(interrupted.wait(), clients.died())
 
 
 async def unless(work: Awaitable[Any], *ends: Awaitable[Any]) -> bool:

@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -242,3 +243,10 @@ def _unprivileged_account() -> pwd.struct_passwd | None:
         with suppress(KeyError):
             return pwd.getpwnam(name)
     raise InputError("PostgreSQL refuses root, and there is no other account to run it")
+
+
+if __name__ == "__main__":
+    try:
+        print(find_programs())
+    except InputError as missing:
+        sys.exit(str(missing))

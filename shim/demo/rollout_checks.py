@@ -52,7 +52,7 @@ def check_rollout(record: RolloutRecord) -> list[CheckResult]:
     """The decisive checks. If nothing has happened, all of them fail but the one about errors."""
     errors = [*record.histories.failures, *record.errors]
     return [
-        _steps(record),
+        check_steps(record.steps, record.progress),
         _agreement(record),
         *_codes(record.histories.sdk_apps),
         _brake(record.brakes),
@@ -70,12 +70,13 @@ def check_rollout(record: RolloutRecord) -> list[CheckResult]:
     ]
 
 
-def _steps(record: RolloutRecord) -> CheckResult:
-    reached = sum(progress.took is not None for progress in record.progress)
-    happened = f"{reached} of {len(record.steps)}"
-    if reached < len(record.steps):
-        happened += f"; not reached: {record.steps[reached].title}"
-    return CheckResult("each step reaches its goal", happened, reached == len(record.steps) > 0)
+def check_steps(steps: Sequence[RolloutStep[Any]], progress: Sequence[StepProgress]) -> CheckResult:
+    """Each step has reached its goal."""
+    reached = sum(each.took is not None for each in progress)
+    happened = f"{reached} of {len(steps)}"
+    if reached < len(steps):
+        happened += f"; not reached: {steps[reached].title}"
+    return CheckResult("each step reaches its goal", happened, reached == len(steps) > 0)
 
 
 def _agreement(record: RolloutRecord) -> CheckResult:

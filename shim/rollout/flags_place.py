@@ -68,7 +68,7 @@ class FlagsStorePlace(FlagsPlace):
 
     @property
     def name(self) -> str:
-        return f"the flags in {self._url}"
+        return f"the flags file in {self._url}"
 
     def read(self) -> bytes:
         version = pull_flags(self._url)

@@ -154,7 +154,7 @@ def _newcomers_are_gone(operator: Operator) -> bool:
     return operator.placed and operator.newcomers_are_gone
 
 
-OFF = Step(
+OFF: Step = RolloutStep(
     "everybody off",
     "all clients are here",
     "",
@@ -162,7 +162,7 @@ OFF = Step(
     lambda operator: None,
     lambda operator: operator.all_connected and operator.placed,
 )
-SHADOW = Step(
+SHADOW: Step = RolloutStep(
     "shadow 100 %",
     "all move to shadow, the monitors agree on who is gone",
     "",
@@ -170,7 +170,7 @@ SHADOW = Step(
     lambda operator: operator.put_flags(flags_file(shadow=100)),
     lambda operator: operator.placed and operator.matched >= _AGREED,
 )
-HALF = Step(
+HALF: Step = RolloutStep(
     "live 50 %",
     "half move to live, the candidate closes those that are gone",
     "",
@@ -178,7 +178,7 @@ HALF = Step(
     lambda operator: operator.put_flags(flags_file(live=50, shadow=50)),
     lambda operator: operator.placed and _has_acted(operator, _ACTED),
 )
-TRUNCATED = Step(
+TRUNCATED: Step = RolloutStep(
     "a truncated flags file",
     "it is refused, the last good one stays in force",
     "",
@@ -186,7 +186,7 @@ TRUNCATED = Step(
     Operator.put_truncated_flags,
     lambda operator: operator.refused and operator.placed,
 )
-BAD = Step(
+BAD: Step = RolloutStep(
     "live 90 %, and a bad client release",
     "the brake engages by itself, all are back at shadow",
     "",
@@ -194,7 +194,7 @@ BAD = Step(
     _bad_step,
     lambda operator: operator.braked and operator.placed,
 )
-WITHDRAWN = Step(
+WITHDRAWN: Step = RolloutStep(
     "shadow 100 %, the client release is withdrawn",
     "its clients are gone",
     "",
@@ -202,7 +202,7 @@ WITHDRAWN = Step(
     _withdraw,
     _newcomers_are_gone,
 )
-RECOVERED = Step(
+RECOVERED: Step = RolloutStep(
     "brake released, live 90 %",
     "they move to live again, the candidate closes those that are gone",
     "",

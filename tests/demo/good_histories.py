@@ -6,7 +6,7 @@ from shim.demo.client_history import ABNORMAL, LEFT, ClientHistory
 from shim.demo.demo_clients import HEARTBEAT, TIMEOUT, ClientBehaviour
 from shim.demo.demo_settings import FACTOR
 from shim.model import Kind, Return, Role, Stage, VerdictKind, VerdictName, from_seconds
-from tests.demo.matrix import PlacedClient
+from tests.demo.matrix import BEHAVIOURS, PlacedClient
 
 MATCHED = (VerdictName.MATCHED, VerdictKind.BOTH, False)
 FALSE_KILL = (VerdictName.MISMATCHED, VerdictKind.ONLY_CANDIDATE, True)
@@ -28,7 +28,7 @@ def good(behaviour: ClientBehaviour, stage: Stage, number: int = 1) -> ClientHis
 def everyone() -> list[ClientHistory]:
     return [
         good(behaviour, stage, number)
-        for behaviour in ClientBehaviour
+        for behaviour in BEHAVIOURS
         for stage in Stage
         for number in (1, 2)
     ]

@@ -36,6 +36,9 @@ _SHARES: Mapping[ClientBehaviour, float] = {
     ClientBehaviour.FLAPPING: 0.08,
     ClientBehaviour.SDK: 0.12,
 }
+BEHAVIOURS = tuple(_SHARES)
+"""All but the one that the demo of a fleet alone has."""
+
 _LEAST: Mapping[ClientBehaviour, int] = {ClientBehaviour.SILENT: 3}
 """Per stage: whether a silence ends before the next sweep is chance, but not for many of them."""
 
@@ -53,7 +56,7 @@ def matrix_clients(users: int) -> list[PlacedClient]:
     Nobody is assigned to a stage: users are taken in turn, and each goes where the flags say.
     """
     clients = []
-    for behaviour in ClientBehaviour:
+    for behaviour in BEHAVIOURS:
         share = round(_SHARES[behaviour] * users / len(Stage))
         room = dict.fromkeys(Stage, max(share, _LEAST.get(behaviour, 1)))
         number = 0

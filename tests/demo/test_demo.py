@@ -15,33 +15,12 @@ from urllib.request import HTTPCookieProcessor, build_opener
 import pytest
 
 from shim.demo.rollout_steps import rollout_steps
+from tests.demo.processes import children_of, gone, wait_for
 from tests.telemetry.collectors import grpc_collector, values
 
 pytestmark = pytest.mark.real
 
 _COMMAND = (sys.executable, "-m", "shim", "demo")
-
-
-def _processes(parent: int) -> list[int]:
-    """The living children of a process (Linux)."""
-    children = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == parent:
-            children.append(int(stat.parent.name))
-    return children
-
-
-def _gone(process: int) -> bool:
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
-        if not Path(f"/proc/{process}").exists():
-            return True
-        time.sleep(0.05)
-    return False
 
 
 SHORTEST = ("--seconds", "1", "--users", "48")
@@ -165,17 +144,15 @@ def test_nothing_is_left_behind_when_it_is_interrupted(
         env={**os.environ, "TMPDIR": str(tmp_path)},
     )
     try:
-        deadline = time.monotonic() + 20
-        while not (fleet := _processes(demo.pid)):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_for(lambda: bool(children_of(demo.pid)))
+        begun = children_of(demo.pid)
         time.sleep(1)
         demo.send_signal(number)
         assert demo.wait(15) == code
     finally:
         demo.kill()
         demo.wait()
-    assert all(_gone(process) for process in fleet)
+    assert all(gone(process) for process in begun)
     if number is not signal.SIGKILL:
         assert list(tmp_path.iterdir()) == []
 

@@ -12,7 +12,7 @@ from shim.demo.demo_settings import BAD_TIMEOUT, flags_file, settings_value
 from shim.model import SECOND, Kind, Stage
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings import parse_flags, settings_from
-from tests.demo.matrix import LENGTH, MATRIX_FLAGS, matrix_clients
+from tests.demo.matrix import BEHAVIOURS, LENGTH, MATRIX_FLAGS, matrix_clients
 from tests.demo.matrix_checks import count_back, count_closed
 
 
@@ -20,7 +20,7 @@ from tests.demo.matrix_checks import count_back, count_closed
 def test_every_behaviour_is_at_every_stage(users: int) -> None:
     clients = matrix_clients(users)
     cells = Counter((client.behaviour, client.stage) for client in clients)
-    assert set(cells) == {(behaviour, stage) for behaviour in ClientBehaviour for stage in Stage}
+    assert set(cells) == {(behaviour, stage) for behaviour in BEHAVIOURS for stage in Stage}
     assert all(MATRIX_FLAGS.evaluate(client.user).stage is client.stage for client in clients)
     assert len({(client.user, client.kind) for client in clients}) == len(clients)
     assert len({client.user for client in clients}) == pytest.approx(users, rel=0.3)

@@ -10,6 +10,7 @@ from shim.demo.demo_clients import ClientBehaviour
 from shim.demo.demo_settings import FACTOR
 from shim.model import Return, Role, Stage, from_seconds
 from tests.demo.good_histories import FALSE_KILL, MATCHED, SKEWED, close, everyone
+from tests.demo.matrix import BEHAVIOURS
 from tests.demo.matrix_checks import EXPECTED, Totals, judge, judge_report, stage_of
 
 CONTROL, CANDIDATE = Role.CONTROL, Role.CANDIDATE
@@ -36,22 +37,22 @@ def test_everything_as_it_has_to_be() -> None:
 
 
 def test_every_behaviour_has_expectations_at_every_stage() -> None:
-    assert set(EXPECTED) == set(ClientBehaviour)
+    assert set(EXPECTED) == set(BEHAVIOURS)
     assert all(set(stages) == set(Stage) for stages in EXPECTED.values())
 
 
 def test_nothing_at_all_is_no_success() -> None:
-    assert failed([]) == {(behaviour, stage) for behaviour in ClientBehaviour for stage in Stage}
+    assert failed([]) == {(behaviour, stage) for behaviour in BEHAVIOURS for stage in Stage}
 
 
-@pytest.mark.parametrize("behaviour", ClientBehaviour)
+@pytest.mark.parametrize("behaviour", BEHAVIOURS)
 @pytest.mark.parametrize("stage", Stage)
 def test_clients_that_are_missing_fail(behaviour: ClientBehaviour, stage: Stage) -> None:
     histories = [s for s in everyone() if (s.client.behaviour, stage_of(s)) != (behaviour, stage)]
     assert failed(histories) == {(behaviour, stage)}
 
 
-@pytest.mark.parametrize("behaviour", ClientBehaviour)
+@pytest.mark.parametrize("behaviour", BEHAVIOURS)
 @pytest.mark.parametrize("stage", Stage)
 @pytest.mark.parametrize("change", ["opened", "error", "cut short", "other"])
 def test_one_client_is_enough_to_fail(
@@ -71,7 +72,7 @@ def test_one_client_is_enough_to_fail(
     assert failed(spoilt(behaviour, stage, spoil, all_of_them=False)) == {(behaviour, stage)}
 
 
-@pytest.mark.parametrize("behaviour", sorted(set(ClientBehaviour) - {ClientBehaviour.HEALTHY}))
+@pytest.mark.parametrize("behaviour", sorted(set(BEHAVIOURS) - {ClientBehaviour.HEALTHY}))
 @pytest.mark.parametrize("stage", Stage)
 def test_nothing_is_what_must_not_happen_to_the_others(
     behaviour: ClientBehaviour, stage: Stage

@@ -135,6 +135,14 @@ def test_a_start_without_the_store_serves_at_once(tmp_path: Path) -> None:
         assert connections(store) == ["c1"]
 
 
+def test_what_an_earlier_run_has_shipped_does_not_wait(store: LedgerUrl, tmp_path: Path) -> None:
+    for number in (1, 2):
+        with process(store, tmp_path / "a.db") as ledger:
+            ledger.append(verdict(number))
+    found = PostgresReaderOnce(store).processes()
+    assert [(one.alive, one.waiting) for one in found] == [(False, 0)] * 2
+
+
 def test_what_a_dead_process_left_is_shipped_by_the_next(store: LedgerUrl, tmp_path: Path) -> None:
     """The first process never reaches the store; the second one uses its outbox."""
     outbox = tmp_path / "a.db"

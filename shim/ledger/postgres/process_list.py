@@ -13,6 +13,7 @@ from msgspec import json
 from psycopg import Connection
 
 from shim.ledger.columns import without_nul
+from shim.ledger.postgres.shipment import StoredRun
 from shim.ledger.postgres.store_connection import connect, store_errors
 from shim.ledger.postgres.store_schema import read_facts
 from shim.ledger.process_record import ProcessState
@@ -175,11 +176,11 @@ def known_offset(connection: Connection[Any], uuid: str) -> Duration | None:
     return found[0] if found else None
 
 
-def read_ended(connection: Connection[Any], uuids: Collection[str]) -> dict[str, int]:
-    """Those of these runs that are known to have ended, and the number of the last row of each."""
+def read_ended(connection: Connection[Any], uuids: Collection[str]) -> dict[str, StoredRun]:
+    """Those of these runs that are known to have ended, as they are in the store."""
     found = connection.execute(
-        "SELECT run.uuid, run.last_number FROM process JOIN run ON run.id = process.run "
+        "SELECT run.uuid, run.id, run.last_number FROM process JOIN run ON run.id = process.run "
         "WHERE process.ended AND run.uuid = ANY(%s)",
         (list(uuids),),
     )
-    return dict(found.fetchall())
+    return {uuid: StoredRun(id, last_number) for uuid, id, last_number in found}

@@ -186,13 +186,15 @@ class Shipper:
             own = note_run(connection, self._mine(runs), self._offset)
             uuids = [run.uuid for run in runs]
             self._enter(connection, own, self._run, uuids)
-        self._stored[self._run.uuid] = own
+        # What this process knew of the store counts no more: it may have been restored from a backup.
+        self._stored = {**read_ended(connection, uuids), self._run.uuid: own}
         self._problem = None
         self._answered.set()
         log.info("ledger: the process %s ships to %s", self._process.name, place)
-        ended = read_ended(connection, uuids)
         for run in runs:
-            if run.uuid != self._run.uuid and ended.get(run.uuid, -1) < run.last_number:
+            known = self._stored.get(run.uuid)
+            whole = known is not None and known.last_number >= run.last_number
+            if run.uuid != self._run.uuid and not whole:
                 self._ship_earlier(connection, run, uuids)
 
     def _ship_earlier(

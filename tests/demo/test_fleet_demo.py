@@ -1,0 +1,83 @@
+"""The demo of a fleet as a whole: real processes, a real PostgreSQL, real clients."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shim.demo.fleet_steps import fleet_steps
+from shim.demo.local_postgres import find_programs
+from shim.model import InputError
+from tests.demo.processes import children_of, gone, wait_for
+from tests.support import skip
+
+pytestmark = [pytest.mark.real]
+
+_COMMAND = (sys.executable, "-m", "shim", "demo", "--fleet", "--users", "36", "--seconds", "1")
+
+
+@pytest.fixture(autouse=True)
+def _postgres() -> None:
+    try:
+        find_programs()
+    except InputError as error:
+        skip(str(error))
+
+
+@pytest.mark.timeout(600)
+def test_it_ends_by_itself_and_everything_is_as_it_had_to_be(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*_COMMAND, "--factor", "12"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    assert len(re.findall(r"^ok  ", done.stdout, re.M)) == 8
+    # What was done and what came of it, in this order.
+    steps = fleet_steps(12)
+    told = [f"/{len(steps)}  {re.escape(step.title)}\n.*✓ {step.goal}" for step in steps]
+    assert re.search(".*".join(told), done.stdout, re.S)
+    assert "insufficient evidence" in done.stdout
+    assert "PGPASSWORD" not in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+@pytest.mark.parametrize(("number", "children"), [(signal.SIGINT, 2), (signal.SIGTERM, 5)])
+def test_nothing_is_left_behind_when_it_is_interrupted(
+    number: signal.Signals, children: int, tmp_path: Path
+) -> None:
+    """PostgreSQL, three processes that start, and at last the clients."""
+    demo = subprocess.Popen(
+        _COMMAND,
+        stdout=subprocess.DEVNULL,
+        cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    try:
+        wait_for(lambda: len(children_of(demo.pid)) >= children)
+        begun = children_of(demo.pid)
+        demo.send_signal(number)
+        assert demo.wait(60) == 130
+    finally:
+        demo.kill()
+        demo.wait()
+    assert all(gone(process) for process in begun)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("option", [("--port", "8080"), ("--trace-url", "http://h/{trace_id}")])
+def test_what_is_for_one_service_is_refused(option: tuple[str, str]) -> None:
+    done = subprocess.run(
+        [*_COMMAND, *option], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 2
+    assert "--fleet" in done.stderr
