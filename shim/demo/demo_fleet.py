@@ -22,7 +22,8 @@ from shim.ledger.rows import ActionRow
 from shim.model import Kind, Stage
 from shim.settings import LedgerUrl, parse_flags
 
-PROCESSES = ("one", "two", "three")
+PROCESSES = ("first", "second", "third")
+"""In the order in which lists show them."""
 FLEET = "demo"
 
 _DATABASE = "evidence"

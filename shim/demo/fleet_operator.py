@@ -87,6 +87,7 @@ class FleetOperator(StepTaker):
         self._restarts += 1
         async for process in self.fleet.deploy(change):
             self.say(f"process {process.name} has been restarted; log in: {process.login_link}")
+            await self.look()
 
     async def give(
         self, name: str, *arguments: str, quiet: bool = False, most: int | None = None

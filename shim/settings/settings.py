@@ -128,7 +128,8 @@ class Settings(Section):
     )
     process: Text | None = Field(
         default=None,
-        description="The name of this process in its fleet; null: the host's name and a random part.",
+        description="The name of this process in its fleet; null: SHIM_PROCESS in the environment, or else "
+        "the host's name and a random part.",
     )
     fleet: Text | None = Field(
         default=None,

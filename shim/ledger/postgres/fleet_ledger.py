@@ -3,6 +3,7 @@
 Rules: docs/design.md#r23, docs/design.md#r24.
 """
 
+import os
 import socket
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,6 +22,9 @@ from shim.ledger.sqlite.outbox import Outbox
 from shim.ledger.sqlite.writer import SqliteLedger
 from shim.model import Duration
 from shim.settings import LedgerUrl
+
+_PROCESS = "SHIM_PROCESS"
+"""The variable with the name of a process, where all processes have the same settings."""
 
 _FIRST_ANSWER = 1.0
 """Seconds that a start waits for the store, so that a refusal is told at once."""
@@ -47,11 +51,12 @@ class FleetLedger:
     ) -> None:
         """Open the outbox or begin it, and start to ship.
 
-        `process` None: a name is made of the host's name and a random part. Raises InputError for an outbox
-        that cannot be used, and for a store that refuses.
+        `process` None: the name is in SHIM_PROCESS, or is made of the host's name and a random part. Raises
+        InputError for an outbox that cannot be used, and for a store that refuses.
         """
         host = socket.gethostname()
-        self.process = process or f"{host}-{token_hex(3)}"
+        named = process or os.environ.get(_PROCESS, "").strip()
+        self.process = named or f"{host}-{token_hex(3)}"
         lock = Path(f"{outbox}-lock")
         is_new, lock_is_new = not outbox.exists(), not lock.exists()
         self._shipper = Shipper(
