@@ -185,7 +185,7 @@ class LocalPostgres:
             # Another account runs it than root, and cannot reach the programs.
             raise InputError(f"PostgreSQL refuses root, and {error}: use another account") from None
         if done.returncode != 0:
-            raise InputError(f"{command[0]} failed: {done.stderr.strip()}")
+            raise InputError(f"{command[0]} failed: {'; '.join(done.stderr.splitlines())}")
 
     def _as_account(self) -> dict[str, Any]:
         account = self._account
