@@ -15,7 +15,7 @@ from shim.demo.demo_screen import demo_screen, print_lines
 from shim.demo.fleet_checks import BY_THE_FLEET, FleetRollout, check_fleet, count_returns
 from shim.demo.fleet_operator import FleetOperator
 from shim.demo.fleet_steps import FleetStep, fleet_settings, fleet_steps
-from shim.demo.fleet_view import FleetView
+from shim.demo.processes_view import ProcessesView
 from shim.demo.rollout_summary import RolloutSummary
 
 _OF_THE_BRAKE = (BY_THE_FLEET, "brake engaged", "the brake is still engaged")
@@ -52,7 +52,7 @@ async def _run(
                 seconds=options.seconds,
                 patience=longest_step(factor),
             )
-            view = FleetView(operator, len(steps), factor)
+            view = ProcessesView(operator, len(steps), factor)
             print_lines(console, view.heading())
             async with demo_screen(console, view.lines, view.picture):
                 done = await unless(operator.take(steps), interrupted.wait(), clients.died())

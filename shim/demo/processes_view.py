@@ -15,7 +15,7 @@ from shim.model import Stage
 _DIGEST = 8
 
 
-class FleetView(StepView):
+class ProcessesView(StepView):
     """For a screen: lines as things happen, and a picture of how the processes are."""
 
     def __init__(self, operator: FleetOperator, count: int, factor: float) -> None:
