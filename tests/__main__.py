@@ -1,7 +1,8 @@
-"""`python -m tests`: all tests, in seven processes beside each other, with the coverage of all together.
+"""`python -m tests`: all tests, in seven processes beside each other.
 
 Five of them mostly wait for sockets and other processes, two compute: on two cores neither a core nor a
-process is left alone at the end. Arguments go to each of them.
+process is left alone at the end. Arguments go to each of them. With `--cov` the coverage of all together is
+reported at the end; to count the lines makes a simulation four times slower.
 
 Tests that failed are run once more, when all processes are through and nothing runs beside them. The
 machine is shared, with the other six processes and often with strangers, and many tests use real sockets,
@@ -34,15 +35,18 @@ COVERAGE = [sys.executable, "-m", "coverage"]
 def main(options: list[str]) -> int:
     chosen = [[*_paths(names)] for names in (*WAITING, COMPUTING)]
     chosen.append([f"--ignore={path}" for paths in chosen for path in paths])
+    if covered := "--cov" in options:
+        options = [*options, "--cov-report="]
     print("all tests, which takes some minutes; what each part says comes when it ends", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         parts = [
-            Part(f"part{number}", ["--cov", "--cov-report=", *names, *options], Path(folder))
+            Part(f"part{number}", [*names, *options], Path(folder))
             for number, names in enumerate(chosen)
         ]
         run(parts)
-        subprocess.run([*COVERAGE, "combine", "--quiet", folder], check=False)
-    subprocess.run([*COVERAGE, "report", "--skip-covered"], check=False)
+        if covered:
+            subprocess.run([*COVERAGE, "combine", "--quiet", folder], check=False)
+            subprocess.run([*COVERAGE, "report", "--skip-covered"], check=False)
     return summarize(parts)
 
 

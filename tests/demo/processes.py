@@ -21,8 +21,8 @@ def children_of(parent: int) -> list[int]:
 
 
 def gone(process: int) -> bool:
-    """Whether a process ends; it has some seconds."""
-    deadline = time.monotonic() + 5
+    """Whether a process ends in good time."""
+    deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
         if not Path(f"/proc/{process}").exists():
             return True

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import HTTPCookieProcessor, build_opener
@@ -15,7 +14,7 @@ from urllib.request import HTTPCookieProcessor, build_opener
 import pytest
 
 from shim.demo.rollout_steps import rollout_steps
-from tests.demo.processes import children_of, gone, wait_for
+from tests.demo.processes import children_of, gone
 from tests.telemetry.collectors import grpc_collector, values
 
 pytestmark = pytest.mark.real
@@ -139,19 +138,23 @@ def test_nothing_is_left_behind_when_it_is_interrupted(
 ) -> None:
     demo = subprocess.Popen(
         [*_COMMAND, "--users", "36"],
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
         cwd=tmp_path,
-        env={**os.environ, "TMPDIR": str(tmp_path)},
+        env={**os.environ, "TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"},
     )
+    assert demo.stdout is not None
     try:
-        wait_for(lambda: bool(children_of(demo.pid)))
+        # The first goal is reached by clients that are connected.
+        assert any("✓" in line for line in demo.stdout)
         begun = children_of(demo.pid)
-        time.sleep(1)
+        assert begun
         demo.send_signal(number)
-        assert demo.wait(15) == code
+        assert demo.wait(60) == code
     finally:
         demo.kill()
         demo.wait()
+        demo.stdout.close()
     assert all(gone(process) for process in begun)
     if number is not signal.SIGKILL:
         assert list(tmp_path.iterdir()) == []

@@ -18,10 +18,12 @@ from tests.telemetry.collectors import grpc_collector, values
 
 _FLUSH = 5.0
 USERS = 48
+MOST_LENGTHS = 3
+"""On a busy machine the clients begin late. What must not happen must not happen in all that time."""
 
 
 @pytest.mark.real
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_what_happens_to_every_behaviour_at_every_stage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -33,8 +35,10 @@ async def test_what_happens_to_every_behaviour_at_every_stage(
             demo_service(settings, [histories], MATRIX_FLAGS) as service,
             service.clients(histories.all, FACTOR) as clients,
         ):
-            assert await unless(asyncio.sleep(LENGTH / FACTOR), clients.died())
-            objections = await _objections(service, histories)
+            for _ in range(MOST_LENGTHS):
+                assert await unless(asyncio.sleep(LENGTH / FACTOR), clients.died())
+                if not (objections := await _objections(service, histories)):
+                    break
             trace = await asyncio.to_thread(_trace_of_a_mismatch, service)
         spans = {span.trace_id.hex(): span for span in received.named("episode mismatched")}
     assert objections == [], f"the clients' process lagged {clients.lag} s"
