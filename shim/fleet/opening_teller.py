@@ -7,15 +7,17 @@ this process's own actions become outcomes. While the store does not answer, all
 Rules: docs/design.md#r15, docs/design.md#r24.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from functools import partial
+from itertools import islice
 from time import monotonic, sleep
 from typing import Any, NamedTuple
 
 from psycopg import Connection
 
 from shim.compare import FleetReturns
-from shim.compare.fleet_returns import Told, ToldOpening
+from shim.compare.fleet_returns import AT_ONCE, Told, ToldOpening
 from shim.fleet.fleet_link import FleetDuty
 from shim.ledger.postgres.openings import (
     EVERYTHING,
@@ -31,9 +33,13 @@ from shim.ledger.rows import Wall
 from shim.model import Duration, Outcome, Time
 
 _ANSWER_TAKES = 1.0
+_LONGEST_ROUND = 0.5
 _LEAVING_TAKES = 1.5
 _PAUSE = 0.1
-"""Seconds, all three."""
+"""Seconds, all four."""
+
+_CONCLUSIONS_AT_ONCE = 50
+"""The event loop has other things to do: observers take some ten microseconds for each."""
 
 
 class _Question(NamedTuple):
@@ -78,12 +84,16 @@ class OpeningTeller(FleetDuty):
         self._seen_action = 0
         self._conclusion = 0
         self._question: _Question | None = None
+        self._more = False
         # What is not in the store yet.
         self._openings: dict[str, ToldOpening] = {}
         self._unsure: set[int] = set()
 
     def attend(self, connection: Connection[Any]) -> None:
+        give_up_at = monotonic() + _LONGEST_ROUND
         self._round(connection)
+        while self._more and monotonic() < give_up_at:
+            self._round(connection)
 
     def leave(self, connection: Connection[Any]) -> None:
         """Wait until the others' actions of the time before the end are known, and tell the rest."""
@@ -94,13 +104,15 @@ class OpeningTeller(FleetDuty):
             if done is None or monotonic() > give_up_at:
                 return
             end = end or done
-            sleep(_PAUSE)
+            if not self._more:
+                sleep(_PAUSE)
 
     def _round(self, connection: Connection[Any], end: Wall | None = None) -> Wall | None:
         """Tell what there is; up to when that was everything, None if that is not known or over.
 
         `end`: nothing has happened here since. Once all actions up to then are known, this was the last round.
         """
+        self._more = False
         store = self._store()
         if self._run is None:
             self._run = read_run(connection, self._uuid)
@@ -117,24 +129,26 @@ class OpeningTeller(FleetDuty):
         except TimeoutError:
             return None  # the event loop is busy; its answer is waited for in the next round
         self._question = None
+        self._more = told.more or len(publication.actions) == AT_ONCE
         self._seen_action = publication.last
         self._openings.update((one.connection.id, one) for one in told.openings)
         self._unsure.update(told.unsure, publication.changed)
         known = publication.known_until
-        is_last = end is not None and known is not None and known >= end
+        is_last = end is not None and known is not None and known >= end and not told.more
+        told_until = min(asked_at, publication.complete_until)
         tell_openings(
             connection,
             self._run,
             self._openings.values(),
             self._unsure,
-            told_until=EVERYTHING if is_last else min(asked_at, publication.complete_until),
-            seen_action=EVERYTHING if is_last else self._seen_action,
+            told_until=EVERYTHING if is_last else None if told.more else told_until,
+            seen_action=EVERYTHING if is_last else None if told.more else self._seen_action,
         )
         self._openings.clear()
         self._unsure.clear()
         conclusions, self._conclusion = read_conclusions(connection, self._run, self._conclusion)
         if conclusions:
-            self._post(lambda: self._conclude(conclusions))
+            self._post(partial(self._conclude, iter(conclusions)))
         return None if is_last else asked_at
 
     def _ask(self, publication: Publication, offset: Duration) -> _Question:
@@ -157,8 +171,12 @@ class OpeningTeller(FleetDuty):
         self._post(reply)
         return _Question(publication, answer)
 
-    def _conclude(self, conclusions: list[StoredConclusion]) -> None:
-        for one in conclusions:
+    def _conclude(self, conclusions: Iterator[StoredConclusion]) -> None:
+        """Tell some of these outcomes, and leave the rest to the next turn of the event loop."""
+        some = [*islice(conclusions, _CONCLUSIONS_AT_ONCE)]
+        if some:
+            self._post(partial(self._conclude, conclusions))
+        for one in some:
             outcome = self._returns.concluded(one.connection, one.result, one.delay)
             if outcome is not None:
                 self._tell(outcome)

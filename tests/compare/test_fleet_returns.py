@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from shim.compare import FleetReturns, Outcomes
 from shim.compare.fleet_outcomes import FleetAction, FleetOpening, conclude
-from shim.compare.fleet_returns import PublishedAction, ToldOpening
+from shim.compare.fleet_returns import AT_ONCE, PublishedAction, Told, ToldOpening
 from shim.model import SECOND, Connection, Kind, Outcome, Placement, Return, Role, Time
 
 S = SECOND
@@ -105,6 +105,25 @@ def test_a_process_is_unsure_where_it_forgot_for_want_of_room() -> None:
     until = 75 * S
     actions = [published(number, acted_at=until + number) for number in (0, 1)]
     assert told(returns, *actions)[1] == [0]
+
+
+def test_a_mass_of_openings_is_told_in_pieces() -> None:
+    """Other work of the event loop waits for `AT_ONCE` openings at most (R24)."""
+    returns = process(capacity=3 * AT_ONCE)
+    names = [f"c{number}" for number in range(2 * AT_ONCE + 1)]
+    for place, name in enumerate(names):
+        opened(returns, name, 60 * S + place)
+        if place % 2:
+            returns.closed(connection(name), 70 * S)
+    found: list[str] = []
+    pieces: list[Told] = []
+    actions = [published()]
+    while not pieces or pieces[-1].more:
+        pieces.append(returns.tell(actions, lambda at: at, None, 100 * S))
+        found += [one.connection.id for one in pieces[-1].openings]
+        actions = []
+    assert (sorted(found), len(pieces)) == (sorted(names), 3)
+    assert [len(piece.openings) for piece in pieces] == [AT_ONCE, AT_ONCE, 1]
 
 
 def test_closings_are_forgotten_once_every_action_of_their_time_is_known() -> None:

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from shim.compare import FleetReturns, Outcomes
+from shim.compare.fleet_returns import AT_ONCE
 from shim.fleet.opening_teller import OpeningTeller
 from shim.fleet.outcome_judge import OutcomeJudge
 from shim.ledger.postgres.process_list import ProcessName, Sign, enter, give_sign, read_clock
@@ -177,6 +178,23 @@ def test_it_comes_back_after_the_action_is_known_everywhere(fleet: Fleet) -> Non
     b.open("1")
     fleet.rounds()
     assert a.told() == [("a1", "returned", 110.001)]
+
+
+def test_a_mass_of_clients_comes_back_at_once(fleet: Fleet) -> None:
+    """More actions and more openings than a process handles in one go."""
+    a, b = fleet.begin("ab")
+    users = [f"u{number}" for number in range(AT_ONCE + 10)]
+    for number, user in enumerate(users):
+        a.open(f"{number}", user)
+    fleet.after(60)
+    for number, user in enumerate(users):
+        a.act(f"{number}", user)
+    fleet.after(5)
+    for number, user in enumerate(users):
+        b.open(f"{number}", user)
+    fleet.after(1)
+    fleet.rounds()
+    assert sorted(a.told()) == sorted((f"a{n}", "returned", 5.0) for n in range(len(users)))
 
 
 def test_two_processes_in_the_same_instant(fleet: Fleet) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from psycopg import Connection
 
-from shim.compare.fleet_returns import PublishedAction, ToldOpening
+from shim.compare.fleet_returns import AT_ONCE, PublishedAction, ToldOpening
 from shim.ledger.columns import without_nul
 from shim.ledger.postgres.process_list import NOW
 from shim.ledger.rows import Wall, storable
@@ -25,9 +25,6 @@ GIVEN_UP: Duration = 60_000_000
 
 _CHANGED = re.compile(r"\\(x00|ud[89a-f])")
 """What `storable` and `without_nul` put into a name."""
-
-_MOST = 10_000
-"""Actions that are read at once."""
 
 
 class Publication(NamedTuple):
@@ -78,7 +75,7 @@ def read_actions(connection: Connection[Any], run: int, after: int) -> Publicati
     found = connection.execute(
         'SELECT id, "user", connection_kind, package, instance, acted_at, last_activity, window_ends '
         "FROM action WHERE id > %s AND result IS NULL AND window_ends IS NOT NULL "
-        f"AND last_activity IS NOT NULL ORDER BY id LIMIT {_MOST}".encode(),
+        f"AND last_activity IS NOT NULL ORDER BY id LIMIT {AT_ONCE}".encode(),
         (after,),
     ).fetchall()
     actions = [
@@ -89,7 +86,7 @@ def read_actions(connection: Connection[Any], run: int, after: int) -> Publicati
     changed = [
         one.id for one in actions if any(_CHANGED.search(each or "") for each in one.identity)
     ]
-    return Publication(own, known if len(found) < _MOST else None, actions, last, changed)
+    return Publication(own, known if len(found) < AT_ONCE else None, actions, last, changed)
 
 
 def tell_openings(
@@ -98,10 +95,13 @@ def tell_openings(
     openings: Collection[ToldOpening],
     unsure: Collection[int],
     *,
-    told_until: Wall,
-    seen_action: int,
+    told_until: Wall | None,
+    seen_action: int | None,
 ) -> None:
-    """Write down what a process has to tell, and up to when that is everything."""
+    """Write down what a process has to tell, and up to when, and of which actions, that is everything.
+
+    None: that is as it was.
+    """
     with connection.transaction(), connection.cursor() as cursor:
         if not openings and not unsure:
             # A crash of the store may forget the last second: then less is known to be told.
