@@ -274,6 +274,27 @@ def _fleet() -> Section:
                 Query(f"sum(shim_fleet_leader{{{JOB}}})", "judge"),
                 unit="none",
             ),
+            lines(
+                "Outcomes behind",
+                "How long ago the time ends up to which the outcomes of all processes are concluded.",
+                Query(f"min(shim_fleet_concluded_age_seconds{{{JOB}}})", "all processes"),
+                unit="s",
+            ),
+            lines(
+                "Clocks",
+                "How far the store's clock is ahead of the clock of each process.",
+                Query(f"shim_store_clock_offset_seconds{{{JOB}}}", "{{instance}}"),
+                unit="s",
+            ),
+            lines(
+                "What differs",
+                "How many different settings and flags are in force, and in how many processes the brake is "
+                "engaged. During a deploy there are two of each.",
+                Query(f"count(count by (digest) (shim_settings_info{{{JOB}}}))", "settings"),
+                Query(f"count(count by (digest) (shim_flags_info{{{JOB}}} == 1))", "flags"),
+                Query(f"sum(shim_brake_engaged{{{JOB}}})", "brake engaged"),
+                unit="none",
+            ),
         ],
     )
 

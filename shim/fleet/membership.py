@@ -32,12 +32,18 @@ class Membership:
 
     brake: FleetBrake | None
     judge: MergedBrake | None
+    returns: OutcomeJudge
     link: FleetLink
 
     @property
     def leads(self) -> bool:
         """Whether this process judges the brake for all processes at present."""
         return self.judge is not None and self.judge.leads and self.link.problem is None
+
+    @property
+    def concluded_age(self) -> float:
+        """How long ago the time ends up to which the fleet's outcomes are concluded, in seconds."""
+        return self.returns.concluded_age
 
     @property
     def problem(self) -> str | None:
@@ -70,13 +76,14 @@ async def fleet_membership(
         fleet_brake = _follow_brake(settings, brake, process, to_wall, left)
         brake_judge = _judge_brake(settings, reader, process, holder, identity)
         duties += [fleet_brake, brake_judge]
-    duties += [teller, OutcomeJudge(holder)]
+    returns = OutcomeJudge(holder)
+    duties += [teller, returns]
     if isinstance(settings.rollout, FlagsInStore) and settings.flags_path is not None:
         duties.append(StoredFlags(settings.flags_path))
     link = FleetLink(settings.ledger, duties)
     link.start()
     try:
-        yield Membership(fleet_brake, brake_judge, link)
+        yield Membership(fleet_brake, brake_judge, returns, link)
     finally:
         await asyncio.to_thread(link.stop, _STOP)
 

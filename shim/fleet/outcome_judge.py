@@ -18,6 +18,7 @@ from shim.fleet.fleet_link import FleetDuty
 from shim.ledger.postgres.conclusions import (
     Frontier,
     IdentityFacts,
+    read_concluded_age,
     read_facts_due,
     read_frontier,
     trim_openings,
@@ -33,7 +34,8 @@ log = logging.getLogger(__name__)
 _SETTLE = 6.0
 _INTERRUPTED = 2.0
 _TRIM_EVERY = 60.0
-"""Seconds, all three. After an interruption every process gets the time to reach the store again."""
+_LOOK_EVERY = 2.0
+"""Seconds, all four. After an interruption every process gets the time to reach the store again."""
 
 _REST = 2.0
 
@@ -52,7 +54,14 @@ class OutcomeJudge(FleetDuty):
         self._settle = settle
         self._rest = rest
         self._in_contact_since = self._attended_at = monotonic()
-        self._next_round = self._next_trim = 0.0
+        self._next_round = self._next_trim = self._next_look = 0.0
+        self._concluded_at = monotonic()
+
+    @property
+    def concluded_age(self) -> float:
+        """How long ago the time ends up to which the outcomes are concluded, whoever concludes them, in
+        seconds; in a new store, how long nothing has been concluded."""
+        return monotonic() - self._concluded_at
 
     def attend(self, connection: Connection[Any]) -> None:
         holds = self._lease.keep(connection)
@@ -60,6 +69,10 @@ class OutcomeJudge(FleetDuty):
         if now - self._attended_at > _INTERRUPTED:
             self._in_contact_since = now
         self._attended_at = now
+        if now >= self._next_look:
+            self._next_look = now + _LOOK_EVERY
+            age = read_concluded_age(connection)
+            self._concluded_at = self._concluded_at if age is None else now - age / SECOND
         if holds and now - self._in_contact_since >= self._settle and now >= self._next_round:
             self._conclude(connection)
             self._next_round = monotonic() + self._rest * (monotonic() - now)

@@ -196,7 +196,10 @@ class Assembly:
             ledger = opened.enter_context(
                 _open_ledger(self.settings, run, coordinator.wall, self._place(coordinator))
             )
-            metrics = Metrics(metric_readings(coordinator, ledger, traced, lambda: self._fleet))
+            metrics = Metrics(
+                metric_readings(coordinator, ledger, traced, lambda: self._fleet),
+                settings=shared_settings_digest(self.settings),
+            )
             self._records = Records(ledger, metrics, traced)
             self._wall = coordinator.wall
             self._observe(coordinator, self._records, run)

@@ -36,6 +36,10 @@ class FleetMember(Protocol):
         """Whether this process judges the brake for all processes at present."""
 
     @property
+    def concluded_age(self) -> float:
+        """How long ago the time ends up to which the fleet's outcomes are concluded, in seconds."""
+
+    @property
     def problem(self) -> str | None:
         """Why the fleet cannot be reached; None: it can."""
 

@@ -79,6 +79,11 @@ def _with_fleet(
         member = fleet()
         return member is not None and member.leads
 
+    def concluded_age() -> float:
+        member = fleet()
+        return 0.0 if member is None else member.concluded_age
+
+    has_brake = coordinator.settings.monitors.control is not None
     return replace(
         readings,
         store_answers=lambda: store().problem is None,
@@ -86,5 +91,6 @@ def _with_fleet(
         store_record_age_seconds=record_age,
         store_clock_offset_seconds=lambda: seconds(store().clock_offset or 0),
         fleet_linked=is_linked,
-        fleet_leader=leads,
+        fleet_leader=leads if has_brake else None,
+        fleet_concluded_age_seconds=concluded_age,
     )

@@ -90,6 +90,11 @@ class Readings:
     fleet_leader: Annotated[
         Reading, Gauge, "1 while this process judges the brake for all processes (R25)."
     ] = None
+    fleet_concluded_age_seconds: Annotated[
+        Reading,
+        Gauge,
+        "How long ago the time ends up to which the fleet's outcomes are concluded (R24).",
+    ] = None
     trace_collector_answers: Annotated[
         Reading, Gauge, "1 if the collector took the spans that it was last sent."
     ] = None
@@ -174,6 +179,11 @@ class Catalogue:
     brake_engagements: Annotated[Counter, "Times that the brake engaged."]
     guard_holding: Annotated[Gauge, "1 while the guard holds up closes of the candidate (R6b)."]
     guard_engagements: Annotated[Counter, "Times that the guard began to hold."]
+    settings_info: Annotated[
+        Gauge,
+        "1 for the digest of the settings that should be the same in every process.",
+        "digest",
+    ]
     flags_info: Annotated[Gauge, "1 for the digest of the flags file in use (R20).", "digest"]
     flags_loaded_timestamp_seconds: Annotated[Gauge, "When the flags file in use was read."]
     flags_stale: Annotated[

@@ -37,7 +37,8 @@ from shim.telemetry.metric_registry import mirror
 
 
 class Metrics(Observer):
-    """Counts what the shim does. `wall` is the time of day in nanoseconds since 1970.
+    """Counts what the shim does. `wall` is the time of day in nanoseconds since 1970; `settings` is the digest
+    of the settings that should be the same in every process.
 
     It has to be told of verdicts after the tracing, whose trace ids become exemplars.
     """
@@ -47,9 +48,13 @@ class Metrics(Observer):
         readings: Readings | None = None,
         wall: Callable[[], int] = time.time_ns,
         provider: MeterProvider | None = None,
+        *,
+        settings: str | None = None,
     ) -> None:
         self._wall = wall
         self._all = catalogue = Catalogue(readings or Readings())
+        if settings is not None:
+            catalogue.settings_info.labels(settings).set(1)
         for collector in catalogue.mirrored:
             mirror(collector, provider)
 

@@ -195,6 +195,7 @@ async def test_two_processes_show_each_other(store: LedgerUrl, tmp_path: Path) -
             return await metric(a, "fleet_leader") + await metric(b, "fleet_leader")
 
         await eventually(leaders, (1,))
+        assert 0 <= await metric(b, "fleet_concluded_age_seconds") < 60
         await client.close()
 
 

@@ -59,7 +59,7 @@ def all_readings() -> Readings:
 
 def a_day() -> Metrics:
     """Metrics that were told of one thing of every sort."""
-    metrics = Metrics(all_readings(), wall=lambda: 1_800_000_000_000_000_000)
+    metrics = Metrics(all_readings(), wall=lambda: 1_800_000_000_000_000_000, settings="d3")
     metrics.on(
         Opened(
             connection=APP, evaluation=evaluation(), stage=Stage.SHADOW, acting=Role.CONTROL, at=0
@@ -184,6 +184,7 @@ def test_every_event_is_counted_where_it_belongs() -> None:
         (7, "shim_brake_engaged", {}),
         (1, "shim_guard_holding", {}),
         (1, "shim_guard_engagements_total", {}),
+        (1, "shim_settings_info", {"digest": "d3"}),
         (1, "shim_flags_info", {"digest": "d2"}),
         (1, "shim_flags_stale", {}),
         (1, "shim_flags_failures_total", {}),

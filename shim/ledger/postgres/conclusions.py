@@ -10,6 +10,7 @@ from psycopg import Connection
 
 from shim.compare.fleet_outcomes import Conclusion, FactKey, FleetAction, FleetOpening, Unknown
 from shim.ledger.postgres.openings import EVERYTHING, GIVEN_UP
+from shim.ledger.postgres.process_list import NOW
 from shim.ledger.postgres.store_reader import LISTED_FOR
 from shim.ledger.rows import Wall
 from shim.model import Duration, Identity
@@ -88,6 +89,14 @@ def read_frontier(connection: Connection[Any], now: Wall, *, gives_up: bool) -> 
         known_until = min(known_until, unseen - 1)
     (conclusion,) = connection.execute("SELECT conclusion FROM store").fetchone() or (0,)
     return Frontier(known_until, seen_action, unknown, conclusion)
+
+
+def read_concluded_age(connection: Connection[Any]) -> Duration | None:
+    """How long ago the time ends up to which everything is concluded; None: nothing ever was."""
+    (age,) = connection.execute(
+        f"SELECT {NOW} - concluded_until FROM store".encode()
+    ).fetchone() or (None,)
+    return age
 
 
 def read_facts_due(
