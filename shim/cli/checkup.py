@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from shim.console.listener import listen, url_of
 from shim.ledger import read_ledger, wall_clock
 from shim.ledger.completeness import describe_completeness, format_completeness
-from shim.ledger.fleet_record import FleetRecord, format_differences
+from shim.ledger.fleet_record import LARGE_OFFSET, FleetRecord, format_differences
 from shim.ledger.protocols import NoStoreError
 from shim.ledger.rows import CoverageRow, RunRow, Wall
 from shim.model import InputError, seconds
@@ -43,7 +43,6 @@ _STRUCT_TIMEX = 512
 """Bytes; more than `struct timex` has on any platform."""
 
 _FUTURE = 60.0
-_LARGE_OFFSET = 0.5
 _CONNECT = 2.0
 """Seconds."""
 
@@ -174,12 +173,9 @@ def _check_fleet(fleet: FleetRecord, now: Wall) -> Diagnoses:
         yield Health.ODD if fleet.behind else Health.GOOD, line
     for line in format_differences(fleet):
         yield Health.ODD, line
-    if abs(ahead := seconds(fleet.now - now)) > _LARGE_OFFSET:
-        side = "ahead of" if ahead > 0 else "behind"
-        yield (
-            Health.ODD,
-            f"the store's clock is {abs(ahead):.1f} s {side} the clock of this machine",
-        )
+    if abs(ahead := fleet.now - now) > LARGE_OFFSET:
+        away = f"{abs(seconds(ahead)):.1f} s {'ahead of' if ahead > 0 else 'behind'}"
+        yield Health.ODD, f"the store's clock is {away} the clock of this machine"
 
 
 def check_collector(settings: Settings) -> Diagnoses:

@@ -5,13 +5,22 @@ Rules: docs/design.md#r27.
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from shim.cli.common import rough
 from shim.cli.terminal import plain
-from shim.ledger.fleet_record import FleetRecord, format_differences
+from shim.ledger.completeness import describe_completeness, format_completeness
+from shim.ledger.fleet_record import (
+    FleetRecord,
+    format_clocks,
+    format_differences,
+    format_forgotten,
+    is_off,
+    is_silent,
+)
 from shim.ledger.process_record import ProcessRecord
 from shim.model import Stage, seconds
 
@@ -40,14 +49,22 @@ def render_fleet(fleet: FleetRecord) -> Iterator[RenderableType]:
     for process in fleet.processes:
         table.add_row(*_cells(fleet, process))
     yield table
-    for line in format_differences(fleet):
+    first, *behind = format_completeness(describe_completeness(replace(fleet, forgotten=[])))
+    yield plain(first)
+    for line in (*behind, *format_clocks(fleet), *format_differences(fleet)):
         yield plain(line, "bold red")
+    for line in format_forgotten(fleet):
+        yield plain(line, "dim")
 
 
 def _cells(fleet: FleetRecord, process: ProcessRecord) -> Iterator[Text]:
     # A name that was made begins with the host, and a pod has the name of its host.
     host = "" if process.name.startswith(process.host) else f" on {process.host}"
-    yield plain(f"{process.name}{host}", "" if process.alive else "dim")
+    name = plain(f"{process.name}{host}", "" if process.alive else "dim")
+    if fleet.now is not None and is_silent(fleet, process):
+        silence = rough(seconds(fleet.now - process.seen_at))
+        name.append_text(plain(f" silent for {silence}", "bold red"))
+    yield name
     yield plain(process.version)
     yield plain("-" if process.settings is None else process.settings[:8])
     yield plain("-" if process.flags is None else process.flags[:8])
@@ -55,7 +72,10 @@ def _cells(fleet: FleetRecord, process: ProcessRecord) -> Iterator[Text]:
     yield plain(_format_end(fleet, process), "bold red" if process.name in fleet.behind else "")
     yield plain(f"{process.waiting:,}")
     offset = process.clock_offset
-    yield plain("-" if offset is None else f"{seconds(offset):+.1f} s")
+    yield plain(
+        "-" if offset is None else f"{seconds(offset):+.1f} s",
+        "bold red" if is_off(process) else "",
+    )
     counts = process.connections or {}
     for stage in map(str, reversed(Stage)):
         yield plain(f"{counts[stage]:,}" if stage in counts else "-")

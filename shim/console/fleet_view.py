@@ -21,12 +21,16 @@ _PATIENCE = 1.0
 
 
 class FleetView:
-    """The processes of the fleet, at most two seconds old; without a fleet nothing is asked."""
+    """The processes of the fleet, at most two seconds old; without a fleet nothing is asked.
+
+    `last_known` is what the store told last, however long ago; None: it has told nothing yet.
+    """
 
     def __init__(self, operations: Operations, queries: LedgerQueries) -> None:
         self._queries = queries
         self._in_fleet = operations.shim.settings.in_fleet
         self._fleet = FreshAnswer(self._ask, _LASTS, operations.shim.clock, rest=1)
+        self.last_known: FleetRecord | None = None
         self._asking: asyncio.Task[tuple[FleetRecord | None, str | None]] | None = None
 
     async def get(self) -> tuple[FleetRecord | None, str | None]:
@@ -46,7 +50,8 @@ class FleetView:
         return None if fleet is None else describe_completeness(fleet)
 
     async def _ask(self) -> FleetRecord:
-        return await self._queries.ask(SHARED, _read_fleet)
+        self.last_known = await self._queries.ask(SHARED, _read_fleet)
+        return self.last_known
 
 
 def _read_fleet(ledger: LedgerReader) -> FleetRecord:

@@ -1,6 +1,6 @@
 """A fleet as its store knows it: the processes, in what they differ, and the order to their brake.
 
-Rules: docs/design.md#r16, docs/design.md#r25, docs/design.md#r27.
+Rules: docs/design.md#r16, docs/design.md#r23, docs/design.md#r25, docs/design.md#r27.
 """
 
 from collections.abc import Iterable
@@ -10,10 +10,13 @@ import msgspec
 from shim.ledger.json_record import JsonRecord
 from shim.ledger.process_record import ProcessRecord
 from shim.ledger.rows import Wall
-from shim.model import Duration
+from shim.model import Duration, seconds
 
 BEHIND_AFTER: Duration = 60_000_000
 """A process is behind when its record ends so long ago, in microseconds."""
+
+LARGE_OFFSET: Duration = 500_000
+"""A clock that is further away from the store's is told, in microseconds."""
 
 DEPLOY = (
     "a deploy, which ends, or a fault; while monitors, comparison or flags differ there is no trial: a trial "
@@ -97,6 +100,35 @@ def describe_fleet(
 def is_behind(process: ProcessRecord, now: Wall) -> bool:
     """Whether the record of a process ends more than a minute ago, or has not begun."""
     return process.complete_until is None or process.complete_until < now - BEHIND_AFTER
+
+
+def is_silent(fleet: FleetRecord, process: ProcessRecord) -> bool:
+    """Whether a process that is listed as alive was not heard of for a minute."""
+    return fleet.now is not None and process.alive and process.seen_at < fleet.now - BEHIND_AFTER
+
+
+def is_off(process: ProcessRecord) -> bool:
+    """Whether the clock of a process is far away from that of the store (R23)."""
+    return process.clock_offset is not None and abs(process.clock_offset) > LARGE_OFFSET
+
+
+def format_clocks(fleet: FleetRecord) -> list[str]:
+    """A line about the clocks that are far away from that of the store; empty: there are none."""
+    off = [
+        f"{process.name} is {abs(seconds(offset)):.1f} s {'behind' if offset > 0 else 'ahead'}"
+        for process in fleet.processes
+        if (offset := process.clock_offset) is not None and is_off(process)
+    ]
+    return [f"clocks are not that of the store: {', '.join(off)}"] if off else []
+
+
+def format_forgotten(fleet: FleetRecord) -> list[str]:
+    """A line for each process that was forgotten: by whom, and why."""
+    return [
+        f"{process.name} was forgotten by {process.forgotten.who}: {process.forgotten.reason}"
+        for process in fleet.forgotten
+        if process.forgotten is not None
+    ]
 
 
 def format_differences(fleet: FleetRecord) -> list[str]:

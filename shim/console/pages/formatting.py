@@ -3,8 +3,23 @@
 from datetime import UTC, datetime
 
 from shim.gate import GateAnswer, Scale, format_arms, format_trial
+from shim.ledger.fleet_record import is_off, is_silent
 from shim.ledger.rows import Wall
 from shim.model import SECOND, Duration
+
+__all__ = [
+    "ago",
+    "amount",
+    "arms",
+    "clock_time",
+    "duration",
+    "interval",
+    "is_off",
+    "is_silent",
+    "moment",
+    "percent",
+    "trial",
+]
 
 _SPACE = "\N{NO-BREAK SPACE}"
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
@@ -22,6 +37,11 @@ def duration(value: Duration | None) -> str:
     if 0 < length < 1:
         return f"{sign}{length * 1000:.0f}{_SPACE}ms"
     return f"{sign}{length:.1f}{_SPACE}s"
+
+
+def ago(value: Duration) -> str:
+    """`just now`, `12.0 s ago`, `3.2 h ago`."""
+    return "just now" if value < 5 * SECOND else f"{duration(value)} ago"
 
 
 def percent(share: float | None, digits: int = 1) -> str:

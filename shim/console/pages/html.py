@@ -19,6 +19,7 @@ from shim.console.base_path import base_of, path_of
 from shim.console.operations import Operations
 from shim.console.pages import charts
 from shim.console.pages import formatting as words
+from shim.ledger.completeness import describe_completeness
 from shim.model import Kind, Return, Role, Stage, VerdictKind, VerdictName, seconds
 from shim.settings import POSTGRES
 
@@ -64,6 +65,7 @@ class Html:
             "charts": charts,
             "words": words,
             "seconds": seconds,
+            "completeness": describe_completeness,
             "query": _query,
             # One segment of a path, whatever characters are in the name.
             "segment": partial(quote, safe=""),

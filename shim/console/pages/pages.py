@@ -30,9 +30,8 @@ from shim.console.ledger_queries import LedgerQueries
 from shim.console.operations import Operations
 from shim.console.pages.dashboard import Dashboards
 from shim.console.pages.episode_chart import draw_lanes
-from shim.console.pages.event_stream import EventStream
+from shim.console.pages.event_stream import EventStream, fleet_facts
 from shim.console.pages.html import Html, see_other
-from shim.ledger.fleet_record import format_differences
 from shim.ledger.rows import BrakeRow
 from shim.ledger.timeline import moments, why
 
@@ -57,13 +56,14 @@ class Pages:
         self._html = Html(operations, pseudonymizer)
         self._fleet = fleet
         self._dashboards = Dashboards(operations, queries, fleet)
-        self._live = EventStream(self._html, self._dashboards, access)
+        self._live = EventStream(self._html, self._dashboards, fleet, access)
 
     def add_to(self, app: web.Application) -> None:
         """Add the routes; streams end with the application."""
         for path, page in (
             ("/", self.dashboard),
-            ("/live", self._live.stream),
+            ("/live", self._live.dashboard),
+            ("/live/fleet", self._live.fleet),
             ("/connections", self.connections),
             ("/sessions", self.sessions),
             ("/sessions/{session}", self.session),
@@ -77,7 +77,7 @@ class Pages:
             app.router.add_get(
                 path,
                 self._for_readers(page),
-                allow_head=path != "/live",
+                allow_head=not path.startswith("/live"),
                 name=OVERVIEW if path == "/" else None,
             )
         app.router.add_get("", self._enter)
@@ -166,9 +166,10 @@ class Pages:
         return self._list(request, visitor, "outcomes.html", rows, None, names=names, record=record)
 
     async def fleet(self, request: web.Request, visitor: Visitor) -> web.Response:
-        fleet = await self._queries.ask(visitor, lambda ledger: ledger.fleet())
-        differences = format_differences(fleet)
-        return self._html.page(request, visitor, "fleet.html", fleet=fleet, differences=differences)
+        fleet, trouble = await self._fleet.get()
+        if fleet is None:
+            raise unavailable(trouble or "The store does not answer.")
+        return self._html.page(request, visitor, "fleet.html", **fleet_facts(fleet))
 
     async def brake(self, request: web.Request, visitor: Visitor) -> web.Response:
         try:
@@ -250,14 +251,14 @@ class Pages:
                 visitor = self._access.reader(request)
             except ApiError as error:
                 base, path = base_of(request), path_of(request)
-                if error.status is HTTPStatus.UNAUTHORIZED and path != "/live":
+                if error.status is HTTPStatus.UNAUTHORIZED and not path.startswith("/live"):
                     asked = f"{base}{path}{_query_of(request)}"
                     return see_other(f"{base}/login?{urlencode({'next': asked})}")
                 return self._html.refused(request, error)
             # A stream would keep its place.
             places = (
                 nullcontext()
-                if page == self._live.stream
+                if page in (self._live.dashboard, self._live.fleet)
                 else self._access.places.take(visitor.level)
             )
             try:

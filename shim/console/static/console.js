@@ -1,4 +1,4 @@
-// Theme, local times, and the live dashboard. Without this script every page works, but stands still.
+// Theme, local times, and pages that update themselves. Without this script every page works, but stands still.
 
 const root = document.documentElement;
 
@@ -22,18 +22,44 @@ function localTimes(within) {
   }
 }
 
-// A part that is replaced keeps the keyboard's place: the same link is focused again.
-function replace(id, html) {
-  const part = document.getElementById(id);
-  const focused = part.contains(document.activeElement)
-    ? document.activeElement.getAttribute("href")
-    : null;
-  part.innerHTML = html;
-  localTimes(part);
-  if (focused !== null) part.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus();
+// Nodes that stay the same are kept: with them the keyboard's place, what is scrolled and what is selected.
+function become(part, wanted) {
+  const kept = [...part.childNodes];
+  const nodes = [...wanted.childNodes];
+  nodes.forEach((node, place) => {
+    const old = kept[place];
+    if (old === undefined) part.append(node);
+    else if (old.nodeName !== node.nodeName) old.replaceWith(node);
+    else if (node.nodeType !== Node.ELEMENT_NODE) {
+      if (old.data !== node.data) old.data = node.data;
+    } else {
+      for (const { name } of [...old.attributes]) {
+        if (!node.hasAttribute(name)) old.removeAttribute(name);
+      }
+      for (const { name, value } of node.attributes) {
+        if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+      }
+      become(old, node);
+    }
+  });
+  for (const old of kept.slice(nodes.length)) old.remove();
 }
 
-function listen(dashboard) {
+// If the link that has the keyboard's place has moved, the place moves with it.
+function replace(id, html) {
+  const part = document.getElementById(id);
+  const link = (element) => element?.getAttribute("href") ?? null;
+  const focused = part.contains(document.activeElement) ? link(document.activeElement) : null;
+  const wanted = document.createElement("template");
+  wanted.innerHTML = html;
+  localTimes(wanted.content);
+  become(part, wanted.content);
+  if (focused !== null && link(document.activeElement) !== focused) {
+    part.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus();
+  }
+}
+
+function listen(page) {
   const state = document.getElementById("live");
   const say = (word, ok) => {
     state.textContent = word;
@@ -41,7 +67,7 @@ function listen(dashboard) {
   };
   let stream = null;
   const open = () => {
-    stream = new EventSource(dashboard.dataset.live);
+    stream = new EventSource(page.dataset.live);
     stream.addEventListener("parts", (event) => {
       for (const [id, html] of Object.entries(JSON.parse(event.data))) replace(id, html);
       say("live", true);
@@ -60,5 +86,5 @@ function listen(dashboard) {
 }
 
 localTimes(document);
-const dashboard = document.querySelector("[data-live]");
-if (dashboard) listen(dashboard);
+const page = document.querySelector("[data-live]");
+if (page) listen(page);

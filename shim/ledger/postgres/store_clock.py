@@ -15,6 +15,7 @@ from typing import Any
 
 from psycopg import Connection
 
+from shim.ledger.fleet_record import LARGE_OFFSET
 from shim.ledger.postgres.process_list import read_clock
 from shim.ledger.rows import Wall
 from shim.model import Duration
@@ -25,7 +26,6 @@ _MEASURE_EVERY = 2.0
 """Seconds. Clocks that nobody sets come apart by some 0.1 ms in that time."""
 
 _FIRST_QUESTIONS = 5
-_LARGE_OFFSET: Duration = 500_000
 
 
 class StoreClock:
@@ -62,9 +62,9 @@ class StoreClock:
         return theirs - self._wall(), theirs - before
 
     def _change(self, offset: Duration) -> None:
-        was_large = self.offset is not None and abs(self.offset) > _LARGE_OFFSET
+        was_large = self.offset is not None and abs(self.offset) > LARGE_OFFSET
         self.offset = offset
-        if abs(offset) > _LARGE_OFFSET and not was_large:
+        if abs(offset) > LARGE_OFFSET and not was_large:
             log.warning(
                 "ledger: the store's clock is %.1f s %s this process's clock; times in the store are by the "
                 "store's clock",
