@@ -128,8 +128,7 @@ class Assembly:
         self._records: Records | None = None
         self._wall: TimeOfDay | None = None
         self._gate: GateEvidence | None = None
-        self._gate_lock = Lock()
-        self._judged_at: Wall = 0
+        self._gate_lock, self._judged_at = Lock(), 0
         self._fleet: FleetMember | None = None
 
     @property
@@ -196,10 +195,8 @@ class Assembly:
             ledger = opened.enter_context(
                 _open_ledger(self.settings, run, coordinator.wall, self._place(coordinator))
             )
-            metrics = Metrics(
-                metric_readings(coordinator, ledger, traced, lambda: self._fleet),
-                settings=shared_settings_digest(self.settings),
-            )
+            readings = metric_readings(coordinator, ledger, traced, lambda: self._fleet)
+            metrics = Metrics(readings, settings=shared_settings_digest(self.settings))
             self._records = Records(ledger, metrics, traced)
             self._wall = coordinator.wall
             self._observe(coordinator, self._records, run)
