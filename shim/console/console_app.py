@@ -14,7 +14,7 @@ from shim.console.api.handlers import ApiHandlers
 from shim.console.api.openapi import openapi
 from shim.console.api.responses import ApiError, json_answer, problem
 from shim.console.base_path import PROXIES, PROXY_PATH, base_of, path_of
-from shim.console.fleet_view import FleetView
+from shim.console.fleet_reading import FleetReading
 from shim.console.ledger_queries import LedgerQueries
 from shim.console.operations import Operations
 from shim.console.pages.pages import Pages
@@ -40,7 +40,7 @@ def console_app(operations: Operations) -> web.Application:
     )
     pseudonymizer = Pseudonymizer(Pseudonyms(secrets.hash_key))
     queries = LedgerQueries(operations, pseudonymizer)
-    fleet = FleetView(operations, queries)
+    fleet = FleetReading(operations, queries)
     endpoints = ApiHandlers(operations, queries, pseudonymizer, fleet).endpoints()
     document = openapi(endpoints)
 

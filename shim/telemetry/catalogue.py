@@ -3,8 +3,9 @@
 Names are Prometheus's, counters without their `_total`. No label names a user or a connection.
 
 Rules: docs/design.md#r3, docs/design.md#r5, docs/design.md#r6b, docs/design.md#r7,
-docs/design.md#r14, docs/design.md#r14b, docs/design.md#r15, docs/design.md#r20, docs/design.md#r21,
-docs/design.md#r22, docs/design.md#r23, docs/design.md#r25, docs/design.md#r26, docs/design.md#r27.
+docs/design.md#r14, docs/design.md#r14b, docs/design.md#r15, docs/design.md#r20,
+docs/design.md#r21, docs/design.md#r22, docs/design.md#r23, docs/design.md#r24,
+docs/design.md#r25, docs/design.md#r26, docs/design.md#r27.
 """
 
 from collections.abc import Callable, Iterator, Sequence

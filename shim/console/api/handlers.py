@@ -37,7 +37,7 @@ from shim.console.api.schemas import (
     verdict_answer,
 )
 from shim.console.connection_lists import ConnectionLists
-from shim.console.fleet_view import FleetView
+from shim.console.fleet_reading import FleetReading
 from shim.console.ledger_queries import LedgerQueries
 from shim.console.operations import Operations
 from shim.ledger.completeness import Completeness
@@ -52,7 +52,7 @@ class ApiHandlers:
         operations: Operations,
         queries: LedgerQueries,
         pseudonymizer: Pseudonymizer,
-        fleet: FleetView,
+        fleet: FleetReading,
     ) -> None:
         self._operations = operations
         self._queries = queries

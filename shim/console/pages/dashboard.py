@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from shim.console.fleet_view import FleetView
+from shim.console.fleet_reading import FleetReading
 from shim.console.fresh_answer import FreshAnswer
 from shim.console.ledger_queries import SHARED, LedgerQueries
 from shim.console.operations import Operations
@@ -40,7 +40,7 @@ class DashboardContent:
 
 
 class Dashboards:
-    def __init__(self, operations: Operations, queries: LedgerQueries, fleet: FleetView) -> None:
+    def __init__(self, operations: Operations, queries: LedgerQueries, fleet: FleetReading) -> None:
         clock, self._queries, self._fleet = operations.shim.clock, queries, fleet
         self._time_of = operations.assembly.time_of
         self._settings = operations.shim.settings

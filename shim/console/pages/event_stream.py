@@ -13,7 +13,7 @@ from shim.console.access.access import Access, Visitor
 from shim.console.access.login_sessions import AccessLevel
 from shim.console.api.filters import DashboardQuery, read_query
 from shim.console.api.responses import ApiError, unavailable
-from shim.console.fleet_view import FleetView
+from shim.console.fleet_reading import FleetReading
 from shim.console.pages.dashboard import Dashboards
 from shim.console.pages.html import Html
 from shim.ledger.fleet_record import FleetRecord, format_clocks, format_differences, is_off
@@ -42,7 +42,7 @@ class EventStream:
     """Streams to every viewer of the dashboard and of the fleet."""
 
     def __init__(
-        self, html: Html, dashboards: Dashboards, fleet: FleetView, access: Access
+        self, html: Html, dashboards: Dashboards, fleet: FleetReading, access: Access
     ) -> None:
         self._html = html
         self._access = access

@@ -25,7 +25,7 @@ from shim.console.api.responses import ApiError, bad_request, not_found, unavail
 from shim.console.api.schemas import BrakeOrder, named
 from shim.console.base_path import OVERVIEW, base_of, path_of
 from shim.console.connection_lists import ConnectionLists
-from shim.console.fleet_view import FleetView
+from shim.console.fleet_reading import FleetReading
 from shim.console.ledger_queries import LedgerQueries
 from shim.console.operations import Operations
 from shim.console.pages.dashboard import Dashboards
@@ -46,7 +46,7 @@ class Pages:
         queries: LedgerQueries,
         pseudonymizer: Pseudonymizer,
         access: Access,
-        fleet: FleetView,
+        fleet: FleetReading,
     ) -> None:
         self._operations = operations
         self._queries = queries

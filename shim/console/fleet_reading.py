@@ -20,7 +20,7 @@ _PATIENCE = 1.0
 """Seconds, both; the second one is how long figures of this process wait for what the store adds to them."""
 
 
-class FleetView:
+class FleetReading:
     """The processes of the fleet, at most two seconds old; without a fleet nothing is asked.
 
     `last_known` is what the store told last, however long ago; None: it has told nothing yet.
