@@ -145,7 +145,7 @@ async def _measure(setup: Setup, watched: str, count: int, rounds: int) -> Round
     first = min(FIRST, count // 2)
     measuring = {"rounds": rounds, "seconds": rounds * HEARTBEAT}
     async with (
-        child("idle_server", setup.library, watched, setup.loop) as server,
+        child("idle_server", setup.library, watched, setup.loop, str(HEARTBEAT)) as server,
         child("idle_client") as client,
     ):
         port = (await server({"do": "port"}))["port"]

@@ -40,9 +40,7 @@ from shim.capture.sink import Sink
 from shim.model import (
     SECOND,
     Cause,
-    Close,
     Closing,
-    Confirmation,
     Duration,
     InputError,
     Role,
@@ -50,7 +48,7 @@ from shim.model import (
     Verdict,
     seconds,
 )
-from shim.router import Decided, Observer, Opened, Paused, Port, StageChanged, Tracked, handles
+from shim.router import Confirmed, Decided, Observer, Opened, Paused, StageChanged, Tracked, handles
 from shim.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -224,16 +222,20 @@ class Recorder(Observer):
 
     # -- What the live connections report ---------------------------------------------------------
 
-    def touch(
-        self, tracked: Tracked, touch: Callable[[Tracked], None]
-    ) -> Callable[[Tracked], None]:
-        """The per-message call of a connection that was `opened`, with a capture of it."""
-        connection_id = tracked.connection.id
-        followed = self._followed[connection_id]
-        tracked.port = _ListeningPort(tracked.port, lambda found: self._found(tracked, found))
+    def make_touch(self, touch: Callable[[Tracked], None]) -> Callable[[Tracked], None]:
+        """Makes the per-message call of all connections that were opened, with a capture of the message.
+
+        A connection keeps nothing for the call: a function for each would take twice as long to make as all
+        else that a capture does when a connection opens.
+        """
+        followed_by_id = self._followed
 
         def captured(tracked: Tracked) -> None:
             touch(tracked)
+            connection_id = tracked.connection.id
+            followed = followed_by_id.get(connection_id)
+            if followed is None:
+                return  # it has ended
             if tracked.closed_by is None:
                 followed.last_seen = tracked.last_activity
             if not followed.ended:
@@ -257,17 +259,6 @@ class Recorder(Observer):
         followed = self._followed.get(connection_id)
         if followed is not None:
             self._end(followed, cause, now)
-
-    def _found(self, tracked: Tracked, found: Confirmation) -> None:
-        """The kernel knows more than the application has read (R3b)."""
-        followed = self._followed[tracked.connection.id]
-        if found.unread:
-            # The time is not known. The earliest possible time keeps the replay from deciding, too.
-            self._evidence[tracked.connection.id] = self._journal.floor
-        elif found.data_at is not None and found.data_at > max(
-            (followed.last_seen, *followed.data)
-        ):
-            self._evidence[tracked.connection.id] = found.data_at
 
     def _add_evidence(self) -> None:
         for connection_id, at in self._evidence.items():
@@ -340,6 +331,21 @@ class Recorder(Observer):
             self._journal.pause(pause.start, pause.end)
             self._call_at(pause.end, self._journal.resume)
 
+    @handles(Confirmed)
+    def _confirmed(self, confirmed: Confirmed) -> None:
+        """The kernel knows more than the application has read (R3b)."""
+        connection_id, found = confirmed.connection.id, confirmed.confirmation
+        followed = self._followed.get(connection_id)
+        if followed is None:
+            return  # it has ended
+        if found.unread:
+            # The time is not known. The earliest possible time keeps the replay from deciding, too.
+            self._evidence[connection_id] = self._journal.floor
+        elif found.data_at is not None and found.data_at > max(
+            (followed.last_seen, *followed.data)
+        ):
+            self._evidence[connection_id] = found.data_at
+
     @handles(Decided)
     def _decided(self, decided: Decided) -> None:
         """The candidate decided although the kernel was asked, so the replay's candidate decides, too."""
@@ -351,28 +357,3 @@ class Recorder(Observer):
         followed = self._followed[change.connection.id]
         followed.stage = followed.facts.stage = str(change.after)
         followed.facts.acting = change.after.acting
-
-
-@dataclass(slots=True, eq=False)
-class _ListeningPort:
-    """Passes every effect on to the port itself, and each answer of `confirm` to `found`."""
-
-    port: Port
-    found: Callable[[Confirmation], None]
-
-    def ping(self, payload: bytes) -> None:
-        self.port.ping(payload)
-
-    def close(self, close: Close) -> None:
-        self.port.close(close)
-
-    def terminate(self) -> None:
-        self.port.terminate()
-
-    def forget(self) -> None:
-        self.port.forget()
-
-    def confirm(self) -> Confirmation:
-        evidence = self.port.confirm()
-        self.found(evidence)
-        return evidence

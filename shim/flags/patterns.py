@@ -51,6 +51,8 @@ class UserPatterns:
 
     def lists_with(self, user: str) -> list[int]:
         """The indexes of the lists that name the user, in order."""
+        if not self._globs and user not in self._users:
+            return []
         found = set(self._users.get(user, ()))
         length = len(user)
         for (head, tail), same_lengths in self._globs.items():

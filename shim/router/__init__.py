@@ -6,6 +6,7 @@ Rules: docs/design.md#r4, docs/design.md#r6.
 from shim.router.events import (
     BrakeChanged,
     ClockJumped,
+    Confirmed,
     Decided,
     Event,
     GuardChanged,
@@ -26,6 +27,7 @@ __all__ = [
     "NO_CONFIRMATION",
     "BrakeChanged",
     "ClockJumped",
+    "Confirmed",
     "Decided",
     "Event",
     "Guard",

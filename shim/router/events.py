@@ -3,8 +3,8 @@
 They are rare: nothing here happens per message. The records of `shim.model` that are facts already stand
 among them as they are: how a connection ended, a verdict, an outcome, a monitor's failure, …
 
-Rules: docs/design.md#r3, docs/design.md#r6b, docs/design.md#r14b, docs/design.md#r15, docs/design.md#r21,
-docs/design.md#r22.
+Rules: docs/design.md#r3, docs/design.md#r3b, docs/design.md#r6b, docs/design.md#r14b,
+docs/design.md#r15, docs/design.md#r21, docs/design.md#r22.
 """
 
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from shim.flags import Evaluation
 from shim.model import (
     BY_CHANCE,
     Closing,
+    Confirmation,
     Connection,
     Coverage,
     Decision,
@@ -44,6 +45,14 @@ class Opened:
     at: Time
     counted: bool = True
     """Whether what happens to the user is evidence (`Placement.counted`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """The port of a silent connection was asked, before a monitor decided (R3b)."""
+
+    connection: Connection
+    confirmation: Confirmation
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +160,7 @@ class Noted:
 Event: TypeAlias = (
     Opened
     | Closing
+    | Confirmed
     | Decided
     | Verdict
     | LateDecision

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from shim.model import Decision, Kind, Note, Pings, Pulse, Request, Role, Time
 from shim.router.assignment import Assignment
-from shim.router.events import Noted
+from shim.router.events import Confirmed, Noted
 from shim.router.observer import Observer
 from shim.router.role_monitors import Instance, RoleMonitors
 from shim.router.tracked import Tracked
@@ -79,10 +79,10 @@ class Requests:
                     self._assignment.dropped(monitors, tracked, now)
                     decisions.append((tracked, request))
                     continue
+                evidence = tracked.evidence()
+                self._observer.on(Confirmed(tracked.connection, evidence))
                 try:
-                    answer = monitors.confirmed(
-                        instance, tracked.connection, tracked.evidence(), now
-                    )
+                    answer = monitors.confirmed(instance, tracked.connection, evidence, now)
                     self._fulfil(monitors, instance, "confirmed", answer, now, decisions)
                 except CallFailed as failure:
                     self._assignment.connection_failed(monitors, tracked, failure, now)

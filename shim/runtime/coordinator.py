@@ -142,6 +142,7 @@ class Coordinator(Generic[L]):
         if recorder is not None:
             self._recorder = recorder
             self.observer.add(recorder)
+            self._touch = recorder.make_touch(self._touch)
             recorder.begin()
         self._tell_expired()
         self.driver.call_at(clock() + self._minute, self._each_minute)
@@ -199,13 +200,12 @@ class Coordinator(Generic[L]):
         """
         session = self.sessions.get(session_id)
         if session is None:
-            session = self.sessions[session_id] = Session(session_id, user)
-        if self.handover.running:
+            session = self.sessions[session_id] = Session(session_id, user, counted)
+        elif self.handover.running or (counted and not session.counted):
             # The new connection is at the new stage at once; so move the other connections of the session now.
-            self.handover.move(user, [member.tracked for member in session.members()])
-        if counted and not session.counted:
-            session.counted = True
-            self.handover.move(user, [member.tracked for member in session.members()], counted=True)
+            session.counted |= counted
+            others = [member.tracked for member in session.members()]
+            self.handover.move(user, others, counted=session.counted)
         connection = Connection(f"c{next(self._ids)}", kind, user, session_id, package, instance)
         session.open += 1
         older = session.member(connection.identity)
@@ -239,17 +239,15 @@ class Coordinator(Generic[L]):
                 counted=counted,
             )
         )
-        touch = self._touch
-        if self._recorder is not None:
-            touch = self._recorder.touch(tracked, touch)
         self.driver.hurry()
-        log.info(
-            "[User: %s] %s connection registered%s",
-            self.name_in_log(connection.user),
-            connection.kind.value.capitalize(),
-            "" if connection.package is None else f": {describe_id(connection.package)}",
-        )
-        return tracked, touch
+        if log.isEnabledFor(logging.INFO):
+            log.info(
+                "[User: %s] %s connection registered%s",
+                self.name_in_log(connection.user),
+                connection.kind.value.capitalize(),
+                "" if connection.package is None else f": {describe_id(connection.package)}",
+            )
+        return tracked, self._touch
 
     def call_after(self, delay: Duration, callback: Callable[[], None]) -> None:
         self.driver.call_at(clock() + delay, callback)
@@ -316,15 +314,16 @@ class Coordinator(Generic[L]):
             intended=intended,
             observed=ABNORMAL if observed is None else observed,
         )
-        log.info(
-            "[User: %s] %s connection ended: %s (cause %s, close code intended %s, observed %s)",
-            self.name_in_log(connection.user),
-            connection.kind.value.capitalize(),
-            describe_id(connection.package or "unknown"),
-            closing.cause,
-            closing.intended,
-            closing.observed,
-        )
+        if log.isEnabledFor(logging.INFO):
+            log.info(
+                "[User: %s] %s connection ended: %s (cause %s, close code intended %s, observed %s)",
+                self.name_in_log(connection.user),
+                connection.kind.value.capitalize(),
+                describe_id(connection.package or "unknown"),
+                closing.cause,
+                closing.intended,
+                closing.observed,
+            )
         self.observer.on(closing)
 
     # -- Shutdown ---------------------------------------------------------------------------------

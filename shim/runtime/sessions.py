@@ -31,11 +31,11 @@ class Session(Generic[M]):
 
     __slots__ = ("_members", "counted", "id", "open", "user")
 
-    def __init__(self, id: str, user: str) -> None:
+    def __init__(self, id: str, user: str, counted: bool = False) -> None:
         self.id = id
         self.user = user
         self.open = 0
-        self.counted = False
+        self.counted = counted
         # A tuple: sessions have few connections, and a dict for each session takes four times the memory.
         self._members: tuple[M, ...] = ()
 
@@ -66,6 +66,9 @@ class Session(Generic[M]):
 
     def adopt(self, member: M) -> None:
         """Point at a new connection, in place of an older connection of that identity."""
+        if not self._members:
+            self._members = (member,)
+            return
         connection = member.connection
         older = self.member(connection.identity)
         others = tuple(other for other in self._members if other is not older)

@@ -5,18 +5,23 @@ No reading visits the connections: a scrape costs the same with one as with 100 
 
 import time
 from collections.abc import Callable
+from functools import cache
 
 from opentelemetry.metrics import MeterProvider
+from prometheus_client import Counter, Gauge
 
 from shim.model import (
+    Cause,
     Closing,
     Coverage,
     Duration,
     FlagsLoad,
+    Kind,
     LateDecision,
     MonitorFailure,
     Outcome,
     Role,
+    Stage,
     Verdict,
     seconds,
 )
@@ -55,6 +60,18 @@ class Metrics(Observer):
         self._all = catalogue = Catalogue(readings or Readings())
         if settings is not None:
             catalogue.settings_info.labels(settings).set(1)
+        # To find a series by its labels takes longer than all else that an opening or an end costs here.
+        self._connections: Callable[[Kind, Stage], Gauge] = cache(
+            lambda kind, stage: catalogue.connections.labels(kind.value, str(stage))
+        )
+        self._registrations: Callable[[Kind, Stage], Counter] = cache(
+            lambda kind, stage: catalogue.registrations.labels(kind.value, str(stage))
+        )
+        self._closings: Callable[[Kind, Cause, int | None], Counter] = cache(
+            lambda kind, cause, code: catalogue.closings.labels(
+                kind.value, cause.value, _code(code)
+            )
+        )
         for collector in catalogue.mirrored:
             mirror(collector, provider)
 
@@ -70,20 +87,22 @@ class Metrics(Observer):
 
     @handles(Opened)
     def _opened(self, opened: Opened) -> None:
-        self._all.connections.labels(opened.connection.kind.value, str(opened.stage)).inc()
-        self._all.registrations.labels(opened.connection.kind.value, str(opened.stage)).inc()
+        kind, stage = opened.connection.kind, opened.stage
+        self._connections(kind, stage).inc()
+        self._registrations(kind, stage).inc()
 
     @handles(Closing)
     def _closed(self, closing: Closing) -> None:
-        kind = closing.connection.kind.value
-        self._all.closings.labels(kind, closing.cause.value, _code(closing.intended)).inc()
-        self._all.connections.labels(kind, str(closing.stage)).dec()
+        kind = closing.connection.kind
+        self._closings(kind, closing.cause, closing.intended).inc()
+        self._connections(kind, closing.stage).dec()
 
     @handles(StageChanged)
     def _stage_changed(self, change: StageChanged) -> None:
+        kind = change.connection.kind
         self._all.stage_changes.labels(str(change.before), str(change.after)).inc()
-        self._all.connections.labels(change.connection.kind.value, str(change.before)).dec()
-        self._all.connections.labels(change.connection.kind.value, str(change.after)).inc()
+        self._connections(kind, change.before).dec()
+        self._connections(kind, change.after).inc()
 
     @handles(Coverage)
     def _coverage(self, coverage: Coverage) -> None:

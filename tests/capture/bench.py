@@ -98,6 +98,7 @@ class Bench:
             call_at=self._call_at,
         )
         self.observer.add(self.recorder)
+        self._touch = self.recorder.make_touch(self.router.make_touch(lambda: self.now))
         self.recorder.begin()
         self._note_file()
 
@@ -143,8 +144,7 @@ class Bench:
                 at=self.now,
             )
         )
-        touch = self.recorder.touch(tracked, self.router.make_touch(lambda: self.now))
-        self._open[name] = tracked, partial(touch, tracked), socket
+        self._open[name] = tracked, partial(self._touch, tracked), socket
         return name
 
     def touch(self, name: str) -> Callable[[], None]:
