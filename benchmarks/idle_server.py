@@ -2,12 +2,11 @@
 
 python -m benchmarks.idle_server LIBRARY WATCHED LOOP HEARTBEAT [FOLDER]
 
-LIBRARY is aiohttp, uvicorn or websockets; WATCHED is none, own or a stage; LOOP is asyncio or uvloop;
+LIBRARY is aiohttp, uvicorn or websockets; WATCHED is none, bare, own or a stage; LOOP is asyncio or uvloop;
 HEARTBEAT is the time from one ping to the next, in seconds, and a third of the timeout. With FOLDER the shim
 has everything that `Shim.open` gives: a flags file, metrics, and its ledger and captures in this folder.
 
-Each client names itself by a number in its URL. It is answered when its connection is registered. A newer
-connection of a client replaces the older one: the shim sees to that, and a bare handler does as much.
+Each client names itself by a number in its URL, and is answered when its connection is registered.
 """
 
 import asyncio
@@ -55,8 +54,9 @@ percent: {{{stage}: 100}}
 
 
 class Watching(NamedTuple):
-    """By nobody (`none`), by the library's `own` pings, or by the shim at a stage.
+    """By nobody (`none`, `bare`), by the library's `own` pings, or by the shim at a stage.
 
+    A newer connection of a client replaces the older one: the shim sees to that, and so does a `bare` handler.
     With a `folder` the shim has everything that `Shim.open` gives.
     """
 
@@ -70,7 +70,7 @@ class Watching(NamedTuple):
 
     def shim(self, kind: Any) -> Any:
         """A `Shim` of one of the integrations, everybody at this stage; None: there is no shim."""
-        if self.watched in ("none", "own"):
+        if self.watched in ("none", "bare", "own"):
             return None
         times = {
             "heartbeat_interval": f"{self.heartbeat:g}s",
@@ -96,10 +96,11 @@ class Watching(NamedTuple):
 
 
 class _Handlers:
-    """How many there are, and the newest WebSocket of each client."""
+    """How many there are, and the newest WebSocket of each client, if older ones are replaced."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, replaces: bool) -> None:
         self.running = 0
+        self._replaces = replaces
         self._newest: dict[str, Any] = {}
 
     @contextmanager
@@ -115,7 +116,9 @@ class _Handlers:
     def bare(self, client: str, websocket: Any) -> Iterator[Any]:
         """The same without the shim; yields the older WebSocket of this client, which is to be closed."""
         self.running += 1
-        older, self._newest[client] = self._newest.get(client), websocket
+        older = None
+        if self._replaces:
+            older, self._newest[client] = self._newest.get(client), websocket
         try:
             yield older
         finally:
@@ -148,7 +151,7 @@ async def _on_aiohttp(watching: Watching, handlers: _Handlers) -> AsyncIterator[
         app.cleanup_ctx.append(it.lifespan)
 
         async def handler(request: web.Request) -> web.StreamResponse:
-            websocket = it.websocket()
+            websocket: web.WebSocketResponse = it.websocket()
             await websocket.prepare(request)
             with handlers.one_more(request.query_string) as (user, session, package):
                 async with it.register_app_connection(
@@ -262,7 +265,7 @@ _LIBRARIES = {"aiohttp": _on_aiohttp, "uvicorn": _on_uvicorn, "websockets": _on_
 
 
 async def _serve(library: str, watching: Watching) -> None:
-    handlers = _Handlers()
+    handlers = _Handlers(replaces=watching.watched == "bare")
     serving: AbstractAsyncContextManager[int] = _LIBRARIES[library](watching, handlers)
 
     async def port(_: Command) -> Command:

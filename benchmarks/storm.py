@@ -39,18 +39,18 @@ STEPS = ("opens", "returns", "closes")
 
 
 class Variant(NamedTuple):
-    """How the connections are watched (`none`: by nobody), and whether with ledger, metrics and capture."""
+    """How the connections are watched (`bare`: by nobody), and whether with ledger, metrics and capture."""
 
     watched: str
     records: bool = False
 
     def __str__(self) -> str:
-        if self.watched == "none":
+        if self == BARE:
             return "bare"
         return f"+ shim, {self.watched}{' + records' if self.records else ''}"
 
 
-BARE = Variant("none")
+BARE = Variant("bare")
 VARIANTS = (
     BARE,
     Variant("complete"),
