@@ -17,6 +17,7 @@ Rules: docs/design.md#r2, docs/design.md#r3, docs/design.md#r3b.
 
 from binascii import hexlify
 from collections.abc import Iterable
+from itertools import count
 from zlib import crc32
 
 from shim.model import (
@@ -40,7 +41,10 @@ _GRID: Duration = SECOND // 50
 """Heartbeats of all sessions fall on multiples of it, so that many are woken at once."""
 
 _ID_STEP = 0x9E3779B1
-"""Odd, so that adding it modulo 2**32 visits every 8-digit id before one comes twice."""
+"""Odd, so that its multiples modulo 2**32 are every 8-digit id before one comes twice."""
+
+_ping_numbers = count()
+"""Of the pings of all sessions: an idle session needs to keep no number of its own."""
 
 _PATIENCE = 3
 """A connection with unread bytes is judged when it was idle for this many timeouts (R3b)."""
@@ -77,7 +81,6 @@ class PerSessionMonitor:
         "_last_beat",
         "_next_beat",
         "_pauses",
-        "_ping_ids",
         "_settings",
         "_soonest",
         "_watches",
@@ -91,7 +94,6 @@ class PerSessionMonitor:
         self._pauses: tuple[tuple[Time, Duration], ...] = ()
         # A lone surrogate is no valid UTF-8, but a session id must not be able to make this raise.
         digest = crc32(session.encode("utf-8", "surrogatepass"))
-        self._ping_ids = digest
         # Sessions that start together, as after a deploy, must not ping at one moment.
         self._next_beat: Time = (digest * (settings.heartbeat_interval // _GRID) >> 32) * _GRID
         self._next_beat = self._soonest = self._beat_from(start)
@@ -161,11 +163,9 @@ class PerSessionMonitor:
         return requests
 
     def _heartbeat(self) -> Pings:
-        ping_id = self._ping_ids
         for watch in self._watches:
-            ping_id = (ping_id + _ID_STEP) & 0xFFFFFFFF
+            ping_id = next(_ping_numbers) * _ID_STEP & 0xFFFFFFFF
             watch.ping = hexlify(ping_id.to_bytes(4))
-        self._ping_ids = ping_id
         return Pings([*self._watches])
 
     def confirmed(self, connection_id: str, evidence: Confirmation, now: Time) -> Iterable[Request]:

@@ -149,7 +149,7 @@ class Replay:
         self._router.close(tracked, time)
         self._connections[event.connection] = None
         if event.cause not in (Cause.CONTROL, Cause.CANDIDATE):
-            self.result.healthy += not tracked.ever_decided
+            self.result.healthy += event.connection not in self.result.decided
 
     def _begin_stall(self, event: Stall, time: Time) -> None:
         duration = _microseconds(event.duration, "duration")
@@ -184,8 +184,8 @@ class Replay:
         self._router.shutdown(time)
         self.ended = True
         self.result.healthy += sum(
-            tracked is not None and not tracked.ever_decided
-            for tracked in self._connections.values()
+            tracked is not None and id not in self.result.decided
+            for id, tracked in self._connections.items()
         )
 
     def last_activity(self, connection_id: str) -> Time | None:

@@ -15,7 +15,7 @@ from shim.model import (
     VerdictName,
     seconds,
 )
-from shim.router import Observer, ProofOfLife, handles
+from shim.router import Decided, Observer, ProofOfLife, handles
 
 
 def _seconds(time: Time | None) -> float | None:
@@ -24,19 +24,24 @@ def _seconds(time: Time | None) -> float | None:
 
 @dataclass
 class ReplayResult(Observer):
-    """Collects what the router finds out."""
+    """Collects what the router finds out; `decided`: the connections on which a monitor ever decided."""
 
     connections: int = 0
     healthy: int = 0
     late_decisions: int = 0
     after_close: int = 0
     spoke_after_close: int = 0
+    decided: set[str] = field(default_factory=set)
     verdicts: list[Verdict] = field(default_factory=list)
     outcomes: dict[Role, Counter[Return]] = field(
         default_factory=lambda: {role: Counter() for role in Role}
     )
     failures: list[MonitorFailure] = field(default_factory=list)
     rules: Counter[str] = field(default_factory=Counter)
+
+    @handles(Decided)
+    def _decided(self, decided: Decided) -> None:
+        self.decided.add(decided.connection.id)
 
     @handles(Verdict)
     def _verdict(self, verdict: Verdict) -> None:

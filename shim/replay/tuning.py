@@ -129,6 +129,7 @@ class _TuningResult(ReplayResult):
 
     @handles(Decided)
     def _decided(self, decided: Decided) -> None:
+        super()._decided(decided)
         self._on_decided(decided)
 
 

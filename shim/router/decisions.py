@@ -55,7 +55,6 @@ class Decisions:
         if role is _CANDIDATE and self._is_too_far(tracked):
             self._take_back(tracked, now)
             return
-        tracked.ever_decided = True
         tracked.alert = True
         record: Verdict | LateDecision | None = None
         if tracked.compared:

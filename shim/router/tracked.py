@@ -61,7 +61,6 @@ class Tracked(_Heartbeat):
         "closed_by",
         "connection",
         "control",
-        "ever_decided",
         "failed",
         "last_activity",
         "opened_at",
@@ -99,7 +98,6 @@ class Tracked(_Heartbeat):
         self.alert = False
         self.closed_by: Role | None = None
         self.failed: Role | None = None
-        self.ever_decided = False
         self.spoke_after_close = False
 
     @property

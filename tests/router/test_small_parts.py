@@ -91,7 +91,7 @@ def test_r3_a_pause_is_noticed_before_a_touch_counts(
 def test_a_new_record_is_nobodys_yet() -> None:
     record = tracked()
     assert record.placement is BY_CHANCE
-    assert (record.alert, record.ever_decided, record.spoke_after_close) == (False, False, False)
+    assert (record.alert, record.spoke_after_close) == (False, False)
     assert (record.closed_by, record.failed) == (None, None)
     assert record.instance(Role.CONTROL) is None
     assert record.instance(Role.CANDIDATE) is None
