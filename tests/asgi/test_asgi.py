@@ -234,7 +234,8 @@ async def test_only_the_latest_ping_of_a_client_that_reads_nothing_is_answered(
         for number in range(200):
             await loop.sock_sendall(sock, masked(PING, b"%0125d" % number))
         await until(lambda: (live.protocol._pong or b"").endswith(b"199"))
-        assert live.transport.get_write_buffer_size() <= size
+        # The monitor's own pings take two bytes each; the pongs would take 25 000.
+        assert live.transport.get_write_buffer_size() < size + 1_000
         received = b""
         while not received.endswith(b"%0125d" % 199):
             received = received[-200:] + await loop.sock_recv(sock, 65536)
