@@ -6,7 +6,7 @@ Rules: docs/design.md#r27.
 from collections.abc import Iterator
 
 from msgspec.structs import replace
-from rich.console import RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -24,9 +24,13 @@ from shim.ledger.fleet_record import (
 from shim.ledger.process_record import ProcessRecord
 from shim.model import Stage, seconds
 
-_NAMES = ("process", "version")
-_STATES = ("settings", "flags", "brake", "record ends")
+_DIFFERING = ("version", "settings", "flags")
+"""Columns that a narrow output has no room for: the lines below the table say what differs."""
+
+_STATES = ("brake", "record ends")
 _NUMBERS = ("to ship", "clock", *map(str, reversed(Stage)))
+_ROOMY = 120
+"""Columns of the terminal."""
 
 
 def render_fleet(fleet: FleetRecord) -> Iterator[RenderableType]:
@@ -39,16 +43,7 @@ def render_fleet(fleet: FleetRecord) -> Iterator[RenderableType]:
         order = f"  BRAKE by {fleet.brake.process}: {fleet.brake.reason}"
         heading.append_text(plain(order, "bold white on red"))
     yield heading
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in _NAMES:
-        table.add_column(name, overflow="fold")
-    for name in _STATES:
-        table.add_column(name, no_wrap=True)
-    for name in _NUMBERS:
-        table.add_column(name, no_wrap=True, justify="right")
-    for process in fleet.processes:
-        table.add_row(*_cells(fleet, process))
-    yield table
+    yield _ProcessTable(fleet)
     first, *behind = format_completeness(describe_completeness(replace(fleet, forgotten=[])))
     yield plain(first)
     for line in (*behind, *format_clocks(fleet), *format_differences(fleet)):
@@ -57,17 +52,40 @@ def render_fleet(fleet: FleetRecord) -> Iterator[RenderableType]:
         yield plain(line, "dim")
 
 
-def _cells(fleet: FleetRecord, process: ProcessRecord) -> Iterator[Text]:
+class _ProcessTable:
+    """The processes, as a table of the width that there is."""
+
+    def __init__(self, fleet: FleetRecord) -> None:
+        self._fleet = fleet
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        differing = _DIFFERING if options.max_width >= _ROOMY else ()
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        table.add_column("process", overflow="fold")
+        for name in (*differing, *_STATES):
+            table.add_column(name, no_wrap=True)
+        for name in _NUMBERS:
+            table.add_column(name, no_wrap=True, justify="right")
+        for process in self._fleet.processes:
+            facts = (
+                plain((getattr(process, name) or "-")[: None if name == "version" else 8])
+                for name in differing
+            )
+            table.add_row(_name(self._fleet, process), *facts, *_cells(self._fleet, process))
+        yield table
+
+
+def _name(fleet: FleetRecord, process: ProcessRecord) -> Text:
     # A name that was made begins with the host, and a pod has the name of its host.
     host = "" if process.name.startswith(process.host) else f" on {process.host}"
     name = plain(f"{process.name}{host}", "" if process.alive else "dim")
     if fleet.now is not None and is_silent(fleet, process):
         silence = rough(seconds(fleet.now - process.seen_at))
         name.append_text(plain(f" silent for {silence}", "bold red"))
-    yield name
-    yield plain(process.version)
-    yield plain("-" if process.settings is None else process.settings[:8])
-    yield plain("-" if process.flags is None else process.flags[:8])
+    return name
+
+
+def _cells(fleet: FleetRecord, process: ProcessRecord) -> Iterator[Text]:
     yield _BRAKE[process.brake]
     yield plain(_format_end(fleet, process), "bold red" if process.name in fleet.behind else "")
     yield plain(f"{process.waiting:,}")

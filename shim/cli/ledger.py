@@ -12,6 +12,7 @@ from shim.cli.ledger_option import store_of, store_options
 from shim.cli.terminal import echo, print_json
 from shim.ledger import forget_process, prepare_store, push_ledger
 from shim.ledger.completeness import format_time
+from shim.model import seconds
 from shim.rollout.changes import this_user
 from shim.settings import LedgerUrl
 
@@ -79,8 +80,11 @@ def push(file: Path, url: LedgerUrl, fleet: str | None, process: str | None, as_
 @click.argument("process")
 @click.option("--reason", required=True, help="Why it will not come back; it is kept in the store.")
 @store_options
+@json_option
 @input_errors
-def forget(process: str, reason: str, config: Path | None, ledger: LedgerUrl | None) -> None:
+def forget(
+    process: str, reason: str, config: Path | None, ledger: LedgerUrl | None, as_json: bool
+) -> None:
     """Say that PROCESS of the fleet died and will not come back, and that its outbox is lost.
 
     Its record counts as ended, so that the gate waits for it no longer. If a client may have come back to
@@ -90,5 +94,9 @@ def forget(process: str, reason: str, config: Path | None, ledger: LedgerUrl | N
         raise click.UsageError("--reason must not be empty")
     store, who = store_of(config, ledger), this_user()
     until = forget_process(store, process, who=who, reason=reason.strip())
+    if as_json:
+        end_in_seconds = None if until is None else seconds(until)
+        print_json({"process": process, "who": who, "complete_until": end_in_seconds})
+        return
     end = "nothing of it is in the store" if until is None else f"it ends at {format_time(until)}"
     echo(f"the record of {process} counts as ended, by {who}: {end}")

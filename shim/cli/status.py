@@ -103,7 +103,8 @@ class _Picture:
         _, report = _ask_report(self._remote)
         if self._gate is None or time.monotonic() > self._asked_at + _GATE_LASTS:
             self._gate, self._asked_at = _ask_gate(self._remote), time.monotonic()
-        return Group(report, self._gate, *_ask_fleet(self._remote))
+        # A terminal may be too low for all: the fleet comes first.
+        return Group(*_ask_fleet(self._remote), report, self._gate)
 
 
 def _ask_fleet(remote: Remote) -> Iterator[RenderableType]:
@@ -114,7 +115,7 @@ def _ask_fleet(remote: Remote) -> Iterator[RenderableType]:
         yield Text.assemble(("fleet     ", "bold"), plain(f"no answer: {error}", "dim"))
         return
     if fleet.name is not None:
-        yield from ("", *render_fleet(fleet))
+        yield from (*render_fleet(fleet), "")
 
 
 def _ask_report(remote: Remote) -> tuple[dict[str, Any], Group]:

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from struct import pack
 
@@ -15,10 +15,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from shim.cli import main
+from shim.ledger.postgres.store_connection import connect
 from shim.settings import LedgerUrl
 from tests.ledger.helpers import ledger, verdict
 from tests.live.servers import QUICK, ROLLOUT
-from tests.postgres.helpers import FLEET, change, look
+from tests.postgres.helpers import FLEET, change, listed, look
 from tests.postgres.server import OWNER, PASSWORD, PostgresServer
 from tests.support import skip
 
@@ -267,6 +268,18 @@ def test_another_fleet(store: LedgerUrl, folder: Path) -> None:
         refused(command, store.url, "is the store of the fleet 'others'")
     refused(*SERVING, store.url, "is the store of the fleet 'others'")
     assert look(store, "SELECT 1 FROM run") == []
+
+
+def test_a_name_that_is_in_use(store: LedgerUrl, folder: Path) -> None:
+    with closing(connect(store)) as connection:
+        listed(connection, "a")
+        connection.execute("UPDATE process SET seen_at = seen_at + 60000000")
+    url, told = store.url, "another process is called 'a' (on host-a, number "
+    before = {*files(), "shim.yaml"}
+    result = run(*SERVING, url, lines="process: a\n")
+    assert (result.exit_code, told in result.stderr) == (2, True), result.output
+    assert files() == before
+    assert len(look(store, "SELECT 1 FROM process")) == 1
 
 
 # -- Rights ----------------------------------------------------------------------------------------

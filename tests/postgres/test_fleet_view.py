@@ -12,8 +12,10 @@ import aiohttp
 import psycopg
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 from shim.cli import main
+from shim.cli.fleet_table import render_fleet
 from shim.ledger import read_ledger
 from shim.ledger.fleet_record import ALONE, DEPLOY, FleetRecord, format_differences
 from shim.ledger.postgres.brake_orders import give_order
@@ -26,7 +28,7 @@ from shim.settings import LedgerUrl, settings_from
 from tests.ledger.helpers import ledger, run
 from tests.live.servers import ServerProcess, app_client
 from tests.postgres.helpers import FLEET, STAGES, change, eventually, listed, process_of
-from tests.postgres.server import PostgresServer
+from tests.postgres.server import PASSWORD, PostgresServer
 
 Store = psycopg.Connection[Any]
 
@@ -119,6 +121,27 @@ def test_status_shows_the_fleet_of_a_store(connection: Store, store: LedgerUrl) 
     assert answer["processes"][0]["clock_offset"] == -0.7
 
 
+@pytest.mark.parametrize("width", [80, 200])
+def test_the_table_fits_the_terminal(connection: Store, store: LedgerUrl, width: int) -> None:
+    listed(connection, "chat-0", settings="0123456789")
+    listed(connection, "chat-1", behind=7200, waiting=12_000)
+    change(store, "UPDATE process SET seen_at = seen_at - 7200000000 WHERE name = 'chat-1'")
+    console = Console(width=width)
+    with console.capture() as shown:
+        console.print(*render_fleet(fleet_of(store)))
+    words = " ".join(shown.get().split())
+    for part in (
+        "chat-0",
+        "2 h ago",
+        "12,000 -0.7 s 0 2 4 0",
+        "silent for",
+        "the record of chat-1 is complete until",
+        "clocks are not that of the store: chat-0 is 0.7 s ahead",
+    ):
+        assert part in words
+    assert ("01234567" in words) == (width == 200)
+
+
 def test_without_a_fleet_nothing_is_shown(tmp_path: Path) -> None:
     file = tmp_path / "shim.db"
     with ledger(file):
@@ -209,8 +232,14 @@ async def test_while_the_store_is_away(tmp_path: Path) -> None:
             server.kill()
             for name in ("store_answers", "fleet_linked", "fleet_leader"):
                 await eventually(partial(metric, process, name), (0,))
-            assert (await ask(process, "/api/fleet", 503))["status"] == 503
-            await ask(process, "/fleet", 503)
+            refusal = await ask(process, "/api/fleet", 503)
+            assert refusal["status"] == 503
+            told_of = [json.dumps(refusal), await ask(process, "/fleet", 503)]
+            told_of.append((tmp_path / "a" / "serve.log").read_text())
+            for text in told_of:
+                assert "does not answer" in text
+                assert store.secrets[0] not in text
+                assert PASSWORD not in text
             runner = CliRunner(env=process.secrets)
             shown, told = [
                 await asyncio.to_thread(

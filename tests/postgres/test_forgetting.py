@@ -76,6 +76,8 @@ def test_a_process_that_died(connection: Store, store: LedgerUrl) -> None:
     frontier = read_frontier(connection, read_clock(connection), gives_up=True)
     assert frontier is not None
     assert [one for one in frontier.unknown if one[1] == b.forgotten.at]
+    again = forget(store, "b", "--json")
+    assert "has ended" in again.stderr
     # It comes back after all.
     give_sign(connection, dead, Sign(None, None, 0))
     fleet = fleet_of(store)

@@ -72,7 +72,14 @@ function listen(page) {
       for (const [id, html] of Object.entries(JSON.parse(event.data))) replace(id, html);
       say("live", true);
     });
-    stream.addEventListener("error", () => say("connection lost, trying again", false));
+    stream.addEventListener("error", () => {
+      say("connection lost, trying again", false);
+      // A browser gives up when a proxy answers for a shim that restarts.
+      if (stream?.readyState === EventSource.CLOSED) {
+        stream = null;
+        setTimeout(() => stream === null && !document.hidden && open(), 5000);
+      }
+    });
   };
   // A page that nobody sees asks nothing of the server.
   document.addEventListener("visibilitychange", () => {
