@@ -13,11 +13,9 @@ from time import perf_counter, sleep
 
 import psycopg
 
-from benchmarks.gate import SPAN, USERS, fill
+from benchmarks.gate import SPAN, USERS, ask, fill
 from shim.demo.local_postgres import find_programs
-from shim.gate import judge
 from shim.ledger import begin_run, wall_clock
-from shim.ledger.gate_evidence import GateEvidence
 from shim.ledger.postgres.fleet_ledger import FleetLedger
 from shim.ledger.postgres.store_reader import PostgresReader
 from shim.model import InputError
@@ -26,7 +24,6 @@ from shim.settings import LedgerUrl, settings_from
 from tests.postgres.server import PostgresServer
 
 PROCESSES = 8
-_MINUTE = 60_000_000
 
 
 def run(verdicts: int) -> None:
@@ -36,7 +33,6 @@ def run(verdicts: int) -> None:
     except InputError as error:
         print(f"store: {error}")
         return
-    settings = settings_from({}, monitor_types(plugin_manager()))
     with tempfile.TemporaryDirectory() as folder, PostgresServer(durable=True) as server:
         url = LedgerUrl(server.url(server.create_database()))
         start, now = multiprocessing.Event(), wall_clock()
@@ -59,15 +55,8 @@ def run(verdicts: int) -> None:
             "(goal: at least 20,000)"
         )
         with closing(PostgresReader(url)) as reader:
-            evidence = GateEvidence(reader, settings)
-            began = perf_counter()
-            answer = judge(evidence.read(now), settings.gate)
-            first, began = perf_counter() - began, perf_counter()
-            judge(evidence.read(now + _MINUTE), settings.gate)
-            print(
-                f"store: {share * PROCESSES:,} verdicts of {USERS:,} users: {answer.verdict} in {first:.2f} s, "
-                f"a minute later in {(perf_counter() - began) * 1000:.0f} ms"
-            )
+            timed = ask(reader, url.url, now)
+        print(f"store: {share * PROCESSES:,} verdicts of {USERS:,} users: {timed}")
 
 
 def _work(url: str, folder: str, place: int, verdicts: int, now: int, start: Event) -> None:
