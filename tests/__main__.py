@@ -1,8 +1,9 @@
 """`python -m tests`: all tests, in seven processes beside each other.
 
-Five of them mostly wait for sockets and other processes, two compute: on two cores neither a core nor a
-process is left alone at the end. Arguments go to each of them. With `--cov` the coverage of all together is
-reported at the end; to count the lines makes a simulation four times slower.
+Most of them wait for sockets and other processes, some compute: so on two cores no core is left alone. The
+tests are cut into more parts than there are processes, and the long ones begin. Arguments go to each of
+them. With `--cov` the coverage of all together is reported at the end; to count the lines makes a simulation
+four times slower.
 
 Tests that failed are run once more, when all processes are through and nothing runs beside them. The
 machine is shared, with the other six processes and often with strangers, and many tests use real sockets,
@@ -15,26 +16,36 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from tests.part import Part
 
 TESTS = Path(__file__).parent
-WAITING = (
-    ("live/test_[a-p]*.py",),
-    ("live/test_[q-z]*.py", "demo"),
-    ("boards", "capture", "telemetry", "web"),
-    ("ledger", "postgres"),
-    ("asgi", "clients", "peers", "test_wheel.py"),
+AT_ONCE = 7
+PARTS = (
+    ("simulate",),
+    ("live/test_[a-f]*.py",),
+    ("live/test_[g-p]*.py",),
+    ("fleet",),
+    ("fleet_faults",),
+    ("asgi",),
+    ("postgres",),
+    ("demo",),
+    ("live/test_[q-z]*.py",),
+    ("web",),
+    ("peers", "test_wheel.py"),
+    ("ledger",),
+    ("cli", "gate", "replay"),
+    ("boards", "capture", "clients", "telemetry"),
 )
-COMPUTING = ("replay", "simulate")
-"""About half of what is to be computed; the last process runs all other tests."""
+"""Folders and files. Before them begins the part with all other tests."""
 COVERAGE = [sys.executable, "-m", "coverage"]
 
 
 def main(options: list[str]) -> int:
-    chosen = [[*_paths(names)] for names in (*WAITING, COMPUTING)]
-    chosen.append([f"--ignore={path}" for paths in chosen for path in paths])
+    named = [paths for names in PARTS if (paths := [*_paths(names)])]
+    chosen = [[f"--ignore={path}" for paths in named for path in paths], *named]
     if covered := "--cov" in options:
         options = [*options, "--cov-report="]
     print("all tests, which takes some minutes; what each part says comes when it ends", flush=True)
@@ -52,13 +63,12 @@ def main(options: list[str]) -> int:
 
 def run(parts: Sequence[Part]) -> None:
     """Run the parts beside each other, and then what failed in them one after another."""
-    for part in parts:
-        part.start()
-    for part in parts:
-        print(part.finish(), flush=True)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for running in as_completed([pool.submit(part.run) for part in parts]):
+            print(running.result(), flush=True)
     for part in parts:
         if part.can_run_again:
-            print("what failed in this part, once more and alone:", flush=True)
+            print("what failed in a part, once more and alone:", flush=True)
             print(part.run_again(), flush=True)
 
 

@@ -17,6 +17,7 @@ _SUMMARY = re.compile(r"^=* ?(no tests ran|\d+ \w+(?:, \d+ \w+)*) in [\d.]+s\b.*
 _TESTS_FAILED, _NO_TESTS = 1, 5
 """Exit codes of pytest. No tests are right where an option such as `-k` chooses the tests of other parts."""
 
+PYTEST = (sys.executable, "-m", "pytest")
 _AGAIN = ("--last-failed", "--last-failed-no-failures=none")
 
 
@@ -32,7 +33,6 @@ class Part:
         self.unsteady: list[str] = []
         self._arguments = arguments
         self._path = folder / name
-        self._process: subprocess.Popen[bytes] | None = None
         self._died = False
 
     @property
@@ -40,13 +40,9 @@ class Part:
         """Some tests have failed, and pytest came to its end."""
         return bool(self._failures()) and not self._died
 
-    def start(self) -> None:
-        """Start the tests of the part."""
-        self._start("first")
-
-    def finish(self, longest: float = LONGEST) -> str:
-        """Wait for the tests, at most so many seconds; what pytest said."""
-        said = self._finish("first", longest)
+    def run(self, longest: float = LONGEST) -> str:
+        """Run the tests, at most so many seconds; what pytest said."""
+        said = self._run("first", longest)
         counts = _counts(said)
         self.passed = counts["passed"]
         self.skipped = counts["skipped"] + counts["xfailed"]
@@ -55,42 +51,38 @@ class Part:
     def run_again(self, longest: float = LONGEST) -> str:
         """Run the failed tests once more; what pytest said."""
         before = self._failures()
-        self._start("again", *_AGAIN)
-        said = self._finish("again", longest)
+        said = self._run("again", longest, *_AGAIN)
         self.unsteady = sorted(before - self._failures())
         self.passed += len(self.unsteady)
         return said
 
-    def _start(self, run: str, *options: str) -> None:
-        cache = f"cache_dir={self._path}.cache"
-        with self._log(run).open("wb") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "pytest", "-o", cache, *self._arguments, *options],
-                env={
-                    **os.environ,
-                    "COVERAGE_FILE": f"{self._path.parent}/.coverage.{self._path.name}.{run}",
-                },
+    def _run(self, name: str, longest: float, *options: str) -> str:
+        cache, data = (
+            f"{self._path}.cache",
+            self._path.with_name(f".coverage.{self._path.name}.{name}"),
+        )
+        log = self._path.with_suffix(f".{name}.log")
+        with (
+            log.open("wb") as output,
+            subprocess.Popen(
+                [*PYTEST, "-o", f"cache_dir={cache}", *self._arguments, *options],
+                env={**os.environ, "COVERAGE_FILE": str(data)},
                 stdout=output,
                 stderr=subprocess.STDOUT,
-            )
-
-    def _finish(self, run: str, longest: float) -> str:
-        assert self._process is not None
-        try:
-            code = self._process.wait(longest)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            code = self._process.wait()
-        said = self._log(run).read_text(errors="replace")
+            ) as process,
+        ):
+            try:
+                code = process.wait(longest)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                code = process.wait()
+        said = log.read_text(errors="replace")
         complete = code in (0, _NO_TESTS) or (code == _TESTS_FAILED and bool(self._failures()))
         self._died = not (complete and _SUMMARY.search(said))
         self.failed = len(self._failures()) + self._died
         if self._died:
             said += f"\nthis part died: exit code {code}\n"
         return said
-
-    def _log(self, run: str) -> Path:
-        return self._path.with_suffix(f".{run}.log")
 
     def _failures(self) -> set[str]:
         """The names of the tests that failed when they ran last; pytest keeps them."""

@@ -100,8 +100,7 @@ def test_a_part_that_dies_the_second_time_has_failed(
 
 def test_a_part_that_hangs_is_killed_and_has_failed(tree: Path) -> None:
     hanging = part(tree, "hangs", HANGS)
-    hanging.start()
-    assert "this part died: exit code -9" in hanging.finish(longest=0.01)
+    assert "this part died: exit code -9" in hanging.run(longest=0.01)
     assert hanging.failed == 1
     assert not hanging.can_run_again
 
