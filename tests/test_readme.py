@@ -43,7 +43,7 @@ async def test_the_integration_example_runs(
     async with TestServer(apps[0]) as server, aiohttp.ClientSession() as http:
         websocket = await http.ws_connect(server.make_url("/app?user=alice&package=com.example"))
         await websocket.send_str("hello")
-        assert await websocket.receive_str(timeout=10) == "you said hello"
+        assert await websocket.receive_str(timeout=60) == "you said hello"
         (tracked,) = names["shim"].router.connections()
         assert tracked.connection.package == "com.example"
         headers = {"Authorization": "Bearer operator's token"}

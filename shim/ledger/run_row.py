@@ -6,7 +6,9 @@ Rules: docs/design.md#r27.
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
+from functools import cache
 from importlib.metadata import entry_points
 from time import time_ns
 from typing import Any
@@ -72,11 +74,17 @@ def _describe_monitors(settings: Settings) -> dict[str, Any]:
 
 def _version_of(monitor_type: MonitorType) -> str:
     """The distribution that offers a monitor, with its version; empty where none is installed."""
-    package = type(monitor_type).__module__.partition(".")[0]
-    for point in entry_points(group=PROJECT):
-        if point.module.partition(".")[0] == package and point.dist is not None:
-            return f"{point.dist.name} {point.dist.version}"
-    return ""
+    return _versions().get(type(monitor_type).__module__.partition(".")[0], "")
+
+
+@cache
+def _versions() -> Mapping[str, str]:
+    """The distributions with their versions, by the packages of their plugins: a process finds them once."""
+    return {
+        point.module.partition(".")[0]: f"{point.dist.name} {point.dist.version}"
+        for point in reversed(entry_points(group=PROJECT))  # of two, the first is imported
+        if point.dist is not None
+    }
 
 
 def _digest(facts: Any) -> str:

@@ -115,7 +115,7 @@ async def test_a_real_browser_as_client_and_at_the_console(tmp_path: Path) -> No
         )
         await app.until("socket.readyState === 1")
         silent = await connect(it, http, "bob", autoping=False)
-        while (await silent.receive(timeout=30)).type is aiohttp.WSMsgType.PING:
+        while (await silent.receive(timeout=60)).type is aiohttp.WSMsgType.PING:
             pass
         assert silent.close_code == 1001
         assert await app.run("ended") is None  # as silent as bob, but it answers pings

@@ -76,7 +76,7 @@ def test_kept_it_can_be_looked_into_and_the_trace_of_a_lost_app_has_arrived(
         finally:
             demo.send_signal(signal.SIGINT)
             demo.stdout.close()
-            assert demo.wait(30) == 0
+            assert demo.wait(60) == 0
         traces = {span.trace_id.hex(): span for span in received.named("episode matched")}
     trace = re.search(r"http://127\.0\.0\.1:1/([0-9a-f]{32})/here$", said, re.M)
     assert trace is not None, said
@@ -162,7 +162,7 @@ def test_nothing_is_left_behind_when_it_is_interrupted(
 
 def test_no_time_at_all_is_refused() -> None:
     done = subprocess.run(
-        [*_COMMAND, "--seconds", "0"], capture_output=True, text=True, timeout=30, check=False
+        [*_COMMAND, "--seconds", "0"], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 2
     assert "--seconds" in done.stderr
@@ -172,7 +172,7 @@ def test_a_port_in_use_is_an_input_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         done = subprocess.run(
-            [*_COMMAND, "--port", port], capture_output=True, text=True, timeout=30, check=False
+            [*_COMMAND, "--port", port], capture_output=True, text=True, timeout=60, check=False
         )
     assert done.returncode == 2
     assert port in done.stderr

@@ -156,7 +156,7 @@ async def server_process(
     assert process.stdout is not None
     secrets: dict[str, str] = {}
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             while line := (await process.stdout.readline()).decode():
                 if match := re.match(r"(SHIM_\w+)=(\S+)", line):
                     secrets[match[1]] = match[2]
@@ -171,7 +171,7 @@ async def server_process(
             process.send_signal(signal.SIGCONT)
             process.terminate()
             try:
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(30):
                     await process.wait()
             except TimeoutError:
                 process.kill()
@@ -179,8 +179,8 @@ async def server_process(
         process._transport.close()  # type: ignore[attr-defined]
 
 
-async def until(condition: Any, timeout: float = 10) -> None:
-    """Wait for a condition that a real socket brings about."""
+async def until(condition: Any, timeout: float = 60) -> None:
+    """Wait for a condition that a real socket brings about, on a busy machine long."""
     async with asyncio.timeout(timeout):
         while not condition():  # noqa: ASYNC110 - sockets have no event to wait for
             await asyncio.sleep(0.02)
@@ -199,6 +199,6 @@ async def app_client(
     websocket: aiohttp.ClientWebSocketResponse = await http.ws_connect(f"{url}/app-ws", **options)
     init = {"type": "tpa_connection_init", "sessionId": f"{user}-{package}"}
     await websocket.send_str(json.dumps({**init, "packageName": package, "apiKey": key}))
-    answer = await websocket.receive_json(timeout=10)
+    answer = await websocket.receive_json(timeout=60)
     assert answer["type"] == "tpa_connection_ack", answer
     return websocket

@@ -45,9 +45,9 @@ def untouched(it: Server) -> bool:
 
 async def refused(websocket: aiohttp.ClientWebSocketResponse, code: int = 1008) -> str:
     """Why this client was refused, as it is told itself."""
-    answer = await websocket.receive_json(timeout=5)
+    answer = await websocket.receive_json(timeout=60)
     assert answer["type"] in ("tpa_connection_error", "connection_error"), answer
-    closed = await websocket.receive(timeout=5)
+    closed = await websocket.receive(timeout=60)
     assert (closed.type, closed.data) == (aiohttp.WSMsgType.CLOSE, code)
     assert closed.extra == answer["message"]
     return str(answer["message"])
@@ -279,7 +279,7 @@ def sockets(it: Server) -> int:
 
 async def serves(app: aiohttp.ClientWebSocketResponse) -> bool:
     await app.send_str('{"type": "ping"}')
-    return bool((await app.receive_json(timeout=5))["type"] == "pong")
+    return bool((await app.receive_json(timeout=60))["type"] == "pong")
 
 
 async def test_more_than_the_limit_may_try_again_later(tmp_path: Path) -> None:
@@ -327,7 +327,7 @@ async def test_all_may_come_back_before_their_frozen_predecessors_are_gone(tmp_p
 async def test_a_flood_of_one_app_holds_a_bounded_number_of_sockets(tmp_path: Path) -> None:
     async with server(tmp_path, settings=LIMITED) as it, aiohttp.ClientSession() as http:
         flood = await asyncio.gather(*(try_app(http, it.url, PACKAGE) for _ in range(10 * LIMIT)))
-        answers = [(await app.receive_json(timeout=5))["type"] for app in flood]
+        answers = [(await app.receive_json(timeout=60))["type"] for app in flood]
         assert answers.count("tpa_connection_ack") == 2 * LIMIT == sockets(it)
         assert answers.count("tpa_connection_error") == len(flood) - 2 * LIMIT
         # Of one that is replaced nothing is left after the time to close, though it never answers.

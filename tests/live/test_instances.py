@@ -87,7 +87,7 @@ async def serving(folder: Path) -> AsyncIterator[Service]:
 async def test_without_an_instance_the_newer_connection_wins(service: Service, kind: str) -> None:
     older = await service.connect(kind, None)
     newer = await service.connect(kind, None)
-    message = await older.receive(timeout=10)
+    message = await older.receive(timeout=60)
     assert (message.type, message.data) == (WSMsgType.CLOSE, 1000)
     assert not newer.closed
     await newer.close()
@@ -100,7 +100,7 @@ async def test_r15_instances_are_open_side_by_side(service: Service, kind: str) 
     second = await service.connect(kind, "tab 2", autoping=False)
     none = await service.connect(kind, None, autoping=False)
     again = await service.connect(kind, "tab 1", autoping=False)
-    while (message := await first.receive(timeout=10)).type is WSMsgType.PING:
+    while (message := await first.receive(timeout=60)).type is WSMsgType.PING:
         await first.pong(message.data)
     assert (message.type, message.data) == (WSMsgType.CLOSE, 1000)
     (session,) = service.shim.sessions.values()

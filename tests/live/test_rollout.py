@@ -34,7 +34,7 @@ class Chatter:
     async def run(self) -> None:
         while True:
             await self.websocket.send_str('{"type": "ping"}')
-            answer = await self.websocket.receive_json(timeout=30)
+            answer = await self.websocket.receive_json(timeout=60)
             assert answer["type"] == "pong"
             self.answered += 1
             await asyncio.sleep(0.05)

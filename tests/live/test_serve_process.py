@@ -65,7 +65,7 @@ class Served:
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        return self.process.wait(30)
+        return self.process.wait(60)
 
 
 def command(folder: Path, *options: str, shell: str) -> list[str]:
@@ -167,7 +167,7 @@ def test_a_hangup_drains(tmp_path: Path) -> None:
             while part := connection.recv(1000):
                 frames += part
         assert b"\x03\xf4" in frames  # 1012
-        assert running.process.wait(30) == 0
+        assert running.process.wait(60) == 0
 
 
 def test_under_nohup_a_hangup_changes_nothing(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_no_output_does_not_end_it(tmp_path: Path, redirection: str) -> None:
     with served(tmp_path, shell, "--dev", env={}) as running:
         assert running.is_healthy()
         os.kill(int((tmp_path / "pid").read_text()), signal.SIGTERM)
-        code = running.process.wait(30)
+        code = running.process.wait(60)
         if redirection == "| true":
             code = int((tmp_path / "code").read_text())
         assert code == 0

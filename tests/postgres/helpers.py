@@ -112,7 +112,7 @@ def process_of(
 
 async def eventually(ask: Callable[[], Awaitable[Any]], wanted: tuple[Any, ...]) -> None:
     """Ask until the answer is one of these."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         for wait in repeat(0.05):
             if await ask() in wanted:
                 return

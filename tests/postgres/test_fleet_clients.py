@@ -36,7 +36,7 @@ class Clients:
         """When the client saw that its connection had been closed."""
         silent = await app_client(self.http, process.url, user, autoping=False)
         while not silent.closed:
-            await silent.receive(timeout=20)
+            await silent.receive(timeout=60)
         return asyncio.get_running_loop().time()
 
     async def is_replaced(self, user: str, first: ServerProcess, second: ServerProcess) -> None:

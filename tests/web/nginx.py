@@ -72,7 +72,7 @@ async def nginx(folder: Path, servers: str, port: int) -> AsyncIterator[None]:
         program, "-p", str(folder), "-c", str(file), stderr=asyncio.subprocess.PIPE
     )
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while True:
                 try:
                     _, writer = await asyncio.open_connection("127.0.0.1", port)

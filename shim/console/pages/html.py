@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 
 import jinja2
 from aiohttp import web
+from jinja2.bccache import Bucket
 
 from shim.console.access.access import CSRF_FIELD, Visitor
 from shim.console.access.redaction import Names, Pseudonymizer
@@ -42,6 +43,23 @@ _WORDS: tuple[type[Enum], ...] = (Kind, Return, Role, Stage, VerdictKind, Verdic
 """What filters choose from; a template names the type."""
 
 
+class _CompiledTemplates(jinja2.BytecodeCache):
+    """Keeps compiled templates for the consoles that the same process makes later."""
+
+    def __init__(self) -> None:
+        self._code: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if code := self._code.get(bucket.key):
+            bucket.bytecode_from_string(code)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._code[bucket.key] = bucket.bytecode_to_string()
+
+
+_COMPILED = _CompiledTemplates()
+
+
 class Html:
     """Renders pages for a visitor."""
 
@@ -60,6 +78,7 @@ class Html:
             trim_blocks=True,
             lstrip_blocks=True,
             auto_reload=False,
+            bytecode_cache=_COMPILED,
         )
         self._templates.globals |= {
             "charts": charts,
