@@ -14,6 +14,7 @@ from benchmarks import (
     returns,
     rollout,
     store,
+    storm,
     telemetry,
     touch,
 )
@@ -34,9 +35,11 @@ def main(quick: bool) -> None:
     store.run(40_000 if quick else 1_000_000)
     if quick:
         connections.run(300, rounds=1, turns=1, peers=True)
+        storm.run(300, turns=1)
     else:
         connections.run(2_000, rounds=2, turns=1, peers=True)
         connections.run(5_000, rounds=2, turns=1)
+        storm.run(5_000, turns=1)
     rollout.run(500 if quick else 5_000)
     guard.run(200 if quick else 1_000, speed=10 if quick else 4)
 

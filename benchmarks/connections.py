@@ -22,6 +22,8 @@ them the stalls, are those of the legacy monitor's sweep, which a service has be
 
 The variants take turns, so that a loaded minute does not fall on one of them alone; figures are medians
 over the rounds of all turns.
+
+python -m benchmarks.connections --count 5000 --library aiohttp --loop uvloop     3 minutes
 """
 
 import asyncio
@@ -29,6 +31,8 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from statistics import median
 from typing import NamedTuple
+
+import click
 
 from benchmarks.processes import child, raise_limit
 
@@ -51,7 +55,7 @@ class Setup(NamedTuple):
         return f"{self.library} {'keepalive' if watched == 'own' else f'+ shim, {watched}'}"
 
 
-AIOHTTP = Setup("aiohttp", "asyncio", ("none", "own", "complete", "shadow"))
+AIOHTTP = Setup("aiohttp", "asyncio", ("none", "own", "complete", "shadow", "live"))
 PEERS = (
     Setup("websockets", "asyncio", ("none", "own", "complete")),
     Setup("uvicorn", "asyncio", ("none", "own", "complete")),
@@ -82,8 +86,11 @@ class Figures(NamedTuple):
 
 def run(count: int, rounds: int, turns: int, peers: bool = False) -> None:
     """Measure so many connections for so many rounds and turns, with other libraries and loops, too."""
+    measure([AIOHTTP, *(_installed(PEERS) if peers else ())], count, rounds, turns)
+
+
+def measure(setups: Sequence[Setup], count: int, rounds: int, turns: int) -> None:
     count = min(count, raise_limit() - 200)
-    setups = [AIOHTTP, *(_installed(PEERS) if peers else ())]
     variants = [(setup, watched) for setup in setups for watched in setup.watched]
     seen = {variant: Rounds([], [], [], []) for variant in variants}
     for _ in range(turns):
@@ -169,3 +176,18 @@ async def _measure(setup: Setup, watched: str, count: int, rounds: int) -> Round
         [1000 * used / count for used in cpu],
         [(after["kib"] - before) / (count - first)],
     )
+
+
+@click.command()
+@click.option("--count", default=2_000, show_default=True, help="Connections.")
+@click.option("--rounds", default=2, show_default=True)
+@click.option("--turns", default=2, show_default=True)
+@click.option("--library", default="aiohttp", show_default=True)
+@click.option("--loop", default="asyncio", show_default=True)
+def main(count: int, rounds: int, turns: int, library: str, loop: str) -> None:
+    """One library on one event loop."""
+    measure([Setup(library, loop, ("none", "own", "complete"))], count, rounds, turns)
+
+
+if __name__ == "__main__":
+    main()

@@ -16,7 +16,7 @@ handler replaces an older connection of the same client, too.
 The variants take turns, so that a loaded minute does not fall on one of them alone; figures are medians, and
 the ratios are medians of the ratios within a turn.
 
-python -m benchmarks.storm [--turns N] [--library LIBRARY] [--loop LOOP]     5 minutes
+python -m benchmarks.storm --library aiohttp --loop asyncio     3 minutes
 """
 
 import asyncio
@@ -68,12 +68,12 @@ class Measured(NamedTuple):
 Turn = dict[str, Measured]
 
 
+LIBRARIES = ("aiohttp", "uvicorn")
+LOOPS = ("asyncio", "uvloop")
+
+
 def run(
-    count: int,
-    turns: int,
-    libraries: Sequence[str],
-    loops: Sequence[str],
-    variants: Sequence[Variant],
+    count: int, turns: int, libraries: Sequence[str] = LIBRARIES, loops: Sequence[str] = LOOPS
 ) -> None:
     """Measure storms of so many clients, so many times."""
     count = min(count, (raise_limit() - 200) // 2)
@@ -81,13 +81,13 @@ def run(
     seen: dict[tuple[str, str, Variant], list[Turn]] = {}
     for _ in range(turns):
         for library, loop in setups:
-            for variant in variants:
+            for variant in VARIANTS:
                 turn = asyncio.run(_measure(library, loop, variant, count))
                 seen.setdefault((library, loop, variant), []).append(turn)
     print(f"{count} clients, medians of {turns} turns; the ratio to the bare library in brackets")
     for library, loop in setups:
         print(f" {library} on {loop}")
-        for variant in variants:
+        for variant in VARIANTS:
             _show(variant, seen[library, loop, variant], seen[library, loop, BARE])
 
 
@@ -136,10 +136,10 @@ async def _measure(library: str, loop: str, variant: Variant, count: int) -> Tur
 @click.command()
 @click.option("--count", default=5_000, show_default=True, help="Clients.")
 @click.option("--turns", default=3, show_default=True)
-@click.option("--library", "libraries", multiple=True, default=("aiohttp", "uvicorn"))
-@click.option("--loop", "loops", multiple=True, default=("asyncio", "uvloop"))
+@click.option("--library", "libraries", multiple=True, default=LIBRARIES)
+@click.option("--loop", "loops", multiple=True, default=LOOPS)
 def main(count: int, turns: int, libraries: Sequence[str], loops: Sequence[str]) -> None:
-    run(count, turns, libraries, loops, VARIANTS)
+    run(count, turns, libraries, loops)
 
 
 if __name__ == "__main__":

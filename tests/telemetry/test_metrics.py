@@ -215,6 +215,35 @@ def test_every_event_is_counted_where_it_belongs() -> None:
     assert outcomes["lost"].labels["by_percentage"] == "false"
 
 
+def test_a_connection_is_registered_at_its_first_stage_alone() -> None:
+    metrics = Metrics()
+    metrics.on(
+        Opened(
+            connection=APP,
+            evaluation=evaluation(stage=Stage.OFF),
+            stage=Stage.OFF,
+            acting=Role.CONTROL,
+            at=0,
+        )
+    )
+    metrics.on(StageChanged(APP, Stage.OFF, Stage.SHADOW, 1))
+    metrics.on(
+        Closing(
+            connection=APP,
+            stage=Stage.SHADOW,
+            opened_at=0,
+            at=2,
+            cause=Cause.PEER,
+            intended=None,
+            observed=1006,
+        )
+    )
+    registered = [s for s in samples(metrics) if s.name == "shim_registrations_total"]
+    assert [(s.labels["stage"], s.value) for s in registered] == [("off", 1)]
+    assert value(metrics, "shim_connections", connection_kind="app", stage="off") == 0
+    assert value(metrics, "shim_connections", connection_kind="app", stage="shadow") == 0
+
+
 def test_the_agreement_can_be_asked_for_as_rule_14_has_it() -> None:
     found = [s for s in samples(a_day()) if s.name == "shim_verdicts_total" and s.value]
     informative = [s for s in found if s.labels["informative"] == "true"]
