@@ -4,6 +4,7 @@ engaged here      at once, for this process; then in the store, as soon as that 
 engaged elsewhere this process follows
 released          only in the store, by hand; then every process follows
 the store away    this process keeps what it last knew, also over a restart
+restored          what was engaged before, in an order that the backup does not have, is engaged again
 
 Rules: docs/design.md#r22, docs/design.md#r25.
 """
@@ -20,7 +21,7 @@ from psycopg import Connection
 
 from shim.fleet.fleet_link import FleetDuty
 from shim.fleet.fleet_memory import FleetMemory
-from shim.ledger.postgres.brake_orders import StoredOrder, give_order, last_order
+from shim.ledger.postgres.brake_orders import StoredOrder, give_order, has_order, last_order
 from shim.model import InputError, Time
 from shim.router import BrakeChanged, Observer, handles
 
@@ -77,6 +78,7 @@ class FleetBrake(Observer, FleetDuty):
         self._wishes: deque[_Wish] = deque()
         known = memory.recall(_NAME) or {}
         self._known: int | None = known.get("id")
+        self._connection: Connection[Any] | None = None
         if engaged is not None and not known.get("engaged", False):
             # It was engaged while the store was away, and the process has been restarted since.
             reason, at = engaged
@@ -113,6 +115,9 @@ class FleetBrake(Observer, FleetDuty):
     # -- In the thread of the link ------------------------------------------------------------------
 
     def attend(self, connection: Connection[Any]) -> None:
+        if connection is not self._connection:
+            self._connection = connection
+            self._engage_again(connection)
         for wish in list(self._wishes):
             order = give_order(
                 connection,
@@ -136,10 +141,19 @@ class FleetBrake(Observer, FleetDuty):
         """What this process ordered last reaches the others."""
         self.attend(connection)
 
+    def _engage_again(self, connection: Connection[Any]) -> None:
+        """A store that was restored from a backup has forgotten an order: that releases no brake."""
+        match self._memory.recall(_NAME):
+            case {"engaged": True, "id": int(id), "at": int(at), "reason": str(reason)}:
+                if not has_order(connection, id, at):
+                    # The origin is the same in all processes: one of them gives the order, and once.
+                    self._wishes.append(_Wish(True, reason, f"again {_origin(reason, at)}"))
+
     def _follow(self, order: StoredOrder) -> None:
         self._known = order.id
         # What is not on the disk first would be forgotten by a crash in between.
-        self._memory.keep(_NAME, {"id": order.id, "engaged": order.engaged})
+        facts = {name: getattr(order, name) for name in ("id", "engaged", "reason", "at")}
+        self._memory.keep(_NAME, facts)
         self._post(lambda: self._apply(order))
 
     def _apply(self, order: StoredOrder) -> None:

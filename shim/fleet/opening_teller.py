@@ -26,6 +26,7 @@ from shim.ledger.postgres.openings import (
     read_actions,
     read_conclusions,
     read_run,
+    remembers,
     tell_openings,
 )
 from shim.ledger.process_record import StoreStatus
@@ -85,6 +86,7 @@ class OpeningTeller(FleetDuty):
         self._conclusion = 0
         self._question: _Question | None = None
         self._more = False
+        self._connection: Connection[Any] | None = None
         # What is not in the store yet.
         self._openings: dict[str, ToldOpening] = {}
         self._unsure: set[int] = set()
@@ -114,6 +116,9 @@ class OpeningTeller(FleetDuty):
         """
         self._more = False
         store = self._store()
+        if connection is not self._connection:
+            self._connection = connection
+            self._meet(connection)
         if self._run is None:
             self._run = read_run(connection, self._uuid)
         if store is None or store.clock_offset is None or self._run is None:
@@ -150,6 +155,13 @@ class OpeningTeller(FleetDuty):
         if conclusions:
             self._post(partial(self._conclude, iter(conclusions)))
         return None if is_last else asked_at
+
+    def _meet(self, connection: Connection[Any]) -> None:
+        """Begin anew with a store that was restored from a backup: its numbers have gone back."""
+        self._run = read_run(connection, self._uuid)
+        if not remembers(connection, self._seen_action, self._conclusion):
+            self._seen_action = self._conclusion = 0
+            self._question = None
 
     def _ask(self, publication: Publication, offset: Duration) -> _Question:
         answer: Future[tuple[Told, Wall]] = Future()

@@ -1,7 +1,8 @@
 """The flags of the store, mirrored in a file of this process, which the shim follows like any flags file (R26).
 
 So a version is validated as a file is, the last good one is on this process's disk, and a process starts
-without the store. A process that has never reached the store knows nothing: everybody is at `off`.
+without the store. A process that has never reached the store knows nothing: everybody is at `off`. If the store
+was restored from a backup, the processes bring the version in force there again.
 
 Rules: docs/design.md#r20, docs/design.md#r26.
 """
@@ -16,7 +17,7 @@ from psycopg import Connection
 
 from shim.fleet.fleet_link import FleetDuty
 from shim.ledger.flags_version import FlagsVersion
-from shim.ledger.postgres.flags_versions import last_number, versions
+from shim.ledger.postgres.flags_versions import bring_back, last_number, versions
 from shim.model import InputError
 from shim.rollout.changes import Change, record_change
 from shim.rollout.writing import replace_file
@@ -29,11 +30,16 @@ class StoredFlags(FleetDuty):
 
     def __init__(self, mirror: Path) -> None:
         self._mirror = mirror
-        self._known: int | None = None
+        self._known: FlagsVersion | None = None
+        self._connection: Connection[Any] | None = None
 
     def attend(self, connection: Connection[Any]) -> None:
+        if connection is not self._connection:
+            self._connection, known, self._known = connection, self._known, None
+            if known is not None and bring_back(connection, known):
+                log.warning("flags: the store had forgotten %s: brought again", known.digest[:12])
         number = last_number(connection)
-        if number is None or number == self._known:
+        if number is None or (self._known is not None and number == self._known.id):
             return
         (version,) = versions(connection, 1)
         try:
@@ -41,7 +47,7 @@ class StoredFlags(FleetDuty):
         except (InputError, OSError) as error:
             log.error("flags: the version of the store cannot be written: %s", error)
             return
-        self._known = version.id
+        self._known = version
 
     def leave(self, connection: Connection[Any]) -> None:
         """The mirror stays as it is."""

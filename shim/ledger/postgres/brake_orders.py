@@ -45,6 +45,12 @@ def last_order(connection: Connection[Any]) -> StoredOrder | None:
     return StoredOrder(*found) if found else None
 
 
+def has_order(connection: Connection[Any], id: int, at: Wall) -> bool:
+    """Whether the store has this order; not if it was restored from an older backup."""
+    found = connection.execute("SELECT 1 FROM brake_order WHERE id = %s AND at = %s", (id, at))
+    return found.fetchone() is not None
+
+
 def give_order(
     connection: Connection[Any],
     *,

@@ -65,6 +65,26 @@ def add_version(
     return PushedFlags(version, True)
 
 
+def bring_back(connection: Connection[Any], version: FlagsVersion) -> bool:
+    """Bring a version again that was in force when the store was restored from an older backup.
+
+    False: the store has it, or a later one.
+    """
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        last = next(iter(versions(connection, 1)), None)
+        if last is not None and last.at >= version.at:
+            return False
+        before = None if last is None else last.digest
+        connection.execute(
+            "INSERT INTO flags_version (text, digest, before, who, reason, at) "
+            "VALUES (%s, %s, %s, %s, %s, %s)",
+            (version.text, version.digest, before, version.who, version.reason, version.at),
+        )
+        connection.execute(f"NOTIFY {CHANNEL}".encode())
+    return True
+
+
 def push_flags(
     url: LedgerUrl, text: str, *, who: str, reason: str, before: str | None = None
 ) -> PushedFlags:

@@ -61,6 +61,16 @@ def read_run(connection: Connection[Any], uuid: str) -> int | None:
     return None if found is None else int(found[0])
 
 
+def remembers(connection: Connection[Any], action: int, conclusion: int) -> bool:
+    """Whether the store still has what a process read there up to these numbers; not if it was restored from
+    an older backup."""
+    found = connection.execute(
+        "SELECT conclusion >= %s AND coalesce((SELECT max(id) FROM action), 0) >= %s FROM store",
+        (conclusion, action),
+    ).fetchone()
+    return found is not None and bool(found[0])
+
+
 def read_actions(connection: Connection[Any], run: int, after: int) -> Publication | None:
     """The actions with later ids; None: the process has shipped nothing yet."""
     # What is complete is read first: the actions that came meanwhile do no harm.
