@@ -4,19 +4,27 @@ import asyncio
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, closing, contextmanager
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
+from psycopg import Connection
 
+from shim.fleet.stored_flags import StoredFlags
 from shim.ledger import list_orders, order_brake, pull_flags, push_flags
+from shim.ledger.postgres.brake_orders import give_order, last_order
+from shim.ledger.postgres.flags_versions import add_version, versions
+from shim.ledger.postgres.store_connection import connect
 from shim.settings import LedgerUrl
+from shim.settings.flags_file import UNKNOWN_FLAGS
 from tests.live.servers import ROLLOUT, ServerProcess, app_client, until
 from tests.postgres.helpers import eventually, look, process_of
 from tests.postgres.server import PostgresServer
+from tests.postgres.test_fleet_brake import Member
 from tests.postgres.test_fleet_clients import DELAY_WITHIN, Clients, first_results
 
 LIVE, SHADOW = (ROLLOUT.replace("STAGE", f'"{stage}"') for stage in ("live", "shadow"))
@@ -93,10 +101,86 @@ async def test_what_the_backup_has_not_comes_again(tmp_path: Path) -> None:
             assert (order.engaged, order.reason) == (True, "false kills")
             clients = Clients(http)
             await clients.comes_back("again", a, b)
-            returned = pytest.approx(clients.delays["again"], abs=DELAY_WITHIN)
             found = partial(first_results, store)
             await until(lambda: found().get("again", (None,))[0] is not None, timeout=60)
-            assert found()["again"] == ("returned", returned)
+            result, delay = found()["again"]
+            assert result == "returned"
+            assert delay == pytest.approx(clients.delays["again"], abs=DELAY_WITHIN)
             for process in (a, b):
                 assert await state_of(process) == (True, digest(LIVE))
             assert judged(store) == sorted(["before", "first run", "second run", "again"])
+
+
+def forget(connection: Connection[Any], table: str, after: int) -> None:
+    """What the restoring of a backup does to what came later."""
+    connection.execute(f"DELETE FROM {table} WHERE id > %s".encode(), (after,))
+
+
+@pytest.fixture
+def connections(store: LedgerUrl) -> Iterator[tuple[Connection[Any], Connection[Any]]]:
+    """Connections before and after a restoring."""
+    with closing(connect(store)) as before, closing(connect(store)) as after:
+        yield before, after
+
+
+def test_an_order_that_is_forgotten_is_given_again_once(
+    connections: tuple[Connection[Any], Connection[Any]], tmp_path: Path
+) -> None:
+    before, after = connections
+    members = [Member(tmp_path, name) for name in "abc"]
+    members[0].brake.engage_brake("kills")
+    for member in members:
+        member.fleet.attend(before)
+    forget(before, "brake_order", 0)
+    for member in members[:2]:
+        member.fleet.attend(after)
+        assert member.brake.reason == "kills"
+    order = last_order(after)
+    assert order is not None
+    assert (order.engaged, order.reason) == (True, "kills")
+    give_order(after, engaged=False, reason="mended", process="ann", knowing=order.id)
+    # A process that reaches the restored store later, also after a restart, follows the release.
+    restarted = Member(tmp_path, "c", left="kills")
+    for member in (*members, restarted):
+        member.fleet.attend(after)
+        assert member.brake.reason is None
+    assert len(after.execute("SELECT 1 FROM brake_order").fetchall()) == 2
+
+
+def test_a_release_that_is_forgotten_is_to_be_given_again(
+    connections: tuple[Connection[Any], Connection[Any]], tmp_path: Path
+) -> None:
+    before, after = connections
+    member = Member(tmp_path, "a")
+    member.brake.engage_brake("kills")
+    member.fleet.attend(before)
+    member.brake.release_brake("mended")
+    member.fleet.attend(before)
+    assert member.brake.reason is None
+    forget(before, "brake_order", 1)
+    member.fleet.attend(after)
+    assert member.brake.reason == "kills"
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_the_newest_version_that_is_known_is_brought_again(
+    connections: tuple[Connection[Any], Connection[Any]], tmp_path: Path, order: tuple[int, int]
+) -> None:
+    """One process did not hear of the last version."""
+    before, after = connections
+    duties = []
+    for number, text in enumerate((SHADOW, LIVE)):
+        add_version(before, text, who="ann", reason="go")
+        mirror = tmp_path / f"{number}.yaml"
+        mirror.write_text(UNKNOWN_FLAGS)
+        duties.append(StoredFlags(mirror))
+        duties[-1].attend(before)
+    forget(before, "flags_version", 0)
+    for number in (*order, *order):
+        duties[number].attend(after)
+    assert [(tmp_path / f"{number}.yaml").read_text() for number in order] == [LIVE, LIVE]
+    # Of what somebody pushes then, nobody knows a later version.
+    add_version(after, SHADOW, who="bob", reason="back")
+    for duty in duties:
+        duty.attend(before)
+    assert versions(after, 1)[0].who == "bob"
