@@ -73,7 +73,9 @@ def bring_back(connection: Connection[Any], version: FlagsVersion) -> bool:
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         last = next(iter(versions(connection, 1)), None)
-        if last is not None and last.at >= version.at:
+        asked = "SELECT 1 FROM flags_version WHERE id = %s AND digest = %s AND at = %s"
+        found = connection.execute(asked, (version.id, version.digest, version.at)).fetchone()
+        if found or (last is not None and last.at >= version.at):
             return False
         before = None if last is None else last.digest
         connection.execute(
