@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from shim.console.listener import listen, url_of
-from shim.ledger import read_ledger, wall_clock
+from shim.ledger import check_store, read_ledger, wall_clock
 from shim.ledger.completeness import describe_completeness, format_completeness
 from shim.ledger.fleet_record import LARGE_OFFSET, FleetRecord, format_differences
 from shim.ledger.protocols import NoStoreError
@@ -157,6 +157,8 @@ def check_ledger(settings: Settings) -> Diagnoses:
     )
     if fleet.now is not None:
         yield from _check_fleet(fleet, (asked + wall_clock()) // 2)
+        with settings.origin.of("ledger"):
+            check_store(url, settings.fleet or settings.telemetry.service_name)
     if watched and seconds(watched[0].at - (fleet.now or wall_clock())) > _FUTURE:
         yield (
             Health.BAD,

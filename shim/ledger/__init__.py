@@ -18,6 +18,7 @@ from shim.ledger.protocols import (
 from shim.ledger.run_row import begin_run, wall_clock
 from shim.ledger.stores import (
     FleetPlace,
+    check_store,
     forget_process,
     list_flags,
     list_orders,
@@ -43,6 +44,7 @@ __all__ = [
     "UnusableError",
     "VerdictFilter",
     "begin_run",
+    "check_store",
     "forget_process",
     "list_flags",
     "list_orders",

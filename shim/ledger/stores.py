@@ -104,6 +104,13 @@ def prepare_store(
     return push.prepare_store(url, fleet, writers=writers, readers=readers)
 
 
+def check_store(url: LedgerUrl, fleet: str) -> None:
+    """Raises InputError if a process of this fleet could not write to the store; nothing is changed."""
+    with _postgres(url):
+        from shim.ledger.postgres import push
+    push.check_store(url, fleet)
+
+
 def forget_process(url: LedgerUrl, name: str, *, who: str, reason: str) -> Wall | None:
     """A process of a fleet will not come back: its record counts as ended, at the time that is returned
     (None: nothing of it is in the store).

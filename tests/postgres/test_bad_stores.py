@@ -99,6 +99,26 @@ def test_doctor(server: PostgresServer, database: str, folder: Path) -> None:
     assert "hunter2" not in result.output
 
 
+def test_doctor_tries_what_a_shim_does(
+    server: PostgresServer, store: LedgerUrl, folder: Path
+) -> None:
+    def said(url: str) -> str:
+        findings = json.loads(run("doctor --config shim.yaml --json", url).stdout)
+        return "\n".join(f"{one['health']} {one['words']}" for one in findings)
+
+    before = look(store, "SELECT * FROM lease")
+    assert "bad shim.yaml" not in said(store.url)
+    assert look(store, "SELECT * FROM lease") == before
+    read_only = f"{store.url}?options=-c%20default_transaction_read_only%3Don"
+    assert "name the primary server" in said(read_only)
+    reader = f"looks_{store.url.rpartition('/')[2]}"
+    server.create_role(reader)
+    assert run(f"ledger init URL --reader {reader}", store.url).exit_code == 0
+    assert "has not the rights" in said(server.url(store.url.rpartition("/")[2], reader))
+    change(store, "UPDATE store SET fleet = 'others'")
+    assert "is the store of the fleet 'others'" in said(store.url)
+
+
 # -- What cannot be reached ------------------------------------------------------------------------
 
 LASTING = {

@@ -14,7 +14,7 @@ from psycopg import Connection
 from shim.ledger.postgres.process_list import ProcessName, Sign, enter, give_sign, known_offset
 from shim.ledger.postgres.shipment import StoredRun, note_run, ship_group
 from shim.ledger.postgres.store_connection import connect, store_errors
-from shim.ledger.postgres.store_schema import grant, prepare
+from shim.ledger.postgres.store_schema import grant, prepare, read_facts, refuse_others
 from shim.ledger.process_record import Pushed
 from shim.ledger.rows import RunRow
 from shim.ledger.run_row import wall_clock
@@ -57,6 +57,14 @@ def prepare_store(
         for role in readers:
             grant(connection, role, write=False)
     return facts.fleet
+
+
+def check_store(url: LedgerUrl, fleet: str) -> None:
+    """Try whether a process of this fleet could write to its store, and change nothing. Raises InputError."""
+    with closing(connect(url)) as connection, store_errors(url):
+        refuse_others(read_facts(connection, str(url)), fleet, str(url))
+        with connection.transaction(force_rollback=True):
+            connection.execute("INSERT INTO lease (duty, holder, until) VALUES ('doctor', '', 0)")
 
 
 def _ship(

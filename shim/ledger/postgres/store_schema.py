@@ -194,15 +194,21 @@ def prepare(connection: Connection[Any], fleet: str | None, place: str) -> Store
             facts = StoreFacts(newest(), fleet or "shim")
             _begin(connection, facts)
         _refuse_newer(facts, place)
-        if fleet is not None and facts.fleet != fleet:
-            raise UnusableError(
-                f"{place} is the store of the fleet {facts.fleet!r}, and this is a process of the fleet "
-                f"{fleet!r}: each fleet needs a database of its own (the key `fleet` names it)"
-            )
+        if fleet is not None:
+            refuse_others(facts, fleet, place)
         for upgrade in UPGRADES[facts.version - 1 :]:
             _execute(connection, upgrade)
             connection.execute("UPDATE store SET version = version + 1")
     return facts
+
+
+def refuse_others(facts: StoreFacts, fleet: str, place: str) -> None:
+    """Raises UnusableError if this is not the fleet's own store."""
+    if facts.fleet != fleet:
+        raise UnusableError(
+            f"{place} is the store of the fleet {facts.fleet!r}, and this is a process of the fleet "
+            f"{fleet!r}: each fleet needs a database of its own (the key `fleet` names it)"
+        )
 
 
 def grant(connection: Connection[Any], role: str, *, write: bool) -> None:
