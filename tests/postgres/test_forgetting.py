@@ -93,7 +93,7 @@ def test_what_cannot_be_forgotten(connection: Store, store: LedgerUrl) -> None:
     before = look(store, "SELECT * FROM process ORDER BY run")
     for name, told in (
         ("alive", "was heard of 30 s ago, so it is alive"),
-        ("ended", "has ended, and its record is complete"),
+        ("ended", "has ended, and nobody waits for more"),
         ("unknown\x00", "no process is called"),
         ("a'; DROP TABLE process", "no process is called"),
     ):

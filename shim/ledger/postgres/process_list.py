@@ -160,7 +160,7 @@ def _why_not(connection: Connection[Any], name: str) -> str:
         return f"no process is called {name!r}; `shim status --ledger …` lists the processes"
     ended, silence = found
     if ended:
-        return f"the process {name!r} has ended, and its record is complete: there is nothing to forget"
+        return f"the process {name!r} has ended, and nobody waits for more of its record"
     return (
         f"the process {name!r} was heard of {seconds(silence):.0f} s ago, so it is alive; after a silence of "
         f"{seconds(FORGETTABLE_AFTER):.0f} s it can be forgotten"
