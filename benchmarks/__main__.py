@@ -27,7 +27,7 @@ def main(quick: bool) -> None:
     bookkeeping.run(10_000 if quick else 100_000)
     handover.run(10_000 if quick else 100_000)
     replay.run(100_000 if quick else 500_000)
-    returns.run(100_000 if quick else 1_000_000)
+    returns.run(50_000 if quick else 300_000)
     telemetry.run(10_000 if quick else 50_000)
     console.run(10_000 if quick else 100_000, 5_000 if quick else 50_000)
     gate.run(50_000 if quick else 1_000_000)
