@@ -174,7 +174,7 @@ MUTATIONS = [
     Listed("R15", _OUTCOMES / "opened", "popleft to pop"),
     Listed("R15", _OUTCOMES / "finish", "drop right of -"),
     # The router
-    Listed("R15", _REQUESTS / "wake_due", "remove", 4),
+    Listed("R15", _REQUESTS / "wake_due", "remove", 5),
     Listed("R6", _REQUESTS / "_ping", "always", 5),
     Listed("R6", _DECISIONS / "decide", "drop of and", 3),
     put("R4", _ASSIGNMENT / "move", "tracked.last_activity", "now"),

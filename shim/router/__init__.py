@@ -20,12 +20,14 @@ from shim.router.events import (
 from shim.router.guard import Guard, GuardLimits
 from shim.router.observer import Observer, handles
 from shim.router.port import NO_CONFIRMATION, Port
+from shim.router.requests import Budget
 from shim.router.router import Router
 from shim.router.tracked import Tracked
 
 __all__ = [
     "NO_CONFIRMATION",
     "BrakeChanged",
+    "Budget",
     "ClockJumped",
     "Confirmed",
     "Decided",

@@ -8,6 +8,9 @@ Rules: docs/design.md#r6, docs/design.md#r6b, docs/design.md#r7, docs/design.md#
 docs/design.md#r15.
 """
 
+from collections.abc import Iterator
+from itertools import islice
+
 from shim.compare import Comparator, ReturnWatcher
 from shim.model import Close, Decision, LateDecision, Role, Terminate, Time, Verdict
 from shim.router.assignment import Assignment
@@ -17,6 +20,9 @@ from shim.router.observer import Observer
 from shim.router.tracked import Tracked
 
 _CANDIDATE = Role.CANDIDATE
+
+_SEARCHED, _SEARCHES = 10_000, 30
+"""One search for a sign of life looks at so many connections at least, and at such a part of all."""
 
 
 class Decisions:
@@ -36,6 +42,8 @@ class Decisions:
         self._outcomes = outcomes
         self._observer = observer
         self._guard = guard
+        # The connections that the search for a sign of life has not come to yet.
+        self._unsearched: Iterator[Tracked] = iter(())
 
     def begin(self, now: Time) -> None:
         """Whatever happens at `now`, windows that ended before are over (R10, R15)."""
@@ -100,13 +108,23 @@ class Decisions:
             if not self._comparator.is_open(decision.connection_id):
                 self._assignment.release(tracked, now)
         if guard.calm(now):
+            self._unsearched = iter(())
             self._observer.on(GuardChanged(False, self._assignment.candidate_acts_for, now))
 
     def _somebody_lives(self, since: Time) -> bool:
-        """Whether a connection that the candidate acts for has given a sign of life since then."""
+        """Whether a connection that the candidate acts for has given a sign of life since then.
+
+        Of very many connections only a part is looked at, and the next search goes on there.
+        """
+        everyone = self._assignment.tracked
+        most = max(_SEARCHED, len(everyone) // _SEARCHES)
+        part = list(islice(self._unsearched, most))
+        if len(part) < most:
+            self._unsearched = iter(list(everyone.values()))
+            part += islice(self._unsearched, most - len(part))
         return any(
             tracked.last_activity > since
-            for tracked in self._assignment.tracked.values()
+            for tracked in part
             if tracked.acting is _CANDIDATE and tracked.closed_by is None
         )
 

@@ -2,9 +2,15 @@
 
 A ping reaches the socket if its monitor acts, and is counted in any case; a note goes to the observers;
 the port is asked for a confirmation. Decisions are collected, so that they are acted on in order.
+
+A driver may give a budget: with very many connections, the event loop must have its turn in between. Then
+the pings of one heartbeat are sent in several steps; what the monitor decided in the same wake is decided
+at once. A role whose pings wait is not woken before they are sent.
 """
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from shim.model import Decision, Kind, Note, Pings, Pulse, Request, Role, Time
@@ -26,7 +32,24 @@ from shim.router.validation import (
 _CONTROL = Role.CONTROL
 _GLASSES, _APP = Kind.GLASSES, Kind.APP
 
+_CHUNK = 64
+"""Pings between two looks at the budget: more than a session has connections."""
+
+Budget: TypeAlias = Callable[[], bool]
+"""Asked after each piece of work: whether the rest has to wait for the next step."""
+
 _Collected: TypeAlias = list[tuple[Tracked, Decision]]
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """The pings of a heartbeat from the index `begin` on, which are still to be sent."""
+
+    instance: Instance
+    call: str
+    pulses: Sequence[Pulse]
+    begin: int
+    since: Time
 
 
 class Requests:
@@ -35,25 +58,52 @@ class Requests:
     def __init__(self, assignment: Assignment, observer: Observer) -> None:
         self._assignment = assignment
         self._observer = observer
+        self._waiting: dict[Role, deque[_Waiting]] = {role: deque() for role in Role}
 
-    def wake_due(self, monitors: RoleMonitors, now: Time) -> tuple[_Collected, bool]:
-        """Wake every monitor that is due.
+    def waiting_since(self, role: Role) -> Time | None:
+        """When the pings were asked for that still wait; None: none wait."""
+        waiting = self._waiting[role]
+        return waiting[0].since if waiting else None
+
+    def wake_due(
+        self, monitors: RoleMonitors, now: Time, budget: Budget | None
+    ) -> tuple[_Collected, bool]:
+        """Wake every monitor that is due, or as many as the budget permits, at least one.
 
         Answers the decisions, in the order in which they are to be acted on, and whether a call failed.
         """
-        failed = False
+        failed = self._send_waiting(monitors, now, budget)
         decisions: _Collected = []
+        if self._waiting[monitors.role]:
+            return decisions, failed
         for instance in monitors.timers.due(now):
             try:
                 requests = monitors.wake(instance, now)
-                self._fulfil(monitors, instance, "wake", requests, now, decisions)
+                self._fulfil(monitors, instance, "wake", requests, now, decisions, budget)
                 monitors.reschedule(instance, now)
             except CallFailed as failure:
                 self._assignment.instance_failed(monitors, instance, failure, now)
                 failed = True
+            if budget is not None and budget():
+                break
         if monitors.by_deadline and len(decisions) > 1:
             decisions.sort(key=lambda decided: (decided[1].deadline, decided[0].order))
         return decisions, failed
+
+    def _send_waiting(self, monitors: RoleMonitors, now: Time, budget: Budget | None) -> bool:
+        """Send the pings that wait, or as many as the budget permits; answer whether a call failed."""
+        failed = False
+        waiting = self._waiting[monitors.role]
+        while waiting:
+            heartbeat = waiting[0]
+            try:
+                if not self._go_on(monitors, heartbeat, budget):
+                    break
+            except CallFailed as failure:
+                self._assignment.instance_failed(monitors, heartbeat.instance, failure, now)
+                failed = True
+            waiting.popleft()
+        return failed
 
     def _fulfil(
         self,
@@ -63,12 +113,18 @@ class Requests:
         requests: list[Request],
         now: Time,
         decisions: _Collected,
+        budget: Budget | None,
     ) -> None:
         """Do what a monitor asked for; its decisions are collected, to be acted on in order."""
         check_requests(call, requests, now)
         for request in requests:
             if isinstance(request, Pings):
-                self._ping(monitors, instance, call, request.pulses)
+                if budget is None or len(request.pulses) <= _CHUNK:
+                    self._ping(monitors, instance, call, request.pulses)
+                    continue
+                heartbeat = _Waiting(instance, call, request.pulses, 0, now)
+                if not self._go_on(monitors, heartbeat, budget):
+                    self._waiting[monitors.role].append(heartbeat)
             elif isinstance(request, Note):
                 self._observer.on(Noted(monitors.role, request.text))
             else:
@@ -83,9 +139,22 @@ class Requests:
                 self._observer.on(Confirmed(tracked.connection, evidence))
                 try:
                     answer = monitors.confirmed(instance, tracked.connection, evidence, now)
-                    self._fulfil(monitors, instance, "confirmed", answer, now, decisions)
+                    self._fulfil(monitors, instance, "confirmed", answer, now, decisions, budget)
                 except CallFailed as failure:
                     self._assignment.connection_failed(monitors, tracked, failure, now)
+
+    def _go_on(self, monitors: RoleMonitors, heartbeat: _Waiting, budget: Budget | None) -> bool:
+        """Send the pings of a heartbeat; False if some of them have to wait."""
+        instance, pulses = heartbeat.instance, heartbeat.pulses
+        while heartbeat.begin < len(pulses) and not instance.discarded:
+            begin, heartbeat.begin = heartbeat.begin, heartbeat.begin + _CHUNK
+            chunk = pulses[begin : heartbeat.begin]
+            if begin:
+                chunk = [pulse for pulse in chunk if not _is_released(pulse, instance)]
+            self._ping(monitors, instance, heartbeat.call, chunk)
+            if budget is not None and budget():
+                break
+        return heartbeat.begin >= len(pulses) or instance.discarded
 
     def _ping(
         self, monitors: RoleMonitors, instance: Instance, call: str, pulses: Sequence[Pulse]
@@ -110,3 +179,12 @@ class Requests:
                 tracked.port.ping(payload)
         monitors.pings[_GLASSES] += glasses
         monitors.pings[_APP] += len(pulses) - glasses
+
+
+def _is_released(pulse: object, instance: Instance) -> bool:
+    """Whether the instance no longer watches the connection of this pulse."""
+    tracked = pulse.owner if isinstance(pulse, Pulse) else None
+    return isinstance(tracked, Tracked) and instance not in (
+        tracked.control_instance,
+        tracked.candidate_instance,
+    )

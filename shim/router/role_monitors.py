@@ -38,11 +38,20 @@ STRIKES = 3
 class Instance:
     """One monitor, with the number of connections that it watches."""
 
-    __slots__ = ("discarded", "monitor", "scope_id", "session_ended", "wake_at", "watched")
+    __slots__ = (
+        "discarded",
+        "monitor",
+        "pauses_told",
+        "scope_id",
+        "session_ended",
+        "wake_at",
+        "watched",
+    )
 
     def __init__(self, monitor: Monitor, scope_id: str) -> None:
         self.discarded = False
         self.monitor = monitor
+        self.pauses_told = 0
         self.scope_id = scope_id
         self.wake_at: Time | None = None
         self.watched = 0
@@ -90,6 +99,7 @@ class RoleMonitors:
         self._instances: dict[str, Instance] = {}
         self._watched = {kind: TimeIntegral(start) for kind in Kind}
         self._pauses: deque[tuple[Time, Time]] = deque(maxlen=_PAUSES)
+        self._pause_count = 0
         self._meter = meter
         self._on_slow = on_slow
 
@@ -151,6 +161,8 @@ class RoleMonitors:
         return answer if type(answer) is int else None
 
     def wake(self, instance: Instance, now: Time) -> list[Request]:
+        if instance.pauses_told != self._pause_count:
+            self._tell_pauses(instance)
         # What `_call` does, spelled out: the one call that each session needs in each interval.
         meter = self._meter
         if meter is not None:
@@ -169,9 +181,21 @@ class RoleMonitors:
         answer = self._call("confirmed", instance.monitor, connection.id, evidence, now)
         return self._requests("confirmed", answer)
 
-    def paused(self, instance: Instance, start: Time, end: Time) -> None:
-        self._call("paused", instance.monitor, start, end)
-        self.reschedule(instance)
+    def paused(self, instance: Instance) -> None:
+        """Tell a monitor of the pauses that it does not know.
+
+        An instance that was left out is told before it is woken or gets another connection.
+        """
+        if not instance.discarded:
+            self._tell_pauses(instance)
+            self.reschedule(instance)
+
+    def _tell_pauses(self, instance: Instance) -> None:
+        unknown = self._pause_count - instance.pauses_told
+        instance.pauses_told = self._pause_count
+        if unknown:
+            for start, end in list(self._pauses)[-unknown:]:
+                self._call("paused", instance.monitor, start, end)
 
     def leave_out(self, start: Time, end: Time) -> None:
         """Nothing was watched in a pause; to be called before anything that happens at its end."""
@@ -181,6 +205,7 @@ class RoleMonitors:
     def remember_pause(self, start: Time, end: Time) -> None:
         """Monitors that are made later get the pause, too: they may watch connections that were silent then."""
         self._pauses.append((start, end))
+        self._pause_count += 1
 
     def instances(self) -> list[Instance]:
         return list(self._instances.values())
@@ -212,11 +237,10 @@ class RoleMonitors:
         instance = self._instances.get(scope_id)
         if instance is None:
             monitor = self._call("create", self._type, self._settings, scope_id, now)
-            # An instance that fails in this call may fail later; it must not fail its first connection now.
-            with suppress(CallFailed):
-                for start, end in self._pauses:
-                    self._call("paused", monitor, start, end)
             instance = self._instances[scope_id] = Instance(monitor, scope_id)
+        # An instance that fails in this call may fail later; it must not fail a connection now.
+        with suppress(CallFailed):
+            self._tell_pauses(instance)
         instance.session_ended = False
         return instance
 

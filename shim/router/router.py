@@ -25,7 +25,7 @@ from shim.router.events import Paused, ProofOfLife
 from shim.router.guard import Guard
 from shim.router.observer import Observer
 from shim.router.port import Port
-from shim.router.requests import Requests
+from shim.router.requests import Budget, Requests
 from shim.router.role_monitors import Meter, RoleMonitors
 from shim.router.tracked import PunctualTimer, Timer, Tracked, make_touch
 from shim.router.validation import CallFailed
@@ -258,28 +258,35 @@ class Router:
     @property
     def next_wake(self) -> Time | None:
         """When `step` is due."""
-        besides = self._next_besides_candidate()
+        soonest = self._next_besides_candidate()
         due = self._candidate.timers.next_due
-        if due is not None and due < besides:
-            return due
-        return besides if besides < _NEVER else None
+        if due is not None and due < soonest:
+            soonest = due
+        for monitors in self._assignment.monitors:
+            since = self._requests.waiting_since(monitors.role)
+            if since is not None and since < soonest:
+                soonest = since
+        return soonest if soonest < _NEVER else None
 
     def step(self, now: Time) -> None:
         """Do everything that is due."""
         self.step_control(now)
         self.step_candidate(now)
 
-    def step_control(self, now: Time) -> None:
-        """End the windows that ended before `now`, then run the control's due timers."""
+    def step_control(self, now: Time, budget: Budget | None = None) -> None:
+        """End the windows that ended before `now`, then run the control's due timers.
+
+        Once the `budget` (None: there is no limit) is used up, the rest is left to the next step.
+        """
         self._decisions.begin(now)
         if (retry := self._assignment.retry_at) is not None and retry <= now:
             self._assignment.watch_orphans(now)
         if self._control is not None:
-            self._run(self._control, now)
+            self._run(self._control, now, budget)
 
-    def step_candidate(self, now: Time) -> None:
+    def step_candidate(self, now: Time, budget: Budget | None = None) -> None:
         """Run the candidate's due timers, then end the windows that end with `now`."""
-        self._run(self._candidate, now)
+        self._run(self._candidate, now, budget)
         self._decisions.end_holds(now)
         self._decisions.finish(now)
 
@@ -300,8 +307,11 @@ class Router:
                     return soonest if soonest < _NEVER else None
                 self.step(besides)
 
-    def paused(self, start: Time, end: Time) -> None:
-        """The process did not run from `start` to `end` (R3)."""
+    def paused(self, start: Time, end: Time, budget: Budget | None = None) -> None:
+        """The process did not run from `start` to `end` (R3).
+
+        Monitors that are left once the `budget` is used up are told before they are woken.
+        """
         both = self._assignment.monitors
         for monitors in both:
             # First of all: a connection that is released at the end of the pause was not watched in the pause.
@@ -312,15 +322,21 @@ class Router:
             monitors.remember_pause(start, end)
             for instance in monitors.instances():
                 try:
-                    monitors.paused(instance, start, end)
+                    monitors.paused(instance)
                 except CallFailed as failure:
                     self._assignment.instance_failed(monitors, instance, failure, end)
+                if budget is not None and budget():
+                    break
 
-    def _run(self, monitors: RoleMonitors, now: Time) -> bool:
-        """Wake every monitor of the role that is due; answer whether anything was decided or failed."""
-        if not monitors.timers.any_due(now) and not monitors.strikes:
+    def _run(self, monitors: RoleMonitors, now: Time, budget: Budget | None = None) -> bool:
+        """Wake the monitors of the role that are due; answer whether anything was decided or failed."""
+        if (
+            not monitors.timers.any_due(now)
+            and not monitors.strikes
+            and self._requests.waiting_since(monitors.role) is None
+        ):
             return False
-        decisions, failed = self._requests.wake_due(monitors, now)
+        decisions, failed = self._requests.wake_due(monitors, now, budget)
         for tracked, decision in decisions:
             self._decisions.decide(tracked, monitors.role, decision, now)
         if monitors.strikes:

@@ -25,6 +25,9 @@ class TimerQueue(Generic[S]):
     def __init__(self) -> None:
         self._sleepers: dict[Time, list[S]] = {}
         self._times: list[Time] = []
+        # Those of one time whose waking has begun: the next to be woken is the last.
+        self._begun: list[S] = []
+        self._begun_at: Time = 0
 
     def enter(self, sleeper: S, at: Time | None) -> None:
         """Wake `sleeper` at `at` and no other time; None: let it sleep."""
@@ -45,28 +48,42 @@ class TimerQueue(Generic[S]):
         times = self._times
         while times:
             at = times[0]
-            sleepers = self._sleepers[at]
-            while sleepers:
-                if sleepers[-1].wake_at == at:
-                    return at
-                sleepers.pop()
+            if _has_sleeper(self._sleepers[at], at):
+                break
             del self._sleepers[at]
             heappop(times)
-        return None
+        if self._begun and _has_sleeper(self._begun, self._begun_at):
+            return min(self._begun_at, times[0]) if times else self._begun_at
+        return times[0] if times else None
 
     def any_due(self, now: Time) -> bool:
         """Whether there may be a sleeper whose time has come."""
-        return bool(self._times) and self._times[0] <= now
+        return (bool(self._times) and self._times[0] <= now) or bool(self._begun)
 
     def due(self, now: Time) -> Iterator[S]:
         """Whose time has come, in the order of their times, then of entering; no longer entered.
 
-        Sleepers may be entered meanwhile; to be read to its end.
+        Sleepers may be entered meanwhile. Who does not read to the end goes on with the next call.
         """
         times = self._times
-        while times and times[0] <= now:
-            at = heappop(times)
-            for sleeper in self._sleepers.pop(at):
+        while True:
+            begun, at = self._begun, self._begun_at
+            while begun:
+                sleeper = begun.pop()
                 if sleeper.wake_at == at:
                     sleeper.wake_at = None
                     yield sleeper
+            if not times or times[0] > now:
+                return
+            self._begun_at = heappop(times)
+            self._begun = self._sleepers.pop(self._begun_at)
+            self._begun.reverse()
+
+
+def _has_sleeper(sleepers: list[S], at: Time) -> bool:
+    """Whether one of them is still to be woken at that time; drops those at the end that are not."""
+    while sleepers:
+        if sleepers[-1].wake_at == at:
+            return True
+        sleepers.pop()
+    return False

@@ -16,14 +16,15 @@ class Census(Observer):
         self._users_of_kind: list[dict[Kind, dict[str, int]]] = [
             {kind: {} for kind in Kind} for _ in Stage
         ]
-
-        # Users with an open connection for whom nobody vouches: they are no evidence.
+        # Users with an open connection for whom nobody vouches: they are no evidence. And how many of them
+        # have a connection, by stage and kind.
         self._uncounted: set[str] = set()
+        self._uncounted_of_kind = [dict.fromkeys(Kind, 0) for _ in Stage]
 
     @handles(Opened)
     def _opened(self, opened: Opened) -> None:
         if opened.counted:
-            self._uncounted.discard(opened.connection.user)
+            self._vouch_for(opened.connection.user)
         elif not any(opened.connection.user in users for users in self._users):
             self._uncounted.add(opened.connection.user)
         self._count(opened.connection, opened.stage, 1, opened.at)
@@ -43,11 +44,22 @@ class Census(Observer):
     def _count(self, connection: Connection, stage: Stage, change: int, now: Time) -> None:
         self._connections[stage][connection.kind].add(change, now)
         user = connection.user
-        for users in (self._users[stage], self._users_of_kind[stage][connection.kind]):
+        of_kind = self._users_of_kind[stage][connection.kind]
+        known = user in of_kind
+        for users in (self._users[stage], of_kind):
             if count := users.get(user, 0) + change:
                 users[user] = count
             else:
                 del users[user]
+        if user in self._uncounted and known is not (user in of_kind):
+            self._uncounted_of_kind[stage][connection.kind] += change
+
+    def _vouch_for(self, user: str) -> None:
+        if user in self._uncounted:
+            self._uncounted.discard(user)
+            for stage, of_kind in enumerate(self._users_of_kind):
+                for kind, users in of_kind.items():
+                    self._uncounted_of_kind[stage][kind] -= user in users
 
     def users(self, stage: Stage) -> int:
         """Users with an open connection at this stage."""
@@ -56,10 +68,9 @@ class Census(Observer):
     def acted_for(self, kind: Kind, acting: Role) -> int:
         """Users with an open connection of this kind, for whom this monitor acts, and who are evidence."""
         return sum(
-            len(users) - sum(user in users for user in self._uncounted)
-            for users in (
-                self._users_of_kind[stage][kind] for stage in Stage if stage.acting is acting
-            )
+            len(self._users_of_kind[stage][kind]) - self._uncounted_of_kind[stage][kind]
+            for stage in Stage
+            if stage.acting is acting
         )
 
     def open(self, kind: Kind | None = None, stage: Stage | None = None) -> int:

@@ -8,10 +8,10 @@ Rules: docs/design.md#r13, docs/design.md#r21, docs/design.md#r22, docs/design.m
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime
-from itertools import count
+from itertools import chain, count, islice
 from typing import Generic, TypeVar
 
 from shim.capture import Recorder
@@ -23,7 +23,7 @@ from shim.router import BrakeChanged, Guard, Observer, Opened, Router, Tracked, 
 from shim.runtime.census import Census
 from shim.runtime.coverage_meter import INTERVAL, CoverageMeter
 from shim.runtime.cpu_meter import CpuMeter
-from shim.runtime.driver import TICKS, Driver, clock, ticks
+from shim.runtime.driver import TICKS, Driver, begin_slice, clock, ticks
 from shim.runtime.fanout import Fanout
 from shim.runtime.handover import Handover, Members
 from shim.runtime.live_connection import RESTART, LiveConnection
@@ -336,23 +336,43 @@ class Coordinator(Generic[L]):
         """
         self.draining = True
         loop, over = asyncio.get_running_loop(), seconds(self.settings.server.drain)
-        lives = [live for session in self.sessions.values() for live in session.members()]
-        started, told = loop.time(), 0
+        started, number = loop.time(), self.census.open()
+        sessions = list(self.sessions.values())
+        untold = (live for session in sessions for live in session.members())
+        told: list[L] = []
+
+        def tell(live: L) -> None:
+            live.close_by_application(*RESTART)
+            told.append(live)
+
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(over + seconds(self.close_timeout)):
                     while self._anyone_left():
                         elapsed = loop.time() - started
-                        due = int(len(lives) * elapsed / over) + 1 if elapsed < over else len(lives)
-                        for live in lives[told:due]:
-                            live.close_by_application(*RESTART)
-                        told = due
+                        due = int(number * elapsed / over) + 1 if elapsed < over else number
+                        await _in_slices(tell, islice(untold, max(0, due - len(told))))
                         await asyncio.sleep(_DRAIN_STEP)
+            await _in_slices(_end, chain(told, untold))
         finally:
-            for live in lives:
-                if not live.ended:
-                    live.close_by_application(*RESTART)
-                    live.abort()
+            for live in chain(told, untold):
+                _end(live)
 
     def _anyone_left(self) -> bool:
         return bool(self.sessions)
+
+
+def _end(live: LiveConnection) -> None:
+    if not live.ended:
+        live.close_by_application(*RESTART)
+        live.abort()
+
+
+async def _in_slices(do: Callable[[L], None], lives: Iterable[L]) -> None:
+    """Do something to each of them; the event loop has its turns in between."""
+    over = begin_slice()
+    for live in lives:
+        do(live)
+        if over():
+            await asyncio.sleep(0)
+            over = begin_slice()

@@ -15,12 +15,15 @@ from itertools import count
 from time import monotonic_ns
 
 from shim.model import SECOND, Duration, Time
-from shim.router import Router
+from shim.router import Budget, Router
 
 _TICK: Duration = SECOND // 10
 _BATCH: Duration = SECOND // 500
 """Wake-ups within this time share one run of the loop, and a decision is late by at most this time. Each
 run costs one or two system calls, which is more than all bookkeeping of a heartbeat."""
+
+_SLICE = 2_000_000
+"""Nanoseconds of work of one kind between two turns of the loop, however many connections there are."""
 
 _LATE: Duration = SECOND // 4
 """A timer that is later than this means a pause: what arrived during the pause is read before judging."""
@@ -45,6 +48,12 @@ ticks = monotonic_ns
 def clock() -> Time:
     """The one clock: microseconds, monotonic."""
     return ticks() // TICKS
+
+
+def begin_slice() -> Budget:
+    """Begin a slice of work; the answer tells whether it is over."""
+    until = ticks() + _SLICE
+    return lambda: ticks() >= until
 
 
 class Driver:
@@ -152,7 +161,8 @@ class Driver:
             if now - due > _LATE:
                 self._begin_after_pause(due, now)
                 return
-            self._router.step(now)
+            self._router.step_control(now, begin_slice())
+            self._router.step_candidate(now, begin_slice())
         self._finish(now)
 
     def _begin_after_pause(self, start: Time, now: Time) -> None:
@@ -160,8 +170,8 @@ class Driver:
         self._disarm()
         self.pauses += 1
         self.paused_for += now - start
-        self._router.paused(start, now)
-        self._router.step_control(now)
+        self._router.paused(start, now, begin_slice())
+        self._router.step_control(now, begin_slice())
         if self._loop is None:
             return
         if not self._rounds:
@@ -184,10 +194,11 @@ class Driver:
         self._disarm()
         now = clock()
         if self._judging:
-            self._router.step_candidate(now)
+            self._router.step_candidate(now, begin_slice())
         self._finish(now)
 
     def _finish(self, now: Time) -> None:
-        while self._deadlines and self._deadlines[0][0] <= now:
+        over = begin_slice()
+        while self._deadlines and self._deadlines[0][0] <= now and not over():
             heappop(self._deadlines)[2]()
         self._arm(clock())

@@ -7,19 +7,13 @@ at a time, so that the event loop never stalls, however many connections there a
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from time import monotonic
 
 from shim.flags import Evaluation
 from shim.model import UNCOUNTED, Time
 from shim.router import Router, Tracked
+from shim.runtime.driver import begin_slice
 
 log = logging.getLogger(__name__)
-
-_SLICE = 0.002
-"""Seconds of work between two turns of the event loop."""
-
-_LOOK_AT_CLOCK = 16
-"""Sessions between two readings of the clock."""
 
 Members = tuple[str, Iterable[Tracked]]
 """A user, and the connections of one of the user's sessions."""
@@ -68,13 +62,13 @@ class Handover:
             router.set_stage(tracked, evaluation.stage, now, placement=placement)
 
     def _go_on(self) -> None:
-        until = monotonic() + _SLICE
-        for number, (user, connections) in enumerate(self._pending, 1):
+        over = begin_slice()
+        for user, connections in self._pending:
             try:
                 self.move(user, connections)
             except Exception:
                 log.exception("a user could not be moved to another stage")
-            if not number % _LOOK_AT_CLOCK and monotonic() >= until:
+            if over():
                 self._moved()
                 asyncio.get_running_loop().call_soon(self._go_on)
                 return
