@@ -1,15 +1,17 @@
-"""The captured connections, and the lines with which the next file begins.
+"""The captured connections, in the order of their last signs of life.
 
-Rules: docs/design.md#r3, docs/design.md#r3b.
+In this order the oldest is known at once, and the next file opens the connections again without sorting
+them, however many there are (`Reopenings`).
+
+Rules: docs/design.md#r3b.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Optional
 
-import msgspec
-
-from shim.capture.format import CloseLine, Data, HeaderLine, Line, OpenLine, Stall
-from shim.model import Closing, Time, seconds
+from shim.capture.format import OpenLine
+from shim.model import Closing, Time
 
 _DATA = 1000
 """The most pieces of evidence besides signs of life that are remembered for one connection."""
@@ -21,6 +23,10 @@ class Followed:
 
     facts: OpenLine
     last_seen: Time
+    order: int
+    """By the opening."""
+    file: int
+    """The number of the last file in which it was opened, or opened again."""
     data: tuple[Time, ...] = ()
     """The times of what was evidence of life since `last_seen`, and maybe some from before it."""
     stage: str | None = None
@@ -31,6 +37,14 @@ class Followed:
     """Its close has been captured."""
     closing: Closing | None = None
     """That close, by a monitor, while the verdict is still to come."""
+    earlier: Optional["Followed"] = None
+    later: Optional["Followed"] = None
+    """The neighbours by the last sign of life."""
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left to say about it in another file."""
+        return self.ended and self.closing is None
 
     def add_data(self, at: Time) -> None:
         """Each counts: it may have come just in time to put off a decision (R3b)."""
@@ -42,25 +56,59 @@ class Followed:
         return stage
 
 
-def opening(
-    header: HeaderLine,
-    open_now: list[tuple[Time, tuple[Time, ...], OpenLine, Closing | None]],
-    pauses: list[tuple[Time, Time]],
-    zero: Time,
-) -> Iterator[bytes]:
-    """The header, and what happened before the file began; encoded by the sink's thread."""
-    encode = msgspec.json.Encoder().encode
-    # A pause concerns what was seen strictly before its start (R3): at one time, openings go first.
-    lines: list[tuple[Time, int, Line]] = [
-        (start, 2, Stall(0, seconds(end - start))) for start, end in pauses
-    ]
-    for last_seen, data, facts, closing in open_now:
-        lines.append((last_seen, 0, facts))
-        lines += [(at, 1, Data(0, facts.connection)) for at in data if at > last_seen]
-        if closing is not None:
-            lines.append((closing.at, 3, CloseLine(0, facts.connection, closing.cause)))
-    lines.sort(key=lambda line: line[:2])
-    yield encode(header) + b"\n"
-    for at, _, line in lines:
-        line.t = seconds(at - zero)
-        yield encode(line) + b"\n"
+class FollowedConnections:
+    """All of them by their ids, and in the order of their last signs of life."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, Followed] = {}
+        self._newest: Followed | None = None
+        self.oldest: Followed | None = None
+
+    def __getitem__(self, connection_id: str) -> Followed:
+        return self._by_id[connection_id]
+
+    def get(self, connection_id: str) -> Followed | None:
+        return self._by_id.get(connection_id)
+
+    def __iter__(self) -> Iterator[Followed]:
+        """The oldest first."""
+        followed = self.oldest
+        while followed is not None:
+            yield followed
+            followed = followed.later
+
+    def add(self, followed: Followed) -> None:
+        """Follow a connection; its opening is the latest sign of life of all."""
+        self._by_id[followed.facts.connection] = followed
+        self._append(followed)
+
+    def remove(self, followed: Followed) -> None:
+        del self._by_id[followed.facts.connection]
+        self._unlink(followed)
+
+    def seen(self, followed: Followed, at: Time) -> None:
+        """A sign of life, which is the latest of all."""
+        followed.last_seen = at
+        if followed is not self._newest:
+            self._unlink(followed)
+            self._append(followed)
+
+    def _append(self, followed: Followed) -> None:
+        newest = followed.earlier = self._newest
+        if newest is None:
+            self.oldest = followed
+        else:
+            newest.later = followed
+        self._newest = followed
+
+    def _unlink(self, followed: Followed) -> None:
+        earlier, later = followed.earlier, followed.later
+        if earlier is None:
+            self.oldest = later
+        else:
+            earlier.later = later
+        if later is None:
+            self._newest = earlier
+        else:
+            later.earlier = earlier
+        followed.earlier = followed.later = None

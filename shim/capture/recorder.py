@@ -8,6 +8,8 @@ control. The control of a replay starts at zero, so it sweeps when the live cont
     opened, closed, paused …   the router's events
     every second               the journal's lines go to the sink's thread
 
+With very many connections the opening of a file takes seconds. Until it is complete, the journal waits.
+
 A capture must have no holes. If lines cannot be kept, because the disk is slow, full or gone, the file
 ends with the last whole second, and a new file begins when there is room again.
 
@@ -24,7 +26,7 @@ from pathlib import Path
 
 import msgspec
 
-from shim.capture.followed import Followed, opening
+from shim.capture.followed import Followed, FollowedConnections
 from shim.capture.format import (
     VERSION,
     CloseLine,
@@ -36,6 +38,7 @@ from shim.capture.format import (
     OpenLine,
 )
 from shim.capture.journal import Journal
+from shim.capture.reopenings import Reopenings
 from shim.capture.sink import Sink
 from shim.model import (
     SECOND,
@@ -56,6 +59,12 @@ _FLUSH: Duration = SECOND
 _RETRY: Duration = 10 * SECOND
 _CLOSE_TIMEOUT = 5.0
 """Seconds; the longest wait at the end until the last lines are on the disk."""
+
+_SLICE: Duration = SECOND // 500
+"""How long lines of an opening are made before the event loop has its turn."""
+
+_UNWRITTEN = 4 * 1_048_576
+"""The bytes of an opening that may wait for the disk."""
 
 _END_WIDTH = 48
 """Each `end` overwrites the `end` before it, so all of them have one length."""
@@ -126,7 +135,9 @@ class Recorder(Observer):
         self._call_at = call_at
         self._sink = Sink(path)
         self._journal = Journal()
-        self._followed: dict[str, Followed] = {}
+        self._followed = FollowedConnections()
+        self._opening: Reopenings | None = None
+        self._order = self._files = 0
         self._evidence: dict[str, Time] = {}
         self._pauses: deque[tuple[Time, Time]] = deque(maxlen=_PAUSES)
         self._writing = False
@@ -146,6 +157,7 @@ class Recorder(Observer):
     def close(self) -> None:
         """End the capture; returns when it is on the disk, or after some seconds."""
         self._ended = True
+        self._write_opening(lambda: False)
         self._flush()
         if self._writing:
             self._writing = False
@@ -170,6 +182,8 @@ class Recorder(Observer):
         if self._sink.error is not None:
             self._give_up(f"cannot be written: {self._sink.error.strerror}", now + _RETRY)
             return
+        if self._opening is not None:
+            return
         lines = self._journal.take()
         self._sink.write(lines, self._end_line(now))
         self._size += len(lines)
@@ -181,12 +195,7 @@ class Recorder(Observer):
 
     def _begin_file(self, now: Time) -> None:
         """Begin a file in which every open connection is opened again."""
-        open_now = [
-            (followed.last_seen, followed.data, followed.facts, followed.closing)
-            for followed in self._followed.values()
-            if not followed.ended or followed.closing is not None
-        ]
-        oldest = min((last_seen for last_seen, *_ in open_now), default=now)
+        oldest = next((one.last_seen for one in self._followed if not one.over), now)
         while self._pauses and self._pauses[0][1] < oldest:
             self._pauses.popleft()
         pauses = list(self._pauses)
@@ -202,10 +211,29 @@ class Recorder(Observer):
         self._writing = True
         began = seconds(now - zero)
         header = HeaderLine(VERSION, started.isoformat(), self._settings, began)
-        self._sink.begin(opening(header, open_now, pauses, zero), self._end_line(now))
+        self._sink.begin(msgspec.json.encode(header) + b"\n")
+        self._files += 1
+        self._opening = Reopenings(self._followed, self._files, pauses, zero)
+        self._go_on_opening()
+
+    def _go_on_opening(self) -> None:
+        """Write a slice of the opening; the rest when the event loop had its turn."""
+        if self._sink.pending < _UNWRITTEN:
+            until = self._clock() + _SLICE
+            self._write_opening(lambda: self._clock() >= until)
+        if self._opening is not None:
+            self._call_at(self._clock(), self._go_on_opening)
+
+    def _write_opening(self, enough: Callable[[], bool]) -> None:
+        if (opening := self._opening) is not None:
+            lines = opening.take(enough)
+            if opening.done:
+                self._opening = None
+            self._sink.write(lines, self._end_line(self._began) if opening.done else None)
 
     def _give_up(self, reason: str, retry_at: Time) -> None:
         """End the file after the lines that were handed over last: a capture must not have holes."""
+        self._opening = None
         self._sink.finish(self._end_line(self._handed))
         self._journal.take()
         self._writing = False
@@ -236,9 +264,10 @@ class Recorder(Observer):
             followed = followed_by_id.get(connection_id)
             if followed is None:
                 return  # it has ended
-            if tracked.closed_by is None:
-                followed.last_seen = tracked.last_activity
             if not followed.ended:
+                if tracked.closed_by is None:
+                    self._before_change(followed)
+                    followed_by_id.seen(followed, tracked.last_activity)
                 self._add(tracked.last_activity, MessageLine(0, connection_id, followed.news()))
 
         return captured
@@ -251,6 +280,7 @@ class Recorder(Observer):
         """Evidence of life that is no sign of life, such as a ping of the client (R3b)."""
         followed = self._followed.get(connection_id)
         if followed is not None and not followed.ended:
+            self._before_change(followed)
             followed.add_data(now)
             self._add(now, Data(0, connection_id))
 
@@ -266,13 +296,23 @@ class Recorder(Observer):
             if followed is not None and not followed.ended:
                 if self._writing:
                     at = self._journal.add_earlier(at, Data(0, connection_id))
+                self._before_change(followed)
                 followed.add_data(at)
         self._evidence.clear()
 
     def _end(self, followed: Followed, cause: Cause | None, now: Time) -> None:
         if not followed.ended:
+            self._before_change(followed)
             self._add(now, CloseLine(0, followed.facts.connection, cause, followed.news()))
             followed.ended = True
+
+    def _before_change(self, followed: Followed) -> None:
+        if self._opening is not None:
+            self._opening.before_change(followed)
+
+    def _remove(self, followed: Followed) -> None:
+        self._before_change(followed)
+        self._followed.remove(followed)
 
     def _add(self, at: Time, line: Line) -> None:
         if not self._writing:
@@ -297,15 +337,15 @@ class Recorder(Observer):
             str(opened.stage),
             opened.acting,
         )
-        self._followed[connection.id] = Followed(facts, opened.at)
+        self._order += 1
+        self._followed.add(Followed(facts, opened.at, self._order, self._files))
         self._add(opened.at, facts)
         facts.reopened = True
 
     @handles(Closing)
     def _closed(self, closing: Closing) -> None:
         """A connection that a monitor closed stays captured until its verdict, also in the next file."""
-        connection_id = closing.connection.id
-        followed = self._followed[connection_id]
+        followed = self._followed[closing.connection.id]
         in_episode = (
             not followed.ended  # so a monitor closed it
             and closing.stage.shadowing is not None
@@ -315,14 +355,14 @@ class Recorder(Observer):
         if in_episode:
             followed.closing = closing
         else:
-            del self._followed[connection_id]
+            self._remove(followed)
 
     @handles(Verdict)
     def _verdict(self, verdict: Verdict) -> None:
         followed = self._followed[verdict.connection.id]
         followed.judged = verdict.last_activity
         if followed.closing is not None:
-            del self._followed[verdict.connection.id]
+            self._remove(followed)
 
     @handles(Paused)
     def _paused(self, pause: Paused) -> None:
@@ -355,5 +395,6 @@ class Recorder(Observer):
     @handles(StageChanged)
     def _stage_changed(self, change: StageChanged) -> None:
         followed = self._followed[change.connection.id]
+        self._before_change(followed)
         followed.stage = followed.facts.stage = str(change.after)
         followed.facts.acting = change.after.acting

@@ -1,13 +1,14 @@
 """The thread that writes captures, so that a slow disk never holds up the event loop.
 
-A regular file always ends with a valid `end`: each batch of lines overwrites the `end` before it, in one
-write. So a capture can be replayed after its process was killed, and a full disk still has room for an
-`end`. A pipe gets its `end` when it is closed.
+Once its opening is complete, a regular file always ends with a valid `end`: each batch of lines overwrites
+the `end` before it, in one write. So a capture can be replayed after its process was killed, and a full disk
+still has room for an `end`. A pipe gets its `end` when it is closed. A file that ends before its opening is
+complete is removed.
 """
 
 import os
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from io import FileIO
@@ -31,7 +32,8 @@ class Sink:
         self._path = path
         self._file: FileIO | None = None
         self._regular = False
-        self._size = 0
+        # The bytes up to the last `end`, and those after it: of an opening that is not complete.
+        self._size = self._loose = 0
         self._end = b""
         self._queue: SimpleQueue[tuple[Command, int] | None] = SimpleQueue()
         # Only one thread writes each counter. Sums of bytes, and numbers of commands.
@@ -48,13 +50,13 @@ class Sink:
     def idle(self) -> bool:
         return self._given == self._done
 
-    def begin(self, opening: Iterable[bytes], end: bytes) -> None:
-        """Begin a file with these lines. If the file before has failed, call this only when `idle`."""
+    def begin(self, header: bytes) -> None:
+        """Begin a file. If the file before has failed, call this only when `idle`."""
         self.error = None
-        self._order(lambda: self._begin(opening, end))
+        self._order(lambda: self._begin(header))
 
-    def write(self, lines: bytes, end: bytes) -> None:
-        """Add lines; `end` is the line that ends the file after them."""
+    def write(self, lines: bytes, end: bytes | None) -> None:
+        """Add lines; `end` is the line that ends the file after them (None: its opening is not complete)."""
         self._order(lambda: self._write(lines, end), len(lines))
 
     def finish(self, end: bytes) -> None:
@@ -84,7 +86,7 @@ class Sink:
 
     # -- In the thread ----------------------------------------------------------------------------
 
-    def _begin(self, opening: Iterable[bytes], end: bytes) -> None:
+    def _begin(self, header: bytes) -> None:
         """Begin a new file; an existing pipe or device is written to."""
         if self._path.exists() and not self._path.is_file():
             self._file = FileIO(self._path, "wb")
@@ -92,8 +94,8 @@ class Sink:
         else:
             self._file = self._create_stamped()
         self._regular = stat.S_ISREG(os.fstat(self._file.fileno()).st_mode)
-        self._size = 0
-        self._write(b"".join(opening), end)
+        self._size = self._loose = 0
+        self._write(header, None)
 
     def _create_stamped(self) -> FileIO:
         while True:
@@ -104,20 +106,25 @@ class Sink:
                 self.name = str(path)
                 return file
 
-    def _write(self, lines: bytes, end: bytes) -> None:
+    def _write(self, lines: bytes, end: bytes | None) -> None:
         if self._file is None:
             return  # it has failed, and is ended
-        if self._regular:
+        self._loose += len(lines)
+        if end is None or not self._regular:
+            self._put(lines)
+        else:
             self._put(lines + end)
             self._end = end
-            self._file.seek(self._size + len(lines))
-        else:
-            self._put(lines)
-        self._size += len(lines)
+            self._size += self._loose
+            self._loose = 0
+            self._file.seek(self._size)
 
     def _finish(self, end: bytes) -> None:
         if self._file is not None:
-            self._put(end)
+            if self._regular and not self._size:
+                os.unlink(self.name)
+            else:
+                self._put(end)
             self._file.close()
             self._file = None
 

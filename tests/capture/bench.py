@@ -65,8 +65,16 @@ class Bench:
     """Each method is something that happens now; `wait` lets time pass."""
 
     def __init__(
-        self, path: Path, limits: Limits = NEVER, stage: Stage = Stage.SHADOW, late: Duration = 0
+        self,
+        path: Path,
+        limits: Limits = NEVER,
+        stage: Stage = Stage.SHADOW,
+        late: Duration = 0,
+        *,
+        slices: Duration | None = None,
     ) -> None:
+        """With `slices`, one line of an opening is made at a time, so long after the line before."""
+        self._slices = slices
         self.now = START
         # Whether a decision came late because the bench itself moved the time for a new file.
         self.moved_past_a_timer = False
@@ -93,7 +101,7 @@ class Bench:
             settings="digest",
             start=START,
             interval=INTERVAL,
-            clock=lambda: self.now,
+            clock=self._clock,
             wall=lambda at: WALL + at,
             call_at=self._call_at,
         )
@@ -102,7 +110,12 @@ class Bench:
         self.recorder.begin()
         self._note_file()
 
+    def _clock(self) -> Time:
+        return self.now
+
     def _call_at(self, when: Time, callback: Callable[[], None]) -> None:
+        if self._slices is not None and callback.__name__ == "_go_on_opening":
+            when += self._slices
         heappush(self._deadlines, (when, next(self._numbers), callback))
 
     def _note_file(self) -> bool:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from shim.capture import Limits
+from shim.capture import Limits, recorder
 from shim.model import SECOND, Cause, Duration, Role, Stage, Time, Verdict, from_seconds
 from shim.replay import CaptureReader, Replay
 from shim.replay.result import verdict_row
@@ -79,6 +80,7 @@ def row(verdict: Verdict, zero: Time) -> tuple[Any, ...]:
     return tuple(told.items())
 
 
+SLICES = st.one_of(st.none(), st.sampled_from([1, 1000, SECOND // 3, 7 * SECOND]))
 STAGES = st.sampled_from([(Stage.SHADOW, Role.CONTROL), (Stage.LIVE, Role.CANDIDATE)])
 
 
@@ -99,14 +101,19 @@ def test_a_replay_gives_the_live_verdicts(
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(MOVES, min_size=10, max_size=60), STAGES, st.integers(100, 2000))
+@given(st.lists(MOVES, min_size=10, max_size=60), STAGES, st.integers(100, 2000), SLICES)
 def test_each_file_gives_the_verdicts_of_its_own_time(
-    moves: list[Move], stages: tuple[Stage, Role], size: int
+    moves: list[Move], stages: tuple[Stage, Role], size: int, slices: Duration | None
 ) -> None:
+    """Also where connections go on while the opening of a file is made."""
     stage, acting = stages
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(Path(folder, "capture.jsonl"), Limits(size, 300 * SECOND), stage)
-        play(bench, moves)
+        limits = Limits(size, 300 * SECOND)
+        bench = Bench(Path(folder, "capture.jsonl"), limits, stage, slices=slices)
+        with pytest.MonkeyPatch.context() as patch:
+            if slices is not None:
+                patch.setattr(recorder, "_SLICE", 0)
+            play(bench, moves)
         # A decision that the bench's own microsecond delays has another time in the replay.
         assume(not bench.moved_past_a_timer)
         found: list[tuple[Any, ...]] = []

@@ -1,0 +1,124 @@
+"""Work with a budget: very many connections, and the event loop has its turns in between."""
+
+from collections.abc import Callable
+
+import pytest
+
+from shim.model import Role, Stage
+from tests.router.helpers import FaultyType, S, World, raises
+
+MANY = 1000
+
+
+def used_up() -> bool:
+    """A budget that permits one piece of work."""
+    return True
+
+
+def crowd(stage: Stage, *, count: int = MANY, candidate: FaultyType | None = None) -> World:
+    world = World(candidate=candidate)
+    for number in range(count):
+        world.open(f"c{number}", stage, user=f"u{number}", session=f"s{number}")
+    return world
+
+
+def step_until_done(world: World, step: Callable[[], None]) -> int:
+    steps = 0
+    while (due := world.router.next_wake) is not None and due <= world.now:
+        step()
+        steps += 1
+        assert steps < 10 * MANY
+    return steps
+
+
+def pings(world: World) -> list[int]:
+    return [len(port.effects) - len(port.endings) for port in world.ports.values()]
+
+
+def test_r1_a_sweep_is_sent_in_several_steps_and_each_connection_is_pinged_once() -> None:
+    world = crowd(Stage.OFF)
+    world.now = 15 * S
+    steps = step_until_done(world, lambda: world.router.step_control(world.now, used_up))
+    assert steps > 10
+    assert pings(world) == [1] * MANY
+
+
+def test_r1_who_left_before_its_ping_is_not_pinged_and_who_came_back_waits_for_the_next() -> None:
+    world = crowd(Stage.OFF)
+    world.now = 15 * S
+    world.router.step_control(world.now, used_up)
+    for number in range(0, MANY, 2):
+        world.router.close(world.tracked[f"c{number}"], world.now)
+    world.open("new", Stage.OFF)
+    before = pings(world)
+    step_until_done(world, lambda: world.router.step_control(world.now, used_up))
+    gone = range(0, MANY, 2)
+    assert [pings(world)[number] for number in gone] == [before[number] for number in gone]
+    assert pings(world)[1:-1:2] == [1] * (MANY // 2)
+    assert pings(world)[-1] == 0
+
+
+def test_r1_a_sweep_that_lasts_longer_than_an_interval_swallows_ticks() -> None:
+    """As in the original, whose sweep kept the process busy."""
+    world = crowd(Stage.OFF)
+    world.now = 15 * S
+    world.router.step_control(world.now, used_up)
+    world.now = 40 * S
+    step_until_done(world, lambda: world.router.step_control(world.now, used_up))
+    assert pings(world) == [2] * MANY
+
+
+def test_r1_what_a_sweep_decides_is_done_in_its_first_step() -> None:
+    world = crowd(Stage.OFF)
+    for number in range(MANY - 1):
+        world.tracked[f"c{number}"].control.last_seen = 50 * S
+    world.now = 60 * S
+    world.router.step_control(world.now, used_up)
+    assert world.ports[f"c{MANY - 1}"].endings == [(60 * S, "terminate")]
+    assert sum(pings(world)) < MANY
+
+
+@pytest.mark.parametrize("stage", [Stage.SHADOW, Stage.COMPLETE])
+def test_r2_every_session_is_woken_and_a_rest_is_due_at_once(stage: Stage) -> None:
+    world = crowd(stage, count=100)
+    world.now = 15 * S
+
+    def step() -> None:
+        world.router.step_control(world.now)
+        world.router.step_candidate(world.now, used_up)
+
+    assert step_until_done(world, step) == 100
+    monitors = world.router.monitors(Role.CANDIDATE)
+    assert monitors is not None
+    assert sum(monitors.pings.values()) == 100
+
+
+def test_r3_a_monitor_that_was_left_out_knows_the_pause_before_it_is_asked_anything() -> None:
+    candidate = FaultyType()
+    world = crowd(Stage.SHADOW, count=10, candidate=candidate)
+    world.now = 10 * S
+    world.router.paused(0, 8 * S, used_up)
+    world.router.paused(8 * S, 10 * S, used_up)
+    assert candidate.calls.count("paused") == 2  # the first session's monitor; the others wait
+    candidate.calls.clear()
+    world.open("another", Stage.SHADOW, user="u5", session="s5")
+    assert candidate.calls[:3] == ["paused", "paused", "register"]
+    candidate.calls.clear()
+    world.now = 30 * S
+    world.router.step_candidate(world.now)
+    assert candidate.calls.count("paused") == 2 * 8
+    assert world.journal.failures == []
+    candidate.calls.clear()
+    world.router.paused(30 * S, 31 * S)
+    assert candidate.calls.count("paused") == 10
+
+
+def test_r5_a_monitor_that_fails_when_it_is_told_later_is_replaced() -> None:
+    candidate = FaultyType()
+    world = crowd(Stage.LIVE, count=3, candidate=candidate)
+    world.router.paused(world.now, world.now + S, used_up)
+    candidate.faults["paused"] = raises(ValueError("no"))
+    world.now = 16 * S
+    world.router.step_candidate(world.now)
+    assert [failure.call for failure in world.journal.failures] == ["paused", "paused"]
+    assert all(tracked.acting is Role.CONTROL for tracked in list(world.tracked.values())[1:])
