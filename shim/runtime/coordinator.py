@@ -25,6 +25,7 @@ from shim.runtime.coverage_meter import INTERVAL, CoverageMeter
 from shim.runtime.cpu_meter import CpuMeter
 from shim.runtime.driver import TICKS, Driver, begin_slice, clock, ticks
 from shim.runtime.fanout import Fanout
+from shim.runtime.garbage_freezer import GarbageFreezer
 from shim.runtime.handover import Handover, Members
 from shim.runtime.live_connection import RESTART, LiveConnection
 from shim.runtime.sessions import LastClosings, Session
@@ -117,6 +118,9 @@ class Coordinator(Generic[L]):
         )
         self._minute = min(INTERVAL, settings.gate.grain)
         self._recorder: Recorder | None = None
+        self._freezer: GarbageFreezer | None = None
+        if settings.gc_freeze is not None:
+            self._freezer = GarbageFreezer(settings.gc_freeze, self.call_after)
         self._ids = count(1)
 
     @property
@@ -144,6 +148,8 @@ class Coordinator(Generic[L]):
             self.observer.add(recorder)
             self._touch = recorder.make_touch(self._touch)
             recorder.begin()
+        if self._freezer is not None:
+            self._freezer.start()
         self._tell_expired()
         self.driver.call_at(clock() + self._minute, self._each_minute)
         self.driver.call_at(clock() + CHECK_INTERVAL, self._check_wall_clock)
@@ -155,6 +161,8 @@ class Coordinator(Generic[L]):
         self._coverage.measure(clock())
         if self._recorder is not None:
             self._recorder.close()
+        if self._freezer is not None:
+            self._freezer.stop()
 
     def _each_minute(self) -> None:
         now = clock()

@@ -138,6 +138,11 @@ class Settings(Section):
     retention: PositiveDuration = Field(
         default=90 * _DAY, description="How long the ledger keeps its rows."
     )
+    gc_freeze: PositiveDuration | None = Field(
+        default=None,
+        description="How often the objects that are alive are taken out of Python's garbage collection; "
+        "null: never. For services with very many connections and without reference cycles of their own.",
+    )
     capture: CaptureSettings = Field(
         default_factory=CaptureSettings, description="Captures for `shim replay`."
     )
