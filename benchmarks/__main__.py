@@ -3,13 +3,12 @@
 import click
 
 from benchmarks import (
-    bookkeeping,
     connections,
     console,
     gate,
     guard,
-    handover,
     ledger,
+    limit,
     replay,
     returns,
     rollout,
@@ -24,8 +23,7 @@ from benchmarks import (
 @click.option("--quick", is_flag=True, help="Fewer connections and rounds: a look, not a figure.")
 def main(quick: bool) -> None:
     touch.run()
-    bookkeeping.run(10_000 if quick else 100_000)
-    handover.run(10_000 if quick else 100_000)
+    limit.run((1_000, 10_000) if quick else limit.COUNTS)
     replay.run(100_000 if quick else 500_000)
     returns.run(50_000 if quick else 300_000)
     telemetry.run(10_000 if quick else 50_000)

@@ -8,6 +8,7 @@ Rules: docs/design.md#r13, docs/design.md#r21, docs/design.md#r22, docs/design.m
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime
@@ -43,6 +44,7 @@ _CLOSE_TIMEOUT: Duration = 5 * SECOND
 _DRAIN_STEP = 0.05
 
 L = TypeVar("L", bound=LiveConnection)
+T = TypeVar("T")
 
 
 class _OnBrake(Observer):
@@ -345,9 +347,8 @@ class Coordinator(Generic[L]):
         self.draining = True
         loop, over = asyncio.get_running_loop(), seconds(self.settings.server.drain)
         started, number = loop.time(), self.census.open()
-        sessions = list(self.sessions.values())
-        untold = (live for session in sessions for live in session.members())
-        told: list[L] = []
+        # What is taken from a queue may be freed at once: a list of very many would be freed in one go.
+        untold, told = _members_of(deque(self.sessions.values())), deque[L]()
 
         def tell(live: L) -> None:
             live.close_by_application(*RESTART)
@@ -361,13 +362,23 @@ class Coordinator(Generic[L]):
                         due = int(number * elapsed / over) + 1 if elapsed < over else number
                         await _in_slices(tell, islice(untold, max(0, due - len(told))))
                         await asyncio.sleep(_DRAIN_STEP)
-            await _in_slices(_end, chain(told, untold))
+            await _in_slices(_end, chain(_taken(told), untold))
         finally:
-            for live in chain(told, untold):
+            for live in chain(_taken(told), untold):
                 _end(live)
 
     def _anyone_left(self) -> bool:
         return bool(self.sessions)
+
+
+def _taken(queue: deque[T]) -> Iterator[T]:
+    while queue:
+        yield queue.popleft()
+
+
+def _members_of(sessions: deque[Session[L]]) -> Iterator[L]:
+    for session in _taken(sessions):
+        yield from session.members()
 
 
 def _end(live: LiveConnection) -> None:

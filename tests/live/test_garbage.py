@@ -25,11 +25,16 @@ def coordinator(freeze: str | None) -> Coordinator[Noticed]:
     return Coordinator(settings, everyone_at(Stage.SHADOW).evaluate)
 
 
+def is_set_aside(thing: object) -> bool:
+    """Whether Python's collection does not look at this object."""
+    return not any(other is thing for other in gc.get_objects())
+
+
 async def test_connections_are_set_aside_and_freed_when_they_end() -> None:
     shim = coordinator("50ms")
     shim.start()
     live = shim.register(partial(Noticed, shim), Kind.GLASSES, "u", "u", None)
-    await until(lambda: not any(thing is live for thing in gc.get_objects()))
+    await until(partial(is_set_aside, live))
     assert gc.get_freeze_count() > 1000
     reference = weakref.ref(live)
     gc.disable()
