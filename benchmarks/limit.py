@@ -44,6 +44,9 @@ PER_SESSION = 4
 INTERVAL = 15
 """Seconds from one heartbeat to the next."""
 
+_IDLE = 5
+"""Seconds in which a shim without connections is measured."""
+
 _TRACED = 100_000
 """More connections are not traced by tracemalloc, which takes twice the memory and time."""
 
@@ -93,6 +96,7 @@ class _Service:
     def __init__(self, count: int, folder: Path, **settings: Any) -> None:
         self._count = count
         self._stage = Stage.SHADOW
+        self._idle_cpu = 0.0  # seconds in a second, of a shim without connections and of the ticker
         self._evaluate = {stage: everyone_at(stage).evaluate for stage in Stage}
         self.ticker = _Ticker()
         value = {
@@ -114,6 +118,11 @@ class _Service:
 
     def evaluate(self, user: str) -> Evaluation:
         return self._evaluate[self._stage](user)
+
+    async def measure_idle(self) -> None:
+        cpu = process_time()
+        await asyncio.sleep(_IDLE)
+        self._idle_cpu = (process_time() - cpu) / _IDLE
 
     async def open(self) -> None:
         """Users with glasses and three apps each."""
@@ -138,8 +147,8 @@ class _Service:
         self.ticker.clear()
         cpu = process_time()
         await asyncio.sleep(INTERVAL)
-        per_connection = (process_time() - cpu) * 1e6 / self._count
-        return {f"{name}: CPU, µs": per_connection, **self.ticker.take(name)}
+        cost = process_time() - cpu - self._idle_cpu * INTERVAL
+        return {f"{name}: CPU, µs": cost * 1e6 / self._count, **self.ticker.take(name)}
 
     async def timed(self, name: str, work: Awaitable[object]) -> Figures:
         self.ticker.clear()
@@ -198,7 +207,7 @@ async def _measure(count: int, folder: Path) -> Figures:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         ticker = asyncio.create_task(service.ticker.watch())
-        await asyncio.sleep(0.1)
+        await service.measure_idle()
         gc.collect()
         gc.freeze()  # what a process has without any connection
         gc.disable()  # the collections are measured by themselves
