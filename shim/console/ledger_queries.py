@@ -14,12 +14,12 @@ from shim.console.access.login_sessions import AccessLevel
 from shim.console.access.places import Places
 from shim.console.access.redaction import Pseudonymizer
 from shim.console.api.filters import OutcomesQuery, VerdictsQuery, wall
-from shim.console.api.responses import unavailable
+from shim.console.api.responses import ApiError, unavailable
 from shim.console.operations import Operations
 from shim.gate import GateAnswer
 from shim.ledger import LedgerReader, Page, VerdictFilter
 from shim.ledger.completeness import Completeness, describe_completeness
-from shim.ledger.rows import ActionRow, VerdictRow, Wall
+from shim.ledger.rows import ActionRow, BrakeRow, VerdictRow, Wall
 from shim.ledger.time_limit import time_limit
 from shim.model import InputError, Time
 
@@ -33,6 +33,9 @@ _PLACES = {AccessLevel.VIEWER: 1, AccessLevel.OPERATOR: 1, SHARED: 2}
 
 _LIMITS = {AccessLevel.VIEWER: 10.0, AccessLevel.OPERATOR: 60.0, SHARED: 60.0}
 """Seconds for one question, and for the wait until there is a place."""
+
+_HISTORY_TAKES = 5.0
+"""Seconds."""
 
 
 class JudgedGate(NamedTuple):
@@ -86,6 +89,18 @@ class LedgerQueries:
     def _judge(self, ledger: LedgerReader, at: Wall | None = None) -> JudgedGate:
         record = describe_completeness(ledger.fleet())
         return JudgedGate(self._assembly.judge_gate(ledger, at), record)
+
+    async def brakes(self, visitor: Visitor) -> list[BrakeRow] | None:
+        """The history of the brake; None: the ledger does not tell, or not soon.
+
+        The brake has to be seen, and to be released, without a ledger, too.
+        """
+        try:
+            async with asyncio.timeout(_HISTORY_TAKES):
+                with time_limit(_HISTORY_TAKES):  # the thread ends, too
+                    return await self.ask(visitor, lambda ledger: ledger.rows(BrakeRow))
+        except (ApiError, TimeoutError):
+            return None
 
     async def verdicts(self, visitor: Visitor, query: VerdictsQuery) -> Page:
         which = query.filter(query.user and self._pseudonymizer.resolve(query.user))

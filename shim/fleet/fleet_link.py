@@ -1,7 +1,8 @@
-"""The thread that keeps a process in touch with its fleet: what others decided, and what it does for all.
+"""A thread that keeps a process in touch with its fleet: what others decided, or what it does for all.
 
-It has a connection of its own, so that a long outbox that is being shipped delays nothing. Nothing waits for
-it. While the store does not answer, every duty keeps what it knew.
+It has a connection of its own, so that a long outbox that is being shipped delays nothing; and what follows
+the others has another link than what reads much. Nothing waits for it. While the store does not answer, every
+duty keeps what it knew.
 
 Rules: docs/design.md#r23, docs/design.md#r25.
 """
@@ -18,6 +19,7 @@ import psycopg
 
 from shim.ledger.postgres.brake_orders import CHANNEL
 from shim.ledger.postgres.store_connection import at_most, connect, store_errors
+from shim.ledger.time_limit import time_limit
 from shim.model import InputError
 from shim.settings import LedgerUrl
 
@@ -25,7 +27,6 @@ log = logging.getLogger(__name__)
 
 _ROUND = 0.3
 _SHORTEST_RETRY, _LONGEST_RETRY = 0.1, 2.0
-_LONGEST_STEP = 10.0
 """Seconds."""
 
 
@@ -44,9 +45,16 @@ class FleetDuty(ABC):
 class FleetLink:
     """Attends to its duties three times a second, and at once when an order to the brake is heard of."""
 
-    def __init__(self, url: LedgerUrl, duties: Sequence[FleetDuty]) -> None:
+    def __init__(
+        self, url: LedgerUrl, duties: Sequence[FleetDuty], *, longest: float, without: str
+    ) -> None:
+        """`longest`: seconds that a duty may take; then the store is taken to be away. `without` says for
+        people what becomes of the duties while it is.
+        """
         self._url = url
         self._duties = tuple(duties)
+        self._longest = longest
+        self._without = without
         self._stopping = Event()
         self._problem: str | None = None
         self._thread = Thread(target=self._work, name="shim-fleet", daemon=True)
@@ -70,14 +78,15 @@ class FleetLink:
         while not self._stopping.is_set():
             try:
                 with closing(connect(self._url)) as connection, store_errors(self._url):
-                    connection.execute(f"LISTEN {CHANNEL}".encode())
+                    with at_most(self._longest, connection):
+                        connection.execute(f"LISTEN {CHANNEL}".encode())
                     while not self._stopping.is_set():
                         self._attend(connection)
                         delay = _SHORTEST_RETRY
                         # The next round begins when somebody has given an order, or when it is time.
                         for _ in connection.notifies(timeout=_ROUND, stop_after=1):
                             pass
-                    with at_most(_LONGEST_STEP, connection):
+                    with at_most(self._longest, connection):
                         for duty in self._duties:
                             duty.leave(connection)
                 return
@@ -91,7 +100,7 @@ class FleetLink:
 
     def _attend(self, connection: "psycopg.Connection[Any]") -> None:
         for duty in self._duties:
-            with at_most(_LONGEST_STEP, connection):
+            with at_most(self._longest, connection), time_limit(self._longest):
                 duty.attend(connection)
         if self._problem is not None:
             log.info("fleet: the store answers again")
@@ -99,5 +108,5 @@ class FleetLink:
 
     def _trouble(self, problem: str) -> None:
         if problem != self._problem:
-            log.warning("fleet: this process goes on with what it knows: %s", problem)
+            log.warning("fleet: %s: %s", self._without, problem)
             self._problem = problem

@@ -23,7 +23,8 @@ from shim.model import Time
 from shim.settings import FlagsInStore, Settings
 
 _STOP = 3.0
-"""Seconds."""
+_FOLLOWING, _JUDGING = 3.0, 10.0
+"""Seconds, all three: the last two are what one duty may take, with orders and flags and with the record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +34,13 @@ class Membership:
     brake: FleetBrake | None
     judge: MergedBrake | None
     returns: OutcomeJudge
-    link: FleetLink
+    following: FleetLink
+    judging: FleetLink
 
     @property
     def leads(self) -> bool:
         """Whether this process judges the brake for all processes at present."""
-        return self.judge is not None and self.judge.leads and self.link.problem is None
+        return self.judge is not None and self.judge.leads and self.judging.problem is None
 
     @property
     def concluded_age(self) -> float:
@@ -48,7 +50,7 @@ class Membership:
     @property
     def problem(self) -> str | None:
         """Why the fleet cannot be reached; None: it can."""
-        return self.link.problem
+        return self.following.problem
 
 
 @asynccontextmanager
@@ -71,21 +73,36 @@ async def fleet_membership(
     """
     holder = f"{process} {token_hex(8)}"
     fleet_brake = brake_judge = None
-    duties: list[FleetDuty] = []
+    followed: list[FleetDuty] = []
+    returns = OutcomeJudge(holder)
+    judged: list[FleetDuty] = [teller, returns]
     if settings.monitors.control is not None:
         fleet_brake = _follow_brake(settings, brake, process, to_wall, left)
         brake_judge = _judge_brake(settings, reader, process, holder, identity)
-        duties += [fleet_brake, brake_judge]
-    returns = OutcomeJudge(holder)
-    duties += [teller, returns]
+        followed.append(fleet_brake)
+        judged.append(brake_judge)
     if isinstance(settings.rollout, FlagsInStore) and settings.flags_path is not None:
-        duties.append(StoredFlags(settings.flags_path))
-    link = FleetLink(settings.ledger, duties)
-    link.start()
+        followed.append(StoredFlags(settings.flags_path))
+    following = FleetLink(
+        settings.ledger,
+        followed,
+        longest=_FOLLOWING,
+        without="this process goes on with the brake and the flags that it knows",
+    )
+    judging = FleetLink(
+        settings.ledger,
+        judged,
+        longest=_JUDGING,
+        without="this process tells the fleet nothing, and judges nothing for it",
+    )
+    following.start()
+    judging.start()
     try:
-        yield Membership(fleet_brake, brake_judge, returns, link)
+        yield Membership(fleet_brake, brake_judge, returns, following, judging)
     finally:
-        await asyncio.to_thread(link.stop, _STOP)
+        await asyncio.gather(
+            *(asyncio.to_thread(link.stop, _STOP) for link in (following, judging))
+        )
 
 
 def _follow_brake(

@@ -8,7 +8,7 @@ Rules: docs/design.md#r15, docs/design.md#r24.
 """
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from functools import partial
 from itertools import islice
 from time import monotonic, sleep
@@ -129,11 +129,10 @@ class OpeningTeller(FleetDuty):
                 return None
             self._question = self._ask(publication, store.clock_offset)
         publication, answer = self._question
-        try:
-            told, asked_at = answer.result(_ANSWER_TAKES)
-        except TimeoutError:
+        if not wait([answer], _ANSWER_TAKES).done:
             return None  # the event loop is busy; its answer is waited for in the next round
         self._question = None
+        told, asked_at = answer.result()
         self._more = told.more or len(publication.actions) == AT_ONCE
         self._seen_action = publication.last
         self._openings.update((one.connection.id, one) for one in told.openings)

@@ -10,8 +10,11 @@ _deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Inside the context, and in threads begun there, questions end with UnusableError after so long."""
-    token = _deadline.set(monotonic() + seconds)
+    """Inside the context, and in threads begun there, questions end with UnusableError after so long, or
+    earlier if somebody outside said so."""
+    deadline = monotonic() + seconds
+    outer = _deadline.get()
+    token = _deadline.set(deadline if outer is None else min(outer, deadline))
     try:
         yield
     finally:

@@ -99,7 +99,12 @@ async def fleet(
 
 
 def process_of(
-    folder: Path, store: LedgerUrl, name: str, stage: str = "live", **options: str
+    folder: Path,
+    store: LedgerUrl,
+    name: str,
+    stage: str = "live",
+    settings: str = QUICK,
+    **options: Any,
 ) -> Any:
     """A `shim serve` of the fleet, with a folder of its own."""
     own = folder / name
@@ -107,7 +112,7 @@ def process_of(
     lines = (
         f"ledger: {json.dumps(store.url)}\noutbox: {own}/outbox.db\nprocess: {name}\nfleet: {FLEET}"
     )
-    return server_process(own, stage, QUICK, ledger=lines, **options)
+    return server_process(own, stage, settings, ledger=lines, **options)
 
 
 async def eventually(ask: Callable[[], Awaitable[Any]], wanted: tuple[Any, ...]) -> None:

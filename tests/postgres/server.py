@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 from urllib.parse import quote
 
+import psycopg
 from psycopg import sql
 
 from shim.demo.local_postgres import LocalPostgres
@@ -47,6 +48,26 @@ class PostgresServer(LocalPostgres):
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
         self._end(signal.SIGKILL)
+
+    def stop_at_once(self) -> None:
+        """End every connection; the next start has to recover what was committed."""
+        self._end(signal.SIGQUIT)
+
+    def answers(self) -> bool:
+        """Whether the server answers now; it is started if it has ended by itself."""
+        assert self._process is not None
+        if self._process.poll() is not None:
+            self.start()
+        with suppress(psycopg.OperationalError):
+            self.connect().close()
+            return True
+        return False
+
+    def backends(self) -> list[int]:
+        """The processes of the server that serve the shims."""
+        with self.connect() as connection:
+            asked = "SELECT pid FROM pg_stat_activity WHERE application_name = 'shim'"
+            return [pid for (pid,) in connection.execute(asked)]
 
     @contextmanager
     def frozen(self) -> Iterator[None]:

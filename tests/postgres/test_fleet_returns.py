@@ -150,6 +150,24 @@ def fleet(store: LedgerUrl) -> Iterator[Fleet]:
         yield Fleet(connection)
 
 
+def test_an_answer_that_failed_is_asked_for_again(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (member,) = fleet.begin("a")
+    fleet.rounds()
+    with monkeypatch.context() as broken:
+        broken.setattr(member.returns, "tell", None)
+        with pytest.raises(TypeError):
+            member.round()
+    member.round()
+    assert look_told(fleet) == fleet.now
+
+
+def look_told(fleet: Fleet) -> int:
+    ((until,),) = fleet.store.execute("SELECT told_until FROM process").fetchall()
+    return int(until)
+
+
 def test_a_client_comes_back_to_another_process(fleet: Fleet) -> None:
     a, b, c = fleet.begin("abc")
     a.open("1")

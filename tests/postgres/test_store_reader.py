@@ -31,6 +31,11 @@ def test_a_question_ends_after_its_time(reader: PostgresReader, store: LedgerUrl
     assert reader.ask("SELECT 1") == [(1,)]
 
 
+def test_nobody_inside_gets_more_time_than_outside(reader: PostgresReader) -> None:
+    with time_limit(0.2), time_limit(60), pytest.raises(UnusableError, match="too long to answer"):
+        reader.ask("SELECT pg_sleep(60)")
+
+
 def test_all_parts_of_an_answer_have_the_time_together(reader: PostgresReader) -> None:
     def ask_often() -> None:
         with reader.snapshot() as snapshot:

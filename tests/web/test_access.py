@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from shim.console import ledger_queries
 from shim.console.access.throttle import Throttle
+from shim.ledger.time_limit import time_left
 from shim.model import SECOND, Stage
 from shim.runtime.pseudonyms import Pseudonyms
 from tests.live.servers import QUICK, app_client, until
@@ -201,6 +204,28 @@ async def test_only_operators_change_anything(
         ]
         assert SECRETS.operator_token not in caplog.text
         await app.close()
+
+
+async def test_a_silent_ledger_holds_no_order_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer comes without the history, and the thread that asked ends by itself."""
+    monkeypatch.setattr(ledger_queries, "_HISTORY_TAKES", 0.1)
+    async with console(tmp_path, Stage.LIVE) as it, aiohttp.ClientSession() as http:
+        left: list[float | None] = []
+        may_end = threading.Event()
+
+        def rows(row: Any) -> list[Any]:
+            left.append(time_left())
+            may_end.wait(30)
+            return []
+
+        monkeypatch.setattr(it.shim.assembly.reader, "rows", rows)
+        status, answer = await brake(http, it, OPERATOR)
+        may_end.set()
+        assert (status, answer["engaged"], answer["history"]) == (200, True, None)
+        assert left[0] is not None
+        assert left[0] <= 0.1
 
 
 @pytest.mark.parametrize(

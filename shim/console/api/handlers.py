@@ -17,7 +17,7 @@ from shim.console.api.filters import (
     read_id,
     wall,
 )
-from shim.console.api.responses import ApiError, json_answer, json_page, not_found
+from shim.console.api.responses import json_answer, json_page, not_found
 from shim.console.api.schemas import (
     BrakeAnswer,
     BrakeEvent,
@@ -42,7 +42,7 @@ from shim.console.ledger_queries import LedgerQueries
 from shim.console.operations import Operations
 from shim.ledger.completeness import Completeness
 from shim.ledger.fleet_record import FleetRecord
-from shim.ledger.rows import BrakeRow, VerdictRow
+from shim.ledger.rows import VerdictRow
 from shim.model import seconds
 
 
@@ -171,13 +171,9 @@ class ApiHandlers:
     async def brake(self, asked: ApiRequest) -> web.Response:
         """The brake"""
         reason = self._operations.brake_reason
-        history: list[BrakeEvent] | None
-        try:
-            rows = await self._queries.ask(asked.visitor, lambda ledger: ledger.rows(BrakeRow))
+        history: list[BrakeEvent] | None = None
+        if (rows := await self._queries.brakes(asked.visitor)) is not None:
             history = [BrakeEvent(row.engaged, row.reason, seconds(row.at)) for row in rows]
-        except ApiError:
-            # The brake has to be seen, and to be released, without a ledger, too.
-            history = None
         answer = BrakeAnswer(
             engaged=reason is not None,
             reason=reason,

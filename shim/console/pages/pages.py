@@ -32,7 +32,6 @@ from shim.console.pages.dashboard import Dashboards
 from shim.console.pages.episode_chart import draw_lanes
 from shim.console.pages.event_stream import EventStream, fleet_facts
 from shim.console.pages.html import Html, see_other
-from shim.ledger.rows import BrakeRow
 from shim.ledger.timeline import moments, why
 
 _ROWS = 50
@@ -172,10 +171,7 @@ class Pages:
         return self._html.page(request, visitor, "fleet.html", **fleet_facts(fleet))
 
     async def brake(self, request: web.Request, visitor: Visitor) -> web.Response:
-        try:
-            history = await self._queries.ask(visitor, lambda ledger: ledger.rows(BrakeRow))
-        except ApiError:
-            history = []
+        history = await self._queries.brakes(visitor) or []
         return self._html.page(request, visitor, "brake.html", history=history)
 
     async def order_brake(self, request: web.Request) -> web.Response:

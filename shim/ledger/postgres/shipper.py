@@ -186,8 +186,9 @@ class Shipper:
             own = note_run(connection, self._mine(runs), self._offset)
             uuids = [run.uuid for run in runs]
             self._enter(connection, own, self._run, uuids)
+            ended = read_ended(connection, uuids)
         # What this process knew of the store counts no more: it may have been restored from a backup.
-        self._stored = {**read_ended(connection, uuids), self._run.uuid: own}
+        self._stored = {**ended, self._run.uuid: own}
         self._problem = None
         self._answered.set()
         log.info("ledger: the process %s ships to %s", self._process.name, place)
@@ -201,7 +202,8 @@ class Shipper:
         self, connection: "psycopg.Connection[Any]", run: RunRow, uuids: list[str]
     ) -> None:
         """Ship what is left of a run whose process has ended; the offset is that of its own clock."""
-        offset = known_offset(connection, run.uuid)
+        with at_most(_LONGEST_STEP, connection):
+            offset = known_offset(connection, run.uuid)
         offset = self._offset if offset is None else offset
         if not self._ship(connection, run, offset):
             return

@@ -64,11 +64,31 @@ _LASTING = (
 """What a person has to repair."""
 
 
+_TROUBLE = ("08", "53", "57", "40", "58", "XX")
+"""The classes of errors that are trouble of the server or of the line, and may pass."""
+
+_LEFT_IDLE = "25P03"
+"""The server ended a transaction that was left idle: this process did not run for a while."""
+
 _OLDEST = 130_000
 """The oldest version of PostgreSQL, as libpq writes it."""
 
 _LONGEST_CHECK = 5.0
-"""Seconds."""
+"""Seconds for all that is asked before a connection is used."""
+
+_SESSION = {
+    "search_path": SCHEMA,
+    # A line that is cut in silence leaves a transaction behind, with its locks, that nobody goes on with.
+    "idle_in_transaction_session_timeout": "10s",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+}
+"""What the server is told about each connection. The keepalives end what waits for more rows of a COPY."""
+
+_SET_SESSION = ", ".join(
+    f"set_config('{name}', '{value}', false)" for name, value in _SESSION.items()
+)
 
 
 class UnreachableError(UnusableError):
@@ -90,9 +110,10 @@ def connect(url: LedgerUrl) -> "psycopg.Connection[tuple[Any, ...]]":
         connection = psycopg.connect(url.url, autocommit=True, **defaults)
         try:
             _check_server(connection, url)
-            found = connection.execute(
-                f"SELECT pg_backend_pid(), set_config('search_path', '{SCHEMA}', false)"
-            ).fetchone()
+            with at_most(_LONGEST_CHECK, connection):
+                found = connection.execute(
+                    f"SELECT pg_backend_pid(), {_SET_SESSION}".encode()
+                ).fetchone()
             # A pooler does not tell which process of the server works for it.
             if found is not None and found[0] != connection.info.backend_pid:
                 with closing(psycopg.connect(url.url, autocommit=True, **defaults)) as other:
@@ -116,11 +137,11 @@ def _check_pooler(
 ) -> None:
     """Refuse a pooler that takes a connection to the server away between two transactions: what is set on a
     connection would be lost, and no order would be heard of."""
-    before = _server_process(connection)
     try:
-        with at_most(_LONGEST_CHECK, other), other.transaction():
-            taken = _server_process(other)
-            with at_most(_LONGEST_CHECK, connection):
+        with at_most(_LONGEST_CHECK, connection), at_most(_LONGEST_CHECK, other):
+            before = _server_process(connection)
+            with other.transaction():
+                taken = _server_process(other)
                 is_shared = taken == before or _server_process(connection) != before
     except psycopg.errors.ProtocolViolation:
         is_shared = True  # it does not even allow transactions
@@ -153,17 +174,19 @@ def store_errors(url: LedgerUrl) -> Iterator[None]:
 @contextmanager
 def at_most(seconds: float, connection: "psycopg.Connection[Any]") -> Iterator[None]:
     """Cut the connection if what is done with it takes longer: a cut line can stay silent for ever."""
-    timer = Timer(seconds, _cut, (connection.fileno(),))
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+    # A descriptor of our own: afterwards the number may be another connection's, a client's even.
+    with socket.socket(fileno=os.dup(connection.fileno())) as line:
+        timer = Timer(seconds, _cut, (line,))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
 
-def _cut(descriptor: int) -> None:
-    with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as line:
+def _cut(line: socket.socket) -> None:
+    with suppress(OSError):
         line.shutdown(socket.SHUT_RDWR)
 
 
@@ -176,7 +199,7 @@ def _told(error: psycopg.Error, url: LedgerUrl) -> UnusableError:
         return UnusableError(
             f"{url} can only be read, as it is a replica or made read-only: name the primary server: {text}"
         )
-    if state is not None and state[:2] not in ("08", "53", "57", "40", "58", "XX"):
+    if state is not None and state != _LEFT_IDLE and state[:2] not in _TROUBLE:
         return UnusableError(f"{url}: {text}")
     lasting = any(word in text for word in _LASTING)
     passing = any(word in text for word in _PASSING)

@@ -126,8 +126,9 @@ class PostgresReader(SqlReader):
                 _check_time()
         connection = connect(self._url)
         try:
-            read_facts(connection, self.place)
-            connection.execute(_BEGIN)
+            with at_most(_longest(), connection):
+                read_facts(connection, self.place)
+                connection.execute(_BEGIN)
         except BaseException:
             connection.close()
             raise

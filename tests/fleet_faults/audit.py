@@ -1,0 +1,191 @@
+"""What has to hold after each fault, whatever was broken. Each finding is a sentence."""
+
+import asyncio
+import itertools
+import time
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from shim.ledger.rows import ROWS, RunRow
+from tests.fleet_faults.crowd import Visit
+from tests.fleet_faults.member import Acknowledged, Member
+from tests.fleet_faults.troubled_fleet import TroubledFleet, wait_for
+from tests.postgres.helpers import look
+
+_SILENT = 2.5
+"""Seconds of silence, at least, before a process closes a connection."""
+
+_EXACT = 0.2
+"""Seconds by which a time in the store may be wrong."""
+
+
+async def audit_rows(fleet: TroubledFleet) -> list[str]:
+    """Each acknowledged row is in the store, once, and nothing else is."""
+    findings = []
+    for member in [*fleet.members, *fleet.dead]:
+        before = member.acknowledged
+        await asyncio.to_thread(member.note)
+        findings += [
+            f"{row} is no longer in the outbox of {member.name}" for row in _gone(before, member)
+        ]
+    for member in fleet.members:
+        wanted = dict(member.acknowledged)
+
+        async def has_arrived(wanted: Acknowledged = wanted) -> bool:
+            stored = await _stored(fleet)
+            return not _without(wanted, stored)
+
+        await wait_for(has_arrived, f"every row of {member.name} is in the store")
+    stored = await _stored(fleet)
+    kept: Acknowledged = {}
+    for member in [*fleet.members, *fleet.dead]:
+        await asyncio.to_thread(member.note)
+        kept |= member.acknowledged
+    findings += [f"{row} is in no outbox" for row in _without(stored, kept)]
+    findings += [f"{row} is about another connection" for row in _others(stored, kept)]
+    for member in fleet.dead:
+        findings += _holes(member, stored)
+    return findings
+
+
+def _gone(before: Acknowledged, member: Member) -> list[Any]:
+    return _without(before, member.acknowledged)
+
+
+def _without(wanted: Acknowledged, found: Acknowledged) -> list[Any]:
+    """An action is written again when its outcome is known; then it has another number."""
+    actions = {(uuid, name) for (table, uuid, _), name in found.items() if table == "action"}
+    return [
+        row
+        for row, name in wanted.items()
+        if row not in found and not (row[0] == "action" and (row[1], name) in actions)
+    ]
+
+
+def _others(stored: Acknowledged, kept: Acknowledged) -> list[Any]:
+    return [row for row, name in stored.items() if row in kept and kept[row] != name]
+
+
+def _holes(member: Member, stored: Acknowledged) -> Iterator[str]:
+    """What a dead process has shipped are its first rows."""
+    shipped: Counter[str] = Counter()
+    for _, uuid, number in stored:
+        shipped[uuid] = max(shipped[uuid], number)
+    for row, name in member.acknowledged.items():
+        if row[2] <= shipped[row[1]] and _without({row: name}, stored):
+            yield f"{row} of {member.name} was left out"
+
+
+async def _stored(fleet: TroubledFleet) -> Acknowledged:
+    asked = " UNION ALL ".join(
+        f"SELECT '{row.TABLE}', uuid, number, "
+        f"{'connection' if 'connection' in row.columns() else 'NULL::text'} "
+        f"FROM {row.TABLE} JOIN run ON run.id = {row.TABLE}.run"
+        for row in ROWS
+        if row is not RunRow
+    )
+    found = await asyncio.to_thread(look, fleet.store, asked)
+    stored = {(table, uuid, number): name for table, uuid, number, name in found}
+    assert len(stored) == len(found), "a number is used twice"
+    return stored
+
+
+async def audit_stays(fleet: TroubledFleet) -> list[str]:
+    """Nobody who answers is disconnected, but by the death of the process."""
+    for member in fleet.living:
+        await member.report()
+    return [
+        f"a client that stays at {stay.member.name} was disconnected: {stay.ended}"
+        for stay in fleet.crowd.stays
+        if stay.is_disturbed
+        and not stay.member.stood_still
+        and not fleet.crowd.could_not_answer(stay.ended_at)
+    ]
+
+
+async def audit_orders(fleet: TroubledFleet) -> list[str]:
+    """No order to the brake is given twice."""
+    orders = await asyncio.to_thread(
+        look, fleet.store, "SELECT engaged, reason, process FROM brake_order ORDER BY id"
+    )
+    return [
+        f"the orders {first} and {second} follow each other"
+        for first, second in itertools.pairwise(orders)
+        if first[0] == second[0]
+    ]
+
+
+async def audit_outcomes(fleet: TroubledFleet) -> list[str]:
+    """Everything is concluded, once, and is what the clients wrote down."""
+    await wait_for(lambda: not fleet.crowd.is_busy, "every visitor has been closed, and is back")
+    users = [visit.user for visit in fleet.crowd.visits]
+
+    async def is_concluded() -> bool:
+        found = await _results(fleet)
+        expected = {visit.user for visit in fleet.crowd.visits if visit.was_closed}
+        return expected <= set(found) and all(
+            result for user in users for result, *_ in found.get(user, ())
+        )
+
+    await wait_for(is_concluded, "every outcome is concluded")
+    found = await _results(fleet)
+    to_wall = time.time() - asyncio.get_running_loop().time()
+    is_busy = any(member.stood_still for member in fleet.members)
+    findings: list[str] = []
+    for visit in fleet.crowd.visits:
+        for number, action in enumerate(found.get(visit.user, ())):
+            if number == 0:
+                findings += _judge(visit, action, to_wall)
+            elif not is_busy and not fleet.crowd.could_not_answer(action[2] / 1e6 - to_wall):
+                findings.append(f"{visit.user} was closed again: {action}")
+    for member in fleet.living:
+        await wait_for(
+            partial(_tells_each_once, fleet, member), f"{member.name} tells each outcome once"
+        )
+    return findings
+
+
+async def _results(fleet: TroubledFleet) -> dict[str, list[tuple[Any, ...]]]:
+    results: dict[str, list[tuple[Any, ...]]] = {}
+    asked = 'SELECT "user", result, delay, acted_at FROM action ORDER BY acted_at'
+    for user, *facts in await asyncio.to_thread(look, fleet.store, asked):
+        results.setdefault(user, []).append(tuple(facts))
+    return results
+
+
+def _judge(visit: Visit, action: tuple[Any, ...], to_wall: float) -> Iterator[str]:
+    result, delay, acted_at = action
+    if visit.surely_returned and result in ("lost", None):
+        yield f"{visit} came back, and the fleet says {result}"
+    if not visit.comes_back and result in ("returned", "replaced"):
+        yield f"{visit} never came back, and the fleet says {result}"
+    if visit.was_closed:
+        yield from _judge_times(visit, delay, acted_at / 1e6 - to_wall)
+
+
+def _judge_times(visit: Visit, delay: int | None, acted: float) -> Iterator[str]:
+    """The tests' clock is the store's."""
+    assert visit.closed_at is not None
+    if not visit.opened_at + _SILENT - _EXACT <= acted <= visit.closed_at + _EXACT:
+        yield f"{visit} was closed at {acted} by the store's clock"
+    if delay is not None and visit.tried_at is not None and visit.back_at is not None:
+        shortest = visit.tried_at - visit.closed_at - _EXACT
+        longest = visit.back_at - visit.opened_at - _SILENT + _EXACT
+        if not shortest <= delay / 1e6 <= longest:
+            yield f"{visit} came back after {delay / 1e6} s, the fleet says"
+
+
+async def _tells_each_once(fleet: TroubledFleet, member: Member) -> bool:
+    """Whether the process has told as many outcomes as the store has of its run: no outcome twice."""
+    report = await member.report()
+    told = sum(sum(results.values()) for results in report["outcomes"].values()) if report else -1
+    uuid = member.outbox.runs()[-1].uuid
+    ((stored,),) = await asyncio.to_thread(
+        look,
+        fleet.store,
+        f"SELECT count(*) FROM action JOIN run ON run.id = action.run WHERE uuid = '{uuid}' "
+        "AND result IS NOT NULL",
+    )
+    return bool(told == stored)

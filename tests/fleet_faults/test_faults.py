@@ -1,0 +1,42 @@
+"""Issue: whatever breaks, no acknowledged row is lost or doubled, no connection disturbed, no return lost.
+
+A short round of each fault, all with one fleet whose processes' clocks are 0.3 s, 3 s and an hour apart; many
+long rounds: `python -m benchmarks.fleet_faults`.
+
+Rules: docs/design.md#r23 to docs/design.md#r26.
+"""
+
+import random
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from tests.fleet_faults.audit import audit_orders, audit_outcomes, audit_rows, audit_stays
+from tests.fleet_faults.fault_round import play_round
+from tests.fleet_faults.faults import FAULTS
+from tests.fleet_faults.troubled_fleet import TroubledFleet, troubled_fleet
+
+pytestmark = [pytest.mark.real, pytest.mark.asyncio(loop_scope="module")]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def fleet() -> AsyncIterator[TroubledFleet]:
+    async with troubled_fleet() as running:
+        yield running
+
+
+@pytest.mark.parametrize("name", FAULTS)
+async def test_a_short_round(fleet: TroubledFleet, name: str) -> None:
+    fault = FAULTS[name]
+    disks = {"server": fleet.server_disk, "outbox": fleet.members[0].disk}
+    if fault.disk is not None and not disks[fault.disk].can_be_filled:
+        pytest.skip("a disk that can be filled needs the right to mount")
+    await play_round(fleet, fault, random.Random(name), name, fault.seconds[0])
+    assert await audit_rows(fleet) == []
+    assert await audit_orders(fleet) == []
+    assert await audit_stays(fleet) == []
+
+
+async def test_the_outcomes_are_what_the_clients_wrote_down(fleet: TroubledFleet) -> None:
+    assert await audit_outcomes(fleet) == []

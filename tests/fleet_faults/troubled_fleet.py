@@ -1,0 +1,167 @@
+"""A fleet of real processes with a real store, a line to it for each process, and disks that can be filled."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import aiohttp
+
+from shim.ledger import push_flags
+from shim.ledger.postgres.process_list import NOW
+from shim.settings import LedgerUrl
+from tests.fleet_faults.crowd import Crowd
+from tests.fleet_faults.faulty_line import FaultyLine
+from tests.fleet_faults.member import Member
+from tests.fleet_faults.small_disk import SmallDisk, small_disk
+from tests.live.servers import ROLLOUT
+from tests.postgres.helpers import look
+from tests.postgres.server import PostgresServer
+
+CLOCKS = (0.3, -3.0, 3600.0)
+"""Seconds by which the processes' clocks are ahead, one after the other."""
+
+STAYING = 2
+"""Clients that stay at each process."""
+
+_SERVER_DISK, _OUTBOX_DISK = 192, 24
+"""Megabytes."""
+
+_PATIENCE = 90.0
+"""Seconds for what a machine under load needs a while for."""
+
+
+class TroubledFleet:
+    """What the faults are done to."""
+
+    def __init__(
+        self,
+        folder: Path,
+        server: PostgresServer,
+        server_disk: SmallDisk,
+        http: aiohttp.ClientSession,
+        stack: AsyncExitStack,
+    ) -> None:
+        self._folder = folder
+        self.server = server
+        self.server_disk = server_disk
+        self.http = http
+        self.store = LedgerUrl(server.url(server.create_database()))
+        self.crowd = Crowd(http)
+        self.members: list[Member] = []
+        self.dead: list[Member] = []
+        self.flags = ""
+        self.takeovers: list[float] = []
+        """Seconds, each time, until another process had the lease of one that was killed or frozen."""
+        self._stack = stack
+        self._started = self._texts = 0
+
+    @property
+    def living(self) -> list[Member]:
+        return [member for member in self.members if member.lives]
+
+    async def add(self) -> Member:
+        """One more process, with clients that stay."""
+        number = self._started
+        self._started += 1
+        line = FaultyLine(self.server.port)
+        await line.open()
+        self._stack.push_async_callback(line.close)
+        name = f"p{number}"
+        disk = self._stack.enter_context(small_disk(self._folder / name, _OUTBOX_DISK))
+        member = Member(name, disk, self.store, line, CLOCKS[number % len(CLOCKS)])
+        await member.start()
+        self.members.append(member)
+        await self.crowd.settle([member], STAYING)
+        return member
+
+    def forget(self, member: Member) -> None:
+        """This process is never started again."""
+        self.members.remove(member)
+        self.dead.append(member)
+
+    async def push_flags(self) -> None:
+        """Bring another version of the flags into the store, past all lines."""
+        self._texts += 1
+        text = f"# {self._texts}\n" + ROLLOUT.replace("STAGE", '"live"')
+        pushed = await asyncio.to_thread(push_flags, self.store, text, who="tests", reason="r")
+        self.flags = pushed.version.digest
+
+    async def leader(self) -> Member | None:
+        """The process that concludes for all."""
+        asked = f"SELECT holder FROM lease WHERE duty = 'returns' AND until > {NOW}"
+        for (holder,) in await asyncio.to_thread(look, self.store, asked):
+            for member in self.members:
+                if holder.split()[0] == member.name:
+                    return member
+        return None
+
+    async def find_leader(self) -> Member:
+        found: list[Member] = []
+
+        async def leads() -> bool:
+            leader = await self.leader()
+            if leader is not None and leader.lives:
+                found.append(leader)
+            return bool(found)
+
+        await wait_for(leads, "a process leads")
+        return found[0]
+
+    async def all_follow(self, brake: str | None) -> bool:
+        """Whether this brake and the flags that were brought last are in force everywhere."""
+        reports = await asyncio.gather(*(member.report() for member in self.living))
+        return all(
+            report and report["brake"] == brake and report["flags"]["digest"] == self.flags
+            for report in reports
+        )
+
+
+async def wait_for(condition: Callable[[], object], what: str) -> float:
+    """How many seconds the condition took; it may be a coroutine."""
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    while True:
+        met = condition()
+        if asyncio.iscoroutine(met):
+            met = await met
+        if met:
+            return clock() - began
+        assert clock() - began < _PATIENCE, f"after {_PATIENCE} s: {what}"
+        await asyncio.sleep(0.05)
+
+
+@contextmanager
+def _open_folder() -> Iterator[Path]:
+    """The account that runs PostgreSQL has to get through."""
+    with TemporaryDirectory(prefix="shim-faults-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@asynccontextmanager
+async def troubled_fleet(processes: int = 3) -> AsyncIterator[TroubledFleet]:
+    async with AsyncExitStack() as stack:
+        folder = stack.enter_context(_open_folder())
+        http = await stack.enter_async_context(
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        )
+        disk = stack.enter_context(small_disk(folder / "server", _SERVER_DISK))
+        server = stack.enter_context(
+            PostgresServer(
+                durable=True,
+                settings={"wal_recycle": "off", "min_wal_size": "32MB", "max_wal_size": "64MB"},
+                parent=disk.folder,
+            )
+        )
+        fleet = TroubledFleet(folder, server, disk, http, stack)
+        await asyncio.gather(*(fleet.add() for _ in range(processes)))
+        await fleet.push_flags()
+        await wait_for(lambda: fleet.all_follow(None), "the fleet has begun")
+        try:
+            yield fleet
+        finally:
+            # While all processes live, those that end have nobody to wait for.
+            await fleet.crowd.leave()
+            await asyncio.gather(*(member.stop() for member in fleet.members))

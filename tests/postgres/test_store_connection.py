@@ -1,0 +1,136 @@
+"""A connection to the store ends by itself when nobody answers any more, and disturbs nothing else."""
+
+import asyncio
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from shim.fleet.fleet_link import FleetDuty
+from shim.fleet.membership import fleet_membership
+from shim.gate import TrialIdentity
+from shim.ledger.postgres import store_connection
+from shim.ledger.postgres.brake_orders import give_order
+from shim.ledger.postgres.store_connection import UnreachableError, at_most, connect, store_errors
+from shim.ledger.postgres.store_reader import PostgresReader
+from shim.plugin.discovery import monitor_types, plugin_manager
+from shim.settings import LedgerUrl, settings_from
+from tests.fleet_faults.faulty_line import BreakPoint, FaultyLine
+from tests.live.servers import until
+from tests.postgres.server import PostgresServer
+from tests.postgres.test_fleet_brake import Brake
+
+Store = psycopg.Connection[Any]
+
+
+@pytest.fixture
+def connection(store: LedgerUrl) -> Iterator[Store]:
+    with closing(connect(store)) as opened:
+        yield opened
+
+
+async def test_a_line_that_falls_silent_after_the_login(
+    server: PostgresServer, store: LedgerUrl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_connection, "_LONGEST_CHECK", 0.2)
+    line = FaultyLine(server.port)
+    await line.open()
+    line.breaks_at = BreakPoint.AFTER_LOGIN
+    url = LedgerUrl(store.url.replace(f":{server.port}/", f":{line.port}/"))
+    with pytest.raises(UnreachableError, match="does not answer"):
+        await asyncio.to_thread(connect, url)
+    assert line.broken == 1
+    await line.close()
+
+
+def test_what_a_silent_process_leaves_behind_ends(connection: Store) -> None:
+    """Else its locks would hold up the others for hours."""
+    asked = "SELECT current_setting(%s)"
+    for name, value in (
+        ("idle_in_transaction_session_timeout", "10s"),
+        ("tcp_keepalives_idle", "10"),
+    ):
+        assert connection.execute(asked, (name,)).fetchone() == (value,)
+
+
+def test_a_transaction_that_was_left_idle_is_no_refusal(store: LedgerUrl) -> None:
+    """The process did not run for a while, and goes on with another connection."""
+    with pytest.raises(UnreachableError), store_errors(store):
+        raise psycopg.errors.IdleInTransactionSessionTimeout("idle")
+
+
+class LateTimer:
+    """Rings when the test says so: its cancellation came too late."""
+
+    rings: Callable[[], object]
+
+    def __init__(self, seconds: float, function: Callable[..., object], args: Any) -> None:
+        LateTimer.rings = lambda: function(*args)
+
+    def start(self) -> None: ...
+
+    def cancel(self) -> None: ...
+
+
+def test_a_late_cut_hits_no_other_connection(
+    connection: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection is closed meanwhile, and the number of its socket is another one's."""
+    monkeypatch.setattr(store_connection, "Timer", LateTimer)
+    with at_most(1, connection):
+        number = connection.fileno()
+    connection.close()
+    near, far = socket.socketpair()
+    with near, far:
+        if near.fileno() != number:
+            os.dup2(near.fileno(), number)
+        LateTimer.rings()
+        near.sendall(b"still there")
+        assert far.recv(100) == b"still there"
+        if near.fileno() != number:
+            os.close(number)
+
+
+class StuckDuty(FleetDuty):
+    """Reads for a long time."""
+
+    def __init__(self) -> None:
+        self.begun, self.may_end = threading.Event(), threading.Event()
+
+    def attend(self, connection: Store) -> None:
+        self.begun.set()
+        self.may_end.wait(30)
+
+    def leave(self, connection: Store) -> None: ...
+
+
+async def test_who_reads_for_long_follows_at_once(
+    connection: Store, store: LedgerUrl, tmp_path: Path
+) -> None:
+    """The judge of a large record is no later at `shadow` than the others."""
+    brake, stuck = Brake(), StuckDuty()
+    settings = settings_from(
+        {"ledger": store.url, "outbox": str(tmp_path / "a.db")}, monitor_types(plugin_manager())
+    )
+    with closing(PostgresReader(store)) as reader:
+        async with fleet_membership(
+            settings,
+            brake,
+            reader,
+            stuck,
+            process="a",
+            to_wall=lambda at: at,
+            identity=lambda: TrialIdentity("m", "c", "f"),
+            left=None,
+        ):
+            await until(stuck.begun.is_set, timeout=30)
+            give_order(connection, engaged=True, reason="kills", process="b")
+            await until(lambda: brake.reason == "kills", timeout=30)
+            assert not stuck.may_end.is_set()
+            stuck.may_end.set()
