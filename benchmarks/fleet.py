@@ -3,7 +3,8 @@
     python -m benchmarks.fleet --processes 8 --clients 2000
 
 The clients fall silent, freeze, leave, and come back anywhere; then the store has to say of each of them what
-its client wrote down. It prints a table, and exits with 1 if anything differs.
+its client wrote down. Then the fleet's brake is engaged, by hand and on false kills of which no process has
+seen enough; then the store and a process go away. It prints tables, and exits with 1 if anything differs.
 """
 
 import asyncio
@@ -17,12 +18,16 @@ import click
 
 from benchmarks.processes import raise_limit
 from shim.settings import LedgerUrl
+from tests.fleet import brake_scenario
 from tests.fleet.outcome_check import audit, compare_outcomes, wait_until_concluded
-from tests.fleet.real_fleet import TIMES, prepared_store, real_fleet, round_robin, settings_of
+from tests.fleet.real_fleet import TIMES, ask, prepared_store, real_fleet, round_robin, settings_of
 from tests.fleet.roaming import roaming
 from tests.postgres.server import PostgresServer
 
 DELAY_WITHIN = 0.2
+"""Seconds."""
+
+BRAKE_WITHIN = 2.0
 """Seconds."""
 
 _MOST_DOUBTFUL = 0.01
@@ -34,10 +39,9 @@ async def check_returns(
 ) -> bool:
     """Whether the outcomes of clients that roam for so long are what the clients wrote down."""
     audit(store)
-    names = [f"p{number}" for number in range(processes)]
     began = perf_counter()
     async with (
-        real_fleet(folder, store, names, settings=settings_of(TIMES)) as members,
+        real_fleet(folder, store, _names(processes), settings=settings_of(TIMES)) as members,
         round_robin(members) as port,
         roaming(clients, port, TIMES, seconds=seconds, arrival=clients / 200, seed=1) as log,
     ):
@@ -61,6 +65,43 @@ async def check_returns(
     )
 
 
+async def check_brake(folder: Path, server: PostgresServer, processes: int, clients: int) -> bool:
+    """Whether everybody was at `shadow` in time, nobody was disconnected, and nobody forgot it."""
+    store, names = prepared_store(server), _names(processes)
+    async with (
+        real_fleet(
+            folder, store, names, settings=brake_scenario.SETTINGS, flags=brake_scenario.FLAGS
+        ) as members,
+        brake_scenario.bystanders(members, clients) as others,
+    ):
+        by_hand = await brake_scenario.brake_by_hand(members, clients)
+        merged = await brake_scenario.brake_by_evidence(members, store)
+        disconnected = others.disconnected
+        server.stop()
+        killed = members[0].process
+        killed.kill()
+        await killed.wait()
+        again = await brake_scenario.start_without_store(folder, store, names[0])
+        reports = [await ask(one, "/api/report") for one in members[1:]]
+        kept = [again, *(report["brake"] for report in reports)]
+    _print_table(
+        f"the brake of {processes} processes, {clients:,} clients at live",
+        {
+            "by hand, until all are at shadow": f"{by_hand.took * 1000:.0f} ms",
+            "on the merged record, until all are at shadow": f"{merged.took * 1000:.0f} ms",
+            "because": merged.reason,
+            "clients disconnected": f"{len(disconnected)}",
+            "processes that keep it without the store": f"{kept.count(merged.reason)}",
+        },
+    )
+    in_time = max(by_hand.took, merged.took) <= BRAKE_WITHIN
+    return in_time and not disconnected and kept == [merged.reason] * processes
+
+
+def _names(processes: int) -> list[str]:
+    return [f"p{number}" for number in range(processes)]
+
+
 def _print_table(title: str, figures: Mapping[str, str]) -> None:
     print(f"fleet: {title}")
     width = max(map(len, figures))
@@ -74,10 +115,11 @@ def _print_table(title: str, figures: Mapping[str, str]) -> None:
 @click.option("--seconds", default=60.0, show_default=True, help="How long the clients roam.")
 def main(processes: int, clients: int, seconds: float) -> None:
     raise_limit()
-    with tempfile.TemporaryDirectory() as folder, PostgresServer(durable=True) as server:
-        store = prepared_store(server)
-        done = asyncio.run(check_returns(Path(folder), store, processes, clients, seconds))
-    sys.exit(0 if done else 1)
+    with tempfile.TemporaryDirectory() as name, PostgresServer(durable=True) as server:
+        folder, store = Path(name), prepared_store(server)
+        returns = asyncio.run(check_returns(folder / "1", store, processes, clients, seconds))
+        brake = asyncio.run(check_brake(folder / "2", server, processes, clients))
+    sys.exit(0 if returns and brake else 1)
 
 
 if __name__ == "__main__":

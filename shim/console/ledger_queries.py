@@ -18,6 +18,7 @@ from shim.console.api.responses import ApiError, unavailable
 from shim.console.operations import Operations
 from shim.gate import GateAnswer
 from shim.ledger import LedgerReader, Page, VerdictFilter
+from shim.ledger.brake_record import read_brake_history
 from shim.ledger.completeness import Completeness, describe_completeness
 from shim.ledger.rows import ActionRow, BrakeRow, VerdictRow, Wall
 from shim.ledger.time_limit import time_limit
@@ -98,7 +99,7 @@ class LedgerQueries:
         try:
             async with asyncio.timeout(_HISTORY_TAKES):
                 with time_limit(_HISTORY_TAKES):  # the thread ends, too
-                    return await self.ask(visitor, lambda ledger: ledger.rows(BrakeRow))
+                    return await self.ask(visitor, read_brake_history)
         except (ApiError, TimeoutError):
             return None
 

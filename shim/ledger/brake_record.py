@@ -1,4 +1,5 @@
-"""What the ledger knows of the time before a restart, for the brake that engages by itself (R22).
+"""What the ledger knows of the brake: its history, and what the brake that engages by itself goes on with after
+a restart (R22).
 
 Rules: docs/design.md#r22.
 """
@@ -28,7 +29,8 @@ def read_brake_record(
     # The run of the process that asks is in the ledger, and its flags are not: it is left out.
     with_flags = identity.flags != NO_FLAGS
     seen = reader.last_seen(now)
-    history = read_trials(reader, now, seen, brakes, only_with_flags=with_flags)
+    processes = reader.processes(now)
+    history = read_trials(reader, now, seen, brakes, processes, only_with_flags=with_flags)
     going_on = [
         trial for trial in history.trials if trial.until is None and trial.identity == identity
     ]
@@ -54,6 +56,18 @@ def read_brake_record(
             ).returns()
         ),
     )
+
+
+def read_brake_history(reader: LedgerReader) -> list[BrakeRow]:
+    """The orders to the brake, the newest first; of a fleet the first process that followed, not each one.
+
+    Raises InputError if there is no ledger.
+    """
+    orders: list[BrakeRow] = []
+    for row in reversed(reader.rows(BrakeRow)):
+        if not orders or (orders[-1].engaged, orders[-1].reason) != (row.engaged, row.reason):
+            orders.append(row)
+    return orders[::-1]
 
 
 def _read_kills(

@@ -3,7 +3,7 @@
 Rules: docs/design.md#r14, docs/design.md#r16.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -75,9 +75,9 @@ class GateEvidence:
         reader = self._reader
         brakes = [row for row in reader.rows(BrakeRow, limit=_MOST_ROWS) if row.at <= now]
         seen = reader.last_seen(now)
-        trials, deciding, differing = read_trials(reader, now, seen, brakes)
-        brake = brakes[0] if brakes else None
         processes = reader.processes(now)
+        trials, deciding, differing = read_trials(reader, now, seen, brakes, processes)
+        brake = brakes[0] if brakes else None
         concluded = reader.concluded_until() or now
         self._forget_if_late(processes)
         last = min(
@@ -258,12 +258,14 @@ def read_trials(
     now: Time,
     seen: Mapping[int, Wall],
     brakes: Iterable[BrakeRow],
+    processes: Collection[ProcessRecord],
     *,
     only_with_flags: bool = False,
 ) -> TrialHistory:
     """All trials up to `now`.
 
-    `seen`: when each run last wrote down what it watched. `brakes`: all orders to the brake.
+    `seen`: when each run last wrote down what it watched. `brakes`: all orders to the brake. `processes`: those
+    of a fleet, which may have ended without a word; the next process of the outbox has said so.
     `only_with_flags` leaves out runs whose flags are not in the ledger.
     """
     runs = [
@@ -280,7 +282,11 @@ def read_trials(
         known = {load.run for load in loads}
         runs = [run for run in runs if run.id in known]
     releases = [row.at for row in brakes if not row.engaged and row.at <= now]
-    spans = list(_identity_spans(runs, loads, seen, now))
+    signs = dict(seen)
+    for process in processes:
+        signs[process.run] = max(signs.get(process.run, 0), min(_end_of_record(process), now))
+    gone = {process.run for process in processes if not process.alive}
+    spans = list(_identity_spans(runs, loads, signs, gone, now))
     return TrialHistory(
         find_trials(spans, releases, now),
         {_identity_of(load): load.deciding for load in loads},
@@ -304,7 +310,11 @@ def gate_evidence(reader: LedgerReader, settings: Settings, now: Time) -> Eviden
 
 
 def _identity_spans(
-    runs: Iterable[RunRow], loads: Sequence[FlagsRow], seen: Mapping[int, Wall], now: Time
+    runs: Iterable[RunRow],
+    loads: Sequence[FlagsRow],
+    seen: Mapping[int, Wall],
+    gone: Container[int],
+    now: Time,
 ) -> Iterable[IdentitySpan]:
     """Each run, cut where its flags changed; runs of an older shim have no identity, and are left out."""
     for run in runs:
@@ -312,7 +322,7 @@ def _identity_spans(
             continue
         changes = sorted((load for load in loads if load.run == run.id), key=lambda load: load.at)
         signs = (run.started_at, seen.get(run.id, 0), *(change.at for change in changes))
-        until = _end_of(run, max(signs), now)
+        until = _end_of(run, max(signs), now, is_gone=run.id in gone)
         since = run.started_at
         flags = _identity_of(changes[0]) if changes else NO_FLAGS
         for change in changes[1:]:
@@ -328,10 +338,12 @@ def _identity_spans(
             )
 
 
-def _end_of(run: RunRow, seen: Wall, now: Time) -> Time | None:
+def _end_of(run: RunRow, seen: Wall, now: Time, *, is_gone: bool) -> Time | None:
     """When a run ended that was last `seen` then; None: its process is alive, as far as the record tells."""
     if run.stopped_at is not None and run.stopped_at < now:
         return run.stopped_at
+    if is_gone and seen < now:
+        return seen + 1
     return None if seen >= now - _ALIVE_WITHIN else seen + 1
 
 

@@ -109,7 +109,8 @@ def compare_outcomes(
         report.outcomes.update((row.role, row.result) for row in rows)
         truths = possible_outcomes(stays, times)
         report.doubtful += len({_describe_truth(truth) for truth in truths}) > 1
-        pairs = next(filter(None, (match(truth, rows) for truth in truths)), None)
+        in_order = (sorted(truth, key=lambda one: one.action.seen_at) for truth in truths)
+        pairs = next(filter(None, (match(truth, rows) for truth in in_order)), None)
         if pairs is None:
             if rows or truths[0]:
                 report.differences.append(_describe(user, stays, truths[0], rows))

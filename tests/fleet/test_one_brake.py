@@ -1,6 +1,7 @@
 """R25 with real processes and clients: nobody is disconnected by the brake, and no process needs the store."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,10 @@ from tests.fleet.brake_scenario import (
 )
 from tests.fleet.real_fleet import ask, prepared_store, real_fleet
 from tests.live.servers import ServerProcess
-from tests.postgres.helpers import look
+from tests.postgres.helpers import eventually, look
 from tests.postgres.server import PostgresServer
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
 BYSTANDERS = 30
 
@@ -37,6 +38,9 @@ async def test_all_go_to_shadow_and_nobody_is_disconnected(tmp_path: Path) -> No
             # By hand, released, on the merged record: no process has ordered anything by itself.
             assert len(look(store, "SELECT 1 FROM brake_order")) == 3
             assert others.disconnected == []
+            # Each order is told once, however many processes follow it.
+            history = [braked.reason, "mended", "by hand"]
+            await eventually(partial(history_of, fleet[0]), (history,))
 
             server.stop()
             killed = fleet[0].process
@@ -48,3 +52,7 @@ async def test_all_go_to_shadow_and_nobody_is_disconnected(tmp_path: Path) -> No
 
 async def brakes_of(processes: Sequence[ServerProcess]) -> set[str | None]:
     return {(await ask(process, "/api/report"))["brake"] for process in processes}
+
+
+async def history_of(process: ServerProcess) -> list[str]:
+    return [order["reason"] for order in (await ask(process, "/api/brake"))["history"]]

@@ -14,7 +14,7 @@ from tests.fleet.roaming import roaming
 from tests.live.servers import ServerProcess
 from tests.postgres.helpers import eventually
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
 
 async def test_the_store_says_what_the_clients_wrote_down(store: LedgerUrl, tmp_path: Path) -> None:

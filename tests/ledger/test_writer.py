@@ -593,7 +593,7 @@ def test_what_an_older_shim_saw_counts_for_no_trial(tmp_path: Path, version: int
         writer.append(verdict(2 + DAY // S))
         assert writer.flush(30)
         reader = SqliteReader(path)
-        (trial,) = read_trials(reader, now, reader.last_seen(now), []).trials
+        (trial,) = read_trials(reader, now, reader.last_seen(now), [], []).trials
     assert (trial.since, trial.began_by) == (now, "start")
     assert [span.run for span in trial.spans] == [2]
 
