@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo demo-fleet test coverage check mutants bench format clean
+.PHONY: demo demo-fleet test check mutants bench format clean
 
 demo: $(STAMP)
 	$(BIN)/shim demo
@@ -19,9 +19,6 @@ demo-fleet: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m tests
-
-coverage: $(STAMP)
-	$(BIN)/python -m tests --cov
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -2,8 +2,8 @@
 
 Most of them wait for sockets and other processes, some compute: so on two cores no core is left alone. The
 tests are cut into more parts than there are processes, and the long ones begin. Arguments go to each of
-them. With `--cov` the coverage of all together is reported at the end; to count the lines makes a simulation
-four times slower.
+them. The coverage of all together is reported at the end, but for the parts that simulate: to count the
+lines makes a simulation four times slower, and other tests run the same lines.
 
 Tests that failed are run once more, when all processes are through and nothing runs beside them. The
 machine is shared, with the other six processes and often with strangers, and many tests use real sockets,
@@ -23,6 +23,8 @@ from tests.part import Part
 
 TESTS = Path(__file__).parent
 AT_ONCE = 7
+SIMULATING = (("simulate",), ("cli", "gate", "replay"))
+"""Parts of which no coverage is measured."""
 PARTS = (
     ("simulate",),
     ("live/test_[a-f]*.py",),
@@ -41,13 +43,16 @@ PARTS = (
 )
 """Folders and files. Before them begins the part with all other tests."""
 COVERAGE = [sys.executable, "-m", "coverage"]
+_COVERED = ("--cov", "--cov-report=")
 
 
 def main(options: list[str]) -> int:
-    named = [paths for names in PARTS if (paths := [*_paths(names)])]
-    chosen = [[f"--ignore={path}" for paths in named for path in paths], *named]
-    if covered := "--cov" in options:
-        options = [*options, "--cov-report="]
+    named = {names: paths for names in PARTS if (paths := [*_paths(names)])}
+    others = [f"--ignore={path}" for paths in named.values() for path in paths]
+    chosen = [[*_COVERED, *others]]
+    chosen += [
+        paths if names in SIMULATING else [*_COVERED, *paths] for names, paths in named.items()
+    ]
     print("all tests, which takes some minutes; what each part says comes when it ends", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         parts = [
@@ -55,9 +60,8 @@ def main(options: list[str]) -> int:
             for number, names in enumerate(chosen)
         ]
         run(parts)
-        if covered:
-            subprocess.run([*COVERAGE, "combine", "--quiet", folder], check=False)
-            subprocess.run([*COVERAGE, "report", "--skip-covered"], check=False)
+        subprocess.run([*COVERAGE, "combine", "--quiet", folder], check=False)
+    subprocess.run([*COVERAGE, "report", "--skip-covered"], check=False)
     return summarize(parts)
 
 

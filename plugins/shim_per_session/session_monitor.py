@@ -17,7 +17,6 @@ Rules: docs/design.md#r2, docs/design.md#r3, docs/design.md#r3b.
 
 from binascii import hexlify
 from collections.abc import Iterable
-from itertools import count
 from zlib import crc32
 
 from shim.model import (
@@ -43,8 +42,9 @@ _GRID: Duration = SECOND // 50
 _ID_STEP = 0x9E3779B1
 """Odd, so that its multiples modulo 2**32 are every 8-digit id before one comes twice."""
 
-_ping_numbers = count()
-"""Of the pings of all sessions: an idle session needs to keep no number of its own."""
+_IDS_OF_A_BEAT = 4096
+"""More than a session has connections. The ids of a beat come again after 2**20 beats: half a year, by the
+defaults."""
 
 _PATIENCE = 3
 """A connection with unread bytes is judged when it was idle for this many timeouts (R3b)."""
@@ -163,9 +163,10 @@ class PerSessionMonitor:
         return requests
 
     def _heartbeat(self) -> Pings:
-        for watch in self._watches:
-            ping_id = next(_ping_numbers) * _ID_STEP & 0xFFFFFFFF
-            watch.ping = hexlify(ping_id.to_bytes(4))
+        # Beats differ by their time, so that an idle session needs to keep no number for its ids.
+        beat = self._next_beat // self._settings.heartbeat_interval
+        for number, watch in enumerate(self._watches, beat * _IDS_OF_A_BEAT):
+            watch.ping = hexlify((number * _ID_STEP & 0xFFFFFFFF).to_bytes(4))
         return Pings([*self._watches])
 
     def confirmed(self, connection_id: str, evidence: Confirmation, now: Time) -> Iterable[Request]:

@@ -186,6 +186,20 @@ async def until(condition: Any, timeout: float = 60) -> None:
             await asyncio.sleep(0.02)
 
 
+async def app_clients(
+    http: aiohttp.ClientSession, url: str, count: int, **options: Any
+) -> list[aiohttp.ClientWebSocketResponse]:
+    """The apps of the users `u0`, `u1`, …: none falls silent while a slow machine opens the others."""
+    websockets: list[aiohttp.ClientWebSocketResponse] = []
+    for number in range(count):
+        websockets.append(await app_client(http, url, f"u{number}", **options))
+        for websocket in websockets[number % 10 :: 10]:
+            await websocket.send_str('{"type": "heartbeat"}')
+    for websocket in websockets:
+        await websocket.send_str('{"type": "heartbeat"}')
+    return websockets
+
+
 async def app_client(
     http: aiohttp.ClientSession,
     url: str,

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from shim.model import Role, Stage
-from tests.live.servers import QUICK, app_client, server, until
+from tests.live.servers import QUICK, app_clients, server, until
 
 pytestmark = pytest.mark.real
 
@@ -23,7 +23,7 @@ async def test_r6b_a_cut_of_the_network(tmp_path: Path, stage: Stage) -> None:
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
     ):
         # Who does not read answers no ping: that is the cut.
-        sockets = [await app_client(http, it.url, f"u{n}", autoping=False) for n in range(CLIENTS)]
+        sockets = await app_clients(http, it.url, CLIENTS, autoping=False)
         lives = {
             live.connection.user: live for s in it.shim.sessions.values() for live in s.members()
         }

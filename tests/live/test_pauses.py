@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from shim.model import Stage
-from tests.live.servers import app_client, server, server_process
+from tests.live.servers import app_clients, server, server_process
 
 pytestmark = pytest.mark.real
 CLIENTS = 100
@@ -29,7 +29,7 @@ async def _all_alive(clients: list["asyncio.Task[int | None]"]) -> int:
 @pytest.mark.parametrize("stage", ["live", "complete"])
 async def test_r3_a_stopped_server_closes_no_healthy_client(tmp_path: Path, stage: str) -> None:
     async with server_process(tmp_path, stage) as it, aiohttp.ClientSession() as http:
-        sockets = [await app_client(http, it.url, f"u{n}") for n in range(CLIENTS)]
+        sockets = await app_clients(http, it.url, CLIENTS)
         clients = [asyncio.create_task(_answer_pings(websocket)) for websocket in sockets]
         await asyncio.sleep(1)
         it.pause()
@@ -51,7 +51,7 @@ async def test_r3_a_stopped_server_closes_no_healthy_client(tmp_path: Path, stag
 
 async def test_r3_a_blocked_event_loop_closes_no_healthy_client(tmp_path: Path) -> None:
     async with server(tmp_path, Stage.LIVE) as it, aiohttp.ClientSession() as http:
-        sockets = [await app_client(http, it.url, f"u{n}") for n in range(CLIENTS)]
+        sockets = await app_clients(http, it.url, CLIENTS)
         clients = [asyncio.create_task(_answer_pings(websocket)) for websocket in sockets]
         await asyncio.sleep(1)
         time.sleep(3)  # noqa: ASYNC251 - the pause of the loop is what is tested
@@ -67,7 +67,7 @@ async def test_r3_what_clients_said_to_a_blocked_event_loop_waits_for_the_contro
 ) -> None:
     """All have spoken when the loop goes on; yet the original would have ticked first, and ended them."""
     async with server(tmp_path, Stage.LIVE) as it, aiohttp.ClientSession() as http:
-        sockets = [await app_client(http, it.url, f"u{n}") for n in range(CLIENTS)]
+        sockets = await app_clients(http, it.url, CLIENTS)
         for websocket in sockets:
             await websocket.send_str('{"type": "heartbeat"}')
         asyncio.get_running_loop().call_soon(time.sleep, 6)
