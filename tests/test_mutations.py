@@ -152,7 +152,7 @@ MUTATIONS = [
     Listed("R3", _SESSION / "_paused_since", "drop filter"),
     Listed("R3b", _SESSION / "confirmed", "> to <="),
     Listed("R3b", _SESSION / "confirmed", "negate", 3),
-    Listed("R3b", Place(PER_SESSION, ""), "constant + 1", 3),  # _PATIENCE
+    Listed("R3b", Place(PER_SESSION, ""), "constant + 1", 4),  # _PATIENCE
     Listed("R3b", _SESSION / "confirmed", "drop of min"),
     Listed("R3b", _SESSION / "_deadline", "drop of and", 2),
     Listed("R3b", Place(PER_SESSION, "Watch.heard"), "never"),
