@@ -2,8 +2,8 @@
 
 Most of them wait for sockets and other processes, some compute: so on two cores no core is left alone. The
 tests are cut into more parts than there are processes, and the long ones begin. Arguments go to each of
-them. The coverage of all together is reported at the end, but for the parts that simulate: to count the
-lines makes a simulation four times slower, and other tests run the same lines.
+them. The coverage of all together is reported at the end, but for the simulations: to count the lines
+makes a simulation four times slower, and other tests run the same lines.
 
 Tests that failed are run once more, when all processes are through and nothing runs beside them. The
 machine is shared, with the other six processes and often with strangers, and many tests use real sockets,
@@ -23,7 +23,7 @@ from tests.part import Part
 
 TESTS = Path(__file__).parent
 AT_ONCE = 7
-SIMULATING = (("simulate",), ("cli", "gate", "replay"))
+SIMULATING = (("simulate",),)
 """Parts of which no coverage is measured."""
 PARTS = (
     ("simulate",),
