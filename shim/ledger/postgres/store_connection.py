@@ -67,6 +67,9 @@ _LASTING = (
 _TROUBLE = ("08", "53", "57", "40", "58", "XX")
 """The classes of errors that are trouble of the server or of the line, and may pass."""
 
+_NO_TRANSACTIONS = "transaction blocks not allowed"
+"""What PgBouncer says in statement mode."""
+
 _LEFT_IDLE = "25P03"
 """The server ended a transaction that was left idle: this process did not run for a while."""
 
@@ -143,12 +146,13 @@ def _check_pooler(
             with other.transaction():
                 taken = _server_process(other)
                 is_shared = taken == before or _server_process(connection) != before
-    except psycopg.errors.ProtocolViolation:
-        is_shared = True  # it does not even allow transactions
-    except psycopg.OperationalError:
-        if connection.closed:
+    except psycopg.OperationalError as error:
+        if _NO_TRANSACTIONS in str(error):  # an old psycopg has no number for this error
+            is_shared = True
+        elif connection.closed:
             raise
-        is_shared = False  # the server has no place for another connection, and ours was not taken
+        else:
+            is_shared = False  # the server has no place for another connection, and ours was not taken
     if is_shared:
         raise UnusableError(
             f"{url}: a connection pooler in transaction mode is before the server: give it the session mode "
