@@ -152,7 +152,8 @@ def _check_pooler(
         elif connection.closed:
             raise
         else:
-            is_shared = False  # the server has no place for another connection, and ours was not taken
+            # The server has no place for another connection, and ours was not taken.
+            is_shared = False
     if is_shared:
         raise UnusableError(
             f"{url}: a connection pooler in transaction mode is before the server: give it the session mode "
