@@ -13,7 +13,7 @@ from itertools import cycle, islice, repeat
 from pathlib import Path
 
 from shim.settings import LedgerUrl
-from tests.fleet.real_fleet import ask, member, port_of, round_robin
+from tests.fleet.real_fleet import ask, flags_of, member, port_of, round_robin
 from tests.fleet.roaming_client import CLOSE_CODE, RoamingConnection, connect, leave_all, now
 from tests.live.servers import ServerProcess, until
 from tests.postgres.helpers import look
@@ -38,18 +38,11 @@ server: {{drain: 200ms, max_connections_per_app: 1000000}}
 """
 """The control does not interfere; a client may take its time to prove that it is alive."""
 
-FLAGS = """version: 1
-flag: monitor-rollout
-hash: {algorithm: blake2b-v1, salt: test}
-kill_switch: false
-default: "off"
-holdback: 0
-overrides: {}
-rules:
-  - {name: watched, users: ["watched*"], percent: {live: 0, shadow: 100}}
-percent: {complete: 0, live: 100, shadow: 0}
-...
-"""
+FLAGS = flags_of(
+    live=100,
+    shadow=0,
+    rules='[{name: watched, users: ["watched*"], percent: {live: 0, shadow: 100}}]',
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,17 +53,23 @@ server: {{drain: 200ms, max_connections_per_app: 1000000}}
 """
 """Many clients fall silent at once: neither guard nor brake may have a say in what they see."""
 
-FLAGS = """version: 1
+
+def flags_of(*, live: int, shadow: int, rules: str = "[]") -> str:
+    """A flags file with these percentages for everybody; `rules` in YAML."""
+    return f"""version: 1
 flag: monitor-rollout
-hash: {algorithm: blake2b-v1, salt: test}
+hash: {{algorithm: blake2b-v1, salt: test}}
 kill_switch: false
 default: "off"
 holdback: 0
-overrides: {}
-rules: []
-percent: {complete: 0, live: 70, shadow: 30}
+overrides: {{}}
+rules: {rules}
+percent: {{complete: 0, live: {live}, shadow: {shadow}}}
 ...
 """
+
+
+FLAGS = flags_of(live=70, shadow=30)
 
 
 def prepared_store(server: PostgresServer) -> LedgerUrl:

@@ -17,7 +17,7 @@ from shim.ledger import read_ledger, wall_clock
 from shim.ledger.gate_evidence import gate_evidence
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings import LedgerUrl, load_settings
-from tests.fleet.real_fleet import QUICK_TIMES, ask, member, port_of, settings_of
+from tests.fleet.real_fleet import QUICK_TIMES, ask, flags_of, member, port_of, settings_of
 from tests.fleet.roaming_client import connect, leave_all, now
 from tests.live.servers import ServerProcess, until
 from tests.postgres.helpers import look
@@ -27,17 +27,7 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 # The gate reads what was known a minute (`gate.grain`) ago.
 OLD = settings_of(QUICK_TIMES) + "gate: {grain: 1s}\n"
 NEW = OLD.replace("tolerance: 2s", "tolerance: 1900ms")
-FLAGS = """version: 1
-flag: monitor-rollout
-hash: {algorithm: blake2b-v1, salt: test}
-kill_switch: false
-default: "off"
-holdback: 0
-overrides: {}
-rules: []
-percent: {complete: 0, live: 0, shadow: 100}
-...
-"""
+FLAGS = flags_of(live=0, shadow=100)
 
 
 def program(folder: Path, version: str) -> Sequence[str]:
