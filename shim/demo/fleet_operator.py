@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from time import monotonic
 from typing import Any
 
-from shim.demo.client_history import RESTARTED, ClientHistories
-from shim.demo.demo_clients import ClientBehaviour
+from shim.demo.client_history import ClientHistories
 from shim.demo.demo_fleet import PROCESSES, DemoFleet, FleetFacts
 from shim.demo.demo_settings import flags_file
 from shim.demo.step_taker import StepTaker
@@ -42,9 +41,8 @@ class FleetOperator(StepTaker):
         seconds: float,
         patience: float,
     ) -> None:
-        super().__init__(seconds=seconds, patience=patience)
+        super().__init__(histories, seconds=seconds, patience=patience)
         self.fleet = fleet
-        self.histories = histories
         self.facts = facts
         self.codes: dict[str, int] = {}
         self._restarts = 0
@@ -129,18 +127,9 @@ class FleetOperator(StepTaker):
     # -- What comes of it -------------------------------------------------------------------------
 
     @property
-    def all_connected(self) -> bool:
-        """Every client has been connected at least once."""
-        return all(history.opened for history in self.histories.all)
-
-    @property
     def all_restarted(self) -> bool:
         """Every healthy client has connected again after each deploy."""
-        return all(
-            history.back_after[RESTARTED] >= self._restarts
-            for history in self.histories.all
-            if history.client.behaviour is ClientBehaviour.HEALTHY
-        )
+        return self.all_back_after(self._restarts)
 
     @property
     def alike(self) -> bool:

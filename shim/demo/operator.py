@@ -4,8 +4,7 @@ from collections import Counter
 from hashlib import sha256
 from pathlib import Path
 
-from shim.demo.client_history import RESTARTED, ClientHistories
-from shim.demo.demo_clients import ClientBehaviour
+from shim.demo.client_history import ClientHistories
 from shim.demo.demo_service import DemoService
 from shim.demo.step_taker import StepTaker
 from shim.model import Return, Role, Stage, VerdictName
@@ -25,9 +24,8 @@ class Operator(StepTaker):
         seconds: float,
         patience: float,
     ) -> None:
-        super().__init__(seconds=seconds, patience=patience)
+        super().__init__(histories, seconds=seconds, patience=patience)
         self.service = service
-        self.histories = histories
         self._flags = flags
         self._know_good(flags.read_bytes())
 
@@ -53,20 +51,6 @@ class Operator(StepTaker):
         self._targeting = parse_flags(content, str(self._flags))
 
     # -- What comes of it -------------------------------------------------------------------------
-
-    @property
-    def all_connected(self) -> bool:
-        """Every client has been connected at least once."""
-        return all(history.opened for history in self.histories.all)
-
-    @property
-    def all_restarted(self) -> bool:
-        """Every healthy client has connected again after the service had sent it away."""
-        return all(
-            history.back_after[RESTARTED]
-            for history in self.histories.all
-            if history.client.behaviour is ClientBehaviour.HEALTHY
-        )
 
     def apps_returned(self, role: Role) -> int:
         """How many users' apps have come back after this monitor had closed their connection."""

@@ -45,17 +45,8 @@ class ProcessesView(StepView):
     def picture(self, elapsed: float) -> RenderableType:
         """How things are now."""
         operator = self._operator
-        state = Text.assemble(
-            f"{elapsed:3.0f} s   step ",
-            f"{len(operator.progress)} of {self._count}   ",
-            (
-                ("BRAKE ENGAGED", "bold white on red")
-                if operator.facts.braked
-                else ("no brake", "green")
-            ),
-            f"   console: {operator.fleet.processes[0].url}/fleet",
-        )
-        state.no_wrap, state.overflow = True, "ellipsis"
+        console = f"{operator.fleet.processes[0].url}/fleet"
+        state = self.state(elapsed, braked=operator.facts.braked, console=console)
         back, elsewhere = count_returns(operator.histories.all)
         returns = f"Clients came back {back} times, {elsewhere} of them to another process."
         return Group("", state, "", self._processes(), "", returns)

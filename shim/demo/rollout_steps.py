@@ -81,6 +81,6 @@ def rollout_steps(factor: float, ledger: str, trace_url: str | None) -> Sequence
         "the brake is still engaged, because the ledger remembers it.",
         0.1,
         lambda operator: operator.service.restart(settings),
-        lambda operator: operator.all_restarted and operator.braked and operator.placed,
+        lambda operator: operator.all_back_after(1) and operator.braked and operator.placed,
     )
     return (OFF, SHADOW, TRUNCATED, LIVE, restarted, RELEASED)

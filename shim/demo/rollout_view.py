@@ -52,13 +52,7 @@ class RolloutView(StepView):
     def picture(self, elapsed: float) -> RenderableType:
         """How things are now."""
         operator = self._operator
-        state = Text.assemble(
-            f"{elapsed:3.0f} s   step ",
-            f"{len(operator.progress)} of {self._count}   ",
-            ("BRAKE ENGAGED", "bold white on red") if operator.braked else ("no brake", "green"),
-            f"   console: {operator.service.url}/",
-        )
-        state.no_wrap, state.overflow = True, "ellipsis"
+        state = self.state(elapsed, braked=operator.braked, console=f"{operator.service.url}/")
         endings = figures_table("apps", "times", "back", "away")
         for how, words in _CODES.items():
             figures = CodeFigures.of(operator.histories.sdk_apps, how)

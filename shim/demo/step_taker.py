@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Generic, Self, TypeVar
 
+from shim.demo.client_history import RESTARTED, ClientHistories
+from shim.demo.demo_clients import ClientBehaviour
 from shim.ledger import wall_clock
 from shim.ledger.rows import Wall
 from shim.model import Stage
@@ -51,10 +53,12 @@ class StepProgress:
 class StepTaker(ABC):
     """Takes the steps one after the other, up to the first that does not reach its goal.
 
-    `seconds` is about how long all steps take, `patience` how many seconds each may take.
+    `histories` are what the clients write down. `seconds` is about how long all steps take, `patience` how
+    many seconds each may take.
     """
 
-    def __init__(self, *, seconds: float, patience: float) -> None:
+    def __init__(self, histories: ClientHistories, *, seconds: float, patience: float) -> None:
+        self.histories = histories
         self.progress: list[StepProgress] = []
         self._seconds = seconds
         self._patience = patience
@@ -79,6 +83,19 @@ class StepTaker(ABC):
     async def look(self) -> None:
         """Find out how things are, where the steps' goals do not find out themselves."""
         return
+
+    @property
+    def all_connected(self) -> bool:
+        """Every client has been connected at least once."""
+        return all(history.opened for history in self.histories.all)
+
+    def all_back_after(self, restarts: int) -> bool:
+        """Every healthy client has connected again after each of so many restarts."""
+        return all(
+            history.back_after[RESTARTED] >= restarts
+            for history in self.histories.all
+            if history.client.behaviour is ClientBehaviour.HEALTHY
+        )
 
     @abstractmethod
     def stages(self) -> Counter[Stage]:

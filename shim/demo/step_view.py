@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from rich.table import Table
+from rich.text import Text
 
 from shim.demo.step_taker import StepTaker
 
@@ -40,6 +41,17 @@ class StepView:
                 yield f"   {step.explanation}"
             else:
                 return
+
+    def state(self, elapsed: float, *, braked: bool, console: str) -> Text:
+        """One line: the time, the steps that were begun, the brake, and where the console is."""
+        state = Text.assemble(
+            f"{elapsed:3.0f} s   step ",
+            f"{len(self._taker.progress)} of {self._count}   ",
+            ("BRAKE ENGAGED", "bold white on red") if braked else ("no brake", "green"),
+            f"   console: {console}",
+        )
+        state.no_wrap, state.overflow = True, "ellipsis"
+        return state
 
 
 def figures_table(*columns: str) -> Table:
