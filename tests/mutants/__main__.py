@@ -7,11 +7,12 @@ import argparse
 import random
 import sys
 import time
+from collections import Counter
 
 from tests.mutants.coverage_map import PACKAGES, coverage_map
 from tests.mutants.equivalent import equivalents
 from tests.mutants.mutation import ROOT, Mutation, modules_of, mutations_of
-from tests.mutants.trials import tried
+from tests.mutants.trials import try_all
 
 
 def main() -> int:
@@ -21,25 +22,24 @@ def main() -> int:
     if options.sample:
         size = min(options.sample, len(mutations))
         mutations = random.Random(options.seed).sample(mutations, size)
-    tests = coverage_map(ROOT / ".mutants")
+    tests = coverage_map(ROOT / ".mutants", options.processes)
     known = equivalents()
     start = time.monotonic()
-    killed = equivalent = 0
-    survivors: list[Mutation] = []
-    for mutation, noticed in tried(mutations, tests, options.processes):
-        if noticed:
-            killed += 1
-        elif mutation.address in known:
-            equivalent += 1
-        else:
-            survivors.append(mutation)
+    found = Counter[str]()
+
+    def tell(mutation: Mutation, noticed: bool) -> None:
+        result = "noticed" if noticed else "known" if mutation.address in known else "survived"
+        found[result] += 1
+        if result == "survived":
             print(_described(mutation, len(tests.tests_of(mutation))), flush=True)
+
+    try_all(mutations, tests, options.processes, tell)
     seconds = time.monotonic() - start
     print(
-        f"{len(mutations)} mutations (seed {options.seed}): {killed} noticed, {equivalent} known as "
-        f"equivalent, {len(survivors)} survived; {seconds:.0f} s"
+        f"{len(mutations)} mutations (seed {options.seed}): {found['noticed']} noticed, "
+        f"{found['known']} known as equivalent, {found['survived']} survived; {seconds:.0f} s"
     )
-    return 1 if survivors else 0
+    return 1 if found["survived"] else 0
 
 
 def _described(mutation: Mutation, tests: int) -> str:

@@ -2,12 +2,12 @@
 
 import hashlib
 import json
-import os
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from multiprocessing import Pool
 from pathlib import Path
 from typing import Any
 
@@ -57,13 +57,14 @@ class CoverageMap:
             tests = self._tests(lines.values()) or set(self.seconds)
         return sorted(tests, key=lambda test: (self.seconds[test], test))
 
+    def is_imported(self, mutation: Mutation) -> bool:
+        """Whether the mutated statement is executed while modules are imported."""
+        lines = self.lines.get(mutation.module, {})
+        return any("" in lines.get(str(number), ()) for number in mutation.lines)
+
     @staticmethod
     def _tests(groups: Iterable[Iterable[str]]) -> set[str]:
         return {test for group in groups for test in group if test}
-
-    @cached_property
-    def total(self) -> float:
-        return sum(self.seconds.values())
 
 
 class _Recorder:
@@ -82,23 +83,33 @@ class _Recorder:
             self._coverage.switch_context("")
 
 
-def coverage_map(folder: Path) -> CoverageMap:
-    """The map of the code as it is, made anew in a process of its own unless `folder` has it."""
-    path = folder / f"{_digest()}.json"
-    if not path.exists():
-        folder.mkdir(exist_ok=True)
-        for old in folder.glob("*.json"):
-            old.unlink()
-        print("running the fast tests once, to see which of them executes which line", flush=True)
-        if (child := os.fork()) == 0:
-            os._exit(_record(path))
-        _, status = os.waitpid(child, 0)
-        if status:
+def coverage_map(cache: Path, processes: int) -> CoverageMap:
+    """The map of the code as it is; for the folders of tests that `cache` does not have, it is made anew."""
+    cache.mkdir(exist_ok=True)
+    paths = {folder: cache / f"{_digest(folder)}.json" for folder in fast_folders()}
+    for old in {*cache.glob("*.json")} - {*paths.values()}:
+        old.unlink()
+    missing = [folder for folder, path in paths.items() if not path.exists()]
+    if missing:
+        print(
+            f"running {' '.join(missing)} once, to see which test executes which line", flush=True
+        )
+        with Pool(processes, maxtasksperchild=1) as pool:
+            codes = pool.starmap(_record, [(one, paths[one]) for one in missing], chunksize=1)
+        if any(codes):
             sys.exit("the tests must pass before the code is mutated")
-    return CoverageMap(**json.loads(path.read_text()))
+    seconds: dict[str, float] = {}
+    lines: defaultdict[str, defaultdict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for path in paths.values():
+        part = json.loads(path.read_text())
+        seconds |= part["seconds"]
+        for module, tests_of in part["lines"].items():
+            for line, tests in tests_of.items():
+                lines[module][line] += tests
+    return CoverageMap(seconds, {module: {**tests_of} for module, tests_of in lines.items()})
 
 
-def _record(path: Path) -> int:
+def _record(folder: str, path: Path) -> int:
     from coverage import Coverage
 
     files = [str(path_of(module)) for module in modules_of(*PACKAGES)]
@@ -106,16 +117,15 @@ def _record(path: Path) -> int:
     recorder = _Recorder(coverage)
     settle_examples()
     coverage.start()
-    code = pytest.main([*PYTEST, *_folders()], plugins=[recorder])
+    code = pytest.main([*PYTEST, folder], plugins=[recorder])
     coverage.stop()
     data = coverage.get_data()
     lines = {
         module: {str(line): tests for line, tests in data.contexts_by_lineno(file).items()}
         for module, file in zip(modules_of(*PACKAGES), files, strict=True)
     }
-    path.write_text(json.dumps({"seconds": recorder.seconds, "lines": lines}))
-    if code:
-        path.unlink()
+    if not code:
+        path.write_text(json.dumps({"seconds": recorder.seconds, "lines": lines}))
     return int(code)
 
 
@@ -141,13 +151,16 @@ PYTEST = (
 )
 
 
-def _folders() -> list[str]:
+def fast_folders() -> list[str]:
+    """The folders of the fast tests."""
     return [folder for folder in FAST_TESTS if (ROOT / folder).exists()]
 
 
-def _digest() -> str:
-    digest = hashlib.sha256()
-    for folder in ("shim", "plugins", *FAST_TESTS):
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            digest.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
+def _digest(folder: str) -> str:
+    """Of the code, of what the tests share, and of the tests in this folder."""
+    digest = hashlib.sha256(folder.encode())
+    for part in ("shim", "plugins", *FAST_TESTS):
+        for path in sorted((ROOT / part).rglob("*.py")):
+            if part in ("shim", "plugins", folder) or not path.name.startswith("test_"):
+                digest.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
     return digest.hexdigest()[:16]

@@ -2,12 +2,14 @@
 
 import ast
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.mutants import mutation as mutants
 from tests.mutants.coverage_map import PACKAGES
-from tests.mutants.equivalent import equivalents
+from tests.mutants.equivalent import Equivalent, equivalents
+from tests.mutants.loading import FunctionKey, changed_functions, live_functions
 from tests.mutants.mutation import Mutation, modules_of, mutations_of, replaced, swapped
 
 SOURCE = '''"""Docs."""
@@ -111,9 +113,47 @@ def test_two_statements_on_request(module: str) -> None:
         swapped(module, "Thing.asks", 2)
 
 
-def test_each_listed_equivalent_is_still_what_it_was() -> None:
-    everything = {a: m for name in modules_of(*PACKAGES) for a, m in mutations_of(name).items()}
-    for address, listed in equivalents().items():
-        assert address in everything, f"no such mutation any more: {address}"
-        assert everything[address].before == listed.before, f"other code now: {address}"
-        assert len(listed.because) > 20
+def functions_changed(module: str, address: str) -> set[str]:
+    mutation = mutations_of.__wrapped__(module)[f"{module}:{address}"]
+    return {key.qualname for key in changed_functions(mutation)}
+
+
+def test_which_functions_a_mutation_changes(module: str) -> None:
+    assert functions_changed(module, "other:return None:1") == {"other"}
+    assert functions_changed(module, "Thing.asks:< to <=:1") == {"Thing.asks"}
+    assert functions_changed(module, "(module):constant + 1:1") == set()
+
+
+def test_where_no_other_code_can_be_put_in_place(module: str) -> None:
+    """Other variables of the function around it, or two functions in one line."""
+    path = mutants.path_of(module)
+    path.write_text(
+        "def outer(x, y):\n    def inner():\n        return x and y\n    return inner\n"
+        "def twice(x):\n    return (lambda: x + 1, lambda: x + 1)\n"
+    )
+    assert functions_changed(module, "outer.inner:and to or:1") == {
+        "outer",
+        "outer.<locals>.inner",
+    }
+    assert functions_changed(module, "outer.inner:drop of and:1") == set()
+    assert functions_changed(module, "twice:constant + 1:1") == set()
+
+
+def test_functions_in_memory_are_found_by_where_they_are_written(module: str) -> None:
+    path = mutants.path_of(module)
+    names: dict[str, Any] = {}
+    exec(compile(SOURCE, path, "exec"), names)
+    live = live_functions({path})
+    assert live[FunctionKey(path, "other", 18)] == [names["other"]]
+    assert live[FunctionKey(path, "Thing.asks", 10)] == [names["Thing"].asks]
+    assert live_functions({path.with_name("another.py")}) == {}
+
+
+@pytest.mark.parametrize("listed", equivalents().values(), ids=lambda listed: listed.mutation)
+def test_each_listed_equivalent_is_still_what_it_was(listed: Equivalent) -> None:
+    module, _, _ = listed.mutation.partition(":")
+    assert module in modules_of(*PACKAGES)
+    mutation = mutations_of(module).get(listed.mutation)
+    assert mutation is not None, "no such mutation any more"
+    assert mutation.before == listed.before, "other code now"
+    assert len(listed.because) > 20
