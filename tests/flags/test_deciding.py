@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given, settings
 
 from shim.flags import Percentages, Rule, Targeting
-from shim.flags.deciding import arm_shares, deciding_text, digest_of, only_widths_grew
+from shim.flags.deciding import (
+    arm_shares,
+    deciding_text,
+    digest_of,
+    only_widths_grew,
+    reached_step,
+    step_of,
+)
 from shim.model import Role, Stage
 from tests.flags.strategies import rollouts
 
@@ -75,11 +82,68 @@ def test_the_widths_of_rules_grow_too() -> None:
     assert not only_widths_grew(deciding_text(wider), deciding_text(before))
 
 
-def test_the_arms_are_as_wide_as_the_file_says() -> None:
-    shares = arm_shares(deciding_text(HALVES), "everybody")
-    assert shares is not None
-    assert shares[Role.CONTROL] == pytest.approx(0.525)
-    assert shares[Role.CANDIDATE] == pytest.approx(0.475)
+WIDE = Rule("wide", ("*",), percent=Percentages(live=20, shadow=10))
+STAGE = Rule("staff", ("*@example.com",), stage=Stage.LIVE)
+
+
+@pytest.mark.parametrize(
+    ("targeting", "group", "candidate"),
+    [
+        # 50 % less the holdback's 5 %; of the others, who get the default, nobody.
+        (HALVES, "everybody", 0.475),
+        (replace(HALVES, default=Stage.COMPLETE), "everybody", 0.475),
+        (replace(HALVES, percent=Percentages(live=40)), "everybody", 0.38),
+        (replace(HALVES, percent=Percentages(live=40), default=Stage.LIVE), "everybody", 0.95),
+        (replace(HALVES, holdback=0), "everybody", 0.5),
+        (replace(HALVES, holdback=100), "everybody", 0.0),
+        (replace(HALVES, kill_switch=True), "everybody", 0.0),
+        # Buckets below 20 % by the rule, those from 30 % to 50 % by the percentages for everybody.
+        (replace(HALVES, rules=(WIDE,), holdback=0), "wide", 0.4),
+        (replace(HALVES, rules=(WIDE,), holdback=0), "everybody", 0.5),
+        (replace(HALVES, rules=(WIDE,), kill_switch=True), "wide", 0.0),
+        # A user of one rule may be named by the other one, too.
+        (replace(HALVES, rules=(WIDE, STAGE)), "wide", None),
+        (replace(HALVES, rules=(WIDE, STAGE)), "everybody", 0.475),
+        (replace(HALVES, rules=(STAGE,)), "staff", None),
+        (replace(HALVES, rules=(WIDE,)), "other", None),
+        (HALVES, "other", None),
+    ],
+)
+def test_the_share_of_the_candidates_arm(
+    targeting: Targeting, group: str, candidate: float | None
+) -> None:
+    shares = arm_shares(deciding_text(targeting), group)
+    if candidate is None:
+        assert shares is None
+    else:
+        assert shares == pytest.approx({Role.CONTROL: 1 - candidate, Role.CANDIDATE: candidate})
+
+
+STEPS = [
+    Percentages(live=1, shadow=50),
+    Percentages(live=10, shadow=50),
+    Percentages(live=50, shadow=50),
+]
+
+
+@pytest.mark.parametrize(
+    ("percent", "step"),
+    [
+        (Percentages(), None),
+        (Percentages(live=1, shadow=49), None),
+        (Percentages(live=1, shadow=50), 0),
+        (Percentages(live=9, shadow=41), None),
+        (Percentages(live=9, shadow=60), 0),
+        (Percentages(live=10, shadow=50), 1),
+        (Percentages(live=50, shadow=50), 2),
+        (Percentages(complete=100), 2),
+    ],
+)
+def test_a_step_is_reached_when_all_its_thresholds_are(
+    percent: Percentages, step: int | None
+) -> None:
+    assert reached_step(percent, STEPS) == step
+    assert step_of(deciding_text(replace(HALVES, percent=percent)), STEPS) == step
 
 
 @settings(deadline=None, max_examples=40)

@@ -1,10 +1,13 @@
 """What is invisible in a text from outside is shown escaped, and no id forges a line of the log."""
 
+import re
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shim.model.visible_text import describe_free_text, describe_id, show_invisible
+from shim.model.visible_text import describe_free_text, describe_id, is_visible, show_invisible
 
 ANY_TEXT = st.text(st.characters(codec=None, exclude_categories=()))
 """Every code point, lone surrogates too."""
@@ -29,6 +32,18 @@ ANY_TEXT = st.text(st.characters(codec=None, exclude_categories=()))
 def test_examples(text: str, shown: str | None) -> None:
     expected = shown or "".join(f"\\u{ord(c):04x}" for c in text[:-1]) + r"\U000e0100"
     assert show_invisible(text) == expected
+
+
+WITHOUT_INK = re.compile(
+    "GRAPHEME JOINER|HANGUL .*FILLER|VOWEL INHERENT|VARIATION SELECTOR|PATTERN BLANK|NULL NOTEHEAD"
+)
+"""What Unicode's names say of characters that count as printable and have no ink of their own."""
+
+
+def test_printable_characters_without_ink_are_invisible_and_no_others() -> None:
+    for letter in map(chr, (*range(0x20000), *range(0xE0000, 0xE1000))):
+        has_ink = not WITHOUT_INK.search(unicodedata.name(letter, ""))
+        assert is_visible(letter) == (letter.isprintable() and has_ink), hex(ord(letter))
 
 
 @given(ANY_TEXT)

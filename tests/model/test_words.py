@@ -1,5 +1,8 @@
 """The words of the model: their values are in captures, ledgers and answers, and must not change."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from shim.model import (
@@ -9,7 +12,9 @@ from shim.model import (
     InputError,
     Kind,
     LateDecision,
+    Monitors,
     Problem,
+    Pulse,
     Return,
     Role,
     Scope,
@@ -20,7 +25,9 @@ from shim.model import (
     from_seconds,
     seconds,
 )
+from shim.model.records import without_details
 from shim.model.time import MICROSECOND
+from shim_legacy_global import LegacyGlobal
 
 
 def test_stages_are_ordered_and_say_who_acts() -> None:
@@ -96,6 +103,62 @@ def test_the_skew_is_how_much_later_the_control_was(
     assert verdict.skew == skew
 
 
+@pytest.mark.parametrize("kind", VerdictKind)
+@pytest.mark.parametrize("recovered", [False, True])
+def test_an_improvement_is_a_living_client_whom_the_control_alone_gave_up(
+    kind: VerdictKind, recovered: bool
+) -> None:
+    verdict = Verdict(
+        connection=Connection("c1", Kind.APP, "u", "s", "p"),
+        order=1,
+        name=VerdictName.MISMATCHED,
+        kind=kind,
+        at=60,
+        first=Role.CONTROL,
+        control_at=60,
+        candidate_at=None,
+        recovered=recovered,
+        last_activity=0,
+        acting=Role.CONTROL,
+    )
+    assert verdict.is_improvement == (kind == "only_control" and recovered)
+
+
+@pytest.mark.parametrize(
+    ("settings", "patience"),
+    [
+        (None, 0),
+        (SimpleNamespace(), 0),
+        (SimpleNamespace(timeout=45), 45),
+        (SimpleNamespace(heartbeat_interval=15), 15),
+        (SimpleNamespace(timeout=45, heartbeat_interval=15), 60),
+    ],
+)
+def test_the_control_is_as_patient_as_its_timeout_and_interval(
+    settings: Any, patience: int
+) -> None:
+    control = None if settings is None else (LegacyGlobal(), settings)
+    monitors = Monitors(control=control, candidate=(LegacyGlobal(), SimpleNamespace(timeout=7)))
+    assert monitors.control_patience == patience
+
+
+def test_a_pulse_begins_with_the_last_sign_of_life() -> None:
+    pulse = Pulse(7)
+    assert (pulse.last_seen, pulse.last_data, pulse.ping, pulse.owner) == (7, 7, b"", None)
+
+
+@pytest.mark.parametrize(
+    ("reason", "without"),
+    [
+        ("answered 'alice is gone'", "answered nonsense"),
+        ("ValueError: alice", "ValueError"),
+        ("took 60 ms", "took 60 ms"),
+    ],
+)
+def test_what_a_monitor_said_can_be_left_out_of_a_failure(reason: str, without: str) -> None:
+    assert without_details(reason) == without
+
+
 def test_a_late_decision_says_who_acts() -> None:
     late = LateDecision(Connection("c1", Kind.APP, "u", "s", "p"), Role.CONTROL, 5, None)
     assert (late.role, late.at, late.acting) == (Role.CONTROL, 5, None)
@@ -113,6 +176,21 @@ def test_a_late_decision_says_who_acts() -> None:
 )
 def test_a_problem_says_where(problem: Problem, text: str) -> None:
     assert str(problem) == text
+
+
+@pytest.mark.parametrize(
+    ("problem", "text"),
+    [
+        (Problem("is empty", "f.yaml"), "f.yaml: is empty"),
+        (Problem("no alice", "f.yaml", 3), "f.yaml:3: "),
+        (Problem("no", "f.yaml", path="overrides.alice"), "f.yaml: "),
+        (Problem("no alice", "f.yaml", 3, 7, "overrides.alice"), "f.yaml:3:7: "),
+    ],
+)
+def test_what_stands_in_a_file_can_be_left_out_of_a_problem(problem: Problem, text: str) -> None:
+    assert problem.without_names.startswith(text)
+    assert "alice" not in problem.without_names
+    assert InputError([problem, problem]).without_names == "\n".join([problem.without_names] * 2)
 
 
 def test_an_input_error_has_all_problems() -> None:
