@@ -1,7 +1,7 @@
 """The gate's answer: what it takes, and what each missing or bad thing does to it (R16)."""
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -57,6 +57,15 @@ def test_ready_when_everything_holds() -> None:
     assert answer.verdict is GateVerdict.READY
     assert {each.standing for each in answer.conditions} == {Standing.MET}
     assert answer.eta is None
+
+
+@pytest.mark.parametrize("nothing", [KindEvidence(Kind.APP), Evidence(now=NOW)])
+def test_no_evidence_counts_nothing(nothing: KindEvidence | Evidence) -> None:
+    """But for the trial that goes on, which is the first attempt."""
+    numbers = {f.name: getattr(nothing, f.name) for f in fields(nothing) if f.type is int}
+    assert {name: number for name, number in numbers.items() if number} == (
+        {"attempt": 1, "now": NOW} if isinstance(nothing, Evidence) else {}
+    )
 
 
 def stretch(ordinal: int, **changes: Any) -> StretchSample:

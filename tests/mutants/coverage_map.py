@@ -5,7 +5,7 @@ import json
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from dataclasses import dataclass
 from multiprocessing import Pool
 from pathlib import Path
@@ -52,19 +52,16 @@ class CoverageMap:
         What runs at import is executed for all tests that use the module.
         """
         lines = self.lines.get(mutation.module, {})
-        tests = self._tests(lines.get(str(number), ()) for number in mutation.lines)
-        if not tests and any(str(number) in lines for number in mutation.lines):
-            tests = self._tests(lines.values()) or set(self.seconds)
+        tests = {test for line in mutation.lines for test in lines.get(str(line), ())}
+        if "" in tests:
+            tests = {test for of_line in lines.values() for test in of_line}
+            tests = tests - {""} or set(self.seconds)
         return sorted(tests, key=lambda test: (self.seconds[test], test))
 
     def is_imported(self, mutation: Mutation) -> bool:
         """Whether the mutated statement is executed while modules are imported."""
         lines = self.lines.get(mutation.module, {})
         return any("" in lines.get(str(number), ()) for number in mutation.lines)
-
-    @staticmethod
-    def _tests(groups: Iterable[Iterable[str]]) -> set[str]:
-        return {test for group in groups for test in group if test}
 
 
 class _Recorder:

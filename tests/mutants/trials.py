@@ -81,6 +81,8 @@ class _Collected:
                     function.__code__ = code
             return _run_until_one_fails([items[test] for test in tests], self._tests)
 
+        if missing := self._tests.seconds.keys() - items:
+            raise RuntimeError(f"these tests have other names in each run: {sorted(missing)}")
         _check_tests_pass(self._tests, partial(run, {}))
         trials = [
             (mutation, partial(run, functions, self._tests.tests_of(mutation)))
