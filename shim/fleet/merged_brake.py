@@ -15,7 +15,7 @@ from typing import Any
 from psycopg import Connection
 
 from shim.fleet.fleet_link import FleetDuty
-from shim.gate import BrakeJudge, BrakeLimits, FalseKill, QuestionTimes, TrialIdentity
+from shim.gate import BrakeJudge, BrakeLimits, BrakeRecord, FalseKill, QuestionTimes, TrialIdentity
 from shim.ledger import LedgerReader
 from shim.ledger.brake_record import read_brake_record
 from shim.ledger.postgres.brake_orders import give_order, last_order
@@ -86,28 +86,36 @@ class MergedBrake(FleetDuty):
         now = read_clock(connection)
         processes = self._reader.processes(now)
         until = _complete_until(processes, now)
-        if until is None:
+        released_at = 0 if order is None else order.at
+        if until is None or until <= released_at:
             return
+        reason = None
         if self._judge is None or subject != self._subject:
-            self._begin(subject, until)
+            reason = self._begin(subject, released_at, until)
         elif until > self._read_until:
             self._find_runs(processes, subject[0])
-            if reason := self._read_on(self._judge, until):
-                self._engage(connection, reason)
+            reason = self._read_on(self._judge, until)
+        if reason is not None:
+            self._engage(connection, reason)
 
     def leave(self, connection: Connection[Any]) -> None:
         self._lease.give_up(connection)
 
-    def _begin(self, subject: tuple[TrialIdentity, int | None], until: Wall) -> None:
+    def _begin(
+        self, subject: tuple[TrialIdentity, int | None], released_at: Wall, until: Wall
+    ) -> str | None:
+        """Take in what is known already; the reason to engage that the judge before this one may have missed."""
         self._judge = BrakeJudge(self._limits, self._times)
         record = read_brake_record(self._reader, subject[0], until, self._limits.window)
+        record = _between(record, released_at, until)
         # Those whose window goes on are read when it is over.
         concluded = min(until, self._reader.concluded_until() or until)
         over = tuple((kind, row) for kind, row in record.returns if row.at < concluded)
-        self._judge.resume(replace(record, returns=over))
+        reason = self._judge.resume(replace(record, returns=over))
         self._subject, self._read_until, self._asked_at = subject, until, until
         self._concluded = concluded
         log.info("fleet: this process judges the brake for all processes")
+        return None if reason is None else str(reason)
 
     def _find_runs(self, processes: Iterable[ProcessRecord], identity: TrialIdentity) -> None:
         """The runs with these monitors; the store is asked again only when there is another process."""
@@ -164,6 +172,19 @@ class MergedBrake(FleetDuty):
                 give_order(connection, engaged=True, reason=reason, process=self._process)
         log.critical("fleet: the record of all processes engages the brake: %s", reason)
         self._judge = None
+
+
+def _between(record: BrakeRecord, released_at: Wall, until: Wall) -> BrakeRecord:
+    """What counts since the release, which no process may have recorded yet, and what the next answers of the
+    store do not bring again."""
+    if record.since < released_at:
+        record = replace(record, since=released_at, connected=(), returns=())
+    return replace(
+        record,
+        kills_since=max(record.kills_since, released_at),
+        decisions=tuple(one for one in record.decisions if released_at <= one[1] < until),
+        kills=tuple(kill for kill in record.kills if released_at <= kill.at < until),
+    )
 
 
 def _complete_until(processes: Iterable[ProcessRecord], now: Wall) -> Wall | None:

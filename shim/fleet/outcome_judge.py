@@ -7,7 +7,8 @@ Rules: docs/design.md#r24.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from math import inf
 from time import monotonic
 from typing import Any
 
@@ -15,6 +16,7 @@ from psycopg import Connection
 
 from shim.compare.fleet_outcomes import Conclusion, conclude
 from shim.fleet.fleet_link import FleetDuty
+from shim.fleet.store_contact import StoreContact
 from shim.ledger.postgres.conclusions import (
     Frontier,
     IdentityFacts,
@@ -25,17 +27,16 @@ from shim.ledger.postgres.conclusions import (
     write_conclusions,
 )
 from shim.ledger.postgres.lease import Lease
-from shim.ledger.postgres.openings import GIVEN_UP
+from shim.ledger.postgres.openings import EVERYTHING
 from shim.ledger.postgres.process_list import read_clock
 from shim.model import SECOND, Return
 
 log = logging.getLogger(__name__)
 
 _SETTLE = 6.0
-_INTERRUPTED = 2.0
 _TRIM_EVERY = 60.0
 _LOOK_EVERY = 2.0
-"""Seconds, all four. After an interruption every process gets the time to reach the store again."""
+"""Seconds, all three."""
 
 _REST = 2.0
 
@@ -43,49 +44,60 @@ _REST = 2.0
 class OutcomeJudge(FleetDuty):
     """Concludes while this process has the lease.
 
-    `holder` is this run, for the lease. `settle`: seconds of contact with the store before anything is
-    concluded, so that a process that started while the store was away is on the list. `rest`: after a round
-    nothing is concluded for so many times the length of the round; after a mass of actions there is much to
-    look through, and the store has other things to do.
+    `holder` is this run, for the lease. `settle`: seconds after an absence of the store until every process
+    has reached it again, also one that started meanwhile. `rest`: after a round nothing is concluded for so
+    many times the length of the round; after a mass of actions there is much to look through, and the store
+    has other things to do. `clock`: seconds, from any beginning.
     """
 
-    def __init__(self, holder: str, *, settle: float = _SETTLE, rest: float = _REST) -> None:
+    def __init__(
+        self,
+        holder: str,
+        *,
+        settle: float = _SETTLE,
+        rest: float = _REST,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         self._lease = Lease("returns", holder)
-        self._settle = settle
+        self._contact = StoreContact(settle)
         self._rest = rest
-        self._in_contact_since = self._attended_at = monotonic()
-        self._next_round = self._next_trim = self._next_look = 0.0
-        self._concluded_at = monotonic()
+        self._clock = clock
+        self._next_round = self._next_trim = self._next_look = -inf
+        self._concluded_at = clock()
 
     @property
     def concluded_age(self) -> float:
         """How long ago the time ends up to which the outcomes are concluded, whoever concludes them, in
         seconds; in a new store, how long nothing has been concluded."""
-        return monotonic() - self._concluded_at
+        return self._clock() - self._concluded_at
 
     def attend(self, connection: Connection[Any]) -> None:
         holds = self._lease.keep(connection)
-        now = monotonic()
-        if now - self._attended_at > _INTERRUPTED:
-            self._in_contact_since = now
-        self._attended_at = now
+        now = self._clock()
+        self._contact.note(now)
         if now >= self._next_look:
             self._next_look = now + _LOOK_EVERY
             age = read_concluded_age(connection)
             self._concluded_at = self._concluded_at if age is None else now - age / SECOND
-        if holds and now - self._in_contact_since >= self._settle and now >= self._next_round:
+        if holds and now >= self._next_round:
             self._conclude(connection)
-            self._next_round = monotonic() + self._rest * (monotonic() - now)
+            self._next_round = self._clock() + self._rest * (self._clock() - now)
 
     def leave(self, connection: Connection[Any]) -> None:
         self._lease.give_up(connection)
 
     def _conclude(self, connection: Connection[Any]) -> None:
-        # An absence of the store makes nobody silent.
-        gives_up = (monotonic() - self._in_contact_since) * SECOND >= GIVEN_UP
+        unsettled_since = self._contact.unsettled_since
+        if unsettled_since == -inf:
+            return
         with connection.transaction():
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            frontier = read_frontier(connection, read_clock(connection), gives_up=gives_up)
+            now = read_clock(connection)
+            latest = EVERYTHING
+            if unsettled_since is not None:
+                latest = now - round((self._clock() - unsettled_since) * SECOND)
+            gives_up = self._contact.tells_silence
+            frontier = read_frontier(connection, now, latest=latest, gives_up=gives_up)
             if frontier is None:
                 return
             due, all_of_them = read_facts_due(connection, frontier)
@@ -98,8 +110,8 @@ class OutcomeJudge(FleetDuty):
                 return
             until = frontier.known_until if all_of_them else None
             write_conclusions(connection, found, ids, until, frontier.conclusion)
-        if monotonic() >= self._next_trim:
-            self._next_trim = monotonic() + _TRIM_EVERY
+        if self._clock() >= self._next_trim:
+            self._next_trim = self._clock() + _TRIM_EVERY
             trim_openings(connection, frontier.known_until)
 
 

@@ -55,8 +55,9 @@ class BrakeJudge:
         self._returns = ReturnWatch(self._times, lambda kind: self._connected[kind])
         self._waiting.clear()
 
-    def resume(self, record: BrakeRecord) -> None:
-        """Go on with what the ledger knows of the time until now."""
+    def resume(self, record: BrakeRecord) -> FalseKills | None:
+        """Go on with what the ledger knows of the time until now; the reason to engage, if there was one in that
+        time."""
         self.begin_kills(record.kills_since)
         self.begin_returns(record.since)
         for kind, run, since, until, users in record.connected:
@@ -64,11 +65,13 @@ class BrakeJudge:
         for kind, row in record.returns:
             self.settled(kind, row)
         events: list[tuple[str, Time] | FalseKill] = [*record.decisions, *record.kills]
+        reason = None
         for event in sorted(events, key=itemgetter(1)):
             if isinstance(event, FalseKill):
-                self._kills.killed(*event)
+                reason = self.killed(*event) or reason
             else:
-                self._kills.decided(*event)
+                self.decided(*event)
+        return reason
 
     def decided(self, user: str, at: Time) -> None:
         """The candidate decided on a connection of this user."""

@@ -352,12 +352,11 @@ def test_kills_of_another_candidate_do_not_count(
 def test_another_process_takes_over_what_was_known(
     connection: Store, store: LedgerUrl, shipping: Shipping, reader: PostgresReader
 ) -> None:
-    """The first judge dies after four false kills; the second one counts them, too."""
+    """The first judge dies after one false kill; the second one counts it, too."""
     first, second, now = judge(reader, "a"), judge(reader, "b"), shipping.now
     for name in "ab":
         shipping.begin(name)
-    for minute in range(1, 5):
-        shipping.kill("a", now + minute * 60 * SECOND)
+    shipping.kill("a", now + 60 * SECOND)
     for name in "ab":
         shipping.complete(name, now + 300 * SECOND)
     for judging in (first, second):
@@ -373,6 +372,53 @@ def test_another_process_takes_over_what_was_known(
     engaged = last_order(connection)
     assert engaged is not None
     assert (engaged.process, engaged.engaged) == ("b", True)
+
+
+def test_the_judge_dies_before_it_has_read_the_last_false_kill(
+    connection: Store, store: LedgerUrl, shipping: Shipping, reader: PostgresReader
+) -> None:
+    """What the record required before another process took over is done by that process."""
+    first, second, now = judge(reader, "a"), judge(reader, "b"), shipping.now
+    for name in "ab":
+        shipping.begin(name)
+    first.attend(connection)
+    for minute in range(1, 6):
+        shipping.kill("a", now + minute * 60 * SECOND)
+    for name in "ab":
+        shipping.complete(name, now + 400 * SECOND)
+    change(store, "UPDATE lease SET until = until - 5000000")
+    second.attend(connection)
+    engaged = last_order(connection)
+    assert engaged is not None
+    assert engaged.process == "b"
+
+
+def test_after_a_release_only_new_evidence_counts(
+    connection: Store, shipping: Shipping, reader: PostgresReader
+) -> None:
+    """Also before any process has recorded that the brake was released."""
+    judging = judge(reader)
+    # The kills are over when the brake is released, which is now.
+    now = shipping.now = shipping.now - 400 * SECOND
+    shipping.begin("a")
+    judging.attend(connection)
+    for minute in range(1, 6):
+        shipping.kill("a", now + minute * 60 * SECOND)
+    shipping.complete("a", now + 390 * SECOND)
+    judging.attend(connection)
+    engaged = last_order(connection)
+    assert engaged is not None
+    assert engaged.engaged
+    order(connection, False, knowing=engaged.id)
+    for seconds in (395, 450, 500):
+        shipping.complete("a", now + seconds * SECOND)
+        judging.attend(connection)
+    shipping.kill("a", now + 520 * SECOND)
+    shipping.complete("a", now + 600 * SECOND)
+    judging.attend(connection)
+    released = last_order(connection)
+    assert released is not None
+    assert not released.engaged
 
 
 def test_a_process_that_is_not_heard_of_holds_nobody_up_for_long(

@@ -328,29 +328,33 @@ def test_a_killed_process_cannot_tell(fleet: Fleet, store: LedgerUrl) -> None:
     ]
 
 
+@pytest.mark.parametrize("pace", [1.6, 2.5])
 def test_a_process_that_is_not_heard_of_is_given_up(
-    fleet: Fleet, store: LedgerUrl, monkeypatch: pytest.MonkeyPatch
+    fleet: Fleet, store: LedgerUrl, pace: float
 ) -> None:
+    """The store may have been away: nobody is given up before the judge could hear of all for a minute. Its
+    rounds may be slow meanwhile."""
+    moment = 0.0
+    fleet.judge = OutcomeJudge("judge", settle=0, rest=0, clock=lambda: moment)
     a, b = fleet.begin("ab")
     a.open("1")
     fleet.after(60)
     a.act("1")
     fleet.after(200)
     change(store, "UPDATE process SET seen_at = seen_at - 70000000 WHERE name = 'b'")
-    fleet.rounds(b)
-    # The store may have been away: nobody is given up before the judge could hear of all for a minute.
-    assert a.told() == []
-    judge = fleet.judge
-    clock = [judge._attended_at]
-    monkeypatch.setattr("shim.fleet.outcome_judge.monotonic", lambda: clock[0])
-    for _ in range(40):
-        judge.attend(fleet.store)
-        clock[0] += 1.6
+    while moment < 59:
+        fleet.rounds(b)
+        assert a.told() == []
+        moment += pace
+    moment = 60.5
     fleet.rounds(b)
     assert a.told() == [("a1", "censored", None)]
-    clock[0] += 30
-    judge.attend(fleet.store)
-    assert judge._in_contact_since == clock[0]
+    a.open("2")
+    a.act("2")
+    fleet.after(200)
+    moment += 30
+    fleet.rounds(b)
+    assert len(a.told()) == 1
 
 
 def test_a_clean_end_censors_nothing(fleet: Fleet) -> None:
@@ -431,6 +435,40 @@ def test_openings_are_not_kept_for_ever(fleet: Fleet) -> None:
     fleet.judge = OutcomeJudge("judge", settle=0, rest=0)
     fleet.rounds()
     assert fleet.store.execute("SELECT used FROM opening").fetchall() == []
+
+
+def test_a_slow_judge_concludes_what_is_old_enough(fleet: Fleet) -> None:
+    """Each of its rounds takes so long that the store may have been away meanwhile."""
+    moment = 0.0
+    fleet.judge = OutcomeJudge("judge", clock=lambda: moment)
+    fleet.now -= 300 * S
+    a, _ = fleet.begin("ab")
+    a.open("1")
+    fleet.after(60)
+    a.act("1")
+    fleet.after(239)
+    for moment in (0.0, 2.5, 5.0, 7.5):  # noqa: B007 - the judge's clock
+        assert a.told() == []
+        fleet.rounds()
+    assert a.told() == [("a1", "lost", None)]
+
+
+def test_after_an_absence_of_the_store_what_is_older_is_concluded_first(fleet: Fleet) -> None:
+    """A process that started meanwhile may not be on the list yet, and have seen the client."""
+    moment = 0.0
+    fleet.judge = OutcomeJudge("judge", clock=lambda: moment)
+    fleet.now -= 250 * S
+    a, _ = fleet.begin("ab")
+    for name, since in (("1", 30), ("2", 70)):
+        a.open(name, f"u{name}")
+        fleet.after(since)
+        a.act(name, f"u{name}")
+    fleet.after(149)
+    told = []
+    for moment in (0.0, 30.0, 31.0, 36.0):  # noqa: B007 - the judge's clock
+        fleet.rounds()
+        told.append([name for name, *_ in a.told()])
+    assert told == [[], ["a1"], ["a1"], ["a1", "a2"]]
 
 
 @pytest.mark.parametrize("seed", range(4))

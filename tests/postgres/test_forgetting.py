@@ -14,6 +14,7 @@ from shim.cli import main
 from shim.ledger import read_ledger
 from shim.ledger.fleet_record import FleetRecord
 from shim.ledger.postgres.conclusions import read_frontier
+from shim.ledger.postgres.openings import EVERYTHING
 from shim.ledger.postgres.process_list import NOW, ProcessName, Sign, enter, give_sign, read_clock
 from shim.ledger.postgres.shipment import note_run
 from shim.ledger.postgres.store_connection import connect
@@ -73,7 +74,9 @@ def test_a_process_that_died(connection: Store, store: LedgerUrl) -> None:
     assert abs(b.forgotten.at - fleet.now) < MINUTE  # type: ignore[operator]
     assert FleetRecord.from_dict(fleet.as_dict()) == fleet
     # What it could have said until now is not known: losses of its time are censored.
-    frontier = read_frontier(connection, read_clock(connection), gives_up=True)
+    frontier = read_frontier(
+        connection, read_clock(connection), latest=EVERYTHING, gives_up=True
+    )
     assert frontier is not None
     assert [one for one in frontier.unknown if one[1] == b.forgotten.at]
     again = forget(store, "b", "--json")

@@ -52,10 +52,13 @@ class IdentityFacts(NamedTuple):
     unsure: set[FactKey]
 
 
-def read_frontier(connection: Connection[Any], now: Wall, *, gives_up: bool) -> Frontier | None:
+def read_frontier(
+    connection: Connection[Any], now: Wall, *, latest: Wall, gives_up: bool
+) -> Frontier | None:
     """None: nobody can conclude anything.
 
-    `gives_up`: a process that was not heard of for `GIVEN_UP` is no longer waited for.
+    `latest`: what is later is not known yet, whatever the listed processes have told. `gives_up`: a process
+    that was not heard of for `GIVEN_UP` is no longer waited for.
     """
     waited_for: list[tuple[Wall, int]] = []
     unknown = []
@@ -79,7 +82,7 @@ def read_frontier(connection: Connection[Any], now: Wall, *, gives_up: bool) -> 
             waited_for.append((told_until, seen_action))
     if not waited_for:
         return None
-    known_until = min(told_until for told_until, _ in waited_for)
+    known_until = min(latest, *(told_until for told_until, _ in waited_for))
     seen_action = min(seen for _, seen in waited_for)
     (unseen,) = connection.execute(
         f"SELECT min(acted_at) FROM action WHERE id > %s AND {_PENDING} AND {_OURS}".encode(),
