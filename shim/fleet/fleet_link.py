@@ -18,7 +18,12 @@ from typing import Any
 import psycopg
 
 from shim.ledger.postgres.brake_orders import CHANNEL
-from shim.ledger.postgres.store_connection import at_most, connect, store_errors
+from shim.ledger.postgres.store_connection import (
+    at_most,
+    connect,
+    end_left_behind,
+    store_errors,
+)
 from shim.ledger.time_limit import time_limit
 from shim.model import InputError
 from shim.settings import LedgerUrl
@@ -79,6 +84,7 @@ class FleetLink:
             try:
                 with closing(connect(self._url)) as connection, store_errors(self._url):
                     with at_most(self._longest, connection):
+                        end_left_behind(connection)
                         connection.execute(f"LISTEN {CHANNEL}".encode())
                     while not self._stopping.is_set():
                         self._attend(connection)

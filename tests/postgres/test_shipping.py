@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ import pytest
 
 from shim.ledger.postgres import shipper, store_schema
 from shim.ledger.postgres.fleet_ledger import FleetLedger
-from shim.ledger.postgres.shipment import StoredRun, ship_group
+from shim.ledger.postgres.shipment import StoredRun, note_run, ship_group
+from shim.ledger.postgres.store_connection import at_most, connect, end_left_behind
 from shim.ledger.postgres.store_reader import PostgresReader
 from shim.ledger.rows import ActionRow, BrakeRow, RunRow, VerdictRow
 from shim.ledger.run_row import wall_clock
@@ -435,3 +436,40 @@ def test_who_starts_first_begins_the_store(server: PostgresServer, tmp_path: Pat
         assert [*pool.map(work, "123456")] == [None] * 6
     assert sorted(connections(store)) == [f"c{name}" for name in "123456"]
     assert look(store, "SELECT count(*) FROM store") == [(1,)]
+
+
+@pytest.mark.parametrize("how", ["copy", "pipeline"])
+def test_what_a_silent_line_left_in_the_middle_holds_nobody_up(
+    store: LedgerUrl, tmp_path: Path, how: str
+) -> None:
+    """The server waits for more, with the locks of the run: the line is up, and nothing comes."""
+    own = run(wall_clock())
+    with process(store, tmp_path / "a.db", own):
+        pass
+    left, another, ours = connect(store), connect(store), connect(store)
+    with closing(left), closing(another), closing(ours), ExitStack() as stack:
+        begun = another.transaction()
+        begun.__enter__()  # ends with its connection
+        another.execute("SELECT count(*) FROM verdict")
+        stack.enter_context(suppress(psycopg.OperationalError))
+        stack.enter_context(left.transaction())
+        left.execute("SELECT id FROM run WHERE uuid = %s FOR UPDATE", (own.uuid,))
+        if how == "copy":
+            stack.enter_context(left.cursor().copy("COPY verdict FROM STDIN"))
+        else:
+            stack.enter_context(left.pipeline())
+            left.execute("SELECT 1")
+            left.pgconn.send_flush_request()
+            left.pgconn.flush()
+        wait_for(lambda: _waits_in_a_statement(store, left))
+        end_left_behind(ours)
+        assert _waits_in_a_statement(store, left)
+        end_left_behind(ours, after=0)
+        with at_most(30, ours):
+            assert note_run(ours, own, 0).last_number == 0
+        assert another.execute("SELECT 1").fetchone() == (1,)
+
+
+def _waits_in_a_statement(store: LedgerUrl, one: "psycopg.Connection[Any]") -> bool:
+    asked = "SELECT state, wait_event FROM pg_stat_activity WHERE pid = "
+    return look(store, f"{asked}{one.info.backend_pid}") == [("active", "ClientRead")]

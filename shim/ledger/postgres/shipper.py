@@ -31,7 +31,13 @@ from shim.ledger.postgres.process_list import (
 )
 from shim.ledger.postgres.shipment import StoredRun, note_run, ship_group
 from shim.ledger.postgres.store_clock import StoreClock
-from shim.ledger.postgres.store_connection import UnreachableError, at_most, connect, store_errors
+from shim.ledger.postgres.store_connection import (
+    UnreachableError,
+    at_most,
+    connect,
+    end_left_behind,
+    store_errors,
+)
 from shim.ledger.postgres.store_schema import prepare
 from shim.ledger.process_record import ProcessState, StoreStatus
 from shim.ledger.rows import ROWS, RunRow, Wall
@@ -181,6 +187,7 @@ class Shipper:
         place = str(self._url)
         with at_most(_LONGEST_STEP, connection):
             prepare(connection, self._fleet, place)
+            end_left_behind(connection)
             self._clock.measure(connection)
             runs = self._outbox.runs()
             own = note_run(connection, self._mine(runs), self._offset)

@@ -73,6 +73,10 @@ _NO_TRANSACTIONS = "transaction blocks not allowed"
 _LEFT_IDLE = "25P03"
 """The server ended a transaction that was left idle: this process did not run for a while."""
 
+_LEFT_BEHIND = 25.0
+"""Seconds that the server waits, in the middle of a statement, for a process that has given up by then or will
+soon."""
+
 _OLDEST = 130_000
 """The oldest version of PostgreSQL, as libpq writes it."""
 
@@ -81,7 +85,8 @@ _LONGEST_CHECK = 5.0
 
 _SESSION = {
     "search_path": SCHEMA,
-    # A line that is cut in silence leaves a transaction behind, with its locks, that nobody goes on with.
+    # A line that is cut in silence leaves a transaction behind, with its locks, that nobody goes on with
+    # (`end_left_behind`).
     "idle_in_transaction_session_timeout": "10s",
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
@@ -125,6 +130,25 @@ def connect(url: LedgerUrl) -> "psycopg.Connection[tuple[Any, ...]]":
             connection.close()
             raise
         return connection
+
+
+def end_left_behind(
+    connection: "psycopg.Connection[Any]", *, after: float = _LEFT_BEHIND
+) -> None:
+    """End the connections of shims of this role whose process has been silent, in the middle of a statement, for
+    so many seconds.
+
+    A COPY that waits for more rows keeps its locks for ever if something between process and server keeps the
+    line up: the server ends idle transactions only.
+    """
+    connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND usename = current_user "
+        "AND application_name = current_setting('application_name') AND pid <> pg_backend_pid() "
+        "AND state = 'active' AND wait_event = 'ClientRead' "
+        "AND state_change < clock_timestamp() - make_interval(secs => %s)",
+        (after,),
+    )
 
 
 def _check_server(connection: "psycopg.Connection[Any]", url: LedgerUrl) -> None:
