@@ -104,7 +104,7 @@ class MergedBrake(FleetDuty):
     def _begin(
         self, subject: tuple[TrialIdentity, int | None], released_at: Wall, until: Wall
     ) -> str | None:
-        """Take in what is known already; the reason to engage that the judge before this one may have missed."""
+        """Take in what is known already; the reason to engage that another judge has not come to."""
         self._judge = BrakeJudge(self._limits, self._times)
         record = read_brake_record(self._reader, subject[0], until, self._limits.window)
         record = _between(record, released_at, until)

@@ -41,8 +41,7 @@ class StoreContact:
 
     @property
     def unsettled_since(self) -> float | None:
-        """From then on a process may not be on the store's list yet, and may have something to tell; None: every
-        process is there."""
+        """From then on there may have been a process that is not on the store's list yet; None: all are there."""
         return min(
             (
                 since - self._settle

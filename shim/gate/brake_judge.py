@@ -56,8 +56,7 @@ class BrakeJudge:
         self._waiting.clear()
 
     def resume(self, record: BrakeRecord) -> FalseKills | None:
-        """Go on with what the ledger knows of the time until now; the reason to engage, if there was one in that
-        time."""
+        """Go on with what the ledger knows of the time until now; the reason to engage, if that has one."""
         self.begin_kills(record.kills_since)
         self.begin_returns(record.since)
         for kind, run, since, until, users in record.connected:

@@ -9,9 +9,11 @@ from functools import partial
 from typing import Any
 
 from shim.ledger.rows import ROWS, RunRow
+from shim.model import SECOND
 from tests.fleet_faults.crowd import Visit
 from tests.fleet_faults.member import Acknowledged, Member
-from tests.fleet_faults.troubled_fleet import TroubledFleet, wait_for
+from tests.fleet_faults.silence import Closing, Span
+from tests.fleet_faults.troubled_fleet import WRITTEN, TroubledFleet, wait_for
 from tests.postgres.helpers import look
 
 _SILENT = 2.5
@@ -92,16 +94,51 @@ async def _stored(fleet: TroubledFleet) -> Acknowledged:
     return stored
 
 
-async def audit_stays(fleet: TroubledFleet) -> list[str]:
-    """Nobody who answers is disconnected, but by the death of the process."""
-    for member in fleet.living:
-        await member.report()
-    return [
-        f"a client that stays at {stay.member.name} was disconnected: {stay.ended}"
+async def audit_closings(fleet: TroubledFleet) -> list[str]:
+    """No client that answers is disconnected, but by the death of its process, or by the control after a pause
+    of the process."""
+    closed = await _read_closings(fleet)
+    findings = [
+        f"{stay.user}, which stays, was disconnected: {stay.ended}"
         for stay in fleet.crowd.stays
-        if stay.is_disturbed
-        and not stay.member.stood_still
-        and not fleet.crowd.could_not_answer(stay.ended_at)
+        if stay.is_disturbed and stay.user not in closed
+    ]
+    visitors = {visit.user for visit in fleet.crowd.visits}
+    for user, closings in closed.items():
+        # A visitor is silent until it is closed.
+        for closing in closings[1:] if user in visitors else closings:
+            if not closing.is_owed_to(fleet.pauses_of(closing.process), fleet.crowd.stalls):
+                findings.append(f"{user} answers, and was closed: {closing}")
+    return findings
+
+
+async def _read_closings(fleet: TroubledFleet) -> dict[str, list[Closing]]:
+    """The closings of the clients of this round, in the order of time."""
+    users = {stay.user for stay in fleet.crowd.stays} | {v.user for v in fleet.crowd.visits}
+    to_wall = time.time() - asyncio.get_running_loop().time()
+    found: dict[str, list[Closing]] = {}
+    asked = (
+        "SELECT \"user\", name, role = 'control', last_activity, acted_at FROM action "
+        "JOIN process ON process.run = action.run ORDER BY acted_at"
+    )
+    for user, process, by_control, *ends in await asyncio.to_thread(look, fleet.store, asked):
+        silence = Span(*(end / SECOND - to_wall for end in ends))
+        if user in users:
+            found.setdefault(user, []).append(Closing(process, by_control, silence))
+    return found
+
+
+async def audit_writers(fleet: TroubledFleet) -> list[str]:
+    """Who concludes outcomes or engages the fleet's brake has the lease for that when it writes, and nobody who
+    was frozen meanwhile."""
+    written = await asyncio.to_thread(
+        look, fleet.store, f"SELECT DISTINCT duty, process, holder FROM {WRITTEN}"
+    )
+    assert written, "nobody has concluded anything"
+    return [
+        f"{process} wrote for all ({duty}), and {holder} had the lease"
+        for duty, process, holder in written
+        if holder is None or holder.split()[0] != process
     ]
 
 
@@ -129,17 +166,13 @@ async def audit_outcomes(fleet: TroubledFleet) -> list[str]:
             result for user in users for result, *_ in found.get(user, ())
         )
 
-    await wait_for(is_concluded, "every outcome is concluded")
+    await wait_for(is_concluded, "every outcome is concluded", explain=fleet.describe_returns)
     found = await _results(fleet)
     to_wall = time.time() - asyncio.get_running_loop().time()
-    is_busy = any(member.stood_still for member in fleet.members)
     findings: list[str] = []
     for visit in fleet.crowd.visits:
-        for number, action in enumerate(found.get(visit.user, ())):
-            if number == 0:
-                findings += _judge(visit, action, to_wall)
-            elif not is_busy and not fleet.crowd.could_not_answer(action[2] / 1e6 - to_wall):
-                findings.append(f"{visit.user} was closed again: {action}")
+        if actions := found.get(visit.user):
+            findings += _judge(visit, actions[0], to_wall)
     for member in fleet.living:
         await wait_for(
             partial(_tells_each_once, fleet, member), f"{member.name} tells each outcome once"

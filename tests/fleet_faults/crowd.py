@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 
 from tests.fleet_faults.member import Member
+from tests.fleet_faults.silence import Span
 from tests.live.servers import app_client
 
 RETURN_WITHIN = 4.0
@@ -17,20 +18,19 @@ RETURN_WITHIN = 4.0
 
 _TRY_AGAIN = 0.1
 
-_STALL, _SUFFERS = 1.0, 5.0
-"""Seconds: when the tests' own process stood still for so long, its clients could answer nobody, and may be
-closed for that until so long afterwards."""
+_STALL = 0.25
+"""Seconds: when the tests' own process stood still for so long, its clients could answer nobody."""
 
 
 @dataclass
 class Stay:
     """A client that answers every ping, and wants to stay."""
 
+    user: str
     member: Member
     starts: int
     pings: int = 0
     ended: str | None = None
-    ended_at: float = 0.0
 
     @property
     def is_disturbed(self) -> bool:
@@ -74,20 +74,21 @@ class Visit:
 
 
 class Crowd:
-    """`http` must allow any number of connections."""
+    """`http` must allow any number of connections.
+
+    Attributes:
+        stalls: when no client could answer, because the machine was busy.
+    """
 
     def __init__(self, http: aiohttp.ClientSession) -> None:
         self._http = http
         self.stays: list[Stay] = []
         self.visits: list[Visit] = []
-        self._tasks: list[asyncio.Task[None]] = []
+        self.stalls: list[Span] = []
         self._is_over = asyncio.Event()
-        self._stalls: list[tuple[float, float]] = []
-        self._tasks.append(asyncio.create_task(self._notice_stalls()))
-
-    def could_not_answer(self, at: float) -> bool:
-        """Whether a client that was closed then may have been silent because the machine was busy."""
-        return any(began <= at <= ended + _SUFFERS for began, ended in self._stalls)
+        self._are_visits_over = asyncio.Event()
+        self._tasks = [asyncio.create_task(self._notice_stalls())]
+        self._visiting: list[asyncio.Task[None]] = []
 
     async def _notice_stalls(self) -> None:
         clock = asyncio.get_running_loop().time
@@ -95,7 +96,7 @@ class Crowd:
             before = clock()
             await asyncio.sleep(_TRY_AGAIN)
             if clock() - before > _STALL:
-                self._stalls.append((before, clock()))
+                self.stalls.append(Span(before, clock()))
 
     async def settle(self, members: Sequence[Member], each: int) -> None:
         """At each process so many clients come to stay."""
@@ -103,20 +104,21 @@ class Crowd:
             for number in range(each):
                 user = f"stays-{member.name}-{member.starts}-{number}"
                 websocket = await app_client(self._http, member.process.url, user, autoping=False)
-                stay = Stay(member, member.starts)
+                stay = Stay(user, member, member.starts)
                 self.stays.append(stay)
-                self._tasks.append(asyncio.create_task(self._stay(stay, websocket)))
+                staying = self._stay(stay, websocket, self._is_over)
+                self._tasks.append(asyncio.create_task(staying))
 
     def visit(self, user: str, member: Member, others: Sequence[Member]) -> None:
         """A client comes to a process, and then back to the first of the others that answers."""
         visit = Visit(user, member, member.starts, comes_back=bool(others))
         self.visits.append(visit)
-        self._tasks.append(asyncio.create_task(self._visit(visit, others)))
+        self._visiting.append(asyncio.create_task(self._visit(visit, others)))
 
     @property
     def is_busy(self) -> bool:
         """A visitor has not been closed yet, or is on the way back."""
-        for task in self._tasks:
+        for task in (*self._tasks, *self._visiting):
             if task.done():
                 task.result()
         return any(
@@ -124,18 +126,25 @@ class Crowd:
             for visit in self.visits
         )
 
-    def forget_visits(self) -> None:
-        """What has been audited; and those who stayed at a process that is no more."""
+    async def end_visits(self) -> None:
+        """The visitors go in order; so do those who stayed at a process that is no more."""
+        self._are_visits_over.set()
+        await asyncio.gather(*self._visiting)
+        self._are_visits_over = asyncio.Event()
+        self._visiting.clear()
         self.visits.clear()
         self.stays = [stay for stay in self.stays if stay.ended is None]
 
     async def leave(self) -> None:
         """All clients go in order."""
+        await self.end_visits()
         self._is_over.set()
         await asyncio.gather(*self._tasks)
 
-    async def _stay(self, stay: Stay, websocket: aiohttp.ClientWebSocketResponse) -> None:
-        over = asyncio.create_task(self._is_over.wait())
+    async def _stay(
+        self, stay: Stay, websocket: aiohttp.ClientWebSocketResponse, is_over: asyncio.Event
+    ) -> None:
+        over = asyncio.create_task(is_over.wait())
         while not websocket.closed:
             receiving = asyncio.create_task(websocket.receive())
             await asyncio.wait((receiving, over), return_when=asyncio.FIRST_COMPLETED)
@@ -149,9 +158,8 @@ class Crowd:
                 stay.pings += 1
                 with suppress(aiohttp.ClientError, OSError):
                     await websocket.pong(message.data)
-        if not self._is_over.is_set():
+        if not is_over.is_set():
             stay.ended = f"code {websocket.close_code}"
-            stay.ended_at = asyncio.get_running_loop().time()
         over.cancel()
         await websocket.close()
 
@@ -170,7 +178,8 @@ class Crowd:
             visit.tried_at = clock()
             websocket = await self._come(others, visit.user)
             visit.back_at = clock()
-            await self._stay(Stay(visit.member, visit.starts), websocket)
+            back = Stay(visit.user, visit.member, visit.starts)
+            await self._stay(back, websocket, self._are_visits_over)
 
     async def _come(
         self, members: Sequence[Member], user: str, **options: Any

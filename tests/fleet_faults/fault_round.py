@@ -44,10 +44,15 @@ async def play_round(
     if not fault.store_answers:
         await fleet.push_flags()
     flags = await wait_for(lambda: fleet.all_follow(name), "the flags are in force everywhere")
-    await wait_for(lambda: _is_released(fleet, chance), "the brake can be released")
-    release = await wait_for(lambda: fleet.all_follow(None), "the brake is released everywhere")
+    release = await release_brake(fleet, chance)
     await _pings_go_on(fleet)
     return FaultRound(brake, flags, release)
+
+
+async def release_brake(fleet: TroubledFleet, chance: random.Random) -> float:
+    """Release the fleet's brake; how many seconds it took from the order until all processes followed."""
+    await wait_for(lambda: _is_released(fleet, chance), "the brake can be released")
+    return await wait_for(lambda: fleet.all_follow(None), "the brake is released everywhere")
 
 
 def _visit(fleet: TroubledFleet, chance: random.Random, user: str, number: int) -> None:

@@ -18,40 +18,42 @@ _Broken = Callable[[TroubledFleet, random.Random], AbstractAsyncContextManager[N
 @dataclass(frozen=True)
 class Fault:
     """Attributes:
-    seconds: how long it lasts, in a short round and in a full one.
+    short, full: how many seconds it lasts in a short round and in a full one; None: there is no short one.
+    recovers_in: how many seconds longer than after others it takes until every outcome is known.
     store_answers: whether somebody else reaches the store meanwhile.
-    kills: a process dies, so that an outcome may stay unknown.
     disk: which disk is filled; None: no disk.
     """
 
     name: str
     broken: _Broken
-    seconds: tuple[float, float]
+    short: float | None
+    full: float
     store_answers: bool = True
-    kills: bool = False
     disk: str | None = None
+    recovers_in: float = 0.0
 
 
 FAULTS: dict[str, Fault] = {}
 
 
 def _fault(
-    short: float,
+    short: float | None,
     full: float,
     *,
     store_answers: bool = True,
-    kills: bool = False,
     disk: str | None = None,
+    recovers_in: float = 0.0,
 ) -> Callable[[Callable[[TroubledFleet, random.Random], AsyncIterator[None]]], None]:
     def declare(work: Callable[[TroubledFleet, random.Random], AsyncIterator[None]]) -> None:
         name = work.__name__
         FAULTS[name] = Fault(
             name,
             asynccontextmanager(work),
-            (short, full),
+            short,
+            full,
             store_answers=store_answers,
-            kills=kills,
             disk=disk,
+            recovers_in=recovers_in,
         )
 
     return declare
@@ -158,6 +160,15 @@ async def silent_after_login(fleet: TroubledFleet, chance: random.Random) -> Asy
     _heal(fleet)
 
 
+@_fault(None, 15, recovers_in=30)
+async def silent_in_copy(fleet: TroubledFleet, chance: random.Random) -> AsyncIterator[None]:
+    """The store waits for rows that never come, with the locks of the process, whose line stays up."""
+    for line in _some_lines(fleet, chance):
+        line.breaks_at = BreakPoint.SILENT_IN_COPY
+    yield
+    _heal(fleet)
+
+
 @_fault(1, 4)
 async def reset_in_copy(fleet: TroubledFleet, chance: random.Random) -> AsyncIterator[None]:
     _break_at(fleet, BreakPoint.IN_COPY)
@@ -197,7 +208,7 @@ def _heal(fleet: TroubledFleet) -> None:
 # -- The processes ---------------------------------------------------------------------------------
 
 
-@_fault(0.5, 3, kills=True)
+@_fault(0.5, 3)
 async def process_killed(fleet: TroubledFleet, chance: random.Random) -> AsyncIterator[None]:
     member = chance.choice(fleet.living)
     await member.kill()
@@ -205,7 +216,7 @@ async def process_killed(fleet: TroubledFleet, chance: random.Random) -> AsyncIt
     await _restart(fleet, member)
 
 
-@_fault(0.5, 3, kills=True)
+@_fault(0.5, 3)
 async def leader_killed(fleet: TroubledFleet, chance: random.Random) -> AsyncIterator[None]:
     leader = await fleet.find_leader()
     await leader.kill()
@@ -223,7 +234,7 @@ async def leader_frozen(fleet: TroubledFleet, chance: random.Random) -> AsyncIte
     leader.thaw()
 
 
-@_fault(0.5, 3, store_answers=False, kills=True)
+@_fault(0.5, 3, store_answers=False)
 async def start_without_store(fleet: TroubledFleet, chance: random.Random) -> AsyncIterator[None]:
     """A process is killed, and serves again at once although the store is away."""
     await asyncio.to_thread(fleet.server.stop)
@@ -234,7 +245,7 @@ async def start_without_store(fleet: TroubledFleet, chance: random.Random) -> As
     await asyncio.to_thread(fleet.server.start)
 
 
-@_fault(0.5, 3, kills=True)
+@_fault(0.5, 3, recovers_in=60)
 async def process_lost(fleet: TroubledFleet, chance: random.Random) -> AsyncIterator[None]:
     """A process is killed and never started again; another one takes its place."""
     member = chance.choice(fleet.living)

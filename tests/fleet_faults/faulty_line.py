@@ -21,6 +21,7 @@ class BreakPoint(Enum):
     IN_COPY = "in the middle of the rows"
     BEFORE_COMMIT = "the store never sees the commit"
     AFTER_COMMIT = "the process never sees the commit's answer"
+    SILENT_IN_COPY = "the line is silent while the store waits for rows"
     AFTER_LOGIN = "the line is silent as soon as the connection may be used"
 
 
@@ -50,7 +51,7 @@ class FaultyLine:
         delay: seconds by which each piece comes later.
         silent: pieces are swallowed, and nobody is told; new connections are taken and stay silent.
         refuses: new connections are reset at once.
-        breaks_at: where every connection is reset, until it is None.
+        breaks_at: where every connection is reset, or falls silent, until it is None.
         broken: how often that has happened.
     """
 
@@ -161,6 +162,9 @@ class FaultyLine:
                 return piece[: len(piece) // 2]
             case BreakPoint.IN_COPY:
                 pair.copies = b"COPY " in piece
+            case BreakPoint.SILENT_IN_COPY if b"COPY " in piece:
+                pair.has_lost = True
+                self.broken += 1
             case BreakPoint.BEFORE_COMMIT if b"COMMIT" in piece:
                 self._break(pair)
                 return b""

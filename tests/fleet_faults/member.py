@@ -3,19 +3,25 @@
 import asyncio
 import signal
 from contextlib import AsyncExitStack, suppress
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 from shim.ledger.sqlite.outbox import Outbox
+from shim.model import SECOND
 from shim.settings import LedgerUrl
 from tests.fleet_faults.faulty_line import FaultyLine
+from tests.fleet_faults.silence import TIMEOUT, Span
 from tests.fleet_faults.small_disk import SmallDisk
 from tests.live.servers import QUICK, ServerProcess
 from tests.postgres.helpers import process_of
 
-_SETTINGS = QUICK.replace("timeout: 1500ms", "timeout: 3s")
+_SETTINGS = QUICK.replace("timeout: 1500ms", f"timeout: {TIMEOUT:g}s")
 """A client of the tests on a busy machine has time to answer."""
+
+WRITER = "tests.process"
+"""The option of a connection to the store that says which process has it."""
 
 _ANSWER = aiohttp.ClientTimeout(40)
 """Seconds, many: the machine is busy."""
@@ -31,24 +37,32 @@ class Member:
         ahead: seconds by which its clock is ahead of the machine's.
         starts: how often it was started: a client that was connected before has been disconnected.
         acknowledged: what was in its outbox when it was last looked at.
-        stood_still: the machine or a test kept it from running for a while. Where the control acts, it then
-            closes whoever it could not hear, as it always did; no fault of the fleet.
     """
 
     def __init__(
-        self, name: str, disk: SmallDisk, store: LedgerUrl, line: FaultyLine, ahead: float
+        self,
+        name: str,
+        disk: SmallDisk,
+        store: LedgerUrl,
+        line: FaultyLine,
+        ahead: float,
+        *,
+        notes: Path,
     ) -> None:
+        """`notes` is a folder with room, on no small disk."""
         self.name = name
         self.disk = disk
         self.line = line
         self.ahead = ahead
         self.starts = 0
         self.is_frozen = False
-        self.stood_still = False
-        self._pauses = 0
         self.acknowledged: Acknowledged = {}
+        self._pauses = notes / f"{name}.pauses"
+        self._pauses.touch()
         host, _, rest = store.url.rpartition("@127.0.0.1:")
-        self._store = LedgerUrl(f"{host}@127.0.0.1:{line.port}/{rest.partition('/')[2]}")
+        self._store = LedgerUrl(
+            f"{host}@127.0.0.1:{line.port}/{rest.partition('/')[2]}?options=-c%20{WRITER}%3D{name}"
+        )
         self._process: ServerProcess | None = None
         self._stack = AsyncExitStack()
 
@@ -71,7 +85,6 @@ class Member:
 
     async def start(self) -> None:
         self.starts += 1
-        self._pauses = 0
         self._process = await self._stack.enter_async_context(
             process_of(
                 self.disk.folder,
@@ -79,7 +92,10 @@ class Member:
                 self.name,
                 settings=_SETTINGS,
                 rollout="ledger",
-                program=("-m", "tests.fleet_faults.moved_process", str(self.ahead)),
+                program=(
+                    *("-m", "tests.fleet_faults.moved_process"),
+                    *(str(self.ahead), str(self._pauses)),
+                ),
             )
         )
 
@@ -118,12 +134,17 @@ class Member:
         """What the process says of itself; nothing while it cannot be asked."""
         with suppress(aiohttp.ClientError, OSError, TimeoutError):
             async with asyncio.timeout(5):
-                report = await self.process.report()
-            pauses = report["pauses"]["count"]
-            self.stood_still = self.stood_still or pauses > self._pauses
-            self._pauses = pauses
-            return report
+                return await self.process.report()
         return {}
+
+    def pauses(self) -> list[Span]:
+        """When the process did not run, as it noticed, by the monotonic clock."""
+        lines = self._pauses.read_text().splitlines()
+        return [Span(*(int(end) / SECOND for end in line.split())) for line in lines]
+
+    def log(self) -> str:
+        """What the process has written since its last start."""
+        return (self.disk.folder / self.name / "serve.log").read_text(errors="replace")
 
     async def order(self, http: aiohttp.ClientSession, engaged: bool, reason: str) -> int:
         """Engage or release the brake at this process; the status of the answer, which waits for no store."""

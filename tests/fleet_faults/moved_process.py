@@ -1,12 +1,18 @@
-"""`python -m tests.fleet_faults.moved_process SECONDS serve …`: a shim whose wall clock is ahead by so much.
+"""`python -m tests.fleet_faults.moved_process SECONDS PAUSES serve …`: a shim whose wall clock is ahead by so
+much, and which writes down when it did not run.
 
-The clock is moved before the shim is imported, as if somebody had set the machine's.
+The clock is moved before the shim is imported, as if somebody had set the machine's. A line of the file PAUSES
+is one pause as the shim noticed it (R3): its start and end, in microseconds of the machine's monotonic clock.
+
+Rules: docs/design.md#r3.
 """
 
 import sys
 import time
+from pathlib import Path
 
 _AHEAD = round(float(sys.argv.pop(1)) * 1e9)
+_PAUSES = Path(sys.argv.pop(1))
 _true_time_ns = time.time_ns
 
 
@@ -17,6 +23,19 @@ def _moved_time_ns() -> int:
 time.time_ns = _moved_time_ns
 
 from shim.cli import main  # noqa: E402 - the clock comes first
+from shim.model import Time  # noqa: E402
+from shim.router import Budget, Router  # noqa: E402
+
+_paused = Router.paused
+
+
+def _write_pause_down(router: Router, start: Time, end: Time, budget: Budget | None = None) -> None:
+    with _PAUSES.open("a") as file:
+        file.write(f"{start} {end}\n")
+    _paused(router, start, end, budget)
+
+
+Router.paused = _write_pause_down  # type: ignore[assignment, method-assign]
 
 if __name__ == "__main__":
     main()

@@ -1,7 +1,7 @@
 """A fleet of real processes with a real store, a line to it for each process, and disks that can be filled."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,10 +13,11 @@ from shim.ledger.postgres.process_list import NOW
 from shim.settings import LedgerUrl
 from tests.fleet_faults.crowd import Crowd
 from tests.fleet_faults.faulty_line import FaultyLine
-from tests.fleet_faults.member import Member
+from tests.fleet_faults.member import WRITER, Member
+from tests.fleet_faults.silence import Span
 from tests.fleet_faults.small_disk import SmallDisk, small_disk
 from tests.live.servers import ROLLOUT
-from tests.postgres.helpers import look
+from tests.postgres.helpers import change, look
 from tests.postgres.server import PostgresServer
 
 CLOCKS = (0.3, -3.0, 3600.0)
@@ -30,6 +31,26 @@ _SERVER_DISK, _OUTBOX_DISK = 192, 24
 
 _PATIENCE = 90.0
 """Seconds for what a machine under load needs a while for."""
+
+_LOOK_EVERY = 0.1
+"""Seconds. Each look costs the processes some work."""
+
+WRITTEN = "public.written"
+"""The table that shows who wrote for all, and who had the lease then."""
+
+_WATCH_WRITERS = f"""
+CREATE TABLE {WRITTEN} (duty text, process text, holder text);
+CREATE FUNCTION public.note_writer() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO {WRITTEN} SELECT TG_ARGV[0], current_setting('{WRITER}'),
+        (SELECT holder FROM shim.lease WHERE duty = TG_ARGV[0]);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER note_writer AFTER UPDATE OF conclusion ON store
+    FOR EACH ROW EXECUTE FUNCTION public.note_writer('returns');
+CREATE TRIGGER note_writer AFTER INSERT ON brake_order
+    FOR EACH ROW WHEN (new.engaged AND new.origin IS NULL)
+    EXECUTE FUNCTION public.note_writer('brake');
+"""
 
 
 class TroubledFleet:
@@ -56,6 +77,7 @@ class TroubledFleet:
         """Seconds, each time, until another process had the lease of one that was killed or frozen."""
         self._stack = stack
         self._started = self._texts = 0
+        self._all: dict[str, Member] = {}
 
     @property
     def living(self) -> list[Member]:
@@ -70,11 +92,16 @@ class TroubledFleet:
         self._stack.push_async_callback(line.close)
         name = f"p{number}"
         disk = self._stack.enter_context(small_disk(self._folder / name, _OUTBOX_DISK))
-        member = Member(name, disk, self.store, line, CLOCKS[number % len(CLOCKS)])
+        ahead = CLOCKS[number % len(CLOCKS)]
+        member = self._all[name] = Member(name, disk, self.store, line, ahead, notes=self._folder)
         await member.start()
         self.members.append(member)
         await self.crowd.settle([member], STAYING)
         return member
+
+    def pauses_of(self, name: str) -> list[Span]:
+        """When a process, which may be dead by now, did not run."""
+        return self._all[name].pauses()
 
     def forget(self, member: Member) -> None:
         """This process is never started again."""
@@ -87,6 +114,24 @@ class TroubledFleet:
         text = f"# {self._texts}\n" + ROLLOUT.replace("STAGE", '"live"')
         pushed = await asyncio.to_thread(push_flags, self.store, text, who="tests", reason="r")
         self.flags = pushed.version.digest
+
+    async def describe_returns(self) -> str:
+        """What holds the outcomes up, for people."""
+        asked = (
+            f"SELECT 'now', {NOW}::text UNION ALL SELECT 'lease', lease::text FROM lease "
+            "UNION ALL SELECT 'store', store::text FROM store "
+            "UNION ALL SELECT 'process', process::text FROM process "
+            "UNION ALL SELECT 'open action', action::text FROM action WHERE result IS NULL"
+        )
+        found = await asyncio.to_thread(look, self.store, asked)
+        return "\n".join(map(" ".join, found))
+
+    def write_logs(self, folder: Path) -> None:
+        """Keep what the processes and PostgreSQL have written, for whoever looks into a finding."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, member in self._all.items():
+            (folder / name).write_text(member.log())
+        (folder / "postgresql").write_text((self.server.folder / "log").read_text(errors="replace"))
 
     async def leader(self) -> Member | None:
         """The process that concludes for all."""
@@ -118,8 +163,13 @@ class TroubledFleet:
         )
 
 
-async def wait_for(condition: Callable[[], object], what: str) -> float:
-    """How many seconds the condition took; it may be a coroutine."""
+async def wait_for(
+    condition: Callable[[], object],
+    what: str,
+    *,
+    explain: Callable[[], Awaitable[str]] | None = None,
+) -> float:
+    """How many seconds the condition took; it may be a coroutine. `explain` says why it does not hold."""
     clock = asyncio.get_running_loop().time
     began = clock()
     while True:
@@ -128,8 +178,10 @@ async def wait_for(condition: Callable[[], object], what: str) -> float:
             met = await met
         if met:
             return clock() - began
-        assert clock() - began < _PATIENCE, f"after {_PATIENCE} s: {what}"
-        await asyncio.sleep(0.05)
+        if clock() - began > _PATIENCE:
+            why = "" if explain is None else f"\n{await explain()}"
+            raise AssertionError(f"after {_PATIENCE:g} s: {what}{why}")
+        await asyncio.sleep(_LOOK_EVERY)
 
 
 @contextmanager
@@ -157,6 +209,7 @@ async def troubled_fleet(processes: int = 3) -> AsyncIterator[TroubledFleet]:
         )
         fleet = TroubledFleet(folder, server, disk, http, stack)
         await asyncio.gather(*(fleet.add() for _ in range(processes)))
+        await asyncio.to_thread(change, fleet.store, _WATCH_WRITERS)
         await fleet.push_flags()
         await wait_for(lambda: fleet.all_follow(None), "the fleet has begun")
         try:

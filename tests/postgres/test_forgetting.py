@@ -74,9 +74,7 @@ def test_a_process_that_died(connection: Store, store: LedgerUrl) -> None:
     assert abs(b.forgotten.at - fleet.now) < MINUTE  # type: ignore[operator]
     assert FleetRecord.from_dict(fleet.as_dict()) == fleet
     # What it could have said until now is not known: losses of its time are censored.
-    frontier = read_frontier(
-        connection, read_clock(connection), latest=EVERYTHING, gives_up=True
-    )
+    frontier = read_frontier(connection, read_clock(connection), latest=EVERYTHING, gives_up=True)
     assert frontier is not None
     assert [one for one in frontier.unknown if one[1] == b.forgotten.at]
     again = forget(store, "b", "--json")

@@ -132,11 +132,9 @@ def connect(url: LedgerUrl) -> "psycopg.Connection[tuple[Any, ...]]":
         return connection
 
 
-def end_left_behind(
-    connection: "psycopg.Connection[Any]", *, after: float = _LEFT_BEHIND
-) -> None:
-    """End the connections of shims of this role whose process has been silent, in the middle of a statement, for
-    so many seconds.
+def end_left_behind(connection: "psycopg.Connection[Any]", *, after: float = _LEFT_BEHIND) -> None:
+    """End the connections of shims of this role whose process was silent for so many seconds in the middle of a
+    statement.
 
     A COPY that waits for more rows keeps its locks for ever if something between process and server keeps the
     line up: the server ends idle transactions only.

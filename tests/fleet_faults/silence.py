@@ -1,0 +1,55 @@
+"""How long a client was silent that answers every ping, and whether anybody could have heard it."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+TIMEOUT = 3.0
+"""Seconds of silence after which the monitors close a connection."""
+
+_EXACT = 0.3
+"""Seconds: what is shorter is noticed by nobody, and times of the store are as exact."""
+
+
+class Span(NamedTuple):
+    """A stretch of time, in seconds of the monotonic clock."""
+
+    since: float
+    until: float
+
+
+class Closing(NamedTuple):
+    """A monitor closed a connection.
+
+    Attributes:
+        process: the name of the process.
+        by_control: whether the control acted.
+        silence: from the last sign of life that the process saw to the closing.
+    """
+
+    process: str
+    by_control: bool
+    silence: Span
+
+    def is_owed_to(self, pauses: Iterable[Span], stalls: Iterable[Span]) -> bool:
+        """Whether the silence would have been too short without the `pauses` of the process and the `stalls` of
+        the clients.
+
+        After a pause of the process the control closes whom it could not hear, as it always did (R3:
+        docs/design.md#r3); the candidate must not. A client that did not run was silent indeed.
+        """
+        excused = [*stalls, *(pauses if self.by_control else ())]
+        return _length(self.silence) - _covered(self.silence, excused) < TIMEOUT - _EXACT
+
+
+def _length(span: Span) -> float:
+    return span.until - span.since
+
+
+def _covered(span: Span, by: Iterable[Span]) -> float:
+    """How much of a span lies in at least one of these."""
+    covered, end = 0.0, span.since
+    for since, until in sorted(by):
+        since, until = max(since, end), min(until, span.until)
+        if until > since:
+            covered, end = covered + until - since, until
+    return covered
