@@ -114,6 +114,7 @@ async def _play(
             fleet.takeovers.clear()
             for number in range(rounds):
                 name = f"{fault.name}-{number}"
+                began = time.monotonic()
                 seconds = fault.short if short and fault.short is not None else fault.full
                 findings = await _audited_round(
                     fleet, fault, random.Random(f"{seed} {name}"), name, seconds, played
@@ -124,6 +125,7 @@ async def _play(
                     text = finding.replace("\n", "\n        ")
                     print(f"    {time.strftime('%X')} {name}: {text}", flush=True)
                 found += len(findings)
+                click.echo(f"    {name}: {time.monotonic() - began:.0f} s", err=True)
             rows.append(
                 _COLUMNS.format(
                     fault.name,

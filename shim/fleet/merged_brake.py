@@ -166,12 +166,13 @@ class MergedBrake(FleetDuty):
         return None if fewer is None else str(fewer)
 
     def _engage(self, connection: Connection[Any], reason: str) -> None:
+        self._judge = None
         with connection.transaction():
             # Who was frozen meanwhile has no lease any more.
-            if self._lease.hold(connection):
-                give_order(connection, engaged=True, reason=reason, process=self._process)
+            if not self._lease.hold(connection):
+                return
+            give_order(connection, engaged=True, reason=reason, process=self._process)
         log.critical("fleet: the record of all processes engages the brake: %s", reason)
-        self._judge = None
 
 
 def _between(record: BrakeRecord, released_at: Wall, until: Wall) -> BrakeRecord:

@@ -41,7 +41,7 @@ class StoreContact:
 
     @property
     def unsettled_since(self) -> float | None:
-        """From then on there may have been a process that is not on the store's list yet; None: all are there."""
+        """From then on a process may have lived that is not on the store's list yet; None: all are there."""
         return min(
             (
                 since - self._settle

@@ -32,6 +32,7 @@ class StoredFlags(FleetDuty):
         self._mirror = mirror
         self._known: FlagsVersion | None = None
         self._connection: Connection[Any] | None = None
+        self._problem: str | None = None
 
     def attend(self, connection: Connection[Any]) -> None:
         if connection is not self._connection:
@@ -45,9 +46,11 @@ class StoredFlags(FleetDuty):
         try:
             self._write(version)
         except (InputError, OSError) as error:
-            log.error("flags: the version of the store cannot be written: %s", error)
+            if str(error) != self._problem:
+                self._problem = str(error)
+                log.error("flags: the version of the store cannot be written: %s", error)
             return
-        self._known = version
+        self._known, self._problem = version, None
 
     def leave(self, connection: Connection[Any]) -> None:
         """The mirror stays as it is."""

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from itertools import repeat
 from pathlib import Path
@@ -17,7 +18,7 @@ from shim.ledger.process_record import ProcessState
 from shim.ledger.rows import ROWS, Row
 from shim.ledger.sqlite.outbox import Outbox
 from shim.settings import LedgerUrl
-from tests.ledger.helpers import run
+from tests.ledger.helpers import run, wait_for
 from tests.live.servers import QUICK, ServerProcess, server_process
 
 FLEET = "tests"
@@ -46,6 +47,25 @@ def change(store: LedgerUrl, statement: str) -> None:
     with psycopg.connect(store.url) as connection:
         connection.execute("SET search_path = shim")
         connection.execute(statement.encode())
+
+
+def lose_lease(store: LedgerUrl, duty: str, work: Callable[[], object]) -> None:
+    """Do the work of a process that has the lease, and stands still between its reading and its writing until
+    another process has taken the lease."""
+    with psycopg.connect(store.url) as other, ThreadPoolExecutor() as pool:
+        later = "UPDATE shim.lease SET until = until + 3600000000 WHERE duty = %s"
+        assert other.execute(later, (duty,)).rowcount == 1
+        other.commit()
+        other.execute("UPDATE shim.lease SET holder = 'another' WHERE duty = %s", (duty,))
+        working = pool.submit(work)
+        waits = (
+            f"SELECT pid FROM pg_stat_activity WHERE {other.info.backend_pid} = "
+            "ANY (pg_blocking_pids(pid))"
+        )
+        wait_for(lambda: working.done() or look(store, waits))
+        assert not working.done(), "it wrote, and asked for no lease"
+        other.commit()
+        working.result()
 
 
 def insert_row(connection: "psycopg.Connection[Any]", run: int, number: int, row: Row) -> None:

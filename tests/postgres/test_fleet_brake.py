@@ -27,7 +27,7 @@ from shim.router import BrakeChanged
 from shim.settings import LedgerUrl
 from shim.settings.sections import BrakeSettings
 from tests.live.servers import ServerProcess
-from tests.postgres.helpers import change, eventually, fleet, insert_row, look
+from tests.postgres.helpers import change, eventually, fleet, insert_row, look, lose_lease
 from tests.postgres.server import PostgresServer
 
 Store = psycopg.Connection[Any]
@@ -391,6 +391,22 @@ def test_the_judge_dies_before_it_has_read_the_last_false_kill(
     engaged = last_order(connection)
     assert engaged is not None
     assert engaged.process == "b"
+
+
+def test_a_judge_that_stood_still_engages_nothing(
+    connection: Store, store: LedgerUrl, shipping: Shipping, reader: PostgresReader
+) -> None:
+    """Another process has taken the lease between its reading and its writing."""
+    judging, now = judge(reader), shipping.now
+    shipping.begin("a")
+    judging.attend(connection)
+    for minute in range(1, 6):
+        shipping.kill("a", now + minute * 60 * SECOND)
+    shipping.complete("a", now + 400 * SECOND)
+    lose_lease(store, "brake", lambda: judging.attend(connection))
+    judging.attend(connection)
+    assert last_order(connection) is None
+    assert not judging.leads
 
 
 def test_after_a_release_only_new_evidence_counts(

@@ -21,7 +21,7 @@ from shim.ledger.process_record import StoreStatus
 from shim.ledger.rows import ActionRow, RunRow
 from shim.model import SECOND, Connection, Kind, Outcome, Role, Time
 from shim.settings import LedgerUrl
-from tests.postgres.helpers import change, insert_row
+from tests.postgres.helpers import change, insert_row, lose_lease
 
 S = SECOND
 WINDOW, PATIENCE = 120 * S, 30 * S
@@ -435,6 +435,26 @@ def test_openings_are_not_kept_for_ever(fleet: Fleet) -> None:
     fleet.judge = OutcomeJudge("judge", settle=0, rest=0)
     fleet.rounds()
     assert fleet.store.execute("SELECT used FROM opening").fetchall() == []
+
+
+def test_a_judge_that_stood_still_writes_nothing(fleet: Fleet, store: LedgerUrl) -> None:
+    """Another process has taken the lease between its reading and its writing."""
+    a, b = fleet.begin("ab")
+    fleet.rounds()
+    a.open("1")
+    fleet.after(60)
+    a.act("1")
+    fleet.after(1)
+    b.open("1")
+    fleet.after(1)
+    for member in (a, b, a, b):
+        member.round()
+    lose_lease(store, "returns", lambda: fleet.judge.attend(fleet.store))
+    fleet.judge.attend(fleet.store)
+    assert fleet.store.execute("SELECT result FROM action").fetchall() == [(None,)]
+    change(store, "DELETE FROM lease")
+    fleet.rounds()
+    assert a.told() == [("a1", "returned", 1.0)]
 
 
 def test_a_slow_judge_concludes_what_is_old_enough(fleet: Fleet) -> None:

@@ -92,6 +92,22 @@ def test_the_mirror_follows(connection: psycopg.Connection[Any], tmp_path: Path)
     assert mirror.stat() == before
 
 
+def test_a_mirror_that_cannot_be_written_is_told_once(
+    connection: psycopg.Connection[Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The disk is full, say: the version is tried again three times a second."""
+    mirror = tmp_path / "gone" / "rollout.yaml"
+    duty = StoredFlags(mirror)
+    add_version(connection, SHADOW, who="ann", reason="begin")
+    for _ in range(3):
+        duty.attend(connection)
+    mirror.parent.mkdir()
+    mirror.write_text(UNKNOWN_FLAGS)
+    duty.attend(connection)
+    assert mirror.read_text() == SHADOW
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+
+
 # -- Settings --------------------------------------------------------------------------------------
 
 
