@@ -59,13 +59,26 @@ def _fault(
     return declare
 
 
-# -- The store -------------------------------------------------------------------------------------
-
-
 @_fault(1, 5)
 async def nothing(fleet: TroubledFleet, chance: random.Random) -> AsyncIterator[None]:
     """Only the clocks are apart: 0.3 s, 3 s and an hour."""
     yield
+
+
+@_fault(0.5, 3, recovers_in=60)
+async def process_lost(fleet: TroubledFleet, chance: random.Random) -> AsyncIterator[None]:
+    """A process is killed and never started again; another one takes its place.
+
+    It is waited for a minute, in which the tests go on with other faults.
+    """
+    member = chance.choice(fleet.living)
+    await member.kill()
+    fleet.forget(member)
+    yield
+    await fleet.add()
+
+
+# -- The store -------------------------------------------------------------------------------------
 
 
 @_fault(1, 30, store_answers=False)
@@ -243,16 +256,6 @@ async def start_without_store(fleet: TroubledFleet, chance: random.Random) -> As
     await _restart(fleet, member)
     yield
     await asyncio.to_thread(fleet.server.start)
-
-
-@_fault(0.5, 3, recovers_in=60)
-async def process_lost(fleet: TroubledFleet, chance: random.Random) -> AsyncIterator[None]:
-    """A process is killed and never started again; another one takes its place."""
-    member = chance.choice(fleet.living)
-    await member.kill()
-    fleet.forget(member)
-    yield
-    await fleet.add()
 
 
 async def _restart(fleet: TroubledFleet, member: Member) -> None:
