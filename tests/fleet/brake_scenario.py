@@ -15,8 +15,8 @@ from pathlib import Path
 from shim.settings import LedgerUrl
 from tests.fleet.real_fleet import ask, flags_of, member, port_of, round_robin
 from tests.fleet.roaming_client import CLOSE_CODE, RoamingConnection, connect, leave_all, now
-from tests.live.servers import ServerProcess, until
-from tests.postgres.helpers import look
+from tests.live.servers import ServerProcess
+from tests.postgres.helpers import look, until_found
 
 KILLS = 5
 GRAIN = 1.0
@@ -108,7 +108,7 @@ async def brake_by_evidence(processes: Sequence[ServerProcess], store: LedgerUrl
     ]
     for one in silent:
         one.be_mute()
-    await until(lambda: _decided(store) == KILLS, timeout=60)
+    await until_found(store, "SELECT count(*) FROM decision WHERE role = 'candidate'", [(KILLS,)])
     for one in silent:
         assert _orders(store) == orders, "the brake was engaged too early"
         await asyncio.sleep(GRAIN)
@@ -123,11 +123,6 @@ async def brake_by_evidence(processes: Sequence[ServerProcess], store: LedgerUrl
 
 def _orders(store: LedgerUrl) -> int:
     return len(look(store, "SELECT 1 FROM brake_order"))
-
-
-def _decided(store: LedgerUrl) -> int:
-    [(count,)] = look(store, "SELECT count(*) FROM decision WHERE role = 'candidate'")
-    return int(count)
 
 
 async def live_connections(process: ServerProcess) -> int:

@@ -19,9 +19,12 @@ from tests.live.servers import ServerProcess, server_process
 from tests.postgres.helpers import FLEET
 from tests.postgres.server import PostgresServer
 
-TIMES = Times(interval=1.0, timeout=3.0, window=6.0, margin=1.2, calm=(2.0, 16.0))
+TIMES = Times(interval=1.0, timeout=3.0, window=6.0, margin=1.2, calm=(8.0, 56.0))
+"""Nothing happens to a client before the window of its last return is over."""
 QUICK_TIMES = Times(interval=0.5, timeout=2.0, window=4.0, margin=0.8, calm=(0.2, 2.0))
 
+
+_PATIENCE = aiohttp.ClientTimeout(total=60)
 
 _STARTS = 2
 """Processes that start at once: a start has to end within half a minute, also on a machine with few cores."""
@@ -91,19 +94,22 @@ async def real_fleet(
 ) -> AsyncIterator[list[ServerProcess]]:
     """Processes with these names, each with a folder of its own."""
     limit = asyncio.Semaphore(_STARTS)
-    async with AsyncExitStack() as stack:
+    lives = {name: AsyncExitStack() for name in names}
 
-        async def start(name: str) -> ServerProcess:
-            async with limit:
-                begun: ServerProcess = await stack.enter_async_context(
-                    member(folder, store, name, settings=settings, flags=flags)
-                )
-                return begun
+    async def start(name: str, life: AsyncExitStack) -> ServerProcess:
+        async with limit:
+            begun: ServerProcess = await life.enter_async_context(
+                member(folder, store, name, settings=settings, flags=flags)
+            )
+            return begun
 
-        # If one cannot start, none of the others may start behind the back of the stack.
+    try:
         async with asyncio.TaskGroup() as group:
-            starts = [group.create_task(start(name)) for name in names]
+            starts = [group.create_task(start(name, life)) for name, life in lives.items()]
         yield [begun.result() for begun in starts]
+    finally:
+        # Each takes some seconds to end.
+        await asyncio.gather(*(life.aclose() for life in lives.values()))
 
 
 def member(
@@ -128,12 +134,11 @@ async def round_robin(processes: Sequence[ServerProcess]) -> AsyncIterator[int]:
         stdout=asyncio.subprocess.PIPE,
         cwd=Path(__file__).parents[2],
     )
-    assert proxy.stdin is not None
     assert proxy.stdout is not None
     try:
         yield int(await proxy.stdout.readline())
     finally:
-        proxy.stdin.close()
+        proxy.kill()
         await proxy.wait()
 
 
@@ -146,7 +151,7 @@ async def ask(process: ServerProcess, path: str, **body: Any) -> Any:
     headers = {"Authorization": f"Bearer {process.secrets['SHIM_OPERATOR_TOKEN']}"}
     method = "POST" if body else "GET"
     async with (
-        aiohttp.ClientSession(headers=headers) as http,
+        aiohttp.ClientSession(headers=headers, timeout=_PATIENCE) as http,
         http.request(method, f"{process.url}{path}", json=body or None) as answer,
     ):
         if answer.content_type != "application/json":

@@ -37,13 +37,21 @@ _LEAVES, _FREEZES, _REPLACED = 0.15, 0.3, 0.2
 _AFTER = {"at once": 30, "soon": 25, "twice": 15, "in time": 10, "late": 10, "never": 10}
 """When a client that was closed comes back, and how often that is so."""
 
+_SOON = 0.05, 2.0
+_WATCH_EVERY = 0.05
+"""Seconds."""
+
 
 @dataclass
 class Log:
-    """What all clients wrote down: their connections by user, and the attempts that failed."""
+    """What all clients wrote down: their connections by user, and the attempts that failed.
+
+    `late_by`: so late, at most, a timer of their own event loop was, in seconds.
+    """
 
     stays: dict[str, list[Stay]] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
+    late_by: float = 0.0
 
     def all_stays(self) -> list[Stay]:
         return [stay for stays in self.stays.values() for stay in stays]
@@ -70,7 +78,8 @@ class Roamer:
             await asyncio.sleep(self._random.uniform(*self._times.calm))
             if self._lost_some():
                 # A living client was closed: the machine was too slow for it, or the monitor is wrong.
-                await self._come_back("soon")
+                await asyncio.sleep(self._random.uniform(*_SOON))
+                await self._open_one()
             elif self._random.random() < _LEAVES:
                 await self._leave()
             else:
@@ -88,30 +97,39 @@ class Roamer:
         await self._open_one()
 
     async def _fall_silent(self) -> None:
-        silent, self._open = self._open, []
-        for connection in silent:
-            if self._random.random() < _FREEZES:
-                connection.freeze()
-            else:
-                connection.be_mute()
-        replaced = self._random.random() < _REPLACED
+        times, (first, *others) = self._times, self._open
+        self._open = []
+        self._silence(first)
+        for connection in others:
+            # Of two silences that begin together nobody could say which one ends first.
+            await asyncio.sleep(times.interval + times.margin)
+            self._silence(connection)
+        replaced = not others and self._random.random() < _REPLACED
         if replaced:
             # After the last sign of life, and well before the monitor acts.
-            await asyncio.sleep(self._times.margin)
+            await asyncio.sleep(times.margin)
             await self._open_one()
-        await asyncio.gather(*(connection.ended for connection in silent))
-        for connection in silent:
+        await asyncio.gather(*(connection.ended for connection in (first, *others)))
+        for connection in (first, *others):
             connection.leave(politely=False)
         if not replaced:
-            await self._come_back()
+            assert first.stay.ended_at is not None
+            await self._come_back(first.stay.ended_at)
 
-    async def _come_back(self, when: str | None = None) -> None:
+    def _silence(self, connection: RoamingConnection) -> None:
+        if self._random.random() < _FREEZES:
+            connection.freeze()
+        else:
+            connection.be_mute()
+
+    async def _come_back(self, ended_at: float) -> None:
+        """Come back, or never, after a connection that ended then."""
         times, random = self._times, self._random
-        when = when or random.choices([*_AFTER], [*_AFTER.values()])[0]
+        when = random.choices([*_AFTER], [*_AFTER.values()])[0]
         if when == "soon":
-            await asyncio.sleep(random.uniform(0.05, 2))
+            await asyncio.sleep(random.uniform(*_SOON))
         elif when == "in time":
-            await asyncio.sleep(max(0.0, times.window - times.margin))
+            await asyncio.sleep(ended_at + times.window - times.margin - now())
         elif when == "late":
             await asyncio.sleep(times.longest_window + times.margin)
         if when == "twice":
@@ -154,9 +172,17 @@ async def roaming(
         await asyncio.sleep(arrival * number / clients)
         await roamer.roam(begin + arrival + seconds)
 
+    async def watch_timers() -> None:
+        while True:
+            due = now() + _WATCH_EVERY
+            await asyncio.sleep(_WATCH_EVERY)
+            log.late_by = max(log.late_by, now() - due)
+
+    watching = asyncio.create_task(watch_timers())
     async with asyncio.TaskGroup() as group:
         for roamer, number in zip(roamers, count()):
             group.create_task(live(roamer, number))
+    watching.cancel()
     last = max((stay.ended_at or 0.0 for stay in log.all_stays()), default=0.0)
     await asyncio.sleep(last + times.longest_window - now())
     try:

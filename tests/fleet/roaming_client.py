@@ -26,6 +26,8 @@ _TEXT, _CLOSE, _PING, _PONG = 0x81, 0x88, 0x89, 0x8A
 _CLOSE_WAIT, _CLOSED = 8, 7
 _LOOK_EVERY = 0.02
 _SIGNS_KEPT = 16
+_PATIENCE = 60
+"""Seconds until an attempt to connect is given up."""
 
 
 def _began_at() -> float:
@@ -217,19 +219,24 @@ def _frame(kind: int, payload: bytes) -> bytes:
 
 
 async def connect(user: str, port: int, package: str = PACKAGE) -> RoamingConnection:
-    """A connection that is acknowledged. Raises ConnectionError."""
+    """A connection that is acknowledged. Raises ConnectionError or TimeoutError."""
     loop = asyncio.get_running_loop()
     connected = socket.socket()
     connected.setblocking(False)
-    try:
-        await loop.sock_connect(connected, (_HOST, port))
-        _, connection = await loop.create_connection(
-            lambda: RoamingConnection(user, package, connected), sock=connected
-        )
-    except BaseException:
-        connected.close()
-        raise
-    await connection.opened
+    async with asyncio.timeout(_PATIENCE):
+        try:
+            await loop.sock_connect(connected, (_HOST, port))
+            _, connection = await loop.create_connection(
+                lambda: RoamingConnection(user, package, connected), sock=connected
+            )
+        except BaseException:
+            connected.close()
+            raise
+        try:
+            await connection.opened
+        except BaseException:
+            connection.leave(politely=False)
+            raise
     return connection
 
 

@@ -65,8 +65,10 @@ class RoundRobin:
             except OSError:
                 continue
             side.other, client.other = client.transport, transport
-            if client.transport.is_closing():
+            if client.transport.is_closing() or transport.is_closing():
+                # The end of this side was not told to the other side: neither knew of the other.
                 transport.abort()
+                client.transport.abort()
             else:
                 client.transport.resume_reading()
             return

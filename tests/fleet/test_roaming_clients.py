@@ -22,7 +22,7 @@ async def test_the_store_says_what_the_clients_wrote_down(store: LedgerUrl, tmp_
     async with (
         real_fleet(tmp_path, store, "abc", settings=settings_of(QUICK_TIMES)) as processes,
         round_robin(processes) as port,
-        roaming(150, port, QUICK_TIMES, seconds=4, arrival=1, seed=1) as log,
+        roaming(120, port, QUICK_TIMES, seconds=4, arrival=1, seed=1) as log,
     ):
         await wait_until_concluded(store)
         report = compare_outcomes(store, log, QUICK_TIMES)
@@ -31,10 +31,8 @@ async def test_the_store_says_what_the_clients_wrote_down(store: LedgerUrl, tmp_
     assert not report.differences, "\n".join(report.differences)
     assert log.failed == []
     assert report.doubtful < len(log.stays) / 2
-    # The scenario has everything in it.
     assert {result for _, result in report.outcomes} == {"returned", "replaced", "lost"}
-    assert {role for role, _ in report.outcomes} == {"control", "candidate"}
-    assert report.elsewhere > report.returns / 3
+    assert report.is_complete, report.figures()
 
 
 async def told(processes: Sequence[ServerProcess]) -> Counter[tuple[str, str]]:

@@ -3,6 +3,7 @@
 Clients that fall silent give verdicts: before the deploy, while both settings run, and after it.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, closing
@@ -20,12 +21,13 @@ from shim.settings import LedgerUrl, load_settings
 from tests.fleet.real_fleet import QUICK_TIMES, ask, flags_of, member, port_of, settings_of
 from tests.fleet.roaming_client import connect, leave_all, now
 from tests.live.servers import ServerProcess, until
-from tests.postgres.helpers import look
+from tests.postgres.helpers import look, until_found
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
 # The gate reads what was known a minute (`gate.grain`) ago.
 OLD = settings_of(QUICK_TIMES) + "gate: {grain: 1s}\n"
+_MATCHED = "SELECT count(*) FROM verdict WHERE verdict = 'matched'"
 NEW = OLD.replace("tolerance: 2s", "tolerance: 1900ms")
 FLAGS = flags_of(live=0, shadow=100)
 
@@ -72,18 +74,15 @@ class Deployment:
 
     async def verdicts(self, *processes: ServerProcess) -> None:
         """One more at each process, of a client that falls silent there."""
-        before = self._count()
+        [(before,)] = look(self._store, _MATCHED)
         silent = []
         for process in processes:
             self._silent += 1
             silent.append(await connect(f"user{self._silent}@example.com", port_of(process)))
         for one in silent:
             one.be_mute()
-        await until(lambda: self._count() == before + len(processes), timeout=60)
+        await until_found(self._store, _MATCHED, [(before + len(processes),)])
         await leave_all(silent)
-
-    def _count(self) -> int:
-        return len(look(self._store, "SELECT 1 FROM verdict WHERE verdict = 'matched'"))
 
     def shim(self, *arguments: str, code: int) -> str:
         """What an operator sees who asks the store."""
@@ -117,11 +116,11 @@ async def deployment(tmp_path: Path, store: LedgerUrl) -> AsyncIterator[Deployme
 
 
 async def test_a_rolling_deploy(deployment: Deployment) -> None:
-    old, killed = await deployment.start("a"), await deployment.start("b")
+    old, killed = await asyncio.gather(deployment.start("a"), deployment.start("b"))
     await deployment.verdicts(old, killed)
     first_trial = deployment.began_at()
     assert first_trial is not None
-    await until(lambda: deployment.matched() == 2, timeout=60)
+    await until(lambda: deployment.matched() == 2, pause=0.3)
 
     new = await deployment.start("c", NEW, "1.1.0")
     await deployment.verdicts(killed, new)
@@ -147,13 +146,13 @@ async def test_a_rolling_deploy(deployment: Deployment) -> None:
     # For some minutes nobody knows whether the killed process still serves clients. Its successor knows.
     assert deployment.began_at() is None
     successor = await deployment.start("b", NEW, "1.1.0")
-    await until(lambda: deployment.began_at() is not None, timeout=60)
+    await until(lambda: deployment.began_at() is not None, pause=0.3)
     trial = deployment.began_at()
     assert trial is not None
     assert first_trial < trial < killed_at + 1
     assert deployment.matched() == 0
     await deployment.verdicts(successor, new)
-    await until(lambda: deployment.matched() == 2, timeout=60)
+    await until(lambda: deployment.matched() == 2, pause=0.3)
     assert (await ask(new, "/api/fleet"))["differing"] == []
 
     # No process is left for a while; the next one goes on with the trial.
@@ -162,5 +161,5 @@ async def test_a_rolling_deploy(deployment: Deployment) -> None:
     assert deployment.began_at() == trial
     next_one = await deployment.start("d", NEW, "1.1.0")
     await deployment.verdicts(next_one)
-    await until(lambda: deployment.matched() == 3, timeout=60)
+    await until(lambda: deployment.matched() == 3, pause=0.3)
     assert deployment.began_at() == trial

@@ -23,7 +23,7 @@ from shim.runtime.fleet_member import handed_over_until
 from shim.runtime.time_of_day import TimeOfDay
 from shim.settings import LedgerUrl, settings_from
 from tests.live.servers import until
-from tests.postgres.helpers import FLEET, look
+from tests.postgres.helpers import FLEET, look, until_found
 
 Store = psycopg.Connection[Any]
 
@@ -96,7 +96,7 @@ async def test_a_record_is_complete_up_to_what_was_handed_over(
         await until(lambda: asked > 3, timeout=30)
         assert look(store, "SELECT complete_until FROM process") == [(None,)]
         handed_over[0] = run.started_at + 5
-        await until(lambda: look(store, "SELECT 1 FROM process WHERE complete_until > 0"), 30)
+        await until_found(store, "SELECT 1 FROM process WHERE complete_until > 0", [(1,)])
         [(complete, offset)] = look(store, "SELECT complete_until, clock_offset FROM process")
         assert complete - offset == pytest.approx(run.started_at + 5, abs=1000)
     finally:

@@ -19,7 +19,7 @@ from shim.ledger.rows import ROWS, Row
 from shim.ledger.sqlite.outbox import Outbox
 from shim.settings import LedgerUrl
 from tests.ledger.helpers import run, wait_for
-from tests.live.servers import QUICK, ServerProcess, server_process
+from tests.live.servers import QUICK, ServerProcess, server_process, until
 
 FLEET = "tests"
 STAGES = {"off": 0, "shadow": 4, "live": 2, "complete": 0}
@@ -40,6 +40,15 @@ def look(store: LedgerUrl, statement: str) -> list[tuple[Any, ...]]:
     with psycopg.connect(store.url) as connection:
         connection.execute("SET search_path = shim")
         return connection.execute(statement.encode()).fetchall()
+
+
+async def until_found(store: LedgerUrl, question: str, answer: list[tuple[Any, ...]]) -> None:
+    """Ask the store, over one connection, until this is the answer."""
+    with psycopg.connect(store.url, autocommit=True) as connection:
+        connection.execute("SET search_path = shim")
+        await until(
+            lambda: connection.execute(question.encode()).fetchall() == answer, 90, pause=0.1
+        )
 
 
 def change(store: LedgerUrl, statement: str) -> None:
