@@ -118,7 +118,7 @@ def _print_table(title: str, figures: Mapping[str, str]) -> None:
 @click.command()
 @click.option("--processes", default=8, show_default=True)
 @click.option("--clients", default=2000, show_default=True)
-@click.option("--seconds", default=300.0, show_default=True, help="How long the clients roam.")
+@click.option("--seconds", default=180.0, show_default=True, help="How long the clients roam.")
 def main(processes: int, clients: int, seconds: float) -> None:
     raise_limit()
     with tempfile.TemporaryDirectory() as name, PostgresServer(durable=True) as server:

@@ -44,9 +44,9 @@ SELECT count(*) FROM action WHERE result = 'returned' AND NOT EXISTS (
 _TWICE = """
 SELECT count(*) FROM opening AS first JOIN opening AS second USING (identity)
 WHERE first.used AND NOT second.used AND first.run <> second.run
-AND abs(first.opened_at - second.opened_at) < 20000
+AND abs(first.opened_at - second.opened_at) < 200000
 """
-"""Microseconds: two openings in one instant, on two processes, of which one has settled an action."""
+"""Two openings on two processes that a client asked for at once; one has settled an action. Microseconds."""
 
 
 def audit(store: LedgerUrl) -> None:
