@@ -50,6 +50,13 @@ CREATE TRIGGER note_writer AFTER UPDATE OF conclusion ON store
 CREATE TRIGGER note_writer AFTER INSERT ON brake_order
     FOR EACH ROW WHEN (new.engaged AND new.origin IS NULL)
     EXECUTE FUNCTION public.note_writer('brake');
+CREATE FUNCTION public.note_thief() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO {WRITTEN} VALUES (old.duty || ', taken too early', new.holder, old.holder);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER note_thief AFTER UPDATE ON lease
+    FOR EACH ROW WHEN (old.holder <> new.holder AND old.until >= {NOW})
+    EXECUTE FUNCTION public.note_thief();
 """
 
 
