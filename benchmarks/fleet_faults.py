@@ -154,12 +154,12 @@ async def _audited_round(
         played.append(await play_round(fleet, fault, chance, name, seconds))
         for audit in (audit_rows, audit_orders, audit_outcomes, audit_closings, audit_writers):
             findings += await audit(fleet)
-    except AssertionError as error:
-        findings.append(str(error))
+    except Exception as error:
+        findings.append(f"{type(error).__name__}: {error}")
         try:
             await release_brake(fleet, chance)
-        except AssertionError as error:
-            findings.append(f"and then {error}")
+        except Exception as another:
+            findings.append(f"and then {type(another).__name__}: {another}")
     await fleet.crowd.end_visits()
     return findings
 

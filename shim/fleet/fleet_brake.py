@@ -76,6 +76,8 @@ class FleetBrake(Observer, FleetDuty):
         self._to_wall = to_wall
         self._following = False
         self._wishes: deque[_Wish] = deque()
+        # The last one that the store was asked for.
+        self._asked: _Wish | None = None
         known = memory.recall(_NAME) or {}
         self._known: int | None = known.get("id")
         self._connection: Connection[Any] | None = None
@@ -96,7 +98,8 @@ class FleetBrake(Observer, FleetDuty):
     async def release(self, reason: str) -> None:
         """Release the fleet's brake, for every process.
 
-        Raises InputError if the store does not answer, or if the brake was engaged anew meanwhile.
+        Raises InputError if the store does not answer, or not in time, or if the brake was engaged anew
+        meanwhile.
         """
         done: Future[StoredOrder] = Future()
         wish = _Wish(False, reason, None, done)
@@ -107,7 +110,9 @@ class FleetBrake(Observer, FleetDuty):
             with suppress(ValueError):
                 self._wishes.remove(wish)
             raise InputError(
-                "the store does not answer: the fleet's brake can be released only there"
+                "the store has not answered yet: it may still release the fleet's brake, see the brake's status"
+                if self._asked is wish
+                else "the store does not answer: the fleet's brake can be released only there"
             ) from None
         if order.engaged:
             raise InputError(f"the brake was engaged anew by {order.process}: {order.reason}")
@@ -119,6 +124,9 @@ class FleetBrake(Observer, FleetDuty):
             self._connection = connection
             self._engage_again(connection)
         for wish in list(self._wishes):
+            self._asked = wish
+            if wish not in self._wishes:  # the event loop has given up a release
+                continue
             order = give_order(
                 connection,
                 engaged=wish.engaged,
@@ -127,7 +135,6 @@ class FleetBrake(Observer, FleetDuty):
                 origin=wish.origin,
                 knowing=self._known,
             )
-            # The event loop may have given up a release meanwhile.
             with suppress(ValueError):
                 self._wishes.remove(wish)
             self._follow(order)

@@ -71,10 +71,10 @@ async def _all_have(fleet: TroubledFleet, brake: str | None) -> bool:
 
 
 async def _is_released(fleet: TroubledFleet, chance: random.Random) -> bool:
-    """While the store does not answer, the release is refused (503)."""
+    """A release is refused while the store does not answer, or if it is known already."""
     status = await chance.choice(fleet.living).order(fleet.http, False, "mended")
     assert status in (200, 409, 503), status
-    return status == 200 or await _all_have(fleet, None)
+    return status == 200 or await fleet.all_follow(None)
 
 
 async def _pings_go_on(fleet: TroubledFleet) -> None:

@@ -34,6 +34,7 @@ class _Pair:
         """Something that was sent was swallowed: nothing that comes later makes sense to the other side."""
         self.copies = False
         self.drops_answer = False
+        self.ended = asyncio.Event()
 
     def reset(self) -> None:
         for writer in (self.near, self.far):
@@ -59,7 +60,7 @@ class FaultyLine:
         self._to = to
         self._pairs: set[_Pair] = set()
         self._accepting: set[asyncio.Task[Any]] = set()
-        self._is_closing = asyncio.Event()
+        self._lost: list[_Pair] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self.delay = 0.0
         self.silent = self.refuses = False
@@ -72,7 +73,8 @@ class FaultyLine:
 
     async def close(self) -> None:
         self._server.close()
-        self._is_closing.set()
+        for pair in self._pairs:
+            pair.ended.set()
         self.cut()
         await asyncio.gather(*self._tasks, *self._accepting, return_exceptions=True)
 
@@ -82,7 +84,14 @@ class FaultyLine:
             pair.reset()
 
     def heal(self) -> None:
-        """From now on everything is passed on; what was swallowed stays lost."""
+        """From now on everything is passed on; what was swallowed stays lost.
+
+        The connections that had lost something when the line was mended before end now: the store has not room
+        for ever more of them.
+        """
+        for pair in self._lost:
+            pair.ended.set()
+        self._lost = [pair for pair in self._pairs if pair.has_lost and not pair.ended.is_set()]
         self.delay, self.silent, self.refuses, self.breaks_at = 0.0, False, False, None
 
     async def _accept(self, reader: asyncio.StreamReader, near: asyncio.StreamWriter) -> None:
@@ -107,7 +116,7 @@ class FaultyLine:
         await asyncio.wait(both)
         if pair.has_lost:
             # The store is told nothing of the end: it holds what the process held, as if that went on.
-            await self._is_closing.wait()
+            await pair.ended.wait()
         pair.reset()
         self._pairs.discard(pair)
 

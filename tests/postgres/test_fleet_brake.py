@@ -196,6 +196,15 @@ def test_an_order_is_known_again_by_a_process_of_another_name(
     assert again.brake.reason is None
 
 
+def _lose_connection(*_: object, **__: object) -> None:
+    raise psycopg.OperationalError
+
+
+def _attend_in_vain(member: Member, connection: Store) -> None:
+    with pytest.raises(psycopg.OperationalError):
+        member.fleet.attend(connection)
+
+
 async def test_a_release_needs_the_store(
     connection: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,6 +214,14 @@ async def test_a_release_needs_the_store(
     a.fleet.attend(connection)
     with pytest.raises(InputError, match="does not answer"):
         await a.fleet.release("mended")
+    a.fleet.attend(connection)
+    assert a.brake.reason == "kills"
+    # The store is asked, and whether it has heard of that is not known.
+    with monkeypatch.context() as lost:
+        lost.setattr("shim.fleet.fleet_brake.give_order", _lose_connection)
+        asyncio.get_running_loop().call_soon(_attend_in_vain, a, connection)
+        with pytest.raises(InputError, match="may still release"):
+            await a.fleet.release("mended")
     a.fleet.attend(connection)
     assert a.brake.reason == "kills"
     monkeypatch.setattr("shim.fleet.fleet_brake._RELEASE_TAKES", 30)
