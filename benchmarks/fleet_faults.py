@@ -54,7 +54,6 @@ def main(
     the fault, and until another process has the lease of one that was killed or frozen.
     """
     faults = [FAULTS[name] for name in names or FAULTS]
-    print(_HEAD, flush=True)
     if fleets == 1:
         rows = asyncio.run(_play(faults, rounds, seed, short, logs))
     else:
@@ -83,20 +82,25 @@ def _deal(faults: Sequence[Fault], fleets: int, rounds: int) -> list[list[str]]:
 async def _play_beside_each_other(
     dealt: Sequence[Sequence[str]], options: Sequence[str]
 ) -> list[str]:
-    played = await asyncio.gather(*(_play_in_process(names, options) for names in dealt))
+    # One after the other: a process that starts takes a second of the machine.
+    starts = asyncio.Lock()
+    played = await asyncio.gather(*(_play_in_process(names, options, starts) for names in dealt))
     return [row for rows in played for row in rows]
 
 
-async def _play_in_process(names: Sequence[str], options: Sequence[str]) -> list[str]:
+async def _play_in_process(
+    names: Sequence[str], options: Sequence[str], starts: asyncio.Lock
+) -> list[str]:
     """Pass on what the process prints; the rows of the table."""
     command = ("-m", "benchmarks.fleet_faults", *options, *names)
-    process = await asyncio.create_subprocess_exec(sys.executable, *command, stdout=PIPE)
-    assert process.stdout is not None
+    async with starts:
+        process = await asyncio.create_subprocess_exec(sys.executable, *command, stdout=PIPE)
+        assert process.stdout is not None
+        await process.stdout.readline()  # the head of the table: the fleet runs
     rows: dict[str, str] = {}
     async for printed in process.stdout:
         line = printed.decode().rstrip()
-        if line != _HEAD:
-            print(line, flush=True)
+        print(line, flush=True)
         if (name := line.partition(" ")[0]) in FAULTS:
             rows[name] = line
     await process.wait()
@@ -108,6 +112,7 @@ async def _play(
 ) -> list[str]:
     rows: list[str] = []
     async with troubled_fleet() as fleet:
+        print(_HEAD, flush=True)
         for fault in faults:
             played: list[FaultRound] = []
             found = 0

@@ -120,6 +120,7 @@ class FleetBrake(Observer, FleetDuty):
     # -- In the thread of the link ------------------------------------------------------------------
 
     def attend(self, connection: Connection[Any]) -> None:
+        self._memory.try_again()
         if connection is not self._connection:
             self._connection = connection
             self._engage_again(connection)

@@ -19,6 +19,7 @@ class FleetMemory:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._facts = self._read()
+        self._problem: str | None = None
 
     def recall(self, name: str) -> Any:
         """What was kept under this name; None: nothing."""
@@ -27,6 +28,14 @@ class FleetMemory:
     def keep(self, name: str, fact: Any) -> None:
         """Keep a fact; afterwards it is on the disk, unless the log says why not."""
         self._facts = {**self._facts, name: fact}
+        self._write()
+
+    def try_again(self) -> None:
+        """Write down what could not be written before: the disk was full, say."""
+        if self._problem is not None:
+            self._write()
+
+    def _write(self) -> None:
         draft = self._path.with_name(f"{self._path.name}.new")
         try:
             with draft.open("w", encoding="utf-8") as file:
@@ -35,7 +44,11 @@ class FleetMemory:
                 os.fsync(file.fileno())
             draft.replace(self._path)
         except OSError as error:
-            log.error("fleet: %s cannot be written: %s", self._path, error.strerror)
+            if error.strerror != self._problem:
+                self._problem = error.strerror or "unknown error"
+                log.error("fleet: %s cannot be written: %s", self._path, self._problem)
+        else:
+            self._problem = None
 
     def _read(self) -> dict[str, Any]:
         try:

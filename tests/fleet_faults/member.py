@@ -66,6 +66,9 @@ class Member:
         self._process: ServerProcess | None = None
         self._stack = AsyncExitStack()
 
+    def __repr__(self) -> str:
+        return self.name
+
     @property
     def process(self) -> ServerProcess:
         assert self._process is not None

@@ -196,6 +196,27 @@ def test_an_order_is_known_again_by_a_process_of_another_name(
     assert again.brake.reason is None
 
 
+def test_what_could_not_be_written_is_kept_when_there_is_room(
+    connection: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The brake was released while the process was down, whose disk was full when it followed the order."""
+    folder = tmp_path / "full"
+    a, b = Member(folder, "a"), Member(tmp_path, "b")
+    b.brake.engage_brake("kills")
+    b.fleet.attend(connection)
+    for _ in range(3):
+        a.fleet.attend(connection)
+    assert a.brake.reason == "kills"
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    folder.mkdir()
+    a.fleet.attend(connection)
+    b.brake.release_brake("mended")
+    b.fleet.attend(connection)
+    again = Member(folder, "a", left="kills")
+    again.fleet.attend(connection)
+    assert again.brake.reason is None
+
+
 def _lose_connection(*_: object, **__: object) -> None:
     raise psycopg.OperationalError
 
