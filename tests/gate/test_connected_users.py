@@ -39,6 +39,16 @@ def test_a_row_that_comes_twice_counts_once() -> None:
     assert users(0, None) == 10
 
 
+def test_of_several_rows_of_a_minute_the_one_with_most_users_counts() -> None:
+    users = connected((1, 0, 60, 10), (2, 0, 60, 5), (1, 0, 60, 15), (1, 0, 60, 12))
+    assert [users(0, run) for run in (1, 2, None)] == [15, 5, 20]
+
+
+def test_a_row_that_ends_with_a_minute_says_nothing_of_the_next_one() -> None:
+    users = connected((1, 0, 60, 10), (1, 60, 61, 20))
+    assert [users(minute * MINUTE, 1) for minute in (0, 1)] == [10, 20]
+
+
 def test_a_minute_without_a_row_is_as_the_last_five_before() -> None:
     users = connected((1, 0, 60, 10))
     assert [users(minute * MINUTE, None) for minute in range(7)] == [10] * 6 + [0]

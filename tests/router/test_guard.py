@@ -268,14 +268,62 @@ def test_r6b_nothing_is_closed_while_the_network_is_silent() -> None:
     assert len(ends) == 100
 
 
-def test_a_silent_network_is_waited_for_ten_times_the_hold_and_no_longer() -> None:
+def silent() -> Guard:
+    """A guard that has held two closes since 0, and heard nobody."""
     guard = Guard(Limits(window=10 * S, share=0.25, count=3, hold=7 * S))
     for number in range(4):
         guard.holds(decision(number, 0), 0, 9)
+    return guard
+
+
+def test_a_silent_network_is_waited_for_ten_times_the_hold_and_no_longer() -> None:
+    guard = silent()
     assert guard.next_due == 7 * S  # to look for a sign of life
     assert guard.release(7 * S) is None
     assert guard.release(70 * S - 1) is None
     assert guard.release(70 * S) == decision(2, 0)
+
+
+def test_the_first_sign_of_life_counts_and_no_later_one() -> None:
+    guard = silent()
+    for second in (2, 5, 8):
+        guard.heard(second * S)
+        assert guard.next_due == 9 * S
+    assert guard.release(9 * S) == decision(2, 0)
+
+
+def test_a_sign_of_life_before_the_guard_holds_says_nothing() -> None:
+    guard = Guard(Limits(window=10 * S, share=0.25, count=3, hold=7 * S))
+    guard.heard(0)
+    for number in range(4):
+        guard.holds(decision(number, S), S, 9)
+    assert guard.release(8 * S) is None
+    # Nor does the first sign of life of an earlier event.
+    guard.heard(8 * S)
+    while guard.holding:
+        due = guard.next_due
+        assert due is not None
+        guard.release(due)
+        guard.calm(due)
+    for number in range(4):
+        guard.holds(decision(number, 60 * S), 60 * S, 9)
+    assert guard.release(67 * S) is None
+
+
+def test_a_sign_of_life_is_looked_for_each_second_from_the_first_hold_on() -> None:
+    guard = silent()
+    looked = []
+    for now in range(0, 12 * S, S // 4):
+        due = guard.next_due
+        assert due is not None
+        if guard.listens(now):
+            looked.append(now)
+            assert due <= now
+    assert looked == [second * S for second in range(7, 12)]
+    assert guard.next_due == 12 * S
+    guard.heard(12 * S)
+    assert not guard.listens(13 * S)
+    assert not Guard(Limits()).listens(100 * S)
 
 
 def test_r6b_any_connection_of_the_candidates_says_that_the_network_is_back() -> None:

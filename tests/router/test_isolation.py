@@ -858,6 +858,21 @@ def test_r5_a_failing_instance_costs_only_the_connections_that_it_watches(stage:
 
 
 @pytest.mark.parametrize("retired", [False, True])
+def test_r4_a_sole_monitor_that_failed_about_a_connection_watches_it_again_at_once(
+    retired: bool,
+) -> None:
+    broken = FaultyType(None if retired else LegacyGlobal())
+    world = World(candidate=broken, retired=True) if retired else World(control=broken)
+    world.open("c1", Stage.OFF)
+    broken.faults["pong"] = raises(ValueError("no"))
+    broken.left = 1
+    world.pong("c1")
+    assert len(world.journal.failures) == 1
+    assert world.orphans() == []
+    assert world.journal.notes == []
+
+
+@pytest.mark.parametrize("retired", [False, True])
 def test_r4_nobody_is_quarantined_whom_nobody_could_replace(retired: bool) -> None:
     """However often the control, or the sole monitor, fails in one instant."""
     broken = FaultyType(None if retired else LegacyGlobal())

@@ -1,0 +1,208 @@
+"""The conditions of the gate: numbers and words where all of them hold, and where none of them does."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from shim.gate import ArmUsers, Condition, Evidence, GateVerdict, Heartbeats, StretchSample, judge
+from shim.gate.kind_gate import KindGate
+from shim.gate.stretch_conditions import stretches
+from shim.model import SECOND, Role
+from tests.gate.evidence import (
+    AGREEING,
+    APP,
+    DAY,
+    GROUP,
+    NOW,
+    RETURNING,
+    TARGETS,
+    arms,
+    bernoulli,
+    both,
+    condition,
+    counts,
+    evidence,
+)
+
+BAD = both({(5, 5): 900, (0, 5): 90})
+FEWER = {GROUP: arms(bernoulli(1960, 2000), bernoulli(1560, 2000))}
+OFF = {GROUP: ArmUsers(counts(600, 400), 0, {Role.CONTROL: 0.5, Role.CANDIDATE: 0.5})}
+
+
+def day(ordinal: int, **changes: Any) -> StretchSample:
+    name = f"day {ordinal}"
+    return replace(StretchSample(name, ordinal, agreement=AGREEING, returns=RETURNING), **changes)
+
+
+POOR = evidence(
+    replace(
+        APP,
+        agreement=BAD,
+        matched=200,
+        mismatched=20,
+        expected=30,
+        users=120,
+        unsettled_users=40,
+        later_users=5,
+        returns=FEWER,
+        proofs=both(bernoulli(120, 2000)),
+        acted=counts(7, 0),
+        heartbeats=(Heartbeats("a", 9_800, 10_000.0), Heartbeats("b", 40_000, 40_000.0)),
+        stretches=(
+            *(day(n, agreement=BAD) for n in (1, 3, 4, 5)),
+            day(2, returns=FEWER),
+        ),
+        recent_agreement=both({(5, 5): 97, (4, 5): 6}),
+        recent_returns={GROUP: arms(bernoulli(95, 100), bernoulli(80, 100))},
+        arms=OFF,
+    ),
+    failures=2,
+    quarantines=1,
+    expired_rules=("old", "older"),
+    complete_until=NOW - 7200 * SECOND,
+    braked_by_itself=NOW - DAY,
+    days_acted=(True, True, True, False, True, True, True),
+)
+
+COUNT, SHARE, LEAST, MOST = "count", "share", "at_least", "at_most"
+
+NUMBERS = [
+    # name, scale, sense; target, bound and figure where all conditions hold; the last two where none does
+    ("length", COUNT, LEAST, 7, (7, 7), (6, 6)),
+    ("record", COUNT, MOST, 3600, (60, 60), (7200, 7200)),
+    ("brake", COUNT, MOST, 0, (0, 0), (1, 1)),
+    ("failures", COUNT, MOST, 0, (0, 0), (3, 3)),
+    ("expired_rules", COUNT, MOST, 0, (0, 0), (2, 2)),
+    ("acted", COUNT, LEAST, 1, (2_400, 2_400), (0, 0)),
+    ("users", COUNT, LEAST, 300, (1_000, 1_000), (120, 120)),
+    ("timeouts", COUNT, LEAST, 300, (4_700, 4_700), (220, 220)),
+    ("agreement", SHARE, LEAST, 0.99, (0.995509, 1), (0.872998, 200 / 220)),
+    ("coverage", SHARE, LEAST, 0.99, (0.999900, 0.999900), (0.98, 0.98)),
+    ("returns", SHARE, LEAST, 0.939584, (0.965747, 0.98), (0.743712, 0.78)),
+    ("proofs_of_life", SHARE, MOST, 0.02, (0.002248, 0), (0.080581, 0.06)),
+    ("stretches", COUNT, MOST, 0, (0, 0), (5, 5)),
+    ("recent", SHARE, LEAST, 0.99, (1, 1), (0.988350, 0.988350)),
+    ("expected", SHARE, MOST, 0.005, (0, 0), (30 / 250, 30 / 250)),
+    ("sample_ratio", COUNT, MOST, 1000, (0.515001, 0.515001), (17_909_902.3, 17_909_902.3)),
+]
+
+
+@pytest.mark.parametrize(("name", "scale", "sense", "target", "holds", "does_not"), NUMBERS)
+def test_the_numbers_of_a_condition(
+    name: str,
+    scale: str,
+    sense: str,
+    target: float,
+    holds: tuple[float, float],
+    does_not: tuple[float, float],
+) -> None:
+    for whole, numbers in ((evidence(), holds), (POOR, does_not)):
+        one = condition(judge(whole, TARGETS), name)
+        assert (one.scale, one.sense) == (scale, sense)
+        assert one.target == pytest.approx(target, rel=1e-5)
+        assert (one.bound, one.figure) == pytest.approx(numbers, rel=1e-5, abs=1e-6)
+
+
+def test_the_conditions_stand_in_this_order() -> None:
+    answer = judge(evidence(), TARGETS)
+    assert [one.name for one in answer.conditions] == [name for name, *_ in NUMBERS]
+
+
+WORDS = {
+    "length": "on day 4 of the trial not both monitors acted for somebody: another trial is needed",
+    "record": "the record ends at 2024-10-03T22:00:00+00:00: no process has written since",
+    "brake": "the brake engaged by itself at 2024-10-03T00:00:00+00:00",
+    "failures": "the candidate failed 2 times; quarantines: 1",
+    "expired_rules": "renew or remove: old, older",
+    "acted": "the candidate never acted on a timeout",
+    "users": "180 more users (40 are being observed)",
+    "timeouts": "80 more timeouts",
+    "agreement": "users see less agreement than 0.99",
+    "coverage": "the candidate does not ping as often as it should (a)",
+    "returns": "fewer clients come back from the candidate's closing, by more than 0.05",
+    "proofs_of_life": "the candidate closes live connections of more than 0.02 of its users",
+    "stretches": "day 1: agreement; day 3: agreement; day 4: agreement; and 2 more",
+    "recent": "they fall short: agreement 0.9883; everybody: returns 0.8 against 0.95",
+    "expected": "30 of 250 episodes are explained by rules",
+    "sample_ratio": "users of everybody are not where the widths place them: do all processes have "
+    "the same flags file, and does each arm register its connections?",
+}
+
+
+def test_what_is_missing_or_wrong_in_words() -> None:
+    assert {one.name: one.missing for one in judge(POOR, TARGETS).conditions} == WORDS
+    assert {one.missing for one in judge(evidence(), TARGETS).conditions} == {None}
+
+
+def of(name: str, whole: Evidence) -> Condition:
+    return condition(judge(whole, TARGETS), name)
+
+
+@pytest.mark.parametrize(
+    ("days", "named"), [(2, ""), (3, ""), (4, "; and 1 more"), (5, "; and 2 more")]
+)
+def test_three_stretches_are_named_and_the_others_counted(days: int, named: str) -> None:
+    samples = tuple(day(n, agreement=BAD) for n in range(1, days + 1))
+    one = stretches(KindGate(replace(APP, stretches=samples), TARGETS, 8 * DAY))
+    shown = "; ".join(f"day {n}: agreement" for n in range(1, min(days, 3) + 1))
+    assert one.missing == shown + named
+    assert one.inputs == {
+        "stretches": days,
+        "refuted": [f"day {n}: agreement" for n in range(1, days + 1)],
+    }
+
+
+@pytest.mark.parametrize(("small", "asked"), [(999, False), (1_000, True), (1_001, True)])
+def test_a_group_with_a_quarter_of_the_users_is_asked(small: int, asked: bool) -> None:
+    """Half of the small group's users come back from the candidate's closing, too few to refute."""
+    rest = {GROUP: arms(bernoulli(1_470, 1_500), bernoulli(1_470, 1_500))}
+    other = arms(bernoulli(small - 2, small - 2), bernoulli(1, 2))
+    one = of("returns", evidence(replace(APP, returns={**rest, "staff": other})))
+    assert (one.missing is not None) is asked
+
+
+@pytest.mark.parametrize(
+    ("explained", "conclusive", "standing"),
+    [
+        (0, 0, "open"),
+        (1, 199, "met"),  # the share that is allowed
+        (1, 198, "open"),
+        (2, 198, "open"),
+        (14, 186, "failed"),
+    ],
+)
+def test_how_many_episodes_rules_may_explain(
+    explained: int, conclusive: int, standing: str
+) -> None:
+    one = of("expected", evidence(replace(APP, expected=explained, matched=conclusive)))
+    assert one.standing == standing
+
+
+def test_where_no_episode_may_be_explained_one_is_a_failure() -> None:
+    targets = replace(TARGETS, max_expected=0.0)
+    none, single = (
+        condition(judge(evidence(replace(APP, expected=count)), targets), "expected")
+        for count in (0, 1)
+    )
+    assert (none.standing, single.standing) == ("met", "failed")
+
+
+@pytest.mark.parametrize(("late", "verdict"), [(3_600, "ready"), (3_601, "insufficient")])
+def test_the_record_may_end_an_hour_ago(late: int, verdict: str) -> None:
+    whole = evidence(complete_until=NOW - late * SECOND)
+    assert judge(whole, TARGETS).verdict == GateVerdict(verdict)
+    assert of("record", whole).figure == late
+
+
+def test_a_record_that_ends_after_now_has_no_negative_age() -> None:
+    assert of("record", evidence(complete_until=NOW + SECOND)).figure == 0
+    assert of("record", evidence(complete_until=None)).figure is None
+
+
+def test_the_process_whose_record_ends_first_is_named() -> None:
+    whole = evidence(complete_until=NOW - 7200 * SECOND, ends_first="p1")
+    assert of("record", whole).missing == (
+        "the record of the process 'p1' ends at 2024-10-03T22:00:00+00:00: what it found is not in the "
+        "store since"
+    )
