@@ -62,6 +62,10 @@ def test_nothing_is_told_about_identities_that_nobody_asks_about() -> None:
     returns.closed(connection("c1"), 70 * S)
     opened(returns, "c2", 80 * S, "u2")
     assert told(returns, published(user="u3")) == ([], [])
+    # While the fleet asks about another identity, too.
+    opened(returns, "c3", 90 * S)
+    returns.closed(connection("c3"), 91 * S)
+    assert told(returns) == ([], [])
 
 
 def test_an_opening_after_the_last_sign_of_life_is_told_open_and_closed() -> None:

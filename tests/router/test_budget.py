@@ -43,6 +43,14 @@ def test_r1_a_sweep_is_sent_in_several_steps_and_each_connection_is_pinged_once(
     assert pings(world) == [1] * MANY
 
 
+def test_r1_a_budget_that_is_not_used_up_leaves_nothing_to_wait() -> None:
+    world = crowd(Stage.OFF)
+    world.now = 15 * S
+    world.router.step_control(world.now, lambda: False)
+    assert pings(world) == [1] * MANY
+    assert world.router.next_wake == 30 * S
+
+
 def test_r1_who_left_before_its_ping_is_not_pinged_and_who_came_back_waits_for_the_next() -> None:
     world = crowd(Stage.OFF)
     world.now = 15 * S

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -125,6 +126,23 @@ def test_r6b_the_shadow_is_not_held() -> None:
     world.run(60)
     assert all(port.endings == [(60 * S, "terminate")] for port in world.ports.values())
     assert not world.journal.guards
+
+
+@pytest.mark.parametrize("holding", [False, True])
+def test_r6b_an_episode_of_which_nothing_is_held_is_judged_as_ever(holding: bool) -> None:
+    """Also while the closes of others are held."""
+    world = fleet(Stage.LIVE, 100 if holding else 1, Limits())
+    world.open("shadow", Stage.SHADOW, user="shadow", session="shadow")
+    world.run_before(50)
+    assert world.router.guard is not None
+    assert world.router.guard.holding is holding
+    world.message("shadow")
+    (verdict,) = world.journal.verdicts
+    assert (verdict.connection.id, verdict.kind) == ("shadow", VerdictKind.ONLY_CANDIDATE)
+    assert verdict.recovered
+    # The shadow's sign of life says nothing about the connections that the candidate acts for.
+    world.run_before(60)
+    assert sum(bool(port.endings) for port in world.ports.values()) == (19 if holding else 1)
 
 
 def test_r6b_what_is_held_is_the_controls_once_the_brake_is_engaged() -> None:

@@ -118,13 +118,14 @@ def test_a_router_counts_the_signs_of_life() -> None:
     assert world.tracked["c1"].signs == 4
 
 
-def test_the_orders_of_openings_count_up() -> None:
+def test_openings_are_numbered_from_1_and_a_refused_one_has_no_number() -> None:
     world = World()
     for number in range(3):
         world.open(f"c{number}", Stage.OFF)
-    orders = [record.order for record in world.router.connections()]
-    assert orders == sorted(orders)
-    assert len(set(orders)) == 3
+    with pytest.raises(ValueError, match="'c0' is in use"):
+        world.open("c0", Stage.OFF)
+    world.open("c3", Stage.OFF)
+    assert [record.order for record in world.router.connections()] == [1, 2, 3, 4]
 
 
 def test_a_pause_is_told() -> None:
