@@ -91,10 +91,11 @@ def arm_shares(text: str, group: str) -> dict[Role, float] | None:
         return {Role.CONTROL: 1.0, Role.CANDIDATE: 0.0}
     percentages = [_percentages(parts["percent"])]
     if group != EVERYBODY:
-        rules = [rule for rule in parts["rules"] if rule["name"] == group]
-        if len(rules) != 1 or len(parts["rules"]) > 1 or rules[0]["percent"] is None:
-            return None
-        percentages.insert(0, _percentages(rules[0]["percent"]))
+        match parts["rules"]:
+            case [{"name": name, "percent": dict(percent)}] if name == group:
+                percentages = [_percentages(percent), *percentages]
+            case _:
+                return None
     default = Stage[parts["default"].upper()]
     held_below = round(Decimal(str(parts["holdback"])) * BUCKETS / 100)
     weights: Counter[Role] = Counter()

@@ -9,6 +9,7 @@ import pytest
 from shim.model import (
     Close,
     Confirm,
+    Confirmation,
     Connection,
     Decision,
     Kind,
@@ -855,6 +856,20 @@ def test_r5_a_failing_instance_costs_only_the_connections_that_it_watches(stage:
     assert kept[0] not in {v.connection.id for v in world.journal.verdicts}
     # Two at first, and again that of the instance that failed.
     assert candidate.calls.count("register") == 3
+
+
+def test_r5_a_closed_connection_about_which_the_shadow_fails_is_gone() -> None:
+    """The candidate puts its decision off while bytes wait unread; at 60 s the control closes."""
+    candidate = FaultyType()
+    world = World(candidate=candidate)
+    world.open("c1", Stage.SHADOW)
+    world.ports["c1"].evidence = Confirmation(unread=True)
+    world.run(50)
+    candidate.faults["confirmed"] = raises(ValueError("no"))
+    world.run(75)
+    assert world.ports["c1"].endings == [(60 * S, "terminate")]
+    assert [verdict.kind for verdict in world.journal.verdicts] == [VerdictKind.ERROR]
+    assert "c1" not in world.router
 
 
 @pytest.mark.parametrize("retired", [False, True])
