@@ -8,7 +8,7 @@ import pytest
 from shim.flags import Cap, Evaluation, Percentages, Reason, Rule, Targeting
 from shim.flags.evaluation import Threshold
 from shim.flags.targeting import everyone_at
-from shim.model import Stage
+from shim.model import BY_CHANCE, Placement, Stage
 
 SALT = "monitor-rollout"
 BOB = "bob@example.com"  # bucket 58671
@@ -26,29 +26,35 @@ def provided(detail: str) -> Evaluation:
     return evaluation()._replace(reason=Reason.PROVIDER, detail=detail)
 
 
+NO_GROUP, OVERRIDE = Placement(None), Placement(None, override=True)
+
+
 @pytest.mark.parametrize(
-    ("asked", "by_percentage"),
+    ("asked", "placement"),
     [
-        (evaluation(), False),
-        (evaluation(overrides={BOB: Stage.LIVE}), False),
-        (evaluation(overrides={BOB: Stage.LIVE}, percent=Percentages(live=90)), False),
-        (evaluation(NAMED), False),
-        (evaluation(NAMED, percent=Percentages(live=90)), False),
-        (evaluation(HITTING), True),
+        (evaluation(), NO_GROUP),
+        (evaluation(overrides={BOB: Stage.LIVE}), OVERRIDE),
+        (evaluation(overrides={BOB: Stage.LIVE}, percent=Percentages(live=90)), OVERRIDE),
+        (evaluation(NAMED), NO_GROUP),
+        (evaluation(NAMED, percent=Percentages(live=90)), NO_GROUP),
+        (evaluation(HITTING), Placement("hitting")),
         # Chance has put the user where no percentage hits, too.
-        (evaluation(MISSING), True),
-        (evaluation(MISSING, NAMED), True),
-        (evaluation(percent=Percentages(live=90)), True),
-        (evaluation(percent=Percentages(live=1)), True),
-        (evaluation(percent=Percentages(shadow=1)), True),
-        (evaluation(percent=Percentages()), False),
-        (provided("SPLIT"), True),
-        (provided("TARGETING_MATCH"), False),
+        (evaluation(MISSING), Placement("missing")),
+        (evaluation(MISSING, NAMED), Placement("missing")),
+        (evaluation(percent=Percentages(live=90)), BY_CHANCE),
+        (evaluation(percent=Percentages(live=1)), BY_CHANCE),
+        (evaluation(percent=Percentages(shadow=1)), BY_CHANCE),
+        (evaluation(percent=Percentages()), NO_GROUP),
+        (provided("SPLIT"), BY_CHANCE),
+        (provided("TARGETING_MATCH"), NO_GROUP),
     ],
 )
-def test_r15_whether_chance_decided(asked: Evaluation, by_percentage: bool) -> None:
-    assert asked.by_percentage is by_percentage
-    assert asked.as_dict()["by_percentage"] is by_percentage
+def test_r15_whether_chance_decided_and_in_which_group(
+    asked: Evaluation, placement: Placement
+) -> None:
+    assert asked.placement == placement
+    assert asked.by_percentage is (placement.group is not None)
+    assert asked.as_dict()["by_percentage"] is asked.by_percentage
 
 
 def test_the_threshold_is_the_one_that_the_bucket_is_below() -> None:

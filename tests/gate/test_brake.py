@@ -195,11 +195,12 @@ def test_a_candidate_whose_clients_stay_away_engages() -> None:
     assert not engages(control, rows(Role.CANDIDATE, 300, 20, START, 60 * SECOND))
 
 
-def test_the_reason_says_how_many_users_came_back_and_when() -> None:
+@pytest.mark.parametrize(("lost", "candidate"), [(150, 0.25), (200, 0.0)])
+def test_the_reason_says_how_many_users_came_back_and_when(lost: int, candidate: float) -> None:
     found = sorted(
         [
             *rows(Role.CONTROL, 300, 15, START, MINUTE),
-            *rows(Role.CANDIDATE, 200, 150, START, MINUTE),
+            *rows(Role.CANDIDATE, 200, lost, START, MINUTE),
         ],
         key=lambda row: row.at,
     )
@@ -212,7 +213,7 @@ def test_the_reason_says_how_many_users_came_back_and_when() -> None:
         Kind.APP,
         control=0.95,
         control_users=300,
-        candidate=0.25,
+        candidate=candidate,
         candidate_users=200,
         within="1970-04-11",
     )

@@ -7,7 +7,7 @@ import pytest
 
 from shim.ledger import LedgerObserver
 from shim.ledger.sqlite.reader import SqliteReader
-from shim.model import Kind, Role, Stage, VerdictName
+from shim.model import Kind, Return, Role, Stage, VerdictKind, VerdictName
 from shim.runtime.tally import Tally
 from tests.ledger.helpers import NOW, ledger
 from tests.replay.helpers import replay
@@ -40,6 +40,36 @@ def test_r14_agreement_counts_only_episodes_whose_first_decider_was_shadowing() 
     report = tally.as_dict()
     assert (report["verdicts"]["matched"], report["verdicts"]["mismatched"]) == (2, 1)
     assert report["agreement"] == {"matched": 1, "conclusive": 1, "share": 1.0}
+
+
+@pytest.mark.parametrize(
+    "happens",
+    [
+        lambda world: world.open("back", Stage.OFF, user="gone", session="gone"),
+        lambda world: world.message("c1"),
+        lambda world: world.close("c1"),
+        lambda world: world.stage("c1", Stage.LIVE),
+        lambda world: world.pause(7),
+        lambda world: world.router.step(world.now),
+    ],
+    ids=["open", "message", "close", "stage", "pause", "step"],
+)
+def test_r10_r15_whatever_happens_next_the_windows_that_ended_before_are_over(
+    happens: Callable[[World], object],
+) -> None:
+    """At 60 s the control closes, at 75 s the candidate alone decides; then all is still for long."""
+    world = World()
+    world.open("gone", Stage.OFF, user="gone", session="gone")
+    world.open("c1", Stage.SHADOW)
+    world.run(30)
+    world.message("c1")
+    world.run(80)
+    world.now = 1_000 * S
+    happens(world)
+    verdict, outcome = world.journal.verdicts[0], world.journal.outcomes[0]
+    assert (verdict.kind, verdict.recovered) == (VerdictKind.ONLY_CANDIDATE, False)
+    assert verdict.at == (75 + 60) * S
+    assert (outcome.result, outcome.at) == (Return.LOST, (60 + 120) * S + 1)
 
 
 def test_r14_the_ledger_counts_them_so_too(tmp_path: Path) -> None:

@@ -128,6 +128,19 @@ def test_r6b_the_shadow_is_not_held() -> None:
     assert not world.journal.guards
 
 
+def test_r6b_the_share_is_one_of_the_connections_that_the_candidate_acts_for_now() -> None:
+    """Also after moves: of 40 connections 35 are moved to `live`, and five of them back."""
+    world = fleet(Stage.SHADOW, 40, Limits(count=5))
+    for number in range(35):
+        world.stage(f"c{number}", Stage.LIVE)
+    for number in range(30, 35):
+        world.stage(f"c{number}", Stage.SHADOW)
+    world.run_before(45)
+    world.router.step(world.now)
+    # Four are closed before the fifth is held.
+    assert world.journal.guards == [(True, 26, 45 * S)]
+
+
 @pytest.mark.parametrize("holding", [False, True])
 def test_r6b_an_episode_of_which_nothing_is_held_is_judged_as_ever(holding: bool) -> None:
     """Also while the closes of others are held."""
