@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 # The gate reads what was known a minute (`gate.grain`) ago.
 OLD = settings_of(QUICK_TIMES) + "gate: {grain: 1s}\n"
 _MATCHED = "SELECT count(*) FROM verdict WHERE verdict = 'matched'"
-NEW = OLD.replace("tolerance: 2s", "tolerance: 1900ms")
+NEW = OLD.replace("tolerance: 20s", "tolerance: 19s")
 FLAGS = flags_of(live=0, shadow=100)
 
 
