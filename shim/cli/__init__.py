@@ -16,6 +16,7 @@ COMMANDS = {
     "init": "Write settings and flags to begin with, with comments.",
     "ledger": "Prepare the store of a fleet, and bring the ledgers of single processes into it.",
     "replay": "Replay a capture through both monitors, in virtual time.",
+    "report": "Count what happened in a period: decisions, verdicts, agreement, returns.",
     "retire": "Ask the gate, write the report of the evidence, and print what to delete.",
     "rollout": "Show and take the steps of the plan in the settings.",
     "serve": "Run the reference server: glasses and apps over WebSockets, with the shim.",

@@ -10,19 +10,21 @@ import msgspec
 
 from shim.cli.common import QUARANTINED, input_errors, json_option
 from shim.cli.ledger_option import ledger_option
-from shim.cli.remote import Remote, url_option
+from shim.cli.remote import Remote, read_record, url_option
 from shim.cli.terminal import echo, print_json
-from shim.ledger import list_orders, order_brake, read_ledger
-from shim.ledger.rows import BrakeRow
-from shim.model import InputError, seconds
+from shim.ledger import order_brake, read_ledger
+from shim.ledger.brake_record import read_brake_history
+from shim.ledger.completeness import describe_completeness, format_completeness
+from shim.model import InputError
 from shim.rollout.changes import this_user
-from shim.settings import POSTGRES, LedgerUrl
+from shim.settings import LedgerUrl
 
 _reason = click.option("--reason", required=True, help="The reason; it is kept in the ledger.")
 _store = ledger_option(
     "Give the order in the store of the fleet (postgresql://…), instead of asking a running shim."
 )
 _HISTORY = 20
+"""The most orders that are shown as text; `--json` prints all."""
 
 _Lines = list[tuple[str, dict[str, Any]]]
 """Lines for people, each with its style."""
@@ -88,22 +90,16 @@ def _order(
 
 def _read_ledger(ledger: LedgerUrl) -> tuple[dict[str, Any], _Lines]:
     """How the brake stands by a ledger: in a fleet, by the orders that were given in its store."""
-    history: list[dict[str, Any]] = []
-    if ledger.scheme in POSTGRES:
-        history = [order.as_dict() for order in list_orders(ledger, _HISTORY)]
-    if not history:
-        # There are no orders: the rows, if any, are those of one process, or of a ledger that was pushed.
-        with closing(read_ledger(ledger)) as reader:
-            rows = reader.rows(BrakeRow, limit=_HISTORY)
-        history = [
-            {"engaged": row.engaged, "reason": row.reason, "at": seconds(row.at)} for row in rows
-        ]
-    engaged = bool(history) and history[0]["engaged"]
+    with closing(read_ledger(ledger)) as reader:
+        record = describe_completeness(reader.fleet())
+        history = read_brake_history(reader)
+    engaged = bool(history) and history[0].engaged
     answer = {
         "engaged": engaged,
-        "reason": history[0]["reason"] if engaged else None,
+        "reason": history[0].reason if engaged else None,
         "quarantined": None,  # only a running shim knows
-        "history": history,
+        "history": [order.as_dict() for order in history],
+        "record": None if record is None else record.as_dict(),
     }
     return _read(answer)
 
@@ -117,11 +113,12 @@ def _read(answer: dict[str, Any]) -> tuple[dict[str, Any], _Lines]:
         lines.append(("released", {"fg": "green"}))
     if answer["quarantined"]:
         lines.append((QUARANTINED, {"fg": "red", "bold": True}))
-    for event in answer["history"] or ():
+    for event in (answer["history"] or ())[:_HISTORY]:
         at = datetime.fromtimestamp(event["at"], UTC).astimezone()
-        by = f" ({event['process']})" if "process" in event else ""
+        by = f" ({event['process']})" if event.get("process") else ""
         word = "engaged " if event["engaged"] else "released"
         lines.append((f"  {at:%Y-%m-%d %H:%M:%S}  {word}  {event['reason']}{by}", {}))
+    lines += [(line, {}) for line in format_completeness(read_record(answer))]
     return answer, lines
 
 

@@ -1,7 +1,7 @@
 """`shim flags diff`: which users move when one flags file follows another."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import click
 
 from shim.cli.common import PATH, input_errors, json_option
 from shim.cli.terminal import echo, echo_error, print_json
-from shim.flags import Comparison, Moves, compare, moves_of
+from shim.flags import Moves, compare, moves_of
 from shim.model import InputError, Problem, Stage
 from shim.settings import load_flags_file
 
@@ -69,11 +69,11 @@ def diff(
     }
     if users is not None:
         counted = moves_of(before.targeting, after.targeting, _read_users(users))
-        answer["users"] = _counts(counted)
+        answer["users"] = counted.as_dict()
         refused = _exceeds(counted, max_moved)
     else:
         comparison = compare(before.targeting, after.targeting)
-        answer |= shares_as_dict(comparison)
+        answer |= comparison.as_dict()
         refused = any(_exceeds(group.moves, max_moved) for group in comparison.groups)
     if max_moved is not None:
         answer["refused"] = refused
@@ -81,10 +81,10 @@ def diff(
         print_json(answer)
     elif users is not None:
         echo(f"{counted.moved} of {counted.total} users move, {counted.demoted} of them back")
-        for stage_before, stage_after, count in counted.changes():
-            echo(f"  {_format_move(stage_before, stage_after)}  {count}")
+        for move in answer["users"]["moves"]:
+            echo(f"  {_format_move(move)}  {move['count']}")
     else:
-        show_shares(comparison)
+        show_shares(answer)
     if refused:
         if not as_json:
             echo_error("refused: more users move than --max-moved allows")
@@ -117,65 +117,31 @@ def _exceeds(moves: Moves, limit: tuple[float, bool] | None) -> bool:
     return moves.percent(moves.moved) > number if is_share else moves.moved > number
 
 
-def _counts(moves: Moves) -> dict[str, Any]:
-    return {
-        "total": moves.total,
-        "moved": moves.moved,
-        "demoted": moves.demoted,
-        "moves": [
-            {"from": str(before), "to": str(after), "count": count}
-            for before, after, count in moves.changes()
-        ],
-    }
-
-
-def shares_as_dict(comparison: Comparison) -> dict[str, Any]:
-    """A comparison for JSON; shares in percent of each group."""
-    return {
-        "named": {
-            **_counts(comparison.named),
-            "users": [
-                {"user": user, "from": str(before), "to": str(after)}
-                for user, before, after in comparison.moved_users
-            ],
-        },
-        "groups": [
-            {
-                "globs": None if group.globs is None else list(group.globs),
-                "moved_percent": group.moves.percent(group.moves.moved),
-                "demoted_percent": group.moves.percent(group.moves.demoted),
-                "moves": [
-                    {"from": str(before), "to": str(after), "percent": group.moves.percent(weight)}
-                    for before, after, weight in group.moves.changes()
-                ],
-            }
-            for group in comparison.groups
-        ],
-    }
-
-
-def show_shares(comparison: Comparison) -> None:
-    """A comparison for people."""
-    if not comparison.moved_users and not any(g.moves.moved for g in comparison.groups):
+def show_shares(comparison: Mapping[str, Any]) -> None:
+    """A comparison (`Comparison` as JSON) for people."""
+    named, groups = comparison["named"]["users"], comparison["groups"]
+    if not named and not any(group["moved_percent"] for group in groups):
         echo("no user moves")
         return
-    for group in comparison.groups:
-        if group.moves.moved:
-            echo("everyone else" if group.globs is None else _format_globs(group.globs))
-        for before, after, weight in group.moves.changes():
-            echo(f"  {_format_move(before, after)}  {group.moves.percent(weight):.7g} %")
-    for user, before, after in comparison.moved_users[:_MOST_USERS]:
-        echo(user)
-        echo(f"  {_format_move(before, after).rstrip()}")
-    more = len(comparison.moved_users) - _MOST_USERS
+    for group in groups:
+        if group["moved_percent"]:
+            echo("everyone else" if group["globs"] is None else _format_globs(group["globs"]))
+        for move in group["moves"]:
+            echo(f"  {_format_move(move)}  {move['percent']:.7g} %")
+    for move in named[:_MOST_USERS]:
+        echo(move["user"])
+        echo(f"  {_format_move(move).rstrip()}")
+    more = len(named) - _MOST_USERS
     if more > 0:
         echo(f"{more} more named users are not shown; --json prints all")
 
 
-def _format_move(before: Stage, after: Stage) -> str:
-    return f"{before!s:>8} → {after!s:<8} {'back' if after < before else '    '}"
+def _format_move(move: Mapping[str, Any]) -> str:
+    before, after = move["from"], move["to"]
+    is_back = Stage[after.upper()] < Stage[before.upper()]
+    return f"{before:>8} → {after:<8} {'back' if is_back else '    '}"
 
 
-def _format_globs(globs: tuple[str, ...]) -> str:
+def _format_globs(globs: Sequence[str]) -> str:
     more = len(globs) - 3
     return ", ".join(globs[:3]) + (f" and {more} more globs" if more > 0 else "")

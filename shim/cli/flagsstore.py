@@ -1,22 +1,96 @@
-"""`shim flags push`, `pull` and `log`: the flags in the store of a fleet (R26).
+"""`shim flags push`, `pull` and `log`: the flags in the store of a fleet, by itself or by a running shim (R26).
 
 Rules: docs/design.md#r26.
 """
 
+import re
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any, Protocol
 
 import click
 from rich.table import Table
 
 from shim.cli.common import PATH, input_errors, json_option
-from shim.cli.ledger_option import store_of, store_options
+from shim.cli.ledger_option import one_place, store_of, store_options
+from shim.cli.remote import Remote, instead_option
 from shim.cli.terminal import console_for, echo, print_json
 from shim.ledger import list_flags, pull_flags, push_flags
+from shim.ledger.flags_version import FlagsVersion, PushedFlags
 from shim.model import InputError, seconds
 from shim.rollout.changes import this_user
 from shim.settings import LedgerUrl, parse_flags
 from shim.settings.yamlfile import read_bytes
+
+
+class _FleetFlags(Protocol):
+    """The flags of a fleet. Each method raises InputError."""
+
+    def log(self, limit: int) -> list[FlagsVersion]:
+        """The versions, newest first; by a running shim without their texts."""
+
+    def pull(self) -> FlagsVersion:
+        """The version in force."""
+
+    def push(self, text: str, reason: str, if_digest: str | None) -> PushedFlags: ...
+
+
+class _StoreFlags:
+    def __init__(self, store: LedgerUrl) -> None:
+        self._store = store
+
+    def log(self, limit: int) -> list[FlagsVersion]:
+        return list_flags(self._store, limit)
+
+    def pull(self) -> FlagsVersion:
+        version = pull_flags(self._store)
+        if version is None:
+            raise InputError(
+                f"{self._store} has no flags yet: `shim flags push` brings a file there"
+            )
+        return version
+
+    def push(self, text: str, reason: str, if_digest: str | None) -> PushedFlags:
+        return push_flags(self._store, text, who=this_user(), reason=reason, before=if_digest)
+
+
+class _RemoteFlags:
+    """By the API of a running shim, which notes who asked."""
+
+    def __init__(self, remote: Remote) -> None:
+        self._remote = remote
+
+    def log(self, limit: int) -> list[FlagsVersion]:
+        return self._remote.get("/api/flags/versions", _read_versions, limit=limit)
+
+    def pull(self) -> FlagsVersion:
+        return self._remote.get("/api/flags/content", FlagsVersion.from_dict)
+
+    def push(self, text: str, reason: str, if_digest: str | None) -> PushedFlags:
+        order = {"text": text, "reason": reason, "if_digest": if_digest, "who": this_user()}
+        return self._remote.post("/api/flags/versions", _read_pushed, order)
+
+
+def _read_versions(answer: Mapping[str, Any]) -> list[FlagsVersion]:
+    return [*map(FlagsVersion.from_dict, answer["versions"])]
+
+
+def _read_pushed(answer: Mapping[str, Any]) -> PushedFlags:
+    return PushedFlags(FlagsVersion.from_dict(answer), answer["in_force"])
+
+
+def _flags_of(config: Path | None, ledger: LedgerUrl | None, url: str | None) -> _FleetFlags:
+    one_place(ledger, url)
+    return _StoreFlags(store_of(config, ledger)) if url is None else _RemoteFlags(Remote(url))
+
+
+def _read_digest(context: click.Context, option: click.Parameter, digits: str | None) -> str | None:
+    if digits is not None and not re.fullmatch("[0-9a-f]{8,64}", digits.lower()):
+        raise click.BadParameter(
+            f"{digits!r} is not a digest, or the first 8 digits or more of one"
+        )
+    return digits and digits.lower()
 
 
 @click.command()
@@ -25,9 +99,11 @@ from shim.settings.yamlfile import read_bytes
 @click.option(
     "--if-digest",
     metavar="DIGEST",
+    callback=_read_digest,
     help="Only if the flags in force have this SHA-256, or begin of one (8 digits or more).",
 )
 @store_options
+@instead_option
 @json_option
 @input_errors
 def push(
@@ -36,6 +112,7 @@ def push(
     if_digest: str | None,
     config: Path | None,
     ledger: LedgerUrl | None,
+    url: str | None,
     as_json: bool,
 ) -> None:
     """Bring FILE into the store of the fleet: it is in force in every process within 2 seconds.
@@ -44,12 +121,9 @@ def push(
     """
     if not reason.strip():
         raise click.UsageError("--reason must not be empty")
-    store, data = store_of(config, ledger), read_bytes(file)
+    flags, data = _flags_of(config, ledger, url), read_bytes(file)
     parse_flags(data, str(file))
-    before = _whole_digest(store, if_digest)
-    pushed = push_flags(
-        store, data.decode("utf-8"), who=this_user(), reason=reason.strip(), before=before
-    )
+    pushed = flags.push(data.decode("utf-8"), reason.strip(), if_digest)
     version = pushed.version
     if as_json:
         print_json({**version.as_dict(), "in_force": pushed.in_force})
@@ -64,12 +138,14 @@ def push(
 @click.command()
 @click.argument("file", type=PATH, required=False)
 @store_options
+@instead_option
 @input_errors
-def pull(file: Path | None, config: Path | None, ledger: LedgerUrl | None) -> None:
-    """Print the flags that are in force in the fleet, or write them into FILE."""
-    version = pull_flags(store := store_of(config, ledger))
-    if version is None:
-        raise InputError(f"{store} has no flags yet: `shim flags push` brings a file there")
+def pull(file: Path | None, config: Path | None, ledger: LedgerUrl | None, url: str | None) -> None:
+    """Print the flags that are in force in the fleet, or write them into FILE.
+
+    With --url the operator's token is needed, because the flags may name users.
+    """
+    version = _flags_of(config, ledger, url).pull()
     if file is None:
         click.echo(version.text, nl=False)
         return
@@ -83,11 +159,14 @@ def pull(file: Path | None, config: Path | None, ledger: LedgerUrl | None) -> No
 @click.command()
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
 @store_options
+@instead_option
 @json_option
 @input_errors
-def log(limit: int, config: Path | None, ledger: LedgerUrl | None, as_json: bool) -> None:
+def log(
+    limit: int, config: Path | None, ledger: LedgerUrl | None, url: str | None, as_json: bool
+) -> None:
     """List the versions of the fleet's flags, newest first: who brought them, when, and why."""
-    versions = list_flags(store_of(config, ledger), limit)
+    versions = _flags_of(config, ledger, url).log(limit)
     if as_json:
         print_json([version.as_dict() for version in versions])
         return
@@ -101,15 +180,3 @@ def log(limit: int, config: Path | None, ledger: LedgerUrl | None, as_json: bool
             str(version.id), f"{when:%Y-%m-%d %H:%M:%S}", moved, version.who, version.reason
         )
     console_for().print(table)
-
-
-def _whole_digest(store: LedgerUrl, begin: str | None) -> str | None:
-    """The digest in force if it begins so; else the begin, which no digest equals."""
-    if begin is None:
-        return None
-    if len(begin) < 8:
-        raise click.UsageError("--if-digest needs 8 digits or more")
-    version = pull_flags(store)
-    if version is not None and version.digest.startswith(begin):
-        return version.digest
-    return begin

@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from shim.cli.common import input_errors, json_option, little_garbage, read_date, rough, word_option
-from shim.cli.ledger_option import ledger_of, ledger_option
-from shim.cli.remote import Remote, read_record
+from shim.cli.ledger_option import ledger_of, ledger_option, one_place
+from shim.cli.remote import Remote, instead_option, read_record
 from shim.cli.terminal import console_for, echo, plain, print_json
 from shim.gate import (
     Condition,
@@ -87,7 +87,7 @@ def _read_at(context: click.Context, option: click.Parameter, text: str | None) 
     help="The settings file, with the targets and the ledger.",
 )
 @ledger_option("Read this ledger, instead of the ledger in the settings.")
-@click.option("--url", help="Ask a running shim at this address, instead of reading a ledger.")
+@instead_option
 @word_option("--kind", Kind, "Show only this kind of connection.")
 @click.option(
     "--at",
@@ -114,6 +114,7 @@ def gate(
     code 0: ready; 1: not ready; 3: insufficient evidence. The answer is always about all kinds of
     connection, also with --kind.
     """
+    one_place(ledger, url)
     processes: list[ProcessRecord] = []
     if url is not None:
         since_1970 = None if at is None else seconds(at)

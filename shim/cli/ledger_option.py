@@ -31,6 +31,12 @@ def _read_place(
     return LedgerUrl(text) if is_url else LedgerUrl.of_file(Path(text))
 
 
+def one_place(ledger: object, url: str | None) -> None:
+    """Refuse two places that are asked at once: `ledger` is what another option names."""
+    if ledger is not None and url is not None:
+        raise click.UsageError("--url asks a running shim: leave --ledger out")
+
+
 def store_options(command: F) -> F:
     """`--config` and `--ledger`: where the store of a fleet is."""
     config = click.option("--config", type=PATH, help="The settings file, which names the store.")

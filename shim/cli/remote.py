@@ -34,6 +34,10 @@ url_option = click.option(
     f"{OPERATOR_TOKEN} in the environment.",
 )
 
+instead_option = click.option(
+    "--url", help="Ask a running shim at this address, instead of reading a ledger."
+)
+
 
 def read_record(answer: Mapping[str, Any]) -> Completeness | None:
     """How far the record of the fleet goes, as an answer of the API says; an older shim does not say."""
@@ -73,10 +77,15 @@ class Remote:
             name = OPERATOR_TOKEN if operator else VIEWER_TOKEN
             raise InputError(f"{name}: a token is one line of visible characters")
 
-    def get(self, path: str, read: Callable[[Any], T], **query: Any) -> T:
-        """What `read` makes of the answer in plain values. Raises InputError if there is no good answer."""
+    def get(
+        self, path: str, read: Callable[[Any], T], *, patience: float = _TIMEOUT, **query: Any
+    ) -> T:
+        """What `read` makes of the answer in plain values, which may take `patience` seconds.
+
+        Raises InputError if there is no good answer.
+        """
         filters = {name: str(value) for name, value in query.items() if value is not None}
-        return self._answer("GET", path, read, params=filters)
+        return self._answer("GET", path, read, params=filters, patience=patience)
 
     def post(self, path: str, read: Callable[[Any], T], body: Mapping[str, Any]) -> T:
         """Change something; this needs the operator's token."""
@@ -108,12 +117,14 @@ class Remote:
                 f"{self.url}: this is not the answer of a shim of this version ({error})"
             ) from None
 
-    def _ask(self, method: str, path: str, **options: Any) -> tuple[int, bytes]:
+    def _ask(
+        self, method: str, path: str, *, patience: float = _TIMEOUT, **options: Any
+    ) -> tuple[int, bytes]:
         import asyncio
 
         import aiohttp
 
-        timeout = aiohttp.ClientTimeout(total=_TIMEOUT, connect=_TIMEOUT_TO_CONNECT)
+        timeout = aiohttp.ClientTimeout(total=patience, connect=_TIMEOUT_TO_CONNECT)
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         url = self.url.joinpath(path.removeprefix("/"))
 

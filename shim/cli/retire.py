@@ -1,26 +1,45 @@
 """`shim retire`: the report of the evidence, and what to delete."""
 
-import hashlib
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import click
 
 from shim.cli.common import input_errors, json_option
-from shim.cli.gate import EXIT_CODES, show
-from shim.cli.ledger_option import ledger_of, ledger_option
+from shim.cli.gate import EXIT_CODES, read_answer, show
+from shim.cli.ledger_option import ledger_of, ledger_option, one_place
+from shim.cli.remote import Remote, instead_option, read_record
 from shim.cli.terminal import echo, print_json
-from shim.gate import GateVerdict
+from shim.gate import GateAnswer, GateVerdict
 from shim.gate.retirement_report import RetirementReport
-from shim.ledger.completeness import describe_completeness, format_completeness, with_record
+from shim.ledger.completeness import (
+    Completeness,
+    describe_completeness,
+    format_completeness,
+    with_record,
+)
 from shim.ledger.gate_evidence import gate_evidence
 from shim.model import InputError
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.rollout.client_hints import judge_with_hints
+from shim.rollout.retirement import check_control, read_retirement, with_completeness
 from shim.runtime.machine_start import present_time
-from shim.settings import LedgerUrl, Settings, load_settings
+from shim.settings import LedgerUrl, load_settings
+
+_PATIENCE = 90.0
+"""Seconds; a running shim goes through all rows of its ledger for at most a minute."""
+
+
+class _Retirement(NamedTuple):
+    """The gate's answer, the report (None: the gate does not say `ready`), and how far the record goes."""
+
+    answer: GateAnswer
+    report: RetirementReport | None
+    record: Completeness | None
 
 
 @click.command()
@@ -30,6 +49,7 @@ from shim.settings import LedgerUrl, Settings, load_settings
     help="The settings file, with the targets and the ledger.",
 )
 @ledger_option("Read this ledger, instead of the ledger in the settings.")
+@instead_option
 @click.option(
     "--report",
     type=click.Path(path_type=Path, file_okay=False),
@@ -48,6 +68,7 @@ from shim.settings import LedgerUrl, Settings, load_settings
 def retire(
     config: Path | None,
     ledger: LedgerUrl | None,
+    url: str | None,
     report: Path,
     force: bool,
     reason: str | None,
@@ -60,42 +81,28 @@ def retire(
     """
     if force and not reason:
         raise click.UsageError("--force needs --reason")
-    settings = load_settings(config, monitor_types(plugin_manager()))
-    if settings.monitors.control is None:
-        raise InputError("these settings have no monitors.control: the control is retired already")
-    with ledger_of(settings, ledger) as reader:
-        record = describe_completeness(reader.fleet())
-        now = present_time(reader)
-        answer = judge_with_hints(gate_evidence(reader, settings, now), settings)
-        reported = answer.verdict is GateVerdict.READY or force
-        digest, rows = reader.digest() if reported else ("", 0)
-    if not reported:
+    one_place(ledger, url)
+    if url is not None:
+        found = Remote(url).get(
+            "/api/retirement", _read, patience=_PATIENCE, force=str(force).lower()
+        )
+    else:
+        found = _read_ledger(config, ledger, force=force)
+    if found.report is None:
         if as_json:
-            print_json(with_record({"gate": answer.as_dict(), "report": None}, record))
+            facts = {"gate": found.answer.as_dict(), "report": None}
+            print_json(with_record(facts, found.record))
         else:
-            show(answer)
-            _echo_lines(format_completeness(record))
-        sys.exit(EXIT_CODES[answer.verdict])
-    written = RetirementReport(
-        answer=answer,
-        at=now,
-        settings=str(config) if config else "the settings",
-        settings_digest=_digest(config),
-        flags=_flags(settings),
-        flags_digest=_digest(settings.flags_path),
-        ledger=reader.place,
-        ledger_digest=digest,
-        ledger_rows=rows,
-        record=with_record({}, record),
-        record_lines=format_completeness(record),
-        reason=reason if force else None,
+            _show_gate(found)
+        sys.exit(EXIT_CODES[found.answer.verdict])
+    written = replace(
+        with_completeness(found.report, found.record), reason=reason if force else None
     )
     files = _write(written, report)
     if as_json:
         print_json({**written.as_dict(), "files": [str(file) for file in files]})
         return
-    show(answer)
-    _echo_lines(written.record_lines)
+    _show_gate(found)
     echo()
     echo(f"The evidence is in {files[0]} and {files[1]}. What to do now:")
     echo()
@@ -103,23 +110,32 @@ def retire(
         echo(f"  {number}. {step}")
 
 
-def _echo_lines(lines: Iterable[str]) -> None:
-    for line in lines:
+def _read_ledger(config: Path | None, ledger: LedgerUrl | None, *, force: bool) -> _Retirement:
+    settings = load_settings(config, monitor_types(plugin_manager()))
+    check_control(settings)
+    with ledger_of(settings, ledger) as reader:
+        record = describe_completeness(reader.fleet())
+        now = present_time(reader)
+        answer = judge_with_hints(gate_evidence(reader, settings, now), settings)
+        reported = answer.verdict is GateVerdict.READY or force
+        report = read_retirement(reader, settings, answer, now) if reported else None
+    return _Retirement(answer, report, record)
+
+
+def _read(facts: Mapping[str, Any]) -> _Retirement:
+    """The answer of the API."""
+    answer, report = read_answer(facts["gate"]), facts["report"]
+    return _Retirement(
+        answer,
+        None if report is None else RetirementReport.from_dict(report, answer),
+        read_record(facts),
+    )
+
+
+def _show_gate(found: _Retirement) -> None:
+    show(found.answer)
+    for line in format_completeness(found.record):
         echo(line)
-
-
-def _flags(settings: Settings) -> str | None:
-    file = settings.flags_path
-    return str(file) if file is not None and file.exists() else None
-
-
-def _digest(file: Path | None) -> str | None:
-    if file is None or not file.exists():
-        return None
-    try:
-        return hashlib.sha256(file.read_bytes()).hexdigest()
-    except OSError as error:
-        raise InputError(f"{file}: {error.strerror}") from None
 
 
 def _write(report: RetirementReport, folder: Path) -> tuple[Path, Path]:

@@ -1,21 +1,20 @@
-"""`shim rollout`: the current and the next step of the plan."""
+"""`shim rollout`: the current and the next step of the plan, by the settings or by a running shim."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict
-from difflib import unified_diff
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import click
 
 from shim.cli.common import input_errors, json_option
-from shim.cli.flagsdiff import shares_as_dict, show_shares
+from shim.cli.flagsdiff import show_shares
 from shim.cli.ledger_option import ledger_of
+from shim.cli.remote import Remote, read_record
 from shim.cli.terminal import echo, echo_error, print_json
-from shim.flags import Percentages, compare
+from shim.flags import Percentages
 from shim.gate import Standing
-from shim.ledger import wall_clock
 from shim.ledger.completeness import (
     Completeness,
     describe_completeness,
@@ -25,17 +24,16 @@ from shim.ledger.completeness import (
 from shim.model import InputError
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.rollout.changes import this_user
-from shim.rollout.client_hints import close_code_warning
 from shim.rollout.editing import format_widths
-from shim.rollout.flags_place import FlagsPlace, flags_place
-from shim.rollout.promotion import Promotion, describe_step, prepare, put_in_place
+from shim.rollout.planned_rollout import PlannedRollout, StepOrder
 from shim.rollout.promotion_facts import facts_from
 from shim.rollout.promotion_plan import Facts
+from shim.rollout.rollout_state import RolloutState, StepAnswer
 from shim.runtime.machine_start import present_time
-from shim.settings import Settings, UnreadableError, load_settings
+from shim.settings import Settings, load_settings
 
 _EXIT_CODES = {Standing.MET: 0, Standing.FAILED: 1, Standing.OPEN: 3}
-_SIGNS = {Standing.MET: "✓", Standing.FAILED: "✗", Standing.OPEN: "…"}
+_SIGNS = {"met": "✓", "failed": "✗", "open": "…"}
 
 _config = click.option(
     "--config",
@@ -43,6 +41,9 @@ _config = click.option(
     default=Path("config/shim.yaml"),
     show_default=True,
     help="The settings file, with the plan.",
+)
+_url = click.option(
+    "--url", help="Ask a running shim at this address, by its own settings, instead of --config."
 )
 
 
@@ -53,22 +54,26 @@ def rollout() -> None:
 
 @rollout.command()
 @_config
+@_url
 @json_option
 @input_errors
-def status(config: Path, as_json: bool) -> None:
+def status(config: Path, url: str | None, as_json: bool) -> None:
     """Print the current step of the plan, and what is missing for the next step."""
-    settings, place = _plan(config)
-    record = _record(settings)
-    promotion = _prepared(settings, place, _facts(settings))
-    if as_json:
-        print_json(_as_dict(promotion, record))
+    if url is not None:
+        state, record = Remote(url).get("/api/rollout", _read_state)
     else:
-        _show(promotion, record)
-        _warn(settings, promotion)
+        settings = _load(config)
+        record = _record(settings)
+        state = _planned(settings).look()
+    if as_json:
+        print_json(with_record(state.as_dict(), record))
+    else:
+        _show(state, record)
 
 
 @rollout.command()
 @_config
+@_url
 @click.option("--dry-run", is_flag=True, help="Show the next file and change nothing.")
 @click.option(
     "--force", is_flag=True, help="Take the step although something is missing; needs --reason."
@@ -76,7 +81,9 @@ def status(config: Path, as_json: bool) -> None:
 @click.option("--reason", help="The reason; it is kept with the change.")
 @json_option
 @input_errors
-def advance(config: Path, dry_run: bool, force: bool, reason: str | None, as_json: bool) -> None:
+def advance(
+    config: Path, url: str | None, dry_run: bool, force: bool, reason: str | None, as_json: bool
+) -> None:
     """Take the next step of the plan: put the next flags file in place.
 
     Exit code 1 if something forbids the step, 3 if more evidence or time is needed; then nothing is
@@ -84,44 +91,43 @@ def advance(config: Path, dry_run: bool, force: bool, reason: str | None, as_jso
     """
     if force and not (reason or "").strip():
         raise click.UsageError("--force needs --reason")
-    settings, place = _plan(config)
-    record, facts = _record(settings), _facts(settings)
-    promotion = _prepared(settings, place, _if_any(facts) if force else facts)
-    standing = Standing.MET if force else promotion.proposal.standing
-    change = None
-    if promotion.next_content is not None and standing is Standing.MET and not dry_run:
-        words = "by force" if force else describe_step(promotion)
-        change = put_in_place(promotion, this_user(), f"{words}: {reason}" if reason else words)
-    if as_json:
-        done = None if change is None else asdict(change)
-        print_json({**_as_dict(promotion, record), "dry_run": dry_run, "change": done})
+    order = StepOrder(this_user(), reason, force, dry_run)
+    if url is not None:
+        body = {"who": order.by, "reason": reason, "force": force, "dry_run": dry_run}
+        answer, record = Remote(url).post("/api/rollout", _read_answer, body)
     else:
-        _show(promotion, record)
-        _warn(settings, promotion)
-        if change is not None:
-            echo(f"{promotion.place.name} is replaced: digest {change.after[:12]}, by {change.by}")
-        elif promotion.next_content is not None:
-            echo("nothing is changed" + (" (dry run)" if dry_run else ""))
-    if promotion.next_content is not None:
-        raise SystemExit(_EXIT_CODES[standing])
+        settings = _load(config)
+        record = _record(settings)
+        answer = _planned(settings).take_step(order)
+    if as_json:
+        print_json(with_record(answer.as_dict(), record))
+    else:
+        _show(answer, record)
+        _show_change(answer)
+    if answer.next is not None:
+        raise SystemExit(_EXIT_CODES[Standing.MET if force else answer.standing])
 
 
-def _plan(config: Path) -> tuple[Settings, FlagsPlace]:
-    """The settings and the place of the flags; raises InputError where there is nothing to go on with."""
-    settings = load_settings(config, monitor_types(plugin_manager()))
-    if settings.monitors.control is None:
-        raise InputError(f"{config}: the control is retired; there is no rollout any more")
-    place = flags_place(settings)
-    if place is None:
-        raise InputError(f"{config}: these settings name no flags file (rollout: null)")
-    if not settings.promotion.steps:
-        raise InputError(f"{config}: there is no plan (promotion.steps is empty)")
-    return settings, place
+def _read_state(answer: Mapping[str, Any]) -> tuple[RolloutState, Completeness | None]:
+    return RolloutState.from_dict(answer), read_record(answer)
 
 
-def _prepared(settings: Settings, place: FlagsPlace, facts: Callable[[str], Facts]) -> Promotion:
-    with settings.origin.of("rollout", errors=UnreadableError):
-        return prepare(place, settings.promotion.steps, facts)
+def _read_answer(answer: Mapping[str, Any]) -> tuple[StepAnswer, Completeness | None]:
+    return StepAnswer.from_dict(answer), read_record(answer)
+
+
+def _load(config: Path) -> Settings:
+    return load_settings(config, monitor_types(plugin_manager()))
+
+
+def _planned(settings: Settings) -> PlannedRollout:
+    """What the ledger of the settings says is asked as of now."""
+
+    def ask(digest: str) -> Facts:
+        with ledger_of(settings) as reader:
+            return facts_from(reader, settings, digest, present_time(reader))
+
+    return PlannedRollout(settings, ask)
 
 
 def _record(settings: Settings) -> Completeness | None:
@@ -131,80 +137,35 @@ def _record(settings: Settings) -> Completeness | None:
     return None
 
 
-def _facts(settings: Settings) -> Callable[[str], Facts]:
-    """What the ledger says of a file by its digest, as of now."""
-
-    def ask(digest: str) -> Facts:
-        with ledger_of(settings) as reader:
-            return facts_from(reader, settings, digest, present_time(reader))
-
-    return ask
-
-
-def _if_any(facts: Callable[[str], Facts]) -> Callable[[str], Facts]:
-    """The same facts, or no facts instead of an error: a forced step needs no ledger."""
-
-    def ask(digest: str) -> Facts:
-        try:
-            return facts(digest)
-        except InputError as error:
-            echo_error(f"warning: {error}")
-            return Facts(wall_clock(), None, None, {})
-
-    return ask
-
-
-def _as_dict(promotion: Promotion, record: Completeness | None) -> dict[str, Any]:
-    proposal = promotion.proposal
-    answer = {
-        "file": promotion.place.name,
-        "digest": promotion.digest,
-        "percent": _widths(promotion.targeting.percent),
-        "step": None if proposal.step is None else proposal.step + 1,
-        "steps": proposal.steps,
-        "next": None if proposal.percent is None else _widths(proposal.percent),
-        "standing": proposal.standing.value,
-        "checks": [check.as_dict() for check in proposal.checks],
-    }
-    if promotion.next_targeting is not None:
-        moves = shares_as_dict(compare(promotion.targeting, promotion.next_targeting))
-        answer |= {"moves": moves, "diff": _diff(promotion)}
-    return with_record(answer, record)
-
-
-def _widths(percent: Percentages) -> dict[str, float]:
-    return {str(stage): float(getattr(percent, str(stage))) for stage, _ in percent.thresholds}
-
-
-def _show(promotion: Promotion, record: Completeness | None) -> None:
-    proposal = promotion.proposal
-    at = "before the first step" if proposal.step is None else f"at step {proposal.step + 1}"
-    widths = format_widths(promotion.targeting.percent)
-    echo(f"{promotion.place.name} is {at} of {proposal.steps}: {widths}")
+def _show(state: RolloutState, record: Completeness | None) -> None:
+    at = "before the first step" if state.step is None else f"at step {state.step}"
+    echo(f"{state.file} is {at} of {state.steps}: {_format_widths(state.percent)}")
     for line in format_completeness(record):
         echo(line)
-    if proposal.percent is None or promotion.next_targeting is None:
+    if state.next is None:
         echo("the plan is done; `shim gate` says whether the control may be retired")
-        return
-    echo(f"the next step: {format_widths(proposal.percent)}")
-    for check in proposal.checks:
-        echo(f"  {_SIGNS[check.standing]} {check.name}: {check.words}")
-    show_shares(compare(promotion.targeting, promotion.next_targeting))
-    for line in _diff(promotion).splitlines():
-        echo(line)
-
-
-def _warn(settings: Settings, promotion: Promotion) -> None:
-    after = promotion.next_targeting or promotion.targeting
-    if warning := close_code_warning(settings, after):
+    else:
+        echo(f"the next step: {_format_widths(state.next)}")
+        for check in state.checks:
+            echo(f"  {_SIGNS[check['standing']]} {check['name']}: {check['words']}")
+        if state.moves is None:
+            echo("which users move is told to operators alone")
+        else:
+            show_shares(state.moves)
+        for line in (state.diff or "").splitlines():
+            echo(line)
+    for warning in state.warnings:
         echo_error(f"warning: {warning}")
 
 
-def _diff(promotion: Promotion) -> str:
-    """The lines that change."""
-    assert promotion.next_content is not None
-    before, after = (
-        content.decode("utf-8-sig").splitlines(keepends=True)
-        for content in (promotion.content, promotion.next_content)
-    )
-    return "".join(unified_diff(before, after, "now", "next", n=0))
+def _show_change(answer: StepAnswer) -> None:
+    if (change := answer.change) is not None:
+        echo(f"{answer.file} is replaced: digest {change['after'][:12]}, by {change['by']}")
+    elif answer.next is not None:
+        echo("nothing is changed" + (" (dry run)" if answer.dry_run else ""))
+
+
+def _format_widths(percent: Mapping[str, float]) -> str:
+    """Widths as they are written in the file."""
+    widths = {stage: Decimal(str(width)) for stage, width in percent.items()}
+    return format_widths(Percentages(**widths))

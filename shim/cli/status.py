@@ -16,11 +16,13 @@ from shim.cli.fleet_table import render_fleet
 from shim.cli.gate import ANSWERS, read_answer
 from shim.cli.ledger_option import ledger_option
 from shim.cli.remote import Remote, url_option
+from shim.cli.report import render_figures
 from shim.cli.terminal import console_for, plain, print_json
 from shim.gate import format_arms, format_trial
 from shim.ledger import LedgerReader, read_ledger
+from shim.ledger.completeness import format_time
 from shim.ledger.fleet_record import FleetRecord
-from shim.model import InputError, Role, Stage
+from shim.model import InputError, Stage, from_seconds
 from shim.settings import LedgerUrl
 
 _WIDE = 120
@@ -144,27 +146,30 @@ def _ask_gate(remote: Remote) -> Group:
 
 
 def _render(url: str, report: dict[str, Any]) -> Group:
+    """The process that answers, and the figures, which in a fleet are those of all processes."""
+    process = report.get("process") or report
     stages = _table("stage", "users", "connections")
     for stage in map(str, reversed(Stage)):
-        users, connections = report["users"][stage], report["connections"]["stages"][stage]
+        users, connections = process["users"][stage], process["connections"]["stages"][stage]
         stages.add_row(stage, f"{users:,}", f"{connections:,}")
-    monitors = _table("monitor", "closed", "recorded", "came back", "lost", "alive", "failures")
-    for role in map(str, Role):
-        decisions, outcomes = report["decisions"][role], report["outcomes"][role]
-        figures = (
-            decisions["acted"],
-            decisions["recorded"],
-            outcomes["returned"],
-            outcomes["lost"],
-            report["proofs_of_life"][role],
-            report["failures"][role],
-        )
-        monitors.add_row(role, *(f"{figure:,}" for figure in figures))
-    return Group(*_headline(url, report), "", stages, "", monitors, "", *_verdicts(report), "")
+    return Group(*_headline(url, process), "", stages, "", *_figures(report), "")
+
+
+def _figures(report: dict[str, Any]) -> Iterator[RenderableType]:
+    if report.get("process") is None:
+        yield from render_figures(report)
+        return
+    if report["trouble"] is not None:
+        yield plain(f"the figures of the fleet are not known now: {report['trouble']}", "bold red")
+        return
+    since = format_time(from_seconds(report["since"]))
+    yield plain(f"all processes together, since {since}", "bold")
+    yield from render_figures(report)
 
 
 def _headline(url: str, report: dict[str, Any]) -> Iterator[Text]:
-    text = plain(f"{url}  ", "dim")
+    name = report.get("name")
+    text = plain(f"{url}  ", "dim") if name is None else plain(f"{name}, at {url}  ", "bold")
     if report["brake"] is not None:
         text.append_text(plain(f"BRAKE: {report['brake']}", "bold white on red"))
     else:
@@ -187,24 +192,6 @@ def _headline(url: str, report: dict[str, Any]) -> Iterator[Text]:
             yield plain(f"the ledger cannot be written: {ledger['problem']}", "bold red")
         if ledger["dropped"]:
             yield Text(f"{ledger['dropped']:,} rows were dropped", "bold red")
-
-
-def _verdicts(report: dict[str, Any]) -> Iterator[Text]:
-    agreement = report["agreement"]
-    share = "no episode yet" if agreement["share"] is None else f"{agreement['share']:.2%}"
-    text = Text.assemble(("agreement ", "bold"), share)
-    if agreement["conclusive"]:
-        text.append(f"  ({agreement['matched']:,.0f} of {agreement['conclusive']:,.0f} episodes)")
-    yield text
-    verdicts = ", ".join(f"{n:,} {name}" for name, n in report["verdicts"].items())
-    yield plain(f"verdicts  {verdicts}")
-    if improvements := report.get("improvements"):
-        yield Text(
-            f"improved  {improvements:,} times life proved the control wrong where the candidate waited; "
-            "not part of the agreement"
-        )
-    kinds = ", ".join(f"{n:,} {kind}" for kind, n in sorted(report["kinds"].items()))
-    yield plain(f"by kind   {kinds or '-'}")
 
 
 def _table(*columns: str) -> Table:

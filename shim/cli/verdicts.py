@@ -12,8 +12,8 @@ import msgspec
 from rich.table import Table
 
 from shim.cli.common import PATH, input_errors, json_option, read_date, word_option
-from shim.cli.ledger_option import ledger_of, ledger_option
-from shim.cli.remote import Remote, read_record
+from shim.cli.ledger_option import ledger_of, ledger_option, one_place
+from shim.cli.remote import Remote, instead_option, read_record
 from shim.cli.terminal import console_for, echo, print_json
 from shim.ledger import EpisodeReader, VerdictFilter, read_ledger, wall_clock
 from shim.ledger.completeness import format_completeness, with_record
@@ -91,7 +91,7 @@ def _read_time(context: click.Context, option: click.Parameter, text: str | None
 @click.argument("episode", type=click.IntRange(1), required=False)
 @ledger_option("Read this ledger: a SQLite file, or the URL of a ledger.")
 @click.option("--config", type=PATH, help="The settings file that names the ledger.")
-@click.option("--url", help="Ask a running shim at this address, instead of reading a ledger.")
+@instead_option
 @click.option("--user", help="Show only verdicts of this user.")
 @click.option("--package", help="Show only verdicts of this package.")
 @word_option("--verdict", VerdictName, "Show only this verdict.")
@@ -140,12 +140,18 @@ def verdicts(
 
     Without --ledger and --url the command reads the ledger that the settings name.
     """
+    one_place(ledger, url)
     with _reader(ledger, config, url) as (reader, now):
         if episode is not None:
             found = reader.episode(episode)
             if found is None:
                 raise click.UsageError(f"{reader.place} has no episode {episode}")
-            print_json(_episode_facts(found)) if as_json else _show_episode(found)
+            if as_json:
+                print_json(_episode_facts(found))
+                return
+            _show_episode(found)
+            for line in format_completeness(found.record):
+                echo(line)
             return
         which = VerdictFilter(since=since and since(now), until=until and until(now), **filters)
         page = reader.verdicts(which, limit=limit, cursor=cursor)
@@ -221,7 +227,10 @@ def _episode_facts(episode: Episode) -> dict[str, Any]:
         {"at": seconds(at.at), "after": seconds(at.at - start), "text": at.text}
         for at in moments(episode)
     ]
-    return {**episode.as_dict(), "why": why(episode), "timeline": timeline}
+    facts = {**episode.as_dict(), "why": why(episode), "timeline": timeline}
+    if episode.record is None:
+        del facts["record"]
+    return facts
 
 
 def _show_episode(episode: Episode) -> None:

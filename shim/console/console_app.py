@@ -13,6 +13,7 @@ from shim.console.access.trusted_proxies import TrustedProxies
 from shim.console.api.handlers import ApiHandlers
 from shim.console.api.openapi import openapi
 from shim.console.api.responses import ApiError, json_answer, problem
+from shim.console.api.rollout_handlers import RolloutHandlers
 from shim.console.base_path import PROXIES, PROXY_PATH, base_of, path_of
 from shim.console.fleet_reading import FleetReading
 from shim.console.ledger_queries import LedgerQueries
@@ -41,7 +42,10 @@ def console_app(operations: Operations) -> web.Application:
     pseudonymizer = Pseudonymizer(Pseudonyms(secrets.hash_key))
     queries = LedgerQueries(operations, pseudonymizer)
     fleet = FleetReading(operations, queries)
-    endpoints = ApiHandlers(operations, queries, pseudonymizer, fleet).endpoints()
+    endpoints = [
+        *ApiHandlers(operations, queries, pseudonymizer, fleet).endpoints(),
+        *RolloutHandlers(operations, queries, fleet).endpoints(),
+    ]
     document = openapi(endpoints)
 
     async def describe(request: web.Request) -> web.Response:

@@ -3,8 +3,6 @@
 Rules: docs/design.md#r23, docs/design.md#r27.
 """
 
-import asyncio
-
 from shim.console.fresh_answer import FreshAnswer
 from shim.console.ledger_queries import SHARED, LedgerQueries
 from shim.console.operations import Operations
@@ -31,22 +29,18 @@ class FleetReading:
         self._in_fleet = operations.shim.settings.in_fleet
         self._fleet = FreshAnswer(self._ask, _LASTS, operations.shim.clock, rest=1)
         self.last_known: FleetRecord | None = None
-        self._asking: asyncio.Task[tuple[FleetRecord | None, str | None]] | None = None
 
     async def get(self) -> tuple[FleetRecord | None, str | None]:
         """The fleet (`ALONE`: there is no fleet), or the reason why the store does not tell."""
         return await self._fleet.get() if self._in_fleet else (ALONE, None)
 
+    async def get_soon(self) -> tuple[FleetRecord | None, str | None]:
+        """The same, for who does not wait for a store that is silent."""
+        return await self._fleet.get_within(_PATIENCE) if self._in_fleet else (ALONE, None)
+
     async def record(self) -> Completeness | None:
         """How far the record goes; None: there is no fleet, or the store does not answer soon."""
-        if not self._in_fleet:
-            return None
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self.get())
-        # The question goes on, so that a silent store is asked by one thread, not by one a visitor.
-        asked = self._asking
-        await asyncio.wait([asked], timeout=_PATIENCE)
-        fleet = asked.result()[0] if asked.done() else None
+        fleet, _ = await self.get_soon()
         return None if fleet is None else describe_completeness(fleet)
 
     async def _ask(self) -> FleetRecord:

@@ -34,6 +34,7 @@ class FreshAnswer(Generic[T]):
         self._until: Time | None = None
         self._answer: T | None = None
         self._trouble: str | None = None
+        self._asking: asyncio.Task[tuple[T | None, str | None]] | None = None
 
     async def get(self) -> tuple[T | None, str | None]:
         """The answer, or the reason why there is no answer."""
@@ -47,3 +48,14 @@ class FreshAnswer(Generic[T]):
                 now = self._clock()
                 self._until = now + max(self._lasts, self._rest * (now - began))
             return self._answer, self._trouble
+
+    async def get_within(self, patience: float) -> tuple[T | None, str | None]:
+        """The same, for who waits `patience` seconds at most.
+
+        The question goes on, so that a silent ledger is asked by one thread, not by one a visitor.
+        """
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self.get())
+        asked = self._asking
+        await asyncio.wait([asked], timeout=patience)
+        return asked.result() if asked.done() else (None, "the ledger does not answer soon")

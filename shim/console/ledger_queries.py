@@ -20,7 +20,8 @@ from shim.gate import GateAnswer
 from shim.ledger import LedgerReader, Page, VerdictFilter
 from shim.ledger.brake_record import read_brake_history
 from shim.ledger.completeness import Completeness, describe_completeness
-from shim.ledger.rows import ActionRow, BrakeRow, VerdictRow, Wall
+from shim.ledger.fleet_record import FleetOrder
+from shim.ledger.rows import ActionRow, Wall
 from shim.ledger.time_limit import time_limit
 from shim.model import InputError, Time
 
@@ -91,7 +92,7 @@ class LedgerQueries:
         record = describe_completeness(ledger.fleet())
         return JudgedGate(self._assembly.judge_gate(ledger, at), record)
 
-    async def brakes(self, visitor: Visitor) -> list[BrakeRow] | None:
+    async def brakes(self, visitor: Visitor) -> list[FleetOrder] | None:
         """The history of the brake; None: the ledger does not tell, or not soon.
 
         The brake has to be seen, and to be released, without a ledger, too.
@@ -109,10 +110,10 @@ class LedgerQueries:
             visitor, lambda ledger: ledger.verdicts(which, limit=query.limit, cursor=query.cursor)
         )
 
-    async def latest_verdicts(self, visitor: Visitor, user: str, limit: int) -> list[VerdictRow]:
+    async def latest_verdicts(self, visitor: Visitor, user: str, limit: int) -> Page:
         """The latest verdicts of a user, who is named in clear."""
         which = VerdictFilter(user=user)
-        return (await self.ask(visitor, lambda ledger: ledger.verdicts(which, limit=limit))).rows
+        return await self.ask(visitor, lambda ledger: ledger.verdicts(which, limit=limit))
 
     async def outcomes(self, visitor: Visitor, query: OutcomesQuery) -> list[ActionRow]:
         user = query.user and self._pseudonymizer.resolve(query.user)

@@ -11,16 +11,15 @@ from typing import Any
 
 from shim.console.access.access import Visitor
 from shim.console.access.login_sessions import Logins
-from shim.console.api.responses import ApiError
-from shim.console.api.schemas import (
-    BrakeOrder,
+from shim.console.api.report_answer import (
     FlagsAnswer,
     GuardAnswer,
     LedgerAnswer,
     OpenConnections,
-    ReportAnswer,
-    stage_word,
+    ProcessReport,
 )
+from shim.console.api.responses import ApiError
+from shim.console.api.schemas import BrakeOrder, stage_word
 from shim.flags import Cap, Evaluation
 from shim.model import InputError, Kind, Role, Stage, seconds
 from shim.model.time import CLOCK_UNSET_BEFORE, describe_unset_clock
@@ -44,6 +43,11 @@ class Operations:
     logins: Logins
 
     @property
+    def process(self) -> str | None:
+        """The name of this process in its fleet; None: there is no fleet."""
+        return self.assembly.records.ledger.process
+
+    @property
     def brake_reason(self) -> str | None:
         """Why the brake is engaged; None: the brake is released."""
         return self.shim.router.brake_reason
@@ -64,13 +68,16 @@ class Operations:
         problem = flags.problem if clear else flags.problem_without_names
         return FlagsAnswer(digest=flags.digest, age=age, problem=problem)
 
-    def report(self, visitor: Visitor | None) -> ReportAnswer:
+    def report(self, visitor: Visitor | None) -> ProcessReport:
         """The present state, from counts that other parts keep, for this visitor or for everybody."""
         census, driver, guard = self.shim.census, self.shim.driver, self.shim.router.guard
         holding = guard is not None and guard.holding
         held = len(guard) if guard is not None and guard.holding else 0
         ledger = self.assembly.records.ledger.status()
-        return ReportAnswer(
+        return ProcessReport(
+            name=self.process,
+            since=seconds(self.shim.wall.started_at),
+            until=seconds(self.shim.wall()),
             connections=OpenConnections(
                 open=census.open(),
                 stages={stage_word(stage): census.open(stage=stage) for stage in Stage},

@@ -14,7 +14,7 @@ from shim.demo.demo_clients import ClientBehaviour, ClientSpec, demo_clients
 from shim.demo.demo_process import DemoProcess
 from shim.demo.demo_settings import flags_file
 from shim.demo.local_postgres import LocalPostgres, free_port
-from shim.ledger import LedgerReader, list_flags, list_orders, read_ledger
+from shim.ledger import LedgerReader, list_flags, read_ledger
 from shim.ledger.flags_version import FlagsVersion
 from shim.ledger.fleet_record import FleetOrder, FleetRecord
 from shim.ledger.protocols import VerdictCounts
@@ -108,7 +108,7 @@ class DemoFleet:
 
     async def orders(self) -> list[FleetOrder]:
         """The orders to the brake, newest first."""
-        return await asyncio.to_thread(list_orders, self._ledger, _ALL)
+        return await asyncio.to_thread(self._reader.orders, _ALL)
 
     async def versions(self) -> list[FlagsVersion]:
         """The versions of the flags, newest first."""

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise, product
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from shim.flags.buckets import BUCKETS
 from shim.flags.patterns import STRANGER, example_user, split_glob
@@ -45,6 +45,18 @@ class Moves:
         changes = [(*move, weight) for move, weight in self.weights.items() if move[0] != move[1]]
         return sorted(changes, key=lambda change: (change[1] > change[0], change))
 
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON, of users who were counted."""
+        return {
+            "total": self.total,
+            "moved": self.moved,
+            "demoted": self.demoted,
+            "moves": [
+                {"from": str(before), "to": str(after), "count": count}
+                for before, after, count in self.changes()
+            ],
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -56,6 +68,19 @@ class Group:
     globs: tuple[str, ...] | None
     moves: Moves
 
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; shares in percent."""
+        percent = self.moves.percent
+        return {
+            "globs": None if self.globs is None else list(self.globs),
+            "moved_percent": percent(self.moves.moved),
+            "demoted_percent": percent(self.moves.demoted),
+            "moves": [
+                {"from": str(before), "to": str(after), "percent": percent(weight)}
+                for before, after, weight in self.moves.changes()
+            ],
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -64,6 +89,19 @@ class Comparison:
     named: Moves
     moved_users: tuple[tuple[str, Stage, Stage], ...]
     groups: tuple[Group, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; shares in percent of each group."""
+        return {
+            "named": {
+                **self.named.as_dict(),
+                "users": [
+                    {"user": user, "from": str(before), "to": str(after)}
+                    for user, before, after in self.moved_users
+                ],
+            },
+            "groups": [group.as_dict() for group in self.groups],
+        }
 
 
 def moves_of(old: Targeting, new: Targeting, users: Iterable[str]) -> Moves:

@@ -6,12 +6,12 @@ Rules: docs/design.md#r23.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 from shim import __version__
 from shim.gate.answer import Condition, GateAnswer, Scale, Sense
 from shim.gate.trial_description import format_trial
-from shim.model import Time, seconds
+from shim.model import Time, from_seconds, seconds
 
 STEPS = (
     "Set `monitors.control: null` in {settings}, and restart the service: from then on the candidate "
@@ -47,6 +47,27 @@ class RetirementReport:
     reason: str | None = None
     """Why it goes although the gate did not say so."""
 
+    version: str = __version__
+    """The shim that asked the gate."""
+
+    @classmethod
+    def from_dict(cls, facts: Mapping[str, Any], answer: GateAnswer) -> Self:
+        """A report as `as_dict` gave it; `answer` is its gate. What is said of the record is left out."""
+        settings, flags, ledger = facts["settings"], facts["flags"], facts["ledger"]
+        return cls(
+            answer=answer,
+            at=from_seconds(datetime.fromisoformat(facts["at"]).timestamp()),
+            settings=settings["file"],
+            settings_digest=settings["sha256"],
+            flags=flags["file"],
+            flags_digest=flags["sha256"],
+            ledger=ledger["file"],
+            ledger_digest=ledger["sha256_of_rows"],
+            ledger_rows=ledger["rows"],
+            reason=facts["reason"],
+            version=facts["version"],
+        )
+
     @property
     def steps(self) -> list[str]:
         names = {"settings": self.settings, "flags": self.flags or "", "ledger": self.ledger}
@@ -57,7 +78,7 @@ class RetirementReport:
         return {
             "report": 1,
             "at": _format_time(self.at),
-            "version": __version__,
+            "version": self.version,
             "reason": self.reason,
             "gate": self.answer.as_dict(),
             "settings": {"file": self.settings, "sha256": self.settings_digest},
@@ -76,7 +97,7 @@ class RetirementReport:
             "# Retirement of the control",
             "",
             f"The gate answered **{self.answer.verdict}** at {_format_time(self.at)} "
-            f"(shim {__version__}).",
+            f"(shim {self.version}).",
         ]
         if self.reason:
             lines += ["", f"Forced: {self.reason}"]

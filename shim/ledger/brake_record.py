@@ -10,12 +10,14 @@ from dataclasses import replace
 from shim.gate import BrakeRecord, TrialIdentity
 from shim.gate.series import DAY
 from shim.gate.stretches import recent_days
+from shim.ledger.fleet_record import FleetOrder
 from shim.ledger.gate_evidence import NO_FLAGS, read_trials
 from shim.ledger.protocols import LedgerReader
 from shim.ledger.rows import BrakeRow, RunRow
 from shim.model import Duration, Kind, Time
 
 _MOST_ROWS = 100_000
+_MOST_ORDERS = 1000
 
 
 def read_brake_record(
@@ -58,15 +60,21 @@ def read_brake_record(
     )
 
 
-def read_brake_history(reader: LedgerReader) -> list[BrakeRow]:
-    """The orders to the brake, the newest first; of a fleet the first process that followed, not each one.
+def read_brake_history(reader: LedgerReader) -> list[FleetOrder]:
+    """The orders to the brake, the newest first: those to a fleet, or else those of the process, or of the
+    processes whose ledgers were pushed.
 
     Raises InputError if there is no ledger.
     """
-    orders: list[BrakeRow] = []
-    for row in reversed(reader.rows(BrakeRow)):
+    orders = reader.orders(_MOST_ORDERS)
+    if orders:
+        return orders
+    for row in reversed(reader.rows(BrakeRow, limit=_MOST_ORDERS)):
+        # Each process of a fleet has a row of an order.
         if not orders or (orders[-1].engaged, orders[-1].reason) != (row.engaged, row.reason):
-            orders.append(row)
+            orders.append(
+                FleetOrder(engaged=row.engaged, reason=row.reason, process=None, at=row.at)
+            )
     return orders[::-1]
 
 

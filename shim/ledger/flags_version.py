@@ -3,11 +3,14 @@
 Rules: docs/design.md#r26.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from shim.ledger.rows import Wall
-from shim.model import seconds
+from shim.model import from_seconds, seconds
+
+_PLAIN = ("id", "digest", "before", "who", "reason")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +34,13 @@ class FlagsVersion:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON, without the text; seconds."""
-        names = ("id", "digest", "before", "who", "reason")
-        return {**{name: getattr(self, name) for name in names}, "at": seconds(self.at)}
+        return {**{name: getattr(self, name) for name in _PLAIN}, "at": seconds(self.at)}
+
+    @classmethod
+    def from_dict(cls, facts: Mapping[str, Any]) -> Self:
+        """A version as `as_dict` gave it; without `text` the text is empty. Raises LookupError, TypeError."""
+        plain = {name: facts[name] for name in _PLAIN}
+        return cls(**plain, text=facts.get("text", ""), at=from_seconds(facts["at"]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """A fleet as its store knows it: the processes, in what they differ, and the order to their brake.
 
-Rules: docs/design.md#r16, docs/design.md#r23, docs/design.md#r25, docs/design.md#r27.
+Rules: docs/design.md#r16, docs/design.md#r22, docs/design.md#r23, docs/design.md#r25, docs/design.md#r27.
 """
 
 from collections.abc import Iterable
@@ -28,11 +28,11 @@ _COMPARED = ("version", "settings", "flags")
 
 
 class FleetOrder(JsonRecord, frozen=True, kw_only=True):
-    """The order to the fleet's brake that is in force (R25); `process` gave it."""
+    """An order to the brake (R22, R25); the process, or the person, `process` gave it (None: not known)."""
 
     engaged: bool
     reason: str
-    process: str
+    process: str | None
     at: Wall
 
 

@@ -6,6 +6,8 @@ Rules: docs/design.md#r23, docs/design.md#r27.
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import msgspec
+
 from shim.ledger.json_record import JsonRecord, Length
 from shim.ledger.rows import Wall
 from shim.model import Duration
@@ -18,6 +20,7 @@ class ProcessState(JsonRecord, frozen=True, kw_only=True):
         settings: a digest of the settings that should be the same in every process (`shared_settings_digest`).
         flags: the digest of its flags file; None: it follows no file.
         connections: its open connections, by the word of the stage.
+        kinds: the same, by the kind of connection.
         brake: whether the brake is engaged there.
     """
 
@@ -25,6 +28,7 @@ class ProcessState(JsonRecord, frozen=True, kw_only=True):
     flags: str | None
     connections: dict[str, int]
     brake: bool
+    kinds: dict[str, int] = msgspec.field(default_factory=dict)
 
 
 class Forgetting(JsonRecord, frozen=True, kw_only=True):
@@ -46,8 +50,8 @@ class ProcessRecord(JsonRecord, frozen=True, kw_only=True):
         complete_until: until then all that it found out is in the store; None: nothing is yet.
         clock_offset: the store's clock minus its own.
         waiting: rows that it has not shipped, as it said last.
-        settings, flags, connections, brake: what it said of itself last (`ProcessState`); all are None if it
-            has said nothing.
+        settings, flags, connections, kinds, brake: what it said of itself last (`ProcessState`); all are None
+            if it has said nothing.
         forgotten: its record counts as ended since then; None: it ended by itself, or goes on.
     """
 
@@ -63,6 +67,7 @@ class ProcessRecord(JsonRecord, frozen=True, kw_only=True):
     settings: str | None = None
     flags: str | None = None
     connections: dict[str, int] | None = None
+    kinds: dict[str, int] | None = None
     brake: bool | None = None
     forgotten: Forgetting | None = None
 

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, Protocol, TypeVar
 
 from shim.gate import FalseKill, ObservedRows
 from shim.ledger.completeness import Completeness
-from shim.ledger.fleet_record import FleetRecord
+from shim.ledger.fleet_record import FleetOrder, FleetRecord
 from shim.ledger.json_record import JsonRecord
 from shim.ledger.process_record import ProcessRecord, StoreStatus
 from shim.ledger.rows import (
@@ -142,6 +142,7 @@ class Episode(JsonRecord, frozen=True, kw_only=True):
     """One verdict with everything around it, each list oldest first.
 
     The decisions are those on the silence judged and later ones until the connection's next episode.
+    `record`: how far the record of the fleet went before they were read (None: there is no fleet).
     """
 
     verdict: VerdictRow
@@ -154,6 +155,7 @@ class Episode(JsonRecord, frozen=True, kw_only=True):
     failures: list[FailureRow]
     stages: list[StageRow]
     pauses: list[PauseRow]
+    record: Completeness | None = None
 
 
 def order_in_run(row: Row) -> int:
@@ -189,6 +191,14 @@ class VerdictCounts:
     proving: Counter[VerdictName]
     rules: Counter[str]
     improvements: Counter[VerdictName] = field(default_factory=Counter)
+
+
+class EventCounts(NamedTuple):
+    """Decisions by whether they were acted on, decisions that came too late (R7), failures of monitors."""
+
+    decisions: Counter[tuple[Role, bool]]
+    late: int
+    failures: Counter[Role]
 
 
 @dataclass(slots=True)
@@ -307,6 +317,8 @@ class LedgerReader(EpisodeReader, Protocol):
 
     def counts(self, kind: Kind | None, since: Wall, until: Wall) -> VerdictCounts: ...
 
+    def event_counts(self, since: Wall, until: Wall) -> EventCounts: ...
+
     def close(self) -> None:
         """Close what is kept open between answers; another question opens it again."""
 
@@ -360,6 +372,10 @@ class LedgerReader(EpisodeReader, Protocol):
 
     def fleet(self) -> FleetRecord:
         """The fleet, as of now; `ALONE` where the ledger is that of one process."""
+
+    def orders(self, limit: int) -> list[FleetOrder]:
+        """The orders to the brake of the fleet, newest first: the first one is in force; none where the ledger
+        is that of one process."""
 
     def digest(self) -> tuple[str, int]:
         """SHA-256 (hexadecimal) of all rows, so that a report can be checked against them, and how many

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shim.ledger.flags_version import FlagsVersion, PushedFlags
-from shim.ledger.fleet_record import FleetOrder
 from shim.ledger.process_record import ProcessState, Pushed
 from shim.ledger.protocols import DirectLedger, LedgerReader, LedgerWriter
 from shim.ledger.rows import RunRow, Wall
@@ -154,13 +153,6 @@ def order_brake(url: LedgerUrl, *, engaged: bool, reason: str, who: str) -> None
     with _postgres(url):
         from shim.ledger.postgres import brake_orders
     brake_orders.order_brake(url, engaged=engaged, reason=reason, who=who)
-
-
-def list_orders(url: LedgerUrl, limit: int) -> list[FleetOrder]:
-    """The orders to a fleet's brake, newest first: the first one is in force. Raises InputError."""
-    with _postgres(url):
-        from shim.ledger.postgres import brake_orders
-    return brake_orders.list_orders(url, limit)
 
 
 def _is_fleets(url: LedgerUrl) -> bool:

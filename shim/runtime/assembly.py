@@ -40,7 +40,7 @@ from shim.ledger.gate_evidence import NO_FLAGS, GateEvidence, flags_identity, ga
 from shim.ledger.process_record import ProcessState
 from shim.ledger.rows import BrakeRow, ClockJumpRow, RunRow, Wall
 from shim.ledger.run_row import shared_settings_digest
-from shim.model import Stage
+from shim.model import Kind, Stage
 from shim.model.time import CLOCK_UNSET_BEFORE, describe_unset_clock
 from shim.model.visible_text import describe_free_text, describe_id
 from shim.rollout import CurrentFlags
@@ -237,10 +237,9 @@ class Assembly:
             provider=None if records.tracing is None else records.tracing.provider,
             names_users=not hashed,
         )
-        ledger = LedgerObserver(records.ledger, coordinator.wall.at)
         for observer in (
             traces,
-            ledger,
+            LedgerObserver(records.ledger, coordinator.wall.at),
             records.metrics,
             *self._observers,
             HookObserver(self._plugins),
@@ -259,6 +258,7 @@ class Assembly:
                 settings=settings,
                 flags=None if self.flags is None else self.flags.digest,
                 connections={str(stage): census.open(stage=stage) for stage in Stage},
+                kinds={str(kind): census.open(kind) for kind in Kind},
                 brake=coordinator.router.brake_reason is not None,
             )
 

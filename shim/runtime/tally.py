@@ -3,7 +3,17 @@
 from collections import Counter
 from typing import Any
 
-from shim.model import LateDecision, MonitorFailure, Outcome, Return, Role, Verdict, VerdictName
+from shim.ledger.report_figures import ReportFigures
+from shim.model import (
+    LateDecision,
+    MonitorFailure,
+    Outcome,
+    Return,
+    Role,
+    Verdict,
+    VerdictKind,
+    VerdictName,
+)
 from shim.router import Decided, Observer, ProofOfLife, handles
 
 
@@ -13,9 +23,9 @@ class Tally(Observer):
     def __init__(self) -> None:
         self.decisions: Counter[tuple[Role, bool]] = Counter()
         self.verdicts: Counter[VerdictName] = Counter()
-        self.kinds: Counter[str] = Counter()
+        self.kinds: Counter[VerdictKind] = Counter()
         self.informative: Counter[VerdictName] = Counter()
-        self.outcomes: Counter[tuple[Role, Return]] = Counter()
+        self.outcomes: Counter[tuple[Role, Return | None]] = Counter()
         self.proofs_of_life: Counter[Role] = Counter()
         self.failures: Counter[Role] = Counter()
         self.improvements = 0
@@ -28,7 +38,7 @@ class Tally(Observer):
     @handles(Verdict)
     def _verdict(self, verdict: Verdict) -> None:
         self.verdicts[verdict.name] += 1
-        self.kinds[verdict.kind.value] += 1
+        self.kinds[verdict.kind] += 1
         if verdict.is_improvement:
             self.improvements += 1
         elif verdict.first is not None and verdict.first is not verdict.acting:
@@ -51,30 +61,16 @@ class Tally(Observer):
         self.failures[failure.role] += 1
 
     def as_dict(self) -> dict[str, Any]:
-        """The counts by role, verdict and result, as `/api/report` has them."""
-        matched = self.informative[VerdictName.MATCHED]
-        conclusive = matched + self.informative[VerdictName.MISMATCHED]
-        return {
-            "decisions": {
-                role.value: {
-                    "acted": self.decisions[role, True],
-                    "recorded": self.decisions[role, False],
-                }
-                for role in Role
-            },
-            "verdicts": {name.value: self.verdicts[name] for name in VerdictName},
-            "kinds": dict(self.kinds),
-            "improvements": self.improvements,
-            "late": self.late_decisions,
-            "agreement": {
-                "matched": matched,
-                "conclusive": conclusive,
-                "share": matched / conclusive if conclusive else None,
-            },
-            "outcomes": {
-                role.value: {result.value: self.outcomes[role, result] for result in Return}
-                for role in Role
-            },
-            "proofs_of_life": {role.value: self.proofs_of_life[role] for role in Role},
-            "failures": {role.value: self.failures[role] for role in Role},
-        }
+        """`ReportFigures` as JSON."""
+        figures = ReportFigures.of(
+            decisions=self.decisions,
+            verdicts=self.verdicts,
+            kinds=self.kinds,
+            proving=self.informative,
+            improvements=self.improvements,
+            late=self.late_decisions,
+            outcomes=self.outcomes,
+            proofs_of_life=self.proofs_of_life,
+            failures=self.failures,
+        )
+        return figures.as_dict()

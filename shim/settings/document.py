@@ -63,10 +63,12 @@ class Node:
 
 
 class Document:
-    """One file: its root, if it could be read, and everything that is wrong with it."""
+    """One file: its digest (SHA-256, if somebody asks for it), its root, if it could be read, and everything
+    that is wrong with it."""
 
     def __init__(self, file: str) -> None:
         self.file = file
+        self.digest: str | None = None
         self.root: Node | None = None
         self._problems: list[Problem] = []
 
@@ -117,6 +119,16 @@ class Origin:
     """The file that settings came from, if any. It is no part of what they say: all are equal."""
 
     document: Document | None = field(default=None, compare=False)
+
+    @property
+    def name(self) -> str:
+        """The file, as messages name it."""
+        return "the settings" if self.document is None else self.document.file
+
+    @property
+    def digest(self) -> str | None:
+        """The SHA-256 of the file as it was read, in hex."""
+        return None if self.document is None else self.document.digest
 
     @contextmanager
     def of(self, *path: str, errors: type[InputError] = InputError) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 from enum import Enum
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -225,6 +226,7 @@ def load_settings(path: Path | None, types: Mapping[str, MonitorType]) -> Settin
         return settings_from({}, types)
     document = Document(str(path))
     data = read_bytes(path)
+    document.digest = sha256(data).hexdigest()
     value: Any = {}
     lines = (line.strip() for line in data.removeprefix(BOM_UTF8).splitlines())
     # A file without any line but comments asks for the defaults.

@@ -126,7 +126,7 @@ def _orders(store: LedgerUrl) -> int:
 
 
 async def live_connections(process: ServerProcess) -> int:
-    report = await ask(process, "/api/report")
+    report = (await ask(process, "/api/report"))["process"]
     return int(report["connections"]["stages"]["live"])
 
 
@@ -143,7 +143,7 @@ async def start_without_store(folder: Path, store: LedgerUrl, name: str) -> str 
     """Start a process anew while the store is away; the reason for which its brake is engaged."""
     async with member(folder, store, name, settings=SETTINGS, flags=FLAGS) as again:
         client = await connect("late@example.com", port_of(again))
-        report = await ask(again, "/api/report")
+        report = (await ask(again, "/api/report"))["process"]
         await leave_all([client])
     assert report["connections"]["stages"]["live"] == 0
     reason: str | None = report["brake"]

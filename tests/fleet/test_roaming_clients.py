@@ -39,7 +39,8 @@ async def told(processes: Sequence[ServerProcess]) -> Counter[tuple[str, str]]:
     """How many outcomes all processes together have told, by role and result."""
     outcomes: Counter[tuple[str, str]] = Counter()
     for process in processes:
-        for role, results in (await ask(process, "/api/report"))["outcomes"].items():
+        report = (await ask(process, "/api/report"))["process"]
+        for role, results in report["outcomes"].items():
             for result in ("returned", "replaced", "lost", "censored"):
                 outcomes[role, result] += results[result]
     return +outcomes

@@ -109,13 +109,14 @@ class ServerProcess:
         self.process.send_signal(signal.SIGCONT)
 
     async def report(self) -> dict[str, Any]:
+        """What the process says of itself, also in a fleet."""
         headers = {"Authorization": f"Bearer {self.secrets['SHIM_OPERATOR_TOKEN']}"}
         async with (
             aiohttp.ClientSession(headers=headers) as http,
             http.get(f"{self.url}/api/report") as answer,
         ):
             report: dict[str, Any] = await answer.json()
-            return report
+            return report["process"] or report
 
 
 @asynccontextmanager

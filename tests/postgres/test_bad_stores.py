@@ -28,6 +28,8 @@ SECRET = "hunter2-" + PASSWORD
 ASKING = (
     "gate --ledger URL",
     "verdicts --ledger URL --json",
+    "report --ledger URL",
+    "report --config shim.yaml --json",
     "retire --ledger URL --report report --force --reason x",
     "status --ledger URL",
     "status --ledger URL --json",

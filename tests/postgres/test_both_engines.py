@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from shim.ledger import LedgerReader, VerdictFilter
 from shim.ledger.postgres.store_reader import PostgresReader
 from shim.ledger.protocols import Episode
+from shim.ledger.report_figures import read_report
 from shim.ledger.rows import (
     ROWS,
     ActionRow,
@@ -150,7 +151,10 @@ def comparable(answer: Any) -> Any:
     if isinstance(answer, list) and answer and isinstance(answer[0], ActionRow):
         return sorted(repr({**row, "id": 0}) for row in facts)
     if isinstance(answer, list) and answer and isinstance(answer[0], Episode):
-        return [{**one, "action": one["action"] and {**one["action"], "id": 0}} for one in facts]
+        return [
+            {**one, "action": one["action"] and {**one["action"], "id": 0}, "record": None}
+            for one in facts
+        ]
     return facts
 
 
@@ -167,6 +171,9 @@ def ask_all(
         "episodes": [reader.episode(row.id) for row in page.rows],
         "no episode": reader.episode(1 << 40),
         "brake": reader.brake(),
+        "orders": reader.orders(9),
+        "event counts": reader.event_counts(*time),
+        "report": read_report(reader, *time),
         "digest": reader.digest(),
         "outcomes": reader.outcomes(kind=kind, since=since),
         "outcomes of a user": reader.outcomes(user="u1", result=Return.RETURNED, until=until),

@@ -23,7 +23,8 @@ def brake(command: str, place: str, *arguments: str) -> Result:
 
 
 def test_orders_in_the_store(store: LedgerUrl) -> None:
-    assert brake("status", store.url).stdout == "released\n"
+    nobody = "no process of the fleet is listed as alive"
+    assert brake("status", store.url).stdout == f"released\n{nobody}\n"
     engaged = brake("engage", store.url, "--reason", " kills [bold] ")
     assert engaged.exit_code == 0, engaged.stderr
     first, *lines = engaged.stdout.splitlines()

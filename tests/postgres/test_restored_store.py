@@ -15,7 +15,8 @@ import pytest
 from psycopg import Connection
 
 from shim.fleet.stored_flags import StoredFlags
-from shim.ledger import list_orders, order_brake, pull_flags, push_flags
+from shim.ledger import order_brake, pull_flags, push_flags, read_ledger
+from shim.ledger.fleet_record import FleetOrder
 from shim.ledger.postgres.brake_orders import give_order, last_order
 from shim.ledger.postgres.flags_versions import add_version, versions
 from shim.ledger.postgres.store_connection import connect
@@ -52,6 +53,11 @@ def restore(server: PostgresServer) -> None:
 def judged(store: LedgerUrl) -> list[str]:
     """The users of the verdicts in the store."""
     return [user for (user,) in look(store, 'SELECT "user" FROM verdict ORDER BY "user"')]
+
+
+def orders(store: LedgerUrl) -> list[FleetOrder]:
+    with closing(read_ledger(store)) as reader:
+        return reader.orders(9)
 
 
 def digest(flags: str) -> str:
@@ -95,9 +101,9 @@ async def test_what_the_backup_has_not_comes_again(tmp_path: Path) -> None:
 
             await asyncio.to_thread(restore, server)
             await until(lambda: judged(store) == ["before", "first run", "second run"], timeout=60)
-            await until(lambda: len(list_orders(store, 9)) == 1, timeout=60)
+            await until(lambda: len(orders(store)) == 1, timeout=60)
             await until(lambda: getattr(pull_flags(store), "text", "") == LIVE, timeout=60)
-            (order,) = list_orders(store, 9)
+            (order,) = orders(store)
             assert (order.engaged, order.reason) == (True, "false kills")
             clients = Clients(http)
             await clients.comes_back("again", a, b)

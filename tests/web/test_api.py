@@ -235,7 +235,9 @@ async def test_an_episode_is_told_whole(tmp_path: Path) -> None:
         ("verdicts?recovered=perhaps", "recovered"),
         ("outcomes?result=gone", "returned, lost, replaced, censored"),
         ("gate?kind=x", "kind"),
-        ("report?x=1", "there are none here"),
+        ("brake?x=1", "there are none here"),
+        ("report?x=1", "there are period"),
+        ("report?period=2h", "period"),
         ("flags/explain", "'user' is needed"),
     ],
 )

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from shim.console.pages import charts
 from shim.console.pages import formatting as words
-from shim.console.pages.dashboard_figures import PERIODS, DashboardArm, default_period, read_figures
+from shim.console.pages.dashboard_figures import DashboardArm, default_period, read_figures
 from shim.console.pages.episode_chart import draw_lanes
 from shim.gate import Condition, Scale, Sense, Standing
 from shim.ledger import LedgerObserver, begin_run
+from shim.ledger.report_figures import PERIODS
 from shim.ledger.rows import VerdictRow
 from shim.ledger.sqlite.reader import SqliteReader
 from shim.ledger.sqlite.writer import SqliteLedger

@@ -10,22 +10,24 @@ from aiohttp import web
 
 from shim.console.api.responses import ApiError, bad_request
 
-_MOST = 16_384
+SMALL = 16_384
+"""Bytes of a body, unless more is expected."""
+
 _TIMEOUT = 10.0
 """Seconds; aiohttp itself would wait without end."""
 
 
-async def _read_body(request: web.Request) -> bytes:
+async def _read_body(request: web.Request, longest: int = SMALL) -> bytes:
     """Raises ApiError (400, 408, 413)."""
     body = bytearray()
     try:
         async with asyncio.timeout(_TIMEOUT):
-            async for chunk in request.content.iter_chunked(_MOST):
+            async for chunk in request.content.iter_chunked(SMALL):
                 body += chunk
-                if len(body) > _MOST:
+                if len(body) > longest:
                     raise ApiError(
                         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                        f"the body is longer than {_MOST} bytes",
+                        f"the body is longer than {longest} bytes",
                     )
     except TimeoutError:
         raise ApiError(HTTPStatus.REQUEST_TIMEOUT, "the body did not come in time") from None
@@ -34,11 +36,11 @@ async def _read_body(request: web.Request) -> bytes:
     return bytes(body)
 
 
-async def read_json(request: web.Request, model: Any) -> Any:
+async def read_json(request: web.Request, model: Any, longest: int) -> Any:
     """A body of this type. Raises ApiError (400, 408, 413, 415)."""
     if request.content_type != "application/json":
         raise ApiError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body must be application/json")
-    body = await _read_body(request)
+    body = await _read_body(request, longest)
     try:
         return msgspec.json.decode(body, type=model)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

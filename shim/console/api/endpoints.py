@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 
 from shim.console.access.access import CSRF_HEADER, Access, Visitor
-from shim.console.api.bodies import read_json
+from shim.console.api.bodies import SMALL, read_json
 from shim.console.api.filters import NoQuery, read_query
 
 
@@ -27,7 +27,7 @@ Answer: TypeAlias = Callable[[ApiRequest], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A path with a `body` is a change, which needs the operator's token.
+    """A path with a `body` is a change, which needs the operator's token. The body has at most `longest` bytes.
 
     The docstring of the handler is the summary in the OpenAPI document.
     """
@@ -37,6 +37,7 @@ class Endpoint:
     answer: Any
     query: type[msgspec.Struct] = NoQuery
     body: Any = None
+    longest: int = SMALL
 
     @property
     def method(self) -> str:
@@ -53,7 +54,7 @@ class Endpoint:
             query = read_query(request, self.query)
             if self.body is not None:
                 # An order waits for nobody.
-                body = await read_json(request, self.body)
+                body = await read_json(request, self.body, self.longest)
                 return await self.handler(ApiRequest(request, visitor, query, body))
             async with access.places.take(visitor.level):
                 return await self.handler(ApiRequest(request, visitor, query))

@@ -112,6 +112,23 @@ class ExplainQuery(msgspec.Struct, kw_only=True, frozen=True):
     user: Word
 
 
+class VersionsQuery(Query, frozen=True):
+    limit: Annotated[int, Meta(ge=1, le=10_000)] = 20
+
+
+class RetirementQuery(Query, frozen=True):
+    force: Annotated[bool, Meta(description="Report although the gate does not say `ready`.")] = (
+        False
+    )
+
+
+class ReportQuery(Query, frozen=True):
+    period: Annotated[
+        Period | None,
+        Meta(description="By default since the start of the process, in a fleet `24h`."),
+    ] = None
+
+
 class DashboardQuery(Query, frozen=True):
     period: Period | None = None
 

@@ -1,8 +1,8 @@
 """The API under `/api`."""
 
+import asyncio
 from typing import Any
 
-import msgspec
 from aiohttp import web
 
 from shim.console.access.redaction import Names, Pseudonymizer
@@ -12,24 +12,23 @@ from shim.console.api.filters import (
     ExplainQuery,
     GateQuery,
     OutcomesQuery,
+    ReportQuery,
     SessionsQuery,
     VerdictsQuery,
     read_id,
     wall,
 )
+from shim.console.api.report_answer import FlagsAnswer, ReportAnswer
 from shim.console.api.responses import json_answer, json_page, not_found
 from shim.console.api.schemas import (
     BrakeAnswer,
-    BrakeEvent,
     BrakeOrder,
     ConnectionsAnswer,
     EpisodeAnswer,
     EvaluationAnswer,
-    FlagsAnswer,
     GateAnswerBody,
     OneSessionAnswer,
     OutcomesAnswer,
-    ReportAnswer,
     SessionsAnswer,
     VerdictsAnswer,
     episode_answer,
@@ -40,10 +39,10 @@ from shim.console.connection_lists import ConnectionLists
 from shim.console.fleet_reading import FleetReading
 from shim.console.ledger_queries import LedgerQueries
 from shim.console.operations import Operations
+from shim.console.report_reading import ReportReading
 from shim.ledger.completeness import Completeness
 from shim.ledger.fleet_record import FleetRecord
 from shim.ledger.rows import VerdictRow
-from shim.model import seconds
 
 
 class ApiHandlers:
@@ -58,6 +57,7 @@ class ApiHandlers:
         self._queries = queries
         self._pseudonymizer = pseudonymizer
         self._fleet = fleet
+        self._reports = ReportReading(operations, queries, fleet)
         self._lists = ConnectionLists(operations.shim, pseudonymizer)
 
     def endpoints(self) -> list[Endpoint]:
@@ -65,7 +65,7 @@ class ApiHandlers:
             Endpoint("/api/connections", self.connections, ConnectionsAnswer, ConnectionsQuery),
             Endpoint("/api/sessions", self.sessions, SessionsAnswer, SessionsQuery),
             Endpoint("/api/sessions/{session}", self.session, OneSessionAnswer),
-            Endpoint("/api/report", self.report, ReportAnswer),
+            Endpoint("/api/report", self.report, ReportAnswer, ReportQuery),
             Endpoint("/api/verdicts", self.verdicts, VerdictsAnswer, VerdictsQuery),
             Endpoint("/api/verdicts/{verdict}", self.episode, EpisodeAnswer),
             Endpoint("/api/outcomes", self.outcomes, OutcomesAnswer, OutcomesQuery),
@@ -78,18 +78,22 @@ class ApiHandlers:
         ]
 
     async def connections(self, asked: ApiRequest) -> web.Response:
-        """The connections that are watched"""
+        """The connections that this process watches"""
         query: ConnectionsQuery = asked.query
         page = await self._lists.connections(query)
         answer = self._lists.connection_answer(self._names(asked, query.user))
-        return await json_page("connections", page.items, answer, page.next)
+        return await json_page(
+            "connections", page.items, answer, page.next, process=self._operations.process
+        )
 
     async def sessions(self, asked: ApiRequest) -> web.Response:
-        """The users' sessions"""
+        """The users' sessions in this process"""
         query: SessionsQuery = asked.query
         page = await self._lists.sessions(query)
         answer = self._lists.session_answer(self._names(asked, query.user))
-        return await json_page("sessions", page.items, answer, page.next)
+        return await json_page(
+            "sessions", page.items, answer, page.next, process=self._operations.process
+        )
 
     async def session(self, asked: ApiRequest) -> web.Response:
         """One session, with what its sockets say"""
@@ -99,13 +103,14 @@ class ApiHandlers:
             raise not_found("there is no such session now")
         names = self._names(asked, name)
         found = await self._queries.latest_verdicts(asked.visitor, session.user, 20)
-        verdicts = [self._verdict(row, names) for row in found]
-        return json_answer({**self._lists.session_facts(session, names), "verdicts": verdicts})
+        verdicts = [self._verdict(row, names) for row in found.rows]
+        facts = self._lists.session_facts(session, names)
+        return json_answer({**facts, "verdicts": verdicts, "record": _as_dict(found.record)})
 
     async def report(self, asked: ApiRequest) -> web.Response:
-        """Plain counts since the start"""
-        report = msgspec.structs.asdict(self._operations.report(asked.visitor))
-        return json_answer({**report, "record": _as_dict(await self._fleet.record())})
+        """The state, and plain counts: of a process that runs alone, or of the fleet"""
+        query: ReportQuery = asked.query
+        return json_answer(await self._reports.get(asked.visitor, query.period))
 
     async def verdicts(self, asked: ApiRequest) -> web.Response:
         """How episodes ended"""
@@ -149,7 +154,7 @@ class ApiHandlers:
         return json_answer(answer)
 
     async def flags(self, asked: ApiRequest) -> web.Response:
-        """The flags file in force"""
+        """The flags file in force in this process"""
         answer = self._operations.flags(asked.visitor)
         if answer is None:
             raise not_found("there is no flags file here")
@@ -170,16 +175,17 @@ class ApiHandlers:
 
     async def brake(self, asked: ApiRequest) -> web.Response:
         """The brake"""
-        reason = self._operations.brake_reason
-        history: list[BrakeEvent] | None = None
-        if (rows := await self._queries.brakes(asked.visitor)) is not None:
-            history = [BrakeEvent(row.engaged, row.reason, seconds(row.at)) for row in rows]
-        answer = BrakeAnswer(
-            engaged=reason is not None,
-            reason=reason,
-            quarantined=self._operations.quarantined,
-            history=history,
+        orders, record = await asyncio.gather(
+            self._queries.brakes(asked.visitor), self._fleet.record()
         )
+        reason = self._operations.brake_reason
+        answer = {
+            "engaged": reason is not None,
+            "reason": reason,
+            "quarantined": self._operations.quarantined,
+            "history": None if orders is None else [order.as_dict() for order in orders],
+            "record": _as_dict(record),
+        }
         return json_answer(answer)
 
     async def order_brake(self, asked: ApiRequest) -> web.Response:

@@ -3,7 +3,7 @@
 Times that come from the ledger are seconds since 1970. Users and sessions are named by a keyed hash
 (16 hex digits) to a visitor who is not an operator.
 
-Rules: docs/design.md#r5, docs/design.md#r6b, docs/design.md#r14, docs/design.md#r16,
+Rules: docs/design.md#r5, docs/design.md#r14, docs/design.md#r16,
 docs/design.md#r22, docs/design.md#r23.
 """
 
@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from shim.console.access.redaction import Names
 from shim.ledger.completeness import Completeness
+from shim.ledger.fleet_record import FleetOrder
 from shim.ledger.json_record import Length
 from shim.ledger.protocols import Episode
 from shim.ledger.rows import ActionRow, FailureRow, Row, VerdictRow
@@ -24,6 +25,21 @@ R = TypeVar("R", bound=Row)
 RecordAnswer: TypeAlias = Annotated[
     Completeness | None,
     Meta(description="How far the record of the fleet goes (R23); null: there is no fleet."),
+]
+
+StatedRecord: TypeAlias = Annotated[
+    Completeness | None,
+    Meta(
+        description="How far the record of the fleet goes (R23); null: there is no fleet, or its store does "
+        "not answer."
+    ),
+]
+
+ThisProcess: TypeAlias = Annotated[
+    str | None,
+    Meta(
+        description="The process of the fleet whose connections these are; null: there is no fleet."
+    ),
 ]
 
 StageWord = Literal["off", "shadow", "live", "complete"]
@@ -55,10 +71,11 @@ class ConnectionAnswer(msgspec.Struct, kw_only=True):
 
 
 class ConnectionsAnswer(msgspec.Struct, kw_only=True):
-    """Connections in the order of their opening; `next` is the cursor of what follows."""
+    """Connections of this process in the order of their opening; `next` is the cursor of what follows."""
 
     connections: list[ConnectionAnswer]
     next: str | None
+    process: ThisProcess
 
 
 class SocketAnswer(msgspec.Struct, kw_only=True):
@@ -86,10 +103,11 @@ class SessionAnswer(msgspec.Struct, kw_only=True):
 
 
 class SessionsAnswer(msgspec.Struct, kw_only=True):
-    """Sessions in the order of their beginning; `next` is the cursor of what follows."""
+    """Sessions of this process in the order of their beginning; `next` is the cursor of what follows."""
 
     sessions: list[SessionAnswer]
     next: str | None
+    process: ThisProcess
 
 
 class SessionConnection(ConnectionAnswer, kw_only=True):
@@ -118,73 +136,6 @@ class EndedAnswer(msgspec.Struct, kw_only=True):
     ]
 
 
-class OpenConnections(msgspec.Struct, kw_only=True):
-    open: int
-    stages: dict[StageWord, int]
-    kinds: dict[Kind, int]
-
-
-class ReportAnswer(msgspec.Struct, kw_only=True):
-    """Plain counts since the start of the process."""
-
-    connections: OpenConnections
-    users: dict[StageWord, int]
-    sessions: int
-    pauses: dict[str, float]
-    clock: Annotated[
-        str | None, Meta(description="What is wrong with the wall clock; null: nothing.")
-    ]
-    decisions: dict[Role, dict[str, int]]
-    verdicts: dict[str, int]
-    kinds: dict[str, int]
-    improvements: Annotated[
-        int,
-        Meta(
-            description="Episodes in which life proved the control wrong where the candidate waited "
-            "(R14); they are not part of `agreement`."
-        ),
-    ]
-    late: int
-    agreement: dict[str, float | None]
-    outcomes: dict[Role, dict[str, int]]
-    proofs_of_life: dict[Role, int]
-    failures: dict[Role, int]
-    brake: str | None
-    guard: "GuardAnswer"
-    quarantined: bool
-    flags: "FlagsAnswer | None"
-    ledger: "LedgerAnswer | None"
-    record: Annotated[
-        Completeness | None,
-        Meta(description="Of the fleet; null: there is no fleet, or its store does not answer."),
-    ] = None
-
-
-class GuardAnswer(msgspec.Struct, kw_only=True):
-    """The limit on mass closing (R6b)."""
-
-    holding: bool
-    held: int
-
-
-class LedgerAnswer(msgspec.Struct, kw_only=True):
-    """The state of the ledger's writer; `problem` is null while there is no problem."""
-
-    problem: str | None
-    queued: int
-    written: int
-    dropped: int
-    last_commit: Annotated[float | None, Meta(description="Seconds since 1970.")]
-
-
-class FlagsAnswer(msgspec.Struct, kw_only=True):
-    """The flags file in force; `problem` says why a newer one was refused, to operators in full."""
-
-    digest: str
-    age: Annotated[float, Meta(description="Seconds since it was taken over.")]
-    problem: str | None
-
-
 class EvaluationAnswer(msgspec.Struct, kw_only=True):
     """Which stage a user has, and why."""
 
@@ -206,12 +157,6 @@ class EvaluationAnswer(msgspec.Struct, kw_only=True):
     words: Annotated[str, Meta(description="The same for people.")]
 
 
-class BrakeEvent(msgspec.Struct):
-    engaged: bool
-    reason: str
-    at: Annotated[float, Meta(description="Seconds since 1970.")]
-
-
 class BrakeAnswer(msgspec.Struct, kw_only=True):
     """The order that takes everyone back to `shadow` (R22).
 
@@ -226,7 +171,8 @@ class BrakeAnswer(msgspec.Struct, kw_only=True):
             description="The candidate runs no more (R5): until a restart a release moves nobody."
         ),
     ]
-    history: list[BrakeEvent] | None
+    history: list[FleetOrder] | None
+    record: StatedRecord
 
 
 class BrakeOrder(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -345,6 +291,7 @@ class OneSessionAnswer(msgspec.Struct, kw_only=True):
     connections: list[SessionConnection]
     ended: list[EndedAnswer]
     verdicts: list[VerdictAnswer]
+    record: RecordAnswer
 
 
 def verdict_answer(row: VerdictRow, names: Names, trace_url: str | None) -> VerdictAnswer:
@@ -366,6 +313,7 @@ def episode_answer(episode: Episode, names: Names, trace_url: str | None) -> Epi
         failures=[named(row, names) for row in episode.failures],
         stages=[named(row, names) for row in episode.stages],
         pauses=episode.pauses,
+        record=episode.record,
     )
 
 

@@ -3,19 +3,21 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from shim.console.api.report_answer import OpenConnections
 from shim.console.fleet_reading import FleetReading
 from shim.console.fresh_answer import FreshAnswer
 from shim.console.ledger_queries import SHARED, LedgerQueries
 from shim.console.operations import Operations
 from shim.console.pages.dashboard_figures import (
-    PERIODS,
     DashboardFigures,
     default_period,
     read_figures,
 )
+from shim.console.report_reading import count_connections
 from shim.gate import GateAnswer
 from shim.ledger import LedgerReader
-from shim.ledger.completeness import Completeness
+from shim.ledger.completeness import Completeness, describe_completeness
+from shim.ledger.report_figures import PERIODS
 from shim.model import SECOND, Duration
 
 _FIGURES_LAST: Duration = 2 * SECOND
@@ -26,7 +28,8 @@ _GATE_LASTS: Duration = 30 * SECOND
 class DashboardContent:
     """`figures` and `gate` are None where they cannot be had; `trouble` and `gate_trouble` say why.
 
-    `record`: how far the record of the fleet goes; None: there is no fleet, or its store does not answer.
+    `record`: how far the record of the fleet goes, `connections`: the open ones of all processes; None: there
+    is no fleet, or its store does not answer.
     `gate_record`: how far it went when the gate was asked.
     """
 
@@ -37,6 +40,7 @@ class DashboardContent:
     gate_record: Completeness | None
     gate_trouble: str | None
     record: Completeness | None
+    connections: OpenConnections | None
 
 
 class Dashboards:
@@ -55,6 +59,7 @@ class Dashboards:
             period = (await self._default.get())[0] or "24h"
         seen, trouble = await self._figures[period].get()
         gate, gate_trouble = await self._gate.get()
+        fleet, _ = await self._fleet.get_soon()
         return DashboardContent(
             period=period,
             figures=seen,
@@ -62,7 +67,8 @@ class Dashboards:
             gate=gate and gate.answer,
             gate_record=gate and gate.record,
             gate_trouble=gate_trouble,
-            record=await self._fleet.record(),
+            record=describe_completeness(fleet) if fleet else None,
+            connections=count_connections(fleet) if fleet and fleet.name else None,
         )
 
     def _asking(self, period: str) -> Callable[[], Awaitable[DashboardFigures]]:

@@ -10,18 +10,11 @@ from dataclasses import dataclass
 from shim.gate.statistics import wilson
 from shim.ledger import LedgerReader, VerdictFilter
 from shim.ledger.protocols import Bucket, VerdictCounts, Worst
+from shim.ledger.report_figures import PERIODS
 from shim.ledger.rows import RunRow, VerdictRow, Wall
 from shim.model import SECOND, Duration, Return, Role, VerdictKind, VerdictName
 from shim.settings import Settings
 
-PERIODS: Mapping[str, Duration] = {
-    "15m": 900 * SECOND,
-    "1h": 3_600 * SECOND,
-    "6h": 21_600 * SECOND,
-    "24h": 86_400 * SECOND,
-    "7d": 604_800 * SECOND,
-    "30d": 2_592_000 * SECOND,
-}
 _BUCKETS = 60
 _SKEW_STEPS = 8
 _DELAY_STEPS = 24

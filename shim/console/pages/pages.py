@@ -1,5 +1,6 @@
 """The pages for people: the dashboard and the rows behind its numbers."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from http import HTTPStatus
@@ -32,6 +33,7 @@ from shim.console.pages.dashboard import Dashboards
 from shim.console.pages.episode_chart import draw_lanes
 from shim.console.pages.event_stream import EventStream, fleet_facts
 from shim.console.pages.html import Html, see_other
+from shim.ledger import Page
 from shim.ledger.timeline import moments, why
 
 _ROWS = 50
@@ -117,10 +119,16 @@ class Pages:
         try:
             episodes = await self._queries.latest_verdicts(visitor, session.user, 10)
         except ApiError:
-            episodes = []
+            episodes = Page([], None)
         facts = self._lists.session_facts(session, names)
         return self._html.page(
-            request, visitor, "session.html", **facts, episodes=episodes, names=names
+            request,
+            visitor,
+            "session.html",
+            **facts,
+            episodes=episodes.rows,
+            record=episodes.record,
+            names=names,
         )
 
     async def verdicts(self, request: web.Request, visitor: Visitor) -> web.Response:
@@ -171,8 +179,8 @@ class Pages:
         return self._html.page(request, visitor, "fleet.html", **fleet_facts(fleet))
 
     async def brake(self, request: web.Request, visitor: Visitor) -> web.Response:
-        history = await self._queries.brakes(visitor) or []
-        return self._html.page(request, visitor, "brake.html", history=history)
+        history, record = await asyncio.gather(self._queries.brakes(visitor), self._fleet.record())
+        return self._html.page(request, visitor, "brake.html", history=history, record=record)
 
     async def order_brake(self, request: web.Request) -> web.Response:
         form = await read_form(request)

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 from psycopg import Connection
 
 from shim.ledger.columns import without_nul
-from shim.ledger.fleet_record import FleetOrder
 from shim.ledger.postgres.process_list import NOW
 from shim.ledger.postgres.store_connection import connect, store_errors
 from shim.ledger.postgres.store_schema import read_facts
@@ -98,17 +97,3 @@ def order_brake(url: LedgerUrl, *, engaged: bool, reason: str, who: str) -> None
             raise InputError(
                 f"{url}: the brake was engaged anew by {order.process}: {order.reason}"
             )
-
-
-def list_orders(url: LedgerUrl, limit: int) -> list[FleetOrder]:
-    """The orders, newest first: the first one is in force. Raises InputError."""
-    with closing(connect(url)) as connection, store_errors(url):
-        read_facts(connection, str(url))
-        found = connection.execute(
-            "SELECT engaged, reason, process, at FROM brake_order ORDER BY id DESC LIMIT %s",
-            (limit,),
-        )
-        return [
-            FleetOrder(engaged=engaged, reason=reason, process=process, at=at)
-            for engaged, reason, process, at in found
-        ]

@@ -3,7 +3,8 @@
 Rules: docs/design.md#r26.
 """
 
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from hashlib import sha256
 from typing import Any
 
@@ -13,13 +14,16 @@ from shim.ledger.columns import without_nul
 from shim.ledger.flags_version import FlagsVersion, PushedFlags
 from shim.ledger.postgres.brake_orders import CHANNEL
 from shim.ledger.postgres.process_list import NOW
-from shim.ledger.postgres.store_connection import connect, store_errors
+from shim.ledger.postgres.store_connection import at_most, connect, store_errors
 from shim.ledger.postgres.store_schema import read_facts
 from shim.ledger.rows import storable
 from shim.settings import LedgerUrl
 
 _LOCK = 0x53484950
 """The advisory lock of whoever brings a version: they come one after the other."""
+
+_LONGEST = 10.0
+"""Seconds for a question or a push: then the store is taken to be away."""
 
 _COLUMNS = "id, text, digest, before, who, reason, at"
 _NAMES = _COLUMNS.split(", ")
@@ -44,14 +48,14 @@ def add_version(
 ) -> PushedFlags:
     """Bring a version, and tell everybody who listens.
 
-    With `before` only if the version in force has this digest. Content that is in force already makes no
-    new version.
+    With `before` only if the version in force has this digest, or one that begins so. Content that is in
+    force already makes no new version.
     """
     digest = sha256(text.encode()).hexdigest()
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         last = next(iter(versions(connection, 1)), None)
-        if last is not None and (last.digest == digest or before not in (None, last.digest)):
+        if last is not None and (last.digest == digest or not last.digest.startswith(before or "")):
             return PushedFlags(last, last.digest == digest)
         connection.execute(
             "INSERT INTO flags_version (text, digest, before, who, reason, at) "
@@ -91,13 +95,19 @@ def push_flags(
     url: LedgerUrl, text: str, *, who: str, reason: str, before: str | None = None
 ) -> PushedFlags:
     """`add_version` by itself. Raises InputError."""
-    with closing(connect(url)) as connection, store_errors(url):
-        read_facts(connection, str(url))
+    with _store(url) as connection:
         return add_version(connection, text, who=who, reason=reason, before=before)
 
 
 def pull_flags(url: LedgerUrl, limit: int) -> list[FlagsVersion]:
     """`versions` by themselves. Raises InputError."""
-    with closing(connect(url)) as connection, store_errors(url):
-        read_facts(connection, str(url))
+    with _store(url) as connection:
         return versions(connection, limit)
+
+
+@contextmanager
+def _store(url: LedgerUrl) -> Iterator[Connection[Any]]:
+    """A connection to a store that answers in time. Raises InputError."""
+    with closing(connect(url)) as connection, store_errors(url), at_most(_LONGEST, connection):
+        read_facts(connection, str(url))
+        yield connection

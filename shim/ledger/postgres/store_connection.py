@@ -15,6 +15,7 @@ from urllib.parse import unquote
 import psycopg
 from psycopg import conninfo
 
+from shim.ledger.postgres.certificate_fault import REFUSED, describe_certificate_fault
 from shim.ledger.postgres.store_schema import SCHEMA
 from shim.ledger.protocols import UnusableError
 from shim.settings import LedgerUrl
@@ -220,6 +221,8 @@ def _cut(line: socket.socket) -> None:
 def _told(error: psycopg.Error, url: LedgerUrl) -> UnusableError:
     text = " ".join(_without_secrets(str(error), url).split())
     state = error.sqlstate
+    if REFUSED in text and (fault := describe_certificate_fault(error)) is not None:
+        return UnusableError(f"{url} cannot be used: {_without_secrets(fault, url)}: {text}")
     if state == "42501":
         return UnusableError(f"{url}: this role has not the rights that are needed: {text}")
     if state == "25006":

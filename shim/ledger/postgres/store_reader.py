@@ -84,13 +84,12 @@ class PostgresReader(SqlReader):
     def fleet(self) -> FleetRecord:
         with self.snapshot() as snapshot:
             ((name, now),) = snapshot.ask(f"SELECT fleet, {NOW} FROM store")
-            orders = snapshot.ask(
-                "SELECT engaged, reason, process, at FROM brake_order ORDER BY id DESC LIMIT 1"
-            )
-            brake = None
-            for engaged, reason, process, at in orders:
-                brake = FleetOrder(engaged=engaged, reason=reason, process=process, at=at)
+            brake = next(iter(_orders(snapshot, 1)), None)
             return describe_fleet(name, now, brake, _processes(snapshot, now))
+
+    def orders(self, limit: int) -> list[FleetOrder]:
+        with self.snapshot() as snapshot:
+            return _orders(snapshot, limit)
 
     def concluded_until(self) -> Wall | None:
         ((until,),) = self.ask("SELECT max(concluded_until) FROM store")
@@ -179,6 +178,16 @@ def _longest() -> float:
     """Seconds until the connection is cut."""
     left = time_left()
     return _LONGEST_ANSWER if left is None else min(max(0.0, left) + _GRACE, _LONGEST_ANSWER)
+
+
+def _orders(snapshot: Snapshot, limit: int) -> list[FleetOrder]:
+    found = snapshot.ask(
+        "SELECT engaged, reason, process, at FROM brake_order ORDER BY id DESC LIMIT ?", limit
+    )
+    return [
+        FleetOrder(engaged=engaged, reason=reason, process=process, at=at)
+        for engaged, reason, process, at in found
+    ]
 
 
 def _processes(snapshot: Snapshot, now: Wall) -> list[ProcessRecord]:

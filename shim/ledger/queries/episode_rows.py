@@ -6,6 +6,7 @@ Times cannot be trusted: an older shim followed the wall clock, which may have b
 
 from typing import TypeVar
 
+from shim.ledger.completeness import Completeness
 from shim.ledger.protocols import Episode, UnusableError, order_in_run, uncompared
 from shim.ledger.queries.snapshot import Conditions, Snapshot
 from shim.ledger.rows import (
@@ -37,7 +38,7 @@ class EpisodeRows:
         self._before = verdicts[place - 1] if place else None
         self._after = verdicts[place + 1] if place + 1 < len(verdicts) else None
 
-    def episode(self) -> Episode:
+    def episode(self, record: Completeness | None) -> Episode:
         """Raises UnusableError if the ledger does not have the verdict's run."""
         verdict, is_last = self._verdict, self._after is None
         of_run = Conditions().add("id = ?", verdict.run)
@@ -61,6 +62,7 @@ class EpisodeRows:
             failures=self._around(FailureRow),
             stages=self._around(StageRow),
             pauses=self._ledger.rows(PauseRow, pauses, "at"),
+            record=record,
         )
 
     def _all(self, row: type[R]) -> list[R]:

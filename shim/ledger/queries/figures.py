@@ -6,7 +6,7 @@ Rules: docs/design.md#r14.
 from collections import Counter, defaultdict
 from typing import Literal
 
-from shim.ledger.protocols import Bucket, VerdictCounts, Worst
+from shim.ledger.protocols import Bucket, EventCounts, VerdictCounts, Worst
 from shim.ledger.queries.snapshot import Conditions, SnapshotReader, quoted
 from shim.ledger.rows import Wall
 from shim.model import Duration, Kind, Return, Role, VerdictKind, VerdictName
@@ -44,6 +44,22 @@ class Figures(SnapshotReader):
             self._count_unproving(counts, _period(one, since, until))
             self._count_agreed(counts, _period(one, since, until))
         return counts
+
+    def event_counts(self, since: Wall, until: Wall) -> EventCounts:
+        where = _period(None, since, until)
+        decisions = self.ask(
+            f"SELECT role, acted, count(*) FROM decision {where} GROUP BY role, acted",
+            *where.values,
+        )
+        ((late,),) = self.ask(f"SELECT count(*) FROM late {where}", *where.values)
+        failures = self.ask(
+            f"SELECT role, count(*) FROM failure {where} GROUP BY role", *where.values
+        )
+        return EventCounts(
+            Counter({(Role(role), bool(acted)): count for role, acted, count in decisions}),
+            late,
+            Counter({Role(role): count for role, count in failures}),
+        )
 
     # Each of these two has an index that knows all it asks for.
 

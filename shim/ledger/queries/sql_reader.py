@@ -6,7 +6,7 @@ from abc import abstractmethod
 from typing import Any, TypeVar
 
 from shim.ledger.completeness import describe_completeness
-from shim.ledger.fleet_record import FleetRecord
+from shim.ledger.fleet_record import FleetOrder, FleetRecord
 from shim.ledger.protocols import Episode, Page, VerdictFilter
 from shim.ledger.queries.episode_rows import EpisodeRows
 from shim.ledger.queries.figures import IMPROVEMENT, Figures
@@ -32,6 +32,10 @@ class SqlReader(Figures, TrialFigures):
     @abstractmethod
     def fleet(self) -> FleetRecord:
         """The fleet, as of now; `ALONE` where the ledger is that of one process."""
+
+    @abstractmethod
+    def orders(self, limit: int) -> list[FleetOrder]:
+        """The orders to the brake of the fleet, newest first."""
 
     def newest_first(self, row: type[Row]) -> str:
         """The order of a list: the rows that were written last come first."""
@@ -59,9 +63,10 @@ class SqlReader(Figures, TrialFigures):
         return Page(rows, following, record)
 
     def episode(self, verdict_id: int) -> Episode | None:
+        record = describe_completeness(self.fleet())
         with self.snapshot() as ledger:
             found = ledger.rows(VerdictRow, Conditions().add("id = ?", verdict_id), "id")
-            return EpisodeRows(ledger, found[0]).episode() if found else None
+            return EpisodeRows(ledger, found[0]).episode(record) if found else None
 
     def outcomes(
         self,

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from shim.ledger.fleet_record import ALONE, FleetRecord
+from shim.ledger.fleet_record import ALONE, FleetOrder, FleetRecord
 from shim.ledger.process_record import ProcessRecord
 from shim.ledger.protocols import UnusableError
 from shim.ledger.queries.snapshot import Snapshot
@@ -40,6 +40,9 @@ class SqliteReader(SqlReader):
 
     def fleet(self) -> FleetRecord:
         return ALONE
+
+    def orders(self, limit: int) -> list[FleetOrder]:
+        return []
 
     def close(self) -> None:
         """Nothing is kept open."""
