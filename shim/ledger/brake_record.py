@@ -69,7 +69,7 @@ def read_brake_history(reader: LedgerReader) -> list[FleetOrder]:
     orders = reader.orders(_MOST_ORDERS)
     if orders:
         return orders
-    for row in reversed(reader.rows(BrakeRow, limit=_MOST_ORDERS)):
+    for row in reversed(reader.rows(BrakeRow)):
         # Each process of a fleet has a row of an order.
         if not orders or (orders[-1].engaged, orders[-1].reason) != (row.engaged, row.reason):
             orders.append(

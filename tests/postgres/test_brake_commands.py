@@ -27,7 +27,8 @@ def test_orders_in_the_store(store: LedgerUrl) -> None:
     assert brake("status", store.url).stdout == f"released\n{nobody}\n"
     engaged = brake("engage", store.url, "--reason", " kills [bold] ")
     assert engaged.exit_code == 0, engaged.stderr
-    first, *lines = engaged.stdout.splitlines()
+    first, *lines, record = engaged.stdout.splitlines()
+    assert record == nobody
     assert first == "engaged: kills [bold]"
     assert [line.partition("engaged")[2].strip() for line in lines] == [
         f"kills [bold] ({this_user()})"

@@ -256,6 +256,19 @@ async def test_the_list_of_connections_is_that_of_one_process(it: Member) -> Non
 # -- Changes ---------------------------------------------------------------------------------------
 
 
+async def test_an_order_to_the_brake_is_in_its_answer(it: Member) -> None:
+    for _ in range(2):
+        given = await it.ask("brake engage --reason drill --url URL --json")
+        history = json.loads(given.stdout)["history"]
+        assert (history[0]["engaged"], history[0]["reason"], history[0]["process"]) == (
+            True,
+            "drill",
+            "a",
+        )
+        assert (await it.ask("brake release --reason over --ledger STORE")).exit_code == 0
+        await until(lambda: it.shim.router.brake_reason is None)
+
+
 async def test_flags_are_pushed_by_any_process(it: Member, tmp_path: Path) -> None:
     file = tmp_path / "new.yaml"
     file.write_text(f"# changed\n{FLAGS}")

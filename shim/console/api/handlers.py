@@ -1,10 +1,12 @@
 """The API under `/api`."""
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Any
 
 from aiohttp import web
 
+from shim.console.access.access import Visitor
 from shim.console.access.redaction import Names, Pseudonymizer
 from shim.console.api.endpoints import ApiRequest, Endpoint
 from shim.console.api.filters import (
@@ -41,8 +43,11 @@ from shim.console.ledger_queries import LedgerQueries
 from shim.console.operations import Operations
 from shim.console.report_reading import ReportReading
 from shim.ledger.completeness import Completeness
-from shim.ledger.fleet_record import FleetRecord
+from shim.ledger.fleet_record import FleetOrder, FleetRecord
 from shim.ledger.rows import VerdictRow
+
+_PAUSES = (0.1, 0.2, 0.4, 0.8)
+"""Seconds between two looks at the store."""
 
 
 class ApiHandlers:
@@ -175,9 +180,25 @@ class ApiHandlers:
 
     async def brake(self, asked: ApiRequest) -> web.Response:
         """The brake"""
-        orders, record = await asyncio.gather(
-            self._queries.brakes(asked.visitor), self._fleet.record()
-        )
+        return await self._brake_answer(self._queries.brakes(asked.visitor))
+
+    async def order_brake(self, asked: ApiRequest) -> web.Response:
+        """Engage the brake, or release it"""
+        await self._operations.order_brake(asked.visitor, asked.body)
+        return await self._brake_answer(self._orders_with(asked.body, asked.visitor))
+
+    async def _orders_with(self, order: BrakeOrder, visitor: Visitor) -> list[FleetOrder] | None:
+        """The orders to the brake; in a fleet this order is waited for, which is on its way to the store."""
+        orders = await self._queries.brakes(visitor)
+        for pause in _PAUSES if self._operations.process is not None else ():
+            if orders is None or (orders and orders[0].engaged is order.engaged):
+                break
+            await asyncio.sleep(pause)
+            orders = await self._queries.brakes(visitor)
+        return orders
+
+    async def _brake_answer(self, asked: Awaitable[list[FleetOrder] | None]) -> web.Response:
+        orders, record = await asyncio.gather(asked, self._fleet.record())
         reason = self._operations.brake_reason
         answer = {
             "engaged": reason is not None,
@@ -187,11 +208,6 @@ class ApiHandlers:
             "record": _as_dict(record),
         }
         return json_answer(answer)
-
-    async def order_brake(self, asked: ApiRequest) -> web.Response:
-        """Engage the brake, or release it"""
-        await self._operations.order_brake(asked.visitor, asked.body)
-        return await self.brake(asked)
 
     def _names(self, asked: ApiRequest, name: str | None = None) -> Names:
         return Names(self._pseudonymizer, asked.visitor, name)
