@@ -39,7 +39,8 @@ def test_orders_in_the_store(store: LedgerUrl) -> None:
     answer = json.loads(brake("release", store.url, "--reason", "mended", "--json").stdout)
     assert (answer["engaged"], answer["reason"]) == (False, None)
     assert [event["reason"] for event in answer["history"]] == ["mended", "kills [bold]"]
-    assert json.loads(brake("status", store.url, "--json").stdout) == answer
+    asked = json.loads(brake("status", store.url, "--json").stdout)
+    assert asked == {**answer, "record": {**answer["record"], "now": asked["record"]["now"]}}
     assert "released already" in brake("release", store.url, "--reason", "again").stderr
     assert len(look(store, "SELECT 1 FROM brake_order")) == 2
 
