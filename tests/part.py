@@ -18,6 +18,8 @@ _TESTS_FAILED, _NO_TESTS = 1, 5
 """Exit codes of pytest. No tests are right where an option such as `-k` chooses the tests of other parts."""
 
 PYTEST = (sys.executable, "-m", "pytest")
+_UNUSED = tuple(f"-pno:{plugin}" for plugin in ("anyio", "inline_snapshot", "schemathesis"))
+"""Plugins that pytest would find and import, which takes a second, and that no test here needs."""
 _AGAIN = ("--last-failed", "--last-failed-no-failures=none")
 
 
@@ -65,8 +67,8 @@ class Part:
         with (
             log.open("wb") as output,
             subprocess.Popen(
-                [*PYTEST, "-o", f"cache_dir={cache}", *self._arguments, *options],
-                env={**os.environ, "COVERAGE_FILE": str(data)},
+                [*PYTEST, *_UNUSED, "-o", f"cache_dir={cache}", *self._arguments, *options],
+                env=_environment(data),
                 stdout=output,
                 stderr=subprocess.STDOUT,
             ) as process,
@@ -88,6 +90,17 @@ class Part:
         """The names of the tests that failed when they ran last; pytest keeps them."""
         path = Path(f"{self._path}.cache/v/cache/lastfailed")
         return set(json.loads(path.read_text())) if path.exists() else set()
+
+
+def _environment(coverage_data: Path) -> dict[str, str]:
+    """The environment of a part.
+
+    Python may keep what it compiled. Otherwise each of the hundreds of processes that the tests start
+    would compile the whole package first, which takes longer than all else before its first line.
+    """
+    environment = {**os.environ, "COVERAGE_FILE": str(coverage_data)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    return environment
 
 
 def _counts(said: str) -> Counter[str]:

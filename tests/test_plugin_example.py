@@ -40,7 +40,13 @@ def python(folder: Path, *arguments: str) -> str:
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(folder / "site"), "COLUMNS": "80"},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(folder / "site"),
+            "COLUMNS": "80",
+            # The example needs no plugin of pytest's, and to import those of this project takes a second.
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        },
         capture_output=True,
         text=True,
         timeout=60,

@@ -161,7 +161,15 @@ def run_suite(
         "-q",
         "--no-header",
     ]
-    without = ["-p", "no:asyncio", "-p", "no:cacheprovider", "-p", "no:cov"]
+    unused = (
+        "asyncio",
+        "cacheprovider",
+        "hypothesispytest",
+        "inline_snapshot",
+        "pytest_cov",
+        "schemathesis",
+    )
+    without = [f"-pno:{name}" for name in unused]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, *without, "-p", plugin, *arguments],
         cwd=folder,
