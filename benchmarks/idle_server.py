@@ -11,6 +11,7 @@ Each client names itself by a number in its URL, and is answered when its connec
 
 import asyncio
 import gc
+import json
 import logging
 import resource
 import sys
@@ -48,6 +49,8 @@ hash: {{algorithm: blake2b-v1, salt: a}}
 kill_switch: false
 default: "off"
 holdback: 0
+overrides: {{}}
+rules: []
 percent: {{{stage}: 100}}
 ...
 """
@@ -80,9 +83,9 @@ class Watching(NamedTuple):
             "monitors": {"control": times, "candidate": times},
             "server": {"drain": "0s"},
         }
-        types = monitor_types(plugin_manager())
         if self.folder is None:
             stage = Stage[self.watched.upper()]
+            types = monitor_types(plugin_manager())
             return kind(settings_from(told, types), everyone_at(stage).evaluate)
         flags = self.folder / "rollout.yaml"
         flags.write_text(_FLAGS.format(stage=self.watched))
@@ -91,8 +94,10 @@ class Watching(NamedTuple):
             "ledger": f"sqlite:///{self.folder}/shim.db",
             "capture": {"file": f"{self.folder}/capture.jsonl"},
         }
-        secrets = Secrets("", "operator", "key")
-        return kind.open(settings_from(told, types), secrets=secrets)
+        # Only a settings file can name a flags file. JSON is YAML.
+        settings = self.folder / "shim.yaml"
+        settings.write_text(json.dumps(told))
+        return kind.open(settings, secrets=Secrets("", "operator", "key"))
 
 
 class _Handlers:

@@ -106,13 +106,17 @@ class PerSessionMonitor:
         return self._soonest
 
     def register(self, connection: Connection, now: Time, last_seen: Time) -> Pulse:
-        if not self._watches:
+        watch = Watch(connection, now, last_seen)
+        if self._watches:
+            self._watches = (*self._without(connection.id), watch)
+        else:
             if self._next_beat < now:
                 self._next_beat = self._beat_from(now)
             self._soonest = self._next_beat
-        watch = Watch(connection, now, last_seen)
-        self._watches = (*self._without(connection.id), watch)
-        self._soonest = min(self._soonest, last_seen + self._settings.timeout)
+            self._watches = (watch,)
+        deadline = last_seen + self._settings.timeout
+        if deadline < self._soonest:
+            self._soonest = deadline
         return watch
 
     def unregister(self, connection_id: str, now: Time) -> None:
@@ -196,7 +200,8 @@ class PerSessionMonitor:
     def paused(self, start: Time, end: Time) -> None:
         if end - start <= self._settings.stall_threshold:
             return
-        self._pauses = (*self._pauses[1 - _PAUSES :], (start, end - start))
+        pauses = (*self._pauses[1 - _PAUSES :], (start, end - start))
+        self._pauses = tuple(sorted(pauses))  # an earlier pause may be told later
 
     def _deadline(self, watch: Watch) -> Time:
         heard = watch.heard

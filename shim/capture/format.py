@@ -35,7 +35,7 @@ class Header(msgspec.Struct, omit_defaults=True):
             raise ValueError(f"no time: {self.started}") from error
 
 
-class Line(msgspec.Struct, tag_field="event", omit_defaults=True):
+class Line(msgspec.Struct, tag_field="event", omit_defaults=True, gc=False):
     """One event; `t` in seconds from the start of the capture."""
 
     t: float

@@ -39,7 +39,8 @@ class Journal:
         """Add the newest line. What is read after a pause, before a monitor judges, happens at its end (R3)."""
         if self._resumed is not None:
             at = self._resumed
-        self._insert(len(self._times), at, line)
+        self._times.append(at)
+        self._lines.append(self._encoded(at, line))
         self._newest = line
 
     def add_earlier(self, at: Time, line: Line) -> Time:
@@ -76,8 +77,11 @@ class Journal:
         return lines
 
     def _insert(self, index: int, at: Time, line: Line) -> None:
+        self._times.insert(index, at)
+        self._lines.insert(index, self._encoded(at, line))
+
+    def _encoded(self, at: Time, line: Line) -> bytes:
         line.t = seconds(at - self.zero)
         text = self._encode(line) + b"\n"
-        self._times.insert(index, at)
-        self._lines.insert(index, text)
         self.held += len(text)
+        return text

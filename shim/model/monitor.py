@@ -152,7 +152,10 @@ class Monitor(Protocol):
         """The answer to a `Confirm`; called in the same instant."""
 
     def paused(self, start: Time, end: Time) -> None:
-        """The process did not run from `start` to `end`: no silence of the clients (R3)."""
+        """The process did not run from `start` to `end`: no silence of the clients (R3).
+
+        A monitor is told of an earlier pause, too, before it gets a connection that was silent then.
+        """
 
 
 class Scope(Enum):

@@ -36,10 +36,14 @@ STRIKES = 3
 
 
 class Instance:
-    """One monitor, with the number of connections that it watches."""
+    """One monitor, with the number of connections that it watches.
+
+    `pauses_told`: it knows the pauses before this one, as far as they ended at `heard_since` or later.
+    """
 
     __slots__ = (
         "discarded",
+        "heard_since",
         "monitor",
         "pauses_told",
         "scope_id",
@@ -48,8 +52,9 @@ class Instance:
         "watched",
     )
 
-    def __init__(self, monitor: Monitor, scope_id: str) -> None:
+    def __init__(self, monitor: Monitor, scope_id: str, heard_since: Time) -> None:
         self.discarded = False
+        self.heard_since = heard_since
         self.monitor = monitor
         self.pauses_told = 0
         self.scope_id = scope_id
@@ -106,7 +111,7 @@ class RoleMonitors:
     def start(self, now: Time) -> None:
         """A monitor of the process begins with the process: its ticks count from then (R1)."""
         if self._type.scope is Scope.PROCESS:
-            self.reschedule(self._instance("", now))
+            self.reschedule(self._instance("", now, now))
 
     def watched_until(self, kind: Kind, now: Time) -> Duration:
         """The sum, over connections of this kind, of the time for which they were watched here.
@@ -129,7 +134,7 @@ class RoleMonitors:
         if self.quarantined or self.exhausted(now):
             raise CallFailed("register", "the plugin failed too often")
         scope_id = "" if self._type.scope is Scope.PROCESS else connection.session
-        instance = self._instance(scope_id, now)
+        instance = self._instance(scope_id, now, last_seen)
         pulse = check_pulse(self._call("register", instance.monitor, connection, now, last_seen))
         instance.watched += 1
         self._watched[connection.kind].add(+1, now)
@@ -162,7 +167,7 @@ class RoleMonitors:
 
     def wake(self, instance: Instance, now: Time) -> list[Request]:
         if instance.pauses_told != self._pause_count:
-            self._tell_pauses(instance)
+            self._tell_pauses(instance, now)
         # What `_call` does, spelled out: the one call that each session needs in each interval.
         meter = self._meter
         if meter is not None:
@@ -181,20 +186,26 @@ class RoleMonitors:
         answer = self._call("confirmed", instance.monitor, connection.id, evidence, now)
         return self._requests("confirmed", answer)
 
-    def paused(self, instance: Instance) -> None:
+    def paused(self, instance: Instance, now: Time) -> None:
         """Tell a monitor of the pauses that it does not know.
 
         An instance that was left out is told before it is woken or gets another connection.
         """
         if not instance.discarded:
-            self._tell_pauses(instance)
+            self._tell_pauses(instance, now)
             self.reschedule(instance)
 
-    def _tell_pauses(self, instance: Instance) -> None:
-        unknown = self._pause_count - instance.pauses_told
+    def _tell_pauses(self, instance: Instance, last_seen: Time) -> None:
+        """Tell a monitor of the pauses that it does not know and that lie in a silence since `last_seen`.
+
+        A mass reconnect makes very many monitors, none of which needs the pauses before.
+        """
+        since, told = instance.heard_since, instance.pauses_told
+        instance.heard_since = min(since, last_seen)
         instance.pauses_told = self._pause_count
-        if unknown:
-            for start, end in list(self._pauses)[-unknown:]:
+        first = self._pause_count - len(self._pauses)
+        for number, (start, end) in enumerate(list(self._pauses), first):
+            if end >= instance.heard_since and (number >= told or end < since):
                 self._call("paused", instance.monitor, start, end)
 
     def leave_out(self, start: Time, end: Time) -> None:
@@ -233,14 +244,15 @@ class RoleMonitors:
         if instance.session_ended and not instance.watched:
             self.discard(instance)
 
-    def _instance(self, scope_id: str, now: Time) -> Instance:
+    def _instance(self, scope_id: str, now: Time, last_seen: Time) -> Instance:
         instance = self._instances.get(scope_id)
         if instance is None:
             monitor = self._call("create", self._type, self._settings, scope_id, now)
-            instance = self._instances[scope_id] = Instance(monitor, scope_id)
-        # An instance that fails in this call may fail later; it must not fail a connection now.
-        with suppress(CallFailed):
-            self._tell_pauses(instance)
+            instance = self._instances[scope_id] = Instance(monitor, scope_id, last_seen)
+        if instance.pauses_told != self._pause_count or last_seen < instance.heard_since:
+            # An instance that fails in this call may fail later; it must not fail a connection now.
+            with suppress(CallFailed):
+                self._tell_pauses(instance, last_seen)
         instance.session_ended = False
         return instance
 

@@ -268,6 +268,13 @@ class Router:
                 soonest = since
         return soonest if soonest < _NEVER else None
 
+    def any_wake(self, until: Time) -> bool:
+        """Whether a monitor may want to be woken until then: quicker to answer than `next_wake`."""
+        control = self._control
+        return self._candidate.timers.any_due(until) or (
+            control is not None and control.timers.any_due(until)
+        )
+
     def step(self, now: Time) -> None:
         """Do everything that is due."""
         self.step_control(now)
@@ -322,7 +329,7 @@ class Router:
             monitors.remember_pause(start, end)
             for instance in monitors.instances():
                 try:
-                    monitors.paused(instance)
+                    monitors.paused(instance, end)
                 except CallFailed as failure:
                     self._assignment.instance_failed(monitors, instance, failure, end)
                 if budget is not None and budget():

@@ -81,10 +81,10 @@ def check_pulse(answer: Any) -> Pulse:
     if not plain:
         raise CallFailed("register", "answered a Pulse whose times are not plain slots")
     try:
-        times = (answer.last_seen, answer.last_data)
+        are_times = type(answer.last_seen) is int and type(answer.last_data) is int
     except AttributeError:
         raise CallFailed("register", "answered a Pulse without times") from None
-    if any(type(time) is not int for time in times):
+    if not are_times:
         raise CallFailed("register", "answered a Pulse whose times are none")
     pulse: Pulse = answer
     return pulse

@@ -249,7 +249,8 @@ class Coordinator(Generic[L]):
                 counted=counted,
             )
         )
-        self.driver.hurry()
+        if self.router.any_wake(self.driver.due):
+            self.driver.hurry()
         if log.isEnabledFor(logging.INFO):
             log.info(
                 "[User: %s] %s connection registered%s",

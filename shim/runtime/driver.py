@@ -95,7 +95,8 @@ class Driver:
     def call_at(self, when: Time, callback: Callable[[], None]) -> None:
         """Call back at about `when`, for the bounded closing of connections."""
         heappush(self._deadlines, (when, next(self._entry), callback))
-        self.hurry()
+        if when < self.due:
+            self.hurry()
 
     def hurry(self) -> None:
         """Something may be due earlier than the timer was set for."""

@@ -3,9 +3,11 @@
 A plain hash of an e-mail address can be undone with a list of addresses; a keyed one cannot.
 """
 
-import hmac
+from hashlib import sha256
 
 _DIGITS = 16
+_BLOCK = 64
+"""The bytes of SHA-256's block: longer keys are hashed first (RFC 2104 section 2)."""
 
 
 class Pseudonyms:
@@ -18,9 +20,16 @@ class Pseudonyms:
     def __init__(self, key: str) -> None:
         if not key:
             raise ValueError("the key of the pseudonyms is empty")
-        self._keyed = hmac.new(key.encode(), digestmod="sha256")
+        secret = key.encode()
+        if len(secret) > _BLOCK:
+            secret = sha256(secret).digest()
+        padded = secret.ljust(_BLOCK, b"\0")
+        # What `hmac` does at each copy of its own state takes twice as long as all else here.
+        self._inner = sha256(bytes(byte ^ 0x36 for byte in padded))
+        self._outer = sha256(bytes(byte ^ 0x5C for byte in padded))
 
     def __call__(self, value: str) -> str:
-        mac = self._keyed.copy()
-        mac.update(value.encode("utf-8", "surrogatepass"))
-        return mac.hexdigest()[:_DIGITS]
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(value.encode("utf-8", "surrogatepass"))
+        outer.update(inner.digest())
+        return outer.hexdigest()[:_DIGITS]

@@ -64,8 +64,11 @@ class Metrics(Observer):
         self._connections: Callable[[Kind, Stage], Gauge] = cache(
             lambda kind, stage: catalogue.connections.labels(kind.value, str(stage))
         )
-        self._registrations: Callable[[Kind, Stage], Counter] = cache(
-            lambda kind, stage: catalogue.registrations.labels(kind.value, str(stage))
+        self._openings: Callable[[Kind, Stage], tuple[Gauge, Counter]] = cache(
+            lambda kind, stage: (
+                self._connections(kind, stage),
+                catalogue.registrations.labels(kind.value, str(stage)),
+            )
         )
         self._closings: Callable[[Kind, Cause, int | None], Counter] = cache(
             lambda kind, cause, code: catalogue.closings.labels(
@@ -87,9 +90,9 @@ class Metrics(Observer):
 
     @handles(Opened)
     def _opened(self, opened: Opened) -> None:
-        kind, stage = opened.connection.kind, opened.stage
-        self._connections(kind, stage).inc()
-        self._registrations(kind, stage).inc()
+        connections, registrations = self._openings(opened.connection.kind, opened.stage)
+        connections.inc()
+        registrations.inc()
 
     @handles(Closing)
     def _closed(self, closing: Closing) -> None:

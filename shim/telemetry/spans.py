@@ -17,7 +17,7 @@ from opentelemetry.trace import (
 )
 
 from shim import __version__
-from shim.model import SECOND, Time
+from shim.model import SECOND, Duration, Time
 from shim.telemetry import attributes as names
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,9 @@ _NOBODY = (trace.ProxyTracerProvider, trace.NoOpTracerProvider)
 
 _MILLISECOND = 1_000_000
 """In nanoseconds."""
+
+_LOOK: Duration = SECOND // 10
+"""How long the answer holds that nobody has set a provider, or that somebody has."""
 
 _PROBES = tuple(((1 << 128) - 1) * part // 16 for part in range(1, 17))
 """Trace ids from the whole range, the last one among them, which every share below 1 drops."""
@@ -71,11 +74,19 @@ class Spans:
         self._tracer = trace.get_tracer("shim", __version__, provider)
         self._sampler_checked = False
         self._offset = 0
+        self._on = provider is not None
+        self._looked_at = -_LOOK
 
     @property
     def on(self) -> bool:
-        """Whether a provider records spans."""
-        return self._provider is not None or not isinstance(trace.get_tracer_provider(), _NOBODY)
+        """Whether a provider records spans. One that the application sets later is found soon after."""
+        if self._provider is None:
+            now = self._clock()
+            # OpenTelemetry looks into the environment each time, which takes 2 us.
+            if now - self._looked_at >= _LOOK:
+                self._looked_at = now
+                self._on = not isinstance(trace.get_tracer_provider(), _NOBODY)
+        return self._on
 
     def root(
         self, name: str, start: Time, attributes: Attributes, links: Sequence[Link] = ()

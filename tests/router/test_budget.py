@@ -121,6 +121,33 @@ def test_r3_a_monitor_that_was_left_out_knows_the_pause_before_it_is_asked_anyth
     assert candidate.calls.count("paused") == 10
 
 
+def test_r3_a_monitor_is_told_of_the_pauses_that_its_connections_were_silent_in() -> None:
+    """A mass reconnect makes very many monitors: those need no pause that came before."""
+    candidate = FaultyType()
+    world = World(candidate=candidate)
+    world.open("old", Stage.OFF)
+    world.now = 2 * S
+    world.open("older than one", Stage.OFF, package="com.example.app2")
+    world.pause(8)
+    world.now = 12 * S
+    world.message("older than one")
+    world.pause(9)
+    world.now = 30 * S
+    candidate.calls.clear()
+    world.open("new", Stage.SHADOW, package="com.example.app3")
+    assert "paused" not in candidate.calls
+    world.stage("older than one", Stage.SHADOW)
+    world.stage("old", Stage.SHADOW)
+    calls = [call for call in candidate.calls if call in ("create", "register", "paused")]
+    assert calls == ["create", "register", "paused", "register", "paused", "register"]
+    pauses = candidate.made[0].real._pauses
+    assert pauses == ((2 * S, 8 * S), (12 * S, 9 * S))
+    candidate.calls.clear()
+    world.pause(10)
+    assert candidate.calls.count("paused") == 1
+    assert world.journal.failures == []
+
+
 def test_r5_a_monitor_that_fails_when_it_is_told_later_is_replaced() -> None:
     candidate = FaultyType()
     world = crowd(Stage.LIVE, count=3, candidate=candidate)
