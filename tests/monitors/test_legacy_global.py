@@ -21,6 +21,7 @@ from shim.model import (
     Time,
 )
 from shim_legacy_global import LegacyGlobal, LegacyGlobalMonitor, LegacySettings
+from shim_legacy_global.global_monitor import AT_ONCE
 
 S = SECOND
 
@@ -185,7 +186,7 @@ def test_r1_all_mistakes_at_once() -> None:
 
 # -- Against the whole event log ---------------------------------------------------------------
 
-INTERVAL, TIMEOUT, STATS = 4, 9, 10
+INTERVAL, TIMEOUT, STATS = 8, 17, 20
 """Microseconds: short, so that the oracle can look at every instant and all coincidences occur."""
 
 
@@ -257,17 +258,18 @@ def summarised(request: Request, now: Time) -> list[Happened]:
     return [(now, type(request).__name__.lower(), request.connection_id)]
 
 
-STEPS = st.one_of(st.integers(0, 6), st.sampled_from([TIMEOUT, TIMEOUT - 1, TIMEOUT + 1, 20]))
+STEPS = st.one_of(st.integers(0, 12), st.sampled_from([TIMEOUT, TIMEOUT - 1, TIMEOUT + 1, 20]))
 ACTS = st.sampled_from(["register", "register", "message", "pong", "unregister", "pause", "tick"])
 ACTIONS = st.lists(st.tuples(STEPS, ACTS, st.integers(0, 3)), max_size=30)
 
 
-@settings(max_examples=400, deadline=None)
-@given(ACTIONS, st.integers(0, 3), STEPS)
+@settings(max_examples=300, deadline=None)
+@given(ACTIONS, st.integers(0, 3), STEPS, st.sampled_from([1, 2, AT_ONCE]))
 def test_r1_every_sequence_is_judged_as_the_rule_says(
-    actions: list[tuple[int, str, int]], start: Time, tail: int
+    actions: list[tuple[int, str, int]], start: Time, tail: int, at_once: int
 ) -> None:
-    machine = LegacyGlobalMonitor(LegacySettings(INTERVAL, TIMEOUT, STATS), start)
+    """Also where more connections than `at_once` are looked at between the sweeps already."""
+    machine = LegacyGlobalMonitor(LegacySettings(INTERVAL, TIMEOUT, STATS), start, at_once)
     log = Log(end=start)
     happened: list[Happened] = []
     open_now: dict[str, tuple[Life, Pulse]] = {}
@@ -316,6 +318,37 @@ def test_r1_every_sequence_is_judged_as_the_rule_says(
     log.end = now + tail
     run_until(log.end + 1)
     assert happened == all_that_must_happen(log, start)
+
+
+def test_r1_a_sweep_over_very_many_looks_at_those_that_were_silent_for_long() -> None:
+    """The others were looked at before, in parts, while the event loop had its turns in between."""
+    machine = LegacyGlobalMonitor(LegacySettings(), 0, at_once=10)
+    pulses = [register(machine, connection(f"c{number}"), 0, 0) for number in range(100)]
+    wake(machine, 15 * S)
+    for pulse in pulses[1:]:
+        pulse.last_seen = 16 * S
+    looks = 0
+    while (due := machine.next_wake) is not None and due < 30 * S:
+        assert wake(machine, due) == []
+        looks += 1
+    assert looks == 10
+    assert wake(machine, 30 * S)[1:] == []
+    looked_at: set[Time] = set()
+
+    class Seen(int):
+        def __lt__(self, other: Time) -> bool:
+            looked_at.add(int(self))
+            return int(self) < other
+
+    while (due := machine.next_wake) is not None and due < 45 * S:
+        wake(machine, due)
+    for number, pulse in enumerate(pulses[1:]):
+        pulse.last_seen = Seen(16 * S + number)
+    pulses[0].last_seen = Seen(-1)
+    assert decided(wake(machine, 45 * S)) == ["c0"]
+    assert looked_at == {-1}
+    wake(machine, 60 * S + 2 * S)  # too late for what was found before: everybody is looked at
+    assert len(looked_at) == 100
 
 
 def test_the_original_asks_for_no_confirmation_and_answers_none() -> None:
