@@ -127,13 +127,13 @@ _REQUESTS = Place(REQUESTS, "Requests")
 
 MUTATIONS = [
     # The legacy monitor
-    Listed("R1", _LEGACY / "_timeouts", "< to <="),
+    Listed("R1", _LEGACY / "_silent", "< to <="),
     Listed("R1", _LEGACY / "wake", "timeouts before pings", 3, swapped),
     Listed("R1", _LEGACY / "_following", "drop right of -"),
     Listed("R1", _LEGACY / "_timeouts", "remove"),
     Listed("R1", _LEGACY / "__init__", "drop left of +", 2),
     Listed("R1", _LEGACY / "register", "Kind.GLASSES to APP"),
-    Listed("R1", _LEGACY / "wake", ">= to >", 2),
+    Listed("R1", _LEGACY / "wake", ">= to >", 3),
     # The per-session monitor
     Listed("R2", _SESSION / "wake", "<= to <", 2),
     Listed("R2", _SESSION / "confirmed", "> to >=", 2),

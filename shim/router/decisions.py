@@ -48,13 +48,10 @@ class Decisions:
     def begin(self, now: Time) -> None:
         """Whatever happens at `now`, windows that ended before are over (R10, R15)."""
         self._assignment.now = now
-        # Mostly no window has ended; to ask for those that have takes a microsecond.
-        if (ends := self._comparator.next_window) is not None and ends < now:
-            for verdict in self._comparator.expire(now):
-                self._judged(verdict, now)
-        if (lost_at := self._outcomes.next_loss) is not None and lost_at <= now:
-            for outcome in self._outcomes.expire(now):
-                self._observer.on(outcome)
+        for verdict in self._comparator.expire(now):
+            self._judged(verdict, now)
+        for outcome in self._outcomes.expire(now):
+            self._observer.on(outcome)
 
     def finish(self, now: Time) -> None:
         """Everything at `now` has happened: the windows of episodes that end with it are over."""
