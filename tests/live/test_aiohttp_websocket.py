@@ -57,12 +57,13 @@ async def service(
     *,
     registered: bool = True,
     cancels: bool = False,
+    stage: Stage = Stage.LIVE,
     **options: Any,
 ) -> AsyncIterator[Service]:
     (folder / "shim.yaml").write_text(QUICK)
     closings = Closings()
     settings = load_settings(folder / "shim.yaml", monitor_types(plugin_manager()))
-    it = Service(Shim(settings, everyone_at(Stage.LIVE).evaluate, [closings]), closings)
+    it = Service(Shim(settings, everyone_at(stage).evaluate, [closings]), closings)
 
     async def handle(request: web.Request) -> web.StreamResponse:
         websocket = it.shim.websocket(**options)

@@ -1,7 +1,8 @@
 """A connection that has ended is freed at once: nothing waits for Python's collector."""
 
 import gc
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Sized
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from tests.live.test_websockets import service as websockets_service
 from tests.simulate.helpers import records, scenario
 
 RECORDS = (Tracked, Watch, LegacyWatch, PerSessionMonitor)
+SILENT = [("silence", Stage.SHADOW), ("silence", Stage.LIVE)]
+"""Closed by the control, and by the candidate."""
 
 
 @pytest.fixture(autouse=True)
@@ -42,9 +45,24 @@ def alive(*types: type) -> list[Any]:
     return [thing for thing in gc.get_objects() if type(thing) in (*types, *RECORDS)]
 
 
+@asynccontextmanager
+async def drained(shim: Any, urls: list[str], closings: Sized) -> AsyncIterator[None]:
+    """Clients that the service sends away."""
+    async with AsyncExitStack() as stack:
+        for url in urls:
+            await stack.enter_async_context(connect(url))
+        await until(lambda: shim.census.open() == len(urls))
+        await shim.drain()
+        await until(lambda: len(closings) == len(urls))
+        yield
+
+
 @pytest.mark.real
-@pytest.mark.parametrize("ends", ["client", "handler", "abort", "silence"])
-async def test_a_connection_of_aiohttp(tmp_path: Path, ends: str) -> None:
+@pytest.mark.parametrize(
+    ("ends", "stage"),
+    [*((ends, Stage.LIVE) for ends in ("client", "handler", "abort", "drain")), *SILENT],
+)
+async def test_a_connection_of_aiohttp(tmp_path: Path, ends: str, stage: Stage) -> None:
     types = (WebSocket, FrameQueue, AiohttpConnection)
     before = len(alive(*types))
 
@@ -57,10 +75,13 @@ async def test_a_connection_of_aiohttp(tmp_path: Path, ends: str) -> None:
                 it.told.append(message.data)
 
     async with (
-        aiohttp_service(tmp_path, handler) as it,
+        aiohttp_service(tmp_path, handler, stage=stage) as it,
         aiohttp.ClientSession() as http,
     ):
-        for number in range(3):
+        if ends == "drain":
+            async with drained(it.shim, [it.url.replace("http", "ws")], it.closings.all):
+                it.websockets.clear()
+        for number in range(0 if ends == "drain" else 3):
             if ends == "silence":
                 async with handshake(it.url, "/"):
                     await until(lambda number=number: len(it.closings.all) == number + 1)
@@ -68,16 +89,26 @@ async def test_a_connection_of_aiohttp(tmp_path: Path, ends: str) -> None:
                 client = await http.ws_connect(it.url)
                 await client.close()
             it.websockets.clear()
-        await until(lambda: len(it.closings.all) == 3)
+        await until(lambda: len(it.closings.all) == (1 if ends == "drain" else 3))
         # The driver remembers the socket until the time for the closing handshake is up.
         await until(lambda: len(alive(*types)) == before)
 
 
 @pytest.mark.real
-async def test_a_connection_of_websockets(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("ends", "stage"), [("handshake", Stage.LIVE), ("drain", Stage.LIVE), *SILENT]
+)
+async def test_a_connection_of_websockets(tmp_path: Path, ends: str, stage: Stage) -> None:
     before = len(alive(WebsocketsConnection))
-    async with websockets_service(tmp_path, Stage.LIVE) as it:
-        for message in ("bye", "fail", "hello"):
+    async with websockets_service(tmp_path, stage) as it:
+        if ends == "drain":
+            async with drained(it.shim, [f"{it.url}{n}" for n in range(3)], it.told.closings):
+                pass
+        for number, message in enumerate(("bye", "fail", "hello") if ends != "drain" else ()):
+            if ends == "silence":
+                async with handshake(it.url.replace("ws://", "http://").rstrip("/"), "/u"):
+                    await until(lambda number=number: len(it.told.closings) == number + 1)
+                continue
             async with connect(f"{it.url}u") as client:
                 await client.send(message)
                 if message == "hello":
@@ -89,11 +120,17 @@ async def test_a_connection_of_websockets(tmp_path: Path) -> None:
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("ends", ["client", "endpoint", "silence"])
-async def test_a_connection_of_asgi(tmp_path: Path, ends: str) -> None:
+@pytest.mark.parametrize(
+    ("ends", "stage"),
+    [("client", Stage.LIVE), ("endpoint", Stage.LIVE), ("drain", Stage.LIVE), *SILENT],
+)
+async def test_a_connection_of_asgi(tmp_path: Path, ends: str, stage: Stage) -> None:
     before = len(alive(AsgiConnection, WebSocketProtocol))
-    async with asgi_service(tmp_path, Stage.LIVE) as it:
-        for number in range(3):
+    async with asgi_service(tmp_path, stage) as it:
+        if ends == "drain":
+            async with drained(it.shim, [f"{it.url}{n}" for n in range(3)], it.told.closings):
+                pass
+        for number in range(0 if ends == "drain" else 3):
             if ends == "silence":
                 async with handshake(it.http, "/u"):
                     await until(lambda number=number: len(it.told.closings) == number + 1)
