@@ -34,6 +34,8 @@ def connections(url: str, as_json: bool, **filters: Any) -> None:
     if as_json:
         print_json(answer)
         return
+    if process := answer.get("process"):
+        echo(f"the connections of {process} alone; `shim status` counts those of all processes")
     if not answer["connections"]:
         echo("no connection matches")
         return

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from shim.cli.common import input_errors, json_option, little_garbage, read_date, rough, word_option
 from shim.cli.ledger_option import ledger_of, ledger_option, one_place
-from shim.cli.remote import Remote, instead_option, read_record
+from shim.cli.remote import PATIENCE, Remote, instead_option, read_record
 from shim.cli.terminal import console_for, echo, plain, print_json
 from shim.gate import (
     Condition,
@@ -118,7 +118,9 @@ def gate(
     processes: list[ProcessRecord] = []
     if url is not None:
         since_1970 = None if at is None else seconds(at)
-        answer, record = Remote(url).get("/api/gate", _read_recorded, at=since_1970)
+        answer, record = Remote(url).get(
+            "/api/gate", _read_recorded, patience=PATIENCE, at=since_1970
+        )
     else:
         settings = load_settings(config, monitor_types(plugin_manager()))
         with ledger_of(settings, ledger) as reader, little_garbage():

@@ -18,6 +18,9 @@ DEFAULT_URL = "http://127.0.0.1:8080"
 _TIMEOUT, _TIMEOUT_TO_CONNECT = 15, 5
 """Seconds."""
 
+PATIENCE = 90.0
+"""Seconds for an answer that goes through the ledger, which the shim does for a minute at most."""
+
 _LONGEST = 100_000_000
 """Bytes of an answer."""
 
@@ -87,13 +90,20 @@ class Remote:
         filters = {name: str(value) for name, value in query.items() if value is not None}
         return self._answer("GET", path, read, params=filters, patience=patience)
 
-    def post(self, path: str, read: Callable[[Any], T], body: Mapping[str, Any]) -> T:
+    def post(
+        self,
+        path: str,
+        read: Callable[[Any], T],
+        body: Mapping[str, Any],
+        *,
+        patience: float = _TIMEOUT,
+    ) -> T:
         """Change something; this needs the operator's token."""
         if not self._may_change:
             raise InputError(
                 f"{OPERATOR_TOKEN} is not set: every change needs the operator's token"
             )
-        return self._answer("POST", path, read, json=body)
+        return self._answer("POST", path, read, json=body, patience=patience)
 
     def _answer(self, method: str, path: str, read: Callable[[Any], T], **options: Any) -> T:
         status, content = self._ask(method, path, **options)

@@ -12,7 +12,7 @@ import click
 from shim.cli.common import input_errors, json_option
 from shim.cli.gate import EXIT_CODES, read_answer, show
 from shim.cli.ledger_option import ledger_of, ledger_option, one_place
-from shim.cli.remote import Remote, instead_option, read_record
+from shim.cli.remote import PATIENCE, Remote, instead_option, read_record
 from shim.cli.terminal import echo, print_json
 from shim.gate import GateAnswer, GateVerdict
 from shim.gate.retirement_report import RetirementReport
@@ -29,9 +29,6 @@ from shim.rollout.client_hints import judge_with_hints
 from shim.rollout.retirement import check_control, read_retirement, with_completeness
 from shim.runtime.machine_start import present_time
 from shim.settings import LedgerUrl, load_settings
-
-_PATIENCE = 90.0
-"""Seconds; a running shim goes through all rows of its ledger for at most a minute."""
 
 
 class _Retirement(NamedTuple):
@@ -84,7 +81,7 @@ def retire(
     one_place(ledger, url)
     if url is not None:
         found = Remote(url).get(
-            "/api/retirement", _read, patience=_PATIENCE, force=str(force).lower()
+            "/api/retirement", _read, patience=PATIENCE, force=str(force).lower()
         )
     else:
         found = _read_ledger(config, ledger, force=force)

@@ -11,7 +11,7 @@ import click
 from shim.cli.common import input_errors, json_option
 from shim.cli.flagsdiff import show_shares
 from shim.cli.ledger_option import ledger_of
-from shim.cli.remote import Remote, read_record
+from shim.cli.remote import PATIENCE, Remote, read_record
 from shim.cli.terminal import echo, echo_error, print_json
 from shim.flags import Percentages
 from shim.gate import Standing
@@ -60,7 +60,7 @@ def rollout() -> None:
 def status(config: Path, url: str | None, as_json: bool) -> None:
     """Print the current step of the plan, and what is missing for the next step."""
     if url is not None:
-        state, record = Remote(url).get("/api/rollout", _read_state)
+        state, record = Remote(url).get("/api/rollout", _read_state, patience=PATIENCE)
     else:
         settings = _load(config)
         record = _record(settings)
@@ -94,7 +94,7 @@ def advance(
     order = StepOrder(this_user(), reason, force, dry_run)
     if url is not None:
         body = {"who": order.by, "reason": reason, "force": force, "dry_run": dry_run}
-        answer, record = Remote(url).post("/api/rollout", _read_answer, body)
+        answer, record = Remote(url).post("/api/rollout", _read_answer, body, patience=PATIENCE)
     else:
         settings = _load(config)
         record = _record(settings)

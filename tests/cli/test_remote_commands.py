@@ -14,9 +14,11 @@ from shim.cli import main
 from shim.console.listener import listen, url_of
 from shim.flags import everyone_at
 from shim.model import Role, Stage
+from shim.rollout.changes import find_change, this_user
 from shim.server.serving import serving
+from shim.settings import load_flags_file
 from tests.ledger.helpers import blocked
-from tests.live.servers import QUICK, SECRETS, app_client, server, until
+from tests.live.servers import QUICK, ROLLOUT, SECRETS, app_client, server, until
 
 pytestmark = pytest.mark.real
 
@@ -53,6 +55,54 @@ async def test_remote_and_local_say_the_same(tmp_path: Path) -> None:
         assert nothing.exit_code == 2
         assert "there is no such verdict" in nothing.output
         await client.close()
+
+
+async def test_a_shim_that_runs_alone_takes_a_step_of_its_plan(tmp_path: Path) -> None:
+    flags, config = tmp_path / "rollout.yaml", tmp_path / "shim.yaml"
+    flags.write_text(ROLLOUT.replace("STAGE", '"off"'))
+    plan = "promotion: {steps: [{percent: {shadow: 10}}, {percent: {live: 10}}]}"
+    settings = f"{QUICK}\n{plan}\nrollout: rollout.yaml"
+    async with server(tmp_path, None, settings) as it:
+        remote = ("--url", it.url)
+        for command in (["rollout", "status"], ["rollout", "advance", "--dry-run"]):
+            local = await ask(*command, "--config", str(config), "--json")
+            answer = await ask(*command, *remote, "--json")
+            assert json.loads(answer.stdout) == json.loads(local.stdout)
+            assert answer.exit_code == local.exit_code == 0
+        before = load_flags_file(flags).digest
+        taken = await ask("rollout", "advance", *remote, "--reason", "Monday")
+        assert (taken.exit_code, "is replaced" in taken.stdout) == (0, True), taken.output
+        change = find_change(flags, load_flags_file(flags).digest)
+        assert change is not None
+        assert (change.before, change.by) == (
+            before,
+            f"{this_user()} (operator token from 127.0.0.1)",
+        )
+        assert change.reason.endswith(": Monday")
+        # What is only in a fleet, and what is wrong with the plan here, is said in words.
+        for command, words in (
+            (["flags", "log"], "this shim runs alone"),
+            (["flags", "pull"], "this shim runs alone"),
+            (["flags", "push", str(flags), "--reason", "x"], "this shim runs alone"),
+        ):
+            refused = await ask(*command, *remote)
+            assert (refused.exit_code, words in refused.output) == (2, True), refused.output
+        report = await ask("report", *remote, "--json")
+        assert json.loads(report.stdout)["verdicts"]["matched"] == 0
+        assert "record" not in json.loads(report.stdout)
+
+
+@pytest.mark.parametrize("settings", ["", "monitors: {control: null}"])
+async def test_without_a_plan_or_a_control_there_is_no_step(tmp_path: Path, settings: str) -> None:
+    async with server(tmp_path, Stage.SHADOW, settings) as it:
+        for command in (["rollout", "status"], ["rollout", "advance"]):
+            refused = await ask(*command, "--url", it.url)
+            local = await ask(*command, "--config", str(tmp_path / "shim.yaml"))
+            assert (refused.exit_code, local.exit_code) == (2, 2)
+            assert local.output.removeprefix("error: ").strip() in refused.output
+        if settings:
+            retired = await ask("retire", "--url", it.url)
+            assert (retired.exit_code, "retired already" in retired.output) == (2, True)
 
 
 @pytest.mark.parametrize(

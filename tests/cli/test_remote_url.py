@@ -21,6 +21,14 @@ COMMANDS = [
     ["connections", "--json"],
     ["brake", "status"],
     ["brake", "engage", "--reason", "a test"],
+    ["report"],
+    ["report", "--json"],
+    ["retire"],
+    ["retire", "--force", "--reason", "x"],
+    ["rollout", "status"],
+    ["rollout", "advance", "--json"],
+    ["flags", "log"],
+    ["flags", "pull"],
 ]
 
 

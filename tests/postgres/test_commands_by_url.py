@@ -248,6 +248,24 @@ async def test_the_report_is_about_the_fleet(it: Member) -> None:
     assert "all processes together, since" in shown
 
 
+async def test_while_the_store_does_not_tell_the_counts(it: Member) -> None:
+    change(it.store, "ALTER TABLE late RENAME TO later")
+    try:
+        report = await it.get("report?period=30d")
+        results = [
+            await it.ask(f"report --period 30d {p}") for p in ("--url URL", "--ledger STORE")
+        ]
+    finally:
+        change(it.store, "ALTER TABLE later RENAME TO late")
+    assert "late" in report["trouble"]
+    assert (report["verdicts"], report["agreement"], report["since"]) == (None, None, None)
+    assert report["process"]["name"] == "a"
+    assert report["connections"]["stages"] == STAGES
+    for result in results:
+        assert (result.exit_code, "late" in result.stderr) == (2, True)
+        assert "Traceback" not in result.output
+
+
 async def test_the_list_of_connections_is_that_of_one_process(it: Member) -> None:
     for path in ("connections", "sessions"):
         assert (await it.get(path))["process"] == "a"
