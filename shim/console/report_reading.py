@@ -17,7 +17,7 @@ from shim.console.fresh_answer import FreshAnswer
 from shim.console.ledger_queries import SHARED, LedgerQueries
 from shim.console.operations import Operations
 from shim.ledger import LedgerReader
-from shim.ledger.completeness import describe_completeness
+from shim.ledger.completeness import Completeness, describe_completeness
 from shim.ledger.fleet_record import FleetRecord, is_silent
 from shim.ledger.report_figures import DEFAULT_PERIOD, PERIODS, ReportFigures, read_report
 from shim.ledger.rows import Wall
@@ -29,9 +29,12 @@ _PATIENCE = 3.0
 
 
 class _PeriodReport(NamedTuple):
+    """The figures, and how far the record of the fleet went before they were read (None: there is no fleet)."""
+
     since: Wall
     until: Wall
     figures: ReportFigures
+    record: Completeness | None
 
 
 class ReportReading:
@@ -61,16 +64,19 @@ class ReportReading:
             answer |= _of_fleet(fleet) | {"brake": process.brake, "process": process}
         counts = ("since", "until", *ReportFigures.__struct_fields__)
         answer |= dict.fromkeys(counts) | {"trouble": trouble}
+        record = None if fleet is None else describe_completeness(fleet)
         if found is not None:
             period_in_seconds = {"since": seconds(found.since), "until": seconds(found.until)}
             answer |= found.figures.as_dict() | period_in_seconds
-        return answer
+            record = found.record
+        return answer | {"record": None if record is None else record.as_dict()}
 
     def _asking(self, period: str) -> Callable[[], Awaitable[_PeriodReport]]:
         def read(ledger: LedgerReader) -> _PeriodReport:
+            record = describe_completeness(ledger.fleet())
             until = self._operations.assembly.time_of(ledger)
             since = until - PERIODS[period]
-            return _PeriodReport(since, until, read_report(ledger, since, until))
+            return _PeriodReport(since, until, read_report(ledger, since, until), record)
 
         return lambda: self._queries.ask(SHARED, read)
 
@@ -79,13 +85,7 @@ def _of_fleet(fleet: FleetRecord | None) -> dict[str, Any]:
     """What the list of processes says (None: it is not known now); nothing of what only a process knows."""
     answer: dict[str, Any] = dict.fromkeys(ProcessReport.__struct_fields__)
     del answer["name"]
-    if fleet is None:
-        return answer
-    record = describe_completeness(fleet)
-    return answer | {
-        "connections": count_connections(fleet),
-        "record": None if record is None else record.as_dict(),
-    }
+    return answer if fleet is None else answer | {"connections": count_connections(fleet)}
 
 
 def count_connections(fleet: FleetRecord) -> OpenConnections:

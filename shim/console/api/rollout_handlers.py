@@ -31,6 +31,7 @@ from shim.console.ledger_queries import LedgerQueries
 from shim.console.operations import Operations
 from shim.gate import GateVerdict
 from shim.ledger import LedgerReader, UnusableError, list_flags, pull_flags, push_flags
+from shim.ledger.completeness import Completeness
 from shim.model import InputError, from_seconds
 from shim.model.visible_text import describe_free_text
 from shim.rollout.planned_rollout import PlannedRollout, StepOrder
@@ -70,8 +71,9 @@ class RolloutHandlers:
 
     async def rollout(self, asked: ApiRequest) -> web.Response:
         """Where the rollout stands by the plan"""
+        record = await self._fleet.record()
         state = await self._planned(asked.visitor, PlannedRollout.look)
-        return await self._answer(asked.visitor, state)
+        return _answer(asked.visitor, state, record)
 
     async def advance(self, asked: ApiRequest) -> web.Response:
         """Take the next step of the plan"""
@@ -79,11 +81,12 @@ class RolloutHandlers:
         if body.force and body.reason is None:
             raise bad_request("a step by force needs a reason")
         by = _describe_person(body.who, asked.visitor)
+        record = await self._fleet.record()
         order = StepOrder(by, body.reason, body.force, body.dry_run)
         answer = await self._planned(asked.visitor, lambda rollout: rollout.take_step(order))
         if answer.change is not None:
             _audit("the rollout took a step", by, answer.change["reason"])
-        return await self._answer(asked.visitor, answer)
+        return _answer(asked.visitor, answer, record)
 
     async def versions(self, asked: ApiRequest) -> web.Response:
         """The versions of the flags in the store of the fleet"""
@@ -176,12 +179,12 @@ class RolloutHandlers:
         except InputError as error:
             return _good(error, visitor)
 
-    async def _answer(self, visitor: Visitor, state: RolloutState) -> web.Response:
-        record = await self._fleet.record()
-        answer = {**state.as_dict(), "record": None if record is None else record.as_dict()}
-        if not visitor.is_operator:
-            answer |= {"moves": None, "warnings": []}
-        return json_answer(answer)
+
+def _answer(visitor: Visitor, state: RolloutState, record: Completeness | None) -> web.Response:
+    answer = {**state.as_dict(), "record": None if record is None else record.as_dict()}
+    if not visitor.is_operator:  # these may name users
+        answer |= {"moves": None, "warnings": []}
+    return json_answer(answer)
 
 
 def _good(found: T | InputError, visitor: Visitor) -> T:
