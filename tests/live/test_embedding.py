@@ -165,17 +165,18 @@ async def use(service: Service, http: aiohttp.ClientSession, flags: Path) -> Non
     assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1001)
     await silent.close()
 
-    verdicts: list[dict[str, Any]] = []
     async with asyncio.timeout(60):
-        while not verdicts:
-            verdicts = (await service.answer("verdicts"))["verdicts"]
+        while not (await service.get(http, "/api/verdicts"))["verdicts"]:  # noqa: ASYNC110 - a process
+            await asyncio.sleep(0.05)
+    verdicts = (await service.answer("verdicts"))["verdicts"]
     assert [(row["user"], row["verdict"]) for row in verdicts] == [("bob", "matched")]
 
     replace_file(flags, ROLLOUT.replace("STAGE", "shadow").encode())
     async with asyncio.timeout(60):
         stage = "live"
         while stage != "shadow":
-            ((row,), _) = (await service.get(http, "/api/connections")).values()
+            await asyncio.sleep(0.05)
+            (row,) = (await service.get(http, "/api/connections"))["connections"]
             stage = row["stage"]
 
     status = await service.answer("status")
