@@ -133,15 +133,10 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-@pytest.mark.parametrize("command", SOME)
-def test_what_is_wrong_is_said(tls: TlsServer, folder: Path, case: str, command: str) -> None:
+def test_what_is_wrong_is_said(tls: TlsServer, folder: Path, case: str) -> None:
     options, told = WRONG[case]
-    refused(command, tls.url(**options), told)
-
-
-@pytest.mark.parametrize("case", WRONG)
-def test_doctor_says_it(tls: TlsServer, folder: Path, case: str) -> None:
-    options, told = WRONG[case]
+    for command in SOME if case == "another authority" else SOME[::4]:
+        refused(command, tls.url(**options), told)
     doctor_says(tls.url(**options), told)
 
 
@@ -153,7 +148,7 @@ def test_a_server_that_proves_nothing(
 ) -> None:
     tls.show(certificate)
     try:
-        for command in SOME:
+        for command in SOME[::4]:
             refused(command, tls.url(), told)
         doctor_says(tls.url(), told)
     finally:
