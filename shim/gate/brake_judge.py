@@ -6,7 +6,8 @@ only new evidence counts.
 Rules: docs/design.md#r15, docs/design.md#r22, docs/design.md#r25.
 """
 
-from collections.abc import Hashable, Iterator
+from collections import defaultdict
+from collections.abc import Hashable
 from dataclasses import replace
 from heapq import heappop, heappush
 from itertools import count
@@ -90,11 +91,14 @@ class BrakeJudge:
 
     def fewer_returns(self, now: Time) -> FewerReturns | None:
         """The reason to engage at `now`, if fewer clients come back from the candidate's closing."""
-        for kind, row in self._known(now):
-            self._returns.extend(kind, [row])
+        for kind, rows in self._known(now).items():
+            self._returns.extend(kind, rows)
         return self._returns.reason(now)
 
-    def _known(self, now: Time) -> Iterator[tuple[Kind, ObservedRow]]:
+    def _known(self, now: Time) -> dict[Kind, list[ObservedRow]]:
+        """The returns and losses whose windows are over, in the order of time."""
+        known: defaultdict[Kind, list[ObservedRow]] = defaultdict(list)
         while self._waiting and self._waiting[0][0] < now:
             _, _, kind, row = heappop(self._waiting)
-            yield kind, row
+            known[kind].append(row)
+        return known

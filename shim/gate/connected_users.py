@@ -19,23 +19,22 @@ class ConnectedUsers:
 
     def __init__(self, grain: Duration) -> None:
         self._grain = grain
-        self._of_run: dict[tuple[int, int], int] = {}
-        self._of_fleet: defaultdict[int, int] = defaultdict(int)
+        # By minutes: of each run, and under None of the fleet.
+        self._users: defaultdict[int | None, dict[int, int]] = defaultdict(dict)
 
     def add(self, run: int, since: Time, until: Time, users: int) -> None:
         """In this run so many users were connected from `since` to `until`; nothing changes if added twice."""
-        for minute in range(-(-since // self._grain), (until - 1) // self._grain + 1):
-            before = self._of_run.get((run, minute), 0)
+        grain, of_run, of_fleet = self._grain, self._users[run], self._users[None]
+        for minute in range(-(-since // grain), (until - 1) // grain + 1):
+            before = of_run.get(minute, 0)
             if users > before:
-                self._of_run[run, minute] = users
-                self._of_fleet[minute] += users - before
+                of_run[minute] = users
+                of_fleet[minute] = of_fleet.get(minute, 0) + users - before
 
     def __call__(self, at: Time, run: int | None) -> int:
         """The users connected at `at`; 0 if no minute near it was counted."""
-        minute = at // self._grain
+        users_at, minute = self._users.get(run, {}), at // self._grain
         for distance in _LOOK_AROUND:
-            near = minute + distance
-            users = self._of_fleet.get(near, 0) if run is None else self._of_run.get((run, near), 0)
-            if users:
+            if users := users_at.get(minute + distance):
                 return users
         return 0

@@ -9,7 +9,7 @@ Rules: docs/design.md#r16.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import compress
 from operator import not_
 from typing import Literal, TypeAlias
@@ -27,6 +27,7 @@ Place: TypeAlias = Literal["first", "last"]
 
 _SUCCESS = ROW[True]
 _SUCCESSES = [_SUCCESS * number for number in range(ROWS_OF_A_USER + 1)]
+_ONE_MORE = bytes(min(number + 1, ROWS_OF_A_USER) for number in range(256))
 _CAP = bytes(min(number, ROWS_OF_A_USER) for number in range(256))
 
 
@@ -37,22 +38,19 @@ class DayRows:
         self._counts = bytearray()
         self._mixed: dict[int, bytes] = {}
 
-    def add(
-        self, users: Sequence[int], successes: Sequence[bool], numbers: Mapping[int, int]
-    ) -> None:
-        """The users of some rows, whether each row is a success, and how many rows each user has."""
-        counts, mixed = self._counts, self._mixed
-        if (missing := max(numbers, default=-1) + 1 - len(counts)) > 0:
+    def add(self, users: Sequence[int], successes: Sequence[bool]) -> None:
+        """The users of some rows, and whether each row is a success."""
+        counts, mixed, one_more = self._counts, self._mixed, _ONE_MORE
+        if (missing := max(users, default=-1) + 1 - len(counts)) > 0:
             counts += bytes(missing)
         for user in compress(users, map(not_, successes)):
             mixed.setdefault(user, _SUCCESSES[counts[user]])
-        for user, number in numbers.items():
-            number += counts[user]
-            counts[user] = number if number < ROWS_OF_A_USER else ROWS_OF_A_USER
+        for user in users:
+            counts[user] = one_more[counts[user]]
         if mixed:
-            for user, success in zip(users, successes, strict=True):
-                if user in mixed:
-                    mixed[user] += ROW[success]
+            of_mixed = map(mixed.__contains__, users)
+            for user, success in compress(zip(users, successes, strict=True), of_mixed):
+                mixed[user] += ROW[success]
 
     def of(self, user: int) -> bytes:
         """The rows of a user; of many successes alone, as many as matter."""

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from shim.gate.crowds import Connected
 from shim.gate.evidence import ByArm, SampleSoFar, StretchSample
-from shim.gate.observed_rows import Arm, ObservedRow, ObservedRows
+from shim.gate.observed_rows import Arm, ObservedRow, ObservedRows, UserNumbers
 from shim.gate.proof_series import ProofSeries
 from shim.gate.question import Counted, Question, QuestionTimes
 from shim.gate.sample_ratio import ArmUsers
@@ -63,30 +63,32 @@ class KindRecord:
     ) -> None:
         self._times = times
         self._shares = shares
-        self._agreement: Question[str] = Question(times, connected, lambda arm: _ALL)
-        self._returns: Question[Arm] = Question(times, connected, lambda arm: arm)
+        users = UserNumbers()
+        self._agreement: Question[str] = Question(times, connected, lambda arm: _ALL, users=users)
+        self._returns: Question[Arm] = Question(times, connected, lambda arm: arm, users=users)
         # Rows of the control's closings make crowds, and are no observations of the candidate.
         self._proofs: Question[str] = Question(
             times,
             connected,
             lambda arm: _ALL if arm.role is Role.CANDIDATE else None,
             ProofSeries,
+            users,
         )
         self._seen: defaultdict[Arm, set[str]] = defaultdict(set)
         self._stretches: dict[int, StretchSample] = {}
 
-    def add_agreements(self, rows: Iterable[ObservedRow] | ObservedRows) -> None:
+    def add_agreements(self, rows: Iterable[ObservedRow] | ObservedRows[str]) -> None:
         """Conclusive episodes whose first decider was shadowing (R14); success: they matched."""
         self._agreement.extend(rows)
 
-    def add_returns(self, rows: Iterable[ObservedRow]) -> None:
+    def add_returns(self, rows: Iterable[ObservedRow] | ObservedRows[str]) -> None:
         """Returns and losses, by the ends of their windows (R15)."""
-        rows = ObservedRows.of(rows)
-        self._returns.extend(rows)
-        for arm, own in rows.split(lambda arm: arm).items():
+        columns = ObservedRows.of(rows)
+        self._returns.extend(columns)
+        for arm, own in columns.split(lambda arm: arm).items():
             self._seen[arm].update(own.users)
 
-    def add_proofs(self, rows: Iterable[ObservedRow]) -> None:
+    def add_proofs(self, rows: Iterable[ObservedRow] | ObservedRows[str]) -> None:
         """Timeouts acted on, by the ends of their windows; success: a proof of life came (R14b)."""
         self._proofs.extend(rows)
 

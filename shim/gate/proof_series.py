@@ -33,7 +33,7 @@ class ProofSeries(Series):
         other._repeated = self._repeated.copy()
         return other
 
-    def extend(self, rows: ObservedRows) -> None:
+    def extend(self, rows: ObservedRows[int]) -> None:
         begin = 0
         for place, number in enumerate(rows.guard_events):
             if number is None:
@@ -42,7 +42,7 @@ class ProofSeries(Series):
             begin = place
             event, user, at = (
                 (rows.runs[place], number),
-                self._users[rows.users[place]],
+                rows.users[place],
                 rows.times[place],
             )
             if event in self._events:

@@ -7,13 +7,12 @@ wrong about many users at once would be wrong only once.
 Rules: docs/design.md#r16.
 """
 
-from bisect import bisect_right
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
 from shim.gate.crowds import Connected, Crowd, CrowdFinder
-from shim.gate.observed_rows import Arm, ObservedRow, ObservedRows
+from shim.gate.observed_rows import Arm, ObservedRow, ObservedRows, UserNumbers
 from shim.gate.series import DAY, Series, Shares
 from shim.model import Duration, Time
 
@@ -63,7 +62,8 @@ class QuestionTimes:
 class Question(Generic[K]):
     """Takes the rows of one trial and one kind of connection in the order of their times.
 
-    `series_of` gives the series that an arm's rows belong to, None for rows that only make crowds.
+    `series_of` gives the series that an arm's rows belong to, None for rows that only make crowds. `users`:
+    the numbers of users, if other questions share them.
     """
 
     def __init__(
@@ -72,29 +72,25 @@ class Question(Generic[K]):
         connected: Connected,
         series_of: Callable[[Arm], K | None],
         make_series: Callable[[Time, Duration, Duration], Series] = Series,
+        users: UserNumbers | None = None,
     ) -> None:
         self._times = times
         self._finder = CrowdFinder(times.grain, connected)
-        self._plain_rows = ObservedRows()
+        self._users = UserNumbers() if users is None else users
         self._series_of = series_of
         self._make_series = make_series
         self._series: dict[K, _Both] = {}
         self.crowds = 0
 
-    def extend(self, rows: Iterable[ObservedRow] | ObservedRows) -> None:
+    def extend(self, rows: Iterable[ObservedRow] | ObservedRows[str]) -> None:
         """`at` never decreases, from call to call neither."""
-        rows = ObservedRows.of(rows)
-        self._finder.extend(rows)
-        self._plain_rows.extend(rows)
+        self._finder.extend(ObservedRows.of(rows).numbered(self._users))
 
     def advance(self, now: Time) -> None:
         """All rows up to `now` are here; those of the last two `grain` wait (`CrowdFinder`)."""
-        settled = now - 2 * self._times.grain
-        calm, crowds = self._finder.decide(now)
+        rows, calm, crowds = self._finder.decide(now)
         for crowd in crowds:
             self._take_crowd(crowd)
-        known = bisect_right(self._plain_rows.times, settled)
-        rows, self._plain_rows = self._plain_rows.part(0, known), self._plain_rows.part(known)
         for key, own in rows.split(self._series_of).items():
             self._of(key).plain.extend(own)
         if any(len(both.distinct) > 1 for both in self._series.values()):
@@ -104,7 +100,7 @@ class Question(Generic[K]):
                     both.crowded.extend(own)
         for both in self._series.values():
             for series in both.distinct:
-                series.settle(settled)
+                series.settle(now - 2 * self._times.grain)
 
     def _take_crowd(self, crowd: Crowd) -> None:
         self.crowds += 1

@@ -14,7 +14,7 @@ from array import array
 from bisect import bisect_left
 from collections import Counter, defaultdict, deque
 from collections.abc import Mapping, Sequence
-from itertools import compress, count
+from itertools import compress
 from operator import not_
 from typing import TypeAlias
 
@@ -33,13 +33,11 @@ DAY: Duration = 86_400 * SECOND
 
 
 class Series:
-    """Takes rows in the order of their times. `since` is the begin of the trial."""
+    """Takes rows in the order of their times; users are small numbers. `since` is the begin of the trial."""
 
     def __init__(self, since: Time, period: Duration, unit: Duration) -> None:
         self.first_ends = since + period
         self._unit = unit
-        # Users are numbered in the order in which they occur.
-        self._users: defaultdict[str, int] = defaultdict(count().__next__)
         self._days: defaultdict[int, DayRows] = defaultdict(DayRows)
         self._crowds: defaultdict[int, Counter[Share]] = defaultdict(Counter)
         self._windows: dict[tuple[tuple[int, ...], Place], RowsWindow] = {}
@@ -54,9 +52,8 @@ class Series:
         self._final_crowds: Counter[Share] = Counter()
 
     def copy(self) -> "Series":
-        """A series with the same rows, which may get others. Both number their users together."""
+        """A series with the same rows, which may get others."""
         other = type(self)(0, self.first_ends, self._unit)
-        other._users = self._users
         other._days.update((day, rows.copy()) for day, rows in self._days.items())
         other._crowds.update((day, crowds.copy()) for day, crowds in self._crowds.items())
         other._first = self._first[:]
@@ -69,7 +66,7 @@ class Series:
         other._final_crowds = self._final_crowds.copy()
         return other
 
-    def extend(self, rows: ObservedRows) -> None:
+    def extend(self, rows: ObservedRows[int]) -> None:
         begin = 0
         while begin < len(rows):
             at = rows.times[begin]
@@ -80,30 +77,26 @@ class Series:
             self._add(at // DAY, rows.part(begin, end), first=at < self.first_ends)
             begin = end
 
-    def _add(self, day: int, rows: ObservedRows, *, first: bool) -> None:
-        users = [*map(self._users.__getitem__, rows.users)]
-        successes = rows.successes
-        numbers = Counter(users)
+    def _add(self, day: int, rows: ObservedRows[int], *, first: bool) -> None:
+        users, successes = rows.users, rows.successes
         for (days, _), window in self._windows.items():
             if day in days:
                 window.extend(users, successes)
-        self._days[day].add(users, successes, numbers)
+        self._days[day].add(users, successes)
         if first:
-            self._first.extend([0] * (len(self._users) - len(self._first)))
-            for user, number in numbers.items():
-                self._first[user] += number
+            numbers = self._first
+            numbers.extend([0] * (max(users) + 1 - len(numbers)))
+            for user in users:
+                numbers[user] += 1
             self._first_failures.update(compress(users, map(not_, successes)))
         else:
-            known, first_rows = len(self._first), self._first
+            known, numbers = len(self._first), self._first
             for user, at, success in zip(users, rows.times, successes, strict=True):
                 # Only users who did not occur in the first period are observed.
-                if user >= known or not first_rows[user]:
+                if (user >= known or not numbers[user]) and self._is_open(user, at):
                     self._add_later(user, at, success)
 
-    def _occurred_in_first(self, user: int) -> bool:
-        return user < len(self._first) and self._first[user] > 0
-
-    def add_crowd(self, at: Time, rows: ObservedRows) -> None:
+    def add_crowd(self, at: Time, rows: ObservedRows[int]) -> None:
         share = sum(rows.successes), len(rows)
         self._crowds[at // DAY][share] += 1
         if at < self.first_ends:
@@ -115,15 +108,16 @@ class Series:
         """Whether a row of this user then belongs to the user's observation."""
         if at < self.first_ends:
             return True
-        if self._occurred_in_first(user):
-            return False
+        occurred = user < len(self._first) and self._first[user] > 0
+        return not occurred and self._is_open(user, at)
+
+    def _is_open(self, user: int, at: Time) -> bool:
+        """Whether the observation of a user who first occurred after the first period goes on then."""
         first_at, rows = self._later.get(user, (at, b""))
         return at - first_at < self._unit and len(rows) < ROWS_OF_A_USER
 
     def _add_later(self, user: int, at: Time, success: bool) -> None:
-        """A row after the first period."""
-        if not self._is_observed(user, at):
-            return
+        """A row of such an observation."""
         if user not in self._later:
             self._later[user] = at, b""
             self._waiting.append((at, user))

@@ -72,7 +72,10 @@ class GateEvidence:
 
     def read(self, now: Time) -> Evidence:
         """The evidence as of `now`, which never goes back. Raises InputError if there is no ledger."""
-        reader = self._reader
+        with self._reader.at_one_moment() as reader:
+            return self._read(reader, now)
+
+    def _read(self, reader: LedgerReader, now: Time) -> Evidence:
         brakes = [row for row in reader.rows(BrakeRow, limit=_MOST_ROWS) if row.at <= now]
         seen = reader.last_seen(now)
         processes = reader.processes(now)
@@ -100,10 +103,10 @@ class GateEvidence:
         record = self._record_of(trials[-1], deciding)
         # What a process of a fleet has not shipped yet is read later, with what the others found then.
         self._read_until = now if last is None else min(now, _end_of_record(last), concluded)
-        record.read(_runs(trials[-1]), self._read_until)
+        record.read(reader, _runs(trials[-1]), self._read_until)
         return replace(
-            self._of_trial(evidence, trials, record, brakes, deciding),
-            standing=self._standing(trials, deciding, brakes, now),
+            self._of_trial(reader, evidence, trials, record, brakes, deciding),
+            standing=self._standing(reader, trials, deciding, brakes, now),
         )
 
     def _forget_if_late(self, processes: Sequence[ProcessRecord]) -> None:
@@ -117,6 +120,7 @@ class GateEvidence:
 
     def _of_trial(
         self,
+        reader: LedgerReader,
         evidence: Evidence,
         trials: Sequence[Trial],
         record: TrialRecord,
@@ -133,7 +137,7 @@ class GateEvidence:
         return replace(
             evidence,
             trial=trial,
-            attempt=self._attempt(trials, deciding, now),
+            attempt=self._attempt(reader, trials, deciding, now),
             days_acted=record.days_acted(now),
             watched=record.watched,
             braked_by_itself=max(by_itself, default=None),
@@ -154,26 +158,34 @@ class GateEvidence:
 
     def _begin_record(self, trial: Trial, deciding: Mapping[str, str | None]) -> TrialRecord:
         times = question_times(trial, self._settings.gate)
-        return TrialRecord(self._reader, trial, times, deciding.get(trial.identity.flags))
+        return TrialRecord(trial, times, deciding.get(trial.identity.flags))
 
     def _attempt(
-        self, trials: Sequence[Trial], deciding: Mapping[str, str | None], now: Time
+        self,
+        reader: LedgerReader,
+        trials: Sequence[Trial],
+        deciding: Mapping[str, str | None],
+        now: Time,
     ) -> int:
         """Which attempt the last trial is (R16's k)."""
         *earlier, last = trials
         with_users = [
-            (trial, self._users(trial, deciding)) for trial in earlier if trial.is_recent(now)
+            (trial, self._users(reader, trial, deciding))
+            for trial in earlier
+            if trial.is_recent(now)
         ]
         return count_attempts(
             [*with_users, (last, TrialUsers(0, 0))], self._settings.gate.unit, now
         )
 
-    def _users(self, trial: Trial, deciding: Mapping[str, str | None]) -> TrialUsers:
+    def _users(
+        self, reader: LedgerReader, trial: Trial, deciding: Mapping[str, str | None]
+    ) -> TrialUsers:
         """Of a trial that is over."""
         assert trial.until is not None
         key = trial.since, trial.until
         if key not in self._means:
-            self._means[key] = self._reader.mean_users(_runs(trial), *key)
+            self._means[key] = reader.mean_users(_runs(trial), *key)
         means = self._means[key]
         steps = self._settings.promotion.steps
         text = deciding.get(trial.identity.flags)
@@ -183,6 +195,7 @@ class GateEvidence:
 
     def _standing(
         self,
+        reader: LedgerReader,
         trials: Sequence[Trial],
         deciding: Mapping[str, str | None],
         brakes: Sequence[BrakeRow],
@@ -194,7 +207,7 @@ class GateEvidence:
             assert earlier.until is not None
             if now >= earlier.until + STANDS_FOR or not _only_widths_grew(earlier, later, deciding):
                 return None
-            answer = self._answer_at_end(trials[:place], deciding, brakes)
+            answer = self._answer_at_end(reader, trials[:place], deciding, brakes)
             if answer.verdict is GateVerdict.READY:
                 return StandingReady(earlier.since, earlier.until)
             if any(condition.standing is Standing.FAILED for condition in answer.conditions):
@@ -203,6 +216,7 @@ class GateEvidence:
 
     def _answer_at_end(
         self,
+        reader: LedgerReader,
         trials: Sequence[Trial],
         deciding: Mapping[str, str | None],
         brakes: Sequence[BrakeRow],
@@ -214,14 +228,14 @@ class GateEvidence:
         if key not in self._earlier:
             record = self._begin_record(trial, deciding)
             # Nothing of the trial is still on its way to the disk.
-            record.read(_runs(trial), trial.until + self._settings.gate.grain)
+            record.read(reader, _runs(trial), trial.until + self._settings.gate.grain)
             brake = next((row for row in brakes if row.at <= trial.until), None)
             evidence = Evidence(
                 trial.until,
                 complete_until=trial.until,
                 brake=brake.reason if brake is not None and brake.engaged else None,
             )
-            whole = self._of_trial(evidence, trials, record, brakes, deciding)
+            whole = self._of_trial(reader, evidence, trials, record, brakes, deciding)
             self._earlier[key] = judge(whole, self._settings.gate)
         return self._earlier[key]
 

@@ -9,8 +9,9 @@ docs/design.md#r15, docs/design.md#r16, docs/design.md#r22, docs/design.md#r24.
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol, TypeVar
+from typing import Literal, NamedTuple, Protocol, Self, TypeVar
 
 from shim.gate import FalseKill, ObservedRows
 from shim.ledger.completeness import Completeness
@@ -282,6 +283,9 @@ class LedgerReader(EpisodeReader, Protocol):
     ledger (any more), or one that cannot be read.
     """
 
+    def at_one_moment(self) -> AbstractContextManager[Self]:
+        """A reader whose answers are all of this moment; for one thread at a time."""
+
     def outcomes(
         self,
         *,
@@ -327,7 +331,7 @@ class LedgerReader(EpisodeReader, Protocol):
 
     def agreement_rows(
         self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall
-    ) -> ObservedRows:
+    ) -> ObservedRows[str]:
         """Conclusive episodes that count (R14, R16), in the order of time."""
 
     def settled_actions(

@@ -53,11 +53,10 @@ class SettledActions:
             *(self.proofs, self.runs, self.guard_events),
         )
 
-    def returns(self) -> ObservedRows:
+    def returns(self) -> ObservedRows[str]:
         """Returns and losses of users whom chance placed (R15)."""
-        known = (Return.RETURNED, Return.LOST)
         chosen = [
-            bool(arm.group) and result in known
+            bool(arm.group) and (result is Return.RETURNED or result is Return.LOST)
             for arm, result in zip(self.arms, self.results, strict=True)
         ]
         came_back = [result is Return.RETURNED for result in self.results]
@@ -66,7 +65,7 @@ class SettledActions:
             chosen
         )
 
-    def proofs_of_life(self) -> ObservedRows:
+    def proofs_of_life(self) -> ObservedRows[str]:
         """Timeouts acted on, of users whom chance placed; success: a proof of life came (R14b)."""
         return ObservedRows(
             self.users, self.times, self.proofs, self.arms, self.runs, self.guard_events

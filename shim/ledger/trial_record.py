@@ -4,8 +4,9 @@ Rules: docs/design.md#r15, docs/design.md#r16.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from contextvars import copy_context
 from itertools import compress
 from typing import NamedTuple
@@ -38,7 +39,7 @@ memory."""
 class _KindPart(NamedTuple):
     """The rows of one kind of connection in a part of the trial."""
 
-    agreements: ObservedRows
+    agreements: ObservedRows[str]
     actions: SettledActions
     episodes: EpisodeCounts
 
@@ -87,13 +88,11 @@ class TrialRecord:
 
     def __init__(
         self,
-        reader: LedgerReader,
         trial: Trial,
         times: QuestionTimes,
         deciding: str | None,
     ) -> None:
         self.trial = trial
-        self._reader = reader
         self._times = times
         self._deciding = deciding
         self._known_until: Wall = trial.since
@@ -104,21 +103,24 @@ class TrialRecord:
         self._watched_minutes: set[int] = set()
         self._failures: Counter[str] = Counter()
 
-    def read(self, runs: tuple[int, ...], now: Wall) -> None:
+    def read(self, reader: LedgerReader, runs: tuple[int, ...], now: Wall) -> None:
         """Read what was known a minute (`grain`) before `now`: later rows may be on their way to the disk.
 
         Raises InputError if there is no ledger.
         """
         until = now - self._times.grain
-        parts = self._read_parts(runs, until)
+        parts = self._read_parts(reader, runs, until)
         if until - self._known_until > _HOUR:
             parts = _read_ahead(parts)
-        for part in parts:
-            self._take(part)
+        with closing(parts):
+            for part in parts:
+                self._take(part)
 
-    def _read_parts(self, runs: tuple[int, ...], until: Wall) -> Iterator[_Part]:
+    def _read_parts(
+        self, reader: LedgerReader, runs: tuple[int, ...], until: Wall
+    ) -> Generator[_Part, None, None]:
         """The rest of the trial bit by bit; the rows of a part tell how long the next one may be."""
-        reader, since, length = self._reader, self._known_until, _HOUR
+        since, length = self._known_until, _HOUR
         while since < until:
             end = min(until, since + length)
             kinds = {
@@ -138,11 +140,7 @@ class TrialRecord:
             since = end
 
     def _take(self, part: _Part) -> None:
-        for row in part.coverage:
-            users = row.control_users + row.candidate_users
-            self._connected[row.kind].add(row.run, row.since, row.at, users)
-            if row.at < part.until:
-                self._add_coverage(row)
+        self._take_coverage(part.coverage, part.until)
         self._failures += part.failures
         for name, rows in part.kinds.items():
             self._take_kind(name, rows)
@@ -150,18 +148,21 @@ class TrialRecord:
             kind.record.advance(part.until)
         self._known_until = part.until
 
-    def _add_coverage(self, row: CoverageSum) -> None:
-        # There are a hundred thousand of these rows: to unpack one is faster than to ask for its fields.
-        run, kind, since, at, control_acted, candidate_acted, _, _, pings, needed = row
-        if control_acted or candidate_acted:
-            self._kind(kind).add_heartbeats(run, pings, needed)
-        grain = self._times.grain
-        self._watched_minutes.update(range(since // grain, (at - 1) // grain + 1))
-        acted = self._acted_days[(at - 1 - self.trial.since) // DAY]
-        if control_acted:
-            acted.add(Role.CONTROL)
-        if candidate_acted:
-            acted.add(Role.CANDIDATE)
+    def _take_coverage(self, rows: list[CoverageSum], until: Wall) -> None:
+        # There are a hundred thousand of these rows: to unpack them is faster than to ask for their fields.
+        grain, begin = self._times.grain, self.trial.since + 1
+        for run, kind, since, at, control, candidate, control_users, users, pings, needed in rows:
+            self._connected[kind].add(run, since, at, control_users + users)
+            if at >= until:
+                continue
+            if control or candidate:
+                self._kind(kind).add_heartbeats(run, pings, needed)
+            self._watched_minutes.update(range(since // grain, (at - 1) // grain + 1))
+            acted = self._acted_days[(at - begin) // DAY]
+            if control:
+                acted.add(Role.CONTROL)
+            if candidate:
+                acted.add(Role.CANDIDATE)
 
     def _take_kind(self, name: Kind, rows: _KindPart) -> None:
         agreements, actions, episodes = rows
@@ -238,7 +239,7 @@ def question_times(trial: Trial, targets: GateTargets) -> QuestionTimes:
     return QuestionTimes(trial.since, targets.period, targets.unit, targets.grain)
 
 
-def _read_ahead(parts: Iterator[_Part]) -> Iterator[_Part]:
+def _read_ahead(parts: Iterator[_Part]) -> Generator[_Part, None, None]:
     """The next part is read, in a thread of its own, while its predecessor is in use."""
     context = copy_context()
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shim.gate import Arm, ObservedRow
+from shim.gate import Arm, ObservedRow, ObservedRows
 from shim.gate.crowds import Crowd, CrowdFinder
 from shim.model import SECOND, Role, Time
 
@@ -22,9 +22,10 @@ def find(
 ) -> tuple[list[ObservedRow], list[Crowd]]:
     each = connected if in_process is None else in_process
     finder = CrowdFinder(MINUTE, lambda _, run: connected if run is None else each)
-    finder.extend(rows)
-    calm, crowds = finder.decide(LATER)
-    return list(calm), crowds
+    finder.extend(ObservedRows.of(rows))
+    decided = finder.decide(LATER)
+    assert list(decided.rows) == rows
+    return list(decided.calm), decided.crowds
 
 
 def burst(users: int, apart: Time = SECOND, start: Time = 0, run: int = 1) -> list[ObservedRow]:
@@ -68,6 +69,16 @@ def test_a_crowd_of_one_process_is_an_event_too() -> None:
     assert {r.run for r in calm} == {2}
 
 
+def test_a_crowd_of_one_process_is_an_event_though_no_other_has_rows() -> None:
+    """Whether others have rows nearby depends on when somebody asks."""
+    alone = burst(20, run=1)
+    others = [row("v", LATER // 2, run=2)]
+    for rows in (alone, alone + others):
+        calm, crowds = find(rows, connected=10_000, in_process=100)
+        assert [len(crowd.rows) for crowd in crowds] == [20]
+        assert len(calm) == len(rows) - 20
+
+
 def test_each_arm_has_its_part_of_a_crowd() -> None:
     rows = [row(f"u{n}", n, role=Role.CONTROL if n % 4 else Role.CANDIDATE) for n in range(20)]
     ((crowd,),) = (find(rows)[1],)
@@ -96,8 +107,8 @@ def test_the_answer_does_not_depend_on_when_somebody_asks(
         return connected if run is None else connected // 3
 
     whole = CrowdFinder(MINUTE, count)
-    whole.extend(rows)
-    expected_calm, expected_crowds = whole.decide(LATER)
+    whole.extend(ObservedRows.of(rows))
+    _, expected_calm, expected_crowds = whole.decide(LATER)
     finder = CrowdFinder(MINUTE, count)
     calm: list[ObservedRow] = []
     crowds: list[Crowd] = []
@@ -105,8 +116,8 @@ def test_the_answer_does_not_depend_on_when_somebody_asks(
     for now in [*sorted(a * SECOND for a in asked), LATER]:
         known = [r for r in rows[given_so_far:] if r.at <= now]
         given_so_far += len(known)
-        finder.extend(known)
-        more_calm, more_crowds = finder.decide(now)
+        finder.extend(ObservedRows.of(known))
+        _, more_calm, more_crowds = finder.decide(now)
         calm += more_calm
         crowds += more_crowds
     assert (calm, crowds) == (list(expected_calm), expected_crowds)

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shim.gate import Arm, ObservedRow, ObservedRows
+from shim.gate.observed_rows import UserNumbers
 from shim.model import Role
 
 ROWS = st.lists(
@@ -27,15 +28,25 @@ def key(arm: Arm) -> str | None:
 def test_columns_hold_the_rows(
     rows: list[ObservedRow], more: list[ObservedRow], begin: int, end: int
 ) -> None:
-    found = ObservedRows()
-    found.extend(ObservedRows.of(rows))
-    found.extend(ObservedRows.of(iter(more)))
+    found = ObservedRows[str]() + ObservedRows.of(rows) + ObservedRows.of(iter(more))
     whole = [*rows, *more]
     assert (list(found), len(found)) == (whole, len(whole))
     assert list(found.part(begin, end)) == whole[begin:end]
     assert list(found.part(begin)) == whole[begin:]
     places = [place for place in (end, begin) if place < len(whole)]
     assert list(found.at_places(places)) == [whole[place] for place in places]
+
+
+@given(ROWS, ROWS)
+def test_a_number_stands_for_one_user(rows: list[ObservedRow], more: list[ObservedRow]) -> None:
+    numbers = UserNumbers()
+    known = {
+        (row.user, number)
+        for some in (rows, more)
+        for row, number in zip(some, ObservedRows.of(some).numbered(numbers).users, strict=True)
+    }
+    names = dict.fromkeys(row.user for row in (*rows, *more))
+    assert known == {(name, number) for number, name in enumerate(names)}
 
 
 @given(ROWS)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from shim.gate import Arm, ObservedRow, ObservedRows
 from shim.gate.crowds import CrowdFinder
+from shim.gate.observed_rows import UserNumbers
 from shim.gate.question import Question, QuestionTimes
 from shim.gate.series import DAY, Series
 from shim.model import SECOND, Role, Time
@@ -127,12 +128,13 @@ def test_users_whose_observation_is_not_final_are_counted() -> None:
 
 def test_a_copy_has_the_same_rows_and_gets_others() -> None:
     series = Series(SINCE, 2 * DAY, DAY)
-    series.extend(ObservedRows.of([row("u", 0)]))
-    crowd = ObservedRows.of([row(f"u{n}", HOUR) for n in range(3)])
+    numbers = UserNumbers()
+    series.extend(ObservedRows.of([row("u", 0)]).numbered(numbers))
+    crowd = ObservedRows.of([row(f"u{n}", HOUR) for n in range(3)]).numbered(numbers)
     series.add_crowd(SINCE + HOUR, crowd)
     day = [SINCE // DAY]
     other = series.copy()
-    other.extend(ObservedRows.of([row("v", 2 * HOUR, success=False)]))
+    other.extend(ObservedRows.of([row("v", 2 * HOUR, success=False)]).numbered(numbers))
     other.add_crowd(SINCE + 3 * HOUR, crowd)
     for one, plain, crowds in ((series, {(1, 1): 1}, 1), (other, {(1, 1): 1, (0, 1): 1}, 2)):
         assert one.stretch(day) == {**plain, (3, 3): crowds}
@@ -170,8 +172,8 @@ def test_against_a_look_at_everything_at_once(
         question.advance(SINCE + now)
 
     finder = CrowdFinder(MINUTE, lambda at, run: connected)
-    finder.extend(rows)
-    rows_left, crowds = finder.decide(10**16)
+    finder.extend(ObservedRows.of(rows))
+    _, rows_left, crowds = finder.decide(10**16)
     calm = list(rows_left)
     events: Shares = Counter()
     for crowd in crowds:

@@ -31,7 +31,7 @@ R = TypeVar("R", bound=Row)
 TIMES = st.integers(0, 40)
 """Seconds."""
 
-USERS = st.sampled_from(["u1", "u2", "u3"])
+USERS = st.sampled_from(["u1", "u2", 'Ω\0"\\\n\x1f\u2028'])
 KINDS = st.sampled_from(Kind)
 ROLES = st.sampled_from(Role)
 GROUPS = st.none() | st.sampled_from(["everybody", "a rule"])

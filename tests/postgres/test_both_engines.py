@@ -241,6 +241,22 @@ def test_the_same_answers(
         assert comparable(found[name]) == comparable(answer), name
 
 
+def test_a_moment_does_not_see_what_is_written_after_it(tmp_path: Path, store: LedgerUrl) -> None:
+    def count(reader: LedgerReader) -> int:
+        return reader.counts(None, 0, NOW + 60 * S).all.total()
+
+    with both(tmp_path, store, [verdict(1)]) as (sqlite, postgres):
+        with sqlite.at_one_moment() as old_file, postgres.at_one_moment() as old_store:
+            assert [count(old_file), count(old_store)] == [1, 1]
+            with ledger(sqlite.path) as writer:
+                writer.append(verdict(2))
+            ship_all(sqlite.path, store)
+            assert [count(old_file), count(old_store)] == [1, 1]
+            with old_store.at_one_moment() as same:
+                assert count(same) == 1
+        assert [count(sqlite), count(postgres)] == [2, 2]
+
+
 @SETTINGS
 @given(rows=st.lists(any_row(), max_size=20))
 def test_any_row_arrives_as_it_was(

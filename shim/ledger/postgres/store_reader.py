@@ -37,6 +37,8 @@ _GRACE = 1.0
 
 _TOO_LONG = "the ledger takes too long to answer this question"
 _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_MAY_COUNT = "SET idle_in_transaction_session_timeout = '10min'"
+"""Who reads millions of rows from one snapshot counts them in between."""
 
 
 class PostgresReader(SqlReader):
@@ -59,12 +61,12 @@ class PostgresReader(SqlReader):
         return f"{age} DESC, id DESC"
 
     @contextmanager
-    def snapshot(self) -> Iterator[Snapshot]:
+    def take_snapshot(self) -> Iterator[Snapshot]:
         with self._place(), store_errors(self._url):
             connection = self._begin()
             try:
+                yield _PostgresSnapshot(connection)
                 with at_most(_longest(), connection):
-                    yield _PostgresSnapshot(connection)
                     connection.execute("ROLLBACK")
             except BaseException as error:
                 connection.close()
@@ -127,6 +129,7 @@ class PostgresReader(SqlReader):
         try:
             with at_most(_longest(), connection):
                 read_facts(connection, self.place)
+                connection.execute(_MAY_COUNT)
                 connection.execute(_BEGIN)
         except BaseException:
             connection.close()
@@ -154,16 +157,15 @@ class _PostgresSnapshot(Snapshot):
     def _ask(
         self, statement: str, values: Sequence[Any], *, binary: bool = False
     ) -> list[tuple[Any, ...]]:
-        left = _check_time()
-        if left is not None:
-            # A cut connection would not end the question in the server.
-            self._connection.execute(
-                f"SET LOCAL statement_timeout = {int(left * 1000) + 1}".encode()
-            )
+        left, connection = _check_time(), self._connection
         asked = statement.replace("?", "%s").encode()
-        return self._connection.execute(
-            asked, without_nul(storable(values)), binary=binary
-        ).fetchall()
+        with at_most(_longest(), connection):
+            if left is not None:
+                # A cut connection would not end the question in the server.
+                connection.execute(f"SET LOCAL statement_timeout = {int(left * 1000) + 1}".encode())
+            return connection.execute(
+                asked, without_nul(storable(values)), binary=binary
+            ).fetchall()
 
 
 def _check_time() -> float | None:

@@ -8,10 +8,10 @@ its own (`recovered`, not `recovered = 1`), and a division that is not of intege
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
-from itertools import chain
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from copy import copy
+from typing import Any, Self, TypeVar
 
 from shim.ledger.rows import Row
 
@@ -43,11 +43,12 @@ class Snapshot(ABC):
     def ask(self, statement: str, *values: Any) -> Iterable[tuple[Any, ...]]:
         """The rows that a statement finds. Texts are compared in the form in which they are stored."""
 
+    @abstractmethod
     def columns(self, names: Sequence[str], found: str, *values: Any) -> list[list[Any]]:
-        """The rows of a statement `SELECT names found`, column by column: for very many rows."""
-        statement = f"SELECT {', '.join(names)} {found}"
-        flat = list(chain.from_iterable(self.ask(statement, *values)))
-        return [flat[place :: len(names)] for place in range(len(names))]
+        """The rows of a statement `SELECT names found`, column by column: for very many rows.
+
+        A value is a text, a whole number, a truth or null; SQLite has 0 and 1 for a truth.
+        """
 
     def rows(
         self, row: type[R], conditions: Conditions, order: str, limit: int | None = None
@@ -66,11 +67,30 @@ class Snapshot(ABC):
 
 
 class SnapshotReader(ABC):
-    """Takes a snapshot for each answer."""
+    """Takes a snapshot for each answer, or one for several."""
+
+    _moment: Snapshot | None = None
 
     @abstractmethod
-    def snapshot(self) -> AbstractContextManager[Snapshot]:
-        """Open the ledger for one answer. Raises UnusableError if there is none, or it cannot be read."""
+    def take_snapshot(self) -> AbstractContextManager[Snapshot]:
+        """Open the ledger. Raises UnusableError if there is none, or it cannot be read."""
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """The ledger for one answer. Raises UnusableError if there is none, or it cannot be read."""
+        if self._moment is not None:
+            yield self._moment
+        else:
+            with self.take_snapshot() as snapshot:
+                yield snapshot
+
+    @contextmanager
+    def at_one_moment(self) -> Iterator[Self]:
+        """A reader whose answers are all of this moment; for one thread at a time."""
+        with self.snapshot() as snapshot:
+            reader = copy(self)
+            reader._moment = snapshot
+            yield reader
 
     def ask(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """One question that is an answer."""

@@ -51,7 +51,7 @@ class TrialFigures(SnapshotReader):
 
     def agreement_rows(
         self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall
-    ) -> ObservedRows:
+    ) -> ObservedRows[str]:
         with self.snapshot() as ledger:
             users, times, successes, arms, found_by = ledger.columns(
                 ('"user"', "at", "agreed", _arm("acting"), "run"),
@@ -61,10 +61,8 @@ class TrialFigures(SnapshotReader):
                 since,
                 until,
             )
-        known = _Arms()
-        return ObservedRows(
-            users, times, successes, [known[arm] for arm in arms], found_by, [None] * len(users)
-        )
+        arms = [*map(_Arms().__getitem__, arms)]
+        return ObservedRows(users, times, successes, arms, found_by, [None] * len(users))
 
     def settled_actions(
         self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall, *, acted_from: Wall
@@ -86,12 +84,11 @@ class TrialFigures(SnapshotReader):
                 until,
                 acted_from,
             )
-        known = _Arms()
         return SettledActions(
             users,
             times,
-            [known[arm] for arm in arms],
-            [_RETURNS[result] for result in results],
+            [*map(_Arms().__getitem__, arms)],
+            [*map(_RETURNS.__getitem__, results)],
             [event is not None for event in events],
             found_by,
             [None if event == _NO_EVENT else event for event in events],
@@ -122,17 +119,22 @@ class TrialFigures(SnapshotReader):
         return counts
 
     def coverage_sums(self, runs: Iterable[int], since: Wall, until: Wall) -> list[CoverageSum]:
-        return [
-            CoverageSum(run, _KINDS[kind], *sums)
-            for run, kind, *sums in self.ask(
-                "SELECT run, connection_kind, since, at, control_acted, candidate_acted, "
-                "control_users, candidate_users, pings, "
-                "CAST(watched AS DOUBLE PRECISION) / heartbeat_interval FROM coverage "
-                f"WHERE at >= ? AND at < ? AND run IN ({_listed(runs)}) ORDER BY at",
+        with self.snapshot() as ledger:
+            found_by, kinds, *sums, watched, intervals = ledger.columns(
+                (
+                    *("run", "connection_kind", "since", "at", "control_acted", "candidate_acted"),
+                    *("control_users", "candidate_users", "pings", "watched", "heartbeat_interval"),
+                ),
+                f"FROM coverage WHERE at >= ? AND at < ? AND run IN ({_listed(runs)}) ORDER BY at",
                 since,
                 until,
             )
+        needed = [
+            time / interval if interval else None
+            for time, interval in zip(watched, intervals, strict=True)
         ]
+        columns = found_by, map(_KINDS.__getitem__, kinds), *sums, needed
+        return [*map(CoverageSum._make, zip(*columns, strict=True))]
 
     def candidate_failures(self, runs: Iterable[int], since: Wall, until: Wall) -> Counter[str]:
         """How often each call of the candidate failed."""

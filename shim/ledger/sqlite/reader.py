@@ -2,10 +2,12 @@
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from shim.ledger.fleet_record import ALONE, FleetOrder, FleetRecord
 from shim.ledger.process_record import ProcessRecord
@@ -48,7 +50,7 @@ class SqliteReader(SqlReader):
         """Nothing is kept open."""
 
     @contextmanager
-    def snapshot(self) -> Iterator[Snapshot]:
+    def take_snapshot(self) -> Iterator[Snapshot]:
         path = self.path
         if not path.exists():
             raise UnusableError(f"there is no ledger at {path}")
@@ -60,6 +62,7 @@ class SqliteReader(SqlReader):
                 uri=True,
                 isolation_level=None,
                 timeout=_BUSY,
+                check_same_thread=False,
             )
             version = schema.check(database, str(path))
             if version < schema.newest():
@@ -96,6 +99,14 @@ class _SqliteSnapshot(Snapshot):
 
     def ask(self, statement: str, *values: Any) -> sqlite3.Cursor:
         return self._database.execute(statement, storable(values))
+
+    def columns(self, names: Sequence[str], found: str, *values: Any) -> list[list[Any]]:
+        # As JSON they take a little less time, and most of it without Python's lock.
+        places = [f"c{place}" for place in range(len(names))]
+        named = ", ".join(f"{name} AS {place}" for name, place in zip(names, places, strict=True))
+        arrays = ", ".join(f"json_group_array({place})" for place in places)
+        (row,) = self.ask(f"SELECT {arrays} FROM (SELECT {named} {found})", *values)
+        return [msgspec.json.decode(column, type=list[Any]) for column in row]
 
 
 def _is_too_late() -> bool:
