@@ -268,8 +268,14 @@ def test_any_row_arrives_as_it_was(
     with both(folder, store, rows) as (sqlite, postgres):
         for row in ROWS:
             number = attrgetter("uuid" if row is RunRow else "number")
-            expected = [kept_by_postgres(found) for found in sqlite.rows(row)]
-            assert sorted(postgres.rows(row), key=number) == sorted(expected, key=number)
+            expected = [without_id(kept_by_postgres(found)) for found in sqlite.rows(row)]
+            arrived = [without_id(found) for found in postgres.rows(row)]
+            assert sorted(arrived, key=number) == sorted(expected, key=number)
+
+
+def without_id(row: Row) -> Row:
+    """An action that is settled may have another id in the store."""
+    return msgspec.structs.replace(row, id=0) if isinstance(row, ActionRow) else row
 
 
 def kept_by_postgres(row: Row) -> Row:
