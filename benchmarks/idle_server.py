@@ -83,8 +83,8 @@ class Watching(NamedTuple):
             "monitors": {"control": times, "candidate": times},
             "server": {"drain": "0s"},
         }
+        stage = Stage[self.watched.upper()]
         if self.folder is None:
-            stage = Stage[self.watched.upper()]
             types = monitor_types(plugin_manager())
             return kind(settings_from(told, types), everyone_at(stage).evaluate)
         flags = self.folder / "rollout.yaml"
@@ -97,7 +97,10 @@ class Watching(NamedTuple):
         # Only a settings file can name a flags file. JSON is YAML.
         settings = self.folder / "shim.yaml"
         settings.write_text(json.dumps(told))
-        return kind.open(settings, secrets=Secrets("", "operator", "key"))
+        it = kind.open(settings, secrets=Secrets("", "operator", "key"))
+        if it.evaluate("user0").stage is not stage:
+            raise RuntimeError(f"the flags file does not put everybody at {stage}")
+        return it
 
 
 class _Handlers:
