@@ -3,6 +3,7 @@
 Rules: docs/design.md#r3, docs/design.md#r5, docs/design.md#r6, docs/design.md#r15.
 """
 
+import sys
 from collections.abc import Callable
 from typing import Protocol
 
@@ -34,7 +35,7 @@ class PunctualTimer:
     """The timer of virtual time: it never comes late."""
 
     def __init__(self) -> None:
-        self.due: Time = 1 << 62
+        self.due: Time = sys.maxsize
 
     def notice_pause(self, now: Time) -> None: ...
 

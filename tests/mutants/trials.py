@@ -129,7 +129,7 @@ def _run_anew(mutation: Mutation | None, tests: Sequence[str]) -> int:
 def _run_until_one_fails(items: Sequence[pytest.Item], tests: CoverageMap) -> int:
     """Run these tests, which are collected; how pytest would have ended."""
     for item, following in zip(items, [*items[1:], None], strict=True):
-        _limit_seconds(3 * tests.seconds[item.nodeid])
+        _limit_seconds(3 + 3 * tests.seconds[item.nodeid])
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         if item.session.testsfailed:
             return pytest.ExitCode.TESTS_FAILED
@@ -181,7 +181,7 @@ def _start(run: Callable[[], int], seconds: float) -> int:
             null = os.open(os.devnull, os.O_RDWR)
             for descriptor in (0, 1, 2):
                 os.dup2(null, descriptor)
-            _limit_seconds(3 * seconds)
+            _limit_seconds(10 + 3 * seconds)
             with open("/proc/self/statm") as statm:
                 used = int(statm.read().split()[0]) * resource.getpagesize()
             resource.setrlimit(resource.RLIMIT_AS, (used + _MEMORY, used + _MEMORY))
@@ -192,6 +192,6 @@ def _start(run: Callable[[], int], seconds: float) -> int:
 
 
 def _limit_seconds(more: float) -> None:
-    """End this process when it has used so much more CPU time, and some seconds for a busy machine."""
+    """End this process when it has used so much more CPU time: whole seconds, rounded down."""
     _, most = resource.getrlimit(resource.RLIMIT_CPU)
-    resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time() + more + 10), most))
+    resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time() + more), most))
