@@ -5,11 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shim.gate.trial import (
+    OTHERS_ENDED,
     IdentitySpan,
     Trial,
     TrialIdentity,
     TrialUsers,
     count_attempts,
+    find_differences,
     find_trials,
 )
 from shim.model import SECOND, Time
@@ -110,6 +112,37 @@ def test_each_instant_belongs_to_the_trial_of_all_that_live_then(
         for part in trial.spans:
             assert part.identity == trial.identity
             assert part.since >= trial.since
+
+
+def test_a_trial_begins_again_when_the_processes_of_another_identity_have_ended() -> None:
+    assert bounds(find_trials([span(1, 0, None), span(2, 10, 20, NEW)], [], 100)) == [
+        (OLD, 0, 10, "start"),
+        (OLD, 20, None, OTHERS_ENDED),
+    ]
+
+
+PARTS = ("monitors", "comparison", "flags")
+OF_ANY_IDENTITY = st.lists(
+    st.builds(
+        lambda since, length, parts: span(
+            1, since, None if length is None else since + length, TrialIdentity(*parts)
+        ),
+        st.integers(0, 10),
+        st.none() | st.integers(1, 10),
+        st.tuples(*(st.sampled_from("ab") for _ in PARTS)),
+    ),
+    max_size=4,
+)
+
+
+@given(OF_ANY_IDENTITY, st.integers(0, 20))
+def test_the_parts_in_which_living_processes_differ_are_named(
+    spans: list[IdentitySpan], now: Time
+) -> None:
+    alive = [s.identity for s in spans if s.since <= now < (s.until or now + 1)]
+    expected = {part for part in PARTS if len({getattr(one, part) for one in alive}) > 1}
+    found = find_differences(spans, now)
+    assert (set(found), len(found)) == (expected, len(expected))
 
 
 @pytest.mark.parametrize(

@@ -691,6 +691,22 @@ def test_r4_a_failed_registration_makes_no_orphans_of_the_others(acting: Role) -
     assert world.ports["c2"].endings
 
 
+def test_r4_a_connection_that_closed_while_nobody_was_able_to_watch_is_not_watched_later() -> None:
+    control, candidate = FaultyType(LegacyGlobal()), FaultyType()
+    world = World(control, candidate)
+    for type_ in (control, candidate):
+        type_.faults["register"] = raises(ValueError("no"))
+    world.open("c1", Stage.SHADOW)
+    world.open("c2", Stage.SHADOW)
+    world.close("c1")
+    for type_ in (control, candidate):
+        type_.faults.clear()
+        type_.calls.clear()
+    world.run(100)
+    assert [type_.calls.count("register") for type_ in (control, candidate)] == [1, 1]
+    assert [port.endings for port in world.ports.values()] == [[], [(60 * S, "terminate")]]
+
+
 def test_r5_a_candidate_that_cannot_be_made_does_not_keep_the_router_from_starting() -> None:
     candidate = FaultyType(LegacyGlobal())
     candidate.faults["create"] = raises(ValueError("no"))

@@ -4,7 +4,7 @@ import pytest
 
 from shim.model import BY_CHANCE, Confirmation, Connection, Kind, Role, Stage
 from shim.router import Decided, Observer, Paused, Tracked, handles
-from shim.router.port import NO_CONFIRMATION
+from shim.router.port import NO_CONFIRMATION, NO_SOCKET
 from shim.router.time_integral import TimeIntegral
 from shim.router.tracked import PunctualTimer, make_touch
 from shim_per_session import PerSession
@@ -107,6 +107,17 @@ def test_a_closed_connection_has_no_evidence_to_ask_for() -> None:
     record.closed_by = Role.CONTROL
     assert record.evidence() is NO_CONFIRMATION
     assert Confirmation() == NO_CONFIRMATION
+
+
+def test_a_record_without_its_socket_holds_no_port() -> None:
+    world = World()
+    record = world.open("c1", Stage.SHADOW)
+    record.unplug()
+    assert record.port is NO_SOCKET
+    assert record.evidence() is NO_CONFIRMATION
+    # Whatever a monitor still wants done goes nowhere.
+    world.run(100)
+    assert world.ports["c1"].effects == []
 
 
 def test_a_router_counts_the_signs_of_life() -> None:

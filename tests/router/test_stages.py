@@ -270,3 +270,21 @@ def test_r3_r21_a_pause_before_the_handover_is_no_silence_either(before: Stage) 
     assert world.ports["c1"].endings == []
     world.run(129)
     assert world.ports["c1"].endings
+
+
+def test_r22_a_decision_before_the_brake_has_come_to_the_connection_is_the_shadows() -> None:
+    """After a restart the brake is engaged before anybody is moved."""
+    world = World()
+    world.open("c1", Stage.LIVE)
+    world.router.restore_brake("as it was left")
+    world.run(45)
+    tracked = world.tracked["c1"]
+    assert (tracked.stage, tracked.acting) == (Stage.SHADOW, CONTROL)
+    assert world.ports["c1"].endings == []
+    world.run(60)
+    assert world.ports["c1"].endings == [(60 * S, "terminate")]
+    assert [(role, acted) for role, _, acted in world.journal.decisions] == [
+        (CANDIDATE, False),
+        (CONTROL, True),
+    ]
+    assert [verdict.kind for verdict in world.journal.verdicts] == [VerdictKind.BOTH]

@@ -1,13 +1,24 @@
 """R4, R5, R6, R7 under everything at once: a machine that opens, speaks, waits, moves and breaks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from shim.model import Confirmation, Role, Stage, Verdict, VerdictKind
+from shim.model import (
+    Confirmation,
+    Decision,
+    Duration,
+    Role,
+    Stage,
+    Time,
+    Verdict,
+    VerdictKind,
+)
+from shim.router import Guard, Tracked
 from shim_legacy_global import LegacyGlobal
 from tests.router.helpers import CANDIDATE, CONTROL, FaultyType, S, World, answers, raises
 
@@ -34,11 +45,38 @@ FAULTS = st.sampled_from(
 )
 
 
+@dataclass(frozen=True)
+class Unlimited:
+    window: Duration = 30 * S
+    share: float = 1.0
+    count: int = 1_000
+    hold: Duration = 30 * S
+
+
+class CountingGuard(Guard):
+    """Holds nothing, and counts the connections that the candidate acts for (R6b)."""
+
+    def __init__(self, connections: Callable[[], Iterable[Tracked]]) -> None:
+        super().__init__(Unlimited())
+        self._connections = connections
+
+    def holds(self, decision: Decision, now: Time, acting_for: int) -> bool:
+        assert acting_for == sum(
+            tracked.acting is CANDIDATE and tracked.closed_by is None
+            for tracked in self._connections()
+        )
+        return super().holds(decision, now, acting_for)
+
+
 class Routed(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.types = {CONTROL: FaultyType(LegacyGlobal()), CANDIDATE: FaultyType()}
-        self.world = World(self.types[CONTROL], self.types[CANDIDATE])
+        self.world = World(
+            self.types[CONTROL],
+            self.types[CANDIDATE],
+            guard=CountingGuard(lambda: self.world.router.connections()),
+        )
         self.opened = 0
         self.effects_seen: dict[str, int] = {}
         self.verdicts_seen = 0
