@@ -65,6 +65,11 @@ POOR = evidence(
     days_acted=(True, True, True, False, True, True, True),
 )
 
+
+def of(name: str, whole: Evidence) -> Condition:
+    return condition(judge(whole, TARGETS), name)
+
+
 COUNT, SHARE, LEAST, MOST = "count", "share", "at_least", "at_most"
 
 NUMBERS = [
@@ -109,6 +114,35 @@ def test_the_conditions_stand_in_this_order() -> None:
     assert [one.name for one in answer.conditions] == [name for name, *_ in NUMBERS]
 
 
+@pytest.mark.parametrize(
+    ("name", "interval"),
+    [
+        ("agreement", (0.999183, 1)),
+        ("returns", (0.972881, 0.985278)),
+        ("proofs_of_life", (0, 0.001917)),
+        ("expected", (0, 0.000817)),
+    ],
+)
+def test_the_plain_interval_of_a_figure(name: str, interval: tuple[float, float]) -> None:
+    assert of(name, evidence()).interval == pytest.approx(interval, abs=1e-6)
+
+
+def test_numbers_where_there_is_nothing_to_count() -> None:
+    whole = evidence(replace(APP, acted={Role.CANDIDATE: 9}, arms={}, heartbeats=()))
+    assert [of(name, whole).figure for name in ("acted", "sample_ratio")] == [0, 1]
+    assert of("acted", whole).missing == "the control never acted on a timeout"
+    assert of("coverage", whole).missing == "10000 more heartbeats to judge by"
+
+
+def test_a_process_that_never_pinged_is_the_worst() -> None:
+    beats = (Heartbeats("a", 19_000, 20_000.0), Heartbeats("b", 0, 20_000.0))
+    one = of("coverage", evidence(replace(APP, heartbeats=beats)))
+    assert (one.figure, one.missing) == (
+        0,
+        "the candidate does not ping as often as it should (b)",
+    )
+
+
 WORDS = {
     "length": "on day 4 of the trial not both monitors acted for somebody: another trial is needed",
     "record": "the record ends at 2024-10-03T22:00:00+00:00: no process has written since",
@@ -133,10 +167,6 @@ WORDS = {
 def test_what_is_missing_or_wrong_in_words() -> None:
     assert {one.name: one.missing for one in judge(POOR, TARGETS).conditions} == WORDS
     assert {one.missing for one in judge(evidence(), TARGETS).conditions} == {None}
-
-
-def of(name: str, whole: Evidence) -> Condition:
-    return condition(judge(whole, TARGETS), name)
 
 
 @pytest.mark.parametrize(

@@ -246,6 +246,18 @@ def test_no_end_is_foretold_while_an_arm_has_no_outcomes(idle: Role | None) -> N
     assert condition(judge(early, TARGETS), "returns").eta is None
 
 
+def test_no_end_is_foretold_while_an_arm_of_any_large_group_has_no_outcomes() -> None:
+    half = TARGETS.period // 2
+    whole, idle = arms(bernoulli(1960, 2000), bernoulli(1960, 2000)), arms(bernoulli(9, 2000), {})
+    for groups, eta in (({"a": whole}, half), ({"a": whole, "b": idle}, None)):
+        early = replace(
+            changed(returns={}, so_far=SampleSoFar(AGREEING, groups, AGREEING)),
+            trial=replace(TRIAL, since=NOW - half),
+            days_acted=(True,) * 3,
+        )
+        assert condition(judge(early, TARGETS), "returns").eta == eta
+
+
 def test_timeouts_come_as_they_have_come() -> None:
     few = judge(changed(matched=200), TARGETS)
     assert of_conditions(few) == {"timeouts": 4 * DAY}
@@ -333,6 +345,8 @@ def test_an_earlier_ready_stands_while_nothing_speaks_against_it() -> None:
         {"complete_until": NOW - DAY},
         {"kinds": (replace(COMPLETE, stretches=(stretch(2, agreement=BAD),)),)},
         {"kinds": (replace(COMPLETE, arms={GROUP: ArmUsers(counts(600, 400), 0, HALVES)}),)},
+        {"kinds": (replace(APP, agreement=BAD),)},
+        {"kinds": (replace(APP, proofs=both(bernoulli(120, 2000))),)},
     ],
 )
 def test_an_earlier_ready_does_not_stand_against(against: dict[str, Any]) -> None:
