@@ -149,6 +149,12 @@ def test_the_day_engages_at_what_its_number_since_the_begin_needs(begun: int, wr
         assert (found is not None) == (number == wrong - 1)
 
 
+def test_a_further_false_kill_of_a_minute_is_no_decision_of_the_day_either() -> None:
+    watched = watch(Limits(spread=1000))
+    found = kill(watched, [START, START + SECOND, START + MINUTE])
+    assert found == FalseKills(2, 2, "the day")
+
+
 def test_one_users_false_kills_do_not_engage_by_the_day() -> None:
     watched = watch(Limits(spread=1000))
     for hour in range(24):

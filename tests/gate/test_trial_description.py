@@ -33,6 +33,11 @@ def test_what_began_a_trial(began_by: str, words: str) -> None:
     assert "The trial would end by another version or other settings of a monitor" in text
 
 
+def test_the_time_of_the_answer_is_said_first() -> None:
+    for found in (evidence(), Evidence(NOW)):
+        assert sentences(found).startswith("As of 2024-10-04T00:00:00+00:00.\nThe")
+
+
 def test_the_attempt_and_what_it_needs() -> None:
     assert "attempt 3 within 90 days: what is shown needs an e-value of 240." in sentences(
         evidence(attempt=3)
