@@ -28,22 +28,22 @@ AT_ONCE = 7
 UNMEASURED = (("simulate",), ("fleet",), ("fleet_faults",), ("peers", "test_wheel.py"))
 """Parts of which no coverage is measured: they compute, or nearly all of them runs in other processes."""
 PARTS = (
-    ("simulate",),
-    ("live/test_[a-f]*.py",),
-    ("live/test_[g-p]*.py",),
-    ("fleet",),
-    ("fleet_faults",),
-    ("asgi",),
     ("postgres",),
+    ("simulate",),
     ("demo",),
-    ("live/test_[q-z]*.py",),
-    ("web",),
+    ("fleet_faults",),
+    ("live/test_[a-f]*.py",),
     ("peers", "test_wheel.py"),
-    ("ledger",),
+    ("web",),
+    ("live/test_[q-z]*.py",),
     ("cli", "gate", "replay"),
+    ("fleet",),
+    ("asgi",),
+    ("live/test_[g-p]*.py",),
+    ("ledger",),
     ("boards", "capture", "clients", "telemetry"),
 )
-"""Folders and files. Before them begins the part with all other tests."""
+"""Folders and files, the long parts first. Before them begins the part with all other tests."""
 COVERAGE = [sys.executable, "-m", "coverage"]
 _COVERED = ("--cov", "--cov-report=")
 
