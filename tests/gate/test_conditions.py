@@ -134,6 +134,12 @@ def test_numbers_where_there_is_nothing_to_count() -> None:
     assert of("coverage", whole).missing == "10000 more heartbeats to judge by"
 
 
+def test_the_inputs_of_arms_without_users_are_zeros() -> None:
+    one = of("sample_ratio", evidence(replace(APP, arms={GROUP: ArmUsers({}, 3, {})})))
+    zeros = {"control": 0, "candidate": 0}
+    assert one.inputs["groups"] == {GROUP: {**zeros, "crossed": 3, "expected": zeros, "e_value": 1}}
+
+
 def test_a_process_that_never_pinged_is_the_worst() -> None:
     beats = (Heartbeats("a", 19_000, 20_000.0), Heartbeats("b", 0, 20_000.0))
     one = of("coverage", evidence(replace(APP, heartbeats=beats)))

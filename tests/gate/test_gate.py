@@ -248,7 +248,8 @@ def test_no_end_is_foretold_while_an_arm_has_no_outcomes(idle: Role | None) -> N
 
 def test_no_end_is_foretold_while_an_arm_of_any_large_group_has_no_outcomes() -> None:
     half = TARGETS.period // 2
-    whole, idle = arms(bernoulli(1960, 2000), bernoulli(1960, 2000)), arms(bernoulli(9, 2000), {})
+    whole = arms(bernoulli(1960, 2000), bernoulli(1960, 2000))
+    idle = {Role.CONTROL: both(bernoulli(1960, 2000))}
     for groups, eta in (({"a": whole}, half), ({"a": whole, "b": idle}, None)):
         early = replace(
             changed(returns={}, so_far=SampleSoFar(AGREEING, groups, AGREEING)),

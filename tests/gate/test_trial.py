@@ -114,6 +114,11 @@ def test_each_instant_belongs_to_the_trial_of_all_that_live_then(
             assert part.since >= trial.since
 
 
+def test_the_processes_of_a_trial_are_in_the_order_of_their_begins_and_then_of_their_runs() -> None:
+    (trial,) = find_trials([span(3, 5, None), span(2, 0, None), span(1, 0, None)], [], 10)
+    assert [part.run for part in trial.spans] == [1, 2, 3]
+
+
 def test_a_trial_begins_again_when_the_processes_of_another_identity_have_ended() -> None:
     assert bounds(find_trials([span(1, 0, None), span(2, 10, 20, NEW)], [], 100)) == [
         (OLD, 0, 10, "start"),
