@@ -55,8 +55,27 @@ def test_what_a_silent_process_leaves_behind_ends(connection: Store) -> None:
     for name, value in (
         ("idle_in_transaction_session_timeout", "10s"),
         ("tcp_keepalives_idle", "10"),
+        ("idle_session_timeout", "5min"),
     ):
-        assert connection.execute(asked, (name,)).fetchone() == (value,)
+        if name != "idle_session_timeout" or connection.info.server_version >= 140_000:
+            assert connection.execute(asked, (name,)).fetchone() == (value,)
+
+
+def test_an_old_server_is_told_nothing_that_it_does_not_know() -> None:
+    assert b"idle_session_timeout" not in store_connection._set_session(139_999)
+    assert b"idle_session_timeout" in store_connection._set_session(140_000)
+
+
+def test_a_reader_that_was_not_asked_for_long_connects_anew(
+    connection: Store, store: LedgerUrl
+) -> None:
+    with closing(PostgresReader(store)) as reader:
+        assert reader.concluded_until() is None
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        assert reader.concluded_until() is None
 
 
 def test_a_transaction_that_was_left_idle_is_no_refusal(store: LedgerUrl) -> None:

@@ -95,9 +95,17 @@ _SESSION = {
 }
 """What the server is told about each connection. The keepalives end what waits for more rows of a COPY."""
 
-_SET_SESSION = ", ".join(
-    f"set_config('{name}', '{value}', false)" for name, value in _SESSION.items()
-)
+_FORGOTTEN_AFTER = {"idle_session_timeout": "5min"}
+"""What the server is told, too, since version 14: it ends a connection that a silent line left behind. Ours are
+used again and again, and a reader's is opened anew."""
+
+_HAS_IDLE_TIMEOUT = 140_000
+
+
+def _set_session(version: int) -> bytes:
+    session = _SESSION | (_FORGOTTEN_AFTER if version >= _HAS_IDLE_TIMEOUT else {})
+    changes = (f"set_config('{name}', '{value}', false)" for name, value in session.items())
+    return f"SELECT pg_backend_pid(), {', '.join(changes)}".encode()
 
 
 class UnreachableError(UnusableError):
@@ -120,9 +128,8 @@ def connect(url: LedgerUrl) -> "psycopg.Connection[tuple[Any, ...]]":
         try:
             _check_server(connection, url)
             with at_most(_LONGEST_CHECK, connection):
-                found = connection.execute(
-                    f"SELECT pg_backend_pid(), {_SET_SESSION}".encode()
-                ).fetchone()
+                setting = _set_session(connection.info.server_version)
+                found = connection.execute(setting).fetchone()
             # A pooler does not tell which process of the server works for it.
             if found is not None and found[0] != connection.info.backend_pid:
                 with closing(psycopg.connect(url.url, autocommit=True, **defaults)) as other:
