@@ -174,10 +174,10 @@ async def silent_after_login(fleet: TroubledFleet, chance: random.Random) -> Asy
 
 
 @_fault(None, 15, recovers_in=30)
-async def silent_in_copy(fleet: TroubledFleet, chance: random.Random) -> AsyncIterator[None]:
+async def silent_at_rows(fleet: TroubledFleet, chance: random.Random) -> AsyncIterator[None]:
     """The store waits for rows that never come, with the locks of the process, whose line stays up."""
     for line in _some_lines(fleet, chance):
-        line.breaks_at = BreakPoint.SILENT_IN_COPY
+        line.breaks_at = BreakPoint.SILENT_AT_ROWS
     yield
     _heal(fleet)
 

@@ -21,7 +21,7 @@ class BreakPoint(Enum):
     IN_COPY = "in the middle of the rows"
     BEFORE_COMMIT = "the store never sees the commit"
     AFTER_COMMIT = "the process never sees the commit's answer"
-    SILENT_IN_COPY = "the line is silent while the store waits for rows"
+    SILENT_AT_ROWS = "the line is silent after the statement that brings rows, or announces them"
     AFTER_LOGIN = "the line is silent as soon as the connection may be used"
 
 
@@ -171,7 +171,7 @@ class FaultyLine:
                 return piece[: len(piece) // 2]
             case BreakPoint.IN_COPY:
                 pair.copies = b"COPY " in piece
-            case BreakPoint.SILENT_IN_COPY if b"COPY " in piece:
+            case BreakPoint.SILENT_AT_ROWS if b"COPY " in piece or b"INSERT INTO" in piece:
                 pair.has_lost = True
                 self.broken += 1
             case BreakPoint.BEFORE_COMMIT if b"COMMIT" in piece:

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
@@ -14,8 +14,12 @@ from typing import Any
 import psycopg
 import pytest
 
+from shim.compare.fleet_outcomes import Conclusion, FleetAction, FleetOpening
+from shim.compare.fleet_returns import ToldOpening
 from shim.ledger.postgres import shipper, store_schema
+from shim.ledger.postgres.conclusions import write_conclusions
 from shim.ledger.postgres.fleet_ledger import FleetLedger
+from shim.ledger.postgres.openings import tell_openings
 from shim.ledger.postgres.shipment import StoredRun, note_run, ship_group
 from shim.ledger.postgres.store_connection import at_most, connect, end_left_behind
 from shim.ledger.postgres.store_reader import PostgresReader
@@ -23,7 +27,7 @@ from shim.ledger.rows import ActionRow, BrakeRow, RunRow, VerdictRow
 from shim.ledger.run_row import wall_clock
 from shim.ledger.sqlite.outbox import Outbox
 from shim.ledger.sqlite.reader import SqliteReader
-from shim.model import InputError, Return
+from shim.model import Connection, InputError, Kind, Return
 from shim.settings import LedgerUrl
 from tests.ledger.helpers import NOW, S, ledger, run, settled_action, verdict, wait_for
 from tests.postgres.helpers import FLEET, change, look
@@ -268,7 +272,10 @@ def test_trouble_of_the_store_is_no_refusal(store: LedgerUrl, tmp_path: Path) ->
 WORK = """
 import sys
 from pathlib import Path
+from shim.compare.fleet_outcomes import Conclusion, FleetAction, FleetOpening
+from shim.compare.fleet_returns import ToldOpening
 from shim.ledger.postgres import shipper, store_schema
+from shim.ledger.postgres.conclusions import write_conclusions
 from shim.ledger.postgres.fleet_ledger import FleetLedger
 from shim.ledger.run_row import wall_clock
 from shim.settings import LedgerUrl
@@ -438,8 +445,8 @@ def test_who_starts_first_begins_the_store(server: PostgresServer, tmp_path: Pat
     assert look(store, "SELECT count(*) FROM store") == [(1,)]
 
 
-@pytest.mark.parametrize("how", ["copy", "pipeline"])
-def test_what_a_silent_line_left_in_the_middle_holds_nobody_up(
+@pytest.mark.parametrize("how", ["copy", "pipeline", "executemany"])
+def test_what_a_silent_line_left_in_a_transaction_holds_nobody_up(
     store: LedgerUrl, tmp_path: Path, how: str
 ) -> None:
     """The server waits for more, with the locks of the run: the line is up, and nothing comes."""
@@ -448,28 +455,63 @@ def test_what_a_silent_line_left_in_the_middle_holds_nobody_up(
         pass
     left, another, ours = connect(store), connect(store), connect(store)
     with closing(left), closing(another), closing(ours), ExitStack() as stack:
-        begun = another.transaction()
-        begun.__enter__()  # ends with its connection
-        another.execute("SELECT count(*) FROM verdict")
         stack.enter_context(suppress(psycopg.OperationalError))
         stack.enter_context(left.transaction())
         left.execute("SELECT id FROM run WHERE uuid = %s FOR UPDATE", (own.uuid,))
         if how == "copy":
             stack.enter_context(left.cursor().copy("COPY verdict FROM STDIN"))
-        else:
+        elif how == "pipeline":
             stack.enter_context(left.pipeline())
             left.execute("SELECT 1")
             left.pgconn.send_flush_request()
             left.pgconn.flush()
-        wait_for(lambda: _waits_in_a_statement(store, left))
+        else:
+            left.cursor().executemany("SELECT %s", [(1,), (2,)])
+        wait_for(lambda: _waits_for_client(store, left))
         end_left_behind(ours)
-        assert _waits_in_a_statement(store, left)
+        assert _waits_for_client(store, left)
         end_left_behind(ours, after=0)
         with at_most(30, ours):
             assert note_run(ours, own, 0).last_number == 0
         assert another.execute("SELECT 1").fetchone() == (1,)
 
 
-def _waits_in_a_statement(store: LedgerUrl, one: "psycopg.Connection[Any]") -> bool:
-    asked = "SELECT state, wait_event FROM pg_stat_activity WHERE pid = "
-    return look(store, f"{asked}{one.info.backend_pid}") == [("active", "ClientRead")]
+def _waits_for_client(store: LedgerUrl, one: "psycopg.Connection[Any]") -> bool:
+    asked = "SELECT state <> 'idle', wait_event FROM pg_stat_activity WHERE pid = "
+    return look(store, f"{asked}{one.info.backend_pid}") == [(True, "ClientRead")]
+
+
+def _ship(connection: "psycopg.Connection[Any]", outbox: Outbox) -> None:
+    (own,) = outbox.runs()
+    assert ship_group(connection, outbox, own, 0).last_number == 1
+
+
+def _tell(connection: "psycopg.Connection[Any]", outbox: Outbox) -> None:
+    client = Connection("c", Kind.APP, "u", "s", "p")
+    opening = ToldOpening(client, opened_at=1, closed_at=None)
+    tell_openings(connection, 1, [opening], [], told_until=1, seen_action=1)
+
+
+def _conclude(connection: "psycopg.Connection[Any]", outbox: Outbox) -> None:
+    key = ("1", "c0")
+    action = FleetAction(key=key, acted_at=1, last_activity=1, window_ends=1)
+    opening = FleetOpening(key=key, opened_at=2)
+    returned = Conclusion(action, Return.RETURNED, at=2, delay=1, opening=opening)
+    write_conclusions(connection, [returned], {key: 1}, None, 0)
+
+
+@pytest.mark.parametrize("write", [_ship, _tell, _conclude])
+def test_the_server_goes_on_to_count_idle_time_after_many_rows(
+    store: LedgerUrl, tmp_path: Path, write: Callable[["psycopg.Connection[Any]", Outbox], None]
+) -> None:
+    """After a Flush it does not: a line that falls silent then, and stays up, leaves the locks for ever."""
+    with ledger(tmp_path / "a.db") as written:
+        written.append(settled_action())
+    sent = tmp_path / "sent"
+    with closing(connect(store)) as connection, sent.open("w") as trace:
+        store_schema.prepare(connection, FLEET, "here")
+        connection.pgconn.trace(trace.fileno())
+        write(connection, Outbox(tmp_path / "a.db"))
+        connection.pgconn.untrace()
+    assert "Sync" in sent.read_text()
+    assert "Flush" not in sent.read_text()

@@ -11,6 +11,7 @@ from psycopg import Connection
 from shim.compare.fleet_outcomes import Conclusion, FactKey, FleetAction, FleetOpening, Unknown
 from shim.ledger.postgres.openings import EVERYTHING, GIVEN_UP
 from shim.ledger.postgres.process_list import NOW
+from shim.ledger.postgres.store_connection import unnest
 from shim.ledger.postgres.store_reader import LISTED_FOR
 from shim.ledger.rows import Wall
 from shim.model import Duration, Identity
@@ -25,6 +26,17 @@ _NAMES = '"user", connection_kind, package, instance'
 _PENDING = "result IS NULL AND window_ends IS NOT NULL AND last_activity IS NOT NULL"
 _OURS = "EXISTS (SELECT 1 FROM process WHERE process.run = action.run AND told_until IS NOT NULL)"
 """An action of a process that takes part; others conclude their outcomes themselves."""
+
+
+_SETTLE = (
+    "UPDATE action SET result = settled.result, at = settled.at, delay = settled.delay, conclusion = %s "
+    f"FROM {unnest('bigint', 'text', 'bigint', 'bigint')} AS settled (id, result, at, delay) "
+    "WHERE action.id = settled.id AND action.result IS NULL"
+).encode()
+_USE = (
+    f"UPDATE opening SET used = true FROM {unnest('bigint', 'text')} AS used_up (run, connection) "
+    "WHERE opening.run = used_up.run AND opening.connection = used_up.connection"
+).encode()
 
 
 class Frontier(NamedTuple):
@@ -179,18 +191,13 @@ def write_conclusions(
         )
         if not found.rowcount:
             return
-        cursor.executemany(
-            "UPDATE action SET result = %s, at = %s, delay = %s, conclusion = %s "
-            "WHERE id = %s AND result IS NULL",
-            [
-                (one.result.value, one.at, one.delay, after + 1, ids[one.action.key])
-                for one in conclusions
-            ],
-        )
-        cursor.executemany(
-            "UPDATE opening SET used = true WHERE run = %s AND connection = %s",
-            [one.opening.key for one in conclusions if one.opening is not None],
-        )
+        if conclusions:
+            rows = (
+                (ids[one.action.key], one.result.value, one.at, one.delay) for one in conclusions
+            )
+            cursor.execute(_SETTLE, (after + 1, *map(list, zip(*rows, strict=True))))
+        if used := [one.opening.key for one in conclusions if one.opening is not None]:
+            cursor.execute(_USE, [*map(list, zip(*used, strict=True))])
 
 
 def trim_openings(connection: Connection[Any], known_until: Wall) -> None:

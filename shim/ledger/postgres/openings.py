@@ -14,6 +14,7 @@ from psycopg import Connection
 from shim.compare.fleet_returns import AT_ONCE, PublishedAction, ToldOpening
 from shim.ledger.columns import without_nul
 from shim.ledger.postgres.process_list import NOW
+from shim.ledger.postgres.store_connection import unnest
 from shim.ledger.rows import Wall, storable
 from shim.model import Duration, Kind, Return
 
@@ -51,6 +52,13 @@ class StoredConclusion(NamedTuple):
     connection: str
     result: Return
     delay: Duration | None
+
+
+_TELL = (
+    'INSERT INTO opening (run, connection, "user", connection_kind, package, instance, opened_at, closed_at) '
+    f"SELECT %s::bigint, * FROM {unnest(*['text'] * 5, *['bigint'] * 2)} "
+    "ON CONFLICT (run, connection) DO UPDATE SET closed_at = excluded.closed_at"
+).encode()
 
 
 def read_run(connection: Connection[Any], uuid: str) -> int | None:
@@ -116,15 +124,12 @@ def tell_openings(
         if not openings and not unsure:
             # A crash of the store may forget the last second: then less is known to be told.
             cursor.execute("SET LOCAL synchronous_commit = off")
-        cursor.executemany(
-            'INSERT INTO opening (run, connection, "user", connection_kind, package, instance, '
-            "opened_at, closed_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s) "
-            "ON CONFLICT (run, connection) DO UPDATE SET closed_at = excluded.closed_at",
-            [
-                (run, one.id, *without_nul(storable(one.identity)), opened_at, closed_at)
+        if openings:
+            rows = (
+                (one.id, *without_nul(storable(one.identity)), opened_at, closed_at)
                 for one, opened_at, closed_at in openings
-            ],
-        )
+            )
+            cursor.execute(_TELL, (run, *map(list, zip(*rows, strict=True))))
         if unsure:
             cursor.execute("UPDATE action SET unsure = true WHERE id = ANY(%s)", (list(unsure),))
         cursor.execute(

@@ -15,6 +15,7 @@ import psycopg
 from psycopg import Connection
 
 from shim.ledger.columns import columns_of, without_nul
+from shim.ledger.postgres.store_connection import unnest
 from shim.ledger.queries.snapshot import quoted
 from shim.ledger.rows import ActionRow, Row, RunRow, storable
 from shim.ledger.sqlite.outbox import Outbox
@@ -28,6 +29,7 @@ GROUP = 5_000
 _PUBLISHING = 0x53484951
 """The advisory lock of whoever brings actions: one process at a time, from there to the commit."""
 
+_TYPES = {bool: "boolean", int: "bigint", str: "text"}
 _LARGEST = (1 << 63) - 1
 
 
@@ -125,7 +127,8 @@ def _insert_rows(
     names = ", ".join(["run", "number", *map(quoted, row.columns())])
     with connection.cursor() as cursor:
         if row is ActionRow:
-            cursor.executemany(_UPSERT, [(run, *_typed(row, values)) for values in rows])
+            columns = zip(*(_typed(row, values) for values in rows), strict=True)
+            cursor.execute(_UPSERT, (run, *map(list, columns)))
             return
         with cursor.copy(f"COPY {row.TABLE} ({names}) FROM STDIN".encode()) as copy:
             for values in rows:
@@ -136,9 +139,10 @@ def _upsert() -> bytes:
     """An outcome settles the action that was shipped when the timeout was acted on; there are few of them."""
     names = ["number", *ActionRow.columns()]
     changes = ", ".join(f"{quoted(name)} = excluded.{quoted(name)}" for name in names)
+    types = ("bigint", *(_TYPES[column.kind] for column in columns_of(ActionRow)))
     return (
         f"INSERT INTO action (run, {', '.join(map(quoted, names))}) "
-        f"VALUES (%s, {', '.join(['%s'] * len(names))}) "
+        f"SELECT %s::bigint, * FROM {unnest(*types)} "
         # What the fleet has concluded stands (R24).
         f"ON CONFLICT (run, connection) DO UPDATE SET {changes} WHERE action.result IS NULL"
     ).encode()

@@ -75,8 +75,7 @@ _LEFT_IDLE = "25P03"
 """The server ended a transaction that was left idle: this process did not run for a while."""
 
 _LEFT_BEHIND = 25.0
-"""Seconds that the server waits, in the middle of a statement, for a process that has given up by then or will
-soon."""
+"""Seconds that the server waits, in a transaction, for a process that has given up by then or will soon."""
 
 _OLDEST = 130_000
 """The oldest version of PostgreSQL, as libpq writes it."""
@@ -141,8 +140,7 @@ def connect(url: LedgerUrl) -> "psycopg.Connection[tuple[Any, ...]]":
 
 
 def end_left_behind(connection: "psycopg.Connection[Any]", *, after: float = _LEFT_BEHIND) -> None:
-    """End the connections of shims of this role whose process was silent for so many seconds in the middle of a
-    statement.
+    """End the connections of shims of this role whose process was silent for so many seconds in a transaction.
 
     A COPY that waits for more rows keeps its locks for ever if something between process and server keeps the
     line up: the server ends idle transactions only.
@@ -151,7 +149,7 @@ def end_left_behind(connection: "psycopg.Connection[Any]", *, after: float = _LE
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
         "WHERE datname = current_database() AND usename = current_user "
         "AND application_name = current_setting('application_name') AND pid <> pg_backend_pid() "
-        "AND state = 'active' AND wait_event = 'ClientRead' "
+        "AND (state = 'active' OR state LIKE 'idle in transaction%%') AND wait_event = 'ClientRead' "
         "AND state_change < clock_timestamp() - make_interval(secs => %s)",
         (after,),
     )
@@ -195,6 +193,15 @@ def _server_process(connection: "psycopg.Connection[Any]") -> int:
     found = connection.execute("SELECT pg_backend_pid()").fetchone()
     assert found is not None
     return int(found[0])
+
+
+def unnest(*types: str) -> str:
+    """The part of a statement that makes rows of one list for each column; the types are those of the columns.
+
+    Many rows are written so, and not by psycopg's `executemany`: its last message, a Flush, makes PostgreSQL
+    forget `idle_in_transaction_session_timeout`, so that a transaction that is left there keeps its locks.
+    """
+    return f"unnest({', '.join(f'%s::{one}[]' for one in types)})"
 
 
 @contextmanager
