@@ -1,6 +1,6 @@
 """Where nothing may be skipped, as in CI, nothing is left to chance either: always the same examples.
 
-No example has a time limit: a busy machine is no fault. If the coverage is measured, the lines of a test's
+No example has a time limit: a busy machine is no fault. If pytest reports the coverage, the lines of a test's
 first examples are counted. The many others run the same lines, in a third of the time.
 """
 
@@ -24,7 +24,7 @@ COUNTED_EXAMPLES = 30
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    coverage = Coverage.current()
+    coverage = Coverage.current() if item.config.getoption("cov_source", None) else None
     test = getattr(getattr(item, "obj", None), "hypothesis", None)
     if coverage is None or test is None:
         return (yield)
