@@ -104,11 +104,14 @@ async def audit_closings(fleet: TroubledFleet) -> list[str]:
         if stay.is_disturbed and stay.user not in closed
     ]
     visitors = {visit.user for visit in fleet.crowd.visits}
+    answered = {stay.user: [*stay.answered] for stay in fleet.crowd.stays}
     for user, closings in closed.items():
         # A visitor is silent until it is closed.
         for closing in closings[1:] if user in visitors else closings:
             if not closing.is_owed_to(fleet.pauses_of(closing.process), fleet.crowd.stalls):
-                findings.append(f"{user} answers, and was closed: {closing}")
+                findings.append(
+                    f"{user} answers, and was closed: {closing}; it answered at {answered.get(user)}"
+                )
     return findings
 
 

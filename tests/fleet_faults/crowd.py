@@ -2,9 +2,10 @@
 
 import asyncio
 import socket
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
@@ -24,12 +25,17 @@ _STALL = 0.25
 
 @dataclass
 class Stay:
-    """A client that answers every ping, and wants to stay."""
+    """A client that answers every ping, and wants to stay.
+
+    Attributes:
+        answered: when it answered last, by the monotonic clock.
+    """
 
     user: str
     member: Member
     starts: int
     pings: int = 0
+    answered: deque[float] = field(default_factory=lambda: deque(maxlen=20))
     ended: str | None = None
 
     @property
@@ -158,6 +164,7 @@ class Crowd:
                 stay.pings += 1
                 with suppress(aiohttp.ClientError, OSError):
                     await websocket.pong(message.data)
+                    stay.answered.append(asyncio.get_running_loop().time())
         if not is_over.is_set():
             stay.ended = f"code {websocket.close_code}"
         over.cancel()
