@@ -204,11 +204,11 @@ def _judge(visit: Visit, action: tuple[Any, ...], to_wall: float) -> Iterator[st
 def _judge_times(visit: Visit, delay: int | None, acted: float) -> Iterator[str]:
     """The tests' clock is the store's."""
     assert visit.closed_at is not None
-    if not visit.opened_at + _SILENT - _EXACT <= acted <= visit.closed_at + _EXACT:
+    if not visit.came_at + _SILENT - _EXACT <= acted <= visit.closed_at + _EXACT:
         yield f"{visit} was closed at {acted} by the store's clock"
     if delay is not None and visit.tried_at is not None and visit.back_at is not None:
         shortest = visit.tried_at - visit.closed_at - _EXACT
-        longest = visit.back_at - visit.opened_at - _SILENT + _EXACT
+        longest = visit.back_at - visit.came_at - _SILENT + _EXACT
         if not shortest <= delay / 1e6 <= longest:
             yield f"{visit} came back after {delay / 1e6} s, the fleet says"
 

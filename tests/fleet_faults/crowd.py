@@ -50,6 +50,8 @@ class Visit:
 
     Attributes:
         starts: of the process, when the client came.
+        came_at: when it began to come: its process registered it between that and the acknowledgement, which
+            a client on a busy machine sees late.
         tried_at: when it began to come back.
         back_at: when it was acknowledged again.
     """
@@ -58,7 +60,7 @@ class Visit:
     member: Member
     starts: int
     comes_back: bool
-    opened_at: float = 0.0
+    came_at: float = 0.0
     closed_at: float | None = None
     tried_at: float | None = None
     back_at: float | None = None
@@ -172,9 +174,8 @@ class Crowd:
 
     async def _visit(self, visit: Visit, others: Sequence[Member]) -> None:
         clock = asyncio.get_running_loop().time
-        websocket = await self._come([visit.member], visit.user, autoclose=False)
+        visit.came_at, websocket = await self._come([visit.member], visit.user, autoclose=False)
         visit.starts = visit.member.starts
-        visit.opened_at = clock()
         while (await websocket.receive()).type is aiohttp.WSMsgType.PING:
             pass
         visit.closed_at = clock()
@@ -183,19 +184,22 @@ class Crowd:
             websocket.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
         if others:
             visit.tried_at = clock()
-            websocket = await self._come(others, visit.user)
+            _, websocket = await self._come(others, visit.user)
             visit.back_at = clock()
             back = Stay(visit.user, visit.member, visit.starts)
             await self._stay(back, websocket, self._are_visits_over)
 
     async def _come(
         self, members: Sequence[Member], user: str, **options: Any
-    ) -> aiohttp.ClientWebSocketResponse:
+    ) -> tuple[float, aiohttp.ClientWebSocketResponse]:
+        """When the client began to come, and its connection, once it is acknowledged."""
+        clock = asyncio.get_running_loop().time
         while True:
             for member in members:
                 if member.answers:
+                    began = clock()
                     with suppress(aiohttp.ClientError, OSError, AssertionError, TypeError):
-                        return await app_client(
+                        return began, await app_client(
                             self._http, member.process.url, user, autoping=False, **options
                         )
             await asyncio.sleep(_TRY_AGAIN)
