@@ -174,7 +174,11 @@ class Crowd:
 
     async def _visit(self, visit: Visit, others: Sequence[Member]) -> None:
         clock = asyncio.get_running_loop().time
-        visit.came_at, websocket = await self._come([visit.member], visit.user, autoclose=False)
+        came = await self._come([visit.member], visit.user, autoclose=False)
+        if came is None:
+            self.visits.remove(visit)
+            return
+        visit.came_at, websocket = came
         visit.starts = visit.member.starts
         while (await websocket.receive()).type is aiohttp.WSMsgType.PING:
             pass
@@ -184,17 +188,20 @@ class Crowd:
             websocket.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
         if others:
             visit.tried_at = clock()
-            _, websocket = await self._come(others, visit.user)
+            back = await self._come(others, visit.user)
+            assert back is not None
+            _, websocket = back
             visit.back_at = clock()
-            back = Stay(visit.user, visit.member, visit.starts)
-            await self._stay(back, websocket, self._are_visits_over)
+            stay = Stay(visit.user, visit.member, visit.starts)
+            await self._stay(stay, websocket, self._are_visits_over)
 
     async def _come(
         self, members: Sequence[Member], user: str, **options: Any
-    ) -> tuple[float, aiohttp.ClientWebSocketResponse]:
-        """When the client began to come, and its connection, once it is acknowledged."""
+    ) -> tuple[float, aiohttp.ClientWebSocketResponse] | None:
+        """When the client began to come, and its connection, once it is acknowledged; None: these processes are
+        lost."""
         clock = asyncio.get_running_loop().time
-        while True:
+        while not all(member.is_lost for member in members):
             for member in members:
                 if member.answers:
                     began = clock()
@@ -203,3 +210,4 @@ class Crowd:
                             self._http, member.process.url, user, autoping=False, **options
                         )
             await asyncio.sleep(_TRY_AGAIN)
+        return None

@@ -36,6 +36,7 @@ class Member:
     Attributes:
         ahead: seconds by which its clock is ahead of the machine's.
         starts: how often it was started: a client that was connected before has been disconnected.
+        is_lost: it is never started again.
         acknowledged: what was in its outbox when it was last looked at.
     """
 
@@ -55,7 +56,7 @@ class Member:
         self.line = line
         self.ahead = ahead
         self.starts = 0
-        self.is_frozen = False
+        self.is_frozen = self.is_lost = False
         self.acknowledged: Acknowledged = {}
         self._pauses = notes / f"{name}.pauses"
         self._pauses.touch()

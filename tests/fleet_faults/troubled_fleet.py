@@ -112,6 +112,7 @@ class TroubledFleet:
 
     def forget(self, member: Member) -> None:
         """This process is never started again."""
+        member.is_lost = True
         self.members.remove(member)
         self.dead.append(member)
 
