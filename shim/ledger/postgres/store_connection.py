@@ -69,6 +69,15 @@ _TROUBLE = ("08", "53", "57", "40", "58", "XX")
 """The classes of errors that are trouble of the server or of the line, and may pass."""
 
 _NO_TRANSACTIONS = "transaction blocks not allowed"
+_POOLED = (
+    "a connection pooler in transaction mode is before the server: give it the session mode "
+    "(in PgBouncer `pool_mode = session`), or name the server itself"
+)
+_SHARED = {"42P05", "26000"}
+"""A prepared statement exists already, or does not exist: another client had this connection to the server."""
+
+_LOOKS = 5
+"""So often it is looked whether a pooler shares: other clients may take the connection that is looked for."""
 """What PgBouncer says in statement mode."""
 
 _LEFT_IDLE = "25P03"
@@ -170,10 +179,7 @@ def _check_pooler(
     connection would be lost, and no order would be heard of."""
     try:
         with at_most(_LONGEST_CHECK, connection), at_most(_LONGEST_CHECK, other):
-            before = _server_process(connection)
-            with other.transaction():
-                taken = _server_process(other)
-                is_shared = taken == before or _server_process(connection) != before
+            is_shared = any(_is_shared(connection, other) for _ in range(_LOOKS))
     except psycopg.OperationalError as error:
         if _NO_TRANSACTIONS in str(error):  # an old psycopg has no number for this error
             is_shared = True
@@ -183,10 +189,13 @@ def _check_pooler(
             # The server has no place for another connection, and ours was not taken.
             is_shared = False
     if is_shared:
-        raise UnusableError(
-            f"{url}: a connection pooler in transaction mode is before the server: give it the session mode "
-            "(in PgBouncer `pool_mode = session`), or name the server itself"
-        )
+        raise UnusableError(f"{url}: {_POOLED}")
+
+
+def _is_shared(connection: "psycopg.Connection[Any]", other: "psycopg.Connection[Any]") -> bool:
+    before = _server_process(connection)
+    with other.transaction():
+        return _server_process(other) == before or _server_process(connection) != before
 
 
 def _server_process(connection: "psycopg.Connection[Any]") -> int:
@@ -237,6 +246,8 @@ def _told(error: psycopg.Error, url: LedgerUrl) -> UnusableError:
     state = error.sqlstate
     if REFUSED in text and (fault := describe_certificate_fault(error)) is not None:
         return UnusableError(f"{url} cannot be used: {_without_secrets(fault, url)}: {text}")
+    if state in _SHARED:
+        return UnusableError(f"{url}: {_POOLED}")
     if state == "42501":
         return UnusableError(f"{url}: this role has not the rights that are needed: {text}")
     if state == "25006":
