@@ -191,7 +191,10 @@ class ApiHandlers:
         """The orders to the brake; in a fleet this order is waited for, which is on its way to the store."""
         orders = await self._queries.brakes(visitor)
         for pause in _PAUSES if self._operations.process is not None else ():
-            if orders is None or (orders and orders[0].engaged is order.engaged):
+            # What the store knows of an order only from the processes' rows names no process.
+            if orders is None or (
+                orders and orders[0].engaged is order.engaged and orders[0].process is not None
+            ):
                 break
             await asyncio.sleep(pause)
             orders = await self._queries.brakes(visitor)
