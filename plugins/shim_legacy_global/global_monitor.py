@@ -88,8 +88,8 @@ class _LookAhead:
         self._at_once = at_once
         self._last_sweep = sweep + timeout // _LATE
         self._heard_before = self._last_sweep - timeout
-        self._step = (sweep - now) // (len(watches) // at_once + 2)
-        self.next_look: Time | None = now + max(1, self._step)
+        self._step = max(1, (sweep - now) // (len(watches) // at_once + 2))
+        self.next_look: Time | None = now + self._step
         self._found: list[_Watch] = []
         self._registered: list[_Watch] = []
 
@@ -98,7 +98,7 @@ class _LookAhead:
         before = self._heard_before
         part = self._watches[begin : self._begin]
         self._found += [watch for watch in part if watch.last_seen < before]
-        self.next_look = now + max(1, self._step)
+        self.next_look = now + self._step
         if self._begin >= len(self._watches):
             self.next_look, self._watches = None, ()
 

@@ -14,7 +14,11 @@ from shim.cli.remote import Remote, read_record, url_option
 from shim.cli.terminal import echo, print_json
 from shim.ledger import order_brake, read_ledger
 from shim.ledger.brake_record import read_brake_history
-from shim.ledger.completeness import describe_completeness, format_completeness
+from shim.ledger.completeness import (
+    completeness_as_dict,
+    describe_completeness,
+    format_completeness,
+)
 from shim.model import InputError
 from shim.rollout.changes import this_user
 from shim.settings import LedgerUrl
@@ -99,7 +103,7 @@ def _read_ledger(ledger: LedgerUrl) -> tuple[dict[str, Any], _Lines]:
         "reason": history[0].reason if engaged else None,
         "quarantined": None,  # only a running shim knows
         "history": [order.as_dict() for order in history],
-        "record": None if record is None else record.as_dict(),
+        "record": completeness_as_dict(record),
     }
     return _read(answer)
 

@@ -69,15 +69,11 @@ class _RemoteFlags:
 
     def push(self, text: str, reason: str, if_digest: str | None) -> PushedFlags:
         order = {"text": text, "reason": reason, "if_digest": if_digest, "who": this_user()}
-        return self._remote.post("/api/flags/versions", _read_pushed, order)
+        return self._remote.post("/api/flags/versions", PushedFlags.from_dict, order)
 
 
 def _read_versions(answer: Mapping[str, Any]) -> list[FlagsVersion]:
     return [*map(FlagsVersion.from_dict, answer["versions"])]
-
-
-def _read_pushed(answer: Mapping[str, Any]) -> PushedFlags:
-    return PushedFlags(FlagsVersion.from_dict(answer), answer["in_force"])
 
 
 def _flags_of(config: Path | None, ledger: LedgerUrl | None, url: str | None) -> _FleetFlags:
@@ -126,7 +122,7 @@ def push(
     pushed = flags.push(data.decode("utf-8"), reason.strip(), if_digest)
     version = pushed.version
     if as_json:
-        print_json({**version.as_dict(), "in_force": pushed.in_force})
+        print_json(pushed.as_dict())
     elif not pushed.in_force:
         echo(f"nothing is changed: the flags in force have the digest {version.digest[:12]}")
     else:

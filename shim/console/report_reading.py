@@ -17,7 +17,11 @@ from shim.console.fresh_answer import FreshAnswer
 from shim.console.ledger_queries import SHARED, LedgerQueries
 from shim.console.operations import Operations
 from shim.ledger import LedgerReader
-from shim.ledger.completeness import Completeness, describe_completeness
+from shim.ledger.completeness import (
+    Completeness,
+    completeness_as_dict,
+    describe_completeness,
+)
 from shim.ledger.fleet_record import FleetRecord, is_silent
 from shim.ledger.report_figures import DEFAULT_PERIOD, PERIODS, ReportFigures, read_report
 from shim.ledger.rows import Wall
@@ -69,7 +73,7 @@ class ReportReading:
             period_in_seconds = {"since": seconds(found.since), "until": seconds(found.until)}
             answer |= found.figures.as_dict() | period_in_seconds
             record = found.record
-        return answer | {"record": None if record is None else record.as_dict()}
+        return answer | {"record": completeness_as_dict(record)}
 
     def _asking(self, period: str) -> Callable[[], Awaitable[_PeriodReport]]:
         def read(ledger: LedgerReader) -> _PeriodReport:

@@ -9,14 +9,17 @@ Rules: docs/design.md#r24.
 from collections import deque
 from math import inf
 
+from shim.ledger.postgres.openings import GIVEN_UP
+from shim.model import SECOND
+
 _ABSENT = 2.0
 """Seconds without an answer of the store that count as an absence."""
 
 _LONG = 10.0
 """Seconds: so long an absence may make every process seem silent."""
 
-_REMEMBERED = 60.0
-"""Seconds: `GIVEN_UP`, after which a process that was not heard of counts as silent."""
+_REMEMBERED = GIVEN_UP / SECOND
+"""Seconds after which a process that was not heard of counts as silent."""
 
 
 class StoreContact:

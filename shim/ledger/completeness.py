@@ -61,6 +61,11 @@ def describe_completeness(fleet: FleetRecord) -> Completeness | None:
     )
 
 
+def completeness_as_dict(record: Completeness | None) -> dict[str, Any] | None:
+    """The record in an answer that always says something of it; None: there is no fleet, or no answer."""
+    return None if record is None else record.as_dict()
+
+
 def with_record(answer: Mapping[str, Any], record: Completeness | None) -> dict[str, Any]:
     """An answer in JSON, with the record if there is a fleet."""
     return {**answer} if record is None else {**answer, "record": record.as_dict()}

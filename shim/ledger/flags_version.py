@@ -49,3 +49,12 @@ class PushedFlags:
 
     version: FlagsVersion
     in_force: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**self.version.as_dict(), "in_force": self.in_force}
+
+    @classmethod
+    def from_dict(cls, facts: Mapping[str, Any]) -> Self:
+        """What `as_dict` gave. Raises LookupError, TypeError."""
+        return cls(FlagsVersion.from_dict(facts), facts["in_force"])

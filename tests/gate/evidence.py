@@ -41,6 +41,7 @@ class Targets:
 
 
 TARGETS = Targets()
+HALVES = {Role.CONTROL: 0.5, Role.CANDIDATE: 0.5}
 
 
 def bernoulli(successes: int, trials: int) -> Shares:
@@ -61,6 +62,7 @@ def counts(control: int, candidate: int) -> dict[Role, int]:
 
 
 AGREEING = both({(5, 5): 900, (2, 2): 100})
+BAD = both({(5, 5): 900, (0, 5): 90})
 RETURNING = {GROUP: arms(bernoulli(1960, 2000), bernoulli(1960, 2000))}
 STRETCH = StretchSample("2024-10-04", 1, agreement=AGREEING, returns=RETURNING)
 

@@ -12,8 +12,10 @@ from shim.model import SECOND, Role
 from tests.gate.evidence import (
     AGREEING,
     APP,
+    BAD,
     DAY,
     GROUP,
+    HALVES,
     NOW,
     RETURNING,
     TARGETS,
@@ -25,9 +27,8 @@ from tests.gate.evidence import (
     evidence,
 )
 
-BAD = both({(5, 5): 900, (0, 5): 90})
 FEWER = {GROUP: arms(bernoulli(1960, 2000), bernoulli(1560, 2000))}
-OFF = {GROUP: ArmUsers(counts(600, 400), 0, {Role.CONTROL: 0.5, Role.CANDIDATE: 0.5})}
+OFF = {GROUP: ArmUsers(counts(600, 400), 0, HALVES)}
 
 
 def day(ordinal: int, **changes: Any) -> StretchSample:

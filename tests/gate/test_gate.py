@@ -29,8 +29,10 @@ from shim.model import SECOND, Kind, Role
 from tests.gate.evidence import (
     AGREEING,
     APP,
+    BAD,
     DAY,
     GROUP,
+    HALVES,
     NOW,
     RETURNING,
     TARGETS,
@@ -42,9 +44,6 @@ from tests.gate.evidence import (
     counts,
     evidence,
 )
-
-HALVES = {Role.CONTROL: 0.5, Role.CANDIDATE: 0.5}
-BAD = both({(5, 5): 900, (0, 5): 90})
 
 
 def changed(**changes: Any) -> Evidence:

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 
 from shim.gate import Arm, KindRecord, ObservedRow, QuestionTimes
 from shim.model import SECOND, Role, Time
-from tests.gate.evidence import DAY
+from tests.gate.evidence import DAY, HALVES
 
 BEGIN = 20_000 * DAY
-HALVES = {Role.CONTROL: 0.5, Role.CANDIDATE: 0.5}
 
 
 def record() -> KindRecord:

@@ -1,6 +1,7 @@
 """A router in virtual time with recording ports and observer, and monitors that fail on demand."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -49,6 +50,16 @@ from shim_per_session import PerSession, PerSessionSettings
 S = SECOND
 CONTROL, CANDIDATE = Role.CONTROL, Role.CANDIDATE
 CALLS = ("create", "register", "unregister", "pong", "wake", "confirmed", "paused", "next_wake")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Of a guard (R6b)."""
+
+    window: Duration = 30 * S
+    share: float = 0.1
+    count: int = 20
+    hold: Duration = 30 * S
 
 
 class Runaway(KeyboardInterrupt):

@@ -1,23 +1,14 @@
 """The guard: mass closing by the acting candidate is held, saved from, paced (R6b)."""
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shim.model import Decision, Duration, Stage, Terminate, VerdictKind
+from shim.model import Decision, Stage, Terminate, VerdictKind
 from shim.router import Guard
-from tests.router.helpers import CANDIDATE, CONTROL, S, World
-
-
-@dataclass(frozen=True)
-class Limits:
-    window: Duration = 30 * S
-    share: float = 0.1
-    count: int = 20
-    hold: Duration = 30 * S
+from tests.router.helpers import CANDIDATE, CONTROL, Limits, S, World
 
 
 def decision(number: int, at: int) -> Decision:

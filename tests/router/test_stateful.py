@@ -1,7 +1,6 @@
 """R4, R5, R6, R7 under everything at once: a machine that opens, speaks, waits, moves and breaks."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -11,7 +10,6 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from shim.model import (
     Confirmation,
     Decision,
-    Duration,
     Role,
     Stage,
     Time,
@@ -20,7 +18,7 @@ from shim.model import (
 )
 from shim.router import Guard, Tracked
 from shim_legacy_global import LegacyGlobal
-from tests.router.helpers import CANDIDATE, CONTROL, FaultyType, S, World, answers, raises
+from tests.router.helpers import CANDIDATE, CONTROL, FaultyType, Limits, S, World, answers, raises
 
 STAGES = st.sampled_from(Stage)
 WHO = st.integers(0, 5)
@@ -45,19 +43,11 @@ FAULTS = st.sampled_from(
 )
 
 
-@dataclass(frozen=True)
-class Unlimited:
-    window: Duration = 30 * S
-    share: float = 1.0
-    count: int = 1_000
-    hold: Duration = 30 * S
-
-
 class CountingGuard(Guard):
     """Holds nothing, and counts the connections that the candidate acts for (R6b)."""
 
     def __init__(self, connections: Callable[[], Iterable[Tracked]]) -> None:
-        super().__init__(Unlimited())
+        super().__init__(Limits(share=1.0, count=1_000))
         self._connections = connections
 
     def holds(self, decision: Decision, now: Time, acting_for: int) -> bool:

@@ -42,7 +42,7 @@ from shim.console.fleet_reading import FleetReading
 from shim.console.ledger_queries import LedgerQueries
 from shim.console.operations import Operations
 from shim.console.report_reading import ReportReading
-from shim.ledger.completeness import Completeness
+from shim.ledger.completeness import completeness_as_dict
 from shim.ledger.fleet_record import FleetOrder, FleetRecord
 from shim.ledger.rows import VerdictRow
 
@@ -110,7 +110,9 @@ class ApiHandlers:
         found = await self._queries.latest_verdicts(asked.visitor, session.user, 20)
         verdicts = [self._verdict(row, names) for row in found.rows]
         facts = self._lists.session_facts(session, names)
-        return json_answer({**facts, "verdicts": verdicts, "record": _as_dict(found.record)})
+        return json_answer(
+            {**facts, "verdicts": verdicts, "record": completeness_as_dict(found.record)}
+        )
 
     async def report(self, asked: ApiRequest) -> web.Response:
         """The state, and plain counts: of a process that runs alone, or of the fleet"""
@@ -127,7 +129,7 @@ class ApiHandlers:
             page.rows,
             lambda row: self._verdict(row, names),
             page.cursor,
-            record=_as_dict(page.record),
+            record=completeness_as_dict(page.record),
         )
 
     async def episode(self, asked: ApiRequest) -> web.Response:
@@ -146,13 +148,13 @@ class ApiHandlers:
         rows = await self._queries.outcomes(asked.visitor, query)
         names = self._names(asked, query.user)
         outcomes = [named(row, names).as_dict() for row in rows]
-        return json_answer({"outcomes": outcomes, "record": _as_dict(record)})
+        return json_answer({"outcomes": outcomes, "record": completeness_as_dict(record)})
 
     async def gate(self, asked: ApiRequest) -> web.Response:
         """May the control be retired?"""
         query: GateQuery = asked.query
         judged = await self._queries.gate(asked.visitor, wall(query.at))
-        answer = {**judged.answer.as_dict(), "record": _as_dict(judged.record)}
+        answer = {**judged.answer.as_dict(), "record": completeness_as_dict(judged.record)}
         kind = query.kind
         if kind is not None:
             answer["conditions"] = [c for c in answer["conditions"] if c["kind"] in (kind, None)]
@@ -208,7 +210,7 @@ class ApiHandlers:
             "reason": reason,
             "quarantined": self._operations.quarantined,
             "history": None if orders is None else [order.as_dict() for order in orders],
-            "record": _as_dict(record),
+            "record": completeness_as_dict(record),
         }
         return json_answer(answer)
 
@@ -217,7 +219,3 @@ class ApiHandlers:
 
     def _verdict(self, row: VerdictRow, names: Names) -> dict[str, Any]:
         return verdict_answer(row, names, self._operations.trace_url(row.trace)).as_dict()
-
-
-def _as_dict(record: Completeness | None) -> dict[str, Any] | None:
-    return None if record is None else record.as_dict()

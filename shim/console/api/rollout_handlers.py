@@ -31,7 +31,8 @@ from shim.console.ledger_queries import LedgerQueries
 from shim.console.operations import Operations
 from shim.gate import GateVerdict
 from shim.ledger import LedgerReader, UnusableError, list_flags, pull_flags, push_flags
-from shim.ledger.completeness import Completeness
+from shim.ledger.completeness import Completeness, completeness_as_dict
+from shim.ledger.flags_version import PushedFlags
 from shim.model import InputError, from_seconds
 from shim.model.visible_text import describe_free_text
 from shim.rollout.planned_rollout import PlannedRollout, StepOrder
@@ -112,17 +113,16 @@ class RolloutHandlers:
         order: PushOrder = asked.body
         who = _describe_person(order.who, asked.visitor)
 
-        def push(store: LedgerUrl) -> dict[str, Any]:
+        def push(store: LedgerUrl) -> PushedFlags:
             parse_flags(order.text.encode(), _PUSHED)
-            pushed = push_flags(
+            return push_flags(
                 store, order.text, who=who, reason=order.reason, before=order.if_digest
             )
-            return {**pushed.version.as_dict(), "in_force": pushed.in_force}
 
-        answer = await self._in_store(asked.visitor, push)
-        if answer["in_force"]:
-            _audit(f"flags {answer['digest'][:12]} pushed", who, order.reason)
-        return json_answer(answer)
+        pushed = await self._in_store(asked.visitor, push)
+        if pushed.in_force:
+            _audit(f"flags {pushed.version.digest[:12]} pushed", who, order.reason)
+        return json_answer(pushed.as_dict())
 
     async def retirement(self, asked: ApiRequest) -> web.Response:
         """The report of the evidence on which the control goes"""
@@ -139,8 +139,8 @@ class RolloutHandlers:
                 asked.visitor, lambda ledger: read_retirement(ledger, self._settings, answer, at)
             )
             report = with_completeness(found, record).as_dict()
-        stated = None if record is None else record.as_dict()
-        return json_answer({"gate": answer.as_dict(), "report": report, "record": stated})
+        facts = {"gate": answer.as_dict(), "report": report}
+        return json_answer({**facts, "record": completeness_as_dict(record)})
 
     async def _planned(self, visitor: Visitor, ask: Callable[[PlannedRollout], T]) -> T:
         """The answer by the plan.
@@ -181,7 +181,7 @@ class RolloutHandlers:
 
 
 def _answer(visitor: Visitor, state: RolloutState, record: Completeness | None) -> web.Response:
-    answer = {**state.as_dict(), "record": None if record is None else record.as_dict()}
+    answer = {**state.as_dict(), "record": completeness_as_dict(record)}
     if not visitor.is_operator:  # these may name users
         answer |= {"moves": None, "warnings": []}
     return json_answer(answer)

@@ -69,6 +69,8 @@ _TROUBLE = ("08", "53", "57", "40", "58", "XX")
 """The classes of errors that are trouble of the server or of the line, and may pass."""
 
 _NO_TRANSACTIONS = "transaction blocks not allowed"
+"""What PgBouncer says in statement mode."""
+
 _POOLED = (
     "a connection pooler in transaction mode is before the server: give it the session mode "
     "(in PgBouncer `pool_mode = session`), or name the server itself"
@@ -78,7 +80,6 @@ _SHARED = {"42P05", "26000"}
 
 _LOOKS = 5
 """So often it is looked whether a pooler shares: other clients may take the connection that is looked for."""
-"""What PgBouncer says in statement mode."""
 
 _LEFT_IDLE = "25P03"
 """The server ended a transaction that was left idle: this process did not run for a while."""
