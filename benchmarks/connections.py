@@ -21,8 +21,8 @@ costs some, and what an idle server of the same kind needs is taken off. In `sha
 them the stalls, are those of the legacy monitor's sweep, which a service has before the shim.
 
 The variants take turns, so that a loaded minute does not fall on one of them alone; figures are medians
-over the rounds of all turns. A library's keepalive may close clients that answer, because it comes to their pongs too
-late: how many is a figure, too, and its other figures are then those of fewer connections.
+over the rounds of all turns. A library's keepalive may close clients that answer, because it comes to
+their pongs too late: how many is a figure, too, and the other figures are then those of fewer connections.
 
 python -m benchmarks.connections --count 5000 --library aiohttp --loop uvloop     3 minutes
 """
