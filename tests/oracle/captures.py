@@ -10,7 +10,7 @@ moves.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import Enum
 from typing import Any
@@ -220,36 +220,49 @@ def build(settings: OracleSettings, moves: Sequence[Move], end: When) -> list[Ev
 
 # ── strategies ───────────────────────────────────────────────────────────────────────────────────
 
-_who = st.sampled_from([0, 0, 0, 1, 1, 2, 3, 4])
+_WHO = (0, 0, 0, 1, 1, 2, 3, 4, 5)
+_NUDGES = (0, 0, 0, 1, -1)
+_CAUSES = (None, "peer", "application", "control", "candidate")
+_ACTS = (
+    *[Act.OPEN] * 4,
+    *[Act.MESSAGE] * 3,
+    *[Act.PONG] * 2,
+    *[Act.DATA] * 3,
+    *[Act.CLOSE] * 2,
+    *[Act.STALL] * 3,
+    *[Act.WAIT] * 3,
+)
+
+# All combinations, the simplest first: to draw once what has several parts takes a fraction of the time, and
+# the drawing is most of the time of the tests that use captures.
+_places = st.sampled_from(
+    [When(anchor, of, nudge) for anchor in Anchor for of in _WHO for nudge in _NUDGES]
+)
+_kinds = st.sampled_from([(act, who, cause) for act in _ACTS for who in _WHO for cause in _CAUSES])
 _steps = st.one_of(
     st.integers(0, 20).map(lambda n: n * SECOND),
     st.sampled_from([n * SECOND for n in (30, 44, 45, 46, 60, 61, 120, 121, 200, 400)]),
     st.integers(0, 100 * SECOND),
 )
-_whens = st.builds(
-    When,
-    anchor=st.sampled_from(Anchor),
-    of=_who,
-    nudge=st.sampled_from([0, 0, 0, 1, -1]),
-    step=_steps,
-)
-_acts = st.sampled_from(
-    [Act.OPEN] * 4
-    + [Act.MESSAGE] * 3
-    + [Act.PONG] * 2
-    + [Act.DATA] * 3
-    + [Act.CLOSE] * 2
-    + [Act.STALL] * 3
-    + [Act.WAIT] * 3
-)
-_moves = st.builds(
-    Move,
-    when=_whens,
-    act=_acts,
-    who=_who,
-    until=_whens,
-    cause=st.sampled_from([None, "peer", "application", "control", "candidate"]),
-)
+
+
+@st.composite
+def _one_when(draw: st.DrawFn) -> When:
+    when = draw(_places)
+    return replace(when, step=draw(_steps)) if when.anchor is Anchor.STEP else when
+
+
+_whens = _one_when()
+
+
+@st.composite
+def _one_move(draw: st.DrawFn) -> Move:
+    act, who, cause = draw(_kinds)
+    until = draw(_whens) if act is Act.STALL else When()
+    return Move(draw(_whens), act, who, until, cause)
+
+
+_moves = _one_move()
 
 
 def captures(settings: OracleSettings, max_moves: int = 25) -> st.SearchStrategy[list[Event]]:

@@ -11,7 +11,7 @@ from tests.replay.helpers import replay
 
 # On a machine that does much else it takes minutes; a timeout in the midst of coverage's lock hangs for ever.
 @pytest.mark.timeout(600)
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(cases())
 def test_every_capture_is_judged_as_the_rules_say(case: Case) -> None:
     answer = replay(case.events, case.settings, case.acting)
