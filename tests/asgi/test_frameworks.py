@@ -1,5 +1,6 @@
 """Frameworks that make the WebSocket themselves, with their real clients: the examples as they stand there."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -68,6 +69,7 @@ async def test_idle_clients_stay_and_a_frozen_one_is_closed_and_comes_back(
         frozen.pause()
         while not (report := await service.get(http, "/api/report"))["decisions"][acting]["acted"]:
             assert report["connections"]["open"] == 2
+            await asyncio.sleep(0.05)
         frozen.resume()
         assert (await frozen.next("disconnected", 30))["code"] == (
             1001 if acting == "candidate" else 1006

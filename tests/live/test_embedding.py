@@ -14,7 +14,9 @@ from typing import Any
 
 import aiohttp
 import pytest
+from click.testing import CliRunner
 
+from shim.cli import main
 from shim.rollout.writing import replace_file
 from tests.live.servers import QUICK, ROLLOUT
 from tests.telemetry.collectors import Received, grpc_collector
@@ -45,15 +47,10 @@ class Service:
             return await answer.json()
 
     async def command(self, *arguments: str) -> tuple[int, str]:
-        """`shim … --url` in a process of its own: its exit code, and what it printed."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "shim", *arguments, "--url", self.console),
-            stdout=asyncio.subprocess.PIPE,
-            env={**os.environ, **SECRETS},
-        )
-        output, _ = await process.communicate()
-        assert process.returncode is not None
-        return process.returncode, output.decode()
+        """`shim … --url`: its exit code, and what it printed."""
+        invoke = CliRunner(env=SECRETS).invoke
+        done = await asyncio.to_thread(invoke, main, [*arguments, "--url", self.console])
+        return done.exit_code, done.stdout
 
     async def answer(self, *arguments: str) -> Any:
         code, output = await self.command(*arguments, "--json")

@@ -1,5 +1,6 @@
 """What the real client does after each monitor's closing: the finding the project is built around."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,6 +44,7 @@ async def test_the_close_decides_whether_the_client_comes_back(
             acting = "candidate" if stage in ("live", "complete") else "control"
             while not (report := await server.report())["decisions"][acting]["acted"]:
                 assert report["connections"]["open"] == 1
+                await asyncio.sleep(0.05)
             client.resume()
             gone = await client.next("disconnected", 10)
             assert gone["code"] == code
