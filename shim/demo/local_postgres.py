@@ -66,20 +66,7 @@ class LocalPostgres:
             self._account = _unprivileged_account()
             if self._account is not None:
                 os.chown(self.folder, self._account.pw_uid, self._account.pw_gid)
-            password = self.folder / "password"
-            password.write_text(self._password)
-            password.chmod(0o644)
-            self._run(
-                "initdb",
-                f"--pgdata={self.folder / 'data'}",
-                f"--username={self._owner}",
-                f"--pwfile={password}",
-                "--auth-local=trust",
-                "--auth-host=scram-sha-256",
-                "--encoding=UTF8",
-                "--locale=C",
-                "--no-sync",
-            )
+            self.create_data()
             self.port = free_port()
             self.start()
         except BaseException:
@@ -97,6 +84,28 @@ class LocalPostgres:
             self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    @property
+    def data(self) -> Path:
+        """The folder of the cluster."""
+        return self.folder / "data"
+
+    def create_data(self) -> None:
+        """Make the cluster's folder, with the superuser."""
+        password = self.folder / "password"
+        password.write_text(self._password)
+        password.chmod(0o644)
+        self._run(
+            "initdb",
+            f"--pgdata={self.data}",
+            f"--username={self._owner}",
+            f"--pwfile={password}",
+            "--auth-local=trust",
+            "--auth-host=scram-sha-256",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--no-sync",
+        )
+
     def start(self) -> None:
         """Start the server, and wait until it answers."""
         options = {
@@ -110,7 +119,7 @@ class LocalPostgres:
                 [
                     str(self._bin / "postgres"),
                     "-D",
-                    str(self.folder / "data"),
+                    str(self.data),
                     *(f"--{name}={value}" for name, value in options.items()),
                 ],
                 stdout=log,

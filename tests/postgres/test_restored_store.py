@@ -35,7 +35,7 @@ LIVE, SHADOW = (ROLLOUT.replace("STAGE", f'"{stage}"') for stage in ("live", "sh
 def stopped(server: PostgresServer) -> Iterator[Path]:
     """The folder of the data, while nobody uses it."""
     server.stop()
-    yield server.folder / "data"
+    yield server.data
     server.start()
 
 
