@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from shim.cli.common import little_garbage
 from shim.cli.terminal import echo_error, prepare_streams, silence_output
 from shim.model.visible_text import show_invisible
 
@@ -41,7 +42,8 @@ class CommandGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self._lazy:
             return None
-        command: click.Command = getattr(import_module(f"shim.cli.{cmd_name}"), cmd_name)
+        with little_garbage():
+            command: click.Command = getattr(import_module(f"shim.cli.{cmd_name}"), cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

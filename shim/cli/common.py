@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
 
 from shim.cli.terminal import echo_error
-from shim.ledger.rows import Wall
 from shim.model import InputError
+
+if TYPE_CHECKING:
+    from shim.ledger.rows import Wall  # whose import takes a third of a second
 
 F = TypeVar("F", bound=Callable[..., Any])
 P = ParamSpec("P")
@@ -46,7 +48,7 @@ def word_option(name: str, words: Iterable[T], help: str) -> Callable[[F], F]:
     return click.option(name, type=click.Choice([*by_text]), callback=read, help=help)
 
 
-def read_date(text: str) -> Wall:
+def read_date(text: str) -> "Wall":
     """A date with or without a time of day (ISO 8601; local, if no zone). Raises ValueError."""
     try:
         moment = datetime.fromisoformat(text).astimezone()

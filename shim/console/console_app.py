@@ -1,7 +1,9 @@
 """The console put together: its paths, as an aiohttp application, the health checks and the metrics."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import cache, partial
 from http import HTTPStatus
 from typing import Any
 
@@ -46,11 +48,13 @@ def console_app(operations: Operations) -> web.Application:
         *ApiHandlers(operations, queries, pseudonymizer, fleet).endpoints(),
         *RolloutHandlers(operations, queries, fleet).endpoints(),
     ]
-    document = openapi(endpoints)
+    document = cache(partial(openapi, endpoints))
 
     async def describe(request: web.Request) -> web.Response:
         access.reader(request)
-        return json_answer({**document, "servers": [{"url": base_of(request) or "/"}]})
+        # The event loop may not wait until it is made, the first time.
+        made = await asyncio.to_thread(document)
+        return json_answer({**made, "servers": [{"url": base_of(request) or "/"}]})
 
     async def metrics(request: web.Request) -> web.Response:
         access.reader(request)

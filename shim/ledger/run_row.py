@@ -9,7 +9,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
-from importlib.metadata import entry_points
 from time import time_ns
 from typing import Any
 from uuid import uuid4
@@ -17,7 +16,7 @@ from uuid import uuid4
 from shim import __version__
 from shim.ledger.rows import RunRow, Wall
 from shim.model import Duration, MonitorType
-from shim.plugin.hookspecs import PROJECT
+from shim.plugin.discovery import installed_plugins
 from shim.settings import Settings
 
 
@@ -82,7 +81,7 @@ def _versions() -> Mapping[str, str]:
     """The distributions with their versions, by the packages of their plugins: a process finds them once."""
     return {
         point.module.partition(".")[0]: f"{point.dist.name} {point.dist.version}"
-        for point in reversed(entry_points(group=PROJECT))  # of two, the first is imported
+        for point in reversed(installed_plugins())  # of two, the first is imported
         if point.dist is not None
     }
 

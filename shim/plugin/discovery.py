@@ -1,8 +1,9 @@
 """Finds plugins: every installed package with an entry point of the group `shim`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import is_dataclass
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from typing import cast
 
 import pluggy
@@ -11,6 +12,12 @@ from shim.model import InputError, MonitorType, Problem, Scope
 from shim.plugin import hookspecs as hooks
 
 GROUP = hooks.PROJECT
+
+
+@cache
+def installed_plugins() -> Sequence[EntryPoint]:
+    """The entry points of plugins. They are looked for once: all installed distributions are read for that."""
+    return tuple(entry_points(group=GROUP))
 
 
 def plugin_manager() -> pluggy.PluginManager:
@@ -22,7 +29,7 @@ def plugin_manager() -> pluggy.PluginManager:
     manager.add_hookspecs(hooks)
     problems = []
     # One distribution may be found twice, for example after an editable install.
-    found = {(point.name, point.value): point for point in entry_points(group=GROUP)}
+    found = {(point.name, point.value): point for point in installed_plugins()}
     for point in found.values():
         try:
             manager.register(point.load(), name=point.name)

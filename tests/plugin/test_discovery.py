@@ -49,7 +49,7 @@ def install(monkeypatch: pytest.MonkeyPatch, **plugins: Any) -> None:
     points = [
         Point(name=name, value=f"package_{name}", plugin=plugin) for name, plugin in plugins.items()
     ]
-    monkeypatch.setattr(discovery, "entry_points", lambda group: points)
+    monkeypatch.setattr(discovery, "installed_plugins", lambda: points)
 
 
 def test_the_plugins_of_this_distribution() -> None:
@@ -67,7 +67,7 @@ def test_a_third_party_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_one_entry_point_found_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     point = EntryPoint("legacy-global", "shim.hooks", "shim")
-    monkeypatch.setattr(discovery, "entry_points", lambda group: [point, point])
+    monkeypatch.setattr(discovery, "installed_plugins", lambda: [point, point])
     plugin_manager()
 
 
@@ -140,7 +140,7 @@ def test_two_distributions_may_name_their_entry_points_alike(
             return Plugin()
 
     points = [Point(name="same", value=value) for value in ("one", "other")]
-    monkeypatch.setattr(discovery, "entry_points", lambda group: points)
+    monkeypatch.setattr(discovery, "installed_plugins", lambda: points)
     with pytest.raises(InputError, match=r"'same' \(other\) cannot be loaded"):
         plugin_manager()
     assert loaded == ["one", "other"]

@@ -46,7 +46,7 @@ class PostgresServer(LocalPostgres):
         self._numbers = count(1)
 
     def create_data(self) -> None:
-        """The first server of this process makes a cluster, all others get a copy of it, which takes less time."""
+        """The first server of this process makes a cluster; all others get a copy, which takes less time."""
         template = _template_folder() / "data"
         if not template.exists():
             super().create_data()

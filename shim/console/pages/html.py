@@ -1,5 +1,6 @@
 """Templates, static files, and the headers that every page has."""
 
+import asyncio
 import hashlib
 import mimetypes
 from collections.abc import Mapping
@@ -97,7 +98,19 @@ class Html:
             "in_fleet": operations.shim.settings.ledger.scheme in POSTGRES,
             "trace_url": operations.trace_url,
         }
-        # To compile a template takes longer than the event loop may wait; at this time it does not run yet.
+        self._compiling: asyncio.Future[None] | None = None
+
+    async def compile_templates(self) -> None:
+        """Compile all templates, the first time: in a thread, since the event loop may not wait that long.
+
+        A process whose pages nobody opens starts faster, and never compiles them.
+        """
+        if self._compiling is None:
+            self._compiling = asyncio.ensure_future(asyncio.to_thread(self._compile))
+        # Whoever asked first may leave: others wait for the same.
+        await asyncio.shield(self._compiling)
+
+    def _compile(self) -> None:
         for name in self._templates.list_templates():
             self._templates.get_template(name)
 

@@ -251,6 +251,7 @@ class Pages:
         """A page for visitors who may read; other visitors see the login."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
+            await self._html.compile_templates()
             try:
                 visitor = self._access.reader(request)
             except ApiError as error:
@@ -277,6 +278,7 @@ class Pages:
         self, page: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
+            await self._html.compile_templates()
             try:
                 return await page(request)
             except ApiError as error:
