@@ -73,7 +73,7 @@ class Rounds(NamedTuple):
     busy: list[float]  # ms
     cpu: list[float]  # seconds per 1 000 connections and round
     memory: list[float]  # KiB per connection
-    lost: list[int]  # connections of clients that answered each ping
+    lost: list[float]  # connections of clients that answered each ping
 
 
 class Figures(NamedTuple):
@@ -130,7 +130,7 @@ def _show(setup: Setup, seen: dict[str, Rounds]) -> None:
             median(rounds.cpu) - idle,
             median(rounds.memory),
             max(rounds.stall),
-            max(rounds.lost),
+            int(max(rounds.lost)),
         )
         for watched, rounds in seen.items()
         if watched != "none"
