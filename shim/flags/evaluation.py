@@ -143,7 +143,7 @@ class Evaluation(NamedTuple):
             case Reason.PROVIDER:
                 return f"The OpenFeature provider gives {self.granted}: {self.detail}."
             case Reason.DEFAULT:
-                reach = max((below for _, below in self.thresholds), default=0)
+                reach = max(below for _, below in self.thresholds)
                 return (
                     f"No rule and no percentage applies: bucket {self.bucket} is not below {reach} "
                     f"({format_percent(reach)}). The default is {self.granted}."

@@ -107,7 +107,7 @@ def find_trials(
         (span for span in spans if span.since <= now), key=lambda span: (span.since, span.run)
     )
     trials: list[Trial] = []
-    for identity, since, until, began_by in _stretches(known, sorted(releases), now):
+    for identity, since, until, began_by in _stretches(known, releases, now):
         parts = tuple(
             cut for span in known if (cut := _cut(span, identity, since, until)) is not None
         )

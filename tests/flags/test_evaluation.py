@@ -122,6 +122,13 @@ HELD = "The holdback keeps holdback buckets below 100000 (100 %) at shadow; hold
             ],
         ),
         (
+            evaluation(percent=Percentages(complete=90)),
+            [
+                f"{BOB} is at complete.",
+                "The percentages for everybody give complete: bucket 58671 is below 90000 (90 %).",
+            ],
+        ),
+        (
             # The thresholds above the bucket do not say where it lies.
             evaluation(percent=Percentages(complete=10, live=20, shadow=60)),
             [

@@ -60,3 +60,12 @@ def test_an_arm_without_a_share_must_have_no_user() -> None:
 def test_users_with_outcomes_in_both_arms_are_left_out() -> None:
     assert users(30, 10, 0.5, crossed=500).log_e_value == users(30, 10, 0.5).log_e_value
     assert ArmUsers({}, 3, {Role.CONTROL: 0.5, Role.CANDIDATE: 0.5}).log_e_value == 0
+
+
+def test_an_arm_of_which_nothing_is_said_has_no_share_and_no_user() -> None:
+    """Where the candidate acts for nobody, its arm may be missing."""
+    assert ArmUsers({Role.CONTROL: 10}, 0, {Role.CONTROL: 1.0}).log_e_value == 0
+    assert ArmUsers({Role.CANDIDATE: 1}, 0, {Role.CONTROL: 1.0}).is_off
+    missing, zero = {Role.CONTROL: 10}, {Role.CONTROL: 10, Role.CANDIDATE: 0}
+    halves = {Role.CONTROL: 0.5, Role.CANDIDATE: 0.5}
+    assert ArmUsers(missing, 0, halves).log_e_value == ArmUsers(zero, 0, halves).log_e_value > 0

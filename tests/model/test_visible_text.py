@@ -18,6 +18,7 @@ ANY_TEXT = st.text(st.characters(codec=None, exclude_categories=()))
     [
         ("alice@example.com", "alice@example.com"),
         ("Zoë [admin] 日本 👓 \\n", "Zoë [admin] 日本 👓 \\n"),
+        ("Zoë\n", r"Zoë\n"),
         ("two\r\nlines\tand", r"two\r\nlines\tand"),
         ("\x1b[31mred\x07\x7f\x9b", r"\x1b[31mred\x07\x7f\x9b"),
         ("\u202eright\u2066to\u200eleft", r"\u202eright\u2066to\u200eleft"),

@@ -201,3 +201,55 @@ def test_the_monitors_of_sessions_act_in_the_order_of_deadlines(control: bool) -
     role = Role.CONTROL if control else Role.CANDIDATE
     decided = [decision.connection_id for decision in world.journal.decided_by(role)]
     assert decided == ["c1", "c0"]
+
+
+@pytest.mark.parametrize(
+    ("stage", "retired"), [(Stage.SHADOW, False), (Stage.LIVE, False), (Stage.COMPLETE, True)]
+)
+def test_virtual_time_does_all_that_is_due_before_it_and_says_what_is_due_next(
+    stage: Stage, retired: bool
+) -> None:
+    """Two seconds at a time, and all at once: as if each thing had been done when it was due."""
+    worlds = [World(retired=retired) for _ in range(3)]
+    for world in worlds:
+        for number in range(3):
+            world.open(f"c{number}", stage, user=f"u{number}", session=f"s{number}")
+    slow, stepped, leaped = worlds
+    for until in range(0, 400, 2):
+        due = stepped.router.advance(until * S)
+        assert due == stepped.router.next_wake
+        assert due is None or due >= until * S
+    assert leaped.router.advance(398 * S) == stepped.router.next_wake
+    slow.run_before(398)
+    for world in (stepped, leaped):
+        assert world.journal.decisions == slow.journal.decisions != []
+        assert world.journal.verdicts == slow.journal.verdicts
+        assert world.journal.outcomes == slow.journal.outcomes
+        assert world.journal.notes == slow.journal.notes
+
+
+def test_where_nothing_is_left_to_do_virtual_time_has_no_next_step() -> None:
+    world = World(retired=True)
+    assert world.router.advance(100 * S) is None
+    world.open("c1", Stage.COMPLETE)
+    world.close("c1")
+    assert world.router.advance(100 * S) is None
+
+
+def test_a_wake_is_foretold_up_to_a_time() -> None:
+    """The driver of a running shim asks this for each connection that is opened."""
+    world = World()
+    assert not world.router.any_wake(15 * S - 1)
+    assert world.router.any_wake(15 * S)  # the control's sweep
+    retired = World(retired=True)
+    assert not retired.router.any_wake(100 * S)
+    retired.open("c1", Stage.COMPLETE)
+    due = retired.router.next_wake
+    assert due is not None
+    assert not retired.router.any_wake(due - 1)
+    assert retired.router.any_wake(due)
+    world.open("c1", Stage.SHADOW)
+    due = world.router.next_wake
+    assert due is not None
+    assert due < 15 * S  # the candidate's heartbeat
+    assert [world.router.any_wake(at) for at in (due - 1, due)] == [False, True]
