@@ -4,7 +4,7 @@ Rules: docs/design.md#r16.
 """
 
 from collections.abc import Sequence
-from math import ceil, exp
+from math import ceil
 from typing import Any
 
 from shim.gate.answer import Condition, Scale, Sense, Standing
@@ -12,7 +12,7 @@ from shim.gate.evidence import Heartbeats
 from shim.gate.kind_gate import KindGate
 from shim.gate.sample_ratio import UNSOUND
 from shim.gate.series import DAY
-from shim.gate.statistics import log_e_value, wilson
+from shim.gate.statistics import finite_e_value, log_e_value, wilson
 from shim.model import Duration, Role
 
 MIN_COVERAGE = 0.99
@@ -20,8 +20,6 @@ MIN_COVERAGE = 0.99
 
 MIN_HEARTBEATS = 10_000
 """Fewer say nothing about 99 %: the first and the last interval of each connection are cut by chance."""
-
-_GREATEST_LOG = 690.0
 
 
 def acted(case: KindGate) -> Condition:
@@ -97,19 +95,19 @@ def coverage(case: KindGate) -> Condition:
     The process with the lowest share decides; those with few heartbeats are taken together.
     """
     processes = case.evidence.heartbeats
-    known = [beats for beats in processes if beats.needed is not None]
-    needed = sum(beats.needed or 0.0 for beats in known)
+    known = [(beats, beats.needed) for beats in processes if beats.needed is not None]
+    needed = sum(needed for _, needed in known)
     judged = _large_enough(known)
-    worst = min(judged, key=lambda beats: beats.share or 0.0, default=None)
+    worst = min(judged, key=lambda beats: beats.share, default=None)
     figure = None if worst is None else worst.share
     missing = eta = None
     if processes and not known:
         standing, missing = Standing.OPEN, "the candidate's settings have no heartbeat_interval"
-    elif worst is None or figure is None:
+    elif worst is None:
         standing = Standing.OPEN
         missing = f"{ceil(MIN_HEARTBEATS - needed)} more heartbeats to judge by"
         eta = case.until(needed, MIN_HEARTBEATS)
-    elif figure < MIN_COVERAGE:
+    elif worst.share < MIN_COVERAGE:
         standing = Standing.FAILED
         missing = f"the candidate does not ping as often as it should ({worst.process})"
     else:
@@ -135,16 +133,15 @@ def coverage(case: KindGate) -> Condition:
     )
 
 
-def _large_enough(processes: Sequence[Heartbeats]) -> list[Heartbeats]:
+def _large_enough(processes: Sequence[tuple[Heartbeats, float]]) -> list[Heartbeats]:
     """The processes that can be judged; the small ones together, if they are enough then."""
-    large = [beats for beats in processes if (beats.needed or 0.0) >= MIN_HEARTBEATS]
-    small = [beats for beats in processes if (beats.needed or 0.0) < MIN_HEARTBEATS]
-    together = Heartbeats(
-        "small processes together" if len(small) > 1 else "".join(b.process for b in small),
-        sum(beats.pings for beats in small),
-        sum(beats.needed or 0.0 for beats in small),
-    )
-    return [*large, together] if (together.needed or 0.0) >= MIN_HEARTBEATS else large
+    large = [beats for beats, needed in processes if needed >= MIN_HEARTBEATS]
+    small = [(beats.pings, needed) for beats, needed in processes if needed < MIN_HEARTBEATS]
+    needed = sum(needed for _, needed in small)
+    if needed >= MIN_HEARTBEATS:
+        pings = sum(pings for pings, _ in small)
+        large.append(Heartbeats("small processes together", pings, needed))
+    return large
 
 
 def expected(case: KindGate) -> Condition:
@@ -186,11 +183,11 @@ def sample_ratio(case: KindGate) -> Condition:
             **{str(role): users.seen.get(role, 0) for role in Role},
             "crossed": users.crossed,
             "expected": {str(role): users.expected.get(role, 0.0) for role in Role},
-            "e_value": exp(min(users.log_e_value, _GREATEST_LOG)),
+            "e_value": finite_e_value(users.log_e_value),
         }
         for name, users in arms.items()
     }
-    value = exp(min(evidence, _GREATEST_LOG))
+    value = finite_e_value(evidence)
     return case.condition(
         "sample_ratio",
         "Evidence that the arms are not as wide as the flags say",

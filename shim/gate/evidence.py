@@ -67,8 +67,10 @@ class Heartbeats:
     needed: float | None
 
     @property
-    def share(self) -> float | None:
-        return self.pings / self.needed if self.needed else None
+    def share(self) -> float:
+        """The share of the needed pings that were recorded; only where some were needed."""
+        assert self.needed
+        return self.pings / self.needed
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,7 +125,11 @@ def _length(evidence: Evidence, targets: GateTargets) -> Condition:
     days = evidence.days_acted
     wanted = -(-targets.period // DAY)
     acted = sum(days)
-    idle = [number for number, both in enumerate(days, 1) if not both]
+    idle = [
+        number
+        for number, both in enumerate(days, 1)
+        if not both and min(number * DAY, targets.period) <= evidence.span
+    ]
     eta: Duration | None = None
     if evidence.trial is None:
         standing, missing = (
@@ -134,7 +138,7 @@ def _length(evidence: Evidence, targets: GateTargets) -> Condition:
         )
     elif not evidence.kinds:
         standing, missing = Standing.OPEN, "there were no connections"
-    elif idle[:-1] or (idle and len(days) >= wanted and evidence.span >= targets.period):
+    elif idle:
         standing = Standing.OPEN
         missing = (
             f"on day {', '.join(map(str, idle))} of the trial not both monitors acted for somebody: "

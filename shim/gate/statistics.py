@@ -31,6 +31,14 @@ _LOG_WEIGHTS = (log(0.4), *(log(0.6 / 9),) * 9)
 _PRECISION = 1e-12
 """Of a bound."""
 
+_GREATEST_LOG = 690.0
+"""Beyond this an e-value is no float."""
+
+
+def finite_e_value(logarithm: float) -> float:
+    """The e-value that has this logarithm; about 1e299 for all greater ones."""
+    return exp(min(logarithm, _GREATEST_LOG))
+
 
 def log_e_value(shares: Shares, mean: float) -> float:
     """The logarithm of the evidence against "the mean is at most `mean`"; 0 without observations."""

@@ -9,7 +9,6 @@ Rules: docs/design.md#r14, docs/design.md#r16.
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from math import exp
 from typing import Any
 
 from shim.gate.answer import Condition, Sense, Standing
@@ -19,6 +18,7 @@ from shim.gate.question import Counted
 from shim.gate.series import Shares
 from shim.gate.statistics import (
     certainly_lower,
+    finite_e_value,
     log_e_value,
     log_e_value_below,
     lower_bound,
@@ -31,9 +31,6 @@ from shim.model import Duration, Role
 
 GROUP_SHARE = 0.25
 """A group with fewer of the compared users is too small to be asked for itself."""
-
-_GREATEST_LOG = 690.0
-"""Beyond this an e-value is no float."""
 
 
 def agreement(case: KindGate) -> Condition:
@@ -76,7 +73,7 @@ def agreement(case: KindGate) -> Condition:
             "crowds": evidence.crowds,
             **{
                 way: {
-                    "e_value": exp(min(log_e_value(shares, target), _GREATEST_LOG)),
+                    "e_value": finite_e_value(log_e_value(shares, target)),
                     **describe_shares(shares),
                 }
                 for way, shares in zip(Counted._fields, counted, strict=True)

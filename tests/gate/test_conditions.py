@@ -1,12 +1,24 @@
 """The conditions of the gate: numbers and words where all of them hold, and where none of them does."""
 
 from dataclasses import replace
+from math import exp
 from typing import Any
 
 import pytest
 
-from shim.gate import ArmUsers, Condition, Evidence, GateVerdict, Heartbeats, StretchSample, judge
+from shim.gate import (
+    ArmUsers,
+    Condition,
+    Counted,
+    Evidence,
+    GateVerdict,
+    Heartbeats,
+    StretchSample,
+    judge,
+    judge_so_far,
+)
 from shim.gate.kind_gate import KindGate
+from shim.gate.statistics import log_e_value, lower_bound, upper_bound, wilson
 from shim.gate.stretch_conditions import stretches
 from shim.model import SECOND, Role
 from tests.gate.evidence import (
@@ -19,6 +31,7 @@ from tests.gate.evidence import (
     NOW,
     RETURNING,
     TARGETS,
+    TRIAL,
     arms,
     bernoulli,
     both,
@@ -243,3 +256,192 @@ def test_the_process_whose_record_ends_first_is_named() -> None:
         "the record of the process 'p1' ends at 2024-10-03T22:00:00+00:00: what it found is not in the "
         "store since"
     )
+
+
+LASTS = "the trial has to last {} longer"
+ANOTHER = "on day {} of the trial not both monitors acted for somebody: another trial is needed"
+
+
+@pytest.mark.parametrize(
+    ("days", "lasted", "missing", "eta"),
+    [
+        ("1", 0.5, LASTS.format("6.5 d"), 6.5),
+        # The present day is not over: both may still act on it.
+        ("0", 0.5, LASTS.format("6.5 d"), 6.5),
+        ("110", 2.5, LASTS.format("4.5 d"), 4.5),
+        ("1111110", 6.5, LASTS.format("0.5 d"), 0.5),
+        ("01", 1.5, ANOTHER.format("1"), None),
+        ("1010", 3.5, ANOTHER.format("2"), None),
+        ("1010", 4, ANOTHER.format("2, 4"), None),
+        ("1111111", 7, None, None),
+        ("1111110", 7, ANOTHER.format("7"), None),
+        ("1011111", 30, ANOTHER.format("2"), None),
+        ("0000000", 8, ANOTHER.format("1, 2, 3, 4, 5, 6, 7"), None),
+    ],
+)
+def test_what_the_length_of_a_trial_misses(
+    days: str, lasted: float, missing: str | None, eta: float | None
+) -> None:
+    trial = replace(TRIAL, since=NOW - round(lasted * DAY))
+    one = of("length", evidence(trial=trial, days_acted=tuple(day == "1" for day in days)))
+    assert (one.missing, one.standing == "met") == (missing, missing is None)
+    assert one.eta == (None if eta is None else round(eta * DAY))
+    assert (one.figure, one.target) == (days.count("1"), 7)
+
+
+def test_a_period_that_ends_within_a_day_counts_that_day() -> None:
+    targets = replace(TARGETS, period=7 * DAY + 1)
+    assert condition(judge(evidence(), targets), "length").target == 8
+
+
+def test_a_machine_whose_clock_was_not_set_has_no_record() -> None:
+    one = of("record", evidence(unset_clock=5 * DAY))
+    assert one.standing == "open"
+    assert (one.missing or "").startswith(
+        "the shim was started when the wall clock showed 1970-01-06, which was not set then"
+    )
+
+
+def test_without_a_trial_nothing_is_known_of_failures() -> None:
+    assert of("failures", Evidence(NOW)).standing == "open"
+    assert of("failures", evidence()).standing == "met"
+
+
+@pytest.mark.parametrize(
+    ("beats", "figure", "missing"),
+    [
+        # Two small processes are enough together, one alone is not.
+        ([(0, 6_000.0), (6_000, 6_000.0)], 0.5, "small processes together"),
+        ([(0, 9_999.0)], None, None),
+        ([(0, 10_000.0)], 0.0, "p0"),
+        ([(9_000, 10_000.0), (0, 5_000.0), (0, 5_000.0)], 0.0, "small processes together"),
+        ([(0, None), (9_000, 10_000.0)], 0.9, "p1"),
+    ],
+)
+def test_the_process_that_pings_least_is_named(
+    beats: list[tuple[int, float | None]], figure: float | None, missing: str | None
+) -> None:
+    processes = tuple(Heartbeats(f"p{n}", pings, needed) for n, (pings, needed) in enumerate(beats))
+    one = of("coverage", evidence(replace(APP, heartbeats=processes)))
+    assert (one.figure, one.bound) == (figure, figure)
+    why = "the candidate does not ping as often as it should"
+    assert one.missing == (f"{why} ({missing})" if missing else "1 more heartbeats to judge by")
+    assert one.inputs["pings"] == sum(pings for pings, _ in beats)
+    assert one.inputs["heartbeats"] == sum(needed or 0 for _, needed in beats)
+
+
+def test_heartbeats_come_as_they_have_come() -> None:
+    """8 000 in eight days: 2 000 more take two days."""
+    one = of("coverage", evidence(replace(APP, heartbeats=(Heartbeats("p", 8_000, 8_000.0),))))
+    assert (one.eta, one.missing) == (2 * DAY, "2000 more heartbeats to judge by")
+    none = of("coverage", evidence(replace(APP, heartbeats=(Heartbeats("p", 0, None),))))
+    assert (none.eta, none.missing) == (
+        None,
+        "the candidate's settings have no heartbeat_interval",
+    )
+
+
+@pytest.mark.parametrize(
+    ("seen", "missing", "eta"),
+    [(0, "3 more days", None), (1, "2 more days", 2), (3, None, None), (4, None, None)],
+)
+def test_a_step_of_a_plan_may_ask_for_days_with_timeouts(
+    seen: int, missing: str | None, eta: int | None
+) -> None:
+    one = condition(judge_so_far(evidence(replace(APP, days=seen)), TARGETS), "days")
+    assert (one.missing, one.eta) == (missing, None if eta is None else eta * DAY)
+    assert (one.standing, one.figure) == ("met" if seen >= 3 else "open", seen)
+
+
+def test_a_step_of_a_plan_counts_the_users_who_are_being_observed() -> None:
+    """Until the first period is over; after it only what is final counts."""
+    for lasted, users in ((6, 330), (7, 250)):
+        few = replace(APP, users=250, unsettled_users=80)
+        whole = evidence(few, trial=replace(TRIAL, since=NOW - lasted * DAY))
+        assert condition(judge_so_far(whole, TARGETS), "users").figure == users
+
+
+def test_new_users_come_as_they_came_after_the_first_period() -> None:
+    """On the eighth day 25 of 250 were new; 50 more take two days, fewer those being observed."""
+    one = of("users", evidence(replace(APP, users=250, unsettled_users=0, later_users=25)))
+    assert (one.eta, one.missing) == (2 * DAY, "50 more users (0 are being observed)")
+    one = of("users", evidence(replace(APP, users=200, unsettled_users=50, later_users=25)))
+    assert (one.eta, one.missing) == (2 * DAY, "100 more users (50 are being observed)")
+    assert of("users", evidence(replace(APP, users=0, unsettled_users=0))).eta is None
+
+
+COUNTED = Counted({(5, 5): 97, (4, 5): 6}, {(5, 5): 90, (24, 30): 1, (0, 2): 3})
+
+
+def test_the_inputs_have_the_observations_in_both_ways_in_order() -> None:
+    plain = [[4, 5, 6], [5, 5, 97]]
+    crowded = [[0, 2, 3], [5, 5, 90], [24, 30, 1]]
+    groups = {GROUP: {Role.CONTROL: COUNTED, Role.CANDIDATE: both(bernoulli(1, 2))}}
+    kind = replace(
+        APP,
+        agreement=COUNTED,
+        proofs=COUNTED,
+        returns=groups,
+        recent_agreement=COUNTED,
+        recent_returns=groups,
+    )
+    whole = evidence(kind)
+    agreement, proofs = of("agreement", whole).inputs, of("proofs_of_life", whole).inputs
+    recent = of("recent", whole).inputs["agreement"]
+    control = of("returns", whole).inputs["groups"][GROUP]["control"]
+    recently = of("recent", whole).inputs["returns"][GROUP]["control"]
+    for found in (agreement, proofs, recent, control, recently):
+        assert [found[way]["shares"] for way in ("plain", "crowded")] == [plain, crowded]
+        assert [found[way]["observations"] for way in ("plain", "crowded")] == [103, 94]
+        assert found["plain"]["mean"] == pytest.approx((97 + 6 * 0.8) / 103)
+        assert found["plain"]["interval"] == wilson(97 + 6 * 0.8, 103)
+        assert found["crowded"]["mean"] == pytest.approx((90 + 0.8) / 94)
+    assert control["crowded"]["lower"] == lower_bound(COUNTED.crowded, 1 / 80)
+    assert control["crowded"]["upper"] == upper_bound(COUNTED.crowded, 1 / 80)
+    for way, shares in zip(Counted._fields, COUNTED, strict=True):
+        assert agreement[way]["e_value"] == pytest.approx(exp(log_e_value(shares, 0.99)))
+
+
+def test_an_e_value_that_no_float_holds_is_shown_as_a_very_large_one() -> None:
+    """So that the answer is JSON: a million users who agree, and one where no user should be."""
+    arm = ArmUsers(counts(10, 1), 0, {Role.CONTROL: 1.0, Role.CANDIDATE: 0.0})
+    whole = evidence(replace(APP, agreement=both({(1, 1): 1_000_000}), arms={GROUP: arm}))
+    shown = [
+        of("agreement", whole).inputs["plain"]["e_value"],
+        of("sample_ratio", whole).inputs["groups"][GROUP]["e_value"],
+        of("sample_ratio", whole).figure,
+    ]
+    assert all(1e298 < value < 1e300 for value in shown)
+
+
+def test_the_arms_that_are_furthest_from_their_widths_give_the_figure() -> None:
+    """All groups that are off are named."""
+    sound = ArmUsers(counts(500, 500), 0, HALVES)
+    groups = {"a": sound, "b": OFF[GROUP], "c": ArmUsers(counts(700, 300), 0, HALVES), "d": sound}
+    one = of("sample_ratio", evidence(replace(APP, arms=groups)))
+    assert one.figure == pytest.approx(exp(groups["c"].log_e_value))
+    assert (one.missing or "").startswith("users of b, c are not where the widths place them")
+
+
+def test_the_inputs_of_the_brake_are_none_while_it_is_released() -> None:
+    assert of("brake", evidence()).inputs == {"engaged": None, "by_itself_at": None}
+    one = of("brake", evidence(brake="by hand"))
+    assert (one.inputs["engaged"], one.missing) == ("by hand", "the brake is engaged: by hand")
+
+
+def test_a_condition_and_an_answer_as_json_have_seconds() -> None:
+    early = evidence(trial=replace(TRIAL, since=NOW - 5 * DAY), days_acted=(True,) * 5)
+    answer = judge(early, TARGETS)
+    told = answer.as_dict()
+    assert (told["answer"], told["eta"]) == ("insufficient", 2 * 86_400)
+    length = told["conditions"][0]
+    assert (length["name"], length["eta"], length["standing"]) == ("length", 2 * 86_400, "open")
+    assert told["conditions"][1]["eta"] is None
+    assert judge(evidence(), TARGETS).as_dict()["eta"] is None
+    assert len(told["conditions"]) == len(answer.conditions)
+    assert told["inputs"] == answer.inputs
+
+
+def test_what_has_failed_is_listed_before_what_is_open() -> None:
+    whole = evidence(replace(APP, users=1), complete_until=None, failures=1)
+    assert [one.name for one in judge(whole, TARGETS).unmet] == ["failures", "record", "users"]
