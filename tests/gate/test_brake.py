@@ -247,3 +247,119 @@ def test_a_share_of_0_permits_no_false_kill_and_a_share_of_1_every_one() -> None
     assert kill(watch(Limits(share=0.0)), times, decisions=1000) is not None
     every = [START + number * MINUTE for number in range(60)]
     assert kill(watch(Limits(share=1.0)), every) is None
+
+
+def test_a_further_false_kill_of_a_known_event_says_the_reason_again() -> None:
+    """It counts for nothing, and takes nothing back."""
+    watched = watch()
+    answers = []
+    for number in [*range(5), 0, 4]:
+        at = START + number * MINUTE if len(answers) < 5 else SPREAD[-1]
+        watched.decided(f"u{number}", at)
+        answers.append(watched.killed(f"u{number}", at, event=number))
+    assert answers[4:] == [FalseKills(5, decisions, "15 min") for decisions in (5, 6, 7)]
+
+
+def test_the_reasons_in_words() -> None:
+    assert str(FalseKills(5, 70, "15 min")) == (
+        "5 of the candidate's 70 decisions within 15 min hit a live connection"
+    )
+    fewer = FewerReturns(
+        Kind.APP,
+        control=0.9561,
+        control_users=300,
+        candidate=0.5,
+        candidate_users=200,
+        within="1970-04-11",
+    )
+    assert str(fewer) == (
+        "app, 1970-04-11: 50.0% of 200 users came back after the candidate's closing, 95.6% of 300 after "
+        "the control's"
+    )
+
+
+def test_a_window_is_told_in_minutes() -> None:
+    limits = Limits(window=90 * SECOND, count=2, share=0.0001, spread=2)
+    found = kill(watch(limits), SPREAD[:2])
+    assert found == FalseKills(2, 2, "1.5 min")
+
+
+def test_a_false_kill_of_a_decision_of_yesterday_is_no_decision_of_today() -> None:
+    """Each user's share is one at most: two false kills of one decision are as one of one."""
+    twice, once = watch(Limits(spread=1000)), watch(Limits(spread=1000))
+    found = []
+    for watched, repeated in ((twice, 2), (once, 1)):
+        for number in range(2):
+            at = START + number * 10 * MINUTE
+            watched.decided("a right one", at)
+            watched.decided(f"u{number}", at)
+            for kill_number in range(repeated):
+                answer = watched.killed(f"u{number}", at + kill_number * MINUTE)
+        found.append(answer)
+    assert found == [FalseKills(4, 4, "the day"), FalseKills(2, 4, "the day")]
+    assert twice._shares == once._shares
+
+
+def test_the_next_day_begins_with_nothing() -> None:
+    watched = watch(Limits(spread=1000))
+    end = 101 * DAY - 1
+    for number, at in enumerate((end, end + 1 + MINUTE)):
+        watched.decided(f"u{number}", at)
+        assert watched.killed(f"u{number}", at) is None
+    # The second day needs an e-value of 120; two users of one day have reached 40.
+    for number in range(2, 6):
+        at = end + 1 + number * MINUTE
+        watched.decided(f"u{number}", at)
+        found = watched.killed(f"u{number}", at)
+    assert found == FalseKills(5, 5, "the day")
+
+
+def test_seven_days_may_engage_where_none_of_them_does() -> None:
+    """A sixth more of the candidate's clients stays away; on one day there are too few of them."""
+    start = 100 * DAY
+    apart = 7 * DAY // 500
+    known = sorted(
+        [
+            *rows(Role.CONTROL, 500, 25, start, apart),
+            *rows(Role.CANDIDATE, 500, 110, start, apart),
+        ],
+        key=lambda row: row.at,
+    )
+    times = QuestionTimes(start, 7 * DAY, DAY, MINUTE)
+    watched = ReturnWatch(times, lambda kind: lambda at, run: 10_000)
+    found = []
+    for day in range(1, 9):
+        now = start + day * DAY - 1
+        watched.extend(Kind.APP, [row for row in known if now - DAY < row.at <= now])
+        found.append(watched.reason(now))
+    # From the seventh day on a week is asked for, too.
+    assert found[:6] == [None] * 6
+    assert [reason.within for reason in found[6:] if reason] == [
+        "1970-04-11 to 1970-04-17",
+        "1970-04-12 to 1970-04-18",
+    ]
+
+
+def test_a_day_that_engaged_yesterday_does_not_engage_today() -> None:
+    control = rows(Role.CONTROL, 300, 15, START, 60 * SECOND)
+    fewer = rows(Role.CANDIDATE, 300, 150, START, 60 * SECOND)
+    times = QuestionTimes(100 * DAY, 7 * DAY, DAY, MINUTE)
+    watched = ReturnWatch(times, lambda kind: lambda at, run: 10_000)
+    watched.extend(Kind.APP, sorted([*control, *fewer], key=lambda row: row.at))
+    assert watched.reason(101 * DAY - 1) is not None
+    assert watched.reason(101 * DAY) is None
+
+
+def test_each_kind_of_connection_is_asked_for_itself() -> None:
+    times = QuestionTimes(100 * DAY, 7 * DAY, DAY, MINUTE)
+    watched = ReturnWatch(times, lambda kind: lambda at, run: 10_000)
+    control = rows(Role.CONTROL, 300, 15, START, 60 * SECOND)
+    fewer = rows(Role.CANDIDATE, 300, 150, START, 60 * SECOND)
+    watched.extend(Kind.APP, control)
+    watched.extend(Kind.GLASSES, fewer)
+    last = control[-1].at
+    assert watched.reason(last + 3 * MINUTE) is None
+    watched.extend(Kind.GLASSES, rows(Role.CONTROL, 300, 15, last + 4 * MINUTE, 60 * SECOND))
+    found = watched.reason(last + 400 * MINUTE)
+    assert found is not None
+    assert found.kind is Kind.GLASSES

@@ -1,5 +1,6 @@
 """The report of a retirement, word by word."""
 
+import json
 from dataclasses import replace
 
 from shim import __version__
@@ -118,6 +119,24 @@ def test_a_forced_retirement_says_why() -> None:
     text = replace(REPORT, reason="a drill").as_markdown()
     assert f"(shim {__version__}).\n\nForced: a drill\n\n## Conditions\n" in text
     assert "Forced" not in REPORT.as_markdown()
+
+
+def test_a_report_can_be_read_again() -> None:
+    for report in (
+        REPORT,
+        replace(REPORT, reason="a drill", version="0.1", flags=None, flags_digest=None),
+        replace(REPORT, settings_digest=None, at=1_727_568_001 * SECOND),
+    ):
+        known = json.loads(json.dumps(report.as_dict()))
+        assert RetirementReport.from_dict(known, report.answer) == report
+
+
+def test_what_the_fleet_recorded_is_in_the_report() -> None:
+    of_fleet = replace(
+        REPORT, record={"fleet": {"processes": 2}}, record_lines=("process a", "process b")
+    )
+    assert of_fleet.as_dict()["fleet"] == {"processes": 2}
+    assert "over 42 rows\n- process a\n- process b\n\n## What to do" in of_fleet.as_markdown()
 
 
 def test_the_report_in_json() -> None:
