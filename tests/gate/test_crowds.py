@@ -1,6 +1,8 @@
 """R16: which rows are one event, whenever somebody asks."""
 
-from hypothesis import given
+from itertools import chain
+
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shim.gate import Arm, ObservedRow, ObservedRows
@@ -122,3 +124,62 @@ def test_the_answer_does_not_depend_on_when_somebody_asks(
         crowds += more_crowds
     assert (calm, crowds) == (list(expected_calm), expected_crowds)
     assert len(calm) + sum(len(crowd.rows) for crowd in crowds) == len(rows)
+
+
+BURSTS = st.lists(
+    st.tuples(
+        st.integers(0, 150),  # seconds since the last row
+        st.integers(10, 45),  # rows
+        st.integers(0, 3),  # seconds apart
+        st.integers(15, 45),  # users
+        st.integers(1, 4),  # of so many rows one is of the second process
+    ),
+    max_size=6,
+)
+
+
+@given(BURSTS, st.lists(st.integers(0, 700), min_size=3, max_size=3), st.integers(0, 700))
+@example([(0, 20, 3, 20, 1)], [0, 0, 0], 0)
+@example([(0, 19, 3, 19, 1), (6, 1, 0, 45, 1)], [0, 0, 0], 0)
+def test_a_crowd_is_what_the_rule_says(
+    bursts: list[tuple[int, int, int, int, int]], in_minutes: list[int], in_process: int
+) -> None:
+    """Row by row: a minute begun by a row, first over all processes, then in each of them."""
+    rows: list[ObservedRow] = []
+    at = 0
+    for gap, size, apart, users, part in bursts:
+        at += gap * SECOND
+        for number in range(size):
+            rows.append(row(f"u{number % users}", at, run=1 + (part > 1 and number % part == 0)))
+            at += apart * SECOND
+
+    def connected(at: Time, run: int | None) -> int:
+        """Another number in each of three minutes, so that it matters which of them is asked about."""
+        assert at % MINUTE == 0
+        return in_process if run is not None else in_minutes[at // MINUTE % 3]
+
+    def crowds_among(places: list[int], run: int | None) -> list[list[int]]:
+        found = []
+        while places:
+            first = rows[places[0]].at
+            minute = [place for place in places if rows[place].at < first + MINUTE]
+            least = max(20, connected(first // MINUTE * MINUTE, run) // 20 + 1)
+            if len({rows[place].user for place in minute}) >= least:
+                found.append(minute)
+                places = places[len(minute) :]
+            else:
+                places = places[1:]
+        return found
+
+    expected = crowds_among([*range(len(rows))], None)
+    left = [place for place in range(len(rows)) if place not in {*chain(*expected)}]
+    for run in (1, 2):
+        expected += crowds_among([place for place in left if rows[place].run == run], run)
+    finder = CrowdFinder(MINUTE, connected)
+    finder.extend(ObservedRows.of(rows))
+    decided = finder.decide(LATER)
+    assert [list(crowd.rows) for crowd in decided.crowds] == [
+        [rows[place] for place in places] for places in sorted(expected)
+    ]
+    taken = {*chain(*expected)}
+    assert list(decided.calm) == [one for place, one in enumerate(rows) if place not in taken]

@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping
 
+import pytest
+
 from shim.gate import Arm, KindRecord, ObservedRow, QuestionTimes
 from shim.model import SECOND, Role, Time
 from tests.gate.evidence import DAY, HALVES
 
 BEGIN = 20_000 * DAY
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
 
 
 def record() -> KindRecord:
@@ -53,3 +57,38 @@ def test_what_is_asked_within_a_day_is_not_the_last_word_about_the_day() -> None
     returned("late", BEGIN + DAY - 1)
     # Rows become known up to three minutes later.
     assert observed(BEGIN + DAY + 180 * SECOND) == {(1, 1): 3}
+
+
+@pytest.mark.parametrize("period", [2, 7, 10])
+def test_an_answer_is_the_same_however_often_the_record_was_asked_before(period: int) -> None:
+    """Before, at and after the ends of days and of the first period, while rows of the last minutes wait."""
+    times = QuestionTimes(BEGIN + 7 * HOUR, period * DAY, unit=DAY, grain=MINUTE)
+    rows = [
+        ObservedRow(f"u{number % 23}", times.since + number * 50 * MINUTE, number % 7 > 0, arm, 1)
+        for number in range(420)
+        for arm in [Arm("everybody", Role.CANDIDATE if number % 3 else Role.CONTROL)]
+    ]
+    # A crowd in the first hour of a day: 40 users, whose rows are one event.
+    night = BEGIN + 3 * DAY + 5 * MINUTE
+    rows += [
+        ObservedRow(f"c{number}", night + number * SECOND, True, rows[number].arm, 1)
+        for number in range(40)
+    ]
+    rows.sort(key=lambda row: row.at)
+
+    def anew() -> KindRecord:
+        return KindRecord(times, lambda at, run: 100, lambda group: HALVES)
+
+    def add(found: KindRecord, some: list[ObservedRow]) -> None:
+        for add_rows in (found.add_agreements, found.add_returns, found.add_proofs):
+            add_rows(some)
+
+    kept, known = anew(), 0
+    ends = {times.since + period * DAY, *(BEGIN + day * DAY for day in range(1, 15))}
+    for now in sorted(end + lag for end in ends for lag in (-1, 0, MINUTE, 2 * MINUTE, 6 * HOUR)):
+        begun = [row for row in rows if row.at <= now]
+        add(kept, begun[known:])
+        known = len(begun)
+        once = anew()
+        add(once, begun)
+        assert kept.observe(now) == once.observe(now)
