@@ -107,12 +107,12 @@ def certainly_lower(lesser: Shares, greater: Shares, alpha: float, margin: float
     wanted = -log(alpha)
     # One value that neither sequence refutes is quickly tried, and settles most cases.
     middle = (lesser_mean + greater_mean - margin) / 2
-    if 0 < middle < 1 and 0 < middle + margin < 1:
+    if middle < 1 and middle + margin > 0:
         above = log_e_value_below(lesser, middle) < wanted
         if above and log_e_value(greater, middle + margin) < wanted:
             return False
     limit = lower_bound(greater, alpha) - margin
-    return limit >= 1 or (limit > 0 and log_e_value_below(lesser, limit) >= wanted)
+    return limit >= 1 or log_e_value_below(lesser, limit) >= wanted
 
 
 def observations(shares: Shares) -> float:

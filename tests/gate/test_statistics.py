@@ -1,7 +1,7 @@
 """E-processes, sequences and intervals against exact sums, plain products and scipy."""
 
 from collections import Counter
-from math import comb, exp, isclose, log, prod
+from math import comb, exp, inf, isclose, log, prod
 from random import Random
 
 import pytest
@@ -12,6 +12,7 @@ from scipy.stats import binomtest
 from shim.gate import Shares
 from shim.gate.statistics import (
     certainly_lower,
+    finite_e_value,
     grown,
     log_e_value,
     log_e_value_below,
@@ -176,3 +177,17 @@ def test_a_margin_moves_what_is_compared() -> None:
     assert not certainly_lower(greater, lesser, 0.05)
     assert certainly_lower(greater, greater, 0.05, -0.05)
     assert not certainly_lower(greater, greater, 0.05, 0.0)
+
+
+def test_a_comparison_at_the_ends_of_what_a_mean_can_be() -> None:
+    """Half way between the means, less the margin, lies 1 or 0: no mean that can be refuted."""
+    assert not certainly_lower(bernoulli(19, 20), bernoulli(20, 20), 0.05, -0.05)
+    assert not certainly_lower(bernoulli(0, 4), bernoulli(1, 4), 0.05, -0.25)
+    # What the lesser mean has to reach is more than everything, or less than nothing.
+    assert certainly_lower(bernoulli(9_900, 10_000), bernoulli(10_000, 10_000), 0.05, -0.3)
+    assert not certainly_lower(bernoulli(0, 10_000), bernoulli(100, 10_000), 0.05, 0.3)
+
+
+def test_an_e_value_is_a_float_however_much_evidence_there_is() -> None:
+    assert finite_e_value(log(40)) == pytest.approx(40)
+    assert 1e298 < finite_e_value(1_000) == finite_e_value(inf) < 1e300

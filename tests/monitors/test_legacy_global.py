@@ -351,5 +351,14 @@ def test_r1_a_sweep_over_very_many_looks_at_those_that_were_silent_for_long() ->
     assert len(looked_at) == 100
 
 
+def test_r1_where_a_sweep_may_look_at_all_nothing_happens_between_the_sweeps() -> None:
+    for count, due in ((10, 30 * S), (11, 20 * S)):
+        machine = LegacyGlobalMonitor(LegacySettings(), 0, at_once=10)
+        for number in range(count):
+            register(machine, connection(f"c{number}"), 0, 0)
+        wake(machine, 15 * S)
+        assert machine.next_wake == due
+
+
 def test_the_original_asks_for_no_confirmation_and_answers_none() -> None:
     assert list(monitor().confirmed("c1", Confirmation(unread=True), S)) == []
