@@ -148,6 +148,21 @@ def test_r3_a_monitor_is_told_of_the_pauses_that_its_connections_were_silent_in(
     assert world.journal.failures == []
 
 
+def test_r3_the_last_sixteen_pauses_are_remembered_for_monitors_that_are_made_later() -> None:
+    candidate = FaultyType()
+    world = World(candidate=candidate)
+    world.open("c1", Stage.OFF)
+    for _ in range(17):
+        world.run(world.now / S + 10)
+        world.message("c1")
+        world.pause(6)
+    world.tracked["c1"].last_activity = 0
+    world.stage("c1", Stage.SHADOW)
+    assert candidate.calls.count("paused") == 16
+    # The first of them is forgotten.
+    assert candidate.made[0].real._pauses[0] == (26 * S, 6 * S)
+
+
 def test_r5_a_monitor_that_fails_when_it_is_told_later_is_replaced() -> None:
     candidate = FaultyType()
     world = crowd(Stage.LIVE, count=3, candidate=candidate)

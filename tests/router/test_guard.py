@@ -362,6 +362,24 @@ def test_r6b_any_connection_of_the_candidates_says_that_the_network_is_back() ->
     assert 230 * S <= ends[19] <= 232 * S
 
 
+def test_r6b_of_very_many_connections_a_part_is_looked_at_each_second_and_then_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A search that looks at ten of 82 connections: within nine seconds each of them is looked at once."""
+    monkeypatch.setattr("shim.router.decisions._SEARCHED", 10)
+    for alive, found in (("c19", 0), ("c39", 2), ("c99", 8)):
+        world = fleet(Stage.COMPLETE, 100, Limits())
+        world.open("late", Stage.COMPLETE, user="late", session="late")
+        world.run_before(45)
+        world.router.step(world.now)
+        # The first search comes 30 s after the guard began to hold, and the first 19 are closed.
+        world.run_before(74)
+        world.tracked[alive].last_activity = world.now
+        world.run(1000)
+        ends = sorted(port.endings[0][0] for name, port in world.ports.items() if name != "late")
+        assert ends[19] == (75 + found + 30) * S
+
+
 def test_r6b_a_shadows_connection_says_nothing_about_the_candidates() -> None:
     world = fleet(Stage.COMPLETE, 100, Limits())
     world.open("shadow", Stage.SHADOW, user="shadow", session="shadow")
