@@ -262,8 +262,7 @@ def poisson_tail(mean: float, least: int) -> float:
     if mean <= 0:
         return 0.0
     if least <= mean:
-        below = sum(exp(n * log(mean) - mean - lgamma(n + 1)) for n in range(least))
-        return max(0.0, 1 - below)
+        return 1 - sum(exp(n * log(mean) - mean - lgamma(n + 1)) for n in range(least))
     term = exp(least * log(mean) - mean - lgamma(least + 1))
     total, n = 0.0, least
     while term > total * 1e-13:

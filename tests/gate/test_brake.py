@@ -260,6 +260,15 @@ def test_a_further_false_kill_of_a_known_event_says_the_reason_again() -> None:
     assert answers[4:] == [FalseKills(5, decisions, "15 min") for decisions in (5, 6, 7)]
 
 
+def test_of_the_decisions_only_those_within_the_window_are_kept() -> None:
+    """A candidate without false kills decides for months."""
+    watched = watch()
+    for number in range(100):
+        watched.decided("u", START + number * MINUTE)
+    # The first instant of the window is part of it.
+    assert len(watched._decisions) == 16
+
+
 def test_the_reasons_in_words() -> None:
     assert str(FalseKills(5, 70, "15 min")) == (
         "5 of the candidate's 70 decisions within 15 min hit a live connection"

@@ -145,6 +145,9 @@ def test_numbers_where_there_is_nothing_to_count() -> None:
     whole = evidence(replace(APP, acted={Role.CANDIDATE: 9}, arms={}, heartbeats=()))
     assert [of(name, whole).figure for name in ("acted", "sample_ratio")] == [0, 1]
     assert of("acted", whole).missing == "the control never acted on a timeout"
+    nobody = of("acted", evidence(replace(APP, acted={})))
+    assert nobody.missing == "the control and the candidate never acted on a timeout"
+    assert nobody.inputs == {"control": 0, "candidate": 0}
     assert of("coverage", whole).missing == "10000 more heartbeats to judge by"
 
 
@@ -351,6 +354,7 @@ def test_a_step_of_a_plan_may_ask_for_days_with_timeouts(
     one = condition(judge_so_far(evidence(replace(APP, days=seen)), TARGETS), "days")
     assert (one.missing, one.eta) == (missing, None if eta is None else eta * DAY)
     assert (one.standing, one.figure) == ("met" if seen >= 3 else "open", seen)
+    assert one.inputs == {}
 
 
 def test_a_step_of_a_plan_counts_the_users_who_are_being_observed() -> None:

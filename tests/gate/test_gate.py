@@ -19,6 +19,7 @@ from shim.gate import (
     Standing,
     StandingReady,
     StretchSample,
+    Trial,
     format_arms,
     judge,
     judge_so_far,
@@ -333,26 +334,42 @@ STANDING = StandingReady(NOW - 40 * DAY, NOW - 10 * DAY)
 def test_an_earlier_ready_stands_while_nothing_speaks_against_it() -> None:
     later = evidence(COMPLETE, standing=STANDING, days_acted=(False,) * 7)
     assert judge(later, TARGETS).verdict is GateVerdict.READY
+    last = replace(later, now=NOW + 20 * DAY - 1, complete_until=NOW + 20 * DAY)
+    assert judge(last, TARGETS).verdict is GateVerdict.READY
     assert judge(replace(later, standing=None), TARGETS).verdict is GateVerdict.INSUFFICIENT
 
 
+YOUNG = replace(TRIAL, since=NOW - DAY)
+
+
+@pytest.mark.parametrize("trial", [TRIAL, YOUNG])
 @pytest.mark.parametrize(
     "against",
     [
         {"now": NOW + 20 * DAY, "complete_until": NOW + 20 * DAY},
+        {"expired_rules": ("old",)},
+        {"trial": None},
         {"brake": "by hand"},
         {"failures": 1},
         {"complete_until": NOW - DAY},
         {"kinds": (replace(COMPLETE, stretches=(stretch(2, agreement=BAD),)),)},
         {"kinds": (replace(COMPLETE, arms={GROUP: ArmUsers(counts(600, 400), 0, HALVES)}),)},
-        {"kinds": (replace(APP, agreement=BAD),)},
-        {"kinds": (replace(APP, proofs=both(bernoulli(120, 2000))),)},
     ],
 )
-def test_an_earlier_ready_does_not_stand_against(against: dict[str, Any]) -> None:
-    later = evidence(COMPLETE, standing=STANDING, days_acted=(False,) * 7)
+def test_an_earlier_ready_does_not_stand_against(trial: Trial, against: dict[str, Any]) -> None:
+    later = evidence(COMPLETE, standing=STANDING, days_acted=(False,) * 7, trial=trial)
     answer = judge(replace(later, **against), TARGETS)
     assert answer.verdict is not GateVerdict.READY
+
+
+@pytest.mark.parametrize(
+    "refuted", [{"agreement": BAD}, {"proofs": both(bernoulli(120, 2000))}, {"returns": FEWER}]
+)
+def test_an_earlier_ready_does_not_stand_against_what_a_whole_period_refutes(
+    refuted: dict[str, Any],
+) -> None:
+    later = evidence(replace(APP, **refuted), standing=STANDING, days_acted=(False,) * 7)
+    assert judge(later, TARGETS).verdict is GateVerdict.NOT_READY
 
 
 def test_a_step_of_a_plan_is_judged_on_what_is_there_so_far() -> None:
