@@ -1,5 +1,6 @@
 """The words of the model: their values are in captures, ledgers and answers, and must not change."""
 
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,7 +27,7 @@ from shim.model import (
     seconds,
 )
 from shim.model.records import without_details
-from shim.model.time import MICROSECOND
+from shim.model.time import CLOCK_UNSET_BEFORE, MICROSECOND, describe_unset_clock
 from shim_legacy_global import LegacyGlobal
 
 
@@ -78,6 +79,13 @@ def test_times_are_whole_microseconds() -> None:
     assert from_seconds(0.1 + 0.2) == 300_000
     assert type(from_seconds(2.0)) is int
     assert seconds(1_500_001) == 1.500001
+
+
+def test_a_clock_that_shows_a_day_before_2020_was_not_set() -> None:
+    assert datetime(2020, 1, 1, tzinfo=UTC).timestamp() * SECOND == CLOCK_UNSET_BEFORE
+    assert describe_unset_clock(90_000 * SECOND).startswith(
+        "the shim was started when the wall clock showed 1970-01-02, which was not set then"
+    )
 
 
 @pytest.mark.parametrize(

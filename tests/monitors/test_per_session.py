@@ -260,6 +260,23 @@ def test_r2_ping_ids_have_8_characters_and_are_never_repeated() -> None:
     assert all(payload.decode().isalnum() for payload in payloads)
 
 
+def test_r2_the_ping_ids_of_half_a_year_differ() -> None:
+    """Those of heartbeats 2, 4, 8, … intervals later, with 4096 connections each; after 2**20 they come again."""
+    firsts = []
+    for exponent in range(1, 21):
+        driven = Driven(start=2**exponent * 15 * S)
+        driven.register("c1", now=2**exponent * 15 * S)
+        driven.wake(driven.machine.next_wake or 0)
+        firsts.append(driven.pings[0][2])
+    none = Driven()
+    for number in range(4096):
+        none.register(f"c{number}")
+    none.wake(none.machine.next_wake or 0)
+    ids = [payload for _, _, payload in none.pings]
+    assert len({*ids, *firsts[:-1]}) == 4096 + 19
+    assert firsts[-1] == ids[0]
+
+
 def round_trip(pulse: Pulse) -> int | None:
     value: int | None = pulse.round_trip  # type: ignore[attr-defined]
     return value
