@@ -261,7 +261,7 @@ def test_r2_ping_ids_have_8_characters_and_are_never_repeated() -> None:
 
 
 def test_r2_the_ping_ids_of_half_a_year_differ() -> None:
-    """Those of heartbeats 2, 4, 8, … intervals later, with 4096 connections each; after 2**20 they come again."""
+    """Those of heartbeats 2, 4, 8, … intervals later, of 4096 connections; after 2**20 they come again."""
     firsts = []
     for exponent in range(1, 21):
         driven = Driven(start=2**exponent * 15 * S)
