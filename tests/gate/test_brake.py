@@ -252,7 +252,7 @@ def test_a_share_of_0_permits_no_false_kill_and_a_share_of_1_every_one() -> None
 def test_a_further_false_kill_of_a_known_event_says_the_reason_again() -> None:
     """It counts for nothing, and takes nothing back."""
     watched = watch()
-    answers = []
+    answers: list[FalseKills | None] = []
     for number in [*range(5), 0, 4]:
         at = START + number * MINUTE if len(answers) < 5 else SPREAD[-1]
         watched.decided(f"u{number}", at)
