@@ -28,6 +28,9 @@ SECRETS = {
     "SHIM_VIEWER_TOKEN": "v" * 16,
 }
 
+SETTINGS = QUICK.replace("init_timeout: 1s", "init_timeout: 60s")
+"""No busy machine closes a connection before the test does."""
+
 
 class Served:
     """A running `shim serve`; `log` is what it wrote on standard error."""
@@ -71,7 +74,7 @@ class Served:
 def command(folder: Path, *options: str, shell: str) -> list[str]:
     (folder / "rollout.yaml").write_text(ROLLOUT.replace("STAGE", '"shadow"'))
     config = folder / "shim.yaml"
-    config.write_text(f"{QUICK}\nrollout: rollout.yaml\nledger: sqlite:///{folder}/shim.db\n")
+    config.write_text(f"{SETTINGS}\nrollout: rollout.yaml\nledger: sqlite:///{folder}/shim.db\n")
     serve = [sys.executable, "-m", "shim", "serve", "--config", str(config), *options]
     return ["sh", "-c", shell, "sh", *serve]
 
