@@ -18,9 +18,13 @@ _ROUNDS = 12
 
 
 class MovedClock:
-    """Stands still until `move`, and the wall clock with it; to be made before the shim is."""
+    """Stands still until `move`, and the wall clock with it; to be made before the shim is.
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    `rounds` of the event loop are in each step; where there are no sockets, one is enough.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, rounds: int = _ROUNDS) -> None:
+        self._rounds = rounds
         self._ticks = driver.ticks()
         monkeypatch.setattr(driver, "ticks", self._now)
         monkeypatch.setattr(coordinator, "ticks", self._now)
@@ -59,5 +63,5 @@ class MovedClock:
         for _ in range(round(seconds * 1000 / _STEP)):
             self._ticks += _STEP * 1_000_000
             shim.driver._on_timer()
-            for _ in range(_ROUNDS):
+            for _ in range(self._rounds):
                 await asyncio.sleep(0)

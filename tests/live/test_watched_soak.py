@@ -75,7 +75,7 @@ class Promoted:
 
 @pytest.fixture
 def promoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Promoted:
-    return Promoted(tmp_path, MovedClock(monkeypatch), monkeypatch)
+    return Promoted(tmp_path, MovedClock(monkeypatch, rounds=1), monkeypatch)
 
 
 async def test_a_clock_that_is_ahead_for_a_minute_is_no_soak(promoted: Promoted) -> None:
