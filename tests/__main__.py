@@ -1,12 +1,13 @@
-"""`python -m tests`: all tests, in seven processes beside each other.
+"""`python -m tests`: all tests, in eight processes beside each other.
 
 Most of them wait for sockets and other processes, some compute: so on two cores no core is left alone. The
-tests are cut into more parts than there are processes, and the long ones begin. Arguments go to each of
+tests are cut into more parts than there are processes, and the long ones begin. What only computes gives way
+to what waits: nobody is late because of it, and it takes the time that is left. Arguments go to each of
 them. The coverage of all together is reported at the end. To count the lines doubles the CPU time of a
 test at least, so no lines are counted in the parts whose lines other parts run as well.
 
 Tests that failed are run once more, when all processes are through and nothing runs beside them. The
-machine is shared, with the other six processes and often with strangers, and many tests use real sockets,
+machine is shared, with the other seven processes and often with strangers, and many tests use real sockets,
 processes and clocks: a machine that stands still for a second must not look like a fault of the shim. A
 test that fails alone, too, has failed. A test that passes alone has passed, and the end names it: the next
 reader asks why it needs a quiet machine.
@@ -16,58 +17,82 @@ import compileall
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.part import Part
 
 TESTS = Path(__file__).parent
 SOURCES = tuple(TESTS.parent / folder for folder in ("shim", "plugins"))
-AT_ONCE = 7
-UNMEASURED = (("simulate",), ("fleet",), ("fleet_faults",), ("peers", "test_wheel.py"))
-"""Parts of which no coverage is measured: they compute, or nearly all of them runs in other processes."""
-PARTS = (
-    ("postgres",),
-    ("simulate",),
-    ("demo",),
-    ("fleet_faults",),
-    ("live/test_[a-f]*.py",),
-    ("peers", "test_wheel.py"),
-    ("web",),
-    ("live/test_[q-z]*.py",),
-    ("cli", "gate", "replay"),
-    ("fleet",),
-    ("asgi",),
-    ("live/test_[g-p]*.py",),
-    ("ledger",),
-    ("boards", "capture", "clients", "telemetry"),
+AT_ONCE = 8
+
+
+class Share(NamedTuple):
+    """Folders and files that one process tests; a name may be a glob.
+
+    `counts` the lines that run: not where other parts run the same lines, or other processes most of them.
+    `waits`, as most tests do; what only computes gives way to that.
+    """
+
+    names: tuple[str, ...]
+    counts: bool = True
+    waits: bool = True
+
+    def paths(self) -> list[str]:
+        return [str(path) for name in self.names for path in sorted(TESTS.glob(name))]
+
+
+SHARES = (
+    Share(("fleet_faults",), counts=False),
+    Share(("fleet",), counts=False),
+    Share(("postgres/test_f*.py",)),
+    Share(("demo/test_fl*.py",)),
+    Share(("simulate/test_examples.py",), counts=False, waits=False),
+    Share(("live/test_[a-f]*.py",)),
+    Share(("live/test_[q-z]*.py",)),
+    Share(("compare", "monitors", "oracle", "router", "test_mutations.py"), waits=False),
+    Share(("gate", "replay"), waits=False),
+    Share(("postgres/test_[!f]*.py",)),
+    Share(("peers", "test_wheel.py"), counts=False),
+    Share(("live/test_[g-p]*.py",)),
+    Share(("web",)),
+    Share(("simulate/test_[!e]*.py",), counts=False, waits=False),
+    Share(("asgi",)),
+    Share(("demo/test_[!f]*.py", "demo/test_fa*.py")),
+    Share(("ledger",)),
+    Share(("boards", "capture", "clients")),
+    Share(("cli", "telemetry")),
 )
-"""Folders and files, the long parts first. Before them begins the part with all other tests."""
+"""The long ones first. Before them begins the part with all other tests."""
 COVERAGE = [sys.executable, "-m", "coverage"]
 _COVERED = ("--cov", "--cov-report=")
+_GIVES_WAY = 10
 
 
 def main(options: list[str]) -> int:
-    named = {names: paths for names in PARTS if (paths := [*_paths(names)])}
-    others = [f"--ignore={path}" for paths in named.values() for path in paths]
-    chosen = [[*_COVERED, *others]]
-    chosen += [
-        paths if names in UNMEASURED else [*_COVERED, *paths] for names, paths in named.items()
-    ]
     print("all tests, which takes some minutes; what each part says comes when it ends", flush=True)
     for source in SOURCES:
         # Once, and not by each of the processes that begin together.
         compileall.compile_dir(source, quiet=1)
     with tempfile.TemporaryDirectory() as folder:
-        parts = [
-            Part(f"part{number}", [*names, *options], Path(folder))
-            for number, names in enumerate(chosen)
-        ]
+        parts = list(_parts(options, Path(folder)))
         run(parts)
         subprocess.run([*COVERAGE, "combine", "--quiet", folder], check=False)
     subprocess.run([*COVERAGE, "report", "--skip-covered"], check=False)
     return summarize(parts)
+
+
+def _parts(options: Sequence[str], folder: Path) -> Iterator[Part]:
+    shares = [(share, share.paths()) for share in SHARES]
+    others = [f"--ignore={path}" for _, paths in shares for path in paths]
+    yield Part("others", [*_COVERED, *others, *options], folder)
+    for number, (share, paths) in enumerate(shares):
+        # Without a path pytest would run all tests.
+        if paths:
+            arguments = [*(_COVERED if share.counts else ()), *paths, *options]
+            yield Part(f"part{number}", arguments, folder, nice=0 if share.waits else _GIVES_WAY)
 
 
 def run(parts: Sequence[Part]) -> None:
@@ -91,12 +116,6 @@ def summarize(parts: Sequence[Part]) -> int:
     )
     print(f"{passed} passed, {failed} failed, {skipped} skipped", flush=True)
     return 0 if passed and not failed else 1
-
-
-def _paths(names: Iterable[str]) -> Iterator[str]:
-    """Folders and files; a name may be a glob."""
-    for name in names:
-        yield from map(str, sorted(TESTS.glob(name)))
 
 
 if __name__ == "__main__":

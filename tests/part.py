@@ -26,15 +26,17 @@ _AGAIN = ("--last-failed", "--last-failed-no-failures=none")
 class Part:
     """The tests that `arguments` name to pytest; the part's log, cache and coverage are in `folder`.
 
-    `passed`, `failed`, `skipped`: the numbers of tests. A part that dies has one failed test more.
+    Its processes give way, by `nice` as of nice(1). `passed`, `failed`, `skipped`: the numbers of tests. A part
+    that dies has one failed test more.
     `unsteady`: the tests that failed beside the other parts and passed alone.
     """
 
-    def __init__(self, name: str, arguments: list[str], folder: Path) -> None:
+    def __init__(self, name: str, arguments: list[str], folder: Path, nice: int = 0) -> None:
         self.passed = self.failed = self.skipped = 0
         self.unsteady: list[str] = []
         self._arguments = arguments
         self._path = folder / name
+        self._nice = nice
         self._died = False
 
     @property
@@ -73,6 +75,8 @@ class Part:
                 stderr=subprocess.STDOUT,
             ) as process,
         ):
+            own = os.getpriority(os.PRIO_PROCESS, 0)
+            os.setpriority(os.PRIO_PROCESS, process.pid, own + self._nice)
             try:
                 code = process.wait(longest)
             except subprocess.TimeoutExpired:

@@ -154,8 +154,10 @@ class LocalPostgres:
     def add_database(self, name: str, template: str = "template0") -> None:
         """Create a database, a copy of the template."""
         with self.connect() as connection:
+            # Through the write-ahead log, as from version 15 on by default, it takes three times as long.
+            way = "STRATEGY file_copy" if connection.info.server_version >= 15_00_00 else ""
             connection.execute(
-                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+                sql.SQL(f"CREATE DATABASE {{}} TEMPLATE {{}} {way}").format(
                     sql.Identifier(name), sql.Identifier(template)
                 )
             )
