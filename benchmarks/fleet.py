@@ -24,9 +24,6 @@ from tests.fleet.real_fleet import TIMES, ask, prepared_store, real_fleet, round
 from tests.fleet.roaming import roaming
 from tests.postgres.server import PostgresServer
 
-DELAY_WITHIN = 0.2
-"""Seconds."""
-
 BRAKE_WITHIN = 2.0
 """Seconds."""
 
@@ -45,29 +42,35 @@ async def check_returns(
     began, arrival = perf_counter(), clients / _ARRIVALS
     async with (
         real_fleet(folder, store, _names(processes), settings=settings_of(TIMES)) as members,
-        round_robin(members) as port,
-        roaming(clients, port, TIMES, seconds=seconds, arrival=arrival, seed=1) as log,
+        round_robin(members) as proxy,
+        roaming(clients, proxy.port, TIMES, seconds=seconds, arrival=arrival, seed=1) as log,
     ):
         closed = perf_counter()
         await wait_until_concluded(store)
         concluded = perf_counter()
-    report = compare_outcomes(store, log, TIMES, delay_within=DELAY_WITHIN)
+        log.standstills.append(await proxy.standstills())
+    report = compare_outcomes(store, log, TIMES)
+    differences = [*report.differences, *report.delays.differences()]
     _print_table(
         f"{processes} processes, {clients:,} clients, {seconds:g} s",
         {
             "connections": f"{len(log.all_stays()):,}",
             **report.figures(),
             "attempts to connect that failed": f"{len(log.failed)}",
-            "timers of the clients were late by at most": f"{log.late_by * 1000:.0f} ms",
+            **{
+                f"{name} stood still": f"{len(found.spans):,} times, "
+                f"for at most {found.longest * 1000:.0f} ms"
+                for name, found in zip(("the clients", "the proxy"), log.standstills, strict=True)
+            },
             "took": f"{closed - began:.0f} s, and {concluded - closed:.1f} s until all was concluded",
         },
     )
-    for difference in [*report.differences[:20], *log.failed[:20]]:
+    for difference in [*differences[:20], *log.failed[:20]]:
         print(difference, file=sys.stderr)
     if not report.is_complete:
         print("not everything has happened that the clients are there for", file=sys.stderr)
     return report.is_complete and not (
-        report.differences or log.failed or report.doubtful > max(1, clients * _MOST_DOUBTFUL)
+        differences or log.failed or report.doubtful > max(1, clients * _MOST_DOUBTFUL)
     )
 
 

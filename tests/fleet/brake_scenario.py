@@ -70,12 +70,12 @@ class Bystanders:
 @asynccontextmanager
 async def bystanders(processes: Sequence[ServerProcess], count: int) -> AsyncIterator[Bystanders]:
     """So many clients, spread over the processes."""
-    async with round_robin(processes) as port:
+    async with round_robin(processes) as proxy:
         limit = asyncio.Semaphore(20)
 
         async def come(number: int) -> RoamingConnection:
             async with limit:
-                return await connect(f"bystander{number}@example.com", port)
+                return await connect(f"bystander{number}@example.com", proxy.port)
 
         there = Bystanders(await asyncio.gather(*map(come, range(count))))
         await until_live(processes, count)

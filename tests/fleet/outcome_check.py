@@ -3,18 +3,12 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from statistics import median
 
 import psycopg
 
 from shim.settings import LedgerUrl
-from tests.fleet.returns_oracle import (
-    Expected,
-    Pairs,
-    StoredOutcome,
-    match,
-    possible_outcomes,
-)
+from tests.fleet.delay_check import DelayReport, largest_deviation, read_delays
+from tests.fleet.returns_oracle import Expected, StoredOutcome, match, possible_outcomes
 from tests.fleet.roaming import Log, Times
 from tests.fleet.roaming_client import Stay
 from tests.postgres.helpers import until_found
@@ -70,7 +64,7 @@ class OutcomeReport:
         outcomes: how many, by role and result.
         elsewhere: returns to another process than the one that had acted.
         twice: returns to two processes in the same instant, of which one counts.
-        delay_errors: of each return, how far the store's delay is from the client's own, in seconds.
+        delays: of each return.
     """
 
     differences: list[str] = field(default_factory=list)
@@ -78,7 +72,7 @@ class OutcomeReport:
     outcomes: Counter[tuple[str, str | None]] = field(default_factory=Counter)
     elsewhere: int = 0
     twice: int = 0
-    delay_errors: list[float] = field(default_factory=list)
+    delays: DelayReport = field(default_factory=DelayReport)
 
     @property
     def returns(self) -> int:
@@ -100,24 +94,19 @@ class OutcomeReport:
             f"{role}: {result}": f"{count:,}"
             for (role, result), count in sorted(self.outcomes.items(), key=str)
         }
-        if self.delay_errors:
-            middle, largest = median(self.delay_errors), max(self.delay_errors)
+        if self.returns:
             figures["returns to another process"] = f"{self.elsewhere / self.returns:.0%}"
             figures["returns to two processes in one instant"] = f"{self.twice:,}, each counts once"
-            figures["delay against the client's, median"] = f"{middle * 1000:.1f} ms"
-            figures["delay against the client's, most"] = f"{largest * 1000:.1f} ms"
+        figures |= self.delays.figures()
         figures["users with more than one possible truth"] = f"{self.doubtful}"
         figures["differences"] = f"{len(self.differences)}"
         return figures
 
 
-def compare_outcomes(
-    store: LedgerUrl, log: Log, times: Times, *, delay_within: float | None = None
-) -> OutcomeReport:
+def compare_outcomes(store: LedgerUrl, log: Log, times: Times) -> OutcomeReport:
     """Compare every action of every user.
 
-    `delay_within`: the largest difference in seconds between a delay in the store and the client's own; None:
-    only what must be so on the slowest machine.
+    The slowest machine makes no difference. How exact the delays are says the report's `delays`.
     """
     report = OutcomeReport()
     found = _read_outcomes(store)
@@ -132,10 +121,8 @@ def compare_outcomes(
             report.differences.append(_describe(user, stays, truths[0], rows))
             continue
         # Where the log allows several truths, the nearest one is compared.
-        errors = min(map(_delay_errors, matches), key=lambda each: max(each, default=0.0))
-        report.delay_errors += errors
-        if delay_within is not None and max(errors, default=0.0) > delay_within:
-            report.differences.append(f"{user}: a delay is wrong by {max(errors):.3f} s")
+        possible = [read_delays(user, pairs, log.standstills) for pairs in matches]
+        report.delays.delays += min(possible, key=largest_deviation)
     _check_conclusions(store, report)
     return report
 
@@ -149,15 +136,6 @@ def _read_outcomes(store: LedgerUrl) -> Mapping[str, list[StoredOutcome]]:
             delayed = None if delay is None else delay / 1e6
             found[user].append(StoredOutcome(role, acted_at / 1e6, result, delayed))
     return found
-
-
-def _delay_errors(pairs: Pairs) -> list[float]:
-    errors = []
-    for (action, _, opening), row in pairs:
-        if opening is not None and row.delay is not None:
-            assert opening.stay.open_at is not None
-            errors.append(abs(row.delay - (opening.stay.open_at - action.seen_at)))
-    return errors
 
 
 def _check_conclusions(store: LedgerUrl, report: OutcomeReport) -> None:

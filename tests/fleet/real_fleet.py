@@ -15,6 +15,7 @@ from shim.ledger.postgres.store_schema import prepare
 from shim.settings import LedgerUrl
 from tests.fleet.roaming import Times
 from tests.fleet.roaming_client import CLOSE_CODE
+from tests.fleet.standstill import Span, Standstills
 from tests.live.servers import ServerProcess, server_process
 from tests.postgres.helpers import FLEET
 from tests.postgres.server import PostgresServer
@@ -25,6 +26,9 @@ QUICK_TIMES = Times(interval=0.5, timeout=2.0, window=4.0, margin=0.8, calm=(0.2
 
 
 _PATIENCE = aiohttp.ClientTimeout(total=60)
+
+_LONGEST_LINE = 1 << 24
+"""Bytes, of what a proxy prints."""
 
 _STARTS = 2
 """Processes that start at once: a start has to end within half a minute, also on a machine with few cores."""
@@ -125,19 +129,36 @@ def member(
     return server_process(own, settings=settings, ledger=lines, flags=flags, **options)
 
 
+class Proxy:
+    """A process that gives each connection to its port to the next process of a fleet."""
+
+    def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
+        self._process = process
+        self.port = port
+
+    async def standstills(self) -> Standstills:
+        """When it did not run until now, by the clients' clock."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(b"\n")
+        spans = json.loads(await self._process.stdout.readline())
+        return Standstills([Span(*span) for span in spans])
+
+
 @asynccontextmanager
-async def round_robin(processes: Sequence[ServerProcess]) -> AsyncIterator[int]:
-    """The port of a proxy, in a process of its own, that gives each connection to the next process."""
+async def round_robin(processes: Sequence[ServerProcess]) -> AsyncIterator[Proxy]:
+    """A proxy in front of these processes."""
     ports = [str(port_of(process)) for process in processes]
     proxy = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.fleet.round_robin", *ports),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         cwd=Path(__file__).parents[2],
+        limit=_LONGEST_LINE,
     )
     assert proxy.stdout is not None
     try:
-        yield int(await proxy.stdout.readline())
+        yield Proxy(proxy, int(await proxy.stdout.readline()))
     finally:
         proxy.kill()
         await proxy.wait()

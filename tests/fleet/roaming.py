@@ -12,6 +12,7 @@ from itertools import count
 from random import Random
 
 from tests.fleet.roaming_client import RoamingConnection, Stay, connect, leave_all, now
+from tests.fleet.standstill import Standstills, heartbeat
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,6 @@ _AFTER = {"at once": 30, "soon": 25, "twice": 15, "in time": 10, "late": 10, "ne
 """When a client that was closed comes back, and how often that is so."""
 
 _SOON = 0.05, 2.0
-_WATCH_EVERY = 0.05
 """Seconds."""
 
 
@@ -46,12 +46,12 @@ _WATCH_EVERY = 0.05
 class Log:
     """What all clients wrote down: their connections by user, and the attempts that failed.
 
-    `late_by`: so late, at most, a timer of their own event loop was, in seconds.
+    `standstills`: of each process on the way from the fleet to these notes, the clients' own first.
     """
 
     stays: dict[str, list[Stay]] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
-    late_by: float = 0.0
+    standstills: list[Standstills] = field(default_factory=list)
 
     def all_stays(self) -> list[Stay]:
         return [stay for stays in self.stays.values() for stay in stays]
@@ -172,19 +172,13 @@ async def roaming(
         await asyncio.sleep(arrival * number / clients)
         await roamer.roam(begin + arrival + seconds)
 
-    async def watch_timers() -> None:
-        while True:
-            due = now() + _WATCH_EVERY
-            await asyncio.sleep(_WATCH_EVERY)
-            log.late_by = max(log.late_by, now() - due)
-
-    watching = asyncio.create_task(watch_timers())
-    async with asyncio.TaskGroup() as group:
-        for roamer, number in zip(roamers, count()):
-            group.create_task(live(roamer, number))
-    watching.cancel()
-    last = max((stay.ended_at or 0.0 for stay in log.all_stays()), default=0.0)
-    await asyncio.sleep(last + times.longest_window - now())
+    with heartbeat(now) as standstills:
+        log.standstills.append(standstills)
+        async with asyncio.TaskGroup() as group:
+            for roamer, number in zip(roamers, count()):
+                group.create_task(live(roamer, number))
+        last = max((stay.ended_at or 0.0 for stay in log.all_stays()), default=0.0)
+        await asyncio.sleep(last + times.longest_window - now())
     try:
         yield log
     finally:

@@ -1,13 +1,18 @@
 """`python -m tests.fleet.round_robin PORT…`: a TCP proxy whose connections go to these ports in turn.
 
-It prints its own port. What arrives on one side leaves on the other side; the end of a side is the end of both.
-A port that refuses is left out for that connection, as a load balancer does.
+It prints its own port, and for each line of its input when it stood still until then. What arrives on one side
+leaves on the other side; the end of a side is the end of both. A port that refuses is left out for that
+connection, as a load balancer does.
 """
 
 import asyncio
+import json
 import sys
 from collections.abc import Sequence
 from itertools import cycle
+
+from tests.fleet.roaming_client import now
+from tests.fleet.standstill import heartbeat
 
 _HOST = "127.0.0.1"
 
@@ -76,9 +81,11 @@ class RoundRobin:
 
 
 async def _main(ports: Sequence[int]) -> None:
-    print(await RoundRobin(ports).serve(), flush=True)
-    # Whoever started this process ends it by the end of its input.
-    await asyncio.to_thread(sys.stdin.read)
+    with heartbeat(now) as standstills:
+        print(await RoundRobin(ports).serve(), flush=True)
+        # Whoever started this process ends it by the end of its input.
+        while await asyncio.to_thread(sys.stdin.readline):
+            print(json.dumps(standstills.spans), flush=True)
 
 
 if __name__ == "__main__":

@@ -21,14 +21,16 @@ async def test_the_store_says_what_the_clients_wrote_down(store: LedgerUrl, tmp_
     audit(store)
     async with (
         real_fleet(tmp_path, store, "abc", settings=settings_of(QUICK_TIMES)) as processes,
-        round_robin(processes) as port,
-        roaming(120, port, QUICK_TIMES, seconds=4, arrival=1, seed=1) as log,
+        round_robin(processes) as proxy,
+        roaming(120, proxy.port, QUICK_TIMES, seconds=4, arrival=1, seed=1) as log,
     ):
         await wait_until_concluded(store)
+        log.standstills.append(await proxy.standstills())
         report = compare_outcomes(store, log, QUICK_TIMES)
         # Each process tells the outcomes of its own actions, each once.
         await eventually(partial(told, processes), (report.outcomes,))
     assert not report.differences, "\n".join(report.differences)
+    assert len(report.delays.delays) == report.returns
     assert log.failed == []
     assert report.doubtful < len(log.stays) / 2
     assert {result for _, result in report.outcomes} == {"returned", "replaced", "lost"}

@@ -10,9 +10,10 @@ from typing import Any
 
 from shim.ledger.rows import ROWS, RunRow
 from shim.model import SECOND
+from tests.fleet.standstill import Span
 from tests.fleet_faults.crowd import Visit
 from tests.fleet_faults.member import Acknowledged, Member
-from tests.fleet_faults.silence import Closing, Span
+from tests.fleet_faults.silence import Closing
 from tests.fleet_faults.troubled_fleet import WRITTEN, TroubledFleet, wait_for
 from tests.postgres.helpers import look
 

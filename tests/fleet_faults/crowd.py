@@ -10,8 +10,8 @@ from typing import Any
 
 import aiohttp
 
+from tests.fleet.standstill import Span
 from tests.fleet_faults.member import Member
-from tests.fleet_faults.silence import Span
 from tests.live.servers import app_client
 
 RETURN_WITHIN = 4.0

@@ -11,8 +11,9 @@ import aiohttp
 from shim.ledger.sqlite.outbox import Outbox
 from shim.model import SECOND
 from shim.settings import LedgerUrl
+from tests.fleet.standstill import Span
 from tests.fleet_faults.faulty_line import FaultyLine
-from tests.fleet_faults.silence import TIMEOUT, Span
+from tests.fleet_faults.silence import TIMEOUT
 from tests.fleet_faults.small_disk import SmallDisk
 from tests.live.servers import QUICK, ServerProcess
 from tests.postgres.helpers import process_of

@@ -3,18 +3,13 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from tests.fleet.standstill import Span
+
 TIMEOUT = 3.0
 """Seconds of silence after which the monitors close a connection."""
 
 _EXACT = 0.3
 """Seconds: what is shorter is noticed by nobody, and times of the store are as exact."""
-
-
-class Span(NamedTuple):
-    """A stretch of time, in seconds of the monotonic clock."""
-
-    since: float
-    until: float
 
 
 class Closing(NamedTuple):
@@ -38,11 +33,7 @@ class Closing(NamedTuple):
         docs/design.md#r3); the candidate must not. A client that did not run was silent indeed.
         """
         excused = [*stalls, *(pauses if self.by_control else ())]
-        return _length(self.silence) - _covered(self.silence, excused) < TIMEOUT - _EXACT
-
-
-def _length(span: Span) -> float:
-    return span.until - span.since
+        return self.silence.length - _covered(self.silence, excused) < TIMEOUT - _EXACT
 
 
 def _covered(span: Span, by: Iterable[Span]) -> float:

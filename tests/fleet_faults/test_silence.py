@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.fleet_faults.silence import Closing, Span
+from tests.fleet.standstill import Span
+from tests.fleet_faults.silence import Closing
 
 SILENCE = Span(10.0, 13.5)
 PAUSE = Span(10.5, 12.0)

@@ -11,10 +11,10 @@ import aiohttp
 from shim.ledger import push_flags
 from shim.ledger.postgres.process_list import NOW
 from shim.settings import LedgerUrl
+from tests.fleet.standstill import Span
 from tests.fleet_faults.crowd import Crowd
 from tests.fleet_faults.faulty_line import FaultyLine
 from tests.fleet_faults.member import WRITER, Member
-from tests.fleet_faults.silence import Span
 from tests.fleet_faults.small_disk import SmallDisk, small_disk
 from tests.live.servers import ROLLOUT
 from tests.postgres.helpers import change, look
