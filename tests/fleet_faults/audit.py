@@ -96,8 +96,8 @@ async def _stored(fleet: TroubledFleet) -> Acknowledged:
 
 
 async def audit_closings(fleet: TroubledFleet) -> list[str]:
-    """No client that answers is disconnected, but by the death of its process, or by the control after a pause
-    of the process."""
+    """No client that answers in time is disconnected, but by the death of its process, or by the control after
+    a pause of the process."""
     closed = await _read_closings(fleet)
     findings = [
         f"{stay.user}, which stays, was disconnected: {stay.ended}"
@@ -105,14 +105,13 @@ async def audit_closings(fleet: TroubledFleet) -> list[str]:
         if stay.is_disturbed and stay.user not in closed
     ]
     visitors = {visit.user for visit in fleet.crowd.visits}
-    answered = {stay.user: [*stay.answered] for stay in fleet.crowd.stays}
+    answers = fleet.crowd.answers()
     for user, closings in closed.items():
         # A visitor is silent until it is closed.
         for closing in closings[1:] if user in visitors else closings:
-            if not closing.is_owed_to(fleet.pauses_of(closing.process), fleet.crowd.stalls):
-                findings.append(
-                    f"{user} answers, and was closed: {closing}; it answered at {answered.get(user)}"
-                )
+            given = answers.get(user, [])
+            if not closing.is_owed_to(fleet.pauses_of(closing.process), given):
+                findings.append(f"{user} answers, and was closed: {closing}; its answers: {given}")
     return findings
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.fleet.standstill import Span
+from tests.fleet.standstill import Span, Standstills
 from tests.fleet_faults.member import Member
 from tests.live.servers import app_client
 
@@ -19,8 +19,8 @@ RETURN_WITHIN = 4.0
 
 _TRY_AGAIN = 0.1
 
-_STALL = 0.25
-"""Seconds: when the tests' own process stood still for so long, its clients could answer nobody."""
+_ROUNDS = 3
+"""Rounds of the event loop from the reading of a ping until the client has it."""
 
 
 @dataclass
@@ -28,14 +28,15 @@ class Stay:
     """A client that answers every ping, and wants to stay.
 
     Attributes:
-        answered: when it answered last, by the monotonic clock.
+        answers: the last ones: when it had the ping, and when it had answered, by the monotonic clock. At the
+            end of the connection, when it saw that.
     """
 
     user: str
     member: Member
     starts: int
     pings: int = 0
-    answered: deque[float] = field(default_factory=lambda: deque(maxlen=20))
+    answers: deque[Span] = field(default_factory=lambda: deque(maxlen=20))
     ended: str | None = None
 
     @property
@@ -54,6 +55,7 @@ class Visit:
             a client on a busy machine sees late.
         tried_at: when it began to come back.
         back_at: when it was acknowledged again.
+        back: what it did then.
     """
 
     user: str
@@ -64,6 +66,7 @@ class Visit:
     closed_at: float | None = None
     tried_at: float | None = None
     back_at: float | None = None
+    back: Stay | None = field(default=None, repr=False)
 
     @property
     def was_closed(self) -> bool:
@@ -82,29 +85,31 @@ class Visit:
 
 
 class Crowd:
-    """`http` must allow any number of connections.
+    """`http` must allow any number of connections; `standstills` are those of the running event loop."""
 
-    Attributes:
-        stalls: when no client could answer, because the machine was busy.
-    """
-
-    def __init__(self, http: aiohttp.ClientSession) -> None:
+    def __init__(self, http: aiohttp.ClientSession, standstills: Standstills) -> None:
         self._http = http
+        self._standstills = standstills
         self.stays: list[Stay] = []
         self.visits: list[Visit] = []
-        self.stalls: list[Span] = []
         self._is_over = asyncio.Event()
         self._are_visits_over = asyncio.Event()
-        self._tasks = [asyncio.create_task(self._notice_stalls())]
+        self._tasks: list[asyncio.Task[None]] = []
         self._visiting: list[asyncio.Task[None]] = []
 
-    async def _notice_stalls(self) -> None:
-        clock = asyncio.get_running_loop().time
-        while not self._is_over.is_set():
-            before = clock()
-            await asyncio.sleep(_TRY_AGAIN)
-            if clock() - before > _STALL:
-                self.stalls.append(Span(before, clock()))
+    def answers(self) -> dict[str, list[Span]]:
+        """The last answers of each user, each from the earliest time at which the ping can have arrived."""
+        back = [visit.back for visit in self.visits if visit.back is not None]
+        return {
+            stay.user: [Span(self._arrived(had), gave) for had, gave in stay.answers]
+            for stay in (*self.stays, *back)
+        }
+
+    def _arrived(self, noted_at: float) -> float:
+        earliest = noted_at
+        for _ in range(_ROUNDS):
+            earliest = self._standstills.earliest(earliest)
+        return earliest
 
     async def settle(self, members: Sequence[Member], each: int) -> None:
         """At each process so many clients come to stay."""
@@ -152,6 +157,7 @@ class Crowd:
     async def _stay(
         self, stay: Stay, websocket: aiohttp.ClientWebSocketResponse, is_over: asyncio.Event
     ) -> None:
+        clock = asyncio.get_running_loop().time
         over = asyncio.create_task(is_over.wait())
         while not websocket.closed:
             receiving = asyncio.create_task(websocket.receive())
@@ -164,9 +170,11 @@ class Crowd:
             message = receiving.result()
             if message.type is aiohttp.WSMsgType.PING:
                 stay.pings += 1
+                had = clock()
                 with suppress(aiohttp.ClientError, OSError):
                     await websocket.pong(message.data)
-                    stay.answered.append(asyncio.get_running_loop().time())
+                stay.answers.append(Span(had, clock()))
+        stay.answers.append(Span(clock(), clock()))
         if not is_over.is_set():
             stay.ended = f"code {websocket.close_code}"
         over.cancel()
@@ -192,8 +200,8 @@ class Crowd:
             assert back is not None
             _, websocket = back
             visit.back_at = clock()
-            stay = Stay(visit.user, visit.member, visit.starts)
-            await self._stay(stay, websocket, self._are_visits_over)
+            visit.back = Stay(visit.user, visit.member, visit.starts)
+            await self._stay(visit.back, websocket, self._are_visits_over)
 
     async def _come(
         self, members: Sequence[Member], user: str, **options: Any

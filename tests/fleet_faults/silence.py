@@ -1,6 +1,6 @@
-"""How long a client was silent that answers every ping, and whether anybody could have heard it."""
+"""How long a client was silent that answers every ping, and who was late: the client, or the process."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from tests.fleet.standstill import Span
@@ -25,14 +25,18 @@ class Closing(NamedTuple):
     by_control: bool
     silence: Span
 
-    def is_owed_to(self, pauses: Iterable[Span], stalls: Iterable[Span]) -> bool:
-        """Whether the silence would have been too short without the `pauses` of the process and the `stalls` of
-        the clients.
+    def is_owed_to(self, pauses: Iterable[Span], answers: Collection[Span]) -> bool:
+        """Whether the silence would have been too short without the `pauses` of the process, or if the client
+        had given its `answers` at once.
 
-        After a pause of the process the control closes whom it could not hear, as it always did (R3:
-        docs/design.md#r3); the candidate must not. A client that did not run was silent indeed.
+        Each answer is a stretch: from the earliest time at which the ping can have arrived until the client
+        answered. After a pause of the process the control closes whom it could not hear, as it always did
+        (R3: docs/design.md#r3); the candidate must not. A client that was not heard although it answered in
+        time is not to blame for its later answers.
         """
-        excused = [*stalls, *(pauses if self.by_control else ())]
+        in_time = Span(self.silence.since + _EXACT, self.silence.until - _EXACT)
+        unheard = any(in_time.since < answer.until < in_time.until for answer in answers)
+        excused = [*(() if unheard else answers), *(pauses if self.by_control else ())]
         return self.silence.length - _covered(self.silence, excused) < TIMEOUT - _EXACT
 
 

@@ -11,7 +11,7 @@ import aiohttp
 from shim.ledger import push_flags
 from shim.ledger.postgres.process_list import NOW
 from shim.settings import LedgerUrl
-from tests.fleet.standstill import Span
+from tests.fleet.standstill import Span, heartbeat
 from tests.fleet_faults.crowd import Crowd
 from tests.fleet_faults.faulty_line import FaultyLine
 from tests.fleet_faults.member import WRITER, Member
@@ -76,7 +76,7 @@ class TroubledFleet:
         self.server_disk = server_disk
         self.http = http
         self.store = LedgerUrl(server.url(server.create_database()))
-        self.crowd = Crowd(http)
+        self.crowd = Crowd(http, stack.enter_context(heartbeat(asyncio.get_running_loop().time)))
         self.members: list[Member] = []
         self.dead: list[Member] = []
         self.flags = ""
