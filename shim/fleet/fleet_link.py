@@ -11,7 +11,7 @@ import logging
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from threading import Event, Thread
 from typing import Any
 
@@ -51,14 +51,22 @@ class FleetLink:
     """Attends to its duties three times a second, and at once when an order to the brake is heard of."""
 
     def __init__(
-        self, url: LedgerUrl, duties: Sequence[FleetDuty], *, longest: float, without: str
+        self,
+        url: LedgerUrl,
+        duties: Sequence[FleetDuty],
+        *,
+        longest: float,
+        silence: float,
+        without: str,
     ) -> None:
-        """`longest`: seconds that a duty may take; then the store is taken to be away. `without` says for
-        people what becomes of the duties while it is.
+        """`longest`: seconds that a duty may take, and `silence`: how long nothing may come from the store
+        meanwhile; then the store is taken to be away. `without` says for people what becomes of the duties
+        while it is.
         """
         self._url = url
         self._duties = tuple(duties)
         self._longest = longest
+        self._silence = silence
         self._without = without
         self._stopping = Event()
         self._problem: str | None = None
@@ -83,7 +91,7 @@ class FleetLink:
         while not self._stopping.is_set():
             try:
                 with closing(connect(self._url)) as connection, store_errors(self._url):
-                    with at_most(self._longest, connection):
+                    with self._patience(connection):
                         end_left_behind(connection)
                         connection.execute(f"LISTEN {CHANNEL}".encode())
                     while not self._stopping.is_set():
@@ -92,7 +100,7 @@ class FleetLink:
                         # The next round begins when somebody has given an order, or when it is time.
                         for _ in connection.notifies(timeout=_ROUND, stop_after=1):
                             pass
-                    with at_most(self._longest, connection):
+                    with self._patience(connection):
                         for duty in self._duties:
                             duty.leave(connection)
                 return
@@ -106,11 +114,14 @@ class FleetLink:
 
     def _attend(self, connection: "psycopg.Connection[Any]") -> None:
         for duty in self._duties:
-            with at_most(self._longest, connection), time_limit(self._longest):
+            with self._patience(connection), time_limit(self._longest):
                 duty.attend(connection)
         if self._problem is not None:
             log.info("fleet: the store answers again")
             self._problem = None
+
+    def _patience(self, connection: "psycopg.Connection[Any]") -> AbstractContextManager[None]:
+        return at_most(self._longest, connection, silence=self._silence)
 
     def _trouble(self, problem: str) -> None:
         if problem != self._problem:

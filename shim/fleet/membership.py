@@ -23,8 +23,10 @@ from shim.model import Time
 from shim.settings import FlagsInStore, Settings
 
 _STOP = 3.0
-_FOLLOWING, _JUDGING = 3.0, 10.0
-"""Seconds, all three: the last two are what one duty may take, with orders and flags and with the record."""
+_LONGEST = 10.0
+_SILENCE = 3.0
+"""Seconds, all three: what one duty may take, and how long the store may be silent to who asks for orders and
+flags. A question about the record may take that time, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +88,15 @@ async def fleet_membership(
     following = FleetLink(
         settings.ledger,
         followed,
-        longest=_FOLLOWING,
+        longest=_LONGEST,
+        silence=_SILENCE,
         without="this process goes on with the brake and the flags that it knows",
     )
     judging = FleetLink(
         settings.ledger,
         judged,
-        longest=_JUDGING,
+        longest=_LONGEST,
+        silence=_LONGEST,
         without="this process tells the fleet nothing, and judges nothing for it",
     )
     following.start()

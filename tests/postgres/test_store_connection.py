@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from shim.fleet.fleet_link import FleetDuty
+from shim.fleet.fleet_link import FleetDuty, FleetLink
 from shim.fleet.membership import fleet_membership
 from shim.gate import TrialIdentity
 from shim.ledger.postgres import store_connection
@@ -82,6 +82,52 @@ def test_a_transaction_that_was_left_idle_is_no_refusal(store: LedgerUrl) -> Non
     """The process did not run for a while, and goes on with another connection."""
     with pytest.raises(UnreachableError), store_errors(store):
         raise psycopg.errors.IdleInTransactionSessionTimeout("idle")
+
+
+def ask(connection: Store, times: int) -> None:
+    for _ in range(times):
+        connection.execute("SELECT 1")
+
+
+def test_a_silent_server_is_given_up(connection: Store) -> None:
+    with pytest.raises(psycopg.OperationalError), at_most(60, connection, silence=0.1):
+        connection.execute("SELECT pg_sleep(60)")
+
+
+def test_a_server_that_answers_on_and_on_is_given_up_at_last(connection: Store) -> None:
+    with pytest.raises(psycopg.OperationalError), at_most(0.3, connection, silence=60):
+        ask(connection, 1_000_000)
+
+
+class LongDuty(FleetDuty):
+    """Asks the store one question after the other; `done` counts the times it came to the end."""
+
+    questions = 20
+
+    def __init__(self) -> None:
+        self.done = 0
+
+    def attend(self, connection: Store) -> None:
+        ask(connection, self.questions)
+        self.done += 1
+
+    def leave(self, connection: Store) -> None: ...
+
+
+async def test_a_slow_store_is_not_taken_to_be_away(
+    server: PostgresServer, store: LedgerUrl
+) -> None:
+    """All questions of a round together take longer than a silence may."""
+    line = FaultyLine(server.port)
+    await line.open()
+    line.delay = 0.02
+    url = LedgerUrl(store.url.replace(f":{server.port}/", f":{line.port}/"))
+    duty = LongDuty()
+    link = FleetLink(url, [duty], longest=60, silence=0.5, without="nothing is done")
+    link.start()
+    await until(lambda: duty.done)
+    await asyncio.to_thread(link.stop, 10)
+    await line.close()
 
 
 class LateTimer:

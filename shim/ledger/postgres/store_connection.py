@@ -6,9 +6,13 @@ password.
 
 import os
 import socket
+import struct
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from math import inf
 from threading import Timer
+from time import monotonic
 from typing import Any
 from urllib.parse import unquote
 
@@ -92,6 +96,9 @@ _OLDEST = 130_000
 
 _LONGEST_CHECK = 5.0
 """Seconds for all that is asked before a connection is used."""
+
+_LAST_DATA_RECV = 52
+"""Offset of `tcpi_last_data_recv`, milliseconds, in Linux's `struct tcp_info`."""
 
 _SESSION = {
     "search_path": SCHEMA,
@@ -224,17 +231,49 @@ def store_errors(url: LedgerUrl) -> Iterator[None]:
 
 
 @contextmanager
-def at_most(seconds: float, connection: "psycopg.Connection[Any]") -> Iterator[None]:
-    """Cut the connection if what is done with it takes longer: a cut line can stay silent for ever."""
-    # A descriptor of our own: afterwards the number may be another connection's, a client's even.
-    with socket.socket(fileno=os.dup(connection.fileno())) as line:
-        timer = Timer(seconds, _cut, (line,))
+def at_most(
+    seconds: float, connection: "psycopg.Connection[Any]", *, silence: float | None = None
+) -> Iterator[None]:
+    """Cut the connection if what is done with it takes longer: a cut line can stay silent for ever.
+
+    `silence`: cut it, too, if nothing comes from the server for so many seconds.
+    """
+    longest_wait = seconds if silence is None else silence
+    ends_at = monotonic() + seconds
+    timer: Timer
+
+    def look_after(wait: float) -> None:
+        nonlocal timer
+        timer = Timer(wait, look, ())
         timer.daemon = True
         timer.start()
+
+    def look() -> None:
+        left = min(longest_wait - _silent_for(line), ends_at - monotonic())
+        if left > 0:
+            look_after(left)
+        else:
+            _cut(line)
+
+    # A descriptor of our own: afterwards the number may be another connection's, a client's even.
+    with socket.socket(fileno=os.dup(connection.fileno())) as line:
+        look_after(min(seconds, longest_wait))
         try:
             yield
         finally:
             timer.cancel()
+
+
+def _silent_for(line: socket.socket) -> float:
+    """Seconds since something came; infinity if the system cannot say."""
+    if sys.platform != "linux":
+        return inf
+    try:
+        info = line.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_DATA_RECV + 4)
+    except OSError:
+        return inf
+    (milliseconds,) = struct.unpack_from("I", info, _LAST_DATA_RECV)
+    return float(milliseconds / 1000)
 
 
 def _cut(line: socket.socket) -> None:
