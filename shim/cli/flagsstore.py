@@ -17,7 +17,7 @@ from shim.cli.ledger_option import one_place, store_of, store_options
 from shim.cli.remote import Remote, instead_option
 from shim.cli.terminal import console_for, echo, print_json
 from shim.ledger import list_flags, pull_flags, push_flags
-from shim.ledger.flags_version import FlagsVersion, PushedFlags
+from shim.ledger.flags_version import FlagsVersion, PushedFlags, describe_missing_flags
 from shim.model import InputError, seconds
 from shim.rollout.changes import this_user
 from shim.settings import LedgerUrl, parse_flags
@@ -46,9 +46,7 @@ class _StoreFlags:
     def pull(self) -> FlagsVersion:
         version = pull_flags(self._store)
         if version is None:
-            raise InputError(
-                f"{self._store} has no flags yet: `shim flags push` brings a file there"
-            )
+            raise InputError(describe_missing_flags(self._store))
         return version
 
     def push(self, text: str, reason: str, if_digest: str | None) -> PushedFlags:

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from shim.ledger.rows import Wall
 from shim.model import from_seconds, seconds
+from shim.settings import LedgerUrl
 
 _PLAIN = ("id", "digest", "before", "who", "reason")
 
@@ -41,6 +42,22 @@ class FlagsVersion:
         """A version as `as_dict` gave it; without `text` the text is empty. Raises LookupError, TypeError."""
         plain = {name: facts[name] for name in _PLAIN}
         return cls(**plain, text=facts.get("text", ""), at=from_seconds(facts["at"]))
+
+
+def describe_missing_flags(store: LedgerUrl) -> str:
+    """Say that this store has no version yet, and what helps."""
+    return f"{store} has no flags yet: `shim flags push` brings a file there"
+
+
+@dataclass(frozen=True, slots=True)
+class FlagsInForce:
+    """The version in force, and the number of the last order to the fleet's brake (None: there was none).
+
+    A step of a plan is about both: it is taken only if both are still the same.
+    """
+
+    version: FlagsVersion
+    order: int | None
 
 
 @dataclass(frozen=True, slots=True)

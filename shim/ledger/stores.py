@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from shim.ledger.flags_version import FlagsVersion, PushedFlags
+from shim.ledger.flags_version import FlagsInForce, FlagsVersion, PushedFlags
 from shim.ledger.process_record import ProcessState, Pushed
 from shim.ledger.protocols import DirectLedger, LedgerReader, LedgerWriter
 from shim.ledger.rows import RunRow, Wall
@@ -122,15 +122,32 @@ def forget_process(url: LedgerUrl, name: str, *, who: str, reason: str) -> Wall 
 
 
 def push_flags(
-    url: LedgerUrl, text: str, *, who: str, reason: str, before: str | None = None
+    url: LedgerUrl,
+    text: str,
+    *,
+    who: str,
+    reason: str,
+    before: str | None = None,
+    seen: FlagsInForce | None = None,
 ) -> PushedFlags:
-    """Bring a valid flags file's text into a fleet's store (R26), if the digest `before` is in force there.
+    """Bring a valid flags file's text into a fleet's store (R26), if the digest `before` is in force there, or
+    what was `seen` there.
 
     Raises InputError.
     """
     with _postgres(url):
         from shim.ledger.postgres import flags_versions
-    return flags_versions.push_flags(url, text, who=who, reason=reason, before=before)
+    return flags_versions.push_flags(url, text, who=who, reason=reason, before=before, seen=seen)
+
+
+def look_at_flags(url: LedgerUrl) -> FlagsInForce | None:
+    """What is in force in a fleet's store, before a step of the plan; None: there are no flags yet.
+
+    Raises InputError.
+    """
+    with _postgres(url):
+        from shim.ledger.postgres import flags_versions
+    return flags_versions.look_at_flags(url)
 
 
 def pull_flags(url: LedgerUrl) -> FlagsVersion | None:

@@ -7,7 +7,8 @@ from abc import ABC, abstractmethod
 from hashlib import sha256
 from pathlib import Path
 
-from shim.ledger import pull_flags, push_flags
+from shim.ledger import look_at_flags, push_flags
+from shim.ledger.flags_version import FlagsInForce, describe_missing_flags
 from shim.model import InputError, Problem
 from shim.rollout.changes import Change, record_change
 from shim.rollout.writing import replace_file
@@ -15,8 +16,12 @@ from shim.settings import FlagsInStore, LedgerUrl, Settings, UnreadableError
 from shim.settings.yamlfile import read_regular_file
 
 
+class ChangedMeanwhileError(InputError):
+    """Something else is in force than what was looked at."""
+
+
 class FlagsPlace(ABC):
-    """Where one flags file's content is read and replaced."""
+    """Where one flags file's content is read and replaced, by one caller."""
 
     @property
     @abstractmethod
@@ -29,9 +34,9 @@ class FlagsPlace(ABC):
 
     @abstractmethod
     def replace(self, before: bytes, content: bytes, change: Change) -> None:
-        """Put this content in the place of `before`, with a record of the change.
+        """Put this content in the place of `before`, which was read last, with a record of the change.
 
-        Raises InputError if that is not possible, or if the content has changed meanwhile.
+        Raises ChangedMeanwhileError if that is not in force any more, and InputError if this is not possible.
         """
 
 
@@ -50,7 +55,7 @@ class FlagsFilePlace(FlagsPlace):
 
     def replace(self, before: bytes, content: bytes, change: Change) -> None:
         if self.read() != before:
-            raise InputError(_changed_meanwhile(self.name))
+            raise _changed_meanwhile(self.name)
         # The record comes first, so that it exists when the new file is seen.
         try:
             record_change(self.path, change)
@@ -61,30 +66,38 @@ class FlagsFilePlace(FlagsPlace):
 
 
 class FlagsStorePlace(FlagsPlace):
-    """The flags in the store of a fleet; the store keeps every version."""
+    """The flags in the store of a fleet; the store keeps every version.
+
+    Content that was in force, then was not, and is again, is another version: who looked at it before that
+    knows nothing of why it was taken back. Nor does a process that stood still know of the brake.
+    """
 
     def __init__(self, url: LedgerUrl) -> None:
         self._url = url
+        self._seen: FlagsInForce | None = None
 
     @property
     def name(self) -> str:
         return f"the flags file in {self._url}"
 
     def read(self) -> bytes:
-        version = pull_flags(self._url)
-        if version is None:
-            raise UnreadableError(
-                f"{self.name}: there are none yet; `shim flags push` brings a file there"
-            )
-        return version.text.encode()
+        self._seen = look_at_flags(self._url)
+        if self._seen is None:
+            raise UnreadableError(describe_missing_flags(self._url))
+        return self._seen.version.text.encode()
 
     def replace(self, before: bytes, content: bytes, change: Change) -> None:
         digest = sha256(before).hexdigest()
         put = push_flags(
-            self._url, content.decode(), who=change.by, reason=change.reason, before=digest
+            self._url,
+            content.decode(),
+            who=change.by,
+            reason=change.reason,
+            before=digest,
+            seen=self._seen,
         )
         if not put.in_force:
-            raise InputError(_changed_meanwhile(self.name))
+            raise _changed_meanwhile(f"{self.name}, or the fleet's brake")
 
 
 def flags_place(settings: Settings) -> FlagsPlace | None:
@@ -94,5 +107,5 @@ def flags_place(settings: Settings) -> FlagsPlace | None:
     return None if settings.rollout is None else FlagsFilePlace(settings.rollout)
 
 
-def _changed_meanwhile(name: str) -> Problem:
-    return Problem("has changed meanwhile; look at it again", name)
+def _changed_meanwhile(name: str) -> ChangedMeanwhileError:
+    return ChangedMeanwhileError(Problem("has changed meanwhile; look at it again", name))

@@ -10,7 +10,7 @@ from shim.gate import Standing
 from shim.model import Time
 from shim.rollout.changes import Change
 from shim.rollout.editing import with_percent
-from shim.rollout.flags_place import FlagsPlace
+from shim.rollout.flags_place import ChangedMeanwhileError, FlagsPlace
 from shim.rollout.promotion_plan import Facts, PlannedStep, Proposal, propose
 from shim.settings import parse_flags
 
@@ -61,7 +61,8 @@ def prepare(
 def put_in_place(promotion: Promotion, by: str, reason: str) -> Change:
     """Replace the file by the next one, and leave a record of it (`changes`).
 
-    Raises InputError if it cannot be written, or is not the file that was looked at any more.
+    Raises ChangedMeanwhileError if it is not the file that was looked at any more, and InputError if it cannot
+    be written.
     """
     content = promotion.next_content
     assert content is not None, "there is no next step"
@@ -77,12 +78,16 @@ def advance_by_itself(
 ) -> Change | None:
     """Take the next step if nothing is missing; None if something is missing.
 
-    For a running shim, once a minute, in a thread: it reads files. Raises InputError like `prepare`.
+    None, too, if another process of the fleet has taken it meanwhile, or anything else has changed. For a
+    running shim, once a minute, in a thread: it reads files. Raises InputError like `prepare`.
     """
     promotion = prepare(place, steps, facts_of)
     if promotion.next_content is None or promotion.proposal.standing is not Standing.MET:
         return None
-    return put_in_place(promotion, "shim (by itself)", describe_step(promotion))
+    try:
+        return put_in_place(promotion, "shim (by itself)", describe_step(promotion))
+    except ChangedMeanwhileError:
+        return None
 
 
 def describe_step(promotion: Promotion) -> str:

@@ -32,7 +32,7 @@ from shim.console.operations import Operations
 from shim.gate import GateVerdict
 from shim.ledger import LedgerReader, UnusableError, list_flags, pull_flags, push_flags
 from shim.ledger.completeness import Completeness, completeness_as_dict
-from shim.ledger.flags_version import PushedFlags
+from shim.ledger.flags_version import PushedFlags, describe_missing_flags
 from shim.model import InputError, from_seconds
 from shim.model.visible_text import describe_free_text
 from shim.rollout.planned_rollout import PlannedRollout, StepOrder
@@ -103,9 +103,7 @@ class RolloutHandlers:
             )
         version = await self._in_store(asked.visitor, pull_flags)
         if version is None:
-            raise not_found(
-                f"{self._settings.ledger} has no flags yet: `shim flags push` brings a file there"
-            )
+            raise not_found(describe_missing_flags(self._settings.ledger))
         return json_answer({**version.as_dict(), "text": version.text})
 
     async def push(self, asked: ApiRequest) -> web.Response:

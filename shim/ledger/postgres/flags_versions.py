@@ -11,8 +11,8 @@ from typing import Any
 from psycopg import Connection
 
 from shim.ledger.columns import without_nul
-from shim.ledger.flags_version import FlagsVersion, PushedFlags
-from shim.ledger.postgres.brake_orders import CHANNEL
+from shim.ledger.flags_version import FlagsInForce, FlagsVersion, PushedFlags
+from shim.ledger.postgres.brake_orders import CHANNEL, last_order
 from shim.ledger.postgres.process_list import NOW
 from shim.ledger.postgres.store_connection import at_most, connect, store_errors
 from shim.ledger.postgres.store_schema import read_facts
@@ -43,17 +43,32 @@ def last_number(connection: Connection[Any]) -> int | None:
     return found[0] if found else None
 
 
+def in_force(connection: Connection[Any]) -> FlagsInForce | None:
+    """The version in force, and the last order to the brake; None: there are no flags yet."""
+    order = last_order(connection)
+    last = next(iter(versions(connection, 1)), None)
+    return None if last is None else FlagsInForce(last, None if order is None else order.id)
+
+
 def add_version(
-    connection: Connection[Any], text: str, *, who: str, reason: str, before: str | None = None
+    connection: Connection[Any],
+    text: str,
+    *,
+    who: str,
+    reason: str,
+    before: str | None = None,
+    seen: FlagsInForce | None = None,
 ) -> PushedFlags:
     """Bring a version, and tell everybody who listens.
 
-    With `before` only if the version in force has this digest, or one that begins so. Content that is in
-    force already makes no new version.
+    With `before` only if the version in force has this digest, or one that begins so; with `seen` only if
+    that is in force. Content that is in force already makes no new version.
     """
     digest = sha256(text.encode()).hexdigest()
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        if seen is not None and seen != (now := in_force(connection)):
+            return PushedFlags(seen.version if now is None else now.version, False)
         last = next(iter(versions(connection, 1)), None)
         if last is not None and (last.digest == digest or not last.digest.startswith(before or "")):
             return PushedFlags(last, last.digest == digest)
@@ -91,18 +106,22 @@ def bring_back(connection: Connection[Any], version: FlagsVersion) -> bool:
     return True
 
 
-def push_flags(
-    url: LedgerUrl, text: str, *, who: str, reason: str, before: str | None = None
-) -> PushedFlags:
+def push_flags(url: LedgerUrl, text: str, **facts: Any) -> PushedFlags:
     """`add_version` by itself. Raises InputError."""
     with _store(url) as connection:
-        return add_version(connection, text, who=who, reason=reason, before=before)
+        return add_version(connection, text, **facts)
 
 
 def pull_flags(url: LedgerUrl, limit: int) -> list[FlagsVersion]:
     """`versions` by themselves. Raises InputError."""
     with _store(url) as connection:
         return versions(connection, limit)
+
+
+def look_at_flags(url: LedgerUrl) -> FlagsInForce | None:
+    """`in_force` by itself. Raises InputError."""
+    with _store(url) as connection:
+        return in_force(connection)
 
 
 @contextmanager
