@@ -20,6 +20,7 @@ from tests.fleet_faults.audit import (
     audit_orders,
     audit_outcomes,
     audit_rows,
+    audit_steps,
     audit_writers,
 )
 from tests.fleet_faults.fault_round import FaultRound, play_round, release_brake
@@ -28,6 +29,15 @@ from tests.fleet_faults.troubled_fleet import TroubledFleet, troubled_fleet
 
 _COLUMNS = "{:22} {:>6} {:>9}  {:>9} {:>9} {:>9} {:>9}"
 _HEAD = _COLUMNS.format("fault", "rounds", "findings", "brake", "flags", "release", "takeover")
+_AUDITS = (
+    audit_rows,
+    audit_orders,
+    audit_outcomes,
+    audit_closings,
+    audit_writers,
+    audit_steps,
+)
+
 _REST_OF_ROUND = 20
 """Seconds that a round takes beside its fault, roughly."""
 
@@ -157,7 +167,7 @@ async def _audited_round(
     findings: list[str] = []
     try:
         played.append(await play_round(fleet, fault, chance, name, seconds))
-        for audit in (audit_rows, audit_orders, audit_outcomes, audit_closings, audit_writers):
+        for audit in _AUDITS:
             findings += await audit(fleet)
     except Exception as error:
         findings.append(f"{type(error).__name__}: {error}")

@@ -14,6 +14,9 @@ from shim.rollout.flags_place import ChangedMeanwhileError, FlagsPlace
 from shim.rollout.promotion_plan import Facts, PlannedStep, Proposal, propose
 from shim.settings import parse_flags
 
+BY_ITSELF = "shim (by itself)"
+"""Who has taken a step that no person took."""
+
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
@@ -85,7 +88,7 @@ def advance_by_itself(
     if promotion.next_content is None or promotion.proposal.standing is not Standing.MET:
         return None
     try:
-        return put_in_place(promotion, "shim (by itself)", describe_step(promotion))
+        return put_in_place(promotion, BY_ITSELF, describe_step(promotion))
     except ChangedMeanwhileError:
         return None
 

@@ -14,7 +14,7 @@ from tests.fleet.standstill import Span
 from tests.fleet_faults.crowd import Visit
 from tests.fleet_faults.member import Acknowledged, Member
 from tests.fleet_faults.silence import Closing
-from tests.fleet_faults.troubled_fleet import WRITTEN, TroubledFleet, wait_for
+from tests.fleet_faults.troubled_fleet import STEPPED, WRITTEN, TroubledFleet, wait_for
 from tests.postgres.helpers import look
 
 _SILENT = 2.5
@@ -143,6 +143,25 @@ async def audit_writers(fleet: TroubledFleet) -> list[str]:
         for duty, process, holder in written
         if holder is None or holder.split()[0] != process
     ]
+
+
+async def audit_steps(fleet: TroubledFleet) -> list[str]:
+    """The step of the plan was taken by one process, once for each version of the flags that the tests have
+    brought, and only while the brake was released."""
+    steps = await asyncio.to_thread(
+        look, fleet.store, f"SELECT process, before, braked FROM {STEPPED}"
+    )
+    brought = Counter(flags.brought for flags in fleet.brought)
+    findings = [
+        f"{process} took the step while the brake was engaged"
+        for process, _, braked in steps
+        if braked
+    ]
+    for flags, count in Counter(before for _, before, _ in steps).items():
+        if count > brought[flags]:
+            who = [process for process, before, _ in steps if before == flags]
+            findings.append(f"the step after the flags {flags} was taken {count} times: {who}")
+    return findings
 
 
 async def audit_orders(fleet: TroubledFleet) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 
+from shim.flags import Percentages
 from shim.ledger.sqlite.outbox import Outbox
 from shim.model import SECOND
 from shim.settings import LedgerUrl
@@ -18,8 +19,15 @@ from tests.fleet_faults.small_disk import SmallDisk
 from tests.live.servers import QUICK, ServerProcess
 from tests.postgres.helpers import process_of
 
-_SETTINGS = QUICK.replace("timeout: 1500ms", f"timeout: {TIMEOUT:g}s")
-"""A client of the tests on a busy machine has time to answer."""
+STEP = Percentages(shadow=1)
+"""The only step of the plan."""
+
+_SETTINGS = f"""
+{QUICK.replace("timeout: 1500ms", f"timeout: {TIMEOUT:g}s")}
+promotion: {{auto: true, steps: [{{percent: {{shadow: {STEP.shadow:g}}}}}]}}
+"""
+"""A client of the tests on a busy machine has time to answer. Whenever the brake is released, each process
+wants to take the step that follows the flags that the tests have brought."""
 
 WRITER = "tests.process"
 """The option of a connection to the store that says which process has it."""

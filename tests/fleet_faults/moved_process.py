@@ -1,5 +1,5 @@
 """`python -m tests.fleet_faults.moved_process SECONDS PAUSES serve …`: a shim whose wall clock is ahead by so
-much, and which writes down when it did not run.
+much, which writes down when it did not run, and which looks for the next step of the plan every two seconds.
 
 The clock is moved before the shim is imported, as if somebody had set the machine's. A line of the file PAUSES
 is one pause as the shim noticed it (R3): its start and end, in microseconds of the machine's monotonic clock.
@@ -25,6 +25,9 @@ time.time_ns = _moved_time_ns
 from shim.cli import main  # noqa: E402 - the clock comes first
 from shim.model import Time  # noqa: E402
 from shim.router import Budget, Router  # noqa: E402
+from shim.runtime import flags_following  # noqa: E402
+
+flags_following._PROMOTION_INTERVAL = 2.0
 
 _paused = Router.paused
 

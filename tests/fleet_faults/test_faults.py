@@ -6,6 +6,7 @@ long rounds: `python -m benchmarks.fleet_faults`.
 Rules: docs/design.md#r23 to docs/design.md#r26.
 """
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 
@@ -17,11 +18,13 @@ from tests.fleet_faults.audit import (
     audit_orders,
     audit_outcomes,
     audit_rows,
+    audit_steps,
     audit_writers,
 )
 from tests.fleet_faults.fault_round import play_round
 from tests.fleet_faults.faults import FAULTS
-from tests.fleet_faults.troubled_fleet import TroubledFleet, troubled_fleet
+from tests.fleet_faults.troubled_fleet import STEPPED, TroubledFleet, troubled_fleet, wait_for
+from tests.postgres.helpers import look
 
 pytestmark = [pytest.mark.real, pytest.mark.asyncio(loop_scope="module")]
 
@@ -50,3 +53,11 @@ async def test_a_short_round(fleet: TroubledFleet, name: str) -> None:
 async def test_the_outcomes_are_what_the_clients_wrote_down(fleet: TroubledFleet) -> None:
     assert await audit_outcomes(fleet) == []
     assert await audit_writers(fleet) == []
+
+
+async def test_a_step_of_the_plan_is_taken_once(fleet: TroubledFleet) -> None:
+    async def is_taken() -> bool:
+        return bool(await asyncio.to_thread(look, fleet.store, f"SELECT 1 FROM {STEPPED}"))
+
+    await wait_for(is_taken, "a process takes the step of the plan")
+    assert await audit_steps(fleet) == []

@@ -3,18 +3,22 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import aiohttp
 
 from shim.ledger import push_flags
 from shim.ledger.postgres.process_list import NOW
+from shim.rollout.editing import with_percent
+from shim.rollout.promotion import BY_ITSELF
 from shim.settings import LedgerUrl
 from tests.fleet.standstill import Span, heartbeat
 from tests.fleet_faults.crowd import Crowd
 from tests.fleet_faults.faulty_line import FaultyLine
-from tests.fleet_faults.member import WRITER, Member
+from tests.fleet_faults.member import STEP, WRITER, Member
 from tests.fleet_faults.small_disk import SmallDisk, small_disk
 from tests.live.servers import ROLLOUT
 from tests.postgres.helpers import change, look
@@ -38,6 +42,9 @@ _LOOK_EVERY = 0.1
 WRITTEN = "public.written"
 """The table that shows who wrote for all, and who had the lease then."""
 
+STEPPED = "public.stepped"
+"""The table that shows who took a step of the plan, on which flags, and whether the brake was engaged then."""
+
 _WATCH_WRITERS = f"""
 CREATE TABLE {WRITTEN} (duty text, process text, holder text);
 CREATE FUNCTION public.note_writer() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -57,7 +64,22 @@ END $$;
 CREATE TRIGGER note_thief AFTER UPDATE ON lease
     FOR EACH ROW WHEN (old.holder <> new.holder AND old.until >= {NOW})
     EXECUTE FUNCTION public.note_thief();
+CREATE TABLE {STEPPED} (process text, before text, braked boolean);
+CREATE FUNCTION public.note_step() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO {STEPPED} SELECT current_setting('{WRITER}'), new.before,
+        (SELECT engaged FROM shim.brake_order ORDER BY id DESC LIMIT 1);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER note_step AFTER INSERT ON flags_version
+    FOR EACH ROW WHEN (new.who = '{BY_ITSELF}') EXECUTE FUNCTION public.note_step();
 """
+
+
+class FollowedFlags(NamedTuple):
+    """The digest of flags that the tests brought, and that of the flags after the step of the plan."""
+
+    brought: str
+    stepped: str
 
 
 class TroubledFleet:
@@ -79,7 +101,7 @@ class TroubledFleet:
         self.crowd = Crowd(http, stack.enter_context(heartbeat(asyncio.get_running_loop().time)))
         self.members: list[Member] = []
         self.dead: list[Member] = []
-        self.flags = ""
+        self.brought: list[FollowedFlags] = []
         self.takeovers: list[float] = []
         """Seconds, each time, until another process had the lease of one that was killed or frozen."""
         self._stack = stack
@@ -121,7 +143,8 @@ class TroubledFleet:
         self._texts += 1
         text = f"# {self._texts}\n" + ROLLOUT.replace("STAGE", '"live"')
         pushed = await asyncio.to_thread(push_flags, self.store, text, who="tests", reason="r")
-        self.flags = pushed.version.digest
+        stepped = with_percent(text.encode(), STEP, "the tests' flags")
+        self.brought.append(FollowedFlags(pushed.version.digest, sha256(stepped).hexdigest()))
 
     async def describe_returns(self) -> str:
         """What holds the outcomes up, for people."""
@@ -163,10 +186,10 @@ class TroubledFleet:
         return found[0]
 
     async def all_follow(self, brake: str | None) -> bool:
-        """Whether this brake and the flags that were brought last are in force everywhere."""
+        """Whether this brake and the flags that were brought last, or their step, are in force everywhere."""
         reports = await asyncio.gather(*(member.report() for member in self.living))
         return all(
-            report and report["brake"] == brake and report["flags"]["digest"] == self.flags
+            report and report["brake"] == brake and report["flags"]["digest"] in self.brought[-1]
             for report in reports
         )
 

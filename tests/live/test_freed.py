@@ -29,6 +29,7 @@ from tests.live.test_websockets import service as websockets_service
 from tests.simulate.helpers import records, scenario
 
 RECORDS = (Tracked, Watch, LegacyWatch, PerSessionMonitor)
+AIOHTTP = (WebSocket, FrameQueue, AiohttpConnection)
 SILENT = [("silence", Stage.SHADOW), ("silence", Stage.LIVE)]
 """Closed by the control, and by the candidate."""
 
@@ -60,11 +61,10 @@ async def drained(shim: Any, urls: list[str], closings: Sized) -> AsyncIterator[
 @pytest.mark.real
 @pytest.mark.parametrize(
     ("ends", "stage"),
-    [*((ends, Stage.LIVE) for ends in ("client", "handler", "abort", "drain")), *SILENT],
+    [*((ends, Stage.LIVE) for ends in ("client", "handler", "abort")), *SILENT],
 )
 async def test_a_connection_of_aiohttp(tmp_path: Path, ends: str, stage: Stage) -> None:
-    types = (WebSocket, FrameQueue, AiohttpConnection)
-    before = len(alive(*types))
+    before = len(alive(*AIOHTTP))
 
     async def handler(it: Any, websocket: WebSocket, live: Any) -> None:
         it.told.append(live.connection.id)
@@ -78,10 +78,7 @@ async def test_a_connection_of_aiohttp(tmp_path: Path, ends: str, stage: Stage) 
         aiohttp_service(tmp_path, handler, stage=stage) as it,
         aiohttp.ClientSession() as http,
     ):
-        if ends == "drain":
-            async with drained(it.shim, [it.url.replace("http", "ws")], it.closings.all):
-                it.websockets.clear()
-        for number in range(0 if ends == "drain" else 3):
+        for number in range(3):
             if ends == "silence":
                 async with handshake(it.url, "/"):
                     await until(lambda number=number: len(it.closings.all) == number + 1)
@@ -89,22 +86,31 @@ async def test_a_connection_of_aiohttp(tmp_path: Path, ends: str, stage: Stage) 
                 client = await http.ws_connect(it.url)
                 await client.close()
             it.websockets.clear()
-        await until(lambda: len(it.closings.all) == (1 if ends == "drain" else 3))
+        await until(lambda: len(it.closings.all) == 3)
         # The driver remembers the socket until the time for the closing handshake is up.
-        await until(lambda: len(alive(*types)) == before)
+        await until(lambda: len(alive(*AIOHTTP)) == before)
+
+
+async def read_all(it: Any, websocket: WebSocket, live: Any) -> None:
+    async for _ in live:
+        pass
 
 
 @pytest.mark.real
-@pytest.mark.parametrize(
-    ("ends", "stage"), [("handshake", Stage.LIVE), ("drain", Stage.LIVE), *SILENT]
-)
+async def test_a_drained_connection_of_aiohttp(tmp_path: Path) -> None:
+    before = len(alive(*AIOHTTP))
+    async with aiohttp_service(tmp_path, read_all, stage=Stage.LIVE) as it:
+        async with drained(it.shim, [it.url.replace("http", "ws")], it.closings.all):
+            it.websockets.clear()
+        await until(lambda: len(alive(*AIOHTTP)) == before)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("ends", "stage"), [("handshake", Stage.LIVE), *SILENT])
 async def test_a_connection_of_websockets(tmp_path: Path, ends: str, stage: Stage) -> None:
     before = len(alive(WebsocketsConnection))
     async with websockets_service(tmp_path, stage) as it:
-        if ends == "drain":
-            async with drained(it.shim, [f"{it.url}{n}" for n in range(3)], it.told.closings):
-                pass
-        for number, message in enumerate(("bye", "fail", "hello") if ends != "drain" else ()):
+        for number, message in enumerate(("bye", "fail", "hello")):
             if ends == "silence":
                 async with handshake(it.url.replace("ws://", "http://").rstrip("/"), "/u"):
                     await until(lambda number=number: len(it.told.closings) == number + 1)
@@ -120,17 +126,22 @@ async def test_a_connection_of_websockets(tmp_path: Path, ends: str, stage: Stag
 
 
 @pytest.mark.real
+async def test_a_drained_connection_of_websockets(tmp_path: Path) -> None:
+    before = len(alive(WebsocketsConnection))
+    async with websockets_service(tmp_path, Stage.LIVE) as it:
+        async with drained(it.shim, [f"{it.url}{n}" for n in range(3)], it.told.closings):
+            pass
+        await until(lambda: len(alive(WebsocketsConnection)) == before)
+
+
+@pytest.mark.real
 @pytest.mark.parametrize(
-    ("ends", "stage"),
-    [("client", Stage.LIVE), ("endpoint", Stage.LIVE), ("drain", Stage.LIVE), *SILENT],
+    ("ends", "stage"), [("client", Stage.LIVE), ("endpoint", Stage.LIVE), *SILENT]
 )
 async def test_a_connection_of_asgi(tmp_path: Path, ends: str, stage: Stage) -> None:
     before = len(alive(AsgiConnection, WebSocketProtocol))
     async with asgi_service(tmp_path, stage) as it:
-        if ends == "drain":
-            async with drained(it.shim, [f"{it.url}{n}" for n in range(3)], it.told.closings):
-                pass
-        for number in range(0 if ends == "drain" else 3):
+        for number in range(3):
             if ends == "silence":
                 async with handshake(it.http, "/u"):
                     await until(lambda number=number: len(it.told.closings) == number + 1)
@@ -139,6 +150,15 @@ async def test_a_connection_of_asgi(tmp_path: Path, ends: str, stage: Stage) -> 
                     await client.send("hello" if ends == "client" else "bye")
                     await client.recv() if ends == "client" else await client.wait_closed()
         await until(lambda: len(it.told.closings) == 3)
+        await until(lambda: len(alive(AsgiConnection, WebSocketProtocol)) == before)
+
+
+@pytest.mark.real
+async def test_a_drained_connection_of_asgi(tmp_path: Path) -> None:
+    before = len(alive(AsgiConnection, WebSocketProtocol))
+    async with asgi_service(tmp_path, Stage.LIVE) as it:
+        async with drained(it.shim, [f"{it.url}{n}" for n in range(3)], it.told.closings):
+            pass
         await until(lambda: len(alive(AsgiConnection, WebSocketProtocol)) == before)
 
 
