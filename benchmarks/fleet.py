@@ -15,6 +15,7 @@ from pathlib import Path
 from time import perf_counter
 
 import click
+from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.processes import raise_limit
 from shim.settings import LedgerUrl
@@ -49,6 +50,7 @@ async def check_returns(
         await wait_until_concluded(store)
         concluded = perf_counter()
         log.standstills.append(await proxy.standstills())
+        metrics = [await ask(one, "/metrics") for one in members]
     report = compare_outcomes(store, log, TIMES)
     differences = [*report.differences, *report.delays.differences()]
     _print_table(
@@ -62,6 +64,10 @@ async def check_returns(
                 f"for at most {found.longest * 1000:.0f} ms"
                 for name, found in zip(("the clients", "the proxy"), log.standstills, strict=True)
             },
+            "timers of the shims that were more than 0.1 s late, 0.25 s": ", ".join(
+                f"{sum(_count_late(text, limit) for text in metrics):,}"
+                for limit in ("0.1", "0.25")
+            ),
             "took": f"{closed - began:.0f} s, and {concluded - closed:.1f} s until all was concluded",
         },
     )
@@ -105,6 +111,17 @@ async def check_brake(folder: Path, server: PostgresServer, processes: int, clie
     )
     in_time = max(by_hand.took, merged.took) <= BRAKE_WITHIN
     return in_time and not disconnected and kept == [merged.reason] * processes
+
+
+def _count_late(metrics: str, limit: str) -> int:
+    """How many timers of a process were later than this bucket of its metric."""
+    counts = {
+        sample.labels.get("le"): int(sample.value)
+        for family in text_string_to_metric_families(metrics)
+        if family.name == "shim_timer_lateness_seconds"
+        for sample in family.samples
+    }
+    return counts["+Inf"] - counts[limit]
 
 
 def _names(processes: int) -> list[str]:
