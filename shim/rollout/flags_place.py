@@ -4,6 +4,7 @@ Rules: docs/design.md#r20, docs/design.md#r26.
 """
 
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -21,7 +22,11 @@ class ChangedMeanwhileError(InputError):
 
 
 class FlagsPlace(ABC):
-    """Where one flags file's content is read and replaced, by one caller."""
+    """Where one flags file's content is read and replaced, by one caller.
+
+    Content that was in force, then was not, and is again, is another version: who looked at it before that
+    knows nothing of why it was taken back.
+    """
 
     @property
     @abstractmethod
@@ -45,16 +50,23 @@ class FlagsFilePlace(FlagsPlace):
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._seen: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
         return str(self.path)
 
     def read(self) -> bytes:
-        return read_regular_file(self.path)
+        content = read_regular_file(self.path)
+        # Without the file nothing is replaced.
+        with suppress(OSError):
+            found = self.path.stat()
+            self._seen = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
+        return content
 
     def replace(self, before: bytes, content: bytes, change: Change) -> None:
-        if self.read() != before:
+        seen = self._seen
+        if self.read() != before or self._seen != seen:
             raise _changed_meanwhile(self.name)
         # The record comes first, so that it exists when the new file is seen.
         try:
@@ -68,8 +80,7 @@ class FlagsFilePlace(FlagsPlace):
 class FlagsStorePlace(FlagsPlace):
     """The flags in the store of a fleet; the store keeps every version.
 
-    Content that was in force, then was not, and is again, is another version: who looked at it before that
-    knows nothing of why it was taken back. Nor does a process that stood still know of the brake.
+    An order to the fleet's brake counts as a change, too: a process that stood still does not know of it.
     """
 
     def __init__(self, url: LedgerUrl) -> None:

@@ -11,7 +11,7 @@ from shim.flags import Percentages
 from shim.gate import Standing
 from shim.model import InputError
 from shim.rollout.changes import changes_file, find_change
-from shim.rollout.flags_place import FlagsFilePlace
+from shim.rollout.flags_place import ChangedMeanwhileError, FlagsFilePlace
 from shim.rollout.promotion import Promotion, advance_by_itself, prepare, put_in_place
 from shim.rollout.promotion_plan import Facts, Finding
 from shim.settings import load_flags_file
@@ -48,6 +48,16 @@ def test_the_next_file(path: Path) -> None:
         "rollout.yaml",
         "rollout.yaml.changes.jsonl",
     ]
+
+
+def test_a_step_that_was_taken_back_is_not_repeated(path: Path) -> None:
+    """By a process that stood still between its look at the file and its writing."""
+    promotion, content = prepared(path), path.read_bytes()
+    put_in_place(prepared(path), "ann", "because")
+    path.write_bytes(content)
+    with pytest.raises(ChangedMeanwhileError, match="changed meanwhile"):
+        put_in_place(promotion, "bob", "because")
+    assert path.read_bytes() == content
 
 
 def test_a_link_stays_one(path: Path, tmp_path: Path) -> None:
