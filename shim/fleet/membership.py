@@ -25,8 +25,8 @@ from shim.settings import FlagsInStore, Settings
 _STOP = 3.0
 _LONGEST = 10.0
 _SILENCE = 3.0
-"""Seconds, all three: what one duty may take, and how long the store may be silent to who asks for orders and
-flags. A question about the record may take that time, too."""
+"""Seconds, all three: what one duty may take, and how long the store may be silent where a process asks for
+orders and flags. The answer to a question about the record may take as long as the duty."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,8 @@ class ChangedMeanwhileError(InputError):
 class FlagsPlace(ABC):
     """Where one flags file's content is read and replaced, by one caller.
 
-    Content that was in force, then was not, and is again, is another version: who looked at it before that
-    knows nothing of why it was taken back.
+    Content that was in force, then was not, and is again, is another version: a process that looked at the
+    first one does not know why the content was taken back.
     """
 
     @property
