@@ -1,22 +1,22 @@
 """R26: a step of the plan is taken once for a fleet, and never on what is in force no more."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from threading import Barrier
-from typing import Any
 
-import psycopg
 import pytest
 
 from shim.flags import Percentages
 from shim.ledger import list_flags, order_brake, push_flags
-from shim.ledger.postgres.store_connection import connect
+from shim.ledger.postgres.store_reader import PostgresReader
+from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.rollout.changes import Change
 from shim.rollout.flags_place import ChangedMeanwhileError, FlagsStorePlace
 from shim.rollout.promotion import advance_by_itself, prepare, put_in_place
+from shim.rollout.promotion_facts import facts_from
 from shim.rollout.promotion_plan import Facts
-from shim.settings import LedgerUrl, parse_flags
+from shim.settings import LedgerUrl, load_settings, parse_flags
 from tests.live.servers import ROLLOUT
 from tests.rollout.test_plan import GOOD, STEPS
 
@@ -27,12 +27,6 @@ TEXT = ROLLOUT.replace("STAGE", '"off"')
 @pytest.fixture(autouse=True)
 def begun(store: LedgerUrl) -> None:
     push_flags(store, TEXT, who="ann", reason="begin")
-
-
-@pytest.fixture
-def connection(store: LedgerUrl) -> Iterator[psycopg.Connection[Any]]:
-    with closing(connect(store)) as opened:
-        yield opened
 
 
 def advance(store: LedgerUrl, meanwhile: Callable[[], object]) -> Change | None:
@@ -81,6 +75,15 @@ def test_who_stood_still_takes_no_step_after_the_brake(store: LedgerUrl, release
     assert len(list_flags(store, 10)) == 1
     # The next look is at what is in force now.
     assert advance(store, lambda: None) is not None
+
+
+def test_the_brake_is_known_before_a_process_has_recorded_it(store: LedgerUrl) -> None:
+    settings = load_settings(None, monitor_types(plugin_manager()))
+    with closing(PostgresReader(store)) as reader:
+        assert facts_from(reader, settings, "b", 0).brake is None
+        order_brake(store, engaged=True, reason="kills", who="ann")
+        assert reader.brake() is None
+        assert facts_from(reader, settings, "b", 0).brake == "kills"
 
 
 def test_a_person_is_told_that_something_has_changed(store: LedgerUrl) -> None:
