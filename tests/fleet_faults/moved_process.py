@@ -1,5 +1,5 @@
 """`python -m tests.fleet_faults.moved_process SECONDS PAUSES serve …`: a shim whose wall clock is ahead by so
-much, which writes down when it did not run, and which looks for the next step of the plan every two seconds.
+much, which writes down when it did not run, and which looks for the next step of the plan every 4 s.
 
 The clock is moved before the shim is imported, as if somebody had set the machine's. A line of the file PAUSES
 is one pause as the shim noticed it (R3): its start and end, in microseconds of the machine's monotonic clock.
@@ -27,7 +27,7 @@ from shim.model import Time  # noqa: E402
 from shim.router import Budget, Router  # noqa: E402
 from shim.runtime import flags_following  # noqa: E402
 
-flags_following._PROMOTION_INTERVAL = 2.0
+flags_following._PROMOTION_INTERVAL = 4.0
 
 _paused = Router.paused
 
