@@ -20,8 +20,8 @@ from shim.ledger.completeness import (
     format_completeness,
 )
 from shim.model import InputError
+from shim.model.ledger_url import LedgerUrl
 from shim.rollout.changes import this_user
-from shim.settings import LedgerUrl
 
 _reason = click.option("--reason", required=True, help="The reason; it is kept in the ledger.")
 _store = ledger_option(

@@ -15,7 +15,8 @@ from shim.cli.terminal import echo_error
 from shim.model import InputError
 
 if TYPE_CHECKING:
-    from shim.ledger.rows import Wall  # whose import takes a third of a second
+    from shim.ledger.rows import Wall
+    from shim.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 P = ParamSpec("P")
@@ -46,6 +47,15 @@ def word_option(name: str, words: Iterable[T], help: str) -> Callable[[F], F]:
         return None if text is None else by_text[text]
 
     return click.option(name, type=click.Choice([*by_text]), callback=read, help=help)
+
+
+def read_settings(config: Path | None) -> "Settings":
+    """The settings of a file, or the defaults. Raises InputError with every mistake in them."""
+    # The imports take a fifth of a second; commands that ask a running shim need not wait for them.
+    from shim.plugin.discovery import monitor_types, plugin_manager
+    from shim.settings import load_settings
+
+    return load_settings(config, monitor_types(plugin_manager()))
 
 
 def read_date(text: str) -> "Wall":

@@ -8,11 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from shim.cli.checkup import Diagnosis, Health, examine
-from shim.cli.common import PATH, input_errors, json_option
+from shim.cli.common import PATH, input_errors, json_option, read_settings
 from shim.cli.terminal import console_for, plain, print_json
 from shim.model import InputError
-from shim.plugin.discovery import monitor_types, plugin_manager
-from shim.settings import load_settings
 
 _SIGNS = {Health.GOOD: ("✓", "green"), Health.ODD: ("…", "yellow"), Health.BAD: ("✗", "bold red")}
 
@@ -39,7 +37,7 @@ def doctor(config: Path | None, as_json: bool) -> None:
 
 def _findings(config: Path | None) -> list[Diagnosis]:
     try:
-        settings = load_settings(config, monitor_types(plugin_manager()))
+        settings = read_settings(config)
     except InputError as error:
         # What hangs on the settings cannot be looked at.
         return [Diagnosis("settings", Health.BAD, str(problem)) for problem in error.problems]

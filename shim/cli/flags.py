@@ -4,13 +4,12 @@ from pathlib import Path
 
 import click
 
-from shim.cli.common import PATH, input_errors, json_option
+from shim.cli.common import PATH, input_errors, json_option, read_settings
 from shim.cli.flagsdiff import diff
 from shim.cli.flagsstore import log, pull, push
 from shim.cli.terminal import echo, echo_error, print_json
 from shim.flags import ALGORITHM, BUCKETS, bucket, flagd_flags
 from shim.model import InputError
-from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.rollout.client_hints import close_code_warning
 from shim.rollout.flags_place import FlagsStorePlace
 from shim.settings import (
@@ -20,7 +19,6 @@ from shim.settings import (
     UnreadableError,
     load_flags,
     load_flags_file,
-    load_settings,
 )
 from shim.settings.flags_file import flags_schema
 
@@ -144,7 +142,7 @@ def export(file: Path | None, config: Path | None, flagd: bool) -> None:
 
 
 def _settings(config: Path | None) -> Settings | None:
-    return None if config is None else load_settings(config, monitor_types(plugin_manager()))
+    return None if config is None else read_settings(config)
 
 
 def _loaded(file: Path | None, settings: Settings | None) -> FlagsFile:

@@ -11,7 +11,15 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from shim.cli.common import input_errors, json_option, little_garbage, read_date, rough, word_option
+from shim.cli.common import (
+    input_errors,
+    json_option,
+    little_garbage,
+    read_date,
+    read_settings,
+    rough,
+    word_option,
+)
 from shim.cli.ledger_option import ledger_of, ledger_option, one_place
 from shim.cli.remote import PATIENCE, Remote, instead_option, read_record
 from shim.cli.terminal import console_for, echo, plain, print_json
@@ -35,10 +43,9 @@ from shim.ledger.gate_evidence import gate_evidence
 from shim.ledger.process_record import ProcessRecord
 from shim.ledger.rows import Wall
 from shim.model import Kind, from_seconds, seconds
-from shim.plugin.discovery import monitor_types, plugin_manager
+from shim.model.ledger_url import LedgerUrl
 from shim.rollout.client_hints import judge_with_hints
 from shim.runtime.machine_start import present_time
-from shim.settings import LedgerUrl, load_settings
 
 EXIT_CODES = {GateVerdict.READY: 0, GateVerdict.NOT_READY: 1, GateVerdict.INSUFFICIENT: 3}
 _ROOMY = 150
@@ -122,7 +129,7 @@ def gate(
             "/api/gate", _read_recorded, patience=PATIENCE, at=since_1970
         )
     else:
-        settings = load_settings(config, monitor_types(plugin_manager()))
+        settings = read_settings(config)
         with ledger_of(settings, ledger) as reader, little_garbage():
             record = describe_completeness(reader.fleet())
             now = present_time(reader)

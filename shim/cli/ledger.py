@@ -13,8 +13,8 @@ from shim.cli.terminal import echo, print_json
 from shim.ledger import forget_process, prepare_store, push_ledger
 from shim.ledger.completeness import format_time
 from shim.model import seconds
+from shim.model.ledger_url import LedgerUrl
 from shim.rollout.changes import this_user
-from shim.settings import LedgerUrl
 
 
 def _read_url(context: click.Context, argument: click.Parameter, text: str) -> LedgerUrl:

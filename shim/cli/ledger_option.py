@@ -4,14 +4,16 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from shim.cli.common import PATH
+from shim.cli.common import PATH, read_settings
 from shim.ledger import LedgerReader, UnusableError, read_ledger
-from shim.plugin.discovery import monitor_types, plugin_manager
-from shim.settings import POSTGRES, LedgerUrl, Settings, load_settings
+from shim.model.ledger_url import POSTGRES, LedgerUrl
+
+if TYPE_CHECKING:
+    from shim.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -50,11 +52,11 @@ def store_of(config: Path | None, ledger: LedgerUrl | None) -> LedgerUrl:
         return ledger
     if config is None:
         raise click.UsageError("name the store, with --ledger or with --config")
-    return load_settings(config, monitor_types(plugin_manager())).ledger
+    return read_settings(config).ledger
 
 
 @contextmanager
-def ledger_of(settings: Settings, given: LedgerUrl | None = None) -> Iterator[LedgerReader]:
+def ledger_of(settings: "Settings", given: LedgerUrl | None = None) -> Iterator[LedgerReader]:
     """The ledger `given` on the command line, or else that of the settings.
 
     Raises InputError; if the settings name a ledger that cannot be used, the error names their key.

@@ -13,15 +13,13 @@ import click
 from rich.table import Table
 
 from shim.capture.format import Event
-from shim.cli.common import PATH, input_errors, json_option
+from shim.cli.common import PATH, input_errors, json_option, read_settings
 from shim.cli.terminal import TextConsole, console_for, echo_error, print_json, progress_bar
 from shim.compare import ExpectedRules
 from shim.model import InputError, Return, Role, Time, Verdict, seconds
-from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.replay import CaptureReader, Replay, ReplayResult, ReplaySettings
 from shim.replay.replay_engine import CaptureError
 from shim.replay.result_diff import Difference, difference, feed_all
-from shim.settings import load_settings
 
 _LONG = 20_000_000
 """Bytes; the replay of a longer capture shows a progress bar."""
@@ -77,7 +75,7 @@ class _Judge:
 
     def __init__(self, config: Path | None, acting: str) -> None:
         self.name = "the defaults" if config is None else str(config)
-        self._settings = load_settings(config, monitor_types(plugin_manager()))
+        self._settings = read_settings(config)
         self._acting = None if acting == "none" else Role(acting)
         if self._settings.monitors.control is None:
             raise InputError(f"a replay compares two monitors; {self.name} has no monitors.control")

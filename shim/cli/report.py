@@ -12,7 +12,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from shim.cli.common import PATH, input_errors, json_option
+from shim.cli.common import PATH, input_errors, json_option, read_settings
 from shim.cli.ledger_option import ledger_of, ledger_option, one_place
 from shim.cli.remote import Remote, instead_option, read_record
 from shim.cli.terminal import console_for, echo, plain, print_json
@@ -25,9 +25,8 @@ from shim.ledger.completeness import (
 )
 from shim.ledger.report_figures import DEFAULT_PERIOD, PERIODS, ReportFigures, read_report
 from shim.model import InputError, Role, from_seconds, seconds
-from shim.plugin.discovery import monitor_types, plugin_manager
+from shim.model.ledger_url import LedgerUrl
 from shim.runtime.machine_start import present_time
-from shim.settings import LedgerUrl, load_settings
 
 _Report = tuple[dict[str, Any], Completeness | None]
 """The period and the figures as JSON, and how far the record of the fleet goes."""
@@ -73,7 +72,7 @@ def report(
 
 
 def _read_ledger(config: Path | None, ledger: LedgerUrl | None, period: str) -> _Report:
-    settings = load_settings(config, monitor_types(plugin_manager()))
+    settings = read_settings(config)
     with ledger_of(settings, ledger) as reader:
         record = describe_completeness(reader.fleet())
         until = present_time(reader)

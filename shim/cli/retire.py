@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from shim.cli.common import input_errors, json_option
+from shim.cli.common import input_errors, json_option, read_settings
 from shim.cli.gate import EXIT_CODES, read_answer, show
 from shim.cli.ledger_option import ledger_of, ledger_option, one_place
 from shim.cli.remote import PATIENCE, Remote, instead_option, read_record
@@ -24,11 +24,10 @@ from shim.ledger.completeness import (
 )
 from shim.ledger.gate_evidence import gate_evidence
 from shim.model import InputError
-from shim.plugin.discovery import monitor_types, plugin_manager
+from shim.model.ledger_url import LedgerUrl
 from shim.rollout.client_hints import judge_with_hints
 from shim.rollout.retirement import check_control, read_retirement, with_completeness
 from shim.runtime.machine_start import present_time
-from shim.settings import LedgerUrl, load_settings
 
 
 class _Retirement(NamedTuple):
@@ -108,7 +107,7 @@ def retire(
 
 
 def _read_ledger(config: Path | None, ledger: LedgerUrl | None, *, force: bool) -> _Retirement:
-    settings = load_settings(config, monitor_types(plugin_manager()))
+    settings = read_settings(config)
     check_control(settings)
     with ledger_of(settings, ledger) as reader:
         record = describe_completeness(reader.fleet())

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from shim.cli.common import input_errors, json_option
+from shim.cli.common import input_errors, json_option, read_settings
 from shim.cli.flagsdiff import show_shares
 from shim.cli.ledger_option import ledger_of
 from shim.cli.remote import PATIENCE, Remote, read_record
@@ -22,7 +22,6 @@ from shim.ledger.completeness import (
     with_record,
 )
 from shim.model import InputError
-from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.rollout.changes import this_user
 from shim.rollout.editing import format_widths
 from shim.rollout.planned_rollout import PlannedRollout, StepOrder
@@ -30,7 +29,7 @@ from shim.rollout.promotion_facts import facts_from
 from shim.rollout.promotion_plan import Facts
 from shim.rollout.rollout_state import RolloutState, StepAnswer
 from shim.runtime.machine_start import present_time
-from shim.settings import Settings, load_settings
+from shim.settings import Settings
 
 _EXIT_CODES = {Standing.MET: 0, Standing.FAILED: 1, Standing.OPEN: 3}
 _SIGNS = {"met": "✓", "failed": "✗", "open": "…"}
@@ -117,7 +116,7 @@ def _read_answer(answer: Mapping[str, Any]) -> tuple[StepAnswer, Completeness | 
 
 
 def _load(config: Path) -> Settings:
-    return load_settings(config, monitor_types(plugin_manager()))
+    return read_settings(config)
 
 
 def _planned(settings: Settings) -> PlannedRollout:

@@ -10,15 +10,14 @@ import click
 
 from shim.aio import Shim
 from shim.cli.command_group import UNEXPECTED, describe_fault
-from shim.cli.common import PATH, input_errors
+from shim.cli.common import PATH, input_errors, read_settings
 from shim.cli.log_queue import log_on_stderr
 from shim.cli.terminal import echo, silence_output
 from shim.console.listener import listen, url_of
 from shim.model import InputError
-from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.runtime.secrets import Secrets
 from shim.server.serving import serve_until_signal
-from shim.settings import Settings, load_settings
+from shim.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +63,7 @@ def serve(
     """Run the reference server: glasses and apps over WebSockets, watched by both monitors."""
     with log_on_stderr(log_level):
         logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
-        settings = load_settings(config, monitor_types(plugin_manager()))
+        settings = read_settings(config)
         secrets = Secrets.from_environment(dev=dev, reference_server=True)
         new_event_loop = _uvloop() if on_uvloop else asyncio.new_event_loop
         _announce([f"{name}={value}" for name, value in secrets.made_up.items()])

@@ -23,7 +23,7 @@ from shim.ledger import LedgerReader, read_ledger
 from shim.ledger.completeness import format_time
 from shim.ledger.fleet_record import FleetRecord
 from shim.model import InputError, Stage, from_seconds
-from shim.settings import LedgerUrl
+from shim.model.ledger_url import LedgerUrl
 
 _WIDE = 120
 """Columns where the output is no terminal."""

@@ -14,17 +14,16 @@ from rich.table import Table
 from rich.text import Text
 
 from shim.capture.format import Event
-from shim.cli.common import input_errors, json_option
+from shim.cli.common import input_errors, json_option, read_settings
 from shim.cli.terminal import console_for, print_json
 from shim.cli.tune_chart import draw_trials
 from shim.compare import ExpectedRules
 from shim.model import SECOND, Duration, InputError, Monitors, seconds
-from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.replay import CaptureReader, ReplaySettings
 from shim.replay.long_silences import LongSilences
 from shim.replay.replay_engine import CaptureError
 from shim.replay.tuning import TimeoutReplay, TimeoutTrial, feed_trials, recommend
-from shim.settings import Settings, format_duration, load_settings, parse_duration
+from shim.settings import Settings, format_duration, parse_duration
 
 _DEFAULT_TIMEOUTS = "30s,40s,45s,50s,55s,60s,65s,75s,90s,120s"
 _BAR = 8
@@ -165,7 +164,7 @@ def _play(
 
 def _settings(config: Path | None, timeouts: Iterable[Duration]) -> Settings:
     """Raises InputError, also if the candidate refuses one of the timeouts."""
-    settings = load_settings(config, monitor_types(plugin_manager()))
+    settings = read_settings(config)
     name = "the defaults" if config is None else str(config)
     if settings.monitors.control is None:
         raise InputError(f"a comparison needs two monitors; {name} has no monitors.control")

@@ -11,7 +11,7 @@ import click
 import msgspec
 from rich.table import Table
 
-from shim.cli.common import PATH, input_errors, json_option, read_date, word_option
+from shim.cli.common import PATH, input_errors, json_option, read_date, read_settings, word_option
 from shim.cli.ledger_option import ledger_of, ledger_option, one_place
 from shim.cli.remote import Remote, instead_option, read_record
 from shim.cli.terminal import console_for, echo, print_json
@@ -22,9 +22,8 @@ from shim.ledger.protocols import Episode, Page
 from shim.ledger.rows import VerdictRow, Wall
 from shim.ledger.timeline import moments, why
 from shim.model import Kind, Role, VerdictKind, VerdictName, seconds
-from shim.plugin.discovery import monitor_types, plugin_manager
+from shim.model.ledger_url import LedgerUrl
 from shim.runtime.machine_start import present_time
-from shim.settings import LedgerUrl, load_settings
 from shim.settings.durations import parse_duration
 
 
@@ -178,7 +177,7 @@ def _reader(
         with closing(read_ledger(ledger)) as reader:
             yield reader, present_time(reader)
     else:
-        settings = load_settings(config, monitor_types(plugin_manager()))
+        settings = read_settings(config)
         with ledger_of(settings) as reader:
             yield reader, present_time(reader)
 

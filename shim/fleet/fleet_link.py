@@ -26,7 +26,7 @@ from shim.ledger.postgres.store_connection import (
 )
 from shim.ledger.time_limit import time_limit
 from shim.model import InputError
-from shim.settings import LedgerUrl
+from shim.model.ledger_url import LedgerUrl
 
 log = logging.getLogger(__name__)
 

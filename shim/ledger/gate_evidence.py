@@ -6,7 +6,7 @@ Rules: docs/design.md#r14, docs/design.md#r16.
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from shim.flags.deciding import digest_of, only_widths_grew, step_of
 from shim.gate import (
@@ -42,7 +42,9 @@ from shim.ledger.rows import (
 from shim.ledger.trial_record import TrialRecord, question_times
 from shim.model import Duration, Role, Time
 from shim.model.time import CLOCK_UNSET_BEFORE
-from shim.settings import Settings
+
+if TYPE_CHECKING:
+    from shim.settings import Settings
 
 GATE_ROWS: frozenset[type[Row]] = frozenset(
     (RunRow, VerdictRow, ActionRow, ProofRow, FailureRow, CoverageRow, FlagsRow, BrakeRow)
@@ -60,7 +62,7 @@ NO_FLAGS = "no flags file"
 class GateEvidence:
     """Reads the evidence of one ledger for the gate, and keeps what it has read for the next question."""
 
-    def __init__(self, reader: LedgerReader, settings: Settings) -> None:
+    def __init__(self, reader: LedgerReader, settings: "Settings") -> None:
         self._reader = reader
         self._settings = settings
         self._record: TrialRecord | None = None
@@ -318,7 +320,7 @@ def _end_of_record(process: ProcessRecord) -> Wall:
     return process.complete_until or 0
 
 
-def gate_evidence(reader: LedgerReader, settings: Settings, now: Time) -> Evidence:
+def gate_evidence(reader: LedgerReader, settings: "Settings", now: Time) -> Evidence:
     """The evidence of one question at `now`. Raises InputError if there is no ledger."""
     return GateEvidence(reader, settings).read(now)
 
@@ -374,6 +376,6 @@ def _runs(trial: Trial) -> tuple[int, ...]:
     return tuple({span.run for span in trial.spans})
 
 
-def _expired(settings: Settings, now: Time) -> tuple[str, ...]:
+def _expired(settings: "Settings", now: Time) -> tuple[str, ...]:
     today = datetime.fromtimestamp(now / 1e6, UTC).date()
     return tuple(rule.name for rule in settings.comparison.expected if rule.until < today)

@@ -10,14 +10,16 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
 from time import time_ns
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from shim import __version__
 from shim.ledger.rows import RunRow, Wall
 from shim.model import Duration, MonitorType
 from shim.plugin.discovery import installed_plugins
-from shim.settings import Settings
+
+if TYPE_CHECKING:
+    from shim.settings import Settings
 
 
 def wall_clock() -> Wall:
@@ -26,7 +28,7 @@ def wall_clock() -> Wall:
 
 
 def begin_run(
-    settings: Settings, started_at: Wall, boot: str | None = None, uptime: Duration | None = None
+    settings: "Settings", started_at: Wall, boot: str | None = None, uptime: Duration | None = None
 ) -> RunRow:
     """This process as a row, before it is stored; `boot` and `uptime` are about the machine's start."""
     comparison = settings.comparison
@@ -47,7 +49,7 @@ def begin_run(
     )
 
 
-def shared_settings_digest(settings: Settings) -> str:
+def shared_settings_digest(settings: "Settings") -> str:
     """A digest of the settings that should be the same in every process of a fleet (R27): what decides about
     verdicts, the gate, the brake, the guard and the plan."""
     sections = (
@@ -62,7 +64,7 @@ def shared_settings_digest(settings: Settings) -> str:
     return _digest([_describe_monitors(settings), *dumped, settings.clients, settings.retention])
 
 
-def _describe_monitors(settings: Settings) -> dict[str, Any]:
+def _describe_monitors(settings: "Settings") -> dict[str, Any]:
     """Both monitors: names, settings, and the versions of the distributions that they come from."""
     monitors = settings.monitors
     return {

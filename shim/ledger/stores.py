@@ -20,7 +20,7 @@ from shim.ledger.sqlite.direct_writer import DirectSqliteLedger
 from shim.ledger.sqlite.reader import SqliteReader
 from shim.ledger.sqlite.writer import SqliteLedger
 from shim.model import Duration, InputError
-from shim.settings import POSTGRES, LedgerUrl
+from shim.model.ledger_url import POSTGRES, LedgerUrl
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ from openfeature.provider import AbstractProvider, Metadata
 
 from shim.flags import Cap, Evaluation, Reason, Targeting
 from shim.model import FlagsLoad, InputError, Time
-from shim.rollout import CurrentFlags, Watcher
+from shim.rollout.current_flags import CurrentFlags
+from shim.rollout.watcher import Watcher
 from shim.settings import load_flags_file
 
 NAME = "shim"

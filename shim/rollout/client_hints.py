@@ -6,18 +6,21 @@ are (docs/design.md#purpose).
 
 from dataclasses import replace
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from shim.clients import ClientReturns, codes_for_all, effect_of, known_clients
 from shim.flags import Targeting, places_of_acting_candidate
 from shim.gate import Condition, Evidence, GateAnswer, Standing, judge
-from shim.settings import Settings
+
+if TYPE_CHECKING:
+    from shim.settings import Settings
 
 _NAMED_PLACES = 3
 _RETURNS = "returns"
 """The gate's condition about clients that come back."""
 
 
-def close_code_warning(settings: Settings, targeting: Targeting) -> str | None:
+def close_code_warning(settings: "Settings", targeting: Targeting) -> str | None:
     """A warning if the candidate may act with a close code after which clients of the service stay away.
 
     None if no user can become `live` or `complete`, or if the candidate closes in another way.
@@ -38,7 +41,7 @@ def close_code_warning(settings: Settings, targeting: Targeting) -> str | None:
     )
 
 
-def judge_with_hints(evidence: Evidence, settings: Settings) -> GateAnswer:
+def judge_with_hints(evidence: Evidence, settings: "Settings") -> GateAnswer:
     """The gate's answer (docs/design.md#r16); refuted returns name the clients that stay away."""
     answer = judge(evidence, settings.gate)
     away = clients_that_stay_away(settings)
@@ -54,13 +57,13 @@ def judge_with_hints(evidence: Evidence, settings: Settings) -> GateAnswer:
     return replace(answer, conditions=tuple(map(explain, answer.conditions)))
 
 
-def clients_that_stay_away(settings: Settings) -> tuple[str, ...]:
+def clients_that_stay_away(settings: "Settings") -> tuple[str, ...]:
     """The clients of the service that do not come back after the candidate's close code."""
     code = _close_code(settings)
     return () if code is None else effect_of(code, _clients(settings)).stay_away
 
 
-def _close_code(settings: Settings) -> str | None:
+def _close_code(settings: "Settings") -> str | None:
     """The candidate's close code, if its effect on the clients is known."""
     code = getattr(settings.monitors.candidate.settings, "close_code", None)
     clients = _clients(settings)
@@ -69,7 +72,7 @@ def _close_code(settings: Settings) -> str | None:
     return str(code)
 
 
-def _better(settings: Settings) -> str:
+def _better(settings: "Settings") -> str:
     codes = codes_for_all(_clients(settings))
     if not codes:
         return "no close code brings all of them back"
@@ -77,5 +80,5 @@ def _better(settings: Settings) -> str:
     return f"after {', '.join(others)}{' or ' if others else ''}{last} they come back"
 
 
-def _clients(settings: Settings) -> list[ClientReturns]:
+def _clients(settings: "Settings") -> list[ClientReturns]:
     return [known_clients()[name] for name in settings.clients]

@@ -43,8 +43,8 @@ from shim.ledger.run_row import shared_settings_digest
 from shim.model import Kind, Stage
 from shim.model.time import CLOCK_UNSET_BEFORE, describe_unset_clock
 from shim.model.visible_text import describe_free_text, describe_id
-from shim.rollout import CurrentFlags
 from shim.rollout.client_hints import judge_with_hints
+from shim.rollout.current_flags import CurrentFlags
 from shim.router import ClockJumped, Observer
 from shim.runtime.automatic_brake import AutomaticBrake
 from shim.runtime.coordinator import Coordinator

@@ -13,11 +13,12 @@ from shim.flags import Targeting
 from shim.ledger import LedgerReader
 from shim.model import FlagsLoad, InputError
 from shim.model.visible_text import describe_free_text
-from shim.rollout import CurrentFlags, Watcher
 from shim.rollout.client_hints import close_code_warning
+from shim.rollout.current_flags import CurrentFlags
 from shim.rollout.flags_place import flags_place
 from shim.rollout.promotion import advance_by_itself
 from shim.rollout.promotion_facts import facts_from
+from shim.rollout.watcher import Watcher
 from shim.runtime.coordinator import Coordinator
 from shim.runtime.driver import clock
 from shim.runtime.machine_start import time_of_record

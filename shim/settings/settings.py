@@ -18,11 +18,11 @@ from pydantic import (
 
 from shim.clients import known_clients
 from shim.model import SECOND, MonitorType
+from shim.model.ledger_url import POSTGRES, LedgerUrl
 from shim.settings.document import UNUSABLE, Document, KeyPath, Node, Origin
 from shim.settings.faults import Fault, suggestion, validate
 from shim.settings.fields import PositiveDuration, Section, Text
 from shim.settings.flags_file import FlagsFile, load_flags_file, unknown_flags
-from shim.settings.ledger_url import POSTGRES, LedgerUrl
 from shim.settings.monitors import Surroundings
 from shim.settings.promotion_settings import PromotionSettings
 from shim.settings.sections import (

@@ -15,10 +15,10 @@ from shim.ledger.gate_evidence import GATE_ROWS, gate_evidence
 from shim.ledger.protocols import RowTaker
 from shim.ledger.rows import Row, RunRow
 from shim.model import InputError, Time
+from shim.model.ledger_url import LedgerUrl
 from shim.runtime.automatic_brake import AutomaticBrake
 from shim.runtime.fanout import Fanout
 from shim.runtime.tally import Tally
-from shim.settings import LedgerUrl
 from shim.simulate.recording import CaptureFile, SimulationRecorder
 from shim.simulate.scenario import Scenario
 from shim.simulate.simulation import Simulation

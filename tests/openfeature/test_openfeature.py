@@ -18,7 +18,7 @@ from openfeature.provider.in_memory_provider import InMemoryFlag, InMemoryProvid
 from shim.flags import Percentages, Reason, Rule, Targeting, everyone_at
 from shim.model import Stage
 from shim.openfeature import FileProvider, OpenFeatureStages, ShimProvider
-from shim.rollout import CurrentFlags
+from shim.rollout.current_flags import CurrentFlags
 from shim.settings import FlagsFile, load_flags_file
 from tests.rollout.files import USER, flags, put
 

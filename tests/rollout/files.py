@@ -9,7 +9,8 @@ from queue import Empty, SimpleQueue
 
 from shim.flags import Targeting
 from shim.model import FlagsLoad, from_seconds
-from shim.rollout import CurrentFlags, Watcher
+from shim.rollout.current_flags import CurrentFlags
+from shim.rollout.watcher import Watcher
 from shim.settings import load_flags_file
 
 USER = "alice@example.com"

@@ -8,9 +8,9 @@ from threading import Event
 
 import pytest
 
-from shim.rollout import Watcher, watcher
+from shim.rollout import watcher
 from shim.rollout.changes import Change, changes_file, record_change
-from shim.rollout.watcher import INTERVAL
+from shim.rollout.watcher import INTERVAL, Watcher
 from shim.settings import load_flags_file
 from shim.settings.yamlfile import read_regular_file
 from tests.live.servers import until

@@ -23,7 +23,7 @@ from shim.console.pages import charts
 from shim.console.pages import formatting as words
 from shim.ledger.completeness import describe_completeness
 from shim.model import Kind, Return, Role, Stage, VerdictKind, VerdictName, seconds
-from shim.settings import POSTGRES
+from shim.model.ledger_url import POSTGRES
 
 _SECURITY: Mapping[str, str] = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "

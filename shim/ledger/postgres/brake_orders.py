@@ -17,7 +17,7 @@ from shim.ledger.postgres.store_connection import connect, store_errors
 from shim.ledger.postgres.store_schema import read_facts
 from shim.ledger.rows import Wall, storable
 from shim.model import InputError
-from shim.settings import LedgerUrl
+from shim.model.ledger_url import LedgerUrl
 
 CHANNEL = "shim_brake"
 """Whoever listens hears of each order."""

@@ -17,7 +17,7 @@ from shim.ledger.postgres.process_list import NOW
 from shim.ledger.postgres.store_connection import at_most, connect, store_errors
 from shim.ledger.postgres.store_schema import read_facts
 from shim.ledger.rows import storable
-from shim.settings import LedgerUrl
+from shim.model.ledger_url import LedgerUrl
 
 _LOCK = 0x53484950
 """The advisory lock of whoever brings a version: they come one after the other."""

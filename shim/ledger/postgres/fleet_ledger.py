@@ -21,7 +21,7 @@ from shim.ledger.sqlite import ledger_file as file
 from shim.ledger.sqlite.outbox import Outbox
 from shim.ledger.sqlite.writer import SqliteLedger
 from shim.model import Duration
-from shim.settings import LedgerUrl
+from shim.model.ledger_url import LedgerUrl
 
 _PROCESS = "SHIM_PROCESS"
 """The variable with the name of a process, where all processes have the same settings."""

@@ -20,7 +20,7 @@ from shim.ledger.process_record import ProcessState
 from shim.ledger.protocols import UnusableError
 from shim.ledger.rows import Wall, storable
 from shim.model import Duration, InputError, seconds
-from shim.settings import LedgerUrl
+from shim.model.ledger_url import LedgerUrl
 
 NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 """The store's time, in microseconds since 1970."""

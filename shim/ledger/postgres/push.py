@@ -20,7 +20,7 @@ from shim.ledger.rows import RunRow
 from shim.ledger.run_row import wall_clock
 from shim.ledger.sqlite.outbox import Outbox
 from shim.model import SECOND, Duration
-from shim.settings import LedgerUrl
+from shim.model.ledger_url import LedgerUrl
 
 _ALIVE_WITHIN: Duration = 300 * SECOND
 """A process that wrote within so long before now is taken to be alive."""

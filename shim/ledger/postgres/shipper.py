@@ -43,7 +43,7 @@ from shim.ledger.process_record import ProcessState, StoreStatus
 from shim.ledger.rows import ROWS, RunRow, Wall
 from shim.ledger.sqlite.outbox import Outbox
 from shim.model import Duration, InputError
-from shim.settings import LedgerUrl
+from shim.model.ledger_url import LedgerUrl
 
 log = logging.getLogger(__name__)
 

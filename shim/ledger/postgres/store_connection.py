@@ -22,7 +22,7 @@ from psycopg import conninfo
 from shim.ledger.postgres.certificate_fault import REFUSED, describe_certificate_fault
 from shim.ledger.postgres.store_schema import SCHEMA
 from shim.ledger.protocols import UnusableError
-from shim.settings import LedgerUrl
+from shim.model.ledger_url import LedgerUrl
 
 _DEFAULTS: dict[str, Any] = {
     "connect_timeout": 5,

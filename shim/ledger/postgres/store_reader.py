@@ -20,7 +20,7 @@ from shim.ledger.queries.sql_reader import SqlReader
 from shim.ledger.rows import Row, Wall, storable
 from shim.ledger.time_limit import time_left
 from shim.model import Duration
-from shim.settings import LedgerUrl
+from shim.model.ledger_url import LedgerUrl
 
 _MOST_IDLE = 2
 _MOST_OPEN = 8
