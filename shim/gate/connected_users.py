@@ -8,6 +8,9 @@ Rules: docs/design.md#r16.
 
 from collections import defaultdict
 
+import numpy as np
+
+from shim.gate.user_numbers import Integers
 from shim.model import Duration, Time
 
 _LOOK_AROUND = (0, -1, -2, -3, -4, -5, 1)
@@ -22,14 +25,24 @@ class ConnectedUsers:
         # By minutes: of each run, and under None of the fleet.
         self._users: defaultdict[int | None, dict[int, int]] = defaultdict(dict)
 
+    def extend(self, runs: Integers, since: Integers, until: Integers, users: Integers) -> None:
+        """The same as `add` for many rows at once."""
+        rows, minutes = spread(-(-since // self._grain), (until - 1) // self._grain)
+        columns = runs[rows].tolist(), minutes.tolist(), users[rows].tolist()
+        for run, minute, number in zip(*columns, strict=True):
+            self._take(run, minute, number)
+
     def add(self, run: int, since: Time, until: Time, users: int) -> None:
         """In this run so many users were connected from `since` to `until`; nothing changes if added twice."""
-        grain, of_run, of_fleet = self._grain, self._users[run], self._users[None]
-        for minute in range(-(-since // grain), (until - 1) // grain + 1):
-            before = of_run.get(minute, 0)
-            if users > before:
-                of_run[minute] = users
-                of_fleet[minute] = of_fleet.get(minute, 0) + users - before
+        for minute in range(-(-since // self._grain), (until - 1) // self._grain + 1):
+            self._take(run, minute, users)
+
+    def _take(self, run: int, minute: int, users: int) -> None:
+        of_run, of_fleet = self._users[run], self._users[None]
+        before = of_run.get(minute, 0)
+        if users > before:
+            of_run[minute] = users
+            of_fleet[minute] = of_fleet.get(minute, 0) + users - before
 
     def __call__(self, at: Time, run: int | None) -> int:
         """The users connected at `at`; 0 if no minute near it was counted."""
@@ -38,3 +51,11 @@ class ConnectedUsers:
             if users := users_at.get(minute + distance):
                 return users
         return 0
+
+
+def spread(first: Integers, last: Integers) -> tuple[Integers, Integers]:
+    """The minutes from the first to the last one of each row: the row's place, and the minute's number."""
+    lengths = np.maximum(last - first + 1, 0)
+    rows = np.repeat(np.arange(len(first)), lengths)
+    ends = np.cumsum(lengths)
+    return rows, first[rows] + np.arange(len(rows)) - (ends - lengths)[rows]

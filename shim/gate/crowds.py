@@ -8,14 +8,15 @@ on what they say, so it cannot bend a test.
 Rules: docs/design.md#r6b, docs/design.md#r16.
 """
 
-from bisect import bisect_left, bisect_right
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
 
 from shim.gate.observed_rows import Arm, ObservedRows
+from shim.gate.user_numbers import Integers, Truths
 from shim.model import Duration, Time
 
 CROWD_USERS = 20
@@ -30,14 +31,14 @@ multiples of `grain`."""
 class Crowd:
     """The rows of one event."""
 
-    rows: ObservedRows[Any]
+    rows: ObservedRows
 
     @property
     def at(self) -> Time:
         """When the event began."""
-        return self.rows.times[0]
+        return int(self.rows.times[0])
 
-    def by_arm(self) -> dict[Arm, ObservedRows[Any]]:
+    def by_arm(self) -> dict[Arm, ObservedRows]:
         return self.rows.split(lambda arm: arm)
 
 
@@ -47,8 +48,8 @@ class DecidedRows(NamedTuple):
     Where no row belongs to a crowd, `calm` is `rows`. The last rows of a crowd may become known later.
     """
 
-    rows: ObservedRows[Any]
-    calm: ObservedRows[Any]
+    rows: ObservedRows
+    calm: ObservedRows
     crowds: list[Crowd]
 
 
@@ -63,78 +64,64 @@ class CrowdFinder:
     def __init__(self, grain: Duration, connected: Connected) -> None:
         self._grain = grain
         self._connected = connected
-        self._waiting: ObservedRows[Any] = ObservedRows()
-        # The places of those that belong to a crowd which is known.
-        self._taken: set[int] = set()
+        self._waiting = ObservedRows()
+        # Which of them belong to a crowd that is known.
+        self._taken = np.empty(0, np.bool_)
 
-    def extend(self, rows: ObservedRows[Any]) -> None:
+    def extend(self, rows: ObservedRows) -> None:
         """`at` never decreases, from call to call neither."""
         self._waiting += rows
+        self._taken = np.append(self._taken, np.zeros(len(rows), np.bool_))
 
     def decide(self, now: Time) -> DecidedRows:
         """What has become known by `now`."""
-        rows, grain = self._waiting, self._grain
-        known, begun = (bisect_right(rows.times, now - n * grain) for n in (2, 1))
-        crowds = list(self._find(rows, _without(range(len(rows)), self._taken), begun, None))
-        taken = self._taken.union(*crowds)
-        crowds += self._of_each_process(rows, known, taken)
-        crowds = sorted((places for places in crowds if places[0] < known), key=itemgetter(0))
-        taken = self._taken.union(*crowds)
-        self._waiting = rows.part(known)
-        self._taken = {place - known for place in taken if place >= known}
+        rows, taken = self._waiting, self._taken
+        if not len(rows):
+            return DecidedRows(rows, rows, [])
+        ends = np.array([now - 2 * self._grain, now - self._grain])
+        known, begun = np.searchsorted(rows.times, ends, "right").tolist()
+        found = list(self._find(rows, np.flatnonzero(~taken), begun, None))
+        free = _without(taken, found)
+        runs, numbers = np.unique(rows.runs[free], return_counts=True)
+        for run in runs[numbers >= CROWD_USERS].tolist():
+            found += self._find(rows, np.flatnonzero(free & (rows.runs == run)), known, run)
+        crowds = sorted((places for places in found if places[0] < known), key=itemgetter(0))
+        free = _without(taken, crowds)
+        self._waiting, self._taken = rows.part(known), ~free[known:]
         decided = rows.part(0, known)
-        calm = rows.at_places(_without(range(known), taken)) if taken else decided
-        return DecidedRows(decided, calm, [Crowd(rows.at_places(places)) for places in crowds])
-
-    def _of_each_process(
-        self, rows: ObservedRows[Any], known: int, taken: Set[int]
-    ) -> list[Sequence[int]]:
-        """The crowds of single processes among the rows that belong to no crowd of the fleet."""
-        near: defaultdict[int, set[int]] = defaultdict(set)
-        for minute, begin, _, end in self._busy_minutes(rows.times, known):
-            for run, number in Counter(rows.runs[begin:end]).items():
-                if number >= CROWD_USERS and number >= self._least(minute, run):
-                    near[run].update(range(begin, end))
-        found: list[Sequence[int]] = []
-        for run, places in near.items():
-            own = [place for place in sorted(places - taken) if rows.runs[place] == run]
-            found += self._find(rows, own, known, run)
-        return found
+        calm = decided if free[:known].all() else decided.at(free[:known])
+        return DecidedRows(decided, calm, [Crowd(rows.at(places)) for places in crowds])
 
     def _find(
-        self, rows: ObservedRows[Any], places: Sequence[int], end: int, run: int | None
-    ) -> Iterator[Sequence[int]]:
+        self, rows: ObservedRows, places: Integers, end: int, run: int | None
+    ) -> Iterator[Integers]:
         """The places of each crowd among these that begins before place `end`."""
-        grain = self._grain
-        times = rows.times if len(places) == len(rows) else [rows.times[one] for one in places]
-        count, free = bisect_left(places, end), 0
+        times = rows.times[places]
+        count, free = int(np.searchsorted(places, end)), 0
         for minute, begin, behind, stop in self._busy_minutes(times, count):
             least = self._least(minute, run)
-            if stop - begin < least:
-                continue
-            begin, behind = max(begin, free), min(behind, count)
-            while begin < behind:
-                first, last = times[begin], begin + least - 1
-                if last < len(times) and times[last] - first < grain:
-                    stop = bisect_left(times, first + grain, last)
-                    if len({rows.users[place] for place in places[begin:stop]}) >= least:
-                        yield places[begin:stop]
-                        begin = free = stop
-                        continue
-                begin += 1
+            # A crowd has so many rows from its first one on, within a minute.
+            firsts = np.arange(max(begin, free), min(behind, stop - least + 1))
+            near = times[firsts + least - 1] - times[firsts] < self._grain
+            for first in firsts[near].tolist():
+                if first < free:
+                    continue
+                last = int(np.searchsorted(times, times[first] + self._grain))
+                if len(np.unique(rows.users[places[first:last]])) >= least:
+                    yield places[first:last]
+                    free = last
 
-    def _busy_minutes(self, times: Sequence[Time], end: int) -> Iterator[tuple[int, int, int, int]]:
+    def _busy_minutes(self, times: Integers, end: int) -> Iterator[tuple[int, int, int, int]]:
         """The minutes in which a crowd may begin, before place `end`: their numbers, the places of their first
         rows, and of the first rows one and two minutes later."""
-        grain, begin = self._grain, 0
-        while begin < end:
-            minute = times[begin] // grain
-            behind = bisect_left(times, (minute + 1) * grain, begin)
-            stop = bisect_left(times, (minute + 2) * grain, behind)
-            # Most minutes have too few rows, and are passed over at once.
-            if stop - begin >= CROWD_USERS:
-                yield minute, begin, behind, stop
-            begin = behind
+        minutes = times // self._grain
+        begins = np.flatnonzero(np.diff(minutes[:end], prepend=-1))
+        numbers = minutes[begins]
+        behind, stops = (np.searchsorted(minutes, numbers + later) for later in (1, 2))
+        # Most minutes have too few rows.
+        busy = stops - begins >= CROWD_USERS
+        columns = numbers, begins, np.minimum(behind, end), stops
+        return zip(*(column[busy].tolist() for column in columns), strict=True)
 
     def _least(self, minute: int, run: int | None) -> int:
         """So many users with rows in a minute are a crowd."""
@@ -142,5 +129,9 @@ class CrowdFinder:
         return max(CROWD_USERS, int(CROWD_SHARE * users) + 1)
 
 
-def _without(places: Sequence[int], taken: Set[int]) -> Sequence[int]:
-    return [place for place in places if place not in taken] if taken else places
+def _without(taken: Truths, crowds: Iterable[Integers]) -> Truths:
+    """Which rows belong neither to the crowds that are known nor to these."""
+    free = ~taken
+    for places in crowds:
+        free[places] = False
+    return free

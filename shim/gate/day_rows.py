@@ -1,112 +1,151 @@
-"""The rows of the users on one day, and a window of some days: each user's first or last five rows (R16).
+"""The rows of users on one day, and in a window of some days: each user's first or last five rows (R16).
 
-A user is a number, and a row is a byte: 1 for a success, else 0. Almost all users have successes alone, and
-of them only the number of rows is kept, at most five a day: more do not matter for a window. So the rows
-of all users on a day are one number of many bytes, and the rows of seven days are a sum of seven numbers. The
-order of rows is kept for users who had a failure on that day.
+More than five rows do not matter for a window. Up to five are one small number, their *code*: a bit for each
+row, 1 for a success, behind a 1 that says where they begin. So 1 is no row, 10 in binary a failure, 111 two
+successes. The codes of two days make the code of both by a look into a table.
 
 Rules: docs/design.md#r16.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from itertools import compress
-from operator import not_
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shim.gate.user_numbers import Integers, Truths, UserValues
 
 ROWS_OF_A_USER = 5
 """So many rows of a user are one observation, of a stretch and of a user who occurs later."""
-
-ROW = (b"\0", b"\1")
-"""A failure and a success."""
 
 Share: TypeAlias = tuple[int, int]
 """Successes and rows."""
 
 Place: TypeAlias = Literal["first", "last"]
 
-_SUCCESS = ROW[True]
-_SUCCESSES = [_SUCCESS * number for number in range(ROWS_OF_A_USER + 1)]
-_ONE_MORE = bytes(min(number + 1, ROWS_OF_A_USER) for number in range(256))
-_CAP = bytes(min(number, ROWS_OF_A_USER) for number in range(256))
+Codes: TypeAlias = NDArray[np.uint8]
+
+NO_ROWS = 1
+"""The code of a user without any."""
+
+_NUMBER = 2 << ROWS_OF_A_USER
+"""So many codes there are; 0 is none, and stands for no rows, too."""
+
+
+def _rows(code: int) -> str:
+    return f"{code:b}"[1:]
+
+
+def _join(place: slice) -> Codes:
+    return np.array(
+        [
+            [int("1" + (_rows(one) + _rows(other))[place], 2) for other in range(_NUMBER)]
+            for one in range(_NUMBER)
+        ],
+        np.uint8,
+    )
+
+
+JOIN: dict[Place, Codes] = {
+    "first": _join(slice(ROWS_OF_A_USER)),
+    "last": _join(slice(-ROWS_OF_A_USER, None)),
+}
+"""By the codes of earlier and of later rows: the code of the first, or the last, five of all of them."""
+
+SUCCESSES = np.array([_rows(code).count("1") for code in range(_NUMBER)])
+LENGTHS = np.array([len(_rows(code)) for code in range(_NUMBER)])
+"""How many successes, and how many rows, a code has."""
+
+
+class RowsByUser:
+    """Some rows in the order of time, user by user.
+
+    Attributes:
+        users: each user once, in the order of their numbers; the other columns have a value for each.
+        begins: the place of the user's first row among the rows.
+        numbers, successes: how many rows the user has, and how many successes are among them.
+        first, last: the codes of the first and of the last five rows.
+    """
+
+    def __init__(self, users: Integers, successes: Truths) -> None:
+        # Faster than to sort by user alone, and rows of a user stay in their order.
+        ordered = np.sort(users << 32 | np.arange(len(users)))
+        of, order = ordered >> 32, ordered & 0xFFFF_FFFF
+        starts = np.flatnonzero(np.diff(of, prepend=-1))
+        ends = np.append(starts, len(of))[1:]
+        came = successes[order].astype(np.uint8)
+        before = np.append(0, np.cumsum(came, dtype=np.int64))
+        self.users = of[starts]
+        self.begins = order[starts]
+        self.numbers = ends - starts
+        self.successes = before[ends] - before[starts]
+        self.first = np.full(len(starts), NO_ROWS, np.uint8)
+        for place in range(ROWS_OF_A_USER):
+            having = np.flatnonzero(self.numbers > place)
+            self.first[having] = self.first[having] << 1 | came[starts[having] + place]
+        self.last = self.first.copy()
+        many = np.flatnonzero(self.numbers > ROWS_OF_A_USER)
+        self.last[many] = NO_ROWS
+        for place in range(-ROWS_OF_A_USER, 0):
+            self.last[many] = self.last[many] << 1 | came[ends[many] + place]
+
+    def codes(self, place: Place) -> Codes:
+        return self.first if place == "first" else self.last
+
+
+class _UserCodes(UserValues):
+    """The code of each user's first, or last, five rows."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(NO_ROWS, np.uint8)
+        self.place: Place = place
+
+    def add(self, rows: RowsByUser) -> None:
+        """To be told of rows in the order of time."""
+        self[rows.users] = JOIN[self.place][self[rows.users], rows.codes(self.place)]
 
 
 class DayRows:
     """Takes the rows of a day in the order of time."""
 
     def __init__(self) -> None:
-        self._counts = bytearray()
-        self._mixed: dict[int, bytes] = {}
+        self._codes = _UserCodes("first"), _UserCodes("last")
 
-    def add(self, users: Sequence[int], successes: Sequence[bool]) -> None:
-        """The users of some rows, and whether each row is a success."""
-        counts, mixed, one_more = self._counts, self._mixed, _ONE_MORE
-        if (missing := max(users, default=-1) + 1 - len(counts)) > 0:
-            counts += bytes(missing)
-        for user in compress(users, map(not_, successes)):
-            mixed.setdefault(user, _SUCCESSES[counts[user]])
-        for user in users:
-            counts[user] = one_more[counts[user]]
-        if mixed:
-            of_mixed = map(mixed.__contains__, users)
-            for user, success in compress(zip(users, successes, strict=True), of_mixed):
-                mixed[user] += ROW[success]
+    def add(self, rows: RowsByUser) -> None:
+        for codes in self._codes:
+            codes.add(rows)
 
-    def of(self, user: int) -> bytes:
-        """The rows of a user; of many successes alone, as many as matter."""
-        rows = self._mixed.get(user)
-        if rows is not None:
-            return rows
-        return _SUCCESSES[self._counts[user]] if user < len(self._counts) else b""
-
-    def copy(self) -> "DayRows":
-        other = DayRows()
-        other._counts, other._mixed = self._counts.copy(), self._mixed.copy()
-        return other
-
-    @staticmethod
-    def count(days: Sequence["DayRows"], place: Place) -> Counter[Share]:
-        """How many users have which rows among their first, or last, five of these days together."""
-        total = b""
-        for day in days:
-            size = max(len(total), len(day._counts))
-            both = int.from_bytes(total, "little") + int.from_bytes(day._counts, "little")
-            total = both.to_bytes(size, "little").translate(_CAP)
-        shares = Counter({(n, n): total.count(n) for n in range(1, ROWS_OF_A_USER + 1)})
-        for user in set[int]().union(*(day._mixed for day in days)):
-            shares[total[user], total[user]] -= 1
-            shares[share_of(pick(b"".join([day.of(user) for day in days]), place))] += 1
-        return shares
+    def codes(self, place: Place) -> Codes:
+        return next(codes.values for codes in self._codes if codes.place == place)
 
 
-class RowsWindow:
-    """Each user's first, or last, five rows in some days, kept up to date row by row."""
+class RowsWindow(_UserCodes):
+    """Each user's first, or last, five rows in some days, which are in the order of time."""
 
     def __init__(self, days: Sequence[DayRows], place: Place) -> None:
-        self._days = days
-        self._place: Place = place
-        self._changed: dict[int, bytes] = {}
-        self._shares = DayRows.count(days, place)
+        super().__init__(place)
+        parts = [day.codes(place) for day in days]
+        self.values = np.full(max(map(len, parts), default=0), NO_ROWS, np.uint8)
+        for part in parts:
+            both = self.values[: len(part)]
+            both[:] = JOIN[place][both, part]
+        self._counts = np.bincount(self.values, minlength=_NUMBER)
 
-    def extend(self, users: Iterable[int], successes: Iterable[bool]) -> None:
-        """To be told of later rows before the days are."""
-        changed, shares, place = self._changed, self._shares, self._place
-        for user, success in zip(users, successes, strict=True):
-            before = changed.get(user)
-            if before is None:
-                before = pick(b"".join([day.of(user) for day in self._days]), place)
-            after = changed[user] = pick(before + ROW[success], place)
-            shares[share_of(before)] -= 1
-            shares[share_of(after)] += 1
+    def add(self, rows: RowsByUser) -> None:
+        self._counts -= np.bincount(self[rows.users], minlength=_NUMBER)
+        super().add(rows)
+        self._counts += np.bincount(self[rows.users], minlength=_NUMBER)
 
     @property
     def shares(self) -> Counter[Share]:
-        return Counter({share: n for share, n in self._shares.items() if n > 0 and share[1]})
+        return count_shares(self._counts)
 
 
-def pick(rows: bytes, place: Place) -> bytes:
-    return rows[:ROWS_OF_A_USER] if place == "first" else rows[-ROWS_OF_A_USER:]
-
-
-def share_of(rows: bytes) -> Share:
-    return rows.count(_SUCCESS), len(rows)
+def count_shares(counts: Integers) -> Counter[Share]:
+    """How often each share occurs, of how often each code does."""
+    shares: Counter[Share] = Counter()
+    for code in np.flatnonzero(counts).tolist():
+        if code > NO_ROWS:
+            shares[int(SUCCESSES[code]), int(LENGTHS[code])] += int(counts[code])
+    return shares

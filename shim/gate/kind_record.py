@@ -11,14 +11,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
+
 from shim.gate.crowds import Connected
 from shim.gate.evidence import ByArm, SampleSoFar, StretchSample
-from shim.gate.observed_rows import Arm, ObservedRow, ObservedRows, UserNumbers
+from shim.gate.observed_rows import Arm, ObservedRow, ObservedRows
 from shim.gate.proof_series import ProofSeries
 from shim.gate.question import Counted, Question, QuestionTimes
 from shim.gate.sample_ratio import ArmUsers
 from shim.gate.series import DAY, Series, Shares
 from shim.gate.stretches import Stretch, find_stretches, recent_days
+from shim.gate.user_numbers import UserNumbers, UserValues
 from shim.model import Role, Time
 
 _ALL: Final = "all"
@@ -63,7 +66,7 @@ class KindRecord:
     ) -> None:
         self._times = times
         self._shares = shares
-        users = UserNumbers()
+        users = self._users = UserNumbers()
         self._agreement: Question[str] = Question(times, connected, lambda arm: _ALL, users=users)
         self._returns: Question[Arm] = Question(times, connected, lambda arm: arm, users=users)
         # Rows of the control's closings make crowds, and are no observations of the candidate.
@@ -74,21 +77,21 @@ class KindRecord:
             ProofSeries,
             users,
         )
-        self._seen: defaultdict[Arm, set[str]] = defaultdict(set)
+        self._seen: defaultdict[Arm, UserValues] = defaultdict(lambda: UserValues(0, np.bool_))
         self._stretches: dict[int, StretchSample] = {}
 
-    def add_agreements(self, rows: Iterable[ObservedRow] | ObservedRows[str]) -> None:
+    def add_agreements(self, rows: Iterable[ObservedRow] | ObservedRows) -> None:
         """Conclusive episodes whose first decider was shadowing (R14); success: they matched."""
         self._agreement.extend(rows)
 
-    def add_returns(self, rows: Iterable[ObservedRow] | ObservedRows[str]) -> None:
+    def add_returns(self, rows: Iterable[ObservedRow] | ObservedRows) -> None:
         """Returns and losses, by the ends of their windows (R15)."""
-        columns = ObservedRows.of(rows)
-        self._returns.extend(columns)
-        for arm, own in columns.split(lambda arm: arm).items():
-            self._seen[arm].update(own.users)
+        numbered = ObservedRows.of(rows).numbered(self._users)
+        self._returns.extend_numbered(numbered)
+        for arm, own in numbered.split(lambda arm: arm).items():
+            self._seen[arm][own.users] = True
 
-    def add_proofs(self, rows: Iterable[ObservedRow] | ObservedRows[str]) -> None:
+    def add_proofs(self, rows: Iterable[ObservedRow] | ObservedRows) -> None:
         """Timeouts acted on, by the ends of their windows; success: a proof of life came (R14b)."""
         self._proofs.extend(rows)
 
@@ -156,10 +159,12 @@ class KindRecord:
         return sample
 
     def _arms(self, group: str, shares: Mapping[Role, float]) -> ArmUsers:
-        seen = {role: self._seen.get(Arm(group, role), set()) for role in Role}
-        crossed = len(set.intersection(*seen.values()))
+        nobody = UserValues(0, np.bool_)
+        seen = {role: self._seen.get(Arm(group, role), nobody).values for role in Role}
+        both = min(map(len, seen.values()))
+        crossed = int(np.logical_and.reduce([users[:both] for users in seen.values()]).sum())
         return ArmUsers(
-            {role: len(users) - crossed for role, users in seen.items()}, crossed, shares
+            {role: int(users.sum()) - crossed for role, users in seen.items()}, crossed, shares
         )
 
 

@@ -1,21 +1,24 @@
 """What was observed of users: one row at a time, and many rows column by column (R16).
 
-A gate's question goes through millions of rows. A column of them is read, cut and counted as a whole. To count
-by users, their names become numbers.
+A gate's question goes through millions of rows. A column of them is read, cut and counted as a whole.
 
 Rules: docs/design.md#r6b, docs/design.md#r16.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import compress
-from typing import Any, Generic, NamedTuple, TypeVar
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
+from shim.gate.user_numbers import Integers, Truths, UserNumbers
 from shim.model import Role, Time
 
 K = TypeVar("K", bound=Hashable)
-U = TypeVar("U")
-"""A user: the name, or a number that stands for it."""
+
+NO_EVENT = -1
+"""Stands for the event of the guard in a row that belongs to none."""
 
 
 class Arm(NamedTuple):
@@ -32,6 +35,7 @@ class ObservedRow(NamedTuple):
     """One thing that was observed of one user.
 
     Attributes:
+        user: the name, or the key that stands for it (`user_key`).
         at: when it was known, in microseconds since 1970; the rows of a question come in this order.
         success: whether the decisions matched, the client came back, or the peer proved to be alive.
         arm: what the row is counted under; a crowd is one observation in each arm that has rows in it.
@@ -39,7 +43,7 @@ class ObservedRow(NamedTuple):
         guard_event: the event of the guard, in that run, that a proof of life belongs to (R6b).
     """
 
-    user: str
+    user: str | int
     at: Time
     success: bool
     arm: Arm
@@ -47,82 +51,105 @@ class ObservedRow(NamedTuple):
     guard_event: int | None = None
 
 
-class UserNumbers(dict[str, int]):
-    """Numbers users in the order in which they occur, from 0."""
+def user_key(user: str | int) -> int:
+    """What stands for a user, in 64 bits.
 
-    def __missing__(self, user: str) -> int:
-        number = self[user] = len(self)
-        return number
+    All rows of one question have their keys from one source: a store has others than this, and so has another
+    process.
+    """
+    return hash(user) if isinstance(user, str) else user
+
+
+def _empty(kind: type = np.int64) -> Any:
+    return np.empty(0, kind)
 
 
 @dataclass(slots=True)
-class ObservedRows(Generic[U]):
+class ObservedRows:
     """Many rows; each column has a value of every row. The columns are those of `ObservedRow`.
 
-    No column is ever changed: where a part has all the rows, it is the same object.
+    `users` are keys, or the numbers of users once they are `numbered`; `arms` are places in `arm_table`. A row
+    without an event of the guard has `NO_EVENT`. No column is ever changed.
     """
 
-    users: list[U] = field(default_factory=list)
-    times: list[Time] = field(default_factory=list)
-    successes: list[bool] = field(default_factory=list)
-    arms: list[Arm] = field(default_factory=list)
-    runs: list[int] = field(default_factory=list)
-    guard_events: list[int | None] = field(default_factory=list)
+    arm_table: tuple[Arm, ...] = ()
+    users: Integers = field(default_factory=_empty)
+    times: Integers = field(default_factory=_empty)
+    successes: Truths = field(default_factory=lambda: _empty(np.bool_))
+    arms: Integers = field(default_factory=_empty)
+    runs: Integers = field(default_factory=_empty)
+    guard_events: Integers = field(default_factory=_empty)
 
     @staticmethod
-    def of(rows: "Iterable[ObservedRow] | ObservedRows[str]") -> "ObservedRows[str]":
+    def of(rows: "Iterable[ObservedRow] | ObservedRows") -> "ObservedRows":
         """The same rows, as columns."""
         if isinstance(rows, ObservedRows):
             return rows
-        return ObservedRows(*map(list, zip(*rows, strict=True)))
+        columns = [*zip(*rows, strict=True)]
+        if not columns:
+            return ObservedRows()
+        users, times, successes, arms, runs, events = columns
+        table = {arm: place for place, arm in enumerate(dict.fromkeys(arms))}
+        return ObservedRows(
+            tuple(table),
+            np.array([*map(user_key, users)], np.int64),
+            np.array(times, np.int64),
+            np.array(successes, np.bool_),
+            np.array([table[arm] for arm in arms], np.int64),
+            np.array(runs, np.int64),
+            np.array([NO_EVENT if event is None else event for event in events], np.int64),
+        )
 
     def __len__(self) -> int:
         return len(self.times)
 
-    def __iter__(self: "ObservedRows[str]") -> Iterator[ObservedRow]:
-        return map(ObservedRow, *self._columns)
+    def __iter__(self) -> Iterator[ObservedRow]:
+        users, times, successes, arms, runs, events = (one.tolist() for one in self._columns)
+        return map(
+            ObservedRow,
+            *(users, times, successes, map(self.arm_table.__getitem__, arms), runs),
+            (None if event == NO_EVENT else event for event in events),
+        )
 
-    def __add__(self, later: "ObservedRows[U]") -> "ObservedRows[U]":
+    def __add__(self, later: "ObservedRows") -> "ObservedRows":
         """These rows, and then the others."""
-        if not (self and later):
-            return self or later
+        if not (len(self) and len(later)):
+            return self if len(self) else later
+        table = tuple(dict.fromkeys(self.arm_table + later.arm_table))
+        places = np.array([table.index(arm) for arm in later.arm_table])
+        later = replace(later, arms=places[later.arms])
         pairs = zip(self._columns, later._columns, strict=True)
-        return ObservedRows(*(column + more for column, more in pairs))
+        return ObservedRows(table, *map(np.concatenate, pairs))
 
-    def numbered(self: "ObservedRows[str]", numbers: UserNumbers) -> "ObservedRows[int]":
-        """The rows, with these numbers for the names of their users."""
-        users = [*map(numbers.__getitem__, self.users)]
-        return ObservedRows(users, *self._columns[1:])
+    def numbered(self, numbers: UserNumbers) -> "ObservedRows":
+        """The rows, with these numbers for the keys of their users."""
+        return replace(self, users=numbers.of(self.users))
 
     @property
-    def _columns(self) -> tuple[list[Any], ...]:
+    def _columns(self) -> tuple[NDArray[Any], ...]:
         return (
             *(self.users, self.times, self.successes),
             *(self.arms, self.runs, self.guard_events),
         )
 
-    def part(self, begin: int, end: int | None = None) -> "ObservedRows[U]":
+    def part(self, begin: int, end: int | None = None) -> "ObservedRows":
         """The rows from one place on, up to another one (None: to the end)."""
-        if not begin and (end is None or end >= len(self)):
-            return self
-        return ObservedRows(*(column[begin:end] for column in self._columns))
+        return self.at(slice(begin, end))
 
-    def at_places(self, places: Sequence[int]) -> "ObservedRows[U]":
+    def at(self, places: "slice | Integers | Truths") -> "ObservedRows":
         """The rows at these places, in their order."""
-        return ObservedRows(*([column[place] for place in places] for column in self._columns))
+        return ObservedRows(self.arm_table, *(column[places] for column in self._columns))
 
-    def split(self, key: Callable[[Arm], K | None]) -> "dict[K, ObservedRows[U]]":
+    def split(self, key: Callable[[Arm], K | None]) -> "dict[K, ObservedRows]":
         """The rows whose arms have the same key, in the order in which the keys occur; None: left out."""
-        keys = {arm: key(arm) for arm in dict.fromkeys(self.arms)}
-        wanted = dict.fromkeys(keys.values())
+        keys = [key(arm) for arm in self.arm_table]
+        occurring, firsts = np.unique(self.arms, return_index=True)
+        in_order = [keys[place] for place in occurring[np.argsort(firsts)].tolist()]
+        wanted = dict.fromkeys(in_order)
         return {
             each: self
             if len(wanted) == 1
-            else self.where([one == each for one in map(keys.__getitem__, self.arms)])
+            else self.at(np.array([one == each for one in keys])[self.arms])
             for each in wanted
             if each is not None
         }
-
-    def where(self, chosen: Sequence[bool]) -> "ObservedRows[U]":
-        """The rows that are chosen."""
-        return ObservedRows(*(list(compress(column, chosen)) for column in self._columns))

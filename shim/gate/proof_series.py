@@ -5,10 +5,14 @@ Rules: docs/design.md#r6b, docs/design.md#r14b, docs/design.md#r16.
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
-from shim.gate.day_rows import Share, pick, share_of
-from shim.gate.observed_rows import ObservedRows
+import numpy as np
+
+from shim.gate.day_rows import LENGTHS, SUCCESSES, Share, count_shares
+from shim.gate.observed_rows import NO_EVENT, ObservedRows
 from shim.gate.series import DAY, Series
+from shim.gate.user_numbers import NEVER, Integers, Truths, UserValues
 from shim.model import Duration, Time
 
 
@@ -24,44 +28,61 @@ class ProofSeries(Series):
         super().__init__(since, period, unit)
         self._events: set[tuple[int, int]] = set()
         # When each user first had a row of an event that had been counted.
-        self._repeated: dict[int, Time] = {}
+        self._repeated = UserValues(NEVER)
 
-    def copy(self) -> "ProofSeries":
-        other = super().copy()
-        assert isinstance(other, ProofSeries)
-        other._events = self._events.copy()
-        other._repeated = self._repeated.copy()
-        return other
-
-    def extend(self, rows: ObservedRows[int]) -> None:
+    def extend(self, rows: ObservedRows) -> None:
         begin = 0
-        for place, number in enumerate(rows.guard_events):
-            if number is None:
-                continue
-            super().extend(rows.part(begin, place))
-            begin = place
-            event, user, at = (
-                (rows.runs[place], number),
-                rows.users[place],
-                rows.times[place],
-            )
-            if event in self._events:
-                self._repeated.setdefault(user, at)
-                begin += 1
-            elif self._is_observed(user, at):
-                self._events.add(event)
-        super().extend(rows.part(begin))
+        while (place := self._next_proof(rows, begin)) is not None:
+            self._extend(rows.part(begin, place))
+            proof = rows.part(place, place + 1)
+            # The rows before may have closed the observation.
+            if self._are_observed(proof)[0]:
+                self._events.update(_events(proof))
+            super().extend(proof)
+            begin = place + 1
+        self._extend(rows.part(begin))
 
-    def _conclude(self, user: int, share: Share, ends: Time) -> None:
-        proofs, _ = share
-        if proofs or self._repeated.get(user, ends) >= ends:
-            super()._conclude(user, share, ends)
+    def _next_proof(self, rows: ObservedRows, begin: int) -> int | None:
+        """The next place at which an event may have its proof, as far as the rows before `begin` tell."""
+        places = begin + np.flatnonzero(rows.guard_events[begin:] != NO_EVENT)
+        if not len(places):
+            return None
+        having = rows.at(places)
+        may_prove = np.flatnonzero(self._are_observed(having) & ~self._are_counted(having))
+        return int(places[may_prove[0]]) if len(may_prove) else None
+
+    def _extend(self, rows: ObservedRows) -> None:
+        """Rows among which no event has its proof."""
+        repeated = self._are_counted(rows)
+        if repeated.any():
+            again = rows.at(repeated)
+            # The first one counts: the last one written.
+            users, times = again.users[::-1], again.times[::-1]
+            self._repeated[users] = np.minimum(self._repeated[users], times)
+            rows = rows.at(~repeated)
+        super().extend(rows)
+
+    def _are_counted(self, rows: ObservedRows) -> Truths:
+        """Which rows are of an event that has its proof."""
+        counted = np.zeros(len(rows), np.bool_)
+        if self._events:
+            places = np.flatnonzero(rows.guard_events != NO_EVENT)
+            counted[places] = [event in self._events for event in _events(rows.at(places))]
+        return counted
+
+    def _conclude(self, users: Integers, successes: Integers, numbers: Integers, ends: Any) -> None:
+        counted = (successes > 0) | (self._repeated[users] >= ends)
+        super()._conclude(users[counted], successes[counted], numbers[counted], ends)
 
     def stretch(self, days: Sequence[int]) -> Counter[Share]:
         shares = super().stretch(days)
-        known = [self._days[day] for day in days if day in self._days]
-        for user, at in self._repeated.items():
-            share = share_of(pick(b"".join([day.of(user) for day in known]), "first"))
-            if at // DAY in days and share[1] and not share[0]:
-                shares[share] -= 1
+        users = np.flatnonzero(self._repeated.values != NEVER)
+        users = users[np.isin(self._repeated[users] // DAY, days)]
+        codes = self._window(days, "first")[users]
+        left_out = codes[(SUCCESSES[codes] == 0) & (LENGTHS[codes] > 0)]
+        shares.subtract(count_shares(np.bincount(left_out)))
         return +shares
+
+
+def _events(rows: ObservedRows) -> list[tuple[int, int]]:
+    return [*zip(rows.runs.tolist(), rows.guard_events.tolist(), strict=True)]

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
 from shim.gate.crowds import Connected, Crowd, CrowdFinder
-from shim.gate.observed_rows import Arm, ObservedRow, ObservedRows, UserNumbers
+from shim.gate.observed_rows import Arm, ObservedRow, ObservedRows
 from shim.gate.series import DAY, Series, Shares
+from shim.gate.user_numbers import UserNumbers
 from shim.model import Duration, Time
 
 WEEK = 7
@@ -82,9 +83,13 @@ class Question(Generic[K]):
         self._series: dict[K, _Both] = {}
         self.crowds = 0
 
-    def extend(self, rows: Iterable[ObservedRow] | ObservedRows[str]) -> None:
+    def extend(self, rows: Iterable[ObservedRow] | ObservedRows) -> None:
         """`at` never decreases, from call to call neither."""
-        self._finder.extend(ObservedRows.of(rows).numbered(self._users))
+        self.extend_numbered(ObservedRows.of(rows).numbered(self._users))
+
+    def extend_numbered(self, rows: ObservedRows) -> None:
+        """The same of rows with the numbers of their users."""
+        self._finder.extend(rows)
 
     def advance(self, now: Time) -> None:
         """All rows up to `now` are here; those of the last two `grain` wait (`CrowdFinder`)."""

@@ -10,16 +10,27 @@ A crowd is one observation wherever it falls. Times are microseconds since 1970.
 Rules: docs/design.md#r16.
 """
 
-from array import array
-from bisect import bisect_left
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from itertools import compress
-from operator import not_
-from typing import TypeAlias
+from copy import deepcopy
+from typing import Any, Self, TypeAlias
 
-from shim.gate.day_rows import ROW, ROWS_OF_A_USER, DayRows, Place, RowsWindow, Share, share_of
+import numpy as np
+
+from shim.gate.day_rows import (
+    JOIN,
+    LENGTHS,
+    NO_ROWS,
+    ROWS_OF_A_USER,
+    SUCCESSES,
+    DayRows,
+    Place,
+    RowsByUser,
+    RowsWindow,
+    Share,
+)
 from shim.gate.observed_rows import ObservedRows
+from shim.gate.user_numbers import NEVER, Integers, Truths, UserValues
 from shim.model import SECOND, Duration, Time
 
 Shares: TypeAlias = Mapping[Share, float]
@@ -41,116 +52,95 @@ class Series:
         self._days: defaultdict[int, DayRows] = defaultdict(DayRows)
         self._crowds: defaultdict[int, Counter[Share]] = defaultdict(Counter)
         self._windows: dict[tuple[tuple[int, ...], Place], RowsWindow] = {}
-        # The first period: each user's number of rows, and of failures.
-        self._first = array("L")
-        self._first_failures: Counter[int] = Counter()
+        # The first period: each user's number of rows, and of successes.
+        self._first = UserValues(0)
+        self._first_successes = UserValues(0)
         self._first_crowds: Counter[Share] = Counter()
         self._first_is_open = True
-        self._later: dict[int, tuple[Time, bytes]] = {}
-        self._waiting: deque[tuple[Time, int]] = deque()
+        # Users who first occur later: since when, and the code of the rows in the unit from then on.
+        self._later_since = UserValues(NEVER)
+        self._later = UserValues(NO_ROWS, np.uint8)
+        self._waiting = np.empty(0, np.int64)
         self._final: Counter[Share] = Counter()
         self._final_crowds: Counter[Share] = Counter()
 
-    def copy(self) -> "Series":
+    def copy(self) -> Self:
         """A series with the same rows, which may get others."""
-        other = type(self)(0, self.first_ends, self._unit)
-        other._days.update((day, rows.copy()) for day, rows in self._days.items())
-        other._crowds.update((day, crowds.copy()) for day, crowds in self._crowds.items())
-        other._first = self._first[:]
-        other._first_failures = self._first_failures.copy()
-        other._first_crowds = self._first_crowds.copy()
-        other._first_is_open = self._first_is_open
-        other._later = self._later.copy()
-        other._waiting = self._waiting.copy()
-        other._final = self._final.copy()
-        other._final_crowds = self._final_crowds.copy()
-        return other
+        return deepcopy(self)
 
-    def extend(self, rows: ObservedRows[int]) -> None:
-        begin = 0
-        while begin < len(rows):
-            at = rows.times[begin]
+    def extend(self, rows: ObservedRows) -> None:
+        while len(rows):
+            at = int(rows.times[0])
             ends = (at // DAY + 1) * DAY
             if at < self.first_ends:
                 ends = min(ends, self.first_ends)
-            end = bisect_left(rows.times, ends, begin)
-            self._add(at // DAY, rows.part(begin, end), first=at < self.first_ends)
-            begin = end
+            end = int(np.searchsorted(rows.times, ends))
+            self._add(at // DAY, rows.part(0, end), first=at < self.first_ends)
+            rows = rows.part(end)
 
-    def _add(self, day: int, rows: ObservedRows[int], *, first: bool) -> None:
-        users, successes = rows.users, rows.successes
+    def _add(self, day: int, rows: ObservedRows, *, first: bool) -> None:
+        by_user = RowsByUser(rows.users, rows.successes)
         for (days, _), window in self._windows.items():
             if day in days:
-                window.extend(users, successes)
-        self._days[day].add(users, successes)
+                window.add(by_user)
+        self._days[day].add(by_user)
         if first:
-            numbers = self._first
-            numbers.extend([0] * (max(users) + 1 - len(numbers)))
-            for user in users:
-                numbers[user] += 1
-            self._first_failures.update(compress(users, map(not_, successes)))
+            self._first[by_user.users] += by_user.numbers
+            self._first_successes[by_user.users] += by_user.successes
         else:
-            known, numbers = len(self._first), self._first
-            for user, at, success in zip(users, rows.times, successes, strict=True):
-                # Only users who did not occur in the first period are observed.
-                if (user >= known or not numbers[user]) and self._is_open(user, at):
-                    self._add_later(user, at, success)
+            self._add_later(rows)
 
-    def add_crowd(self, at: Time, rows: ObservedRows[int]) -> None:
-        share = sum(rows.successes), len(rows)
+    def _add_later(self, rows: ObservedRows) -> None:
+        """Only users who did not occur in the first period are observed."""
+        rows = rows.at(self._first[rows.users] == 0)
+        if not len(rows):
+            return
+        by_user = RowsByUser(rows.users, rows.successes)
+        new = self._later_since[by_user.users] == NEVER
+        self._later_since[by_user.users[new]] = rows.times[by_user.begins[new]]
+        self._waiting = np.concatenate((self._waiting, by_user.users[new]))
+        rows = rows.at(rows.times - self._later_since[rows.users] < self._unit)
+        by_user = RowsByUser(rows.users, rows.successes)
+        users = by_user.users
+        self._later[users] = JOIN["first"][self._later[users], by_user.first]
+
+    def add_crowd(self, at: Time, rows: ObservedRows) -> None:
+        share = int(rows.successes.sum()), len(rows)
         self._crowds[at // DAY][share] += 1
         if at < self.first_ends:
             self._first_crowds[share] += 1
         else:
             self._final_crowds[share] += 1
 
-    def _is_observed(self, user: int, at: Time) -> bool:
-        """Whether a row of this user then belongs to the user's observation."""
-        if at < self.first_ends:
-            return True
-        occurred = user < len(self._first) and self._first[user] > 0
-        return not occurred and self._is_open(user, at)
-
-    def _is_open(self, user: int, at: Time) -> bool:
-        """Whether the observation of a user who first occurred after the first period goes on then."""
-        first_at, rows = self._later.get(user, (at, b""))
-        return at - first_at < self._unit and len(rows) < ROWS_OF_A_USER
-
-    def _add_later(self, user: int, at: Time, success: bool) -> None:
-        """A row of such an observation."""
-        if user not in self._later:
-            self._later[user] = at, b""
-            self._waiting.append((at, user))
-        first_at, rows = self._later[user]
-        self._later[user] = first_at, rows + ROW[success]
+    def _are_observed(self, rows: ObservedRows) -> Truths:
+        """Which of these rows belong to their users' observations, as far as the rows before them tell."""
+        users, times = rows.users, rows.times
+        is_later: Truths = self._first[users] == 0
+        is_later &= times - np.minimum(self._later_since[users], times) < self._unit
+        is_later &= LENGTHS[self._later[users]] < ROWS_OF_A_USER
+        return is_later | (times < self.first_ends)
 
     def settle(self, now: Time) -> None:
         """All rows up to `now` are here: observations whose time is over are final."""
         if self._first_is_open and now >= self.first_ends:
             self._first_is_open = False
-            self._settle_first()
-        while self._waiting and self._waiting[0][0] + self._unit <= now:
-            _, user = self._waiting.popleft()
-            first_at, rows = self._later[user]
-            self._conclude(user, share_of(rows), first_at + self._unit)
-            self._later[user] = first_at, b""
+            users = np.flatnonzero(self._first.values)
+            successes, numbers = self._first_successes[users], self._first[users]
+            self._conclude(users, successes, numbers, self.first_ends)
+            self._final_crowds.update(self._first_crowds)
+            self._first_crowds.clear()
+        if len(self._waiting):
+            ends = self._later_since[self._waiting] + self._unit
+            over = ends <= now
+            users, self._waiting = self._waiting[over], self._waiting[~over]
+            codes = self._later[users]
+            self._conclude(users, SUCCESSES[codes], LENGTHS[codes], ends[over])
 
-    def _settle_first(self) -> None:
-        for number, users in Counter(self._first).items():
-            if number:
-                self._final[number, number] += users
-        for user, failures in self._first_failures.items():
-            number = self._first[user]
-            self._final[number, number] -= 1
-            self._conclude(user, (number - failures, number), self.first_ends)
-        self._final = +self._final
-        self._first_failures.clear()
-        self._final_crowds.update(self._first_crowds)
-        self._first_crowds.clear()
-
-    def _conclude(self, user: int, share: Share, ends: Time) -> None:
-        """The observation of a user, which is final from `ends` on."""
-        self._final[share] += 1
+    def _conclude(self, users: Integers, successes: Integers, numbers: Integers, ends: Any) -> None:
+        """The observations of users, each of so many rows; they are final from `ends` on."""
+        pairs, counts = np.unique(successes << 32 | numbers, return_counts=True)
+        for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
+            self._final[pair >> 32, pair & 0xFFFF_FFFF] += count
 
     @property
     def final(self) -> Shares:
@@ -165,13 +155,13 @@ class Series:
     @property
     def later_users(self) -> int:
         """Users who first occurred after the first period."""
-        return len(self._later)
+        return int(np.count_nonzero(self._later_since.values != NEVER))
 
     @property
     def unsettled(self) -> int:
         """Users whose observation is not final yet."""
-        first = len(self._first) - self._first.count(0) if self._first_is_open else 0
-        return len(self._waiting) + first
+        first = np.count_nonzero(self._first.values) if self._first_is_open else 0
+        return len(self._waiting) + int(first)
 
     def stretch(self, days: Sequence[int]) -> Counter[Share]:
         """Each user's first five rows in these days, and the crowds that began in them."""
@@ -182,15 +172,17 @@ class Series:
         return self._read(days, "last")
 
     def _read(self, days: Sequence[int], place: Place) -> Counter[Share]:
-        key = tuple(days), place
-        window = self._windows.get(key)
-        if window is None:
-            known = [self._days[day] for day in days if day in self._days]
-            window = self._windows[key] = RowsWindow(known, place)
-        shares = window.shares
+        shares = self._window(days, place).shares
         for day in days:
             shares.update(self._crowds.get(day, {}))
         return shares
+
+    def _window(self, days: Sequence[int], place: Place) -> RowsWindow:
+        key = tuple(days), place
+        if key not in self._windows:
+            known = [self._days[day] for day in days if day in self._days]
+            self._windows[key] = RowsWindow(known, place)
+        return self._windows[key]
 
     def forget(self, today: int, kept: int) -> None:
         """Only windows that contain `today`, and the last `kept` days, will be asked for any more."""

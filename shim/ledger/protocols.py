@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple, Protocol, Self, TypeVar
 
 from shim.gate import FalseKill, ObservedRows
 from shim.ledger.completeness import Completeness
+from shim.ledger.coverage_sums import CoverageSums
 from shim.ledger.fleet_record import FleetOrder, FleetRecord
 from shim.ledger.json_record import JsonRecord
 from shim.ledger.process_record import ProcessRecord, StoreStatus
@@ -222,24 +223,6 @@ class EpisodeCounts:
         self.acting_first += other.acting_first
 
 
-class CoverageSum(NamedTuple):
-    """One minute of one run and kind: `needed` are the pings that full coverage takes.
-
-    `control_acted` and `candidate_acted` are connection-times; both are 0 if nobody was connected.
-    """
-
-    run: int
-    kind: Kind
-    since: Wall
-    at: Wall
-    control_acted: Duration
-    candidate_acted: Duration
-    control_users: int
-    candidate_users: int
-    pings: int
-    needed: float | None
-
-
 @dataclass(frozen=True, slots=True)
 class Bucket:
     """The verdicts that fell within one stretch of time; `proving` as in `VerdictCounts`."""
@@ -331,7 +314,7 @@ class LedgerReader(EpisodeReader, Protocol):
 
     def agreement_rows(
         self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall
-    ) -> ObservedRows[str]:
+    ) -> ObservedRows:
         """Conclusive episodes that count (R14, R16), in the order of time."""
 
     def settled_actions(
@@ -344,7 +327,7 @@ class LedgerReader(EpisodeReader, Protocol):
     ) -> EpisodeCounts:
         """The episodes that `agreement_rows` leaves out; none of overrides."""
 
-    def coverage_sums(self, runs: Iterable[int], since: Wall, until: Wall) -> list[CoverageSum]:
+    def coverage_sums(self, runs: Iterable[int], since: Wall, until: Wall) -> CoverageSums:
         """What was watched, minute by minute, in the order of time."""
 
     def candidate_failures(self, runs: Iterable[int], since: Wall, until: Wall) -> Counter[str]:

@@ -3,26 +3,35 @@
 Rules: docs/design.md#r6b, docs/design.md#r14b, docs/design.md#r15.
 """
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import numpy as np
+
 from shim.gate import Arm, ObservedRows
+from shim.gate.observed_rows import NO_EVENT
+from shim.gate.user_numbers import Integers, Truths
 from shim.ledger.rows import Wall
-from shim.model import Return
+from shim.model import Return, Role
+
+RESULTS = tuple(Return)
+"""A result as a number is a place here."""
 
 
 class SettledAction(NamedTuple):
     """A timeout acted on whose outcome is known (R15).
 
     Attributes:
+        user: the name, or the key that stands for it (`user_key`).
         at: the end of its window.
         arm: who acted, and the group in which chance placed the user.
         proof: whether there was a proof of life (R14b).
         guard_event: the event of the guard that the proof belongs to (R6b); None: to none.
     """
 
-    user: str
+    user: str | int
     at: Wall
     arm: Arm
     result: Return
@@ -33,40 +42,45 @@ class SettledAction(NamedTuple):
 
 @dataclass(slots=True)
 class SettledActions:
-    """Many of them; each column has a value of every action. The columns are those of `SettledAction`."""
+    """Many of them. Success in `rows`: a proof of life came; `results` has a value for each row (`RESULTS`)."""
 
-    users: list[str]
-    times: list[Wall]
-    arms: list[Arm]
-    results: list[Return]
-    proofs: list[bool]
-    runs: list[int]
-    guard_events: list[int | None]
+    rows: ObservedRows
+    results: Integers
 
     def __len__(self) -> int:
-        return len(self.times)
+        return len(self.rows)
 
     def __iter__(self) -> Iterator[SettledAction]:
-        return map(
-            SettledAction,
-            *(self.users, self.times, self.arms, self.results),
-            *(self.proofs, self.runs, self.guard_events),
-        )
+        for row, result in zip(self.rows, self.results.tolist(), strict=True):
+            user, at, proof, arm, run, event = row
+            yield SettledAction(user, at, arm, RESULTS[result], proof, run, event)
 
-    def returns(self) -> ObservedRows[str]:
+    def outcomes(self) -> Counter[tuple[Role, Return]]:
+        """How often each result came after each monitor's closing."""
+        pairs = Counter(zip(self.rows.arms.tolist(), self.results.tolist(), strict=True))
+        counts: Counter[tuple[Role, Return]] = Counter()
+        for (arm, result), number in pairs.items():
+            counts[self.rows.arm_table[arm].role, RESULTS[result]] += number
+        return counts
+
+    def proofs(self) -> Counter[Role]:
+        """How many proofs of life came after each monitor's closing."""
+        proving = self.rows.at(self.rows.successes)
+        return Counter(proving.arm_table[arm].role for arm in proving.arms.tolist())
+
+    def returns(self) -> ObservedRows:
         """Returns and losses of users whom chance placed (R15)."""
-        chosen = [
-            bool(arm.group) and (result is Return.RETURNED or result is Return.LOST)
-            for arm, result in zip(self.arms, self.results, strict=True)
-        ]
-        came_back = [result is Return.RETURNED for result in self.results]
-        nothing: list[int | None] = [None] * len(self.users)
-        return ObservedRows(self.users, self.times, came_back, self.arms, self.runs, nothing).where(
-            chosen
-        )
+        came_back = self.results == RESULTS.index(Return.RETURNED)
+        known = came_back | (self.results == RESULTS.index(Return.LOST))
+        nothing = np.full(len(self), NO_EVENT)
+        rows = replace(self.rows, successes=came_back, guard_events=nothing)
+        return rows.at(known & self._placed_by_chance)
 
-    def proofs_of_life(self) -> ObservedRows[str]:
+    def proofs_of_life(self) -> ObservedRows:
         """Timeouts acted on, of users whom chance placed; success: a proof of life came (R14b)."""
-        return ObservedRows(
-            self.users, self.times, self.proofs, self.arms, self.runs, self.guard_events
-        ).where([bool(arm.group) for arm in self.arms])
+        return self.rows.at(self._placed_by_chance)
+
+    @property
+    def _placed_by_chance(self) -> Truths:
+        by_chance = np.array([bool(arm.group) for arm in self.rows.arm_table], np.bool_)
+        return by_chance[self.rows.arms]

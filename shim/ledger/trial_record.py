@@ -8,8 +8,9 @@ from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from contextvars import copy_context
-from itertools import compress
 from typing import NamedTuple
+
+import numpy as np
 
 from shim.flags.deciding import arm_shares
 from shim.gate import (
@@ -22,7 +23,9 @@ from shim.gate import (
     QuestionTimes,
     Trial,
 )
-from shim.ledger.protocols import CoverageSum, EpisodeCounts, LedgerReader
+from shim.gate.connected_users import spread
+from shim.ledger.coverage_sums import KINDS, CoverageSums
+from shim.ledger.protocols import EpisodeCounts, LedgerReader
 from shim.ledger.rows import Wall
 from shim.ledger.settled_actions import SettledActions
 from shim.model import Duration, Kind, Return, Role, Time
@@ -39,7 +42,7 @@ memory."""
 class _KindPart(NamedTuple):
     """The rows of one kind of connection in a part of the trial."""
 
-    agreements: ObservedRows[str]
+    agreements: ObservedRows
     actions: SettledActions
     episodes: EpisodeCounts
 
@@ -48,7 +51,7 @@ class _Part(NamedTuple):
     """What was known from `since` on and before `until`; coverage a minute longer."""
 
     until: Wall
-    coverage: list[CoverageSum]
+    coverage: CoverageSums
     failures: Counter[str]
     kinds: dict[Kind, _KindPart]
 
@@ -65,12 +68,16 @@ class _Kind:
         self.pings: defaultdict[int, int] = defaultdict(int)
         self.needed: dict[int, float | None] = {}
 
-    def add_heartbeats(self, run: int, pings: int, needed: float | None) -> None:
-        self.pings[run] += pings
-        if needed is not None:
-            self.needed[run] = (self.needed.get(run) or 0.0) + needed
-        else:
-            self.needed.setdefault(run, None)
+    def add_heartbeats(self, sums: CoverageSums) -> None:
+        runs, firsts = np.unique(sums.runs, return_index=True)
+        for run in runs[np.argsort(firsts)].tolist():
+            own = sums.where(sums.runs == run)
+            self.pings[run] += int(own.pings.sum())
+            told = own.intervals > 0
+            needed, before = own.watched[told] / own.intervals[told], self.needed.get(run)
+            # One after the other, so that the sum does not depend on how much is read at once.
+            sums_so_far = np.cumsum(np.append(before or 0.0, needed))
+            self.needed[run] = float(sums_so_far[-1]) if len(needed) else before
 
     def heartbeats(self) -> tuple[Heartbeats, ...]:
         return tuple(
@@ -148,35 +155,34 @@ class TrialRecord:
             kind.record.advance(part.until)
         self._known_until = part.until
 
-    def _take_coverage(self, rows: list[CoverageSum], until: Wall) -> None:
-        # There are a hundred thousand of these rows: to unpack them is faster than to ask for their fields.
+    def _take_coverage(self, sums: CoverageSums, until: Wall) -> None:
+        for place, kind in enumerate(KINDS):
+            own = sums.where(sums.kinds == place)
+            self._connected[kind].extend(own.runs, own.since, own.at, own.users)
+            own = own.where((own.at < until) & (own.control_acted + own.candidate_acted > 0))
+            if len(own):
+                self._kind(kind).add_heartbeats(own)
+        known = sums.where(sums.at < until)
         grain, begin = self._times.grain, self.trial.since + 1
-        for run, kind, since, at, control, candidate, control_users, users, pings, needed in rows:
-            self._connected[kind].add(run, since, at, control_users + users)
-            if at >= until:
-                continue
-            if control or candidate:
-                self._kind(kind).add_heartbeats(run, pings, needed)
-            self._watched_minutes.update(range(since // grain, (at - 1) // grain + 1))
-            acted = self._acted_days[(at - begin) // DAY]
-            if control:
-                acted.add(Role.CONTROL)
-            if candidate:
-                acted.add(Role.CANDIDATE)
+        _, minutes = spread(known.since // grain, (known.at - 1) // grain)
+        self._watched_minutes.update(np.unique(minutes).tolist())
+        days = (known.at - begin) // DAY
+        for role, acted in zip(Role, (known.control_acted, known.candidate_acted), strict=True):
+            for day in np.unique(days[acted > 0]).tolist():
+                self._acted_days[day].add(role)
 
     def _take_kind(self, name: Kind, rows: _KindPart) -> None:
         agreements, actions, episodes = rows
-        if not (agreements or actions or episodes.any or name in self._kinds):
+        if not (len(agreements) or len(actions) or episodes.any or name in self._kinds):
             return
         kind = self._kind(name)
         kind.episodes.add(episodes)
-        matched = sum(agreements.successes)
+        matched = int(agreements.successes.sum())
         kind.matched += matched
         kind.mismatched += len(agreements) - matched
         kind.record.add_agreements(agreements)
-        roles = [arm.role for arm in actions.arms]
-        kind.outcomes.update(zip(roles, actions.results, strict=True))
-        kind.proofs.update(compress(roles, actions.proofs))
+        kind.outcomes.update(actions.outcomes())
+        kind.proofs.update(actions.proofs())
         kind.record.add_returns(actions.returns())
         kind.record.add_proofs(actions.proofs_of_life())
 

@@ -6,7 +6,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shim.gate import Arm, ObservedRow, ObservedRows
-from shim.gate.crowds import Crowd, CrowdFinder
+from shim.gate.crowds import CrowdFinder
+from shim.gate.observed_rows import user_key
 from shim.model import SECOND, Role, Time
 
 MINUTE = 60 * SECOND
@@ -16,18 +17,18 @@ LATER = 10**15
 def row(
     user: str, at: Time, success: bool = True, role: Role = Role.CONTROL, run: int = 1
 ) -> ObservedRow:
-    return ObservedRow(user, at, success, Arm("everybody", role), run)
+    return ObservedRow(user_key(user), at, success, Arm("everybody", role), run)
 
 
 def find(
     rows: list[ObservedRow], connected: int = 100, in_process: int | None = None
-) -> tuple[list[ObservedRow], list[Crowd]]:
+) -> tuple[list[ObservedRow], list[list[ObservedRow]]]:
     each = connected if in_process is None else in_process
     finder = CrowdFinder(MINUTE, lambda _, run: connected if run is None else each)
     finder.extend(ObservedRows.of(rows))
     decided = finder.decide(LATER)
     assert list(decided.rows) == rows
-    return list(decided.calm), decided.crowds
+    return list(decided.calm), [list(crowd.rows) for crowd in decided.crowds]
 
 
 def burst(users: int, apart: Time = SECOND, start: Time = 0, run: int = 1) -> list[ObservedRow]:
@@ -37,7 +38,7 @@ def burst(users: int, apart: Time = SECOND, start: Time = 0, run: int = 1) -> li
 def test_twenty_users_in_a_minute_are_a_crowd() -> None:
     calm, crowds = find(burst(20))
     assert calm == []
-    assert [len(crowd.rows) for crowd in crowds] == [20]
+    assert [len(crowd) for crowd in crowds] == [20]
 
 
 def test_nineteen_are_none() -> None:
@@ -55,7 +56,7 @@ def test_the_minute_is_begun_by_a_row_and_does_not_contain_its_end() -> None:
     calm, crowds = find([row("u0", 0), *burst(19, start=MINUTE - 18 * SECOND)])
     assert crowds == []
     calm, crowds = find([row("v", 0), *burst(20, start=MINUTE - 5 * SECOND)])
-    assert [r.user for r in calm] == ["v"]
+    assert [r.user for r in calm] == [user_key("v")]
     assert len(crowds) == 1
 
 
@@ -67,7 +68,7 @@ def test_a_crowd_is_more_than_five_percent_of_the_connected() -> None:
 def test_a_crowd_of_one_process_is_an_event_too() -> None:
     fleet = sorted(burst(20, run=1) + burst(5, run=2), key=lambda r: r.at)
     calm, crowds = find(fleet, connected=10_000, in_process=100)
-    assert [len(crowd.rows) for crowd in crowds] == [20]
+    assert [len(crowd) for crowd in crowds] == [20]
     assert {r.run for r in calm} == {2}
 
 
@@ -77,13 +78,15 @@ def test_a_crowd_of_one_process_is_an_event_though_no_other_has_rows() -> None:
     others = [row("v", LATER // 2, run=2)]
     for rows in (alone, alone + others):
         calm, crowds = find(rows, connected=10_000, in_process=100)
-        assert [len(crowd.rows) for crowd in crowds] == [20]
+        assert [len(crowd) for crowd in crowds] == [20]
         assert len(calm) == len(rows) - 20
 
 
 def test_each_arm_has_its_part_of_a_crowd() -> None:
     rows = [row(f"u{n}", n, role=Role.CONTROL if n % 4 else Role.CANDIDATE) for n in range(20)]
-    ((crowd,),) = (find(rows)[1],)
+    finder = CrowdFinder(MINUTE, lambda at, run: 100)
+    finder.extend(ObservedRows.of(rows))
+    (crowd,) = finder.decide(LATER).crowds
     assert {arm.role: len(own) for arm, own in crowd.by_arm().items()} == {
         Role.CONTROL: 15,
         Role.CANDIDATE: 5,
@@ -113,7 +116,7 @@ def test_the_answer_does_not_depend_on_when_somebody_asks(
     _, expected_calm, expected_crowds = whole.decide(LATER)
     finder = CrowdFinder(MINUTE, count)
     calm: list[ObservedRow] = []
-    crowds: list[Crowd] = []
+    crowds: list[list[ObservedRow]] = []
     given_so_far = 0
     for now in [*sorted(a * SECOND for a in asked), LATER]:
         known = [r for r in rows[given_so_far:] if r.at <= now]
@@ -121,9 +124,9 @@ def test_the_answer_does_not_depend_on_when_somebody_asks(
         finder.extend(ObservedRows.of(known))
         _, more_calm, more_crowds = finder.decide(now)
         calm += more_calm
-        crowds += more_crowds
-    assert (calm, crowds) == (list(expected_calm), expected_crowds)
-    assert len(calm) + sum(len(crowd.rows) for crowd in crowds) == len(rows)
+        crowds += [list(crowd.rows) for crowd in more_crowds]
+    assert (calm, crowds) == (list(expected_calm), [list(one.rows) for one in expected_crowds])
+    assert len(calm) + sum(map(len, crowds)) == len(rows)
 
 
 BURSTS = st.lists(

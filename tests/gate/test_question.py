@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from shim.gate import Arm, ObservedRow, ObservedRows
 from shim.gate.crowds import CrowdFinder
-from shim.gate.observed_rows import UserNumbers
 from shim.gate.question import Question, QuestionTimes
 from shim.gate.series import DAY, Series
+from shim.gate.user_numbers import UserNumbers
 from shim.model import SECOND, Role, Time
 
 MINUTE = 60 * SECOND
@@ -187,7 +187,7 @@ def test_against_a_look_at_everything_at_once(
 
 
 def observed(rows: list[ObservedRow]) -> Shares:
-    by_user: defaultdict[str, list[ObservedRow]] = defaultdict(list)
+    by_user: defaultdict[str | int, list[ObservedRow]] = defaultdict(list)
     for one in rows:
         by_user[one.user].append(one)
     shares: Shares = Counter()
@@ -200,7 +200,7 @@ def observed(rows: list[ObservedRow]) -> Shares:
 
 
 def per_day(rows: list[ObservedRow], days: list[int], pick: slice) -> Shares:
-    by_user: defaultdict[str, list[bool]] = defaultdict(list)
+    by_user: defaultdict[str | int, list[bool]] = defaultdict(list)
     for one in rows:
         if one.at // DAY in days:
             by_user[one.user].append(one.success)

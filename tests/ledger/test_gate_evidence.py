@@ -601,7 +601,7 @@ class CountingReader(SqliteReader):
 
     def agreement_rows(
         self, kind: Kind, runs: Iterable[int], since: int, until: int
-    ) -> ObservedRows[str]:
+    ) -> ObservedRows:
         self.since.append(since)
         return super().agreement_rows(kind, runs, since, until)
 

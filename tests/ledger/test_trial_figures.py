@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from shim.gate import Arm, FalseKill, ObservedRow
-from shim.ledger.protocols import CoverageSum, EpisodeCounts
+from shim.gate.observed_rows import user_key
+from shim.ledger.coverage_sums import CoverageSum
+from shim.ledger.protocols import EpisodeCounts
 from shim.ledger.rows import (
     ActionRow,
     CoverageRow,
@@ -157,7 +159,7 @@ def test_all_figures_of_a_trial(
     assert [row.at for row in found] == sorted(row.at for row in found)
     assert Counter(found) == Counter(
         ObservedRow(
-            row.user,
+            user_key(row.user),
             row.at,
             row.verdict is VerdictName.MATCHED,
             Arm(row.placed_by or "", row.acting),
@@ -185,7 +187,7 @@ def test_all_figures_of_a_trial(
     assert [action.at for action in settled] == sorted(action.at for action in settled)
     assert Counter(settled) == Counter(
         SettledAction(
-            row.user,
+            user_key(row.user),
             row.window_ends or 0,
             Arm(row.placed_by or "", row.role),
             row.result or Return.LOST,

@@ -6,8 +6,13 @@ from threading import BoundedSemaphore, Lock
 from typing import Any
 
 import msgspec
+import numpy as np
 import psycopg
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
+from psycopg.pq import Format
 
+from shim.gate.user_numbers import Integers
 from shim.ledger.columns import without_nul
 from shim.ledger.fleet_record import FleetOrder, FleetRecord, describe_fleet
 from shim.ledger.postgres.process_list import NOW
@@ -15,7 +20,7 @@ from shim.ledger.postgres.store_connection import at_most, connect, store_errors
 from shim.ledger.postgres.store_schema import read_facts
 from shim.ledger.process_record import Forgetting, ProcessRecord, ProcessState
 from shim.ledger.protocols import UnusableError
-from shim.ledger.queries.snapshot import Snapshot
+from shim.ledger.queries.snapshot import FoundColumns, Snapshot
 from shim.ledger.queries.sql_reader import SqlReader
 from shim.ledger.rows import Row, Wall, storable
 from shim.ledger.time_limit import time_left
@@ -137,22 +142,48 @@ class PostgresReader(SqlReader):
         return connection
 
 
+class _NumbersLoader(Loader):
+    """An array of PostgreSQL, of numbers of 64 bits and without nulls, as an array of numpy."""
+
+    format = Format.BINARY
+
+    def load(self, data: Buffer) -> Integers:
+        # Dimensions, whether there are nulls, the type, the length, the number of the first one: 4 bytes each.
+        return np.frombuffer(data, _ELEMENT, offset=20)["value"].astype(np.int64)
+
+
+_ELEMENT = np.dtype([("size", ">i4"), ("value", ">i8")])
+
+
 class _PostgresSnapshot(Snapshot):
+    USER = 'hashtextextended("user", 0)'
+
     def __init__(self, connection: "psycopg.Connection[tuple[Any, ...]]") -> None:
         self._connection = connection
 
     def ask(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         return self._ask(statement, values)
 
-    def columns(self, names: Sequence[str], found: str, *values: Any) -> list[list[Any]]:
-        # As arrays they take half the time.
+    def columns(
+        self, few: Sequence[str], numbers: Sequence[str], found: str, *values: Any
+    ) -> FoundColumns:
+        # Two numbers a row take a fraction of the time of its words.
+        names = [*few, *numbers]
         places = [f"c{place}" for place in range(len(names))]
+        by, arrays = ", ".join(places[: len(few)]), map("array_agg({})".format, places[len(few) :])
         statement = (
-            f"SELECT {', '.join(f'array_agg({place})' for place in places)} "
-            f"FROM (SELECT {', '.join(names)} {found}) AS found ({', '.join(places)})"
+            f"SELECT {by}, {', '.join(arrays)} FROM (SELECT {', '.join(names)} {found}) "
+            f"AS found ({', '.join(places)}) GROUP BY {by} ORDER BY {by}"
         )
-        (columns,) = self._ask(statement, values, binary=True)
-        return [column or [] for column in columns]
+        groups = self._ask(statement, values, binary=True)
+        columns = [*zip(*(group[len(few) :] for group in groups), strict=True)]
+        lengths = [len(group[-1]) for group in groups]
+        return FoundColumns(
+            table=[group[: len(few)] for group in groups],
+            places=np.repeat(np.arange(len(groups)), lengths),
+            numbers=[np.concatenate(column) for column in columns]
+            or [np.empty(0, np.int64) for _ in numbers],
+        )
 
     def _ask(
         self, statement: str, values: Sequence[Any], *, binary: bool = False
@@ -163,9 +194,10 @@ class _PostgresSnapshot(Snapshot):
             if left is not None:
                 # A cut connection would not end the question in the server.
                 connection.execute(f"SET LOCAL statement_timeout = {int(left * 1000) + 1}".encode())
-            return connection.execute(
-                asked, without_nul(storable(values)), binary=binary
-            ).fetchall()
+            cursor = connection.cursor(binary=binary)
+            if binary:
+                cursor.adapters.register_loader("int8[]", _NumbersLoader)
+            return cursor.execute(asked, without_nul(storable(values))).fetchall()
 
 
 def _check_time() -> float | None:

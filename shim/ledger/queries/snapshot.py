@@ -11,8 +11,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from copy import copy
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
+import numpy as np
+
+from shim.gate.user_numbers import Integers
 from shim.ledger.rows import Row
 
 R = TypeVar("R", bound=Row)
@@ -36,6 +39,31 @@ class Conditions:
         return f"WHERE {' AND '.join(self._terms)}" if self._terms else ""
 
 
+class FoundColumns(NamedTuple):
+    """Very many rows, column by column.
+
+    Attributes:
+        table: the different values that rows have in the columns of few.
+        places: of each row, where its values are in `table`.
+        numbers: the other columns, with a number of each row.
+    """
+
+    table: Sequence[tuple[Any, ...]]
+    places: Integers
+    numbers: Sequence[Integers]
+
+    def spread(self, values: Iterable[int]) -> Integers:
+        """What each row has of these values, which are those of the rows of `table`."""
+        return np.array([*values], np.int64)[self.places]
+
+    def in_order(self, by: Integers) -> "FoundColumns":
+        """The rows by these numbers of theirs."""
+        order = np.argsort(by, kind="stable")
+        return FoundColumns(
+            self.table, self.places[order], [column[order] for column in self.numbers]
+        )
+
+
 class Snapshot(ABC):
     """The ledger at one moment."""
 
@@ -43,11 +71,16 @@ class Snapshot(ABC):
     def ask(self, statement: str, *values: Any) -> Iterable[tuple[Any, ...]]:
         """The rows that a statement finds. Texts are compared in the form in which they are stored."""
 
-    @abstractmethod
-    def columns(self, names: Sequence[str], found: str, *values: Any) -> list[list[Any]]:
-        """The rows of a statement `SELECT names found`, column by column: for very many rows.
+    USER: ClassVar[str]
+    """In a statement: the number that stands for a user, as `columns` wants to have it."""
 
-        A value is a text, a whole number, a truth or null; SQLite has 0 and 1 for a truth.
+    @abstractmethod
+    def columns(
+        self, few: Sequence[str], numbers: Sequence[str], found: str, *values: Any
+    ) -> "FoundColumns":
+        """The rows of a statement `SELECT few, numbers found`, in no order: for very many rows.
+
+        `few` have few different values. `numbers` are whole numbers of up to 64 bits, and never null.
         """
 
     def rows(

@@ -4,38 +4,29 @@ Rules: docs/design.md#r6b, docs/design.md#r16.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
 
 from shim.gate import Arm, FalseKill, ObservedRows
-from shim.ledger.protocols import CoverageSum, EpisodeCounts
-from shim.ledger.queries.snapshot import SnapshotReader
+from shim.gate.observed_rows import NO_EVENT
+from shim.gate.user_numbers import Integers
+from shim.ledger.coverage_sums import KINDS, CoverageSums
+from shim.ledger.protocols import EpisodeCounts
+from shim.ledger.queries.snapshot import FoundColumns, SnapshotReader
 from shim.ledger.rows import Wall
-from shim.ledger.settled_actions import SettledActions
-from shim.model import Kind, Return, Role, VerdictName
+from shim.ledger.settled_actions import RESULTS, SettledActions
+from shim.model import Kind, Role, VerdictName
 
-# A dictionary finds a word faster than its type does.
-_KINDS = {kind.value: kind for kind in Kind}
 _ROLES = {role.value: role for role in Role}
-_RETURNS = {result.value: result for result in Return}
 
-_NO_EVENT = -1
-"""Stands for the event of a proof of life that belongs to no event of the guard."""
+_NO_PROOF = -2
+"""Stands for the event of a proof of life where there is no proof; `NO_EVENT`: it belongs to no event."""
 
 _COUNTED = "coalesce(counted, TRUE)"
 """Whether a row is evidence; an older shim kept no others."""
-
-
-def _arm(acting: str) -> str:
-    """Who acted (a column), and the group in which chance placed the user, as one text: faster than two."""
-    return f"{acting} || ' ' || coalesce(placed_by, '')"
-
-
-class _Arms(dict[str, Arm]):
-    """The arms by their texts."""
-
-    def __missing__(self, text: str) -> Arm:
-        acting, _, group = text.partition(" ")
-        return self.setdefault(text, Arm(group, _ROLES[acting]))
 
 
 class TrialFigures(SnapshotReader):
@@ -51,47 +42,53 @@ class TrialFigures(SnapshotReader):
 
     def agreement_rows(
         self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall
-    ) -> ObservedRows[str]:
+    ) -> ObservedRows:
         with self.snapshot() as ledger:
-            users, times, successes, arms, found_by = ledger.columns(
-                ('"user"', "at", "agreed", _arm("acting"), "run"),
+            found = ledger.columns(
+                ("agreed", "acting", "run", "placed_by"),
+                (ledger.USER, "at"),
                 "FROM verdict WHERE connection_kind = ? AND at >= ? AND at < ? "
                 f"AND agreed IS NOT NULL AND acting IS NOT NULL AND run IN ({_listed(runs)}) ORDER BY at",
                 kind,
                 since,
                 until,
             )
-        arms = [*map(_Arms().__getitem__, arms)]
-        return ObservedRows(users, times, successes, arms, found_by, [None] * len(users))
+        found = found.in_order(found.numbers[1])
+        agreed, acting, run, placed_by = _columns(found.table, 4)
+        nothing = np.full(len(found.places), NO_EVENT)
+        return _observed(found, agreed, acting, placed_by, run, nothing)
 
     def settled_actions(
         self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall, *, acted_from: Wall
     ) -> SettledActions:
         """By the ends of their windows; actions of an older shim have no window, and are left out."""
-        # NULL: there is no proof of life.
         event = (
-            f"(SELECT max(coalesce(guard_event, {_NO_EVENT})) FROM proof "
+            f"(SELECT coalesce(max(coalesce(guard_event, {NO_EVENT})), {_NO_PROOF}) FROM proof "
             "WHERE proof.run = action.run AND proof.connection = action.connection)"
         )
         with self.snapshot() as ledger:
-            users, times, arms, results, events, found_by = ledger.columns(
-                ('"user"', "window_ends", _arm("role"), "result", event, "run"),
+            found = ledger.columns(
+                ("role", "result", "run", "placed_by"),
+                (
+                    *(ledger.USER, "window_ends", event),
+                    "row_number() OVER (ORDER BY window_ends, run, connection)",
+                ),
                 "FROM action WHERE connection_kind = ? AND window_ends >= ? AND window_ends < ? "
-                f"AND acted_at >= ? AND result IS NOT NULL AND {_COUNTED} AND run IN ({_listed(runs)}) "
-                "ORDER BY window_ends, run, connection",
+                f"AND acted_at >= ? AND result IS NOT NULL AND {_COUNTED} AND run IN ({_listed(runs)})",
                 kind,
                 since,
                 until,
                 acted_from,
             )
+        found = found.in_order(found.numbers[3])
+        roles, results, run, placed_by = _columns(found.table, 4)
+        events = found.numbers[2]
+        rows = _observed(
+            found, [False] * len(roles), roles, placed_by, run, np.maximum(events, NO_EVENT)
+        )
         return SettledActions(
-            users,
-            times,
-            [*map(_Arms().__getitem__, arms)],
-            [*map(_RETURNS.__getitem__, results)],
-            [event is not None for event in events],
-            found_by,
-            [None if event == _NO_EVENT else event for event in events],
+            replace(rows, successes=events != _NO_PROOF),
+            found.spread(map(RESULTS.index, results)),
         )
 
     def other_episodes(
@@ -118,23 +115,26 @@ class TrialFigures(SnapshotReader):
                 counts.acting_first += count
         return counts
 
-    def coverage_sums(self, runs: Iterable[int], since: Wall, until: Wall) -> list[CoverageSum]:
+    def coverage_sums(self, runs: Iterable[int], since: Wall, until: Wall) -> CoverageSums:
         with self.snapshot() as ledger:
-            found_by, kinds, *sums, watched, intervals = ledger.columns(
+            found = ledger.columns(
+                ("run", "connection_kind", "heartbeat_interval"),
                 (
-                    *("run", "connection_kind", "since", "at", "control_acted", "candidate_acted"),
-                    *("control_users", "candidate_users", "pings", "watched", "heartbeat_interval"),
+                    *("since", "at", "control_acted", "candidate_acted"),
+                    *("control_users", "candidate_users", "pings", "watched"),
                 ),
                 f"FROM coverage WHERE at >= ? AND at < ? AND run IN ({_listed(runs)}) ORDER BY at",
                 since,
                 until,
             )
-        needed = [
-            time / interval if interval else None
-            for time, interval in zip(watched, intervals, strict=True)
-        ]
-        columns = found_by, map(_KINDS.__getitem__, kinds), *sums, needed
-        return [*map(CoverageSum._make, zip(*columns, strict=True))]
+        found = found.in_order(found.numbers[1])
+        run, kinds, intervals = _columns(found.table, 3)
+        return CoverageSums(
+            found.spread(run),
+            found.spread(map(KINDS.index, kinds)),
+            found.spread(interval or 0 for interval in intervals),
+            *found.numbers,
+        )
 
     def candidate_failures(self, runs: Iterable[int], since: Wall, until: Wall) -> Counter[str]:
         """How often each call of the candidate failed."""
@@ -192,3 +192,30 @@ def _total(column: str) -> str:
 def _listed(runs: Iterable[int]) -> str:
     """Numbers of runs, as a statement has them."""
     return ", ".join(str(int(run)) for run in runs) or "NULL"
+
+
+def _columns(table: Iterable[tuple[Any, ...]], number: int) -> list[Sequence[Any]]:
+    return [*zip(*table, strict=True)] or [()] * number
+
+
+def _observed(
+    found: FoundColumns,
+    successes: Iterable[bool],
+    roles: Iterable[str],
+    groups: Iterable[str | None],
+    runs: Iterable[int],
+    guard_events: Integers,
+) -> ObservedRows:
+    """The rows that were found: the first numbers are their users, the next ones their times."""
+    users, times, *_ = found.numbers
+    arms = [Arm(group or "", _ROLES[role]) for role, group in zip(roles, groups, strict=True)]
+    table = tuple(dict.fromkeys(arms))
+    return ObservedRows(
+        table,
+        users,
+        times,
+        found.spread(successes).astype(np.bool_),
+        found.spread(map(table.index, arms)),
+        found.spread(runs),
+        guard_events,
+    )

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from shim.ledger.fleet_record import ALONE, FleetOrder, FleetRecord
 from shim.ledger.process_record import ProcessRecord
 from shim.ledger.protocols import UnusableError
-from shim.ledger.queries.snapshot import Snapshot
+from shim.ledger.queries.snapshot import FoundColumns, Snapshot
 from shim.ledger.queries.sql_reader import SqlReader
 from shim.ledger.rows import Wall, storable
 from shim.ledger.sqlite import schema
@@ -94,19 +95,40 @@ def _mode(path: Path) -> str:
 
 
 class _SqliteSnapshot(Snapshot):
+    USER = '"user"'
+
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
 
     def ask(self, statement: str, *values: Any) -> sqlite3.Cursor:
         return self._database.execute(statement, storable(values))
 
-    def columns(self, names: Sequence[str], found: str, *values: Any) -> list[list[Any]]:
+    def columns(
+        self, few: Sequence[str], numbers: Sequence[str], found: str, *values: Any
+    ) -> FoundColumns:
         # As JSON they take a little less time, and most of it without Python's lock.
-        places = [f"c{place}" for place in range(len(names))]
-        named = ", ".join(f"{name} AS {place}" for name, place in zip(names, places, strict=True))
-        arrays = ", ".join(f"json_group_array({place})" for place in places)
+        names = [*few, *numbers]
+        named = ", ".join(f"{name} AS c{place}" for place, name in enumerate(names))
+        arrays = ", ".join(f"json_group_array(c{place})" for place in range(len(names)))
         (row,) = self.ask(f"SELECT {arrays} FROM (SELECT {named} {found})", *values)
-        return [msgspec.json.decode(column, type=list[Any]) for column in row]
+        columns = [msgspec.json.decode(column, type=list[Any]) for column in row]
+        table = _Places()
+        places = [*map(table.__getitem__, zip(*columns[: len(few)], strict=True))]
+        return FoundColumns(
+            table=[*table],
+            places=np.array(places, np.int64),
+            numbers=[
+                np.fromiter(map(hash, column) if name == self.USER else column, np.int64)
+                for name, column in zip(numbers, columns[len(few) :], strict=True)
+            ],
+        )
+
+
+class _Places(dict[tuple[Any, ...], int]):
+    """Numbers what is looked up, from 0."""
+
+    def __missing__(self, key: tuple[Any, ...]) -> int:
+        return self.setdefault(key, len(self))
 
 
 def _is_too_late() -> bool:
