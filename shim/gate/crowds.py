@@ -53,6 +53,9 @@ class DecidedRows(NamedTuple):
     crowds: list[Crowd]
 
 
+_NO_ROWS = ObservedRows()
+
+
 class CrowdFinder:
     """Takes rows in the order of their times, and tells crowds from calm rows.
 
@@ -76,15 +79,17 @@ class CrowdFinder:
     def decide(self, now: Time) -> DecidedRows:
         """What has become known by `now`."""
         rows, taken = self._waiting, self._taken
-        if not len(rows):
-            return DecidedRows(rows, rows, [])
-        ends = np.array([now - 2 * self._grain, now - self._grain])
+        ends = [now - 2 * self._grain, now - self._grain]
         known, begun = np.searchsorted(rows.times, ends, "right").tolist()
-        found = list(self._find(rows, np.flatnonzero(~taken), begun, None))
-        free = _without(taken, found)
-        runs, numbers = np.unique(rows.runs[free], return_counts=True)
-        for run in runs[numbers >= CROWD_USERS].tolist():
-            found += self._find(rows, np.flatnonzero(free & (rows.runs == run)), known, run)
+        if not known:
+            return DecidedRows(_NO_ROWS, _NO_ROWS, [])
+        found: list[Integers] = []
+        if len(rows) >= CROWD_USERS:
+            found += self._find(rows, np.flatnonzero(~taken), begun, None)
+            free = _without(taken, found)
+            runs, numbers = np.unique(rows.runs[free], return_counts=True)
+            for run in runs[numbers >= CROWD_USERS].tolist():
+                found += self._find(rows, np.flatnonzero(free & (rows.runs == run)), known, run)
         crowds = sorted((places for places in found if places[0] < known), key=itemgetter(0))
         free = _without(taken, crowds)
         self._waiting, self._taken = rows.part(known), ~free[known:]
@@ -100,6 +105,8 @@ class CrowdFinder:
         count, free = int(np.searchsorted(places, end)), 0
         for minute, begin, behind, stop in self._busy_minutes(times, count):
             least = self._least(minute, run)
+            if stop - begin < least:
+                continue
             # A crowd has so many rows from its first one on, within a minute.
             firsts = np.arange(max(begin, free), min(behind, stop - least + 1))
             near = times[firsts + least - 1] - times[firsts] < self._grain

@@ -53,9 +53,10 @@ JOIN: dict[Place, Codes] = {
 }
 """By the codes of earlier and of later rows: the code of the first, or the last, five of all of them."""
 
-SUCCESSES = np.array([_rows(code).count("1") for code in range(_NUMBER)])
-LENGTHS = np.array([len(_rows(code)) for code in range(_NUMBER)])
-"""How many successes, and how many rows, a code has."""
+_SHARES: list[Share] = [(_rows(code).count("1"), len(_rows(code))) for code in range(_NUMBER)]
+
+SUCCESSES, LENGTHS = np.array(_SHARES).T
+"""By the code: how many successes, and how many rows, there are."""
 
 
 class RowsByUser:
@@ -72,7 +73,7 @@ class RowsByUser:
         # Faster than to sort by user alone, and rows of a user stay in their order.
         ordered = np.sort(users << 32 | np.arange(len(users)))
         of, order = ordered >> 32, ordered & 0xFFFF_FFFF
-        starts = np.flatnonzero(np.diff(of, prepend=-1))
+        starts = np.flatnonzero(np.concatenate((of[:1] >= 0, of[1:] != of[:-1])))
         ends = np.append(starts, len(of))[1:]
         came = successes[order].astype(np.uint8)
         before = np.append(0, np.cumsum(came, dtype=np.int64))
@@ -81,14 +82,15 @@ class RowsByUser:
         self.numbers = ends - starts
         self.successes = before[ends] - before[starts]
         self.first = np.full(len(starts), NO_ROWS, np.uint8)
-        for place in range(ROWS_OF_A_USER):
+        for place in range(min(ROWS_OF_A_USER, self.numbers.max(initial=0))):
             having = np.flatnonzero(self.numbers > place)
             self.first[having] = self.first[having] << 1 | came[starts[having] + place]
         self.last = self.first.copy()
         many = np.flatnonzero(self.numbers > ROWS_OF_A_USER)
-        self.last[many] = NO_ROWS
-        for place in range(-ROWS_OF_A_USER, 0):
-            self.last[many] = self.last[many] << 1 | came[ends[many] + place]
+        if len(many):
+            self.last[many] = NO_ROWS
+            for place in range(-ROWS_OF_A_USER, 0):
+                self.last[many] = self.last[many] << 1 | came[ends[many] + place]
 
     def codes(self, place: Place) -> Codes:
         return self.first if place == "first" else self.last
@@ -145,7 +147,7 @@ class RowsWindow(_UserCodes):
 def count_shares(counts: Integers) -> Counter[Share]:
     """How often each share occurs, of how often each code does."""
     shares: Counter[Share] = Counter()
-    for code in np.flatnonzero(counts).tolist():
-        if code > NO_ROWS:
-            shares[int(SUCCESSES[code]), int(LENGTHS[code])] += int(counts[code])
+    for code, number in enumerate(counts.tolist()):
+        if number and code > NO_ROWS:
+            shares[_SHARES[code]] += number
     return shares

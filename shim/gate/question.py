@@ -96,6 +96,13 @@ class Question(Generic[K]):
         rows, calm, crowds = self._finder.decide(now)
         for crowd in crowds:
             self._take_crowd(crowd)
+        if len(rows):
+            self._take(rows, calm)
+        for both in self._series.values():
+            for series in both.distinct:
+                series.settle(now - 2 * self._times.grain)
+
+    def _take(self, rows: ObservedRows, calm: ObservedRows) -> None:
         for key, own in rows.split(self._series_of).items():
             self._of(key).plain.extend(own)
         if any(len(both.distinct) > 1 for both in self._series.values()):
@@ -103,9 +110,6 @@ class Question(Generic[K]):
                 both = self._of(key)
                 if both.crowded is not both.plain:
                     both.crowded.extend(own)
-        for both in self._series.values():
-            for series in both.distinct:
-                series.settle(now - 2 * self._times.grain)
 
     def _take_crowd(self, crowd: Crowd) -> None:
         self.crowds += 1

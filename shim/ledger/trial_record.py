@@ -104,7 +104,6 @@ class TrialRecord:
         self._deciding = deciding
         self._known_until: Wall = trial.since
         self._connected = {kind: ConnectedUsers(times.grain) for kind in Kind}
-        self._shares: dict[str, Mapping[Role, float]] = {}
         self._kinds: dict[Kind, _Kind] = {}
         self._acted_days: defaultdict[int, set[Role]] = defaultdict(set)
         self._watched_minutes: set[int] = set()

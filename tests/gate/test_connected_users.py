@@ -1,5 +1,6 @@
 """How many users were connected at a minute, whenever the rows came."""
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,18 +60,26 @@ def test_the_first_minute_of_a_process_is_as_the_second() -> None:
     assert [users(minute * MINUTE, None) for minute in (0, 1)] == [10, 10]
 
 
-@given(
-    rows=st.lists(
-        st.tuples(
-            st.integers(1, 3),
-            st.integers(0, 1200),
-            st.integers(1, 60),
-            st.integers(0, 50),
-        ).map(lambda row: (row[0], row[1], row[1] + row[2], row[3])),
-        max_size=30,
-    ),
-    minute=st.integers(0, 20),
-)
+def rows_of(longest: int) -> st.SearchStrategy[list[Row]]:
+    row = st.tuples(
+        st.integers(1, 3), st.integers(0, 1200), st.integers(1, longest), st.integers(0, 50)
+    )
+    return st.lists(row.map(lambda row: (row[0], row[1], row[1] + row[2], row[3])), max_size=30)
+
+
+@given(rows_of(longest=400), st.integers(0, 30))
+def test_many_rows_at_once_are_the_same_as_one_after_the_other(rows: list[Row], cut: int) -> None:
+    at_once = ConnectedUsers(MINUTE)
+    for part in (rows[:cut], rows[cut:]):
+        runs, since, until, users = np.array(part, np.int64).reshape(-1, 4).T
+        at_once.extend(runs, since * SECOND, until * SECOND, users)
+    one_by_one = connected(*rows)
+    for minute in range(-1, 30):
+        for run in (1, 2, 3, None):
+            assert at_once(minute * MINUTE, run) == one_by_one(minute * MINUTE, run)
+
+
+@given(rows_of(longest=60), st.integers(0, 20))
 def test_rows_that_end_two_minutes_later_change_nothing(rows: list[Row], minute: int) -> None:
     """So a crowd that is decided by then is decided for good."""
     known = [row for row in rows if row[2] <= 60 * (minute + 2)]

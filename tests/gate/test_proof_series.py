@@ -1,6 +1,6 @@
 """R6b, R16: the proofs of life of one event of the guard are one observation."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -121,6 +121,43 @@ ROWS = st.lists(
     ),
     max_size=25,
 )
+
+
+def one_by_one(rows: list[ObservedRow]) -> Shares:
+    """The observations of all users in the end, each row looked at with those before it."""
+    counted: set[tuple[int, int]] = set()
+    repeated: dict[object, Time] = {}
+    kept: defaultdict[object, list[ObservedRow]] = defaultdict(list)
+
+    def observation(user: object) -> list[ObservedRow]:
+        own = kept[user]
+        first = [row for row in own if row.at < SINCE + PERIOD]
+        return first or [row for row in own if row.at < own[0].at + DAY][:5]
+
+    for row in rows:
+        event = None if row.guard_event is None else (row.run, row.guard_event)
+        if event in counted:
+            repeated.setdefault(row.user, row.at)
+            continue
+        kept[row.user].append(row)
+        if event is not None and row in observation(row.user)[-1:]:
+            counted.add(event)
+    shares: Shares = Counter()
+    for user, own in kept.items():
+        early = own[0].at < SINCE + PERIOD
+        ends = SINCE + PERIOD if early else own[0].at + DAY
+        proved = any(row.success for row in observation(user))
+        if proved or repeated.get(user, ends) >= ends:
+            shares[int(proved), 1] += 1
+    return shares
+
+
+@given(ROWS)
+def test_against_each_row_looked_at_alone(rows: list[ObservedRow]) -> None:
+    rows.sort(key=lambda row: row.at)
+    # Two equal rows cannot be told from each other.
+    rows = [row._replace(at=row.at + place) for place, row in enumerate(rows)]
+    assert plain(rows) == one_by_one(rows)
 
 
 @given(ROWS, st.lists(st.integers(1, 5 * 24 * 60), min_size=1, max_size=4, unique=True).map(sorted))

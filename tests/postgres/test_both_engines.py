@@ -1,6 +1,7 @@
 """Every question of a reader, asked of SQLite and of PostgreSQL about the same rows: one answer."""
 
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from operator import attrgetter
@@ -8,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import psycopg
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from shim.gate import ObservedRow
+from shim.gate.observed_rows import user_key
 from shim.ledger import LedgerReader, VerdictFilter
 from shim.ledger.postgres.store_reader import PostgresReader
 from shim.ledger.protocols import Episode
@@ -28,7 +32,9 @@ from shim.ledger.rows import (
     Row,
     RunRow,
     StageRow,
+    storable,
 )
+from shim.ledger.settled_actions import SettledAction
 from shim.ledger.sqlite.reader import SqliteReader
 from shim.model import Cause, Kind, Return, Role, Stage, VerdictKind, VerdictName
 from shim.settings import LedgerUrl
@@ -158,8 +164,23 @@ def comparable(answer: Any) -> Any:
     return facts
 
 
+Names = Mapping[int, str]
+"""The users by the keys that an engine has for them."""
+
+
+def by_user(rows: Iterable[ObservedRow | SettledAction], names: Names) -> dict[str, Any]:
+    """The rows of each user in their order; those of several users at one time have none."""
+    found: defaultdict[str, list[Any]] = defaultdict(list)
+    times = []
+    for user, at, *others in rows:
+        found[names[int(user)]].append((at, *others))
+        times.append(at)
+    assert times == sorted(times)
+    return dict(sorted(found.items()))
+
+
 def ask_all(
-    reader: LedgerReader, kind: Kind, since: int, until: int, which: VerdictFilter
+    reader: LedgerReader, names: Names, kind: Kind, since: int, until: int, which: VerdictFilter
 ) -> dict[str, Any]:
     """The answer to every question, by its name. `run` and `id` are 1, 2, … in both stores."""
     time, runs = (since, until), [1]
@@ -178,15 +199,17 @@ def ask_all(
         "outcomes": reader.outcomes(kind=kind, since=since),
         "outcomes of a user": reader.outcomes(user="u1", result=Return.RETURNED, until=until),
         "last seen": reader.last_seen(until),
-        "agreement rows": reader.agreement_rows(kind, runs, *time),
-        "settled actions": reader.settled_actions(kind, runs, *time, acted_from=since),
+        "agreement rows": by_user(reader.agreement_rows(kind, runs, *time), names),
+        "settled actions": by_user(
+            reader.settled_actions(kind, runs, *time, acted_from=since), names
+        ),
         "other episodes": reader.other_episodes(kind, runs, *time),
-        "coverage": reader.coverage_sums(runs, *time),
+        "coverage": sorted(reader.coverage_sums(runs, *time), key=repr),
         "candidate failures": reader.candidate_failures(runs, *time),
         "candidate decisions": reader.candidate_decisions(runs, since),
         "false kills": reader.false_kills(runs, since),
         "mean users": reader.mean_users(runs, *time),
-        "nothing of no run": reader.agreement_rows(kind, [], *time),
+        "nothing of no run": len(reader.agreement_rows(kind, [], *time)),
     }
     for of in (kind, None):
         answers |= {
@@ -235,10 +258,44 @@ def test_the_same_answers(
     in_time = sorted([*rows, *acted], key=lambda row: getattr(row, row.AGE or "at"))
     folder = tmp_path_factory.mktemp("both")
     with both(folder, store, in_time) as (sqlite, postgres):
-        expected = ask_all(sqlite, kind, since, until, which)
-        found = ask_all(postgres, kind, since, until, which)
+        names = storable({getattr(row, "user", "") for row in in_time})
+        keys_of_sqlite = {user_key(name): name for name in names}
+        asked = "SELECT hashtextextended(name, 0), name FROM unnest(%s::text[]) AS name"
+        with psycopg.connect(store.url) as connection:
+            keys_of_postgres: dict[int, str] = dict(connection.execute(asked, [names]).fetchall())
+        expected = ask_all(sqlite, keys_of_sqlite, kind, since, until, which)
+        found = ask_all(postgres, keys_of_postgres, kind, since, until, which)
     for name, answer in expected.items():
         assert comparable(found[name]) == comparable(answer), name
+
+
+NUMBERS = st.integers(-(1 << 63), (1 << 63) - 1)
+
+
+@SETTINGS
+@given(st.lists(st.tuples(NAMES.filter(str.isprintable), st.none() | NUMBERS, NUMBERS, NUMBERS)))
+def test_very_many_rows_column_by_column(
+    tmp_path_factory: pytest.TempPathFactory,
+    store: LedgerUrl,
+    rows: list[tuple[str, int | None, int, int]],
+) -> None:
+    names = ("word", "kind", "one", "other")
+    casts = [f"CAST(? AS {'TEXT' if name == 'word' else 'BIGINT'}) AS {name}" for name in names]
+    select = f"SELECT {', '.join(casts)}"
+    # The last row is left out, so that there is a statement without any row, too.
+    found = f"FROM ({' UNION ALL '.join([select] * (len(rows) + 1))}) AS found WHERE word <> 'none'"
+    values = [value for row in [*rows, ("none", 0, 0, 0)] for value in row]
+    with both(tmp_path_factory.mktemp("columns"), store, []) as readers:
+        for reader in readers:
+            with reader.snapshot() as ledger:
+                columns = ledger.columns(("word", "kind"), ("one", "other"), found, *values)
+            numbers = zip(*(column.tolist() for column in columns.numbers), strict=True)
+            read = [
+                (*columns.table[place], *pair)
+                for place, pair in zip(columns.places.tolist(), numbers, strict=True)
+            ]
+            assert Counter(read) == Counter(rows)
+            assert len(set(columns.table)) == len(columns.table)
 
 
 def test_a_moment_does_not_see_what_is_written_after_it(tmp_path: Path, store: LedgerUrl) -> None:

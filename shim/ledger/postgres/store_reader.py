@@ -152,6 +152,7 @@ class _NumbersLoader(Loader):
         return np.frombuffer(data, _ELEMENT, offset=20)["value"].astype(np.int64)
 
 
+_NUMBERS = psycopg.postgres.types["int8"].array_oid
 _ELEMENT = np.dtype([("size", ">i4"), ("value", ">i8")])
 
 
@@ -196,7 +197,7 @@ class _PostgresSnapshot(Snapshot):
                 connection.execute(f"SET LOCAL statement_timeout = {int(left * 1000) + 1}".encode())
             cursor = connection.cursor(binary=binary)
             if binary:
-                cursor.adapters.register_loader("int8[]", _NumbersLoader)
+                cursor.adapters.register_loader(_NUMBERS, _NumbersLoader)
             return cursor.execute(asked, without_nul(storable(values))).fetchall()
 
 

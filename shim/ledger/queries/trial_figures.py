@@ -25,6 +25,9 @@ _ROLES = {role.value: role for role in Role}
 _NO_PROOF = -2
 """Stands for the event of a proof of life where there is no proof; `NO_EVENT`: it belongs to no event."""
 
+_GROUP = "coalesce(placed_by, '')"
+"""The group in which chance placed the user, as in an `Arm`."""
+
 _COUNTED = "coalesce(counted, TRUE)"
 """Whether a row is evidence; an older shim kept no others."""
 
@@ -45,7 +48,7 @@ class TrialFigures(SnapshotReader):
     ) -> ObservedRows:
         with self.snapshot() as ledger:
             found = ledger.columns(
-                ("agreed", "acting", "run", "placed_by"),
+                ("agreed", "acting", "run", _GROUP),
                 (ledger.USER, "at"),
                 "FROM verdict WHERE connection_kind = ? AND at >= ? AND at < ? "
                 f"AND agreed IS NOT NULL AND acting IS NOT NULL AND run IN ({_listed(runs)}) ORDER BY at",
@@ -68,7 +71,7 @@ class TrialFigures(SnapshotReader):
         )
         with self.snapshot() as ledger:
             found = ledger.columns(
-                ("role", "result", "run", "placed_by"),
+                ("role", "result", "run", _GROUP),
                 (
                     *(ledger.USER, "window_ends", event),
                     "row_number() OVER (ORDER BY window_ends, run, connection)",
@@ -202,13 +205,13 @@ def _observed(
     found: FoundColumns,
     successes: Iterable[bool],
     roles: Iterable[str],
-    groups: Iterable[str | None],
+    groups: Iterable[str],
     runs: Iterable[int],
     guard_events: Integers,
 ) -> ObservedRows:
     """The rows that were found: the first numbers are their users, the next ones their times."""
     users, times, *_ = found.numbers
-    arms = [Arm(group or "", _ROLES[role]) for role, group in zip(roles, groups, strict=True)]
+    arms = [Arm(group, _ROLES[role]) for role, group in zip(roles, groups, strict=True)]
     table = tuple(dict.fromkeys(arms))
     return ObservedRows(
         table,
