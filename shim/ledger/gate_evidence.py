@@ -81,7 +81,7 @@ class GateEvidence:
         brakes = [row for row in reader.rows(BrakeRow, limit=_MOST_ROWS) if row.at <= now]
         seen = reader.last_seen(now)
         processes = reader.processes(now)
-        trials, deciding, differing = read_trials(reader, now, seen, brakes, processes)
+        trials, deciding, differing, unset_clock = read_trials(reader, now, seen, brakes, processes)
         brake = brakes[0] if brakes else None
         concluded = reader.concluded_until() or now
         self._forget_if_late(processes)
@@ -96,7 +96,7 @@ class GateEvidence:
             complete_until=complete_until,
             ends_first=None if last is None else last.name,
             brake=brake.reason if brake is not None and brake.engaged else None,
-            unset_clock=_unset_clock(reader),
+            unset_clock=unset_clock,
             expired_rules=_expired(self._settings, now),
             differing=differing,
         )
@@ -262,11 +262,13 @@ class TrialHistory(NamedTuple):
     Attributes:
         deciding: the deciding parts of the flags, by the digests in the identities.
         differing: the parts in which the processes that run differ.
+        unset_clock: when the last process began, if its wall clock was not set then.
     """
 
     trials: tuple[Trial, ...]
     deciding: Mapping[str, str | None]
     differing: tuple[str, ...]
+    unset_clock: Time | None
 
 
 def read_trials(
@@ -284,11 +286,8 @@ def read_trials(
     of a fleet, which may have ended without a word; the next process of the outbox has said so.
     `only_with_flags` leaves out runs whose flags are not in the ledger.
     """
-    runs = [
-        run
-        for run in reader.rows(RunRow, limit=_MOST_ROWS)
-        if CLOCK_UNSET_BEFORE <= run.started_at <= now
-    ]
+    begun = reader.rows(RunRow, limit=_MOST_ROWS)
+    runs = [run for run in begun if CLOCK_UNSET_BEFORE <= run.started_at <= now]
     loads = [
         load
         for load in reader.rows(FlagsRow, limit=_MOST_ROWS)
@@ -307,13 +306,8 @@ def read_trials(
         find_trials(spans, releases, now),
         {_identity_of(load): load.deciding for load in loads},
         find_differences(spans, now),
+        next((run.started_at for run in begun[:1] if run.started_at < CLOCK_UNSET_BEFORE), None),
     )
-
-
-def _unset_clock(reader: LedgerReader) -> Time | None:
-    """When the last process began, if its wall clock was not set then."""
-    began = [run.started_at for run in reader.rows(RunRow, limit=1)]
-    return next((at for at in began if at < CLOCK_UNSET_BEFORE), None)
 
 
 def _end_of_record(process: ProcessRecord) -> Wall:

@@ -142,18 +142,18 @@ class PostgresReader(SqlReader):
         return connection
 
 
+_NUMBERS = psycopg.postgres.types["int8"].array_oid
+_ELEMENT = np.dtype([("size", ">i4"), ("value", ">i8")])
+
+
 class _NumbersLoader(Loader):
-    """An array of PostgreSQL, of numbers of 64 bits and without nulls, as an array of numpy."""
+    """An array of numbers of 64 bits, without nulls, as an array of numpy."""
 
     format = Format.BINARY
 
     def load(self, data: Buffer) -> Integers:
-        # Dimensions, whether there are nulls, the type, the length, the number of the first one: 4 bytes each.
+        # Before them: how many dimensions, whether there are nulls, their type, the length, the first place.
         return np.frombuffer(data, _ELEMENT, offset=20)["value"].astype(np.int64)
-
-
-_NUMBERS = psycopg.postgres.types["int8"].array_oid
-_ELEMENT = np.dtype([("size", ">i4"), ("value", ">i8")])
 
 
 class _PostgresSnapshot(Snapshot):

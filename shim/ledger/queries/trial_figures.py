@@ -51,7 +51,7 @@ class TrialFigures(SnapshotReader):
                 ("agreed", "acting", "run", _GROUP),
                 (ledger.USER, "at"),
                 "FROM verdict WHERE connection_kind = ? AND at >= ? AND at < ? "
-                f"AND agreed IS NOT NULL AND acting IS NOT NULL AND run IN ({_listed(runs)}) ORDER BY at",
+                f"AND agreed IS NOT NULL AND acting IS NOT NULL AND run IN ({_listed(runs)})",
                 kind,
                 since,
                 until,
@@ -126,7 +126,7 @@ class TrialFigures(SnapshotReader):
                     *("since", "at", "control_acted", "candidate_acted"),
                     *("control_users", "candidate_users", "pings", "watched"),
                 ),
-                f"FROM coverage WHERE at >= ? AND at < ? AND run IN ({_listed(runs)}) ORDER BY at",
+                f"FROM coverage WHERE at >= ? AND at < ? AND run IN ({_listed(runs)})",
                 since,
                 until,
             )
