@@ -94,8 +94,8 @@ class CrowdFinder:
         free = _without(taken, crowds)
         self._waiting, self._taken = rows.part(known), ~free[known:]
         decided = rows.part(0, known)
-        calm = decided if free[:known].all() else decided.at(free[:known])
-        return DecidedRows(decided, calm, [Crowd(rows.at(places)) for places in crowds])
+        calm = decided if free[:known].all() else decided.where(free[:known])
+        return DecidedRows(decided, calm, [Crowd(rows.where(places)) for places in crowds])
 
     def _find(
         self, rows: ObservedRows, places: Integers, end: int, run: int | None

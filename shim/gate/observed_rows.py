@@ -134,9 +134,9 @@ class ObservedRows:
 
     def part(self, begin: int, end: int | None = None) -> "ObservedRows":
         """The rows from one place on, up to another one (None: to the end)."""
-        return self.at(slice(begin, end))
+        return self.where(slice(begin, end))
 
-    def at(self, places: "slice | Integers | Truths") -> "ObservedRows":
+    def where(self, places: "slice | Integers | Truths") -> "ObservedRows":
         """The rows at these places, in their order."""
         return ObservedRows(self.arm_table, *(column[places] for column in self._columns))
 
@@ -149,7 +149,7 @@ class ObservedRows:
         return {
             each: self
             if len(wanted) == 1
-            else self.at(np.array([one == each for one in keys])[self.arms])
+            else self.where(np.array([one == each for one in keys])[self.arms])
             for each in wanted
             if each is not None
         }

@@ -47,7 +47,7 @@ class ProofSeries(Series):
         places = begin + np.flatnonzero(rows.guard_events[begin:] != NO_EVENT)
         if not len(places):
             return None
-        having = rows.at(places)
+        having = rows.where(places)
         may_prove = np.flatnonzero(self._are_observed(having) & ~self._are_counted(having))
         return int(places[may_prove[0]]) if len(may_prove) else None
 
@@ -55,11 +55,11 @@ class ProofSeries(Series):
         """Rows among which no event has its proof."""
         repeated = self._are_counted(rows)
         if repeated.any():
-            again = rows.at(repeated)
+            again = rows.where(repeated)
             # The first one counts: the last one written.
             users, times = again.users[::-1], again.times[::-1]
             self._repeated[users] = np.minimum(self._repeated[users], times)
-            rows = rows.at(~repeated)
+            rows = rows.where(~repeated)
         super().extend(rows)
 
     def _are_counted(self, rows: ObservedRows) -> Truths:
@@ -67,7 +67,7 @@ class ProofSeries(Series):
         counted = np.zeros(len(rows), np.bool_)
         if self._events:
             places = np.flatnonzero(rows.guard_events != NO_EVENT)
-            counted[places] = [event in self._events for event in _events(rows.at(places))]
+            counted[places] = [event in self._events for event in _events(rows.where(places))]
         return counted
 
     def _conclude(self, users: Integers, successes: Integers, numbers: Integers, ends: Any) -> None:

@@ -92,14 +92,14 @@ class Series:
 
     def _add_later(self, rows: ObservedRows) -> None:
         """Only users who did not occur in the first period are observed."""
-        rows = rows.at(self._first[rows.users] == 0)
+        rows = rows.where(self._first[rows.users] == 0)
         if not len(rows):
             return
         by_user = RowsByUser(rows.users, rows.successes)
         new = self._later_since[by_user.users] == NEVER
         self._later_since[by_user.users[new]] = rows.times[by_user.begins[new]]
         self._waiting = np.concatenate((self._waiting, by_user.users[new]))
-        rows = rows.at(rows.times - self._later_since[rows.users] < self._unit)
+        rows = rows.where(rows.times - self._later_since[rows.users] < self._unit)
         by_user = RowsByUser(rows.users, rows.successes)
         users = by_user.users
         self._later[users] = JOIN["first"][self._later[users], by_user.first]

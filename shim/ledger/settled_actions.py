@@ -65,7 +65,7 @@ class SettledActions:
 
     def proofs(self) -> Counter[Role]:
         """How many proofs of life came after each monitor's closing."""
-        proving = self.rows.at(self.rows.successes)
+        proving = self.rows.where(self.rows.successes)
         return Counter(proving.arm_table[arm].role for arm in proving.arms.tolist())
 
     def returns(self) -> ObservedRows:
@@ -74,11 +74,11 @@ class SettledActions:
         known = came_back | (self.results == RESULTS.index(Return.LOST))
         nothing = np.full(len(self), NO_EVENT)
         rows = replace(self.rows, successes=came_back, guard_events=nothing)
-        return rows.at(known & self._placed_by_chance)
+        return rows.where(known & self._placed_by_chance)
 
     def proofs_of_life(self) -> ObservedRows:
         """Timeouts acted on, of users whom chance placed; success: a proof of life came (R14b)."""
-        return self.rows.at(self._placed_by_chance)
+        return self.rows.where(self._placed_by_chance)
 
     @property
     def _placed_by_chance(self) -> Truths:

@@ -43,7 +43,7 @@ def test_columns_hold_the_rows(
     assert list(found.part(begin, end)) == whole[begin:end]
     assert list(found.part(begin)) == whole[begin:]
     places = [place for place in (end, begin) if place < len(whole)]
-    assert list(found.at(np.array(places, np.int64))) == [whole[place] for place in places]
+    assert list(found.where(np.array(places, np.int64))) == [whole[place] for place in places]
 
 
 @given(ROWS, ROWS)
