@@ -44,13 +44,15 @@ class ConnectedUsers:
             of_run[minute] = users
             of_fleet[minute] = of_fleet.get(minute, 0) + users - before
 
-    def __call__(self, at: Time, run: int | None) -> int:
-        """The users connected at `at`; 0 if no minute near it was counted."""
-        users_at, minute = self._users.get(run, {}), at // self._grain
+    def __call__(self, times: Integers, run: int | None) -> Integers:
+        """The users connected at each of these times; 0 if no minute near it was counted."""
+        users_at, minutes = self._users.get(run, {}), times // self._grain
+        users = np.zeros(len(minutes), np.int64)
         for distance in _LOOK_AROUND:
-            if users := users_at.get(minute + distance):
-                return users
-        return 0
+            unknown = np.flatnonzero(users == 0)
+            near = (minutes[unknown] + distance).tolist()
+            users[unknown] = [users_at.get(minute, 0) for minute in near]
+        return users
 
 
 def spread(first: Integers, last: Integers) -> tuple[Integers, Integers]:

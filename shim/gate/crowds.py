@@ -22,8 +22,8 @@ from shim.model import Duration, Time
 CROWD_USERS = 20
 CROWD_SHARE = 0.05
 
-Connected: TypeAlias = Callable[[Time, int | None], int]
-"""How many users were connected at a time, in one run of a process (None: in the fleet); asked at whole
+Connected: TypeAlias = Callable[[Integers, int | None], Integers | int]
+"""How many users were connected at some times, in one run of a process (None: in the fleet); asked at whole
 multiples of `grain`."""
 
 
@@ -103,10 +103,7 @@ class CrowdFinder:
         """The places of each crowd among these that begins before place `end`."""
         times = rows.times[places]
         count, free = int(np.searchsorted(places, end)), 0
-        for minute, begin, behind, stop in self._busy_minutes(times, count):
-            least = self._least(minute, run)
-            if stop - begin < least:
-                continue
+        for begin, behind, stop, least in self._busy_minutes(times, count, run):
             # A crowd has so many rows from its first one on, within a minute.
             firsts = np.arange(max(begin, free), min(behind, stop - least + 1))
             near = times[firsts + least - 1] - times[firsts] < self._grain
@@ -118,22 +115,22 @@ class CrowdFinder:
                     yield places[first:last]
                     free = last
 
-    def _busy_minutes(self, times: Integers, end: int) -> Iterator[tuple[int, int, int, int]]:
-        """The minutes in which a crowd may begin, before place `end`: their numbers, the places of their first
-        rows, and of the first rows one and two minutes later."""
+    def _busy_minutes(
+        self, times: Integers, end: int, run: int | None
+    ) -> Iterator[tuple[int, int, int, int]]:
+        """The minutes in which a crowd may begin, before place `end`: the places of their first rows, and of
+        the first rows one and two minutes later; and how many users are a crowd then."""
         minutes = times // self._grain
         begins = np.flatnonzero(np.diff(minutes[:end], prepend=-1))
-        numbers = minutes[begins]
-        behind, stops = (np.searchsorted(minutes, numbers + later) for later in (1, 2))
+        behind, stops = np.append(begins[1:], end), np.searchsorted(minutes, minutes[begins] + 2)
         # Most minutes have too few rows.
-        busy = stops - begins >= CROWD_USERS
-        columns = numbers, begins, np.minimum(behind, end), stops
-        return zip(*(column[busy].tolist() for column in columns), strict=True)
-
-    def _least(self, minute: int, run: int | None) -> int:
-        """So many users with rows in a minute are a crowd."""
-        users = self._connected(minute * self._grain, run)
-        return max(CROWD_USERS, int(CROWD_SHARE * users) + 1)
+        busy = np.flatnonzero(stops - begins >= CROWD_USERS)
+        users = self._connected(minutes[begins[busy]] * self._grain, run)
+        share = np.broadcast_to(CROWD_SHARE * users, busy.shape).astype(np.int64)
+        least = np.maximum(CROWD_USERS, share + 1)
+        busy, least = (column[(stops - begins)[busy] >= least] for column in (busy, least))
+        columns = (begins[busy], behind[busy], stops[busy], least)
+        return zip(*(column.tolist() for column in columns), strict=True)
 
 
 def _without(taken: Truths, crowds: Iterable[Integers]) -> Truths:

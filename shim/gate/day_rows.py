@@ -9,6 +9,7 @@ Rules: docs/design.md#r16.
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import product
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -38,20 +39,21 @@ def _rows(code: int) -> str:
 
 
 def _join(place: slice) -> Codes:
-    return np.array(
-        [
-            [int("1" + (_rows(one) + _rows(other))[place], 2) for other in range(_NUMBER)]
-            for one in range(_NUMBER)
-        ],
-        np.uint8,
-    )
+    """Of each two codes, one after the other."""
+    pairs = product(map(_rows, range(_NUMBER)), repeat=2)
+    return np.array([int("1" + "".join(rows)[place], 2) for rows in pairs], np.uint8)
 
 
-JOIN: dict[Place, Codes] = {
+_JOINED = {
     "first": _join(slice(ROWS_OF_A_USER)),
     "last": _join(slice(-ROWS_OF_A_USER, None)),
 }
-"""By the codes of earlier and of later rows: the code of the first, or the last, five of all of them."""
+
+
+def join(place: Place, earlier: Codes, later: Codes) -> Codes:
+    """The codes of the first, or the last, five of some earlier and some later rows of each user."""
+    return _JOINED[place].take(earlier.astype(np.intp) * _NUMBER + later)
+
 
 _SHARES: list[Share] = [(_rows(code).count("1"), len(_rows(code))) for code in range(_NUMBER)]
 
@@ -105,7 +107,7 @@ class _UserCodes(UserValues):
 
     def add(self, rows: RowsByUser) -> None:
         """To be told of rows in the order of time."""
-        self[rows.users] = JOIN[self.place][self[rows.users], rows.codes(self.place)]
+        self[rows.users] = join(self.place, self[rows.users], rows.codes(self.place))
 
 
 class DayRows:
@@ -131,7 +133,7 @@ class RowsWindow(_UserCodes):
         self.values = np.full(max(map(len, parts), default=0), NO_ROWS, np.uint8)
         for part in parts:
             both = self.values[: len(part)]
-            both[:] = JOIN[place][both, part]
+            both[:] = join(place, both, part)
         self._counts = np.bincount(self.values, minlength=_NUMBER)
 
     def add(self, rows: RowsByUser) -> None:

@@ -18,7 +18,6 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 
 from shim.gate.day_rows import (
-    JOIN,
     LENGTHS,
     NO_ROWS,
     ROWS_OF_A_USER,
@@ -28,6 +27,7 @@ from shim.gate.day_rows import (
     RowsByUser,
     RowsWindow,
     Share,
+    join,
 )
 from shim.gate.observed_rows import ObservedRows
 from shim.gate.user_numbers import NEVER, Integers, Truths, UserValues
@@ -102,7 +102,7 @@ class Series:
         rows = rows.where(rows.times - self._later_since[rows.users] < self._unit)
         by_user = RowsByUser(rows.users, rows.successes)
         users = by_user.users
-        self._later[users] = JOIN["first"][self._later[users], by_user.first]
+        self._later[users] = join("first", self._later[users], by_user.first)
 
     def add_crowd(self, at: Time, rows: ObservedRows) -> None:
         share = int(rows.successes.sum()), len(rows)

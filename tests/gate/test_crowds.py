@@ -108,7 +108,7 @@ def test_the_answer_does_not_depend_on_when_somebody_asks(
         at += step * SECOND
         rows.append(row(f"u{user}", at, run=run))
 
-    def count(_: Time, run: int | None) -> int:
+    def count(_: object, run: int | None) -> int:
         return connected if run is None else connected // 3
 
     whole = CrowdFinder(MINUTE, count)
