@@ -2,6 +2,7 @@
 
 from itertools import chain
 
+import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -178,7 +179,10 @@ def test_a_crowd_is_what_the_rule_says(
     left = [place for place in range(len(rows)) if place not in {*chain(*expected)}]
     for run in (1, 2):
         expected += crowds_among([place for place in left if rows[place].run == run], run)
-    finder = CrowdFinder(MINUTE, connected)
+    finder = CrowdFinder(
+        MINUTE,
+        lambda times, run: np.array([connected(at, run) for at in times.tolist()], np.int64),
+    )
     finder.extend(ObservedRows.of(rows))
     decided = finder.decide(LATER)
     assert [list(crowd.rows) for crowd in decided.crowds] == [
