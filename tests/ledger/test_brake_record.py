@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from shim.gate import Arm, BrakeRecord, FalseKill, TrialIdentity
+from shim.gate.observed_rows import user_key
 from shim.ledger.brake_record import read_brake_record
 from shim.ledger.gate_evidence import NO_FLAGS
 from shim.ledger.rows import BrakeRow, ProofRow, Row
@@ -89,8 +90,8 @@ def test_what_a_process_goes_on_with(path: Path) -> None:
     assert (found.since, found.kills_since) == (NOW, NOW)
     assert found.connected == ((Kind.APP, 1, NOW + 60 * S, NOW + 120 * S, 17),)
     assert [(kind, row.user, row.at, row.success, row.arm) for kind, row in found.returns] == [
-        (Kind.APP, "u60", NOW + 180 * S, True, Arm("everybody", Role.CONTROL)),
-        (Kind.APP, "u90", NOW + 210 * S, False, Arm("beta", Role.CANDIDATE)),
+        (Kind.APP, user_key("u60"), NOW + 180 * S, True, Arm("everybody", Role.CONTROL)),
+        (Kind.APP, user_key("u90"), NOW + 210 * S, False, Arm("beta", Role.CANDIDATE)),
     ]
     # Of this UTC day alone, the candidate's.
     assert found.decisions == ((f"u{noon}", NOW + noon * S),)
@@ -135,7 +136,7 @@ def test_an_action_of_before_the_trial_is_another_trials(path: Path) -> None:
         settled_action(80),
         now=NOW + 300 * S,
     )
-    assert [row.user for _, row in found.returns] == ["u80"]
+    assert [row.user for _, row in found.returns] == [user_key("u80")]
 
 
 @pytest.mark.parametrize(
@@ -167,7 +168,7 @@ def test_after_a_release_only_what_came_since_counts(path: Path) -> None:
         now=NOW + 2 * HOUR,
     )
     assert found.since == released
-    assert [row.user for _, row in found.returns] == ["u3700"]
+    assert [row.user for _, row in found.returns] == [user_key("u3700")]
 
 
 def test_false_kills_of_before_a_release_are_forgotten(path: Path) -> None:

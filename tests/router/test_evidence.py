@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from shim.gate.observed_rows import user_key
 from shim.ledger import LedgerObserver
 from shim.ledger.sqlite.reader import SqliteReader
 from shim.model import Kind, Return, Role, Stage, VerdictKind, VerdictName
@@ -80,7 +81,7 @@ def test_r14_the_ledger_counts_them_so_too(tmp_path: Path) -> None:
         three_episodes_and_a_healthy_connection(world)
     reader, ever = SqliteReader(tmp_path / "shim.db"), (0, 1 << 62)
     agreements = reader.agreement_rows(Kind.APP, [1], *ever)
-    assert [(row.user, row.success) for row in agreements] == [("u1", True)]
+    assert [(row.user, row.success) for row in agreements] == [(user_key("u1"), True)]
     counts = reader.counts(Kind.APP, *ever)
     assert counts.proving == {VerdictName.MATCHED: 1}
     assert counts.all.total() == 3
