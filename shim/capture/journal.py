@@ -6,12 +6,17 @@ before lines that exist already. So lines wait here until no other line can come
 Rules: docs/design.md#r3.
 """
 
+from array import array
 from bisect import bisect_right
+from collections.abc import Iterable
 
 import msgspec
 
 from shim.capture.format import Line, MessageLine, PongLine, Stall
 from shim.model import Time, seconds
+
+_LINES_OF_PART = 4096
+"""So many lines are put together in a fraction of a millisecond."""
 
 
 class Journal:
@@ -22,7 +27,7 @@ class Journal:
 
     def __init__(self) -> None:
         self._encode = msgspec.json.Encoder().encode
-        self._times: list[Time] = []
+        self._times = array("q")
         self._lines: list[bytes] = []
         self._newest: Line | None = None
         self._resumed: Time | None = None
@@ -67,14 +72,17 @@ class Journal:
             self.held -= len(self._lines.pop())
             self._insert(len(self._lines), self._times.pop(), PongLine(0, connection, newest.stage))
 
-    def take(self) -> bytes:
-        """All lines that wait, as the file has them; the caller moves the floor."""
-        lines = b"".join(self._lines)
-        self._times.clear()
-        self._lines.clear()
+    def take(self) -> Iterable[bytes]:
+        """All lines that wait, as the file has them; the caller moves the floor.
+
+        Very many may wait while an opening is written. So the parts are made when they are read, by whoever
+        has the time.
+        """
+        lines, self._lines = self._lines, []
+        self._times = array("q")
         self._newest = None
         self.held = 0
-        return lines
+        return _in_parts(lines)
 
     def _insert(self, index: int, at: Time, line: Line) -> None:
         self._times.insert(index, at)
@@ -85,3 +93,13 @@ class Journal:
         text = self._encode(line) + b"\n"
         self.held += len(text)
         return text
+
+
+def _in_parts(lines: list[bytes]) -> Iterable[bytes]:
+    """The lines, put together a few thousand at a time, and freed as they are read."""
+    lines.reverse()
+    while lines:
+        part = lines[-_LINES_OF_PART:]
+        del lines[-_LINES_OF_PART:]
+        part.reverse()
+        yield b"".join(part)

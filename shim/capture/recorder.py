@@ -184,9 +184,9 @@ class Recorder(Observer):
             return
         if self._opening is not None:
             return
-        lines = self._journal.take()
-        self._sink.write(lines, self._end_line(now))
-        self._size += len(lines)
+        size = self._journal.held
+        self._sink.write(self._journal.take(), size, self._end_line(now))
+        self._size += size
         self._handed = self._journal.floor = now
         full = self._size >= self._limits.size or now - self._began >= self._limits.age
         if full and not self._ended:
@@ -229,7 +229,8 @@ class Recorder(Observer):
             lines = opening.take(enough)
             if opening.done:
                 self._opening = None
-            self._sink.write(lines, self._end_line(self._began) if opening.done else None)
+            end = self._end_line(self._began) if opening.done else None
+            self._sink.write([lines], len(lines), end)
 
     def _give_up(self, reason: str, retry_at: Time) -> None:
         """End the file after the lines that were handed over last: a capture must not have holes."""

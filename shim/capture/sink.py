@@ -8,7 +8,7 @@ complete is removed.
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from io import FileIO
@@ -55,9 +55,12 @@ class Sink:
         self.error = None
         self._order(lambda: self._begin(header))
 
-    def write(self, lines: bytes, end: bytes | None) -> None:
-        """Add lines; `end` is the line that ends the file after them (None: its opening is not complete)."""
-        self._order(lambda: self._write(lines, end), len(lines))
+    def write(self, parts: Iterable[bytes], size: int, end: bytes | None) -> None:
+        """Add lines, in parts which the thread reads, together of this size in bytes.
+
+        `end` is the line that ends the file after them (None: its opening is not complete).
+        """
+        self._order(lambda: self._write(parts, end), size)
 
     def finish(self, end: bytes) -> None:
         """End the file."""
@@ -95,7 +98,7 @@ class Sink:
             self._file = self._create_stamped()
         self._regular = stat.S_ISREG(os.fstat(self._file.fileno()).st_mode)
         self._size = self._loose = 0
-        self._write(header, None)
+        self._write([header], None)
 
     def _create_stamped(self) -> FileIO:
         while True:
@@ -106,14 +109,19 @@ class Sink:
                 self.name = str(path)
                 return file
 
-    def _write(self, lines: bytes, end: bytes | None) -> None:
+    def _write(self, parts: Iterable[bytes], end: bytes | None) -> None:
         if self._file is None:
             return  # it has failed, and is ended
+        # Not joined in one go: the event loop would have to wait for that.
+        lines = bytearray()
+        for part in parts:
+            lines += part
         self._loose += len(lines)
         if end is None or not self._regular:
             self._put(lines)
         else:
-            self._put(lines + end)
+            lines += end
+            self._put(lines)
             self._end = end
             self._size += self._loose
             self._loose = 0
@@ -128,7 +136,7 @@ class Sink:
             self._file.close()
             self._file = None
 
-    def _put(self, data: bytes) -> None:
+    def _put(self, data: bytes | bytearray) -> None:
         assert self._file is not None
         rest = memoryview(data)
         while rest:
