@@ -34,7 +34,7 @@ class Part:
     def __init__(self, name: str, arguments: list[str], folder: Path, nice: int = 0) -> None:
         self.passed = self.failed = self.skipped = 0
         self.unsteady: list[str] = []
-        self._arguments = arguments
+        self.arguments = arguments
         self._path = folder / name
         self._nice = nice
         self._died = False
@@ -69,7 +69,7 @@ class Part:
         with (
             log.open("wb") as output,
             subprocess.Popen(
-                [*PYTEST, *_UNUSED, "-o", f"cache_dir={cache}", *self._arguments, *options],
+                [*PYTEST, *_UNUSED, "-o", f"cache_dir={cache}", *self.arguments, *options],
                 env=_environment(data),
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.__main__ import run, summarize
+from tests.__main__ import TESTS, parts_in, run, summarize
 from tests.part import Part
 
 ALWAYS = """
@@ -39,6 +39,24 @@ import time
 
 def test_hangs(): time.sleep(600)
 """
+
+
+def files_of(part: Part) -> set[Path]:
+    """The files of tests that pytest finds with these arguments."""
+    options = [argument for argument in part.arguments if argument.startswith("-")]
+    left_out = {Path(text) for option in options if (text := option.removeprefix("--ignore="))}
+    named = [Path(argument) for argument in part.arguments if argument not in options] or [TESTS]
+    found = {file for path in named for file in (path, *path.rglob("*"))}
+    return {
+        file
+        for file in found
+        if file.match("test_*.py") and left_out.isdisjoint((file, *file.parents))
+    }
+
+
+def test_each_file_is_in_one_part(tmp_path: Path) -> None:
+    found = sorted(file for part in parts_in(tmp_path, []) for file in files_of(part))
+    assert found == sorted(TESTS.rglob("test_*.py"))
 
 
 @pytest.fixture
