@@ -66,6 +66,7 @@ def test_no_evidence_counts_nothing(nothing: KindEvidence | Evidence) -> None:
     assert {name: number for name, number in numbers.items() if number} == (
         {"attempt": 1, "now": NOW} if isinstance(nothing, Evidence) else {}
     )
+    assert (nothing.span if isinstance(nothing, Evidence) else nothing.timeouts) == 0
 
 
 def stretch(ordinal: int, **changes: Any) -> StretchSample:

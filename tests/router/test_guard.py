@@ -362,11 +362,13 @@ def test_r6b_any_connection_of_the_candidates_says_that_the_network_is_back() ->
     assert 230 * S <= ends[19] <= 232 * S
 
 
+@pytest.mark.parametrize(("at_least", "searches"), [(10, 30), (1, 8)])
 def test_r6b_of_very_many_connections_a_part_is_looked_at_each_second_and_then_the_next(
-    monkeypatch: pytest.MonkeyPatch,
+    at_least: int, searches: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A search that looks at ten of 82 connections: within nine seconds each of them is looked at once."""
-    monkeypatch.setattr("shim.router.decisions._SEARCHED", 10)
+    monkeypatch.setattr("shim.router.decisions._SEARCHED", at_least)
+    monkeypatch.setattr("shim.router.decisions._SEARCHES", searches)
     for alive, found in (("c19", 0), ("c39", 2), ("c99", 8)):
         world = fleet(Stage.COMPLETE, 100, Limits())
         world.open("late", Stage.COMPLETE, user="late", session="late")

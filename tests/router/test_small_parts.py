@@ -203,6 +203,15 @@ def test_the_monitors_of_sessions_act_in_the_order_of_deadlines(control: bool) -
     assert decided == ["c1", "c0"]
 
 
+def test_the_monitor_of_the_stage_acts_unless_a_replay_wants_none_to() -> None:
+    world = World()
+    for number, acts in enumerate(({}, {"act": True}, {"act": False})):
+        connection = Connection(f"c{number}", Kind.APP, "u", "s", "p")
+        port = RecordingPort(lambda: 0)
+        tracked = world.router.open(connection, port, 0, Stage.LIVE, **acts)
+        assert tracked.acting is (None if number == 2 else Role.CANDIDATE)
+
+
 @pytest.mark.parametrize(
     ("stage", "retired"), [(Stage.SHADOW, False), (Stage.LIVE, False), (Stage.COMPLETE, True)]
 )
@@ -255,3 +264,15 @@ def test_a_wake_is_foretold_up_to_a_time() -> None:
     assert due is not None
     assert due < 15 * S  # the candidate's heartbeat
     assert [world.router.any_wake(at) for at in (due - 1, due)] == [False, True]
+
+
+def test_r1_a_sweep_acts_in_its_own_order_whatever_the_deadlines_are() -> None:
+    world = World()
+    for name, package in (("late", "p"), ("soon", "p2"), ("glasses", None)):
+        world.open(name, Stage.OFF, package=package)
+    for name, at in (("soon", 10), ("late", 12), ("glasses", 13)):
+        world.run(at)
+        world.message(name)
+    world.run(60)
+    decided = [decision.connection_id for decision in world.journal.decided_by(Role.CONTROL)]
+    assert decided == ["glasses", "late", "soon"]
