@@ -88,10 +88,11 @@ def test_what_was_closed_before_the_action_was_known_is_told() -> None:
     assert told(returns, published()) == ([("c2", 55 * S + 1, 56 * S + 1)], [])
 
 
-def test_an_identity_is_watched_to_the_end_of_its_last_window() -> None:
+@pytest.mark.parametrize("acted_at", [(100 * S, 90 * S), (90 * S, 100 * S)])
+def test_an_identity_is_watched_to_the_end_of_its_last_window(acted_at: tuple[Time, Time]) -> None:
     returns = process()
     ends = 220 * S
-    told(returns, published(), published(2, acted_at=90 * S))
+    told(returns, *(published(number, acted_at=at) for number, at in enumerate(acted_at)))
     told(returns, now=ends)
     opened(returns, "c1", 1)
     assert told(returns, now=ends) == ([("c1", 1 + AHEAD, None)], [])

@@ -280,6 +280,18 @@ def test_r15_against_a_look_at_the_whole_log(
     assert Counter(said) == Counter(told)
 
 
+def test_r15_at_the_end_of_the_record_a_loss_has_the_time_at_which_its_window_had_passed() -> None:
+    outcomes = Outcomes(WINDOW)
+    for number, at in ((1, 60 * S), (2, 100 * S)):
+        outcomes.opened(Opening(app(f"c{number}", user=f"u{number}"), 0))
+        acted(outcomes, app(f"c{number}", user=f"u{number}"), at)
+    end = 60 * S + WINDOW + 30 * S
+    assert [(outcome.result, outcome.at) for outcome in outcomes.finish(end)] == [
+        (Return.LOST, 60 * S + WINDOW + 1),
+        (Return.CENSORED, end),
+    ]
+
+
 def test_nothing_is_kept_of_clients_who_have_gone() -> None:
     """Memory does not grow with the users that there ever were."""
     outcomes = Outcomes(WINDOW)

@@ -10,6 +10,7 @@ from scipy.stats import poisson
 from shim.gate import Arm, FalseKillWatch, ObservedRow, QuestionTimes, ReturnWatch
 from shim.gate.brake_statistics import CHANCE, FalseKills, FewerReturns, poisson_tail
 from shim.gate.series import DAY
+from shim.gate.statistics import lower_bound, upper_bound
 from shim.model import SECOND, Duration, Kind, Role, Time
 
 MINUTE = 60 * SECOND
@@ -223,6 +224,22 @@ def test_the_reason_says_how_many_users_came_back_and_when(lost: int, candidate:
         candidate_users=200,
         within="1970-04-11",
     )
+
+
+@pytest.mark.parametrize("day", [1, 3])
+def test_a_day_engages_where_its_number_leaves_no_doubt(day: int) -> None:
+    """20 times the number of the stretch, for each of two sequences: from the first loss on that suffices."""
+    alpha = 1 / (20 * day) / 2
+    start = (99 + day) * DAY
+    control = rows(Role.CONTROL, 100, 5, start, MINUTE)
+    border = next(
+        lost
+        for lost in range(100)
+        if upper_bound({(1, 1): 100 - lost, (0, 1): lost}, alpha)
+        < lower_bound({(1, 1): 95, (0, 1): 5}, alpha)
+    )
+    for lost in (border - 1, border):
+        assert engages(control, rows(Role.CANDIDATE, 100, lost, start, MINUTE)) is (lost == border)
 
 
 def test_two_groups_with_different_rates_do_not() -> None:

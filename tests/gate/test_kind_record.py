@@ -66,7 +66,9 @@ def test_an_answer_is_the_same_however_often_the_record_was_asked_before(period:
     rows = [
         ObservedRow(f"u{number % 23}", times.since + number * 50 * MINUTE, number % 7 > 0, arm, 1)
         for number in range(420)
-        for arm in [Arm("everybody", Role.CANDIDATE if number % 3 else Role.CONTROL)]
+        # A rule is added on the fifth day.
+        for group in ["a rule" if number > 120 and number % 4 == 0 else "everybody"]
+        for arm in [Arm(group, Role.CANDIDATE if number % 3 else Role.CONTROL)]
     ]
     # A crowd in the first hour of a day: 40 users, whose rows are one event.
     night = BEGIN + 3 * DAY + 5 * MINUTE

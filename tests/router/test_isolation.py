@@ -752,6 +752,37 @@ def test_r4_who_is_watched_by_nobody_is_tried_again_until_somebody_watches() -> 
     assert CONTROL in world.watched_by("c1")
 
 
+def test_r4_a_control_that_failed_twice_in_one_instant_is_tried_once_more() -> None:
+    """Three failures in one instant are too many; two of them leave nobody alone."""
+    control = FaultyType(LegacyGlobal())
+    world = World(control=control)
+    world.open("c1", Stage.OFF)
+    control.faults = {"wake": raises(ValueError("no")), "next_wake": raises(ValueError("no"))}
+    control.left = 2
+    world.run(15)
+    assert [failure.call for failure in world.journal.failures] == ["wake", "next_wake"]
+    assert world.journal.notes == []
+    assert world.watched_by("c1") == {CONTROL}
+    assert world.orphans() == []
+
+
+def test_r22_a_decision_on_a_closed_connection_is_nothing_that_the_brake_takes_back() -> None:
+    """The control took over, and closed; the brake has not come to the connection yet."""
+    candidate = FaultyType()
+    world = World(candidate=candidate)
+    world.open("c1", Stage.LIVE)
+    world.router.restore_brake("it was engaged before")
+    candidate.faults["wake"] = answers([42])
+    candidate.left = 1
+    world.run(16)
+    assert world.tracked["c1"].acting is CONTROL
+    world.data("c1")  # the candidate waits until 61; the control decides at 60
+    world.run(300)
+    assert world.ports["c1"].endings == [(60 * S, "terminate")]
+    assert world.journal.stages == []
+    assert [(one.kind, one.at) for one in world.journal.verdicts] == [("only_control", 120 * S)]
+
+
 def test_r5_keyboard_interrupts_are_nobodys_failure() -> None:
     candidate = FaultyType()
     world = World(candidate=candidate)
