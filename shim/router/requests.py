@@ -70,10 +70,11 @@ class Requests:
     ) -> tuple[_Collected, bool]:
         """Wake every monitor that is due, or as many as the budget permits, at least one.
 
-        Answers the decisions, in the order in which they are to be acted on, and whether a call failed.
+        Answers the decisions, in the order in which they are to be acted on, and whether a wake failed.
         """
-        failed = self._send_waiting(monitors, now, budget)
+        self._send_waiting(monitors, now, budget)
         decisions: _Collected = []
+        failed = False
         if self._waiting[monitors.role]:
             return decisions, failed
         for instance in monitors.timers.due(now):
@@ -90,9 +91,8 @@ class Requests:
             decisions.sort(key=lambda decided: (decided[1].deadline, decided[0].order))
         return decisions, failed
 
-    def _send_waiting(self, monitors: RoleMonitors, now: Time, budget: Budget | None) -> bool:
-        """Send the pings that wait, or as many as the budget permits; answer whether a call failed."""
-        failed = False
+    def _send_waiting(self, monitors: RoleMonitors, now: Time, budget: Budget | None) -> None:
+        """Send the pings that wait, or as many as the budget permits."""
         waiting = self._waiting[monitors.role]
         while waiting:
             heartbeat = waiting[0]
@@ -101,9 +101,7 @@ class Requests:
                     break
             except CallFailed as failure:
                 self._assignment.instance_failed(monitors, heartbeat.instance, failure, now)
-                failed = True
             waiting.popleft()
-        return failed
 
     def _fulfil(
         self,
