@@ -752,6 +752,25 @@ def test_r4_who_is_watched_by_nobody_is_tried_again_until_somebody_watches() -> 
     assert CONTROL in world.watched_by("c1")
 
 
+@pytest.mark.parametrize("stage", [Stage.SHADOW, Stage.LIVE])
+def test_r4_whichever_monitor_can_watch_again_acts_for_whom_nobody_watched(stage: Stage) -> None:
+    """The other one of the stage, if it must be; then the other one closes a silent connection."""
+    monitors = {CONTROL: FaultyType(LegacyGlobal()), CANDIDATE: FaultyType()}
+    world = World(monitors[CONTROL], monitors[CANDIDATE])
+    for monitor in monitors.values():
+        monitor.faults["register"] = raises(ValueError("no"))
+    world.open("c1", stage)
+    world.run(3)
+    assert world.watched_by("c1") == set()
+    other = stage.acting.other
+    monitors[other].faults.clear()
+    world.run(5)
+    assert world.watched_by("c1") == {other}
+    assert world.tracked["c1"].acting is other
+    world.run(100)
+    assert len(world.ports["c1"].endings) == (1 if other is CONTROL else 2)
+
+
 def test_r4_a_control_that_failed_twice_in_one_instant_is_tried_once_more() -> None:
     """Three failures in one instant are too many; two of them leave nobody alone."""
     control = FaultyType(LegacyGlobal())
