@@ -141,15 +141,12 @@ class Question(Generic[K]):
 
     def forget(self, now: Time) -> None:
         """Only the days of the first period that goes on, and the last seven, will be asked for."""
-        day = (now - 2 * self._times.grain) // DAY
-        kept = (
-            max(WEEK, day - self._times.since // DAY) + 1
-            if now < self._times.since + (self._times.period + DAY)
-            else WEEK + 1
-        )
+        times = self._times
+        day = (now - 2 * times.grain) // DAY
+        first = times.since // DAY if now < times.since + times.period else day - WEEK
         for both in self._series.values():
             for series in both.distinct:
-                series.forget(day, kept)
+                series.forget(day, first)
 
     def users(self, key: K) -> int:
         """Users with a final observation, counted plainly."""

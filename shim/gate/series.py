@@ -184,9 +184,9 @@ class Series:
             self._windows[key] = RowsWindow(known, place)
         return self._windows[key]
 
-    def forget(self, today: int, kept: int) -> None:
-        """Only windows that contain `today`, and the last `kept` days, will be asked for any more."""
+    def forget(self, today: int, first: int) -> None:
+        """Only windows that contain `today`, and days from the `first` on, will be asked for any more."""
         self._windows = {key: w for key, w in self._windows.items() if today in key[0]}
-        for day in [known for known in self._days if known <= today - kept]:
+        for day in [known for known in self._days if known < first]:
             del self._days[day]
             self._crowds.pop(day, None)

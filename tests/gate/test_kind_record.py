@@ -10,6 +10,9 @@ from tests.gate.evidence import DAY, HALVES
 
 BEGIN = 20_000 * DAY
 MINUTE = 60 * SECOND
+LAGS = (-1, 0, MINUTE, 2 * MINUTE, 2 * MINUTE + 30 * SECOND, 6 * 60 * MINUTE)
+"""After the end of a day: whole rows are known two minutes later, and a stretch is over after three."""
+
 HOUR = 60 * MINUTE
 
 
@@ -87,7 +90,7 @@ def test_an_answer_is_the_same_however_often_the_record_was_asked_before(period:
 
     kept, known = anew(), 0
     ends = {times.since + period * DAY, *(BEGIN + day * DAY for day in range(1, 15))}
-    for now in sorted(end + lag for end in ends for lag in (-1, 0, MINUTE, 2 * MINUTE, 6 * HOUR)):
+    for now in sorted(end + lag for end in ends for lag in LAGS):
         begun = [row for row in rows if row.at <= now]
         add(kept, begun[known:])
         known = len(begun)

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -124,6 +125,33 @@ def test_users_whose_observation_is_not_final_are_counted() -> None:
     assert unsettled(2 * DAY + LAG) == 0
     assert unsettled(2 * DAY + 3 * HOUR) == 1
     assert unsettled(3 * DAY + HOUR + LAG) == 0
+
+
+@pytest.mark.parametrize(
+    ("period", "asked", "first"),
+    [
+        # All days of the first period that goes on, then the last week and the day before it.
+        (10, 10 * DAY - 1, 0),
+        (10, 10 * DAY, 3),
+        (2, 9 * DAY, 2),
+        # Two minutes after midnight (17 hours after the trial's begin) the day is another one.
+        (2, 9 * DAY + 17 * HOUR + LAG - 1, 2),
+        (2, 9 * DAY + 17 * HOUR + LAG, 3),
+    ],
+)
+def test_days_that_nobody_will_ask_for_are_forgotten(period: int, asked: Time, first: int) -> None:
+    times = QuestionTimes(SINCE, period * DAY, DAY, MINUTE)
+    question = Question(times, lambda at, run: 100, lambda arm: "all")
+    question.extend([row("u", day * DAY) for day in range(11)])
+    question.advance(SINCE + 11 * DAY)
+    question.forget(SINCE + asked)
+    begin = SINCE // DAY
+    known = [
+        day
+        for day in range(11)
+        if question.read("all", lambda series, day=day: series.stretch([begin + day])).plain  # type: ignore[misc]
+    ]
+    assert known == [*range(first, 11)]
 
 
 def test_a_copy_has_the_same_rows_and_gets_others() -> None:
