@@ -130,7 +130,11 @@ def _run_until_one_fails(items: Sequence[pytest.Item], tests: CoverageMap) -> in
     """Run these tests, which are collected; how pytest would have ended."""
     for item, following in zip(items, [*items[1:], None], strict=True):
         _limit_seconds(3 + 3 * tests.seconds[item.nodeid])
-        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        try:
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        except KeyboardInterrupt:
+            # A monitor that is called without end (`Runaway`).
+            return pytest.ExitCode.INTERRUPTED
         if item.session.testsfailed:
             return pytest.ExitCode.TESTS_FAILED
     return pytest.ExitCode.OK

@@ -3,12 +3,12 @@
 import pytest
 
 from shim.model import BY_CHANCE, Confirmation, Connection, Kind, Role, Stage
-from shim.router import Decided, Observer, Paused, Tracked, handles
+from shim.router import BrakeChanged, Decided, Observer, Paused, Tracked, handles
 from shim.router.port import NO_CONFIRMATION, NO_SOCKET
 from shim.router.time_integral import TimeIntegral
 from shim.router.tracked import PunctualTimer, make_touch
 from shim_per_session import PerSession
-from tests.router.helpers import RecordingPort, S, World
+from tests.router.helpers import FaultyType, RecordingPort, S, World, answers
 
 
 def test_an_integral_sums_a_count_over_time() -> None:
@@ -276,3 +276,26 @@ def test_r1_a_sweep_acts_in_its_own_order_whatever_the_deadlines_are() -> None:
     world.run(60)
     decided = [decision.connection_id for decision in world.journal.decided_by(Role.CONTROL)]
     assert decided == ["glasses", "late", "soon"]
+
+
+def test_r22_the_brake_tells_whether_a_person_engaged_it() -> None:
+    told: list[BrakeChanged] = []
+
+    class Brakes(Observer):
+        @handles(BrakeChanged)
+        def _changed(self, change: BrakeChanged) -> None:
+            told.append(change)
+
+    candidate = FaultyType()
+    world = World(candidate=candidate, observers=[Brakes()])
+    world.open("c1", Stage.LIVE)
+    world.router.engage_brake("by hand", world.now)
+    world.router.release_brake("repaired", 5)
+    world.stage("c1", Stage.LIVE)
+    candidate.faults["wake"] = answers([42])
+    world.run(16)
+    assert [(change.engaged, change.by_itself) for change in told] == [
+        (True, False),
+        (False, False),
+        (True, True),
+    ]
