@@ -205,11 +205,12 @@ def test_the_monitors_of_sessions_act_in_the_order_of_deadlines(control: bool) -
 
 def test_the_monitor_of_the_stage_acts_unless_a_replay_wants_none_to() -> None:
     world = World()
-    for number, acts in enumerate(({}, {"act": True}, {"act": False})):
-        connection = Connection(f"c{number}", Kind.APP, "u", "s", "p")
-        port = RecordingPort(lambda: 0)
-        tracked = world.router.open(connection, port, 0, Stage.LIVE, **acts)
-        assert tracked.acting is (None if number == 2 else Role.CANDIDATE)
+    connections = [Connection(f"c{number}", Kind.APP, "u", "s", "p") for number in range(3)]
+    port = RecordingPort(lambda: 0)
+    usual = world.router.open(connections[0], port, 0, Stage.LIVE)
+    wanted = world.router.open(connections[1], port, 0, Stage.LIVE, act=True)
+    replayed = world.router.open(connections[2], port, 0, Stage.LIVE, act=False)
+    assert (usual.acting, wanted.acting, replayed.acting) == (Role.CANDIDATE, Role.CANDIDATE, None)
 
 
 @pytest.mark.parametrize(
