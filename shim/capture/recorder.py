@@ -198,8 +198,7 @@ class Recorder(Observer):
         oldest = next((one.last_seen for one in self._followed if not one.over), now)
         while self._pauses and self._pauses[0][1] < oldest:
             self._pauses.popleft()
-        pauses = list(self._pauses)
-        if pauses:
+        if pauses := list(self._pauses):
             oldest = min(oldest, pauses[0][0])
         zero = oldest
         if self._interval is not None:

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from shim.ledger.rows import Wall
 from shim.model import from_seconds, seconds
-from shim.settings import LedgerUrl
+from shim.model.ledger_url import LedgerUrl
 
 _PLAIN = ("id", "digest", "before", "who", "reason")
 
