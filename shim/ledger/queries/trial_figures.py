@@ -28,7 +28,7 @@ _NO_PROOF = -2
 _GROUP = "coalesce(placed_by, '')"
 """The group in which chance placed the user, as in an `Arm`."""
 
-_COUNTED = "coalesce(counted, TRUE)"
+_COUNTED = "counted IS NOT FALSE"
 """Whether a row is evidence; an older shim kept no others."""
 
 
@@ -65,9 +65,11 @@ class TrialFigures(SnapshotReader):
         self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall, *, acted_from: Wall
     ) -> SettledActions:
         """By the ends of their windows; actions of an older shim have no window, and are left out."""
+        proofs = "FROM proof WHERE proof.run = action.run AND proof.connection = action.connection"
         event = (
-            f"(SELECT coalesce(max(coalesce(guard_event, {NO_EVENT})), {_NO_PROOF}) FROM proof "
-            "WHERE proof.run = action.run AND proof.connection = action.connection)"
+            # Whether there is a proof PostgreSQL finds out for all actions at once.
+            f"CASE WHEN EXISTS (SELECT 1 {proofs}) "
+            f"THEN (SELECT max(coalesce(guard_event, {NO_EVENT})) {proofs}) ELSE {_NO_PROOF} END"
         )
         with self.snapshot() as ledger:
             found = ledger.columns(
