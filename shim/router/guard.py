@@ -126,7 +126,7 @@ class Guard:
         decided = len(self._decided)
         if not self.holding:
             limits = self._limits
-            closed = decided - 1 - len(self._held)
+            closed = decided - 1
             if decided < limits.count or decided <= limits.share * (acting_for + closed):
                 return False
             self.holding = True

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from shim.gate import Arm, KindRecord, ObservedRow, QuestionTimes
+from shim.gate.evidence import NOTHING
 from shim.model import SECOND, Role, Time
 from tests.gate.evidence import DAY, HALVES
 
@@ -97,3 +98,13 @@ def test_an_answer_is_the_same_however_often_the_record_was_asked_before(period:
         once = anew()
         add(once, begun)
         assert kept.observe(now) == once.observe(now)
+
+
+def test_without_rows_nothing_is_observed() -> None:
+    found = record().observe(BEGIN + 8 * DAY)
+    assert (found.users, found.unsettled_users, found.later_users) == (0, 0, 0)
+    assert (found.days, found.crowds) == (0, 0)
+    assert (found.returns, found.recent_returns, found.arms) == ({}, {}, {})
+    assert (found.agreement, found.proofs, found.recent_agreement) == (NOTHING,) * 3
+    # Nine days, and the weeks that end with the seventh, the eighth and the ninth of them.
+    assert [one.agreement for one in found.stretches] == [NOTHING] * 12

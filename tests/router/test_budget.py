@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from shim.model import Role, Stage
+from shim_legacy_global import LegacyGlobal
 from tests.router.helpers import FaultyType, S, World, raises
 
 MANY = 1000
@@ -64,6 +65,24 @@ def test_r1_who_left_before_its_ping_is_not_pinged_and_who_came_back_waits_for_t
     assert [pings(world)[number] for number in gone] == [before[number] for number in gone]
     assert pings(world)[1:-1:2] == [1] * (MANY // 2)
     assert pings(world)[-1] == 0
+
+
+def test_r5_a_ping_that_cannot_be_sent_is_a_failure_also_if_it_had_to_wait() -> None:
+    control = FaultyType(LegacyGlobal())
+    world = World(control=control)
+    for number in range(200):
+        world.open(f"c{number}", Stage.OFF, user=f"u{number}", session=f"s{number}")
+    world.now = 15 * S
+    world.router.step_control(world.now, used_up)
+    world.tracked["c150"].control.ping = b"x" * 126
+    step_until_done(world, lambda: world.router.step_control(world.now, used_up))
+    (failure,) = world.journal.failures
+    assert (failure.role, failure.call) == (Role.CONTROL, "wake")
+    assert failure.reason.startswith("asked for a ping that cannot be sent")
+    # A fresh instance watches everybody, and the sweep that failed is over.
+    assert world.orphans() == []
+    assert len(control.made) == 2
+    assert pings(world)[160:] == [0] * 40
 
 
 def test_r1_a_sweep_that_lasts_longer_than_an_interval_swallows_ticks() -> None:
