@@ -144,14 +144,18 @@ def test_days_that_nobody_will_ask_for_are_forgotten(period: int, asked: Time, f
     question = Question(times, lambda at, run: 100, lambda arm: "all")
     question.extend([row("u", day * DAY) for day in range(11)])
     question.advance(SINCE + 11 * DAY)
+
+    def known() -> list[int]:
+        days = [(day, SINCE // DAY + day) for day in range(11)]
+        return [
+            number
+            for number, day in days
+            if question.read("all", lambda series, day=day: series.stretch([day])).plain  # type: ignore[misc]
+        ]
+
+    assert known() == [*range(11)]
     question.forget(SINCE + asked)
-    begin = SINCE // DAY
-    known = [
-        day
-        for day in range(11)
-        if question.read("all", lambda series, day=day: series.stretch([begin + day])).plain  # type: ignore[misc]
-    ]
-    assert known == [*range(first, 11)]
+    assert known() == [*range(first, 11)]
 
 
 def test_a_copy_has_the_same_rows_and_gets_others() -> None:

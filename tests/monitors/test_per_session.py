@@ -225,6 +225,14 @@ def test_r2_an_idle_monitor_comes_back_to_its_own_rhythm() -> None:
     assert driven.machine.next_wake == first + 105 * S  # and no burst of what was missed
 
 
+@pytest.mark.parametrize(("interval", "begin"), [(15 * S, 5_700_000), (10 * S, 3_800_000)])
+def test_r2_a_session_has_the_same_rhythm_in_every_version(interval: int, begin: Time) -> None:
+    """What a replay says depends on it."""
+    driven = Driven(session="user@example.com", heartbeat_interval=interval)
+    driven.register()
+    assert driven.machine.next_wake == begin
+
+
 def test_r2_heartbeats_of_all_sessions_fall_on_one_grid() -> None:
     firsts = set()
     for number in range(400):

@@ -853,6 +853,26 @@ def test_r4_at_off_the_candidate_acts_where_no_control_can_be_had() -> None:
     assert world.ports["c1"].endings
 
 
+def test_r4_at_off_the_control_acts_again_once_it_can_be_had() -> None:
+    """The candidate, which acted in its place, failed as well: nobody watched."""
+    control, candidate = FaultyType(LegacyGlobal()), FaultyType()
+    world = World(control, candidate)
+    tracked = world.open("c1", Stage.OFF)
+    for call in ("register", "wake"):
+        control.faults[call] = raises(ValueError("no"))
+    world.run(16)
+    assert tracked.acting is CANDIDATE
+    for call in ("register", "wake"):
+        candidate.faults[call] = raises(ValueError("no"))
+    world.run(32)
+    assert world.watched_by("c1") == set()
+    control.faults.clear()
+    world.run(34)
+    assert world.watched_by("c1") == {CONTROL}
+    assert tracked.acting is CONTROL
+    assert world.orphans() == []
+
+
 def test_r4_where_the_control_cannot_take_over_the_candidate_gets_a_fresh_instance() -> None:
     control, candidate = FaultyType(LegacyGlobal()), FaultyType()
     world = World(control, candidate)
