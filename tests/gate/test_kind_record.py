@@ -108,3 +108,17 @@ def test_without_rows_nothing_is_observed() -> None:
     assert (found.agreement, found.proofs, found.recent_agreement) == (NOTHING,) * 3
     # Nine days, and the weeks that end with the seventh, the eighth and the ninth of them.
     assert [one.agreement for one in found.stretches] == [NOTHING] * 12
+
+
+def test_the_days_with_timeouts_are_counted_and_weeks_are_no_days() -> None:
+    found = record()
+    arm = Arm("everybody", Role.CONTROL)
+    for day in (0, 2, 8):
+        found.add_agreements([ObservedRow("u", BEGIN + day * DAY, True, arm, 1)])
+    observed = found.observe(BEGIN + 9 * DAY - 1)
+    assert observed.days == 3
+    assert [one.name for one in observed.stretches if not one.is_day] == [
+        "2024-10-04 to 2024-10-10",
+        "2024-10-05 to 2024-10-11",
+        "2024-10-06 to 2024-10-12",
+    ]

@@ -60,8 +60,10 @@ def test_a_later_user_is_observed_for_a_unit_and_five_rows() -> None:
     assert final(ask([row("u", 3 * DAY), row("u", 4 * DAY)], 9 * DAY))[0] == Counter({(1, 1): 1})
 
 
-def test_a_crowd_is_one_observation_in_one_way_of_counting_alone() -> None:
-    rows = [row(f"u{n}", HOUR + n, success=n > 1) for n in range(20)]
+@pytest.mark.parametrize("at", [HOUR, 2 * DAY - 1 - 20, 2 * DAY, 3 * DAY])
+def test_a_crowd_is_one_observation_in_one_way_of_counting_alone(at: Time) -> None:
+    """In the first period, at its end and after it."""
+    rows = [row(f"u{n}", at + n, success=n > 1) for n in range(20)]
     plain, crowded = final(ask(rows, 9 * DAY))
     assert plain == Counter({(1, 1): 18, (0, 1): 2})
     assert crowded == Counter({(18, 20): 1})

@@ -351,6 +351,16 @@ def test_r1_a_sweep_over_very_many_looks_at_those_that_were_silent_for_long() ->
     assert len(looked_at) == 100
 
 
+def test_r1_a_sweep_that_comes_before_all_were_looked_at_looks_at_every_connection() -> None:
+    """Nobody woke the machine between the sweeps, and the sweep is not late."""
+    machine = LegacyGlobalMonitor(LegacySettings(), 0, at_once=10)
+    for number in range(100):
+        register(machine, connection(f"c{number}"), 0, -5 * S)
+    wake(machine, 15 * S)
+    wake(machine, 30 * S)
+    assert len(decided(wake(machine, 45 * S))) == 100
+
+
 def test_r1_where_a_sweep_may_look_at_all_nothing_happens_between_the_sweeps() -> None:
     for count, due in ((10, 30 * S), (11, 20 * S)):
         machine = LegacyGlobalMonitor(LegacySettings(), 0, at_once=10)

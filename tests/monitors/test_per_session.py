@@ -531,6 +531,18 @@ def test_r3b_the_shift_is_kept_when_the_confirmed_data_is_older_than_the_pause()
     assert [d.at for d in driven.decisions] == [65 * S]
 
 
+def test_r3_a_pause_moves_a_deadline_beyond_what_it_was_put_off_to() -> None:
+    driven = Driven()
+    driven.register()
+    driven.evidence["c1"] = Confirmation(unread=True)
+    driven.run(45 * S)  # put off to 60
+    driven.machine.paused(50 * S, 70 * S)
+    driven.evidence["c1"] = NOTHING
+    driven.wake(70 * S)
+    (decision,) = driven.decisions
+    assert (decision.at, decision.deadline) == (70 * S, 65 * S)
+
+
 def test_r3_patience_is_measured_without_the_pauses() -> None:
     driven = Driven()
     driven.register()
