@@ -82,6 +82,15 @@ def test_one_opening_settles_one_action_the_oldest_first() -> None:
     assert [each.opening for each in found] == [opening(5, 30), None]
 
 
+def test_at_one_time_actions_and_openings_count_in_the_order_of_their_keys() -> None:
+    actions = [action(2, 20, 10), action(1, 20, 10)]
+    openings = [opening(6, 30), opening(5, 30), opening(4, 33)]
+    for known in (actions, actions[::-1]):
+        found = list(conclude(known, openings, END))
+        assert results(found) == {"c01": ("returned", 30, 10), "c02": ("returned", 30, 10)}
+        assert [each.opening for each in found] == [opening(5, 30), opening(6, 30)]
+
+
 @pytest.mark.parametrize(
     ("unknown", "result"),
     [

@@ -94,6 +94,13 @@ def test_a_user_who_occurs_later_is_left_out_as_well() -> None:
     assert plain(rows) == {(0, 1): 1, (1, 1): 1}
 
 
+def test_a_row_a_unit_after_the_first_is_not_the_proof_of_its_event() -> None:
+    """The next user of the event is the first whom it decides."""
+    for at, counted in ((LATER + DAY - 1, {(1, 1): 1}), (LATER + DAY, {(0, 1): 1, (1, 1): 1})):
+        rows = [clean("b", LATER), proof("b", at, 1), proof("a", LATER + DAY + HOUR, 1)]
+        assert plain(rows) == counted
+
+
 def test_before_the_first_period_is_over_it_is_counted_so_too() -> None:
     rows = [clean("u", HOUR), clean("e1.2", HOUR), *event(1, 10, 2 * HOUR)]
     so_far = record_of(rows).observe(SINCE + DAY).so_far
