@@ -7,6 +7,7 @@ from shim.router import BrakeChanged, Decided, Observer, Paused, Tracked, handle
 from shim.router.port import NO_CONFIRMATION, NO_SOCKET
 from shim.router.time_integral import TimeIntegral
 from shim.router.tracked import PunctualTimer, make_touch
+from shim_legacy_global import LegacyGlobal
 from shim_per_session import PerSession
 from tests.router.helpers import FaultyType, RecordingPort, S, World, answers
 
@@ -300,3 +301,15 @@ def test_r22_the_brake_tells_whether_a_person_engaged_it() -> None:
         (False, False),
         (True, True),
     ]
+
+
+def test_a_candidate_for_the_whole_process_acts_in_the_order_of_deadlines_too() -> None:
+    world = World(candidate=LegacyGlobal())
+    for name in ("late", "soon"):
+        world.open(name, Stage.COMPLETE, user=name, session=name)
+    for name, at in (("soon", 10), ("late", 12)):
+        world.run(at)
+        world.message(name)
+    world.run(60)
+    decided = [decision.connection_id for decision in world.journal.decided_by(Role.CANDIDATE)]
+    assert decided == ["soon", "late"]
