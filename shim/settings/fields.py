@@ -34,9 +34,7 @@ _E = TypeVar("_E", bound=Enum)
 class Section(BaseModel):
     """A mapping in a file: no unknown keys, no guessing of types, never changed."""
 
-    model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, defer_build=True
-    )
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
     @classmethod
     def contradictions(cls, given: Mapping[str, Any]) -> Iterable[Fault]:
