@@ -19,9 +19,9 @@ def facts_from(reader: LedgerReader, settings: Settings, digest: str, now: Time)
     Raises InputError if there is no ledger.
     """
     active_since = in_force_since(reader.rows(FlagsRow), digest)
-    # In a fleet an order is in force before the processes have recorded that they follow.
-    brakes = (*reader.orders(1), reader.brake())
-    engaged = next((one.reason for one in brakes if one is not None and one.engaged), None)
+    # In a fleet the last order is in force, also before the processes have recorded that they follow.
+    brake = next(iter(reader.orders(1)), None) or reader.brake()
+    engaged = brake.reason if brake is not None and brake.engaged else None
     if active_since is None:
         return Facts(now, None, engaged, {})
     evidence = gate_evidence(reader, settings, now)

@@ -9,7 +9,10 @@ import pytest
 
 from shim.flags import Percentages
 from shim.ledger import list_flags, order_brake, push_flags
+from shim.ledger.postgres.shipment import note_run
+from shim.ledger.postgres.store_connection import connect
 from shim.ledger.postgres.store_reader import PostgresReader
+from shim.ledger.rows import BrakeRow
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.rollout.changes import Change
 from shim.rollout.flags_place import ChangedMeanwhileError, FlagsStorePlace
@@ -17,7 +20,9 @@ from shim.rollout.promotion import advance_by_itself, prepare, put_in_place
 from shim.rollout.promotion_facts import facts_from
 from shim.rollout.promotion_plan import Facts
 from shim.settings import LedgerUrl, load_settings, parse_flags
+from tests.ledger.helpers import run
 from tests.live.servers import ROLLOUT
+from tests.postgres.helpers import insert_row
 from tests.rollout.test_plan import GOOD, STEPS
 
 PROCESSES = 6
@@ -77,13 +82,22 @@ def test_who_stood_still_takes_no_step_after_the_brake(store: LedgerUrl, release
     assert advance(store, lambda: None) is not None
 
 
-def test_the_brake_is_known_before_a_process_has_recorded_it(store: LedgerUrl) -> None:
+def test_an_order_is_in_force_before_a_process_has_recorded_it(store: LedgerUrl) -> None:
     settings = load_settings(None, monitor_types(plugin_manager()))
-    with closing(PostgresReader(store)) as reader:
-        assert facts_from(reader, settings, "b", 0).brake is None
+    with closing(PostgresReader(store)) as reader, closing(connect(store)) as connection:
+
+        def brake() -> str | None:
+            return facts_from(reader, settings, "b", 0).brake
+
+        assert brake() is None
         order_brake(store, engaged=True, reason="kills", who="ann")
         assert reader.brake() is None
-        assert facts_from(reader, settings, "b", 0).brake == "kills"
+        assert brake() == "kills"
+        run_id = note_run(connection, run(0), 0).id
+        insert_row(connection, run_id, 1, BrakeRow(True, "kills", 0))
+        order_brake(store, engaged=False, reason="mended", who="ann")
+        assert reader.brake() is not None
+        assert brake() is None
 
 
 def test_a_person_is_told_that_something_has_changed(store: LedgerUrl) -> None:
