@@ -1,7 +1,7 @@
 """Users as numbers: what is known of millions of them is a column, and a user's number the place in it.
 
-A name is first cut down to a key of 64 bits, so that no names are kept. A million users share a key with a
-probability of three in a hundred million; two users of one key count as one user, which changes no answer.
+A name is first cut down to a key of 64 bits, so that no names are kept. That two of a million users have the
+same key has a probability of three in a hundred million. They would count as one user: one observation less.
 
 Rules: docs/design.md#r16.
 """

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 import numpy as np
 
-from shim.gate.user_numbers import Integers
+from shim.gate.user_numbers import NEVER, Integers
 from shim.ledger.rows import Row
 
 R = TypeVar("R", bound=Row)
@@ -43,7 +43,7 @@ class FoundColumns(NamedTuple):
     """Very many rows, column by column.
 
     Attributes:
-        table: the different values that rows have in the columns of few.
+        table: the different values that rows have in the columns of few, in their order.
         places: of each row, where its values are in `table`.
         numbers: the other columns, with a number of each row.
     """
@@ -57,8 +57,8 @@ class FoundColumns(NamedTuple):
         return np.array([*values], np.int64)[self.places]
 
     def in_order(self, by: Integers) -> "FoundColumns":
-        """The rows by these numbers of theirs."""
-        order = np.argsort(by, kind="stable")
+        """The rows by these numbers of theirs, those of one number in the order of `table`."""
+        order = np.argsort((by - by.min(initial=NEVER)) * len(self.table) + self.places)
         return FoundColumns(
             self.table, self.places[order], [column[order] for column in self.numbers]
         )

@@ -112,23 +112,17 @@ class _SqliteSnapshot(Snapshot):
         arrays = ", ".join(f"json_group_array(c{place})" for place in range(len(names)))
         (row,) = self.ask(f"SELECT {arrays} FROM (SELECT {named} {found})", *values)
         columns = [msgspec.json.decode(column, type=list[Any]) for column in row]
-        table = _Places()
-        places = [*map(table.__getitem__, zip(*columns[: len(few)], strict=True))]
+        rows = [*zip(*columns[: len(few)], strict=True)]
+        table = sorted({*rows}, key=lambda row: [(value is None, value) for value in row])
+        places = {row: place for place, row in enumerate(table)}
         return FoundColumns(
-            table=[*table],
-            places=np.array(places, np.int64),
+            table=table,
+            places=np.array([*map(places.__getitem__, rows)], np.int64),
             numbers=[
                 np.fromiter(map(hash, column) if name == self.USER else column, np.int64)
                 for name, column in zip(numbers, columns[len(few) :], strict=True)
             ],
         )
-
-
-class _Places(dict[tuple[Any, ...], int]):
-    """Numbers what is looked up, from 0."""
-
-    def __missing__(self, key: tuple[Any, ...]) -> int:
-        return self.setdefault(key, len(self))
 
 
 def _is_too_late() -> bool:
