@@ -72,6 +72,12 @@ def rows_of(longest: int) -> st.SearchStrategy[list[Row]]:
     return st.lists(row.map(lambda row: (row[0], row[1], row[1] + row[2], row[3])), max_size=30)
 
 
+def test_a_row_is_about_the_minute_that_begins_with_its_last_instant() -> None:
+    users = connected((1, 0, 60, 10))
+    users.add(1, 30 * SECOND, MINUTE + 1, 20)
+    assert [at(users, minute, 1) for minute in (0, 1)] == [10, 20]
+
+
 @given(rows_of(longest=400), st.integers(0, 30))
 def test_many_rows_at_once_are_the_same_as_one_after_the_other(rows: list[Row], cut: int) -> None:
     at_once = ConnectedUsers(MINUTE)

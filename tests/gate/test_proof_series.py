@@ -74,10 +74,11 @@ def test_another_proof_of_such_a_user_counts() -> None:
 
 def test_a_user_of_the_first_period_is_final_at_its_end() -> None:
     """An event after that changes nothing of it, and is the proof of the first user whom it decides."""
-    rows = [clean("early", HOUR), proof("early", LATER, 1), proof("late", LATER + MINUTE, 1)]
-    assert plain(rows) == {(0, 1): 1, (1, 1): 1}
-    rows.append(proof("latest", LATER + HOUR, 1))
-    assert plain(rows) == {(0, 1): 1, (1, 1): 1}
+    for after in (PERIOD, LATER):
+        rows = [clean("early", HOUR), proof("early", after, 1), proof("late", after + MINUTE, 1)]
+        assert plain(rows) == {(0, 1): 1, (1, 1): 1}
+        rows.append(proof("latest", after + HOUR, 1))
+        assert plain(rows) == {(0, 1): 1, (1, 1): 1}
 
 
 def test_a_sixth_row_is_not_the_proof_of_its_event() -> None:
