@@ -85,7 +85,7 @@ def conclude(
     the openings of these conclusions marked as used.
     """
     known = [action for action in actions if action.acted_at <= known_until]
-    connections = sorted(openings, key=lambda opening: (opening.opened_at, opening.key))
+    connections = list(openings)
     facts: list[tuple[Time, int, FactKey, FleetAction | FleetOpening]] = [
         (action.acted_at, 1, action.key, action) for action in known
     ]

@@ -374,6 +374,14 @@ def test_new_users_come_as_they_came_after_the_first_period() -> None:
     assert of("users", evidence(replace(APP, users=0, unsettled_users=0))).eta is None
 
 
+def test_more_users_are_wanted_of_the_monitor_with_fewer_of_them() -> None:
+    whole = {GROUP: arms(bernoulli(1960, 2000), bernoulli(98, 100))}
+    text = of("returns", evidence(replace(APP, returns=whole, later_users=9))).missing or ""
+    number = int(text.removeprefix("about ").partition(" ")[0])
+    assert text == f"about {number} more users of either monitor"
+    assert 0 < number < 400
+
+
 COUNTED = Counted({(5, 5): 97, (4, 5): 6}, {(5, 5): 90, (24, 30): 1, (0, 2): 3})
 
 

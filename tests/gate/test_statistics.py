@@ -183,6 +183,8 @@ def test_a_comparison_at_the_ends_of_what_a_mean_can_be() -> None:
     """Half way between the means, less the margin, lies 1 or 0: no mean that can be refuted."""
     assert not certainly_lower(bernoulli(19, 20), bernoulli(20, 20), 0.05, -0.05)
     assert not certainly_lower(bernoulli(0, 4), bernoulli(1, 4), 0.05, -0.25)
+    # Few observations of the lesser mean do not refute the value half way; the bounds lie apart.
+    assert certainly_lower(bernoulli(1, 10), bernoulli(6_000, 10_000), 0.05, -0.3)
     # What the lesser mean has to reach is more than everything, or less than nothing.
     assert certainly_lower(bernoulli(9_900, 10_000), bernoulli(10_000, 10_000), 0.05, -0.3)
     assert not certainly_lower(bernoulli(0, 10_000), bernoulli(100, 10_000), 0.05, 0.3)

@@ -361,6 +361,18 @@ def test_r1_a_sweep_that_comes_before_all_were_looked_at_looks_at_every_connecti
     assert len(decided(wake(machine, 45 * S))) == 100
 
 
+def test_r1_a_long_silent_connection_that_is_registered_between_two_sweeps_times_out() -> None:
+    """A takeover: the sweep has looked at the others already."""
+    machine = LegacyGlobalMonitor(LegacySettings(), 0, at_once=10)
+    for number in range(11):
+        register(machine, connection(f"c{number}"), 0, 0)
+    wake(machine, 15 * S)
+    register(machine, connection("taken over"), 16 * S, -20 * S)
+    while (due := machine.next_wake) is not None and due < 30 * S:
+        wake(machine, due)
+    assert decided(wake(machine, 30 * S)) == ["taken over"]
+
+
 def test_r1_where_a_sweep_may_look_at_all_nothing_happens_between_the_sweeps() -> None:
     for count, due in ((10, 30 * S), (11, 20 * S)):
         machine = LegacyGlobalMonitor(LegacySettings(), 0, at_once=10)

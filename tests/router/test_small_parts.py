@@ -212,6 +212,9 @@ def test_the_monitor_of_the_stage_acts_unless_a_replay_wants_none_to() -> None:
     wanted = world.router.open(connections[1], port, 0, Stage.LIVE, act=True)
     replayed = world.router.open(connections[2], port, 0, Stage.LIVE, act=False)
     assert (usual.acting, wanted.acting, replayed.acting) == (Role.CANDIDATE, Role.CANDIDATE, None)
+    for stage in Stage:
+        world.router.set_stage(replayed, stage, 1)
+        assert replayed.acting is None
 
 
 @pytest.mark.parametrize(
