@@ -771,17 +771,22 @@ def test_r4_whichever_monitor_can_watch_again_acts_for_whom_nobody_watched(stage
     assert len(world.ports["c1"].endings) == (1 if other is CONTROL else 2)
 
 
-def test_r4_a_control_that_failed_twice_in_one_instant_is_tried_once_more() -> None:
-    """Three failures in one instant are too many; two of them leave nobody alone."""
+@pytest.mark.parametrize(("failures", "acting"), [(2, CONTROL), (3, CANDIDATE)])
+def test_r4_a_control_that_failed_twice_in_one_instant_is_tried_once_more(
+    failures: int, acting: Role
+) -> None:
+    """Three failures in one instant are too many; in either case somebody watches at once."""
     control = FaultyType(LegacyGlobal())
     world = World(control=control)
     world.open("c1", Stage.OFF)
     control.faults = {"wake": raises(ValueError("no")), "next_wake": raises(ValueError("no"))}
-    control.left = 2
+    control.left = failures
     world.run(15)
-    assert [failure.call for failure in world.journal.failures] == ["wake", "next_wake"]
+    calls = [failure.call for failure in world.journal.failures]
+    assert calls[:failures] == ["wake", *["next_wake"] * (failures - 1)]
     assert world.journal.notes == []
-    assert world.watched_by("c1") == {CONTROL}
+    assert world.tracked["c1"].acting is acting
+    assert acting in world.watched_by("c1")
     assert world.orphans() == []
 
 

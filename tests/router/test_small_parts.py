@@ -2,7 +2,7 @@
 
 import pytest
 
-from shim.model import BY_CHANCE, Confirmation, Connection, Kind, Role, Stage
+from shim.model import BY_CHANCE, Confirmation, Connection, Kind, Placement, Role, Stage
 from shim.router import BrakeChanged, Decided, Observer, Paused, Tracked, handles
 from shim.router.port import NO_CONFIRMATION, NO_SOCKET
 from shim.router.time_integral import TimeIntegral
@@ -316,3 +316,15 @@ def test_a_candidate_for_the_whole_process_acts_in_the_order_of_deadlines_too() 
     world.run(60)
     decided = [decision.connection_id for decision in world.journal.decided_by(Role.CANDIDATE)]
     assert decided == ["soon", "late"]
+
+
+def test_r15_a_move_takes_the_placement_along() -> None:
+    world = World()
+    tracked = world.open("c1", Stage.SHADOW)
+    by_rule = Placement("a rule")
+    for stage, placement in ((Stage.LIVE, by_rule), (Stage.SHADOW, None)):
+        world.router.set_stage(tracked, stage, world.now, placement=placement)
+        assert tracked.placement is by_rule
+    # Also where the stage stays as it is.
+    world.router.set_stage(tracked, Stage.SHADOW, world.now, placement=BY_CHANCE)
+    assert tracked.placement is BY_CHANCE
