@@ -34,7 +34,7 @@ DAY: Duration = 86_400_000_000
 QUARANTINE = "quarantine"
 
 _HOUR: Duration = 3_600_000_000
-_ROWS = 100_000
+_ROWS = 200_000
 """A part of the trial that is read at once has about so many rows of a kind: all of them would need too much
 memory."""
 
