@@ -104,6 +104,13 @@ def test_raised_thresholds_demote_nobody(
     assert all(each.moves.demoted == 0 for each in comparison.groups)
 
 
+def test_the_globs_of_either_file_are_groups_and_a_glob_that_names_nobody_is_none() -> None:
+    rule = Rule("r", ("team-*", "[b-a]x"), stage=Stage.LIVE)
+    with_rule, without = Targeting("f", "s", rules=(rule,)), Targeting("f", "s")
+    for old, new in ((with_rule, without), (without, with_rule)):
+        assert [each.globs for each in compare(old, new).groups] == [None, ("team-*",)]
+
+
 def test_changes_are_listed_demotions_first() -> None:
     moves = Moves(
         Counter({(Stage.OFF, Stage.LIVE): 3, (Stage.LIVE, Stage.OFF): 1, (Stage.OFF, Stage.OFF): 9})

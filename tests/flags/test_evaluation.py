@@ -1,6 +1,6 @@
 """What an evaluation says of itself: whether chance decided, and why, word by word."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from decimal import Decimal
 
 import pytest
@@ -41,6 +41,8 @@ NO_GROUP, OVERRIDE = Placement(None), Placement(None, override=True)
         # Chance has put the user where no percentage hits, too.
         (evaluation(MISSING), Placement("missing")),
         (evaluation(MISSING, NAMED), Placement("missing")),
+        # The first rule by which chance decided.
+        (evaluation(MISSING, replace(MISSING, name="second")), Placement("missing")),
         (evaluation(percent=Percentages(live=90)), BY_CHANCE),
         (evaluation(percent=Percentages(live=1)), BY_CHANCE),
         (evaluation(percent=Percentages(shadow=1)), BY_CHANCE),

@@ -128,6 +128,14 @@ def test_recent_returns_may_be_lower_by_the_margin() -> None:
         assert condition(judge(whole, targets), "recent").standing == stands
 
 
+def test_where_nobody_comes_back_to_the_control_the_candidate_does_not_fall_short() -> None:
+    for returned, stands in ((0, "met"), (100, "met")):
+        recent = {GROUP: arms(bernoulli(0, 100), bernoulli(returned, 100))}
+        assert standing("recent", recent_returns=recent) == stands
+    recent = {GROUP: arms(bernoulli(100, 100), bernoulli(0, 100))}
+    assert standing("recent", recent_returns=recent) == "open"
+
+
 def test_recent_agreement_may_be_what_is_asked_for() -> None:
     assert standing("recent", recent_agreement=both(bernoulli(99, 100))) == "met"
 

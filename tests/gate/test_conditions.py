@@ -371,6 +371,8 @@ def test_new_users_come_as_they_came_after_the_first_period() -> None:
     assert (one.eta, one.missing) == (2 * DAY, "50 more users (0 are being observed)")
     one = of("users", evidence(replace(APP, users=200, unsettled_users=50, later_users=25)))
     assert (one.eta, one.missing) == (2 * DAY, "100 more users (50 are being observed)")
+    one = of("users", evidence(replace(APP, users=125, unsettled_users=125, later_users=25)))
+    assert one.eta == 2 * DAY
     assert of("users", evidence(replace(APP, users=0, unsettled_users=0))).eta is None
 
 

@@ -140,6 +140,11 @@ OF_ANY_IDENTITY = st.lists(
 )
 
 
+def test_a_process_that_has_just_ended_differs_from_nobody() -> None:
+    spans = [span(1, 0, 10, NEW), span(2, 5, None)]
+    assert [find_differences(spans, now) for now in (4, 9, 10)] == [(), ("flags",), ()]
+
+
 @given(OF_ANY_IDENTITY, st.integers(0, 20))
 def test_the_parts_in_which_living_processes_differ_are_named(
     spans: list[IdentitySpan], now: Time

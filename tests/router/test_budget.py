@@ -140,6 +140,14 @@ def test_r3_a_monitor_that_was_left_out_knows_the_pause_before_it_is_asked_anyth
     assert candidate.calls.count("paused") == 10
 
 
+def test_r3_where_the_budget_permits_every_monitor_is_told_of_a_pause_at_once() -> None:
+    candidate = FaultyType()
+    world = crowd(Stage.SHADOW, count=10, candidate=candidate)
+    world.now = 10 * S
+    world.router.paused(0, 8 * S, lambda: False)
+    assert candidate.calls.count("paused") == 10
+
+
 def test_r3_a_monitor_is_told_of_the_pauses_that_its_connections_were_silent_in() -> None:
     """A mass reconnect makes very many monitors: those need no pause that came before."""
     candidate = FaultyType()

@@ -38,6 +38,16 @@ def test_r16_each_kind_of_connection_is_summed_apart() -> None:
     assert monitors(world).pings[Kind.APP] >= 3
 
 
+def test_r16_the_pings_of_each_kind_are_counted_apart() -> None:
+    """Of one session, whose heartbeats ping glasses and apps together."""
+    world = World()
+    world.open("g1", Stage.SHADOW, package=None)
+    for number in range(2):
+        world.open(f"c{number}", Stage.SHADOW, package=f"p{number}")
+    world.run(14.9)
+    assert monitors(world).pings == {Kind.GLASSES: 1, Kind.APP: 2}
+
+
 def test_r16_what_the_candidate_does_not_watch_does_not_count() -> None:
     world = World()
     world.open("c1", Stage.OFF)
