@@ -38,7 +38,7 @@ def agreement(case: KindGate) -> Condition:
     evidence, target = case.evidence, case.targets.min_agreement
     counted = evidence.agreement
 
-    def shown(sample: Counted, factor: float = 1.0) -> bool:
+    def shown(sample: Counted, factor: float) -> bool:
         return all(
             log_e_value(shares, target) >= case.log_wanted for shares in grown_both(sample, factor)
         )
@@ -139,7 +139,7 @@ def proofs_of_life(case: KindGate) -> Condition:
     evidence, limit = case.evidence, case.targets.max_proofs
     counted = evidence.proofs
 
-    def shown(sample: Counted, factor: float = 1.0) -> bool:
+    def shown(sample: Counted, factor: float) -> bool:
         return all(
             log_e_value_below(shares, limit) >= case.log_wanted
             for shares in grown_both(sample, factor)
@@ -228,9 +228,7 @@ def idle(arms: ByArm) -> str:
     )
 
 
-def _no_fewer(
-    case: KindGate, groups: Mapping[str, ByArm], margin: float, factor: float = 1.0
-) -> bool:
+def _no_fewer(case: KindGate, groups: Mapping[str, ByArm], margin: float, factor: float) -> bool:
     """Whether in each group, both ways, the lower sequence is not below the upper one less the margin."""
     return all(
         certainly_lower(control, candidate, case.alpha, -margin)

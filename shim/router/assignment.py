@@ -111,7 +111,7 @@ class Assignment:
 
     # -- Stages (R21, R22) -----------------------------------------------------------------------------
 
-    def engage_brake(self, reason: str, now: Time, *, by_itself: bool = False) -> None:
+    def engage_brake(self, reason: str, now: Time, *, by_itself: bool) -> None:
         """From now on `allowed` is at most `shadow`."""
         if self.brake_reason is None:
             self.brake_reason = reason

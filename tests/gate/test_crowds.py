@@ -145,6 +145,9 @@ BURSTS = st.lists(
 @given(BURSTS, st.lists(st.integers(0, 700), min_size=3, max_size=3), st.integers(0, 700))
 @example([(0, 20, 3, 20, 1)], [0, 0, 0], 0)
 @example([(0, 19, 3, 19, 1), (6, 1, 0, 45, 1)], [0, 0, 0], 0)
+@example(
+    [(0, 1, 0, 45, 1), (60, 25, 1, 45, 1)], [0, 700, 0], 700
+)  # the second minute asks for more
 def test_a_crowd_is_what_the_rule_says(
     bursts: list[tuple[int, int, int, int, int]], in_minutes: list[int], in_process: int
 ) -> None:
