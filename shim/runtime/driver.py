@@ -5,6 +5,10 @@ the control's due timers run first, as they would have in the original; then wha
 read; then the candidate's timers run. The event loop may read before it calls the late timer. So whatever is
 read while the timer is overdue has to ask first whether the process did not run.
 
+The process may be stopped at any instruction, also while the driver itself is at work: a process whose share
+of the CPU is used up is stopped while it works. So everything is done as of one time, of which it is known
+that no pause came before, and the next timer counts from that time.
+
 Rules: docs/design.md#r3.
 """
 
@@ -140,11 +144,13 @@ class Driver:
         return min(due, wake)
 
     def _arm(self, now: Time) -> None:
+        """Set the timer. What was done was done as of `now`: a pause since then makes the timer late."""
         self._disarm()
         if self._loop is None:
             return
         self.due = max(self._next_due(now), now + _BATCH)
-        self._timer = self._loop.call_later((self.due - now) / SECOND, self._on_timer)
+        delay = max(self.due - clock(), _BATCH)
+        self._timer = self._loop.call_later(delay / SECOND, self._on_timer)
 
     def _disarm(self) -> None:
         """While the driver itself is at work, no pause is noticed."""
@@ -181,19 +187,18 @@ class Driver:
         elif self._repeats:
             self._rounds = _READ_ROUNDS
             self._repeats -= 1
-        self.due = clock()
+        self.due = now
 
     def _read_on(self) -> None:
         """Let the loop read what arrived during the pause before the candidate judges."""
         if self._loop is None:
             return
-        self.read_clock()
+        now = self.read_clock()
         self._rounds -= 1
         if self._rounds:
             self._loop.call_soon(self._read_on)
             return
         self._disarm()
-        now = clock()
         if self._judging:
             self._router.step_candidate(now, begin_slice())
         self._finish(now)
@@ -202,4 +207,4 @@ class Driver:
         over = begin_slice()
         while self._deadlines and self._deadlines[0][0] <= now and not over():
             heappop(self._deadlines)[2]()
-        self._arm(clock())
+        self._arm(now)

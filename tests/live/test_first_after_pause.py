@@ -32,17 +32,30 @@ ROUNDS = 12
 
 
 class MovedLoop(asyncio.SelectorEventLoop):
-    """Its time, which is the driver's, too, stands still until the test moves it."""
+    """Its time, which is the driver's, too, stands still until the test moves it.
+
+    `looks` counts how often somebody looked at the time. The process can be stopped between two looks: at other
+    places a stop makes no difference.
+    """
 
     def __init__(self, selector: DefaultSelector) -> None:
-        self.ticks = 1000 * S * TICKS
+        self._ticks = 1000 * S * TICKS
+        self.looks = 0
+        self.stops_after: dict[int, Callable[[], None]] = {}
         super().__init__(selector)
 
+    def ticks(self) -> int:
+        ticks = self._ticks
+        self.looks += 1
+        if (stop := self.stops_after.pop(self.looks, None)) is not None:
+            stop()
+        return ticks
+
     def time(self) -> float:
-        return self.ticks / 1e9
+        return self.ticks() / 1e9
 
     def move(self, duration: Duration) -> None:
-        self.ticks += duration * TICKS
+        self._ticks += duration * TICKS
 
 
 class Selector(DefaultSelector):
@@ -145,7 +158,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Running]]:
     """Runs a test in a loop whose time the test moves."""
     selector = Selector()
     loop = MovedLoop(selector)
-    monkeypatch.setattr(driver_module, "ticks", lambda: loop.ticks)
+    monkeypatch.setattr(driver_module, "ticks", loop.ticks)
 
     def run(test: Callable[[Running], Awaitable[None]], finds: bool = True) -> Running:
         selector.finds = finds
@@ -265,6 +278,41 @@ def test_r3_a_loop_that_is_never_in_time_does_not_keep_the_candidate_from_judgin
     assert kept, "the deadlines of closing handshakes are kept"
     assert len(it.journal.decided_by(CANDIDATE)) == 1
     assert it.driver.pauses > 40
+
+
+@pytest.mark.parametrize("arrives", ["in the pause", "after the pause"])
+@pytest.mark.parametrize("paused_before", [False, True])
+@pytest.mark.parametrize("look", range(1, 61))
+def test_r3_the_process_is_stopped_at_any_place(
+    run: Callable[..., Running], look: int, paused_before: bool, arrives: str
+) -> None:
+    """The candidate takes no pause for silence, wherever the driver is when the process is stopped."""
+
+    async def test(it: Running) -> None:
+        def stop() -> None:
+            if arrives == "in the pause":
+                it.send("a", "b")
+            it.loop.move(7 * S)
+
+        it.connect("a")
+        it.connect("b", Stage.COMPLETE)
+        await it.run(4 * S)
+        it.send("a", "b")
+        await it.run(1 * S)
+        it.loop.stops_after[it.loop.looks + look] = stop
+        if paused_before:
+            await it.stopped(S // 2)
+        await it.run(3 * S)
+        assert not it.loop.stops_after
+        it.send("a", "b")
+        await it.run(1 * S)
+
+    it = run(test)
+    assert it.journal.decided_by(CANDIDATE) == []
+    assert it.ports["a"].endings == it.ports["b"].endings == []
+    # A pause begins when the timer was due, a tick after the stop at the latest.
+    stopped = 7 * S + paused_before * S // 2
+    assert stopped - 3 * S // 10 <= it.driver.paused_for <= stopped
 
 
 def test_nothing_is_decided_in_a_pause_that_nobody_is_to_judge(run: Callable[..., Running]) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from time import sleep
 
@@ -95,7 +96,12 @@ def served(
     clean = {name: value for name, value in os.environ.items() if not name.startswith("SHIM_")}
     with log.open("wb") as stderr:
         process = subprocess.Popen(
-            arguments, stdout=subprocess.PIPE, stderr=stderr, env={**clean, **env}
+            arguments,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            env={**clean, **env},
+            # The tests themselves may run under `nohup`.
+            preexec_fn=partial(signal.signal, signal.SIGHUP, signal.SIG_DFL),
         )
     running = Served(process, port, log)
     with process:
