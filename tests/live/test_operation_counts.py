@@ -161,7 +161,7 @@ async def test_this_does_not_depend_on_the_number_of_connections(
 ) -> None:
     few = await calls_of(work, FEW, tmp_path)
     many = await calls_of(work, MANY, tmp_path)
-    assert 0 < many <= few + 10  # the timer may have to be set anew
+    assert 0 < many <= few + 20  # the timer may have to be set anew
 
 
 @pytest.mark.parametrize(
