@@ -61,7 +61,7 @@ def status(config: Path, url: str | None, as_json: bool) -> None:
     if url is not None:
         state, record = Remote(url).get("/api/rollout", _read_state, patience=PATIENCE)
     else:
-        settings = _load(config)
+        settings = read_settings(config)
         record = _record(settings)
         state = _planned(settings).look()
     if as_json:
@@ -95,7 +95,7 @@ def advance(
         body = {"who": order.by, "reason": reason, "force": force, "dry_run": dry_run}
         answer, record = Remote(url).post("/api/rollout", _read_answer, body, patience=PATIENCE)
     else:
-        settings = _load(config)
+        settings = read_settings(config)
         record = _record(settings)
         answer = _planned(settings).take_step(order)
     if as_json:
@@ -113,10 +113,6 @@ def _read_state(answer: Mapping[str, Any]) -> tuple[RolloutState, Completeness |
 
 def _read_answer(answer: Mapping[str, Any]) -> tuple[StepAnswer, Completeness | None]:
     return StepAnswer.from_dict(answer), read_record(answer)
-
-
-def _load(config: Path) -> Settings:
-    return read_settings(config)
 
 
 def _planned(settings: Settings) -> PlannedRollout:

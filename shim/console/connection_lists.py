@@ -22,6 +22,7 @@ from shim.console.api.schemas import (
     stage_word,
 )
 from shim.model import Role, Time, seconds
+from shim.model.tcp_fields import BYTES_ACKED, RTT, TOTAL_RETRANS
 from shim.router import Tracked
 from shim.runtime.coordinator import Coordinator
 from shim.runtime.live_connection import LiveConnection
@@ -32,11 +33,8 @@ CHUNK = 1000
 
 _MOST_DIGITS = 18
 
-_RTT = 68
-"""Offsets in Linux's `struct tcp_info`, whose fields only ever are added at its end."""
-_TOTAL_RETRANS = 100
-_BYTES_ACKED = 120
-_SIZE = 136
+_SIZE = BYTES_ACKED + 16
+"""Bytes of `struct tcp_info` up to the last field that is shown."""
 
 T = TypeVar("T")
 
@@ -201,9 +199,9 @@ def _socket_health(transport: Any) -> SocketAnswer | None:
         return None
     if len(info) < _SIZE:
         return None
-    round_trip, jitter = struct.unpack_from("II", info, _RTT)
-    (repeated,) = struct.unpack_from("I", info, _TOTAL_RETRANS)
-    sent, received = struct.unpack_from("QQ", info, _BYTES_ACKED)
+    round_trip, jitter = struct.unpack_from("II", info, RTT)
+    (repeated,) = struct.unpack_from("I", info, TOTAL_RETRANS)
+    sent, received = struct.unpack_from("QQ", info, BYTES_ACKED)
     return SocketAnswer(
         round_trip=round_trip / 1e6,
         jitter=jitter / 1e6,

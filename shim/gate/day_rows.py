@@ -44,7 +44,7 @@ def _join(place: slice) -> Codes:
     return np.array([int("1" + "".join(rows)[place], 2) for rows in pairs], np.uint8)
 
 
-_JOINED = {
+_JOINED: dict[Place, Codes] = {
     "first": _join(slice(ROWS_OF_A_USER)),
     "last": _join(slice(-ROWS_OF_A_USER, None)),
 }
@@ -114,14 +114,14 @@ class DayRows:
     """Takes the rows of a day in the order of time."""
 
     def __init__(self) -> None:
-        self._codes = _UserCodes("first"), _UserCodes("last")
+        self._codes = {place: _UserCodes(place) for place in _JOINED}
 
     def add(self, rows: RowsByUser) -> None:
-        for codes in self._codes:
+        for codes in self._codes.values():
             codes.add(rows)
 
     def codes(self, place: Place) -> Codes:
-        return next(codes.values for codes in self._codes if codes.place == place)
+        return self._codes[place].values
 
 
 class RowsWindow(_UserCodes):

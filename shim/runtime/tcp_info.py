@@ -12,13 +12,8 @@ from asyncio import Transport
 from contextlib import suppress
 
 from shim.model import Confirmation, Time
+from shim.model.tcp_fields import BYTES_ACKED, idle_time
 from shim.router import NO_CONFIRMATION
-
-_LAST_DATA_RECV = 52
-"""Offset of `tcpi_last_data_recv`, milliseconds, in Linux's `struct tcp_info`."""
-
-_BYTES_ACKED = 120
-"""Offset of `tcpi_bytes_acked`, 64 bits."""
 
 _BACKLOG = 16 * 1024
 """Bytes; less is on its way at any time on a line that is in order."""
@@ -52,8 +47,7 @@ def read_confirmation(
             unread = unread or _bytes_acked(info) - acknowledged[0] > _MORE_THAN_PINGS
     except OSError:
         return NO_CONFIRMATION
-    (idle,) = struct.unpack_from("I", info, _LAST_DATA_RECV)
-    return Confirmation(now - idle * 1000, unread)
+    return Confirmation(now - idle_time(info), unread)
 
 
 def read_backlog(transport: Transport) -> int | None:
@@ -70,7 +64,7 @@ def read_backlog(transport: Transport) -> int | None:
         info = _tcp_info(sock)
     except OSError:
         return None
-    return _bytes_acked(info) if len(info) >= _BYTES_ACKED + 8 else None
+    return _bytes_acked(info) if len(info) >= BYTES_ACKED + 8 else None
 
 
 def _unsent(transport: Transport, sock: socket.socket) -> int:
@@ -84,11 +78,11 @@ def _ask(sock: socket.socket, what: int) -> int:
 
 
 def _tcp_info(sock: socket.socket) -> bytes:
-    return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED + 8)
+    return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, BYTES_ACKED + 8)
 
 
 def _bytes_acked(info: bytes) -> int:
-    (acked,) = struct.unpack_from("Q", info, _BYTES_ACKED)
+    (acked,) = struct.unpack_from("Q", info, BYTES_ACKED)
     return int(acked)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from shim.compare import Comparator, Outcomes
 from shim.model import (
@@ -47,6 +47,7 @@ from shim.runtime.fanout import Fanout
 from shim_legacy_global import LegacyGlobal, LegacySettings
 from shim_per_session import PerSession, PerSessionSettings
 
+E = TypeVar("E", bound=Event)
 S = SECOND
 CONTROL, CANDIDATE = Role.CONTROL, Role.CANDIDATE
 CALLS = ("create", "register", "unregister", "pong", "wake", "confirmed", "paused", "next_wake")
@@ -95,6 +96,18 @@ class RecordingPort:
     def endings(self) -> list[tuple[Time, Any]]:
         """The effects that are not pings."""
         return [(at, effect) for at, effect in self.effects if not isinstance(effect, bytes)]
+
+
+def listen_to(kind: type[E]) -> tuple[Observer, list[E]]:
+    """An observer of the events of one type, and what it is told."""
+    told: list[E] = []
+
+    class Listener(Observer):
+        @handles(kind)
+        def _heard(self, event: E) -> None:
+            told.append(event)
+
+    return Listener(), told
 
 
 class Journal(Observer):

@@ -3,13 +3,13 @@
 import pytest
 
 from shim.model import BY_CHANCE, Confirmation, Connection, Kind, Placement, Role, Stage
-from shim.router import BrakeChanged, Decided, Observer, Paused, Tracked, handles
+from shim.router import BrakeChanged, Decided, Paused, Tracked
 from shim.router.port import NO_CONFIRMATION, NO_SOCKET
 from shim.router.time_integral import TimeIntegral
 from shim.router.tracked import PunctualTimer, make_touch
 from shim_legacy_global import LegacyGlobal
 from shim_per_session import PerSession
-from tests.router.helpers import FaultyType, RecordingPort, S, World, answers
+from tests.router.helpers import FaultyType, RecordingPort, S, World, answers, listen_to
 
 
 def test_an_integral_sums_a_count_over_time() -> None:
@@ -141,14 +141,8 @@ def test_openings_are_numbered_from_1_and_a_refused_one_has_no_number() -> None:
 
 
 def test_a_pause_is_told() -> None:
-    told: list[Paused] = []
-
-    class Pauses(Observer):
-        @handles(Paused)
-        def _paused(self, paused: Paused) -> None:
-            told.append(paused)
-
-    world = World(observers=[Pauses()])
+    observer, told = listen_to(Paused)
+    world = World(observers=[observer])
     world.open("c1", Stage.SHADOW)
     world.run(10)
     world.pause(7)
@@ -156,14 +150,8 @@ def test_a_pause_is_told() -> None:
 
 
 def test_what_was_acted_on_is_told_with_its_last_sign_of_life_and_the_end_of_its_window() -> None:
-    told: list[Decided] = []
-
-    class Decisions(Observer):
-        @handles(Decided)
-        def _decided(self, decided: Decided) -> None:
-            told.append(decided)
-
-    world = World(observers=[Decisions()])
+    observer, told = listen_to(Decided)
+    world = World(observers=[observer])
     world.open("c1", Stage.SHADOW)
     world.run(10)
     world.message("c1")
@@ -284,15 +272,9 @@ def test_r1_a_sweep_acts_in_its_own_order_whatever_the_deadlines_are() -> None:
 
 
 def test_r22_the_brake_tells_whether_a_person_engaged_it() -> None:
-    told: list[BrakeChanged] = []
-
-    class Brakes(Observer):
-        @handles(BrakeChanged)
-        def _changed(self, change: BrakeChanged) -> None:
-            told.append(change)
-
+    observer, told = listen_to(BrakeChanged)
     candidate = FaultyType()
-    world = World(candidate=candidate, observers=[Brakes()])
+    world = World(candidate=candidate, observers=[observer])
     world.open("c1", Stage.LIVE)
     world.router.engage_brake("by hand", world.now)
     world.router.release_brake("repaired", 5)

@@ -67,9 +67,10 @@ def add_version(
     digest = sha256(text.encode()).hexdigest()
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-        if seen is not None and seen != (now := in_force(connection)):
-            return PushedFlags(seen.version if now is None else now.version, False)
-        last = next(iter(versions(connection, 1)), None)
+        now = in_force(connection)
+        last = None if now is None else now.version
+        if seen is not None and seen != now:
+            return PushedFlags(last or seen.version, False)
         if last is not None and (last.digest == digest or not last.digest.startswith(before or "")):
             return PushedFlags(last, last.digest == digest)
         connection.execute(

@@ -6,7 +6,6 @@ password.
 
 import os
 import socket
-import struct
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -22,7 +21,9 @@ from psycopg import conninfo
 from shim.ledger.postgres.certificate_fault import REFUSED, describe_certificate_fault
 from shim.ledger.postgres.store_schema import SCHEMA
 from shim.ledger.protocols import UnusableError
+from shim.model import seconds
 from shim.model.ledger_url import LedgerUrl
+from shim.model.tcp_fields import RTT, idle_time
 
 _DEFAULTS: dict[str, Any] = {
     "connect_timeout": 5,
@@ -96,9 +97,6 @@ _OLDEST = 130_000
 
 _LONGEST_CHECK = 5.0
 """Seconds for all that is asked before a connection is used."""
-
-_LAST_DATA_RECV = 52
-"""Offset of `tcpi_last_data_recv`, milliseconds, in Linux's `struct tcp_info`."""
 
 _SESSION = {
     "search_path": SCHEMA,
@@ -269,11 +267,10 @@ def _silent_for(line: socket.socket) -> float:
     if sys.platform != "linux":
         return inf
     try:
-        info = line.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_DATA_RECV + 4)
+        info = line.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, RTT)
     except OSError:
         return inf
-    (milliseconds,) = struct.unpack_from("I", info, _LAST_DATA_RECV)
-    return float(milliseconds / 1000)
+    return seconds(idle_time(info))
 
 
 def _cut(line: socket.socket) -> None:
