@@ -16,7 +16,9 @@ import numpy as np
 
 from benchmarks.gate_simulation import format_share
 from benchmarks.network_cut import Cut, CutWorld
-from shim.gate import Arm, FalseKillWatch, ObservedRow, QuestionTimes, ReturnWatch
+from shim.gate.brake_statistics import FalseKillWatch, ReturnWatch
+from shim.gate.observed_rows import Arm, ObservedRow
+from shim.gate.question import QuestionTimes
 from shim.model import EVERYBODY, SECOND, Duration, Kind, Role, Time
 from shim.settings.sections import BrakeSettings, GateSettings
 

@@ -14,15 +14,16 @@ from typing import Any
 from aiohttp import web
 
 from shim.aio import Shim
-from shim.flags import everyone_at
-from shim.ledger import LedgerWriter, wall_clock
+from shim.flags.targeting import everyone_at
+from shim.ledger.protocols import LedgerWriter
 from shim.ledger.rows import ActionRow, DecisionRow, VerdictRow
+from shim.ledger.run_row import wall_clock
 from shim.model import SECOND, Kind, Return, Role, Stage, VerdictKind, VerdictName
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.runtime.live_connection import LiveConnection
 from shim.runtime.secrets import Secrets
 from shim.server.serving import make_app
-from shim.settings import settings_from
+from shim.settings.settings import settings_from
 
 _TOKEN = "benchmark"
 _SETTINGS = {

@@ -18,7 +18,7 @@ import click
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.processes import raise_limit
-from shim.settings import LedgerUrl
+from shim.model.ledger_url import LedgerUrl
 from tests.fleet import brake_scenario
 from tests.fleet.outcome_check import audit, compare_outcomes, wait_until_concluded
 from tests.fleet.real_fleet import TIMES, ask, prepared_store, real_fleet, round_robin, settings_of

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.fleet_truths import Fleet
-from shim.gate import Arm, ObservedRow
+from shim.gate.observed_rows import Arm, ObservedRow
 from shim.model import SECOND, Role, Time
 
 DAY = 86_400 * SECOND

@@ -13,15 +13,16 @@ from pathlib import Path
 from time import perf_counter, process_time, sleep
 
 from benchmarks.memory import resident
-from shim.gate import judge
-from shim.ledger import LedgerReader, LedgerWriter, begin_run, wall_clock
+from shim.gate.judge import judge
 from shim.ledger.gate_evidence import GateEvidence
+from shim.ledger.protocols import LedgerReader, LedgerWriter
 from shim.ledger.rows import ActionRow, CoverageRow, VerdictRow
+from shim.ledger.run_row import begin_run, wall_clock
 from shim.ledger.sqlite.reader import SqliteReader
 from shim.ledger.sqlite.writer import CAPACITY, SqliteLedger
 from shim.model import EVERYBODY, SECOND, Kind, Return, Role, VerdictKind, VerdictName
 from shim.plugin.discovery import monitor_types, plugin_manager
-from shim.settings import settings_from
+from shim.settings.settings import settings_from
 
 USERS = 100_000
 SPAN = 8 * 86_400 * SECOND

@@ -19,22 +19,14 @@ from scipy.stats import binom
 
 from benchmarks.fleet_rows import BEGIN, DAY, FleetRows, RowGenerator
 from benchmarks.fleet_truths import ALLOWED, FLEETS, FORBIDDEN, UNKNOWABLE, Fleet
-from shim.gate import (
-    Evidence,
-    GateAnswer,
-    GateVerdict,
-    Heartbeats,
-    KindEvidence,
-    KindRecord,
-    QuestionTimes,
-    Trial,
-    TrialIdentity,
-    TrialUsers,
-    count_attempts,
-    judge,
-)
+from shim.gate.answer import GateAnswer, GateVerdict
+from shim.gate.evidence import Evidence, Heartbeats, KindEvidence
+from shim.gate.judge import judge
 from shim.gate.kind_gate import E_VALUE, wanted_e_value
+from shim.gate.kind_record import KindRecord
+from shim.gate.question import QuestionTimes
 from shim.gate.statistics import log_e_value, log_e_value_below, wilson
+from shim.gate.trial import Trial, TrialIdentity, TrialUsers, count_attempts
 from shim.model import SECOND, Kind, Role, Time
 from shim.settings.sections import GateSettings
 

@@ -27,11 +27,11 @@ from aiohttp import web
 
 import shim.aio
 from benchmarks.processes import Command, answer, run_child
-from shim.flags import everyone_at
+from shim.flags.targeting import everyone_at
 from shim.model import Stage
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.runtime.secrets import Secrets
-from shim.settings import settings_from
+from shim.settings.settings import settings_from
 
 PROBE = 0.005
 BACKLOG = 4096

@@ -10,8 +10,10 @@ from time import perf_counter, sleep
 from uuid import uuid4
 
 from benchmarks.memory import resident
-from shim.ledger import LedgerObserver, VerdictFilter, wall_clock
+from shim.ledger.ledger_observer import LedgerObserver
+from shim.ledger.protocols import VerdictFilter
 from shim.ledger.rows import RunRow
+from shim.ledger.run_row import wall_clock
 from shim.ledger.sqlite.reader import SqliteReader
 from shim.ledger.sqlite.writer import CAPACITY, SqliteLedger
 from shim.model import (

@@ -33,11 +33,12 @@ from benchmarks.memory import resident
 from benchmarks.setting import NullPort, make_router
 from benchmarks.virtual_connection import VirtualConnection
 from shim.aio import Shim
-from shim.flags import Evaluation, everyone_at
+from shim.flags.evaluation import Evaluation
+from shim.flags.targeting import everyone_at
 from shim.model import Connection, Kind, Stage
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.runtime.secrets import Secrets
-from shim.settings import settings_from
+from shim.settings.settings import settings_from
 
 COUNTS = (1_000, 10_000, 100_000, 1_000_000)
 PER_SESSION = 4

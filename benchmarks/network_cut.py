@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shim.compare import Comparator, Outcomes
-from shim.gate import QuestionTimes
+from shim.compare.comparator import Comparator
+from shim.compare.outcomes import Outcomes
+from shim.gate.question import QuestionTimes
 from shim.model import (
     EVERYBODY,
     SECOND,

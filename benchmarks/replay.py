@@ -6,9 +6,10 @@ from statistics import median
 from time import process_time
 
 from benchmarks.setting import MONITORS
-from shim.compare import ExpectedRules
+from shim.compare.expected_rules import ExpectedRules
 from shim.model import SECOND, Role
-from shim.replay import CaptureReader, Replay, ReplaySettings
+from shim.replay.capture_reader import CaptureReader
+from shim.replay.replay_engine import Replay, ReplaySettings
 
 CONNECTIONS = 2_000
 ROUNDS = 3

@@ -17,8 +17,9 @@ from statistics import median
 from time import process_time
 
 from benchmarks.setting import MONITORS, NullPort
-from shim.compare import Comparator, FleetReturns, Outcomes
-from shim.compare.fleet_returns import AT_ONCE, CAPACITY, PublishedAction
+from shim.compare.comparator import Comparator
+from shim.compare.fleet_returns import AT_ONCE, CAPACITY, FleetReturns, PublishedAction
+from shim.compare.outcomes import Outcomes
 from shim.compare.return_watcher import ReturnWatcher
 from shim.model import SECOND, Connection, Identity, Kind, Role, Stage, Time
 from shim.router import Observer, Router, Tracked

@@ -1,6 +1,7 @@
 """What the benchmarks share: a router with the two monitors, and a port that costs nothing."""
 
-from shim.compare import Comparator, Outcomes
+from shim.compare.comparator import Comparator
+from shim.compare.outcomes import Outcomes
 from shim.model import SECOND, Close, Confirmation, Monitors, Time
 from shim.router import NO_CONFIRMATION, Observer, Router
 from shim.runtime.cpu_meter import CpuMeter

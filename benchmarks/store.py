@@ -15,12 +15,13 @@ import psycopg
 
 from benchmarks.gate import SPAN, USERS, ask, fill
 from shim.demo.local_postgres import find_programs
-from shim.ledger import begin_run, wall_clock
 from shim.ledger.postgres.fleet_ledger import FleetLedger
 from shim.ledger.postgres.store_reader import PostgresReader
+from shim.ledger.run_row import begin_run, wall_clock
 from shim.model import InputError
+from shim.model.ledger_url import LedgerUrl
 from shim.plugin.discovery import monitor_types, plugin_manager
-from shim.settings import LedgerUrl, settings_from
+from shim.settings.settings import settings_from
 from tests.postgres.server import PostgresServer
 
 PROCESSES = 8

@@ -8,7 +8,7 @@ from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from shim.flags import everyone_at
+from shim.flags.targeting import everyone_at
 from shim.model import (
     SECOND,
     Cause,

@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 import pytest
 
-from shim.gate import Arm, BrakeRecord, FalseKill, ObservedRow, QuestionTimes
+from shim.gate.brake_statistics import BrakeRecord, FalseKill
+from shim.gate.observed_rows import Arm, ObservedRow
+from shim.gate.question import QuestionTimes
 from shim.model import UNCOUNTED, Coverage, Duration, Kind, Placement, Role, Stage
 from shim.router import Guard
 from shim.runtime.automatic_brake import AutomaticBrake

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from opentelemetry.trace import StatusCode
 
-from shim.ledger import VerdictFilter
+from shim.ledger.protocols import VerdictFilter
 from shim.ledger.sqlite.reader import SqliteReader
 from shim.model import Role, Verdict, VerdictKind, VerdictName
 from shim.runtime.tally import Tally

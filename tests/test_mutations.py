@@ -247,9 +247,9 @@ def played(*events: Event, acting: str | None = "control", until: float, **chang
     import msgspec
 
     from shim.capture.format import Event as Line
-    from shim.compare import ExpectedRule, ExpectedRules
+    from shim.compare.expected_rules import ExpectedRule, ExpectedRules
     from shim.model import Monitors, Role
-    from shim.replay import Replay, ReplaySettings
+    from shim.replay.replay_engine import Replay, ReplaySettings
     from shim_legacy_global import LegacyGlobal, LegacySettings
     from shim_per_session import PerSession, PerSessionSettings
 
@@ -353,7 +353,7 @@ def check_expected() -> None:
 
 
 def check_first_of_the_oldest() -> None:
-    from shim.compare import Outcomes
+    from shim.compare.outcomes import Outcomes
     from shim.model import Connection, Kind, Role
 
     @dataclass
@@ -443,7 +443,8 @@ def check_per_session() -> None:
 
 def routed(candidate: Any, stage: Any, kind: str = "app") -> Any:
     """A router of the moment with one connection; `candidate` is the class of its monitor."""
-    from shim.compare import Comparator, Outcomes
+    from shim.compare.comparator import Comparator
+    from shim.compare.outcomes import Outcomes
     from shim.model import Confirmation, Connection, Kind, Monitors, Verdict
     from shim.router import Observer, ProofOfLife, Router, handles
     from shim.runtime.fanout import Fanout
@@ -542,7 +543,7 @@ def check_router() -> None:
 
 
 def check_errors() -> None:
-    from shim.compare import Comparator
+    from shim.compare.comparator import Comparator
     from shim.model import Connection, Kind, Stage
     from shim_per_session import PerSessionMonitor
 

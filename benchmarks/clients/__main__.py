@@ -18,7 +18,7 @@ from rich.table import Table
 
 import shim.clients
 from benchmarks.clients.measuring import Delays, MeasurementError, measure
-from shim.clients import ENDINGS, known_clients
+from shim.clients.client_returns import ENDINGS, known_clients
 from tests.sdk.packages import PackagesUnavailable
 
 MEASURED = Path(shim.clients.__file__).with_name("measured.yaml")

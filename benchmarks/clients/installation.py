@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from shim.clients import ClientReturns
+from shim.clients.client_returns import ClientReturns
 from tests.sdk.packages import PackagesUnavailable, npm_folder
 
 HERE = Path(__file__).parent

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from benchmarks.clients.closing_server import ClosingServer, Label
 from benchmarks.clients.installation import install_from_npm, install_from_pypi
-from shim.clients import ClientReturns, Ending
+from shim.clients.client_returns import ClientReturns, Ending
 
 Delays: TypeAlias = Mapping[tuple[str, Ending], list[float | None]]
 """By client and ending, a delay (seconds) of each process; None: not back in time."""

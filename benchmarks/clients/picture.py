@@ -3,7 +3,7 @@
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from shim.clients import ENDINGS, Delay, known_clients
+from shim.clients.client_returns import ENDINGS, Delay, known_clients
 
 PICTURE = Path(__file__).parents[2] / "docs" / "images" / "clients.svg"
 _TITLES = {"none": "no code", "1006": "abort"}

@@ -24,13 +24,13 @@ from shim.aio.aiohttp_connection import AiohttpConnection
 from shim.aio.websocket import WebSocket
 from shim.console.access.login_sessions import Logins
 from shim.embedding.embedded_shim import EmbeddedShim
-from shim.flags import Evaluation
+from shim.flags.evaluation import Evaluation
 from shim.model import Connection
 from shim.router import Observer
 from shim.runtime.assembly import Assembly
 from shim.runtime.live_connection import RESTART
 from shim.runtime.sessions import Session
-from shim.settings import Settings
+from shim.settings.settings import Settings
 
 
 class AiohttpShim(EmbeddedShim[WebSocket, AiohttpConnection]):

@@ -52,7 +52,7 @@ from shim.model import (
     seconds,
 )
 from shim.router import Confirmed, Decided, Observer, Opened, Paused, StageChanged, Tracked, handles
-from shim.settings import Settings
+from shim.settings.settings import Settings
 
 log = logging.getLogger(__name__)
 _FLUSH: Duration = SECOND

@@ -12,13 +12,13 @@ from shim.cli.common import QUARANTINED, input_errors, json_option
 from shim.cli.ledger_option import ledger_option
 from shim.cli.remote import Remote, read_record, url_option
 from shim.cli.terminal import echo, print_json
-from shim.ledger import order_brake, read_ledger
 from shim.ledger.brake_record import read_brake_history
 from shim.ledger.completeness import (
     completeness_as_dict,
     describe_completeness,
     format_completeness,
 )
+from shim.ledger.stores import order_brake, read_ledger
 from shim.model import InputError
 from shim.model.ledger_url import LedgerUrl
 from shim.rollout.changes import this_user

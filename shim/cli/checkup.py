@@ -18,15 +18,17 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from shim.console.listener import listen, url_of
-from shim.ledger import check_store, read_ledger, wall_clock
 from shim.ledger.completeness import describe_completeness, format_completeness
 from shim.ledger.fleet_record import LARGE_OFFSET, FleetRecord, format_differences
 from shim.ledger.protocols import NoStoreError
 from shim.ledger.rows import CoverageRow, RunRow, Wall
+from shim.ledger.run_row import wall_clock
+from shim.ledger.stores import check_store, read_ledger
 from shim.model import InputError, seconds
+from shim.model.ledger_url import POSTGRES
 from shim.rollout.client_hints import close_code_warning
 from shim.runtime.secrets import Secrets
-from shim.settings import POSTGRES, Settings, load_flags
+from shim.settings.settings import Settings, load_flags
 from shim.telemetry.setup import collector_endpoint
 
 _FEW_FILES = 4096

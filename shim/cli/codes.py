@@ -8,16 +8,8 @@ from rich.text import Text
 
 from shim.cli.common import json_option
 from shim.cli.terminal import console_for, print_json
-from shim.clients import (
-    ENDINGS,
-    ClientReturns,
-    Delay,
-    Ending,
-    EndingEffect,
-    codes_for_all,
-    effect_of,
-    known_clients,
-)
+from shim.clients.client_returns import ENDINGS, ClientReturns, Delay, Ending, known_clients
+from shim.clients.ending_effect import EndingEffect, codes_for_all, effect_of
 from shim.settings.faults import suggestion
 
 _WIDE = 150

@@ -16,7 +16,7 @@ from shim.model import InputError
 
 if TYPE_CHECKING:
     from shim.ledger.rows import Wall
-    from shim.settings import Settings
+    from shim.settings.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 P = ParamSpec("P")
@@ -53,7 +53,7 @@ def read_settings(config: Path | None) -> "Settings":
     """The settings of a file, or the defaults. Raises InputError with every mistake in them."""
     # The imports take a fifth of a second; commands that ask a running shim need not wait for them.
     from shim.plugin.discovery import monitor_types, plugin_manager
-    from shim.settings import load_settings
+    from shim.settings.settings import load_settings
 
     return load_settings(config, monitor_types(plugin_manager()))
 

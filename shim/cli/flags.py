@@ -8,19 +8,14 @@ from shim.cli.common import PATH, input_errors, json_option, read_settings
 from shim.cli.flagsdiff import diff
 from shim.cli.flagsstore import log, pull, push
 from shim.cli.terminal import echo, echo_error, print_json
-from shim.flags import ALGORITHM, BUCKETS, bucket, flagd_flags
+from shim.flags.buckets import ALGORITHM, BUCKETS, bucket
+from shim.flags.flagd import flagd_flags
 from shim.model import InputError
 from shim.rollout.client_hints import close_code_warning
 from shim.rollout.flags_place import FlagsStorePlace
-from shim.settings import (
-    FlagsFile,
-    FlagsInStore,
-    Settings,
-    UnreadableError,
-    load_flags,
-    load_flags_file,
-)
-from shim.settings.flags_file import flags_schema
+from shim.settings.flags_file import FlagsFile, flags_schema, load_flags_file
+from shim.settings.settings import FlagsInStore, Settings, load_flags
+from shim.settings.yamlfile import UnreadableError
 
 DEFAULT_FILE = Path("config/rollout.yaml")
 _NO = 1

@@ -9,9 +9,9 @@ import click
 
 from shim.cli.common import PATH, input_errors, json_option
 from shim.cli.terminal import echo, echo_error, print_json
-from shim.flags import Moves, compare, moves_of
+from shim.flags.diff import Moves, compare, moves_of
 from shim.model import InputError, Problem, Stage
-from shim.settings import load_flags_file
+from shim.settings.flags_file import load_flags_file
 
 _NO = 1
 _MOST_USERS = 20

@@ -16,11 +16,12 @@ from shim.cli.common import PATH, input_errors, json_option
 from shim.cli.ledger_option import one_place, store_of, store_options
 from shim.cli.remote import Remote, instead_option
 from shim.cli.terminal import console_for, echo, print_json
-from shim.ledger import list_flags, pull_flags, push_flags
 from shim.ledger.flags_version import FlagsVersion, PushedFlags, describe_missing_flags
+from shim.ledger.stores import list_flags, pull_flags, push_flags
 from shim.model import InputError, seconds
+from shim.model.ledger_url import LedgerUrl
 from shim.rollout.changes import this_user
-from shim.settings import LedgerUrl, parse_flags
+from shim.settings.flags_file import parse_flags
 from shim.settings.yamlfile import read_bytes
 
 

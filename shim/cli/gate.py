@@ -23,16 +23,8 @@ from shim.cli.common import (
 from shim.cli.ledger_option import ledger_of, ledger_option, one_place
 from shim.cli.remote import PATIENCE, Remote, instead_option, read_record
 from shim.cli.terminal import console_for, echo, plain, print_json
-from shim.gate import (
-    Condition,
-    GateAnswer,
-    GateVerdict,
-    Scale,
-    Sense,
-    Standing,
-    format_arms,
-    format_trial,
-)
+from shim.gate.answer import Condition, GateAnswer, GateVerdict, Scale, Sense, Standing
+from shim.gate.trial_description import format_arms, format_trial
 from shim.ledger.completeness import (
     Completeness,
     describe_completeness,

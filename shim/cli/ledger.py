@@ -10,8 +10,8 @@ import click
 from shim.cli.common import PATH, input_errors, json_option
 from shim.cli.ledger_option import store_of, store_options
 from shim.cli.terminal import echo, print_json
-from shim.ledger import forget_process, prepare_store, push_ledger
 from shim.ledger.completeness import format_time
+from shim.ledger.stores import forget_process, prepare_store, push_ledger
 from shim.model import seconds
 from shim.model.ledger_url import LedgerUrl
 from shim.rollout.changes import this_user

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from shim.cli.common import PATH, read_settings
-from shim.ledger import LedgerReader, UnusableError, read_ledger
+from shim.ledger.protocols import LedgerReader, UnusableError
+from shim.ledger.stores import read_ledger
 from shim.model.ledger_url import POSTGRES, LedgerUrl
 
 if TYPE_CHECKING:
-    from shim.settings import Settings
+    from shim.settings.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 

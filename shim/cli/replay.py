@@ -15,10 +15,11 @@ from rich.table import Table
 from shim.capture.format import Event
 from shim.cli.common import PATH, input_errors, json_option, read_settings
 from shim.cli.terminal import TextConsole, console_for, echo_error, print_json, progress_bar
-from shim.compare import ExpectedRules
+from shim.compare.expected_rules import ExpectedRules
 from shim.model import InputError, Return, Role, Time, Verdict, seconds
-from shim.replay import CaptureReader, Replay, ReplayResult, ReplaySettings
-from shim.replay.replay_engine import CaptureError
+from shim.replay.capture_reader import CaptureReader
+from shim.replay.replay_engine import CaptureError, Replay, ReplaySettings
+from shim.replay.result import ReplayResult
 from shim.replay.result_diff import Difference, difference, feed_all
 
 _LONG = 20_000_000

@@ -14,7 +14,7 @@ from shim.cli.gate import EXIT_CODES, read_answer, show
 from shim.cli.ledger_option import ledger_of, ledger_option, one_place
 from shim.cli.remote import PATIENCE, Remote, instead_option, read_record
 from shim.cli.terminal import echo, print_json
-from shim.gate import GateAnswer, GateVerdict
+from shim.gate.answer import GateAnswer, GateVerdict
 from shim.gate.retirement_report import RetirementReport
 from shim.ledger.completeness import (
     Completeness,

@@ -13,8 +13,8 @@ from shim.cli.flagsdiff import show_shares
 from shim.cli.ledger_option import ledger_of
 from shim.cli.remote import PATIENCE, Remote, read_record
 from shim.cli.terminal import echo, echo_error, print_json
-from shim.flags import Percentages
-from shim.gate import Standing
+from shim.flags.targeting import Percentages
+from shim.gate.answer import Standing
 from shim.ledger.completeness import (
     Completeness,
     describe_completeness,
@@ -29,7 +29,7 @@ from shim.rollout.promotion_facts import facts_from
 from shim.rollout.promotion_plan import Facts
 from shim.rollout.rollout_state import RolloutState, StepAnswer
 from shim.runtime.machine_start import present_time
-from shim.settings import Settings
+from shim.settings.settings import Settings
 
 _EXIT_CODES = {Standing.MET: 0, Standing.FAILED: 1, Standing.OPEN: 3}
 _SIGNS = {"met": "✓", "failed": "✗", "open": "…"}

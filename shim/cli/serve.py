@@ -17,7 +17,7 @@ from shim.console.listener import listen, url_of
 from shim.model import InputError
 from shim.runtime.secrets import Secrets
 from shim.server.serving import serve_until_signal
-from shim.settings import Settings
+from shim.settings.settings import Settings
 
 log = logging.getLogger(__name__)
 

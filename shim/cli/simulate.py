@@ -14,9 +14,10 @@ from shim.cli.gate import EXIT_CODES, show
 from shim.cli.terminal import console_for, echo, print_json, progress_bar
 from shim.model import InputError, Role
 from shim.plugin.discovery import monitor_types, plugin_manager
-from shim.settings import load_settings
-from shim.simulate import Scenario, SimulationRun, load_scenario
+from shim.settings.settings import load_settings
 from shim.simulate.plan import make_plan, typical
+from shim.simulate.scenario import Scenario, load_scenario
+from shim.simulate.simulation_run import SimulationRun
 
 
 @click.command()

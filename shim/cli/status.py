@@ -18,10 +18,11 @@ from shim.cli.ledger_option import ledger_option
 from shim.cli.remote import Remote, url_option
 from shim.cli.report import render_figures
 from shim.cli.terminal import console_for, plain, print_json
-from shim.gate import format_arms, format_trial
-from shim.ledger import LedgerReader, read_ledger
+from shim.gate.trial_description import format_arms, format_trial
 from shim.ledger.completeness import format_time
 from shim.ledger.fleet_record import FleetRecord
+from shim.ledger.protocols import LedgerReader
+from shim.ledger.stores import read_ledger
 from shim.model import InputError, Stage, from_seconds
 from shim.model.ledger_url import LedgerUrl
 

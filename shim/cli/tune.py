@@ -17,13 +17,14 @@ from shim.capture.format import Event
 from shim.cli.common import input_errors, json_option, read_settings
 from shim.cli.terminal import console_for, print_json
 from shim.cli.tune_chart import draw_trials
-from shim.compare import ExpectedRules
+from shim.compare.expected_rules import ExpectedRules
 from shim.model import SECOND, Duration, InputError, Monitors, seconds
-from shim.replay import CaptureReader, ReplaySettings
+from shim.replay.capture_reader import CaptureReader
 from shim.replay.long_silences import LongSilences
-from shim.replay.replay_engine import CaptureError
+from shim.replay.replay_engine import CaptureError, ReplaySettings
 from shim.replay.tuning import TimeoutReplay, TimeoutTrial, feed_trials, recommend
-from shim.settings import Settings, format_duration, parse_duration
+from shim.settings.durations import format_duration, parse_duration
+from shim.settings.settings import Settings
 
 _DEFAULT_TIMEOUTS = "30s,40s,45s,50s,55s,60s,65s,75s,90s,120s"
 _BAR = 8

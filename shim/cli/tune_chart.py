@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from shim.model import SECOND
 from shim.replay.tuning import TimeoutTrial
-from shim.settings import format_duration
+from shim.settings.durations import format_duration
 
 _WIDTH, _HEIGHT = 720, 360
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 64, 48, 64

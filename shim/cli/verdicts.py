@@ -15,11 +15,12 @@ from shim.cli.common import PATH, input_errors, json_option, read_date, read_set
 from shim.cli.ledger_option import ledger_of, ledger_option, one_place
 from shim.cli.remote import Remote, instead_option, read_record
 from shim.cli.terminal import console_for, echo, print_json
-from shim.ledger import EpisodeReader, VerdictFilter, read_ledger, wall_clock
 from shim.ledger.completeness import format_completeness, with_record
 from shim.ledger.process_record import ProcessRecord
-from shim.ledger.protocols import Episode, Page
+from shim.ledger.protocols import Episode, EpisodeReader, Page, VerdictFilter
 from shim.ledger.rows import VerdictRow, Wall
+from shim.ledger.run_row import wall_clock
+from shim.ledger.stores import read_ledger
 from shim.ledger.timeline import moments, why
 from shim.model import Kind, Role, VerdictKind, VerdictName, seconds
 from shim.model.ledger_url import LedgerUrl

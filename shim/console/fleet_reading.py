@@ -6,9 +6,9 @@ Rules: docs/design.md#r23, docs/design.md#r27.
 from shim.console.fresh_answer import FreshAnswer
 from shim.console.ledger_queries import SHARED, LedgerQueries
 from shim.console.operations import Operations
-from shim.ledger import LedgerReader
 from shim.ledger.completeness import Completeness, describe_completeness
 from shim.ledger.fleet_record import ALONE, FleetRecord
+from shim.ledger.protocols import LedgerReader
 from shim.ledger.time_limit import time_limit
 from shim.model import SECOND, Duration
 

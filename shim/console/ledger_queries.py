@@ -16,11 +16,11 @@ from shim.console.access.redaction import Pseudonymizer
 from shim.console.api.filters import OutcomesQuery, VerdictsQuery, wall
 from shim.console.api.responses import ApiError, unavailable
 from shim.console.operations import Operations
-from shim.gate import GateAnswer
-from shim.ledger import LedgerReader, Page, VerdictFilter
+from shim.gate.answer import GateAnswer
 from shim.ledger.brake_record import read_brake_history
 from shim.ledger.completeness import Completeness, describe_completeness
 from shim.ledger.fleet_record import FleetOrder
+from shim.ledger.protocols import LedgerReader, Page, VerdictFilter
 from shim.ledger.rows import ActionRow, Wall
 from shim.ledger.time_limit import time_limit
 from shim.model import InputError, Time

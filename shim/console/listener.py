@@ -11,7 +11,7 @@ from aiohttp import web
 from shim.console.console_app import console_app
 from shim.console.operations import Operations
 from shim.model import InputError
-from shim.settings import Settings
+from shim.settings.settings import Settings
 
 log = logging.getLogger(__name__)
 

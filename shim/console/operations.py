@@ -20,7 +20,7 @@ from shim.console.api.report_answer import (
 )
 from shim.console.api.responses import ApiError
 from shim.console.api.schemas import BrakeOrder, stage_word
-from shim.flags import Cap, Evaluation
+from shim.flags.evaluation import Cap, Evaluation
 from shim.model import InputError, Kind, Role, Stage, seconds
 from shim.model.time import CLOCK_UNSET_BEFORE, describe_unset_clock
 from shim.model.visible_text import describe_free_text

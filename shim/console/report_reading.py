@@ -16,13 +16,13 @@ from shim.console.fleet_reading import FleetReading
 from shim.console.fresh_answer import FreshAnswer
 from shim.console.ledger_queries import SHARED, LedgerQueries
 from shim.console.operations import Operations
-from shim.ledger import LedgerReader
 from shim.ledger.completeness import (
     Completeness,
     completeness_as_dict,
     describe_completeness,
 )
 from shim.ledger.fleet_record import FleetRecord, is_silent
+from shim.ledger.protocols import LedgerReader
 from shim.ledger.report_figures import DEFAULT_PERIOD, PERIODS, ReportFigures, read_report
 from shim.ledger.rows import Wall
 from shim.model import SECOND, Duration, Kind, Stage, seconds

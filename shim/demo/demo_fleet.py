@@ -14,13 +14,14 @@ from shim.demo.demo_clients import ClientBehaviour, ClientSpec, demo_clients
 from shim.demo.demo_process import DemoProcess
 from shim.demo.demo_settings import flags_file
 from shim.demo.local_postgres import LocalPostgres, free_port
-from shim.ledger import LedgerReader, list_flags, read_ledger
 from shim.ledger.flags_version import FlagsVersion
 from shim.ledger.fleet_record import FleetOrder, FleetRecord
-from shim.ledger.protocols import VerdictCounts
+from shim.ledger.protocols import LedgerReader, VerdictCounts
 from shim.ledger.rows import ActionRow
+from shim.ledger.stores import list_flags, read_ledger
 from shim.model import Kind, Stage
-from shim.settings import LedgerUrl, parse_flags
+from shim.model.ledger_url import LedgerUrl
+from shim.settings.flags_file import parse_flags
 
 PROCESSES = ("first", "second", "third")
 """In the order in which lists show them."""

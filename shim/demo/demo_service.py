@@ -12,14 +12,14 @@ from shim.console.access.login_sessions import Logins
 from shim.console.listener import listen, url_of
 from shim.demo.client_history import ClientHistory
 from shim.demo.client_process import ClientProcess, client_process
-from shim.flags import Targeting
+from shim.flags.targeting import Targeting
 from shim.model import Stage
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.router import Observer
 from shim.runtime.driver import clock
 from shim.runtime.secrets import Secrets
 from shim.server.serving import serving
-from shim.settings import settings_from
+from shim.settings.settings import settings_from
 
 _HOST = "127.0.0.1"
 

@@ -6,8 +6,7 @@ from rich.console import Console
 
 from shim.demo.demo_screen import print_lines
 from shim.demo.demo_service import DemoService
-from shim.ledger import VerdictFilter
-from shim.ledger.protocols import Episode
+from shim.ledger.protocols import Episode, VerdictFilter
 from shim.ledger.timeline import moments
 from shim.model import Kind, Return, Role, seconds
 

@@ -9,7 +9,7 @@ from shim.demo.demo_service import DemoService
 from shim.demo.step_taker import StepTaker
 from shim.model import Return, Role, Stage, VerdictName
 from shim.rollout.writing import replace_file
-from shim.settings import parse_flags
+from shim.settings.flags_file import parse_flags
 
 
 class Operator(StepTaker):

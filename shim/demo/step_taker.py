@@ -10,8 +10,8 @@ from typing import Any, Generic, Self, TypeVar
 
 from shim.demo.client_history import RESTARTED, ClientHistories
 from shim.demo.demo_clients import ClientBehaviour
-from shim.ledger import wall_clock
 from shim.ledger.rows import Wall
+from shim.ledger.run_row import wall_clock
 from shim.model import Stage
 
 _POLL = 0.1

@@ -12,7 +12,8 @@ from aiohttp import web
 from shim.console import Operations, console_app, serve_console
 from shim.console.access.login_sessions import Logins
 from shim.console.listener import console_socket, url_of
-from shim.flags import Evaluation, Targeting
+from shim.flags.evaluation import Evaluation
+from shim.flags.targeting import Targeting
 from shim.model import Connection, Kind
 from shim.model.visible_text import describe_id
 from shim.plugin.discovery import monitor_types, plugin_manager
@@ -22,7 +23,7 @@ from shim.runtime.coordinator import Coordinator
 from shim.runtime.live_connection import LiveConnection
 from shim.runtime.secrets import Secrets
 from shim.runtime.sessions import Session
-from shim.settings import Settings, load_settings
+from shim.settings.settings import Settings, load_settings
 
 W = TypeVar("W")
 L = TypeVar("L", bound=LiveConnection)

@@ -16,11 +16,12 @@ from shim.fleet.fleet_memory import FleetMemory
 from shim.fleet.merged_brake import MergedBrake
 from shim.fleet.outcome_judge import OutcomeJudge
 from shim.fleet.stored_flags import StoredFlags
-from shim.gate import QuestionTimes, TrialIdentity
-from shim.ledger import LedgerReader
+from shim.gate.question import QuestionTimes
+from shim.gate.trial import TrialIdentity
+from shim.ledger.protocols import LedgerReader
 from shim.ledger.rows import BrakeRow
 from shim.model import Time
-from shim.settings import FlagsInStore, Settings
+from shim.settings.settings import FlagsInStore, Settings
 
 _STOP = 3.0
 _LONGEST = 10.0

@@ -15,14 +15,17 @@ from typing import Any
 from psycopg import Connection
 
 from shim.fleet.fleet_link import FleetDuty
-from shim.gate import BrakeJudge, BrakeLimits, BrakeRecord, FalseKill, QuestionTimes, TrialIdentity
-from shim.ledger import LedgerReader
+from shim.gate.brake_judge import BrakeJudge
+from shim.gate.brake_statistics import BrakeLimits, BrakeRecord, FalseKill
+from shim.gate.question import QuestionTimes
+from shim.gate.trial import TrialIdentity
 from shim.ledger.brake_record import read_brake_record
 from shim.ledger.postgres.brake_orders import give_order, last_order
 from shim.ledger.postgres.lease import Lease
 from shim.ledger.postgres.openings import GIVEN_UP
 from shim.ledger.postgres.process_list import read_clock
 from shim.ledger.process_record import ProcessRecord
+from shim.ledger.protocols import LedgerReader
 from shim.ledger.rows import RunRow, Wall
 from shim.model import Duration, Kind
 

@@ -16,8 +16,7 @@ from typing import Any, NamedTuple
 
 from psycopg import Connection
 
-from shim.compare import FleetReturns
-from shim.compare.fleet_returns import AT_ONCE, Told, ToldOpening
+from shim.compare.fleet_returns import AT_ONCE, FleetReturns, Told, ToldOpening
 from shim.fleet.fleet_link import FleetDuty
 from shim.ledger.postgres.openings import (
     EVERYTHING,

@@ -7,9 +7,10 @@ Rules: docs/design.md#r22.
 from collections.abc import Iterable
 from dataclasses import replace
 
-from shim.gate import BrakeRecord, TrialIdentity
+from shim.gate.brake_statistics import BrakeRecord
 from shim.gate.series import DAY
 from shim.gate.stretches import recent_days
+from shim.gate.trial import TrialIdentity
 from shim.ledger.fleet_record import FleetOrder
 from shim.ledger.gate_evidence import NO_FLAGS, read_trials
 from shim.ledger.protocols import LedgerReader

@@ -9,22 +9,19 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from shim.flags.deciding import digest_of, only_widths_grew, step_of
-from shim.gate import (
-    Evidence,
-    GateAnswer,
-    GateVerdict,
+from shim.gate.answer import GateAnswer, GateVerdict, Standing
+from shim.gate.evidence import STANDS_FOR, Evidence, StandingReady
+from shim.gate.judge import judge
+from shim.gate.trial import (
+    BRAKE_RELEASED,
     IdentitySpan,
-    Standing,
-    StandingReady,
     Trial,
     TrialIdentity,
     TrialUsers,
     count_attempts,
+    find_differences,
     find_trials,
-    judge,
 )
-from shim.gate.evidence import STANDS_FOR
-from shim.gate.trial import BRAKE_RELEASED, find_differences
 from shim.ledger.process_record import ProcessRecord
 from shim.ledger.protocols import LedgerReader
 from shim.ledger.rows import (
@@ -44,7 +41,7 @@ from shim.model import Duration, Role, Time
 from shim.model.time import CLOCK_UNSET_BEFORE
 
 if TYPE_CHECKING:
-    from shim.settings import Settings
+    from shim.settings.settings import Settings
 
 GATE_ROWS: frozenset[type[Row]] = frozenset(
     (RunRow, VerdictRow, ActionRow, ProofRow, FailureRow, CoverageRow, FlagsRow, BrakeRow)

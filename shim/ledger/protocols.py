@@ -13,7 +13,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol, Self, TypeVar
 
-from shim.gate import FalseKill, ObservedRows
+from shim.gate.brake_statistics import FalseKill
+from shim.gate.observed_rows import ObservedRows
 from shim.ledger.completeness import Completeness
 from shim.ledger.coverage_sums import CoverageSums
 from shim.ledger.fleet_record import FleetOrder, FleetRecord

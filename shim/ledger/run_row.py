@@ -19,7 +19,7 @@ from shim.model import Duration, MonitorType
 from shim.plugin.discovery import installed_plugins
 
 if TYPE_CHECKING:
-    from shim.settings import Settings
+    from shim.settings.settings import Settings
 
 
 def wall_clock() -> Wall:

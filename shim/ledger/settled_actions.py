@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shim.gate import Arm, ObservedRows
-from shim.gate.observed_rows import NO_EVENT
+from shim.gate.observed_rows import NO_EVENT, Arm, ObservedRows
 from shim.gate.user_numbers import Integers, Truths
 from shim.ledger.rows import Wall
 from shim.model import Return, Role

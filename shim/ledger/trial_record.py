@@ -13,17 +13,13 @@ from typing import NamedTuple
 import numpy as np
 
 from shim.flags.deciding import arm_shares
-from shim.gate import (
-    ConnectedUsers,
-    GateTargets,
-    Heartbeats,
-    KindEvidence,
-    KindRecord,
-    ObservedRows,
-    QuestionTimes,
-    Trial,
-)
-from shim.gate.connected_users import spread
+from shim.gate.connected_users import ConnectedUsers, spread
+from shim.gate.evidence import Heartbeats, KindEvidence
+from shim.gate.kind_gate import GateTargets
+from shim.gate.kind_record import KindRecord
+from shim.gate.observed_rows import ObservedRows
+from shim.gate.question import QuestionTimes
+from shim.gate.trial import Trial
 from shim.ledger.coverage_sums import KINDS, CoverageSums
 from shim.ledger.protocols import EpisodeCounts, LedgerReader
 from shim.ledger.rows import Wall

@@ -16,11 +16,12 @@ from openfeature.flag_evaluation import FlagResolutionDetails
 from openfeature.flag_evaluation import Reason as OpenFeatureReason
 from openfeature.provider import AbstractProvider, Metadata
 
-from shim.flags import Cap, Evaluation, Reason, Targeting
+from shim.flags.evaluation import Cap, Evaluation, Reason
+from shim.flags.targeting import Targeting
 from shim.model import FlagsLoad, InputError, Time
 from shim.rollout.current_flags import CurrentFlags
 from shim.rollout.watcher import Watcher
-from shim.settings import load_flags_file
+from shim.settings.flags_file import load_flags_file
 
 NAME = "shim"
 

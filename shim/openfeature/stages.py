@@ -7,7 +7,8 @@ from openfeature.client import OpenFeatureClient
 from openfeature.evaluation_context import EvaluationContext
 from openfeature.flag_evaluation import FlagEvaluationDetails
 
-from shim.flags import Evaluation, Reason, everyone_at
+from shim.flags.evaluation import Evaluation, Reason
+from shim.flags.targeting import everyone_at
 from shim.model import Stage
 
 log = logging.getLogger(__name__)

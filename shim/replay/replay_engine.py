@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from math import ulp
 
 from shim.capture.format import CloseEvent, Data, Event, Message, Open, Pong, Stall
-from shim.compare import Comparator, ExpectedRules, Outcomes
+from shim.compare.comparator import Comparator
+from shim.compare.expected_rules import ExpectedRules
+from shim.compare.outcomes import Outcomes
 from shim.model import (
     Cause,
     Connection,

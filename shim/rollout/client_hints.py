@@ -8,12 +8,15 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from shim.clients import ClientReturns, codes_for_all, effect_of, known_clients
-from shim.flags import Targeting, places_of_acting_candidate
-from shim.gate import Condition, Evidence, GateAnswer, Standing, judge
+from shim.clients.client_returns import ClientReturns, known_clients
+from shim.clients.ending_effect import codes_for_all, effect_of
+from shim.flags.targeting import Targeting, places_of_acting_candidate
+from shim.gate.answer import Condition, GateAnswer, Standing
+from shim.gate.evidence import Evidence
+from shim.gate.judge import judge
 
 if TYPE_CHECKING:
-    from shim.settings import Settings
+    from shim.settings.settings import Settings
 
 _NAMED_PLACES = 3
 _RETURNS = "returns"

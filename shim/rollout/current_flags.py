@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from shim.flags import Evaluation, Targeting
 from shim.flags.deciding import deciding_text
+from shim.flags.evaluation import Evaluation
+from shim.flags.targeting import Targeting
 from shim.model import FlagsLoad, InputError, Time, seconds
 from shim.rollout.changes import Change, find_change
-from shim.settings import FlagsFile
+from shim.settings.flags_file import FlagsFile
 
 
 class CurrentFlags:

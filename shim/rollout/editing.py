@@ -7,9 +7,9 @@ from typing import Any
 
 import yaml
 
-from shim.flags import Percentages
+from shim.flags.targeting import Percentages
 from shim.model import Stage
-from shim.settings import parse_flags
+from shim.settings.flags_file import parse_flags
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _WIDTHS = tuple(str(stage) for stage in sorted(Stage, reverse=True) if stage is not Stage.OFF)

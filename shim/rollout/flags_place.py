@@ -8,13 +8,14 @@ from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
-from shim.ledger import look_at_flags, push_flags
 from shim.ledger.flags_version import FlagsInForce, describe_missing_flags
+from shim.ledger.stores import look_at_flags, push_flags
 from shim.model import InputError, Problem
+from shim.model.ledger_url import LedgerUrl
 from shim.rollout.changes import Change, record_change
 from shim.rollout.writing import replace_file
-from shim.settings import FlagsInStore, LedgerUrl, Settings, UnreadableError
-from shim.settings.yamlfile import read_regular_file
+from shim.settings.settings import FlagsInStore, Settings
+from shim.settings.yamlfile import UnreadableError, read_regular_file
 
 
 class ChangedMeanwhileError(InputError):

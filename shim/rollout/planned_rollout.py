@@ -6,8 +6,8 @@ Rules: docs/design.md#r16, docs/design.md#r20, docs/design.md#r26.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from shim.gate import Standing
-from shim.ledger import wall_clock
+from shim.gate.answer import Standing
+from shim.ledger.run_row import wall_clock
 from shim.model import InputError
 from shim.rollout.client_hints import close_code_warning
 from shim.rollout.flags_place import FlagsFilePlace, FlagsPlace, flags_place
@@ -19,7 +19,8 @@ from shim.rollout.rollout_state import (
     describe_rollout,
     describe_step_taken,
 )
-from shim.settings import Settings, UnreadableError
+from shim.settings.settings import Settings
+from shim.settings.yamlfile import UnreadableError
 
 _ONE_FILE = (
     "the flags are a file of this process: the other processes of the fleet follow a step only if they read "

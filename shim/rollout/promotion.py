@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 
-from shim.flags import Targeting
-from shim.gate import Standing
+from shim.flags.targeting import Targeting
+from shim.gate.answer import Standing
 from shim.model import Time
 from shim.rollout.changes import Change
 from shim.rollout.editing import with_percent
 from shim.rollout.flags_place import ChangedMeanwhileError, FlagsPlace
 from shim.rollout.promotion_plan import Facts, PlannedStep, Proposal, propose
-from shim.settings import parse_flags
+from shim.settings.flags_file import parse_flags
 
 BY_ITSELF = "shim (by itself)"
 """Who has taken a step that no person took."""

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable
 
-from shim.gate import Condition, GateAnswer, GateVerdict, Standing, judge_so_far
-from shim.ledger import LedgerReader
+from shim.gate.answer import Condition, GateAnswer, GateVerdict, Standing
+from shim.gate.judge import judge_so_far
 from shim.ledger.gate_evidence import gate_evidence
+from shim.ledger.protocols import LedgerReader
 from shim.ledger.rows import FlagsRow
 from shim.model import Time
 from shim.rollout.promotion_plan import Facts, Finding
-from shim.settings import Settings
+from shim.settings.settings import Settings
 
 _WORST_FIRST = (Standing.FAILED, Standing.OPEN, Standing.MET)
 

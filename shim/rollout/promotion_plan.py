@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from shim.flags import Percentages, Targeting
 from shim.flags.deciding import reached_step
-from shim.gate import Standing
+from shim.flags.targeting import Percentages, Targeting
+from shim.gate.answer import Standing
 from shim.model import Duration, Time
-from shim.settings import format_duration
+from shim.settings.durations import format_duration
 
 
 class PlannedStep(Protocol):

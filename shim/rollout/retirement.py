@@ -7,12 +7,12 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
-from shim.gate import GateAnswer
+from shim.gate.answer import GateAnswer
 from shim.gate.retirement_report import RetirementReport
-from shim.ledger import LedgerReader
 from shim.ledger.completeness import Completeness, format_completeness, with_record
+from shim.ledger.protocols import LedgerReader
 from shim.model import InputError, Time
-from shim.settings import Settings
+from shim.settings.settings import Settings
 from shim.settings.yamlfile import read_bytes
 
 

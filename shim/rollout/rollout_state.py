@@ -8,8 +8,9 @@ from dataclasses import asdict
 from difflib import unified_diff
 from typing import Any
 
-from shim.flags import Percentages, compare
-from shim.gate import Standing
+from shim.flags.diff import compare
+from shim.flags.targeting import Percentages
+from shim.gate.answer import Standing
 from shim.ledger.json_record import JsonRecord
 from shim.rollout.changes import Change
 from shim.rollout.promotion import Promotion

@@ -17,13 +17,13 @@ from hashlib import sha256
 from time import monotonic
 from typing import TypeAlias
 
-from shim.flags import Targeting
+from shim.flags.targeting import Targeting
 from shim.model import SECOND, Duration, FlagsLoad, InputError, Problem, Time, seconds
 from shim.model.visible_text import describe_free_text
 from shim.rollout.changes import Change, find_change
 from shim.rollout.current_flags import CurrentFlags
-from shim.settings import FlagsFile, UnreadableError, parse_flags
-from shim.settings.yamlfile import ExhaustedError, read_regular_file
+from shim.settings.flags_file import FlagsFile, parse_flags
+from shim.settings.yamlfile import ExhaustedError, UnreadableError, read_regular_file
 
 log = logging.getLogger(__name__)
 

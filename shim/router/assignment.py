@@ -9,7 +9,7 @@ Rules: docs/design.md#r4, docs/design.md#r5, docs/design.md#r6, docs/design.md#r
 docs/design.md#r11, docs/design.md#r12, docs/design.md#r21, docs/design.md#r22.
 """
 
-from shim.compare import Comparator
+from shim.compare.comparator import Comparator
 from shim.model import (
     SECOND,
     Connection,

@@ -11,7 +11,8 @@ docs/design.md#r15.
 from collections.abc import Iterator
 from itertools import islice
 
-from shim.compare import Comparator, ReturnWatcher
+from shim.compare.comparator import Comparator
+from shim.compare.return_watcher import ReturnWatcher
 from shim.model import Close, Decision, LateDecision, Role, Terminate, Time, Verdict
 from shim.router.assignment import Assignment
 from shim.router.events import Decided, GuardChanged

@@ -10,7 +10,7 @@ docs/design.md#r15, docs/design.md#r21, docs/design.md#r22.
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from shim.flags import Evaluation
+from shim.flags.evaluation import Evaluation
 from shim.model import (
     BY_CHANCE,
     Closing,

@@ -17,7 +17,8 @@ import sys
 from collections.abc import Callable, ValuesView
 from contextlib import suppress
 
-from shim.compare import Comparator, ReturnWatcher
+from shim.compare.comparator import Comparator
+from shim.compare.return_watcher import ReturnWatcher
 from shim.model import BY_CHANCE, Connection, Duration, Monitors, Placement, Role, Stage, Time
 from shim.router.assignment import Assignment
 from shim.router.decisions import Decisions

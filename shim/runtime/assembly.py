@@ -21,25 +21,21 @@ from typing import Any, TypeAlias
 
 import pluggy
 
-from shim.capture import Limits, Recorder, check_folder, settings_digest
-from shim.flags import Evaluation, Targeting, everyone_at
+from shim.capture.recorder import Limits, Recorder, check_folder, settings_digest
 from shim.flags.deciding import deciding_text
-from shim.gate import GateAnswer, QuestionTimes, TrialIdentity
-from shim.ledger import (
-    FleetPlace,
-    LedgerObserver,
-    LedgerReader,
-    LedgerWriter,
-    begin_run,
-    open_ledger,
-    read_ledger,
-    wall_clock,
-)
+from shim.flags.evaluation import Evaluation
+from shim.flags.targeting import Targeting, everyone_at
+from shim.gate.answer import GateAnswer
+from shim.gate.question import QuestionTimes
+from shim.gate.trial import TrialIdentity
 from shim.ledger.brake_record import read_brake_record
 from shim.ledger.gate_evidence import NO_FLAGS, GateEvidence, flags_identity, gate_evidence
+from shim.ledger.ledger_observer import LedgerObserver
 from shim.ledger.process_record import ProcessState
+from shim.ledger.protocols import LedgerReader, LedgerWriter
 from shim.ledger.rows import BrakeRow, ClockJumpRow, RunRow, Wall
-from shim.ledger.run_row import shared_settings_digest
+from shim.ledger.run_row import begin_run, shared_settings_digest, wall_clock
+from shim.ledger.stores import FleetPlace, open_ledger, read_ledger
 from shim.model import Kind, Stage
 from shim.model.time import CLOCK_UNSET_BEFORE, describe_unset_clock
 from shim.model.visible_text import describe_free_text, describe_id
@@ -59,7 +55,7 @@ from shim.runtime.pseudonyms import Pseudonyms
 from shim.runtime.secrets import Secrets
 from shim.runtime.tally import Tally
 from shim.runtime.time_of_day import TimeOfDay
-from shim.settings import Settings, load_flags
+from shim.settings.settings import Settings, load_flags
 from shim.telemetry import Metrics, TraceObserver, Tracing, tracing
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,10 @@ Rules: docs/design.md#r15.
 from collections.abc import Callable, Hashable
 from typing import Protocol
 
-from shim.gate import Arm, BrakeJudge, BrakeLimits, BrakeRecord, ObservedRow, QuestionTimes
+from shim.gate.brake_judge import BrakeJudge
+from shim.gate.brake_statistics import BrakeLimits, BrakeRecord
+from shim.gate.observed_rows import Arm, ObservedRow
+from shim.gate.question import QuestionTimes
 from shim.model import (
     Coverage,
     FlagsLoad,

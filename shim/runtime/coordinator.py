@@ -15,9 +15,12 @@ from datetime import UTC, date, datetime
 from itertools import chain, count, islice
 from typing import Generic, TypeVar
 
-from shim.capture import Recorder
-from shim.compare import Comparator, ExpectedRules, FleetReturns, Outcomes
-from shim.flags import Evaluation
+from shim.capture.recorder import Recorder
+from shim.compare.comparator import Comparator
+from shim.compare.expected_rules import ExpectedRules
+from shim.compare.fleet_returns import FleetReturns
+from shim.compare.outcomes import Outcomes
+from shim.flags.evaluation import Evaluation
 from shim.model import SECOND, UNCOUNTED, Closing, Connection, Duration, Kind, Time, seconds
 from shim.model.visible_text import describe_id
 from shim.router import BrakeChanged, Guard, Observer, Opened, Router, Tracked, handles
@@ -31,7 +34,7 @@ from shim.runtime.handover import Handover, Members
 from shim.runtime.live_connection import RESTART, LiveConnection
 from shim.runtime.sessions import LastClosings, Session
 from shim.runtime.time_of_day import CHECK_INTERVAL, TimeOfDay
-from shim.settings import Settings
+from shim.settings.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -61,9 +64,9 @@ class _OnBrake(Observer):
 class Coordinator(Generic[L]):
     """Runs the monitors over the connections of one service.
 
-    `evaluate` gives a user's stage (`shim.flags.Targeting.evaluate`); it is asked at each registration.
-    `name_in_log` is how users are named there. `close_timeout` bounds the closings of the service's
-    own, too. `in_fleet`: the fleet concludes the outcomes (R24), by `fleet_returns`.
+    `evaluate` gives a user's stage at a registration (`Targeting`). `name_in_log` is how users are named in
+    the log. `close_timeout` bounds the closings of the service, too. `in_fleet`: `fleet_returns` concludes
+    the outcomes (R24).
     """
 
     clock: Callable[[], Time] = staticmethod(clock)
@@ -120,9 +123,8 @@ class Coordinator(Generic[L]):
         )
         self._minute = min(INTERVAL, settings.gate.grain)
         self._recorder: Recorder | None = None
-        self._freezer: GarbageFreezer | None = None
-        if settings.gc_freeze is not None:
-            self._freezer = GarbageFreezer(settings.gc_freeze, self.call_after)
+        after = settings.gc_freeze
+        self._freezer = GarbageFreezer(after, self.call_after) if after is not None else None
         self._ids = count(1)
 
     @property

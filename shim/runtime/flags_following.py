@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from shim.flags import Targeting
-from shim.ledger import LedgerReader
+from shim.flags.targeting import Targeting
+from shim.ledger.protocols import LedgerReader
 from shim.model import FlagsLoad, InputError
 from shim.model.visible_text import describe_free_text
 from shim.rollout.client_hints import close_code_warning
@@ -22,8 +22,8 @@ from shim.rollout.watcher import Watcher
 from shim.runtime.coordinator import Coordinator
 from shim.runtime.driver import clock
 from shim.runtime.machine_start import time_of_record
-from shim.settings import FlagsInStore, Settings
 from shim.settings.flags_file import UNKNOWN_FLAGS
+from shim.settings.settings import FlagsInStore, Settings
 
 log = logging.getLogger(__name__)
 

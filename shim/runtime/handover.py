@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator
 
-from shim.flags import Evaluation
+from shim.flags.evaluation import Evaluation
 from shim.model import UNCOUNTED, Time
 from shim.router import Router, Tracked
 from shim.runtime.driver import begin_slice

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from shim.ledger import LedgerReader, wall_clock
+from shim.ledger.protocols import LedgerReader
 from shim.ledger.rows import ClockJumpRow, RunRow, Wall
+from shim.ledger.run_row import wall_clock
 from shim.model import Duration
 from shim.model.time import CLOCK_UNSET_BEFORE
 from shim.runtime.time_of_day import JUMP

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from shim.ledger import LedgerWriter
 from shim.ledger.process_record import StoreStatus
+from shim.ledger.protocols import LedgerWriter
 from shim.model import Role, seconds
 from shim.runtime.coordinator import Coordinator
 from shim.runtime.fleet_member import FleetMember

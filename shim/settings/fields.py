@@ -22,7 +22,7 @@ from pydantic import (
 )
 from pydantic_core.core_schema import no_info_after_validator_function
 
-from shim.flags import buckets_of
+from shim.flags.buckets import buckets_of
 from shim.model import Duration
 from shim.settings.document import MAX_PROBLEMS
 from shim.settings.durations import parse_duration

@@ -18,7 +18,8 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, PlainValidator, WithJsonSchema
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
-from shim.flags import ALGORITHM, Percentages, Rule, Targeting
+from shim.flags.buckets import ALGORITHM
+from shim.flags.targeting import Percentages, Rule, Targeting
 from shim.model import Stage
 from shim.settings.document import Document
 from shim.settings.faults import Fault, duplicate_names, validate

@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from shim.compare import ExpectedRule
+from shim.compare.expected_rules import ExpectedRule
 from shim.model import SECOND, Kind, Monitors, VerdictKind
 from shim.settings.faults import Fault, duplicate_names
 from shim.settings.fields import (

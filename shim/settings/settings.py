@@ -16,7 +16,7 @@ from pydantic import (
     ValidationInfo,
 )
 
-from shim.clients import known_clients
+from shim.clients.client_returns import known_clients
 from shim.model import SECOND, MonitorType
 from shim.model.ledger_url import POSTGRES, LedgerUrl
 from shim.settings.document import UNUSABLE, Document, KeyPath, Node, Origin

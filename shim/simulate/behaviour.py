@@ -9,7 +9,7 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from shim.model import SECOND, Duration, Kind
-from shim.settings import parse_duration
+from shim.settings.durations import parse_duration
 from shim.settings.faults import Fault, Faults
 from shim.settings.fields import (
     AnyDuration,

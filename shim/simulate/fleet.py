@@ -4,7 +4,7 @@ Troubles are drawn ahead and do not depend on what the server does. One that beg
 another, or is not connected, does not take place.
 """
 
-from shim.flags import Targeting
+from shim.flags.targeting import Targeting
 from shim.model import Duration
 from shim.simulate import draws
 from shim.simulate.client_sort import ClientSort

@@ -11,17 +11,10 @@ from dataclasses import asdict, dataclass, replace
 from math import ceil
 from typing import Any
 
-from shim.gate import (
-    Evidence,
-    GateAnswer,
-    GateTargets,
-    GateVerdict,
-    KindEvidence,
-    Standing,
-    judge,
-)
-from shim.gate.evidence import ByArm
-from shim.gate.kind_gate import grown_both
+from shim.gate.answer import GateAnswer, GateVerdict, Standing
+from shim.gate.evidence import ByArm, Evidence, KindEvidence
+from shim.gate.judge import judge
+from shim.gate.kind_gate import GateTargets, grown_both
 from shim.model import MonitorType
 from shim.settings.monitors import Surroundings
 from shim.simulate.scenario import DAY, Scenario

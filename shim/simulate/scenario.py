@@ -12,9 +12,8 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from shim.flags import Percentages, Targeting
+from shim.flags.targeting import Percentages, Targeting
 from shim.model import SECOND, Duration, MonitorType, Stage, Time
-from shim.settings import Settings
 from shim.settings.document import Document
 from shim.settings.faults import Fault, Faults, validate
 from shim.settings.fields import (
@@ -29,6 +28,7 @@ from shim.settings.fields import (
 )
 from shim.settings.flags_file import StageName, Widths
 from shim.settings.monitors import Surroundings
+from shim.settings.settings import Settings
 from shim.settings.yamlfile import decode, parse, read_bytes
 from shim.simulate.behaviour import ClientSettings, Sigma
 

@@ -11,8 +11,10 @@ Rules: docs/design.md#r3, docs/design.md#r22.
 
 from collections.abc import Callable
 
-from shim.compare import Comparator, ExpectedRules, Outcomes
-from shim.flags import Targeting
+from shim.compare.comparator import Comparator
+from shim.compare.expected_rules import ExpectedRules
+from shim.compare.outcomes import Outcomes
+from shim.flags.targeting import Targeting
 from shim.model import Cause, Closing, Decision, Duration, Stage, Time
 from shim.router import Guard, Observer, Opened, Router
 from shim.simulate.clients import ABNORMAL, NORMAL, Clients

@@ -9,11 +9,16 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from shim.gate import Evidence, GateAnswer, QuestionTimes, judge
-from shim.ledger import DirectLedger, LedgerObserver, begin_run, open_direct_ledger, read_ledger
+from shim.gate.answer import GateAnswer
+from shim.gate.evidence import Evidence
+from shim.gate.judge import judge
+from shim.gate.question import QuestionTimes
 from shim.ledger.gate_evidence import GATE_ROWS, gate_evidence
-from shim.ledger.protocols import RowTaker
+from shim.ledger.ledger_observer import LedgerObserver
+from shim.ledger.protocols import DirectLedger, RowTaker
 from shim.ledger.rows import Row, RunRow
+from shim.ledger.run_row import begin_run
+from shim.ledger.stores import open_direct_ledger, read_ledger
 from shim.model import InputError, Time
 from shim.model.ledger_url import LedgerUrl
 from shim.runtime.automatic_brake import AutomaticBrake

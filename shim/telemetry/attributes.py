@@ -6,7 +6,7 @@ candidate). Their own form is a log event of the name `feature_flag.evaluation`,
 registration's span; Python's logs API is not stable yet.
 """
 
-from shim.flags import Cap, Evaluation, Reason
+from shim.flags.evaluation import Cap, Evaluation, Reason
 from shim.model import FlagsLoad
 
 KEEP = "shim.keep"

@@ -15,11 +15,11 @@ from starlette.websockets import WebSocket
 from websockets.asyncio.client import connect
 
 from shim.asgi import Shim
-from shim.flags import everyone_at
+from shim.flags.targeting import everyone_at
 from shim.model import Cause, Role, Stage
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.runtime.tally import Tally
-from shim.settings import load_settings
+from shim.settings.settings import load_settings
 from tests.asgi.uvicorn_servers import Uvicorn, uvicorn_server
 from tests.live.moved_clock import MovedClock
 from tests.live.scenarios import (

@@ -24,10 +24,10 @@ from websockets.asyncio.client import connect
 from websockets.server import ServerProtocol
 
 from shim.asgi import Shim, WebSocketProtocol
-from shim.flags import everyone_at
+from shim.flags.targeting import everyone_at
 from shim.model import Cause, Stage
 from shim.plugin.discovery import monitor_types, plugin_manager
-from shim.settings import load_settings
+from shim.settings.settings import load_settings
 from tests.asgi.test_asgi import service
 from tests.asgi.uvicorn_servers import uvicorn_server
 from tests.live.servers import QUICK, until

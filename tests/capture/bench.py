@@ -6,9 +6,10 @@ from heapq import heappop, heappush
 from itertools import count
 from pathlib import Path
 
-from shim.capture import Limits, Recorder
-from shim.compare import Comparator, Outcomes
-from shim.flags import everyone_at
+from shim.capture.recorder import Limits, Recorder
+from shim.compare.comparator import Comparator
+from shim.compare.outcomes import Outcomes
+from shim.flags.targeting import everyone_at
 from shim.model import (
     SECOND,
     Cause,

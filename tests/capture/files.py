@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from shim.capture.format import Event
-from shim.replay import CaptureReader
+from shim.replay.capture_reader import CaptureReader
 
 
 def captures(folder: Path) -> list[Path]:

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from shim.aio import Shim
 from shim.console.listener import listen, url_of
-from shim.flags import everyone_at
+from shim.flags.targeting import everyone_at
 from shim.model import Stage, Verdict, seconds
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.replay.result import verdict_row
 from shim.router import Observer, handles
 from shim.server.serving import serve_until_signal
-from shim.settings import load_settings
+from shim.settings.settings import load_settings
 from tests.live.servers import SECRETS
 
 

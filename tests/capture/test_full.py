@@ -12,8 +12,8 @@ from time import monotonic, sleep
 import msgspec
 import pytest
 
-from shim.capture import Limits
 from shim.capture.format import End, Open, OpenLine
+from shim.capture.recorder import Limits
 from shim.model import SECOND, Role
 from tests.capture.bench import Bench
 from tests.capture.files import captures, read

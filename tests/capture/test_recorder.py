@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from shim.capture import Limits, settings_digest
+from shim.capture.recorder import Limits, settings_digest
 from shim.model import SECOND, Cause, Confirmation, InputError, Kind, Role, Stage
 from shim.plugin.discovery import monitor_types, plugin_manager
-from shim.settings import settings_from
+from shim.settings.settings import settings_from
 from tests.capture.bench import START, Bench
 from tests.capture.files import captures
 from tests.capture.test_round_trip import replay, row

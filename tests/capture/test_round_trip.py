@@ -11,9 +11,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from shim.capture import Limits, recorder
+from shim.capture import recorder
+from shim.capture.recorder import Limits
 from shim.model import SECOND, Cause, Duration, Role, Stage, Time, Verdict, from_seconds
-from shim.replay import CaptureReader, Replay
+from shim.replay.capture_reader import CaptureReader
+from shim.replay.replay_engine import Replay
 from shim.replay.result import verdict_row
 from tests.capture.bench import INTERVAL, START, Bench
 from tests.capture.files import captures

@@ -10,10 +10,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from shim.cli import main
-from shim.ledger import begin_run, open_ledger, read_ledger, wall_clock
 from shim.ledger.rows import BrakeRow
+from shim.ledger.run_row import begin_run, wall_clock
+from shim.ledger.stores import open_ledger, read_ledger
+from shim.model.ledger_url import LedgerUrl
 from shim.plugin.discovery import monitor_types, plugin_manager
-from shim.settings import LedgerUrl, load_settings
+from shim.settings.settings import load_settings
 
 FLAGS = Path(__file__).parents[2] / "config" / "rollout.yaml"
 

@@ -12,11 +12,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from shim.cli import checkup, main
-from shim.ledger import begin_run, open_ledger, wall_clock
 from shim.ledger.rows import BrakeRow, CoverageRow
+from shim.ledger.run_row import begin_run, wall_clock
+from shim.ledger.stores import open_ledger
 from shim.model import SECOND, Kind
 from shim.plugin.discovery import monitor_types, plugin_manager
-from shim.settings import load_flags, load_settings
+from shim.settings.settings import load_flags, load_settings
 
 CONFIG = Path(__file__).parents[2] / "config"
 DAY = 86_400 * SECOND

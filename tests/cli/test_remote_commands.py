@@ -12,11 +12,11 @@ from click.testing import CliRunner, Result
 from shim.aio import Shim
 from shim.cli import main
 from shim.console.listener import listen, url_of
-from shim.flags import everyone_at
+from shim.flags.targeting import everyone_at
 from shim.model import Role, Stage
 from shim.rollout.changes import find_change, this_user
 from shim.server.serving import serving
-from shim.settings import load_flags_file
+from shim.settings.flags_file import load_flags_file
 from tests.ledger.helpers import blocked
 from tests.live.servers import QUICK, ROLLOUT, SECRETS, app_client, server, until
 

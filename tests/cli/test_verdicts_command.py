@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from shim.cli.verdicts import verdicts
-from shim.ledger import wall_clock
 from shim.ledger.rows import ActionRow, ClosingRow
+from shim.ledger.run_row import wall_clock
 from shim.model import Cause, Kind, Return, Role, Stage, VerdictKind, VerdictName
 from tests.ledger.helpers import DAY, NOW, S, decision, ledger, mismatch, verdict
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shim.cli import main
-from shim.clients import ENDINGS, Delay, codes_for_all, effect_of, known_clients
-from shim.clients.client_returns import BREATH
+from shim.clients.client_returns import BREATH, ENDINGS, Delay, known_clients
+from shim.clients.ending_effect import codes_for_all, effect_of
 
 CLIENTS = known_clients()
 

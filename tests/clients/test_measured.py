@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks.clients.measuring import measure
 from benchmarks.clients.picture import PICTURE, draw_clients
-from shim.clients import ENDINGS, known_clients
+from shim.clients.client_returns import ENDINGS, known_clients
 from tests.sdk.packages import PackagesUnavailable
 from tests.support import skip
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shim.compare import Comparator, ExpectedRule, ExpectedRules
+from shim.compare.comparator import Comparator
+from shim.compare.expected_rules import ExpectedRule, ExpectedRules
 from shim.model import (
     SECOND,
     Connection,

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shim.compare import Outcomes
 from shim.compare.fleet_outcomes import (
     Conclusion,
     FactKey,
@@ -15,6 +14,7 @@ from shim.compare.fleet_outcomes import (
     Unknown,
     conclude,
 )
+from shim.compare.outcomes import Outcomes
 from shim.model import Connection, Kind, Outcome, Return, Role, Time
 
 WINDOW, PATIENCE = 12, 6

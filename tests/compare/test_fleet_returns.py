@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shim.compare import FleetReturns, Outcomes
 from shim.compare.fleet_outcomes import FleetAction, FleetOpening, conclude
-from shim.compare.fleet_returns import AT_ONCE, PublishedAction, Told, ToldOpening
+from shim.compare.fleet_returns import AT_ONCE, FleetReturns, PublishedAction, Told, ToldOpening
+from shim.compare.outcomes import Outcomes
 from shim.model import SECOND, Connection, Kind, Outcome, Placement, Return, Role, Time
 
 S = SECOND

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shim.compare import Outcomes
+from shim.compare.outcomes import Outcomes
 from shim.model import SECOND, Connection, Kind, Outcome, Return, Role, Time
 
 S = SECOND

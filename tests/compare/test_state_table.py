@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 import shim.compare.comparator
-from shim.compare import Comparator
+from shim.compare.comparator import Comparator
 from shim.model import SECOND, Connection, Kind, LateDecision, Role, Verdict
 
 S = SECOND

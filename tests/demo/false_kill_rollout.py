@@ -18,8 +18,8 @@ from shim.demo.demo_settings import flags_file
 from shim.demo.operator import Operator
 from shim.demo.rollout_steps import Step
 from shim.demo.step_taker import RolloutStep
-from shim.gate import BrakeLimits, FalseKillWatch
-from shim.ledger import LedgerReader
+from shim.gate.brake_statistics import BrakeLimits, FalseKillWatch
+from shim.ledger.protocols import LedgerReader
 from shim.ledger.rows import (
     ActionRow,
     BrakeRow,

@@ -7,7 +7,7 @@ from typing import Any
 from shim.demo.demo_clients import ClientBehaviour, ClientSpec
 from shim.demo.demo_settings import settings_value
 from shim.model import Kind, Stage
-from shim.settings import parse_flags
+from shim.settings.flags_file import parse_flags
 
 LENGTH = 400.0
 """Seconds of a real service within which all that is checked happens, return windows included."""

@@ -11,7 +11,8 @@ from shim.demo.demo_clients import demo_clients as clients_of
 from shim.demo.demo_settings import BAD_TIMEOUT, flags_file, settings_value
 from shim.model import SECOND, Kind, Stage
 from shim.plugin.discovery import monitor_types, plugin_manager
-from shim.settings import parse_flags, settings_from
+from shim.settings.flags_file import parse_flags
+from shim.settings.settings import settings_from
 from tests.demo.matrix import BEHAVIOURS, LENGTH, MATRIX_FLAGS, matrix_clients
 from tests.demo.matrix_checks import count_back, count_closed
 

@@ -12,7 +12,7 @@ from shim.demo.demo_run import captured_log, unless
 from shim.demo.demo_service import demo_service
 from shim.demo.demo_settings import FACTOR, flags_file, settings_value
 from shim.model import SECOND, Kind, Stage
-from shim.settings import parse_flags
+from shim.settings.flags_file import parse_flags
 from tests.demo.false_kill_checks import GRAIN, LIMITS, RolloutEvidence, judge
 from tests.demo.false_kill_rollout import (
     STEPS,

@@ -10,7 +10,7 @@ from shim.demo.client_history import ClientHistories
 from shim.demo.demo_run import captured_log, unless
 from shim.demo.demo_service import DemoService, demo_service
 from shim.demo.demo_settings import FACTOR
-from shim.ledger import VerdictFilter
+from shim.ledger.protocols import VerdictFilter
 from shim.model import Stage, VerdictName
 from tests.demo.matrix import LENGTH, MATRIX_FLAGS, matrix_clients, matrix_settings
 from tests.demo.matrix_checks import Totals, judge, judge_report

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
-from shim.flags import Percentages, Rule, Targeting
+from shim.flags.targeting import Percentages, Rule, Targeting
 from shim.model import Stage
 
 USERS = st.text(alphabet="ab.@*[]!-", max_size=6)

@@ -4,7 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from shim.flags import Percentages, Rule, Targeting, everyone_at, places_of_acting_candidate
+from shim.flags.targeting import (
+    Percentages,
+    Rule,
+    Targeting,
+    everyone_at,
+    places_of_acting_candidate,
+)
 from shim.model import Stage
 
 FILE = Targeting(

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shim.flags import BUCKETS, bucket
-from shim.flags.buckets import buckets_of, holdback_salt
+from shim.flags.buckets import BUCKETS, bucket, buckets_of, holdback_salt
 
 USERS = st.text(alphabet=st.characters(exclude_categories=["Cs"]))
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from shim.flags import Percentages, Rule, Targeting
 from shim.flags.deciding import (
     arm_shares,
     deciding_text,
@@ -17,6 +16,7 @@ from shim.flags.deciding import (
     reached_step,
     step_of,
 )
+from shim.flags.targeting import Percentages, Rule, Targeting
 from shim.model import Role, Stage
 from tests.flags.strategies import rollouts
 

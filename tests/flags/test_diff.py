@@ -7,7 +7,8 @@ from fractions import Fraction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shim.flags import Group, Moves, Percentages, Rule, Targeting, compare, moves_of
+from shim.flags.diff import Group, Moves, compare, moves_of
+from shim.flags.targeting import Percentages, Rule, Targeting
 from shim.model import Stage
 from tests.flags.strategies import raised_percentages, rollouts
 

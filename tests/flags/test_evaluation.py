@@ -5,9 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from shim.flags import Cap, Evaluation, Percentages, Reason, Rule, Targeting
-from shim.flags.evaluation import Threshold
-from shim.flags.targeting import everyone_at
+from shim.flags.evaluation import Cap, Evaluation, Reason, Threshold
+from shim.flags.targeting import Percentages, Rule, Targeting, everyone_at
 from shim.model import BY_CHANCE, Placement, Stage
 
 SALT = "monitor-rollout"

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shim.flags import Percentages, Rule, Targeting, bucket, flagd_flags
+from shim.flags.buckets import bucket
+from shim.flags.flagd import flagd_flags
+from shim.flags.targeting import Percentages, Rule, Targeting
 from shim.model import InputError, Stage
 from tests.flags.strategies import USERS, rollouts
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from shim.flags import Percentages, Rule, Targeting, flagd_flags
+from shim.flags.flagd import flagd_flags
+from shim.flags.targeting import Percentages, Rule, Targeting
 from shim.model import Stage
 
 USER = {"var": "targetingKey"}

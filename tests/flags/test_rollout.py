@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shim.flags import Cap, Evaluation, Percentages, Reason, Rule, Targeting, bucket
-from shim.flags.buckets import holdback_salt
+from shim.flags.buckets import bucket, holdback_salt
+from shim.flags.evaluation import Cap, Evaluation, Reason
 from shim.flags.patterns import UserPatterns
+from shim.flags.targeting import Percentages, Rule, Targeting
 from shim.model import Stage
 from tests.flags.strategies import USERS, raised_percentages, rollouts
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import cycle, islice, repeat
 from pathlib import Path
 
-from shim.settings import LedgerUrl
+from shim.model.ledger_url import LedgerUrl
 from tests.fleet.real_fleet import ask, flags_of, member, port_of, round_robin
 from tests.fleet.roaming_client import CLOSE_CODE, RoamingConnection, connect, leave_all, now
 from tests.live.servers import ServerProcess

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from shim.settings import LedgerUrl
+from shim.model.ledger_url import LedgerUrl
 from tests.fleet.delay_check import DelayReport, largest_deviation, read_delays
 from tests.fleet.returns_oracle import Expected, StoredOutcome, match, possible_outcomes
 from tests.fleet.roaming import Log, Times

@@ -12,7 +12,7 @@ import aiohttp
 
 from shim.ledger.postgres.store_connection import connect
 from shim.ledger.postgres.store_schema import prepare
-from shim.settings import LedgerUrl
+from shim.model.ledger_url import LedgerUrl
 from tests.fleet.roaming import Times
 from tests.fleet.roaming_client import CLOSE_CODE
 from tests.fleet.standstill import Span, Standstills

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shim.settings import LedgerUrl
+from shim.model.ledger_url import LedgerUrl
 from tests.fleet.brake_scenario import (
     FLAGS,
     SETTINGS,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shim.settings import LedgerUrl
+from shim.model.ledger_url import LedgerUrl
 from tests.fleet.outcome_check import audit, compare_outcomes, wait_until_concluded
 from tests.fleet.real_fleet import QUICK_TIMES, ask, real_fleet, round_robin, settings_of
 from tests.fleet.roaming import roaming

@@ -14,10 +14,12 @@ import pytest
 from click.testing import CliRunner
 
 from shim.cli import main
-from shim.ledger import read_ledger, wall_clock
 from shim.ledger.gate_evidence import gate_evidence
+from shim.ledger.run_row import wall_clock
+from shim.ledger.stores import read_ledger
+from shim.model.ledger_url import LedgerUrl
 from shim.plugin.discovery import monitor_types, plugin_manager
-from shim.settings import LedgerUrl, load_settings
+from shim.settings.settings import load_settings
 from tests.fleet.real_fleet import QUICK_TIMES, ask, flags_of, member, port_of, settings_of
 from tests.fleet.roaming_client import connect, leave_all, now
 from tests.live.servers import ServerProcess, until

@@ -16,12 +16,13 @@ from shim.ledger.postgres.store_connection import connect
 from shim.ledger.rows import Wall
 from shim.ledger.run_row import begin_run, wall_clock
 from shim.model import SECOND, Time
+from shim.model.ledger_url import LedgerUrl
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.runtime import driver
 from shim.runtime.driver import Driver
 from shim.runtime.fleet_member import handed_over_until
 from shim.runtime.time_of_day import TimeOfDay
-from shim.settings import LedgerUrl, settings_from
+from shim.settings.settings import settings_from
 from tests.live.servers import until
 from tests.postgres.helpers import FLEET, look, until_found
 

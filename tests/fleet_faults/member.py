@@ -8,10 +8,10 @@ from typing import Any
 
 import aiohttp
 
-from shim.flags import Percentages
+from shim.flags.targeting import Percentages
 from shim.ledger.sqlite.outbox import Outbox
 from shim.model import SECOND
-from shim.settings import LedgerUrl
+from shim.model.ledger_url import LedgerUrl
 from tests.fleet.standstill import Span
 from tests.fleet_faults.faulty_line import FaultyLine
 from tests.fleet_faults.silence import TIMEOUT

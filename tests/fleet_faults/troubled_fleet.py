@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import aiohttp
 
-from shim.ledger import push_flags
 from shim.ledger.postgres.process_list import NOW
+from shim.ledger.stores import push_flags
+from shim.model.ledger_url import LedgerUrl
 from shim.rollout.editing import with_percent
 from shim.rollout.promotion import BY_ITSELF
-from shim.settings import LedgerUrl
 from tests.fleet.standstill import Span, heartbeat
 from tests.fleet_faults.crowd import Crowd
 from tests.fleet_faults.faulty_line import FaultyLine

@@ -3,20 +3,12 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from shim.gate import (
-    ArmUsers,
-    Condition,
-    Counted,
-    Evidence,
-    GateAnswer,
-    Heartbeats,
-    KindEvidence,
-    Shares,
-    StretchSample,
-    Trial,
-    TrialIdentity,
-)
-from shim.gate.evidence import SampleSoFar
+from shim.gate.answer import Condition, GateAnswer
+from shim.gate.evidence import Evidence, Heartbeats, KindEvidence, SampleSoFar, StretchSample
+from shim.gate.question import Counted
+from shim.gate.sample_ratio import ArmUsers
+from shim.gate.series import Shares
+from shim.gate.trial import Trial, TrialIdentity
 from shim.model import SECOND, Duration, Kind, Return, Role
 
 DAY = 86_400 * SECOND

@@ -5,7 +5,11 @@ from typing import Any
 
 import pytest
 
-from shim.gate import Condition, Counted, KindEvidence, Shares, StretchSample, judge
+from shim.gate.answer import Condition
+from shim.gate.evidence import KindEvidence, StretchSample
+from shim.gate.judge import judge
+from shim.gate.question import Counted
+from shim.gate.series import Shares
 from shim.gate.statistics import lower_bound, upper_bound
 from shim.model import Role
 from tests.gate.evidence import (

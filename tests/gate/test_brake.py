@@ -7,8 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import poisson
 
-from shim.gate import Arm, FalseKillWatch, ObservedRow, QuestionTimes, ReturnWatch
-from shim.gate.brake_statistics import CHANCE, FalseKills, FewerReturns, poisson_tail
+from shim.gate.brake_statistics import (
+    CHANCE,
+    FalseKills,
+    FalseKillWatch,
+    FewerReturns,
+    ReturnWatch,
+    poisson_tail,
+)
+from shim.gate.observed_rows import Arm, ObservedRow
+from shim.gate.question import QuestionTimes
 from shim.gate.series import DAY
 from shim.gate.statistics import lower_bound, upper_bound
 from shim.model import SECOND, Duration, Kind, Role, Time

@@ -1,8 +1,9 @@
 """R22: what the brake's judge makes of facts as they become known, after a restart and after a release."""
 
-from shim.gate import ObservedRow, QuestionTimes
 from shim.gate.brake_judge import BrakeJudge
 from shim.gate.brake_statistics import BrakeRecord, FalseKill, FalseKills, FewerReturns
+from shim.gate.observed_rows import ObservedRow
+from shim.gate.question import QuestionTimes
 from shim.gate.series import DAY
 from shim.model import Kind, Role, Time
 from tests.gate.test_brake import MINUTE, START, Limits, rows

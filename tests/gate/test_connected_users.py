@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shim.gate import ConnectedUsers
+from shim.gate.connected_users import ConnectedUsers
 from shim.model import SECOND
 
 MINUTE = 60 * SECOND

@@ -6,9 +6,8 @@ import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shim.gate import Arm, ObservedRow, ObservedRows
 from shim.gate.crowds import CrowdFinder
-from shim.gate.observed_rows import user_key
+from shim.gate.observed_rows import Arm, ObservedRow, ObservedRows, user_key
 from shim.model import SECOND, Role, Time
 
 MINUTE = 60 * SECOND

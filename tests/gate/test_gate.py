@@ -8,24 +8,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shim.gate import (
-    ArmUsers,
-    Counted,
+from shim.gate.answer import GateAnswer, GateVerdict, Standing
+from shim.gate.evidence import (
     Evidence,
-    GateAnswer,
-    GateVerdict,
     Heartbeats,
     KindEvidence,
-    Standing,
+    SampleSoFar,
     StandingReady,
     StretchSample,
-    Trial,
-    format_arms,
-    judge,
-    judge_so_far,
 )
-from shim.gate.evidence import SampleSoFar
+from shim.gate.judge import judge, judge_so_far
+from shim.gate.question import Counted
+from shim.gate.sample_ratio import ArmUsers
 from shim.gate.statistics import lower_bound
+from shim.gate.trial import Trial
+from shim.gate.trial_description import format_arms
 from shim.model import SECOND, Kind, Role
 from tests.gate.evidence import (
     AGREEING,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from shim.gate import KindEvidence
+from shim.gate.evidence import KindEvidence
 from shim.gate.kind_gate import KindGate, format_days, wanted_e_value
 from shim.model import Kind
 from tests.gate.evidence import DAY, TARGETS

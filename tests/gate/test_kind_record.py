@@ -4,8 +4,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from shim.gate import Arm, KindRecord, ObservedRow, QuestionTimes
 from shim.gate.evidence import NOTHING
+from shim.gate.kind_record import KindRecord
+from shim.gate.observed_rows import Arm, ObservedRow
+from shim.gate.question import QuestionTimes
 from shim.model import SECOND, Role, Time
 from tests.gate.evidence import DAY, HALVES
 

@@ -6,8 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shim.gate import Arm, ObservedRow, ObservedRows
-from shim.gate.observed_rows import user_key
+from shim.gate.observed_rows import Arm, ObservedRow, ObservedRows, user_key
 from shim.gate.user_numbers import UserNumbers
 from shim.model import Role
 

@@ -5,7 +5,9 @@ from collections import Counter, defaultdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shim.gate import Arm, Counted, KindRecord, ObservedRow, QuestionTimes
+from shim.gate.kind_record import KindRecord
+from shim.gate.observed_rows import Arm, ObservedRow
+from shim.gate.question import Counted, QuestionTimes
 from shim.model import SECOND, Role, Time
 from tests.gate.evidence import DAY
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shim.gate import Arm, ObservedRow, ObservedRows
 from shim.gate.crowds import CrowdFinder
+from shim.gate.observed_rows import Arm, ObservedRow, ObservedRows
 from shim.gate.question import Question, QuestionTimes
 from shim.gate.series import DAY, Series
 from shim.gate.user_numbers import UserNumbers

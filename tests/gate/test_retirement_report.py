@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 from shim import __version__
-from shim.gate import Condition, GateAnswer, GateVerdict, Scale, Sense, Standing
+from shim.gate.answer import Condition, GateAnswer, GateVerdict, Scale, Sense, Standing
 from shim.gate.retirement_report import RetirementReport
 from shim.model import SECOND, Kind
 

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import betabinom, binom
 
-from shim.gate import ArmUsers
-from shim.gate.sample_ratio import UNSOUND, log_multinomial_e_value
+from shim.gate.sample_ratio import UNSOUND, ArmUsers, log_multinomial_e_value
 from shim.model import Role
 
 

@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from shim.gate import Shares
+from shim.gate.series import Shares
 from shim.gate.statistics import (
     certainly_lower,
     finite_e_value,

@@ -4,7 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from shim.gate import Evidence, Standing, StandingReady, format_arms, format_trial, judge
+from shim.gate.answer import Standing
+from shim.gate.evidence import Evidence, StandingReady
+from shim.gate.judge import judge
+from shim.gate.trial_description import format_arms, format_trial
 from shim.model import seconds
 from tests.gate.evidence import DAY, NOW, TARGETS, TRIAL, condition, evidence
 from tests.gate.test_retirement_report import REPORT

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from shim.gate import Arm, BrakeRecord, FalseKill, TrialIdentity
-from shim.gate.observed_rows import user_key
+from shim.gate.brake_statistics import BrakeRecord, FalseKill
+from shim.gate.observed_rows import Arm, user_key
+from shim.gate.trial import TrialIdentity
 from shim.ledger.brake_record import read_brake_record
 from shim.ledger.gate_evidence import NO_FLAGS
 from shim.ledger.rows import BrakeRow, ProofRow, Row

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shim.ledger import VerdictFilter
-from shim.ledger.protocols import VerdictCounts
+from shim.ledger.protocols import VerdictCounts, VerdictFilter
 from shim.ledger.rows import (
     ActionRow,
     ProofRow,

@@ -12,20 +12,24 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from shim.flags import Percentages, Targeting
 from shim.flags.deciding import deciding_text
-from shim.gate import Evidence, GateVerdict, ObservedRows, Standing, StandingReady, judge
-from shim.ledger import read_ledger
+from shim.flags.targeting import Percentages, Targeting
+from shim.gate.answer import GateVerdict, Standing
+from shim.gate.evidence import Evidence, StandingReady
+from shim.gate.judge import judge
+from shim.gate.observed_rows import ObservedRows
 from shim.ledger.gate_evidence import GateEvidence, gate_evidence
 from shim.ledger.rows import ActionRow, BrakeRow, FailureRow, ProofRow, Row, RunRow
 from shim.ledger.sqlite.reader import SqliteReader
 from shim.ledger.sqlite.writer import SqliteLedger
+from shim.ledger.stores import read_ledger
 from shim.model import Kind, Return, Role, VerdictKind, VerdictName
 from shim.plugin.discovery import monitor_types, plugin_manager
-from shim.settings import Settings, load_settings
 from shim.settings.promotion_settings import PromotionSettings
 from shim.settings.sections import GateSettings
-from shim.simulate import SimulationRun, load_scenario
+from shim.settings.settings import Settings, load_settings
+from shim.simulate.scenario import load_scenario
+from shim.simulate.simulation_run import SimulationRun
 from tests.gate.evidence import condition
 from tests.ledger.helpers import (
     DAY,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shim.ledger import VerdictFilter
+from shim.ledger.protocols import VerdictFilter
 from shim.ledger.rows import RunRow
 from shim.ledger.sqlite.reader import SqliteReader
 from shim.ledger.sqlite.writer import SqliteLedger

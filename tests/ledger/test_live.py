@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from shim.ledger import UnusableError, VerdictFilter
+from shim.ledger.protocols import UnusableError, VerdictFilter
 from shim.ledger.sqlite.reader import SqliteReader
 from tests.ledger.helpers import blocked
 from tests.live.servers import ServerProcess, app_client, server_process, until

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from shim.ledger import LedgerObserver, VerdictFilter
+from shim.ledger.ledger_observer import LedgerObserver
+from shim.ledger.protocols import VerdictFilter
 from shim.ledger.rows import (
     BrakeRow,
     ClosingRow,

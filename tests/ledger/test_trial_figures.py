@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from shim.gate import Arm, FalseKill, ObservedRow
-from shim.gate.observed_rows import user_key
+from shim.gate.brake_statistics import FalseKill
+from shim.gate.observed_rows import Arm, ObservedRow, user_key
 from shim.ledger.coverage_sums import CoverageSum
 from shim.ledger.protocols import EpisodeCounts
 from shim.ledger.rows import (

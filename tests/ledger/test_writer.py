@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shim.ledger import VerdictFilter
 from shim.ledger.gate_evidence import read_trials
+from shim.ledger.protocols import VerdictFilter
 from shim.ledger.rows import ROWS, ActionRow, BrakeRow, GapRow, ProofRow, Row, RunRow, storable
 from shim.ledger.sqlite import ledger_file as file
 from shim.ledger.sqlite import schema

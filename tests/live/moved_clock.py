@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from shim.ledger import wall_clock
+from shim.ledger.run_row import wall_clock
 from shim.runtime import coordinator, driver, time_of_day
 from shim.runtime.coordinator import Coordinator
 from shim.runtime.machine_start import MachineStart

@@ -17,13 +17,13 @@ import jwt
 
 from shim.aio import Shim
 from shim.console.listener import listen, url_of
-from shim.flags import everyone_at
+from shim.flags.targeting import everyone_at
 from shim.model import Stage
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.runtime.secrets import Secrets
 from shim.runtime.tally import Tally
 from shim.server.serving import serving
-from shim.settings import load_settings
+from shim.settings.settings import load_settings
 
 SECRETS = Secrets("j" * 32, "operator", "hash-key", dev=True)
 OPERATOR = {"Authorization": f"Bearer {SECRETS.operator_token}"}

@@ -16,11 +16,11 @@ from aiohttp import WSMsgType, web
 from shim.aio import Shim, WebSocket
 from shim.aio.aiohttp_connection import AiohttpConnection
 from shim.console.listener import listen, url_of
-from shim.flags import everyone_at
+from shim.flags.targeting import everyone_at
 from shim.model import SECOND, Cause, Closing, Stage
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.router import Observer, handles
-from shim.settings import load_settings
+from shim.settings.settings import load_settings
 from tests.live.servers import QUICK, until
 from tests.live.test_peers import handshake
 

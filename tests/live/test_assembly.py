@@ -11,12 +11,12 @@ import pytest
 from aiohttp import web
 
 from shim.aio import Shim
-from shim.ledger import read_ledger
+from shim.ledger.stores import read_ledger
 from shim.model import FlagsLoad, InputError
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.router import BrakeChanged, Event, Observer, handles
 from shim.runtime.secrets import Secrets
-from shim.settings import load_settings
+from shim.settings.settings import load_settings
 from shim.websockets import Shim as WebsocketsShim
 from tests.live.servers import QUICK, ROLLOUT, SECRETS, until
 from tests.web.servers import OPERATOR

@@ -16,12 +16,12 @@ from websockets.asyncio.client import connect
 from shim.aio import Shim
 from shim.aio.aiohttp_connection import AiohttpConnection
 from shim.console.listener import listen, url_of
-from shim.flags import everyone_at
+from shim.flags.targeting import everyone_at
 from shim.model import Cause, Closing, Stage
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.router import Observer, handles
 from shim.runtime.tally import Tally
-from shim.settings import load_settings
+from shim.settings.settings import load_settings
 from tests.live.servers import QUICK, app_client, server, server_process, until
 
 pytestmark = pytest.mark.real

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from selectors import DefaultSelector, SelectorKey
 
-from shim.compare import Comparator, Outcomes
+from shim.compare.comparator import Comparator
+from shim.compare.outcomes import Outcomes
 from shim.model import Connection, Kind, Monitors, Role, Stage
 from shim.router import Router
 from shim.runtime.driver import TICKS, Driver, clock, ticks

@@ -14,7 +14,8 @@ from selectors import DefaultSelector, SelectorKey
 import aiohttp
 import pytest
 
-from shim.compare import Comparator, Outcomes
+from shim.compare.comparator import Comparator
+from shim.compare.outcomes import Outcomes
 from shim.model import Connection, Duration, Kind, Monitors, Stage, Time, Verdict, VerdictKind
 from shim.router import Decided, Observer, Opened, Paused, Router, Tracked, handles
 from shim.runtime import driver as driver_module

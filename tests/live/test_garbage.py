@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks.virtual_connection import VirtualConnection
-from shim.flags import everyone_at
+from shim.flags.targeting import everyone_at
 from shim.model import InputError, Kind, Stage
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.runtime.coordinator import Coordinator
-from shim.settings import load_settings, settings_from
+from shim.settings.settings import load_settings, settings_from
 from tests.live.servers import until
 
 

@@ -13,7 +13,7 @@ from aiohttp import WSMsgType, web
 
 from shim.aio import Shim
 from shim.console.listener import listen, url_of
-from shim.flags import everyone_at
+from shim.flags.targeting import everyone_at
 from shim.ledger.rows import ActionRow
 from shim.model import Return, Stage
 from tests.live.servers import QUICK, SECRETS, until

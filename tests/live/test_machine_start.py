@@ -13,7 +13,7 @@ from shim.model import SECOND
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.runtime.machine_start import machine_start
 from shim.runtime.secrets import Secrets
-from shim.settings import settings_from
+from shim.settings.settings import settings_from
 from tests.live.moved_clock import MovedClock
 
 DAY = 86_400

@@ -13,7 +13,7 @@ from aiohttp import WSMsgType
 
 from shim.aio import Shim
 from shim.console.listener import listen, url_of
-from shim.flags import everyone_at
+from shim.flags.targeting import everyone_at
 from shim.ledger.rows import ActionRow, DecisionRow, ProofRow, Row, VerdictRow
 from shim.model import Kind, Role, Stage
 from shim.server.serving import serving

@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 
 from benchmarks.virtual_connection import VirtualConnection
-from shim.capture import Limits, Recorder
-from shim.flags import Evaluation, everyone_at
+from shim.capture.recorder import Limits, Recorder
+from shim.flags.evaluation import Evaluation
+from shim.flags.targeting import everyone_at
 from shim.model import SECOND, Kind, Stage
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.runtime import handover
 from shim.runtime.coordinator import Coordinator
-from shim.settings import settings_from
+from shim.settings.settings import settings_from
 
 FEW, MANY = 100, 1_000
 TENFOLD = MANY / FEW

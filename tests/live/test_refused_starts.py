@@ -15,7 +15,7 @@ from shim.cli import main
 from shim.model import InputError
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.runtime.secrets import Secrets
-from shim.settings import load_settings
+from shim.settings.settings import load_settings
 
 SECRETS = Secrets("j" * 32, "operator", "hash-key", dev=True)
 

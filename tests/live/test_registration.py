@@ -4,12 +4,13 @@ from asyncio import Transport
 
 import pytest
 
-from shim.flags import Evaluation, everyone_at
+from shim.flags.evaluation import Evaluation
+from shim.flags.targeting import everyone_at
 from shim.model import Duration, Kind, Stage
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.runtime.coordinator import Coordinator
 from shim.runtime.live_connection import LiveConnection
-from shim.settings import load_settings
+from shim.settings.settings import load_settings
 
 
 class Socketless(LiveConnection):

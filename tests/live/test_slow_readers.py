@@ -18,13 +18,13 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from shim import aio, asgi, websockets
 from shim.console.listener import listen
-from shim.flags import everyone_at
+from shim.flags.targeting import everyone_at
 from shim.model import Role, Stage, from_seconds
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.runtime.driver import clock
 from shim.runtime.live_connection import LiveConnection
 from shim.runtime.tally import Tally
-from shim.settings import Settings, load_settings
+from shim.settings.settings import Settings, load_settings
 from tests.asgi.uvicorn_servers import uvicorn_server
 from tests.live.servers import QUICK, until
 from tests.telemetry.collectors import Certificate

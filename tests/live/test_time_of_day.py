@@ -8,14 +8,14 @@ import pytest
 
 from shim.aio import Shim
 from shim.console import Operations
-from shim.gate import GateVerdict
+from shim.gate.answer import GateVerdict
 from shim.ledger.rows import ClockJumpRow, PauseRow, RunRow
 from shim.model import SECOND
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.router import ClockJumped, MachineSlept
 from shim.runtime.secrets import Secrets
 from shim.runtime.time_of_day import TimeOfDay
-from shim.settings import settings_from
+from shim.settings.settings import settings_from
 from tests.live.moved_clock import MovedClock
 
 DAY = 86_400

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from shim.aio import Shim
-from shim.flags import Percentages
+from shim.flags.targeting import Percentages
 from shim.model import SECOND
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.rollout.promotion import advance_by_itself
 from shim.runtime import flags_following
 from shim.runtime.secrets import Secrets
-from shim.settings import load_flags_file, load_settings
+from shim.settings.flags_file import load_flags_file
+from shim.settings.settings import load_settings
 from tests.live.moved_clock import MovedClock
 from tests.live.servers import until
 from tests.rollout.files import flags

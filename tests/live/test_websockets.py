@@ -10,11 +10,11 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 
-from shim.flags import everyone_at
+from shim.flags.targeting import everyone_at
 from shim.model import Cause, Role, Stage
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.runtime.tally import Tally
-from shim.settings import load_settings
+from shim.settings.settings import load_settings
 from shim.websockets import Shim
 from tests.live.moved_clock import MovedClock
 from tests.live.scenarios import (

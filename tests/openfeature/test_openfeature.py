@@ -15,11 +15,12 @@ from openfeature.flag_evaluation import FlagResolutionDetails
 from openfeature.provider import FeatureProvider, ProviderStatus
 from openfeature.provider.in_memory_provider import InMemoryFlag, InMemoryProvider
 
-from shim.flags import Percentages, Reason, Rule, Targeting, everyone_at
+from shim.flags.evaluation import Reason
+from shim.flags.targeting import Percentages, Rule, Targeting, everyone_at
 from shim.model import Stage
 from shim.openfeature import FileProvider, OpenFeatureStages, ShimProvider
 from shim.rollout.current_flags import CurrentFlags
-from shim.settings import FlagsFile, load_flags_file
+from shim.settings.flags_file import FlagsFile, load_flags_file
 from tests.rollout.files import USER, flags, put
 
 ALICE, BOB = "alice@example.com", "bob@example.com"  # buckets 83282 and 58671

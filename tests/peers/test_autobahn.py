@@ -14,10 +14,10 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from shim import aio, websockets
 from shim.console.listener import listen
-from shim.flags import everyone_at
+from shim.flags.targeting import everyone_at
 from shim.model import Stage
 from shim.plugin.discovery import monitor_types, plugin_manager
-from shim.settings import load_settings
+from shim.settings.settings import load_settings
 from tests.peers.sdists import distribution
 
 pytestmark = [

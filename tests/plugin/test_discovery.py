@@ -10,7 +10,7 @@ from shim.hooks import hookimpl
 from shim.model import InputError
 from shim.plugin import discovery
 from shim.plugin.discovery import monitor_types, plugin_manager
-from shim.settings import load_settings
+from shim.settings.settings import load_settings
 from tests.settings.test_settings import Fake
 
 

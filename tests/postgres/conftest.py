@@ -7,7 +7,7 @@ import pytest
 
 from shim.ledger.postgres.store_connection import connect
 from shim.ledger.postgres.store_schema import prepare
-from shim.settings import LedgerUrl
+from shim.model.ledger_url import LedgerUrl
 from tests.postgres.helpers import FLEET
 from tests.postgres.server import PostgresServer
 

@@ -17,7 +17,7 @@ from shim.ledger.postgres.store_connection import connect
 from shim.ledger.process_record import ProcessState
 from shim.ledger.rows import ROWS, Row
 from shim.ledger.sqlite.outbox import Outbox
-from shim.settings import LedgerUrl
+from shim.model.ledger_url import LedgerUrl
 from tests.ledger.helpers import run, wait_for
 from tests.live.servers import QUICK, ServerProcess, server_process, until
 

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from shim.cli import main
 from shim.ledger.postgres.store_connection import connect
-from shim.settings import LedgerUrl
+from shim.model.ledger_url import LedgerUrl
 from tests.ledger.helpers import ledger, verdict
 from tests.live.servers import QUICK, ROLLOUT
 from tests.postgres.helpers import FLEET, change, listed, look

@@ -14,11 +14,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from shim.gate import ObservedRow
-from shim.gate.observed_rows import user_key
-from shim.ledger import LedgerReader, VerdictFilter
+from shim.gate.observed_rows import ObservedRow, user_key
 from shim.ledger.postgres.store_reader import PostgresReader
-from shim.ledger.protocols import Episode
+from shim.ledger.protocols import Episode, LedgerReader, VerdictFilter
 from shim.ledger.report_figures import read_report
 from shim.ledger.rows import (
     ROWS,
@@ -37,7 +35,7 @@ from shim.ledger.rows import (
 from shim.ledger.settled_actions import SettledAction
 from shim.ledger.sqlite.reader import SqliteReader
 from shim.model import Cause, Kind, Return, Role, Stage, VerdictKind, VerdictName
-from shim.settings import LedgerUrl
+from shim.model.ledger_url import LedgerUrl
 from tests.ledger.helpers import (
     NOW,
     S,

@@ -11,8 +11,8 @@ from shim.cli import main
 from shim.ledger.postgres.brake_orders import give_order, last_order
 from shim.ledger.postgres.store_connection import connect
 from shim.ledger.rows import BrakeRow
+from shim.model.ledger_url import LedgerUrl
 from shim.rollout.changes import this_user
-from shim.settings import LedgerUrl
 from tests.ledger.helpers import NOW, ledger
 from tests.postgres.helpers import fleet, look, ship_all
 from tests.postgres.test_fleet_brake import all_have

@@ -16,7 +16,7 @@ from shim.ledger.postgres.fleet_ledger import FleetLedger
 from shim.ledger.postgres.store_connection import connect
 from shim.ledger.run_row import wall_clock
 from shim.model import InputError
-from shim.settings import LedgerUrl
+from shim.model.ledger_url import LedgerUrl
 from tests.ledger.helpers import S, ledger, run, settled_action, verdict
 from tests.postgres.helpers import FLEET, change, look
 from tests.postgres.server import PASSWORD, PostgresServer

@@ -18,12 +18,12 @@ from click.testing import CliRunner, Result
 
 from shim.aio import Shim
 from shim.cli import main
-from shim.ledger import list_flags, push_flags
 from shim.ledger.postgres.process_list import read_clock
 from shim.ledger.postgres.store_connection import connect
+from shim.ledger.stores import list_flags, push_flags
 from shim.model import Stage
+from shim.model.ledger_url import LedgerUrl
 from shim.rollout.changes import this_user
-from shim.settings import LedgerUrl
 from tests.ledger.helpers import S, settled_action, verdict
 from tests.live.servers import QUICK, ROLLOUT, SECRETS, until
 from tests.postgres.helpers import FLEET, STAGES, change, insert_row, listed, look

@@ -19,7 +19,7 @@ from shim.ledger.fleet_record import FleetRecord
 from shim.ledger.postgres.process_list import read_clock
 from shim.ledger.postgres.store_connection import connect
 from shim.ledger.run_row import wall_clock
-from shim.settings import LedgerUrl
+from shim.model.ledger_url import LedgerUrl
 from tests.ledger.helpers import S, ledger, verdict
 from tests.live.servers import QUICK, ROLLOUT
 from tests.postgres.helpers import FLEET, change, eventually, insert_row, listed, process_of

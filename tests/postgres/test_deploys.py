@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from shim.gate import Evidence, GateVerdict, judge
+from shim.gate.answer import GateVerdict
+from shim.gate.evidence import Evidence
+from shim.gate.judge import judge
 from shim.gate.trial_description import format_trial
 from shim.ledger.gate_evidence import gate_evidence
 from shim.ledger.postgres.store_reader import PostgresReader
 from shim.ledger.rows import BrakeRow, RunRow
-from shim.settings import LedgerUrl
+from shim.model.ledger_url import LedgerUrl
 from tests.ledger.helpers import NOW, S, coverage, flags_load, mismatch, verdict
 from tests.ledger.test_gate_evidence import DEFAULTS, EVERYBODY_LIVE, HALF, process, write
 from tests.postgres.helpers import ship_all

@@ -13,7 +13,7 @@ from shim.ledger.postgres.store_reader import PostgresReader
 from shim.ledger.rows import VerdictRow
 from shim.ledger.run_row import wall_clock
 from shim.ledger.sqlite.reader import SqliteReader
-from shim.settings import LedgerUrl
+from shim.model.ledger_url import LedgerUrl
 from tests.live.servers import app_client, server_process, until
 from tests.postgres.helpers import FLEET, look
 from tests.postgres.server import PostgresServer

@@ -14,7 +14,8 @@ import pytest
 from shim.fleet.fleet_brake import FleetBrake
 from shim.fleet.fleet_memory import FleetMemory
 from shim.fleet.merged_brake import MergedBrake
-from shim.gate import QuestionTimes, TrialIdentity
+from shim.gate.question import QuestionTimes
+from shim.gate.trial import TrialIdentity
 from shim.ledger.postgres.brake_orders import StoredOrder, give_order, last_order
 from shim.ledger.postgres.lease import Lease
 from shim.ledger.postgres.process_list import ProcessName, Sign, enter, give_sign, read_clock
@@ -23,8 +24,8 @@ from shim.ledger.postgres.store_connection import connect
 from shim.ledger.postgres.store_reader import PostgresReader
 from shim.ledger.rows import DecisionRow, RunRow, VerdictRow, Wall
 from shim.model import SECOND, InputError, Kind, Role, VerdictKind, VerdictName
+from shim.model.ledger_url import LedgerUrl
 from shim.router import BrakeChanged
-from shim.settings import LedgerUrl
 from shim.settings.sections import BrakeSettings
 from tests.live.servers import ServerProcess
 from tests.postgres.helpers import change, eventually, fleet, insert_row, look, lose_lease

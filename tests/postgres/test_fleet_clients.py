@@ -8,7 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from shim.settings import LedgerUrl
+from shim.model.ledger_url import LedgerUrl
 from tests.live.servers import ServerProcess, app_client, until
 from tests.postgres.helpers import eventually, fleet, look, process_of
 from tests.postgres.server import PostgresServer

@@ -11,12 +11,12 @@ import pytest
 
 from shim.aio import Shim
 from shim.console.listener import listen, url_of
-from shim.flags import everyone_at
+from shim.flags.targeting import everyone_at
 from shim.ledger.postgres.brake_orders import give_order
 from shim.ledger.postgres.store_connection import connect
 from shim.model import Stage
+from shim.model.ledger_url import LedgerUrl
 from shim.server.serving import serving
-from shim.settings import LedgerUrl
 from tests.live.servers import QUICK
 from tests.postgres.helpers import FLEET, change, listed
 from tests.postgres.server import PostgresServer

@@ -9,8 +9,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from shim.compare import FleetReturns, Outcomes
-from shim.compare.fleet_returns import AT_ONCE
+from shim.compare.fleet_returns import AT_ONCE, FleetReturns
+from shim.compare.outcomes import Outcomes
 from shim.fleet.opening_teller import OpeningTeller
 from shim.fleet.outcome_judge import OutcomeJudge
 from shim.ledger.postgres.process_list import ProcessName, Sign, enter, give_sign, read_clock
@@ -20,7 +20,7 @@ from shim.ledger.postgres.store_reader import PostgresReader
 from shim.ledger.process_record import StoreStatus
 from shim.ledger.rows import ActionRow, RunRow
 from shim.model import SECOND, Connection, Kind, Outcome, Role, Time
-from shim.settings import LedgerUrl
+from shim.model.ledger_url import LedgerUrl
 from tests.postgres.helpers import change, insert_row, lose_lease
 
 S = SECOND

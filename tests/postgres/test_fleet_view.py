@@ -16,15 +16,16 @@ from rich.console import Console
 
 from shim.cli import main
 from shim.cli.fleet_table import render_fleet
-from shim.ledger import read_ledger
 from shim.ledger.fleet_record import ALONE, DEPLOY, FleetRecord, format_differences
 from shim.ledger.postgres.brake_orders import give_order
 from shim.ledger.postgres.process_list import ProcessName, Sign, enter, give_sign, read_clock
 from shim.ledger.postgres.shipment import note_run
 from shim.ledger.postgres.store_connection import connect
 from shim.ledger.run_row import shared_settings_digest
+from shim.ledger.stores import read_ledger
+from shim.model.ledger_url import LedgerUrl
 from shim.plugin.discovery import monitor_types, plugin_manager
-from shim.settings import LedgerUrl, settings_from
+from shim.settings.settings import settings_from
 from tests.ledger.helpers import ledger, run
 from tests.live.servers import ServerProcess, app_client
 from tests.postgres.helpers import FLEET, STAGES, change, eventually, listed, process_of

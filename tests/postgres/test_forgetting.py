@@ -11,7 +11,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from shim.cli import main
-from shim.ledger import read_ledger
 from shim.ledger.fleet_record import FleetRecord
 from shim.ledger.postgres.conclusions import read_frontier
 from shim.ledger.postgres.openings import EVERYTHING
@@ -19,7 +18,8 @@ from shim.ledger.postgres.process_list import NOW, ProcessName, Sign, enter, giv
 from shim.ledger.postgres.shipment import note_run
 from shim.ledger.postgres.store_connection import connect
 from shim.ledger.protocols import UnusableError
-from shim.settings import LedgerUrl
+from shim.ledger.stores import read_ledger
+from shim.model.ledger_url import LedgerUrl
 from tests.ledger.helpers import run
 from tests.postgres.helpers import change, eventually, look, process_of
 

@@ -14,11 +14,14 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from shim.ledger import read_ledger, wall_clock
+from shim.ledger.run_row import wall_clock
+from shim.ledger.stores import read_ledger
 from shim.model import Stage, seconds
+from shim.model.ledger_url import LedgerUrl
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.runtime.secrets import SHORTEST
-from shim.settings import LedgerUrl, Settings, load_settings, parse_flags
+from shim.settings.flags_file import parse_flags
+from shim.settings.settings import Settings, load_settings
 from tests.live.servers import token
 from tests.postgres.server import PostgresServer
 

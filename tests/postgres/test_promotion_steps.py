@@ -7,19 +7,21 @@ from threading import Barrier
 
 import pytest
 
-from shim.flags import Percentages
-from shim.ledger import list_flags, order_brake, push_flags
+from shim.flags.targeting import Percentages
 from shim.ledger.postgres.shipment import note_run
 from shim.ledger.postgres.store_connection import connect
 from shim.ledger.postgres.store_reader import PostgresReader
 from shim.ledger.rows import BrakeRow
+from shim.ledger.stores import list_flags, order_brake, push_flags
+from shim.model.ledger_url import LedgerUrl
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.rollout.changes import Change
 from shim.rollout.flags_place import ChangedMeanwhileError, FlagsStorePlace
 from shim.rollout.promotion import advance_by_itself, prepare, put_in_place
 from shim.rollout.promotion_facts import facts_from
 from shim.rollout.promotion_plan import Facts
-from shim.settings import LedgerUrl, load_settings, parse_flags
+from shim.settings.flags_file import parse_flags
+from shim.settings.settings import load_settings
 from tests.ledger.helpers import run
 from tests.live.servers import ROLLOUT
 from tests.postgres.helpers import insert_row

@@ -15,12 +15,12 @@ import pytest
 from psycopg import Connection
 
 from shim.fleet.stored_flags import StoredFlags
-from shim.ledger import order_brake, pull_flags, push_flags, read_ledger
 from shim.ledger.fleet_record import FleetOrder
 from shim.ledger.postgres.brake_orders import give_order, last_order
 from shim.ledger.postgres.flags_versions import add_version, versions
 from shim.ledger.postgres.store_connection import connect
-from shim.settings import LedgerUrl
+from shim.ledger.stores import order_brake, pull_flags, push_flags, read_ledger
+from shim.model.ledger_url import LedgerUrl
 from shim.settings.flags_file import UNKNOWN_FLAGS
 from tests.live.servers import ROLLOUT, ServerProcess, app_client, until
 from tests.postgres.helpers import eventually, look, process_of

@@ -28,7 +28,7 @@ from shim.ledger.run_row import wall_clock
 from shim.ledger.sqlite.outbox import Outbox
 from shim.ledger.sqlite.reader import SqliteReader
 from shim.model import Connection, InputError, Kind, Return
-from shim.settings import LedgerUrl
+from shim.model.ledger_url import LedgerUrl
 from tests.ledger.helpers import NOW, S, ledger, run, settled_action, verdict, wait_for
 from tests.postgres.helpers import FLEET, change, look
 from tests.postgres.server import PostgresServer
@@ -278,7 +278,7 @@ from shim.ledger.postgres import shipper, store_schema
 from shim.ledger.postgres.conclusions import write_conclusions
 from shim.ledger.postgres.fleet_ledger import FleetLedger
 from shim.ledger.run_row import wall_clock
-from shim.settings import LedgerUrl
+from shim.model.ledger_url import LedgerUrl
 from tests.ledger.helpers import run, verdict
 
 url, outbox, first = sys.argv[1:]

@@ -14,13 +14,14 @@ import pytest
 
 from shim.fleet.fleet_link import FleetDuty, FleetLink
 from shim.fleet.membership import fleet_membership
-from shim.gate import TrialIdentity
+from shim.gate.trial import TrialIdentity
 from shim.ledger.postgres import store_connection
 from shim.ledger.postgres.brake_orders import give_order
 from shim.ledger.postgres.store_connection import UnreachableError, at_most, connect, store_errors
 from shim.ledger.postgres.store_reader import PostgresReader
+from shim.model.ledger_url import LedgerUrl
 from shim.plugin.discovery import monitor_types, plugin_manager
-from shim.settings import LedgerUrl, settings_from
+from shim.settings.settings import settings_from
 from tests.fleet_faults.faulty_line import BreakPoint, FaultyLine
 from tests.live.servers import until
 from tests.postgres.server import PostgresServer

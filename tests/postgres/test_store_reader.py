@@ -10,7 +10,7 @@ import pytest
 from shim.ledger.postgres.store_reader import PostgresReader
 from shim.ledger.protocols import UnusableError
 from shim.ledger.time_limit import time_limit
-from shim.settings import LedgerUrl
+from shim.model.ledger_url import LedgerUrl
 from tests.postgres.helpers import change, look
 from tests.postgres.server import PostgresServer
 

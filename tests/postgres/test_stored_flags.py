@@ -15,17 +15,18 @@ from click.testing import CliRunner, Result
 
 from shim.cli import main
 from shim.fleet.stored_flags import StoredFlags
-from shim.ledger import list_flags, pull_flags, push_flags
 from shim.ledger.postgres.flags_versions import add_version
 from shim.ledger.postgres.store_connection import connect
 from shim.ledger.rows import FlagsRow
 from shim.ledger.sqlite.reader import SqliteReader
+from shim.ledger.stores import list_flags, pull_flags, push_flags
 from shim.model import InputError
+from shim.model.ledger_url import LedgerUrl
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.rollout.changes import Change, find_change
 from shim.rollout.flags_place import FlagsStorePlace
-from shim.settings import LedgerUrl, settings_from
 from shim.settings.flags_file import UNKNOWN_FLAGS
+from shim.settings.settings import settings_from
 from tests.live.servers import ROLLOUT, ServerProcess
 from tests.postgres.helpers import eventually, process_of
 from tests.postgres.server import PostgresServer

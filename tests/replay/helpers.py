@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 
 from shim.capture.format import Event
-from shim.compare import ExpectedRule, ExpectedRules
+from shim.compare.expected_rules import ExpectedRule, ExpectedRules
 from shim.model import Kind, Monitors, MonitorType, Role, VerdictKind
-from shim.replay import Replay, ReplaySettings
+from shim.replay.replay_engine import Replay, ReplaySettings
 from shim_legacy_global import LegacyGlobal, LegacySettings
 from shim_per_session import PerSession, PerSessionSettings
 from tests.oracle.replay_oracle import OracleSettings

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shim.model import MonitorType
-from shim.replay import ReplaySettings
+from shim.replay.replay_engine import ReplaySettings
 from shim_legacy_global import LegacyGlobal, LegacySettings
 from shim_per_session import PerSession, PerSessionSettings
 from tests.oracle.captures import ACTING, Event, captures

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shim.model import SECOND, Role
-from shim.replay import Replay
+from shim.replay.replay_engine import Replay
 from shim.replay.result_diff import difference, feed_all
 from tests.oracle.captures import Case, cases
 from tests.oracle.replay_oracle import OracleSettings

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from shim.capture.format import Event
 from shim.model import Role, Time, seconds
-from shim.replay import Replay
-from shim.replay.replay_engine import CaptureError
+from shim.replay.replay_engine import CaptureError, Replay
 from tests.replay.helpers import replay_settings
 
 _LONGEST = 10**15

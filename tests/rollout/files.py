@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
-from shim.flags import Targeting
+from shim.flags.targeting import Targeting
 from shim.model import FlagsLoad, from_seconds
 from shim.rollout.current_flags import CurrentFlags
 from shim.rollout.watcher import Watcher
-from shim.settings import load_flags_file
+from shim.settings.flags_file import load_flags_file
 
 USER = "alice@example.com"
 

@@ -14,7 +14,7 @@ from shim.ledger.rows import BrakeRow, FailureRow, FlagsRow
 from shim.model import Role
 from shim.rollout.changes import find_change
 from shim.runtime.machine_start import machine_start
-from shim.settings import load_flags_file
+from shim.settings.flags_file import load_flags_file
 from tests.ledger.helpers import DAY, S, coverage, ledger
 from tests.ledger.helpers import run as run_row
 from tests.rollout.files import flags

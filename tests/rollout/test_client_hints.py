@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
-from shim.flags import Targeting
-from shim.gate import Condition, judge
+from shim.flags.targeting import Targeting
+from shim.gate.answer import Condition
+from shim.gate.judge import judge
 from shim.model import InputError
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.rollout.client_hints import close_code_warning, judge_with_hints
-from shim.settings import Settings, load_flags_file, settings_from
+from shim.settings.flags_file import load_flags_file
+from shim.settings.settings import Settings, settings_from
 from tests.gate.evidence import APP, GROUP, arms, bernoulli, condition, evidence
 
 FLAGS = Path(__file__).parents[2] / "config" / "rollout.yaml"

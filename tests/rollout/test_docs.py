@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from shim.flags import compare
+from shim.flags.diff import compare
 from shim.model import Stage
 from shim.plugin.discovery import monitor_types, plugin_manager
-from shim.settings import load_settings, parse_flags
+from shim.settings.flags_file import parse_flags
+from shim.settings.settings import load_settings
 
 TEXT = Path("docs/rollout.md").read_text()
 BLOCKS = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shim.flags import Percentages
+from shim.flags.targeting import Percentages
 from shim.model import InputError
 from shim.rollout.editing import with_percent
-from shim.settings import parse_flags
+from shim.settings.flags_file import parse_flags
 from tests.settings.test_flags_file import BLOCK, FLOW
 
 TARGET = Percentages(live=Decimal("12.50"), shadow=87)

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from shim.gate import Condition, GateAnswer, GateVerdict, Scale, Sense, Standing
+from shim.gate.answer import Condition, GateAnswer, GateVerdict, Scale, Sense, Standing
 from shim.ledger.gate_evidence import gate_evidence
 from shim.ledger.rows import BrakeRow, FailureRow, ProofRow
 from shim.ledger.sqlite.reader import SqliteReader
 from shim.model import InputError, Kind, Return, Role
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.rollout.promotion_facts import facts_from, findings_of, in_force_since
-from shim.settings import Settings, load_settings
+from shim.settings.settings import Settings, load_settings
 from tests.ledger.helpers import (
     DAY,
     NOW,

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shim.flags import Percentages, Targeting, compare
-from shim.gate import Standing
+from shim.flags.diff import compare
+from shim.flags.targeting import Percentages, Targeting
+from shim.gate.answer import Standing
 from shim.rollout.promotion_plan import Facts, Finding, position, propose
 from tests.flags.strategies import percentages
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from shim.flags import Percentages
-from shim.gate import Standing
+from shim.flags.targeting import Percentages
+from shim.gate.answer import Standing
 from shim.model import InputError
 from shim.rollout.changes import changes_file, find_change
 from shim.rollout.flags_place import ChangedMeanwhileError, FlagsFilePlace
 from shim.rollout.promotion import Promotion, advance_by_itself, prepare, put_in_place
 from shim.rollout.promotion_plan import Facts, Finding
-from shim.settings import load_flags_file
+from shim.settings.flags_file import load_flags_file
 from tests.rollout.files import flags
 from tests.rollout.test_plan import GOOD, STEPS
 

@@ -11,7 +11,7 @@ import pytest
 from shim.rollout import watcher
 from shim.rollout.changes import Change, changes_file, record_change
 from shim.rollout.watcher import INTERVAL, Watcher
-from shim.settings import load_flags_file
+from shim.settings.flags_file import load_flags_file
 from shim.settings.yamlfile import read_regular_file
 from tests.live.servers import until
 from tests.rollout.files import USER, clock, flags, put, unwatched, watched

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from shim.compare import Comparator, Outcomes
+from shim.compare.comparator import Comparator
+from shim.compare.outcomes import Outcomes
 from shim.model import (
     BY_CHANCE,
     SECOND,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from shim.flags import everyone_at
+from shim.flags.targeting import everyone_at
 from shim.model import Connection, Coverage, Kind, Stage, Time
 from shim.router import Opened
 from shim.router.role_monitors import RoleMonitors

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from shim.gate.observed_rows import user_key
-from shim.ledger import LedgerObserver
+from shim.ledger.ledger_observer import LedgerObserver
 from shim.ledger.sqlite.reader import SqliteReader
 from shim.model import Kind, Return, Role, Stage, VerdictKind, VerdictName
 from shim.runtime.tally import Tally

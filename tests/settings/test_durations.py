@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shim.settings import format_duration, parse_duration
+from shim.settings.durations import format_duration, parse_duration
 
 SECOND = 1_000_000
 

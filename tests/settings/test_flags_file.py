@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from shim.model import InputError, Problem, Stage
-from shim.settings import UnreadableError, load_flags_file, parse_flags
+from shim.settings.flags_file import load_flags_file, parse_flags
+from shim.settings.yamlfile import UnreadableError
 
 BLOCK = """\
 # A good file.

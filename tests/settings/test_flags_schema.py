@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shim.model import InputError
-from shim.settings import parse_flags
-from shim.settings.flags_file import flags_schema
+from shim.settings.flags_file import flags_schema, parse_flags
 from tests.settings.test_flags_file import BLOCK, FLOW
 
 COMMITTED = Path("config/rollout.schema.json")

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from shim.gate import Evidence, KindEvidence, judge_so_far
+from shim.gate.evidence import Evidence, KindEvidence
+from shim.gate.judge import judge_so_far
 from shim.model import InputError, Kind
 from shim.plugin.discovery import monitor_types, plugin_manager
-from shim.settings import Settings, load_settings
 from shim.settings.promotion_settings import Requirement
 from shim.settings.sections import GateSettings
+from shim.settings.settings import Settings, load_settings
 
 PLAN = """\
 promotion:

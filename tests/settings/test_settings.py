@@ -21,7 +21,9 @@ from shim.model import (
     Time,
     VerdictKind,
 )
-from shim.settings import LedgerUrl, MonitorChoice, Settings, load_settings, settings_from
+from shim.model.ledger_url import LedgerUrl
+from shim.settings.monitors import MonitorChoice
+from shim.settings.settings import Settings, load_settings, settings_from
 
 
 @dataclass(frozen=True)

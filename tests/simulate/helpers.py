@@ -7,8 +7,9 @@ from shim.model import Coverage, Outcome, Verdict
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.router import Observer, handles
 from shim.settings.monitors import Surroundings
-from shim.simulate import Scenario, Simulation
 from shim.simulate.recording import SimulationRecorder
+from shim.simulate.scenario import Scenario
+from shim.simulate.simulation import Simulation
 
 TYPES = monitor_types(plugin_manager())
 EXAMPLES = Path(__file__).parents[2] / "config" / "simulations"

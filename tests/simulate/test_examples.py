@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from shim.gate import GateAnswer, GateVerdict, Standing
-from shim.simulate import SimulationRun, load_scenario
+from shim.gate.answer import GateAnswer, GateVerdict, Standing
+from shim.simulate.scenario import load_scenario
+from shim.simulate.simulation_run import SimulationRun
 from tests.simulate.helpers import EXAMPLES, TYPES
 
 ANSWERS = {

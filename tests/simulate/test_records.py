@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shim.compare import ExpectedRules
+from shim.compare.expected_rules import ExpectedRules
 from shim.ledger.gate_evidence import gate_evidence
 from shim.ledger.rows import GapRow, RunRow
 from shim.ledger.sqlite import database
@@ -14,8 +14,10 @@ from shim.ledger.sqlite import direct_writer as direct
 from shim.ledger.sqlite import ledger_file as file
 from shim.ledger.sqlite.reader import SqliteReader
 from shim.model import InputError, Return, Role, Verdict, VerdictKind, VerdictName
-from shim.replay import CaptureReader, Replay, ReplaySettings
-from shim.simulate import Scenario, SimulationRun
+from shim.replay.capture_reader import CaptureReader
+from shim.replay.replay_engine import Replay, ReplaySettings
+from shim.simulate.scenario import Scenario
+from shim.simulate.simulation_run import SimulationRun
 from tests.simulate.helpers import GONE, records, scenario
 
 SHADOW = {"percent": {"shadow": 100}}

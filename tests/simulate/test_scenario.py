@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from shim.model import InputError
-from shim.simulate import load_scenario
+from shim.simulate.scenario import load_scenario
 from tests.simulate.helpers import TYPES, records, scenario
 
 GOOD = "users: 10\ndays: 1\nclients:\n  app: {}\n"

@@ -6,9 +6,10 @@ import pytest
 
 from shim.model import SECOND, Time, VerdictKind
 from shim.router import Observer
-from shim.simulate import Scenario, Simulation
 from shim.simulate.link import SimulatedConnection
 from shim.simulate.recording import SimulationRecorder
+from shim.simulate.scenario import Scenario
+from shim.simulate.simulation import Simulation
 from tests.simulate.helpers import SDK, records, scenario
 
 PHONE = {

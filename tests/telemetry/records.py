@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from shim.flags import Evaluation, everyone_at
+from shim.flags.evaluation import Evaluation
+from shim.flags.targeting import everyone_at
 from shim.model import (
     SECOND,
     Connection,

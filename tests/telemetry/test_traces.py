@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from shim.flags import everyone_at
+from shim.flags.targeting import everyone_at
 from shim.model import (
     SECOND,
     Cause,

@@ -6,7 +6,8 @@ from typing import assert_type
 from openfeature.api import get_client
 from openfeature.provider import AbstractProvider
 
-from shim.flags import Evaluation, everyone_at
+from shim.flags.evaluation import Evaluation
+from shim.flags.targeting import everyone_at
 from shim.model import Connection, FlagsLoad, Role, Stage, Verdict
 from shim.openfeature import FileProvider, OpenFeatureStages
 from shim.router import BrakeChanged, Decided, Event, Noted, Observer, handles

@@ -10,10 +10,11 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from shim.aio import Shim, WebSocket
 from shim.asgi import Shim as AsgiShim
-from shim.flags import Evaluation, Targeting, everyone_at
+from shim.flags.evaluation import Evaluation
+from shim.flags.targeting import Targeting, everyone_at
 from shim.model import Connection, MonitorType, Stage
 from shim.plugin.discovery import monitor_types, plugin_manager
-from shim.settings import Settings, load_settings
+from shim.settings.settings import Settings, load_settings
 from shim.websockets import Shim as WebsocketsShim
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from shim.aio import Shim
 from shim.console.listener import listen, url_of
-from shim.flags import everyone_at
+from shim.flags.targeting import everyone_at
 from shim.model import Stage
 from shim.runtime.secrets import Secrets
 from shim.server.serving import serving

@@ -14,7 +14,7 @@ from shim.aio import Shim
 from shim.console.api.filters import SessionsQuery
 from shim.console.connection_lists import ConnectionLists
 from shim.console.listener import listen, serve_app, url_of
-from shim.flags import everyone_at
+from shim.flags.targeting import everyone_at
 from shim.ledger.protocols import UnusableError
 from shim.ledger.queries.sql_reader import SqlReader
 from shim.ledger.time_limit import time_limit

@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestServer
 from yarl import URL
 
 from shim.aio import Shim
-from shim.flags import everyone_at
+from shim.flags.targeting import everyone_at
 from shim.model import Kind, Stage
 from shim.settings.sections import is_base_path
 from tests.live.servers import QUICK, until

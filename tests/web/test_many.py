@@ -12,10 +12,10 @@ from shim.console.access.redaction import Names, Pseudonymizer
 from shim.console.api.filters import ConnectionsQuery, StageName
 from shim.console.api.responses import json_page
 from shim.console.connection_lists import CHUNK, ConnectionLists
-from shim.flags import everyone_at
+from shim.flags.targeting import everyone_at
 from shim.model import Connection, Kind, Stage
 from shim.plugin.discovery import monitor_types, plugin_manager
-from shim.settings import settings_from
+from shim.settings.settings import settings_from
 from tests.router.helpers import RecordingPort
 from tests.web.servers import SECRETS
 

@@ -14,16 +14,17 @@ from shim.console.pages import charts
 from shim.console.pages import formatting as words
 from shim.console.pages.dashboard_figures import DashboardArm, default_period, read_figures
 from shim.console.pages.episode_chart import draw_lanes
-from shim.gate import Condition, Scale, Sense, Standing
-from shim.ledger import LedgerObserver, begin_run
+from shim.gate.answer import Condition, Scale, Sense, Standing
+from shim.ledger.ledger_observer import LedgerObserver
 from shim.ledger.report_figures import PERIODS
 from shim.ledger.rows import VerdictRow
+from shim.ledger.run_row import begin_run
 from shim.ledger.sqlite.reader import SqliteReader
 from shim.ledger.sqlite.writer import SqliteLedger
 from shim.model import SECOND, Kind, Return, Role, Stage, Verdict, VerdictKind, VerdictName
 from shim.model.connection import Connection
 from shim.plugin.discovery import monitor_types, plugin_manager
-from shim.settings import settings_from
+from shim.settings.settings import settings_from
 
 NOW = 1_900_000_000 * SECOND
 

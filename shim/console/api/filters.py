@@ -8,7 +8,7 @@ from aiohttp import web
 from msgspec import Meta
 
 from shim.console.api.responses import bad_request, not_found
-from shim.ledger import VerdictFilter
+from shim.ledger.protocols import VerdictFilter
 from shim.ledger.rows import Wall
 from shim.model import Kind, Return, Role, Stage, VerdictKind, VerdictName, from_seconds
 from shim.settings.faults import suggestion

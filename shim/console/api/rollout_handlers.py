@@ -29,17 +29,19 @@ from shim.console.api.responses import ApiError, bad_request, json_answer, not_f
 from shim.console.fleet_reading import FleetReading
 from shim.console.ledger_queries import LedgerQueries
 from shim.console.operations import Operations
-from shim.gate import GateVerdict
-from shim.ledger import LedgerReader, UnusableError, list_flags, pull_flags, push_flags
+from shim.gate.answer import GateVerdict
 from shim.ledger.completeness import Completeness, completeness_as_dict
 from shim.ledger.flags_version import PushedFlags, describe_missing_flags
+from shim.ledger.protocols import LedgerReader, UnusableError
+from shim.ledger.stores import list_flags, pull_flags, push_flags
 from shim.model import InputError, from_seconds
+from shim.model.ledger_url import LedgerUrl
 from shim.model.visible_text import describe_free_text
 from shim.rollout.planned_rollout import PlannedRollout, StepOrder
 from shim.rollout.promotion_facts import facts_from
 from shim.rollout.retirement import check_control, read_retirement, with_completeness
 from shim.rollout.rollout_state import RolloutState
-from shim.settings import LedgerUrl, parse_flags
+from shim.settings.flags_file import parse_flags
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

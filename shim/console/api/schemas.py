@@ -185,7 +185,7 @@ class BrakeOrder(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class ConditionAnswer(msgspec.Struct, kw_only=True):
-    """One of the gate's conditions; see `shim.gate.Condition`."""
+    """One of the gate's conditions; see `shim.gate.answer.Condition`."""
 
     name: str
     title: str

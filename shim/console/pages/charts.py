@@ -18,7 +18,7 @@ from shim.console.pages.svg import (
     path,
     rectangle,
 )
-from shim.gate import Condition, Scale
+from shim.gate.answer import Condition, Scale
 from shim.gate.statistics import wilson
 from shim.ledger.rows import Wall
 from shim.model import SECOND, Duration, Role, Stage, VerdictName

@@ -14,9 +14,9 @@ from shim.console.pages.dashboard_figures import (
     read_figures,
 )
 from shim.console.report_reading import count_connections
-from shim.gate import GateAnswer
-from shim.ledger import LedgerReader
+from shim.gate.answer import GateAnswer
 from shim.ledger.completeness import Completeness, describe_completeness
+from shim.ledger.protocols import LedgerReader
 from shim.ledger.report_figures import PERIODS
 from shim.model import SECOND, Duration
 

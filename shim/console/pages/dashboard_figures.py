@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from shim.gate.statistics import wilson
-from shim.ledger import LedgerReader, VerdictFilter
-from shim.ledger.protocols import Bucket, VerdictCounts, Worst
+from shim.ledger.protocols import Bucket, LedgerReader, VerdictCounts, VerdictFilter, Worst
 from shim.ledger.report_figures import PERIODS
 from shim.ledger.rows import RunRow, VerdictRow, Wall
 from shim.model import SECOND, Duration, Return, Role, VerdictKind, VerdictName
-from shim.settings import Settings
+from shim.settings.settings import Settings
 
 _BUCKETS = 60
 _SKEW_STEPS = 8

@@ -2,7 +2,8 @@
 
 from datetime import UTC, datetime
 
-from shim.gate import GateAnswer, Scale, format_arms, format_trial
+from shim.gate.answer import GateAnswer, Scale
+from shim.gate.trial_description import format_arms, format_trial
 from shim.ledger.fleet_record import is_off, is_silent
 from shim.ledger.rows import Wall
 from shim.model import SECOND, Duration

@@ -33,7 +33,7 @@ from shim.console.pages.dashboard import Dashboards
 from shim.console.pages.episode_chart import draw_lanes
 from shim.console.pages.event_stream import EventStream, fleet_facts
 from shim.console.pages.html import Html, see_other
-from shim.ledger import Page
+from shim.ledger.protocols import Page
 from shim.ledger.timeline import moments, why
 
 _ROWS = 50

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from shim.gate import Arm, FalseKill, ObservedRows
-from shim.gate.observed_rows import NO_EVENT
+from shim.gate.brake_statistics import FalseKill
+from shim.gate.observed_rows import NO_EVENT, Arm, ObservedRows
 from shim.gate.user_numbers import Integers
 from shim.ledger.coverage_sums import KINDS, CoverageSums
 from shim.ledger.protocols import EpisodeCounts

@@ -10,10 +10,10 @@ from typing import Any
 from aiohttp import web
 
 from shim.aio import Shim, WebSocket
-from shim.flags import everyone_at
+from shim.flags.targeting import everyone_at
 from shim.model import SECOND, Stage
 from shim.plugin.discovery import monitor_types, plugin_manager
-from shim.settings import load_settings
+from shim.settings.settings import load_settings
 
 SETTINGS = load_settings(None, monitor_types(plugin_manager()))
 

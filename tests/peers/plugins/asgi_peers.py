@@ -9,10 +9,10 @@ from typing import Any
 from uvicorn.protocols.websockets import websockets_sansio_impl
 
 from shim.asgi import Shim, WebSocketProtocol
-from shim.flags import everyone_at
+from shim.flags.targeting import everyone_at
 from shim.model import Stage
 from shim.plugin.discovery import monitor_types, plugin_manager
-from shim.settings import load_settings
+from shim.settings.settings import load_settings
 
 
 class Registered(WebSocketProtocol):

@@ -8,10 +8,10 @@ from typing import Any
 
 from websockets.asyncio import server
 
-from shim.flags import everyone_at
+from shim.flags.targeting import everyone_at
 from shim.model import Stage
 from shim.plugin.discovery import monitor_types, plugin_manager
-from shim.settings import load_settings
+from shim.settings.settings import load_settings
 from shim.websockets import ServerConnection, Shim
 
 SETTINGS = load_settings(None, monitor_types(plugin_manager()))
