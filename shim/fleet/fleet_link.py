@@ -18,8 +18,8 @@ from typing import Any
 import psycopg
 
 from shim.ledger.postgres.brake_orders import CHANNEL
+from shim.ledger.postgres.line_guard import at_most
 from shim.ledger.postgres.store_connection import (
-    at_most,
     connect,
     end_left_behind,
     store_errors,

@@ -19,9 +19,10 @@ from shim.compare.fleet_returns import ToldOpening
 from shim.ledger.postgres import shipper, store_schema
 from shim.ledger.postgres.conclusions import write_conclusions
 from shim.ledger.postgres.fleet_ledger import FleetLedger
+from shim.ledger.postgres.line_guard import at_most
 from shim.ledger.postgres.openings import tell_openings
 from shim.ledger.postgres.shipment import StoredRun, note_run, ship_group
-from shim.ledger.postgres.store_connection import at_most, connect, end_left_behind
+from shim.ledger.postgres.store_connection import connect, end_left_behind
 from shim.ledger.postgres.store_reader import PostgresReader
 from shim.ledger.rows import ActionRow, BrakeRow, RunRow, VerdictRow
 from shim.ledger.run_row import wall_clock

@@ -1,10 +1,11 @@
 """A connection to the store ends by itself when nobody answers any more, and disturbs nothing else."""
 
 import asyncio
+import math
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ import pytest
 from shim.fleet.fleet_link import FleetDuty, FleetLink
 from shim.fleet.membership import fleet_membership
 from shim.gate.trial import TrialIdentity
-from shim.ledger.postgres import store_connection
+from shim.ledger.postgres import line_guard, store_connection
 from shim.ledger.postgres.brake_orders import give_order
-from shim.ledger.postgres.store_connection import UnreachableError, at_most, connect, store_errors
+from shim.ledger.postgres.line_guard import GuardedLine, LineGuard, at_most
+from shim.ledger.postgres.store_connection import UnreachableError, connect, store_errors
 from shim.ledger.postgres.store_reader import PostgresReader
 from shim.model.ledger_url import LedgerUrl
 from shim.plugin.discovery import monitor_types, plugin_manager
@@ -131,24 +133,21 @@ async def test_a_slow_store_is_not_taken_to_be_away(
     await line.close()
 
 
-class LateTimer:
-    """Rings when the test says so: its cancellation came too late."""
+class LateGuard(LineGuard):
+    """Looks at the line when the test says so: what was done with the line is over."""
 
-    rings: Callable[[], object]
+    line: GuardedLine
 
-    def __init__(self, seconds: float, function: Callable[..., object], args: Any) -> None:
-        LateTimer.rings = lambda: function(*args)
-
-    def start(self) -> None: ...
-
-    def cancel(self) -> None: ...
+    def look_after(self, line: GuardedLine, at: float) -> None:
+        self.line = line
 
 
 def test_a_late_cut_hits_no_other_connection(
     connection: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The connection is closed meanwhile, and the number of its socket is another one's."""
-    monkeypatch.setattr(store_connection, "Timer", LateTimer)
+    guard = LateGuard()
+    monkeypatch.setattr(line_guard, "_GUARD", guard)
     with at_most(1, connection):
         number = connection.fileno()
     connection.close()
@@ -156,7 +155,7 @@ def test_a_late_cut_hits_no_other_connection(
     with near, far:
         if near.fileno() != number:
             os.dup2(near.fileno(), number)
-        LateTimer.rings()
+        assert guard.line.look(math.inf) is None
         near.sendall(b"still there")
         assert far.recv(100) == b"still there"
         if near.fileno() != number:

@@ -13,8 +13,9 @@ from psycopg import Connection
 from shim.ledger.columns import without_nul
 from shim.ledger.flags_version import FlagsInForce, FlagsVersion, PushedFlags
 from shim.ledger.postgres.brake_orders import CHANNEL, last_order
+from shim.ledger.postgres.line_guard import at_most
 from shim.ledger.postgres.process_list import NOW
-from shim.ledger.postgres.store_connection import at_most, connect, store_errors
+from shim.ledger.postgres.store_connection import connect, store_errors
 from shim.ledger.postgres.store_schema import read_facts
 from shim.ledger.rows import storable
 from shim.model.ledger_url import LedgerUrl

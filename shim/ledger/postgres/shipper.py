@@ -20,6 +20,7 @@ from typing import Any
 
 import psycopg
 
+from shim.ledger.postgres.line_guard import at_most
 from shim.ledger.postgres.process_list import (
     ProcessName,
     Sign,
@@ -33,7 +34,6 @@ from shim.ledger.postgres.shipment import StoredRun, note_run, ship_group
 from shim.ledger.postgres.store_clock import StoreClock
 from shim.ledger.postgres.store_connection import (
     UnreachableError,
-    at_most,
     connect,
     end_left_behind,
     store_errors,

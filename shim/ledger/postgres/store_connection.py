@@ -5,13 +5,8 @@ password.
 """
 
 import os
-import socket
-import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
-from math import inf
-from threading import Timer
-from time import monotonic
+from contextlib import closing, contextmanager
 from typing import Any
 from urllib.parse import unquote
 
@@ -19,11 +14,10 @@ import psycopg
 from psycopg import conninfo
 
 from shim.ledger.postgres.certificate_fault import REFUSED, describe_certificate_fault
+from shim.ledger.postgres.line_guard import at_most
 from shim.ledger.postgres.store_schema import SCHEMA
 from shim.ledger.protocols import UnusableError
-from shim.model import seconds
 from shim.model.ledger_url import LedgerUrl
-from shim.model.tcp_fields import RTT, idle_time
 
 _DEFAULTS: dict[str, Any] = {
     "connect_timeout": 5,
@@ -226,56 +220,6 @@ def store_errors(url: LedgerUrl) -> Iterator[None]:
         yield
     except psycopg.Error as error:
         raise _told(error, url) from None
-
-
-@contextmanager
-def at_most(
-    seconds: float, connection: "psycopg.Connection[Any]", *, silence: float | None = None
-) -> Iterator[None]:
-    """Cut the connection if what is done with it takes longer: a cut line can stay silent for ever.
-
-    `silence`: cut it, too, if nothing comes from the server for so many seconds.
-    """
-    longest_wait = seconds if silence is None else silence
-    ends_at = monotonic() + seconds
-    timer: Timer
-
-    def look_after(wait: float) -> None:
-        nonlocal timer
-        timer = Timer(wait, look, ())
-        timer.daemon = True
-        timer.start()
-
-    def look() -> None:
-        left = min(longest_wait - _silent_for(line), ends_at - monotonic())
-        if left > 0:
-            look_after(left)
-        else:
-            _cut(line)
-
-    # A descriptor of our own: afterwards the number may be another connection's, a client's even.
-    with socket.socket(fileno=os.dup(connection.fileno())) as line:
-        look_after(min(seconds, longest_wait))
-        try:
-            yield
-        finally:
-            timer.cancel()
-
-
-def _silent_for(line: socket.socket) -> float:
-    """Seconds since something came; infinity if the system cannot say."""
-    if sys.platform != "linux":
-        return inf
-    try:
-        info = line.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, RTT)
-    except OSError:
-        return inf
-    return seconds(idle_time(info))
-
-
-def _cut(line: socket.socket) -> None:
-    with suppress(OSError):
-        line.shutdown(socket.SHUT_RDWR)
 
 
 def _told(error: psycopg.Error, url: LedgerUrl) -> UnusableError:

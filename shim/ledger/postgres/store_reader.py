@@ -15,8 +15,9 @@ from psycopg.pq import Format
 from shim.gate.user_numbers import Integers
 from shim.ledger.columns import without_nul
 from shim.ledger.fleet_record import FleetOrder, FleetRecord, describe_fleet
+from shim.ledger.postgres.line_guard import at_most
 from shim.ledger.postgres.process_list import NOW
-from shim.ledger.postgres.store_connection import at_most, connect, store_errors
+from shim.ledger.postgres.store_connection import connect, store_errors
 from shim.ledger.postgres.store_schema import read_facts
 from shim.ledger.process_record import Forgetting, ProcessRecord, ProcessState
 from shim.ledger.protocols import UnusableError
