@@ -6,7 +6,7 @@ server is paused, events happen to the clients at their own times and to the ser
 
 from collections.abc import Iterator
 
-from shim.model import SECOND, Duration, Time
+from shim.model import MICROSECOND, SECOND, Duration, Time
 from shim.router import Observer
 from shim.simulate.fleet import Fleet
 from shim.simulate.forecast import Forecast
@@ -77,8 +77,8 @@ class Simulation:
         events, clock, server = self._events, self._clock, self._server
         self._clients.start(self._scenario.connect_within)
         end, hour = self._scenario.end, min(HOUR, self._scenario.end)
+        due = server.router.next_wake
         while True:
-            due = server.router.next_wake
             at = events.next_at
             timer = due is not None and (at is None or due < at)
             soonest = due if timer else at
@@ -90,11 +90,13 @@ class Simulation:
                     break
                 yield hour
                 hour = min(hour + HOUR, end)
+                due = server.router.next_wake
             elif timer:
                 clock.now = soonest
-                server.router.step(soonest)
+                due = server.router.advance(soonest + MICROSECOND)
             else:
                 self._happen()
+                due = server.router.next_wake
         server.shutdown()
         yield end
 

@@ -69,6 +69,7 @@ class SimulationRun:
         self.scenario = scenario
         self.tally = Tally()
         self.now: Time = 0
+        self._epoch = scenario.epoch
         settings = scenario.settings
         observers = Fanout([self.tally])
         self._capture: CaptureFile | None = None
@@ -80,19 +81,13 @@ class SimulationRun:
             self.simulation = Simulation(scenario, observers, recorder, skip=skip, sample=sample)
             self.ledger_url, self._ledger = self._begin_ledger(ledger, stack)
             taker = _GateRows(self._ledger) if ledger is None else self._ledger
-            observers.add(LedgerObserver(taker, lambda at: scenario.epoch + at))
+            observers.add(LedgerObserver(taker, self._to_wall))
             self._stack = stack.pop_all()
         if scenario.brake:
             gate = settings.gate
-            times = QuestionTimes(scenario.epoch, gate.period, gate.unit, gate.grain)
-            observers.add(
-                AutomaticBrake(
-                    settings.brake,
-                    times,
-                    self.simulation.engage_brake,
-                    lambda at: scenario.epoch + at,
-                )
-            )
+            times = QuestionTimes(self._epoch, gate.period, gate.unit, gate.grain)
+            engage = self.simulation.engage_brake
+            observers.add(AutomaticBrake(settings.brake, times, engage, self._to_wall))
 
     def __enter__(self) -> "SimulationRun":
         return self
@@ -116,7 +111,7 @@ class SimulationRun:
     def evidence(self) -> Evidence:
         """The present evidence of the gate; to be asked before the context ends."""
         reader = read_ledger(self.ledger_url)
-        return gate_evidence(reader, self.scenario.settings, self.scenario.epoch + self.now)
+        return gate_evidence(reader, self.scenario.settings, self._to_wall(self.now))
 
     def answer(self) -> GateAnswer:
         """The present answer of the gate; to be asked before the context ends."""
@@ -133,8 +128,8 @@ class SimulationRun:
             "tally": {**self.tally.as_dict(), "brake": self.simulation.brake_reason},
         }
 
-    def _wall(self) -> Time:
-        return self.scenario.epoch + self.simulation.now()
+    def _to_wall(self, time: Time) -> Time:
+        return self._epoch + time
 
     def _begin_capture(self, path: Path, sample: float, stack: ExitStack) -> CaptureFile:
         try:
@@ -150,5 +145,5 @@ class SimulationRun:
             raise InputError(f"{path}: a simulation begins its own ledger, and this file exists")
         url = LedgerUrl.of_file(path)
         ledger = open_direct_ledger(url, _begin_run(self.scenario))
-        stack.callback(lambda: ledger.close(self._wall()))
+        stack.callback(lambda: ledger.close(self._to_wall(self.simulation.now())))
         return url, ledger
