@@ -1,13 +1,14 @@
-"""`python -m tests`: all tests, in eight processes beside each other.
+"""`python -m tests`: all tests, in nine processes beside each other.
 
-Most of them wait for sockets and other processes, some compute: so on two cores no core is left alone. The
-tests are cut into more parts than there are processes, and the long ones begin. What only computes gives way
-to what waits: nobody is late because of it, and it takes the time that is left. Arguments go to each of
-them. The coverage of all together is reported at the end. To count the lines doubles the CPU time of a
-test at least, so no lines are counted in the parts whose lines other parts run as well.
+Most tests wait for sockets and other processes: seven processes run these tests, which leaves time on two
+cores. Two more processes, one for each core, run the tests that only compute. They give way to the other
+seven: no test that waits is late because of them, and they take the time that is left, to the end. The tests
+are cut into more parts than there are processes, and the longest parts begin. Arguments go to each part. The
+coverage of all together is reported at the end. To count the lines makes a test slower, so no lines are
+counted in the parts whose lines other parts run as well.
 
 Tests that failed are run once more, when all processes are through and nothing runs beside them. The
-machine is shared, with the other seven processes and often with strangers, and many tests use real sockets,
+machine is shared, with the other eight processes and often with strangers, and many tests use real sockets,
 processes and clocks: a machine that stands still for a second must not look like a fault of the shim. A
 test that fails alone, too, has failed. A test that passes alone has passed, and the end names it: the next
 reader asks why it needs a quiet machine.
@@ -26,7 +27,8 @@ from tests.part import Part
 
 TESTS = Path(__file__).parent
 SOURCES = tuple(TESTS.parent / folder for folder in ("shim", "plugins"))
-AT_ONCE = 8
+WAITING, COMPUTING = 7, 2
+"""How many parts run beside each other."""
 
 
 class Share(NamedTuple):
@@ -45,32 +47,32 @@ class Share(NamedTuple):
 
 
 SHARES = (
-    Share(("fleet_faults",), counts=False),
-    Share(("fleet",), counts=False),
-    Share(("postgres/test_f*.py",)),
-    Share(("demo/test_fl*.py",)),
-    Share(("simulate/test_examples.py",), counts=False, waits=False),
     Share(("live/test_[a-f]*.py",)),
+    Share(("fleet_faults",), counts=False),
     Share(("live/test_[q-z]*.py",)),
-    Share(("gate", "replay"), waits=False),
     Share(("postgres",)),
-    Share(("peers", "test_wheel.py"), counts=False),
+    Share(("postgres/test_f*.py",)),
     Share(("live",)),
     Share(("web",)),
-    Share(("compare", "monitors", "oracle", "router"), waits=False),
+    Share(("cli", "telemetry")),
+    Share(("ledger",)),
+    Share(("peers", "test_wheel.py"), counts=False),
+    Share(("fleet",), counts=False),
     Share(("asgi",)),
+    Share(("demo",)),
+    Share(("demo/test_fl*.py",)),
+    Share(("boards", "capture", "clients")),
+    Share(("simulate/test_examples.py",), counts=False, waits=False),
     Share(
         ("simulate", "gate/test_fleets.py", "gate/test_statistics.py", "test_mutations.py"),
         counts=False,
         waits=False,
     ),
-    Share(("demo",)),
-    Share(("ledger",)),
-    Share(("boards", "capture", "clients")),
-    Share(("cli", "telemetry")),
+    Share(("gate", "replay"), waits=False),
+    Share(("compare", "monitors", "oracle", "router"), waits=False),
 )
-"""The long ones first. Before them begins the part with all other tests. A file in a folder of another share
-belongs to the share that names the file."""
+"""The long ones first, of those that wait and of those that compute. Before them begins the part with all other
+tests. A file in a folder of another share belongs to the share that names the file."""
 COVERAGE = [sys.executable, "-m", "coverage"]
 _COVERED = ("--cov", "--cov-report=")
 _GIVES_WAY = 10
@@ -109,8 +111,9 @@ def _left_out(paths: Iterable[Path]) -> Iterator[str]:
 
 def run(parts: Sequence[Part]) -> None:
     """Run the parts beside each other, and then what failed in them one after another."""
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        for running in as_completed([pool.submit(part.run) for part in parts]):
+    with ThreadPoolExecutor(WAITING) as waiting, ThreadPoolExecutor(COMPUTING) as computing:
+        runs = [(computing if part.gives_way else waiting).submit(part.run) for part in parts]
+        for running in as_completed(runs):
             print(running.result(), flush=True)
     for part in parts:
         if part.can_run_again:

@@ -63,6 +63,11 @@ class Part:
         self._died = False
 
     @property
+    def gives_way(self) -> bool:
+        """To the parts whose tests wait."""
+        return self._nice > 0
+
+    @property
     def can_run_again(self) -> bool:
         """Some tests have failed, and pytest came to its end."""
         return bool(self._failures()) and not self._died

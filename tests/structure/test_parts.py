@@ -34,6 +34,11 @@ import pytest
 @pytest.mark.skip
 def test_skipped(): pass
 """
+COMPUTES = """
+import os
+
+def test_it_gives_way(): assert os.getpriority(os.PRIO_PROCESS, 0) >= 10
+"""
 HANGS = """
 import time
 
@@ -93,6 +98,16 @@ def test_a_test_that_fails_once_is_named(tree: Path, capsys: pytest.CaptureFixtu
         "failed beside the others, passed alone: test_once.py::test_unsteady",
         "3 passed, 0 failed, 0 skipped",
     ]
+
+
+def test_a_part_that_computes_gives_way(tree: Path) -> None:
+    (tree / "test_computes.py").write_text(COMPUTES)
+    parts = [
+        Part("computes", [str(tree / "test_computes.py")], tree, nice=10),
+        part(tree, "right", "def test_right(): pass"),
+    ]
+    run(parts)
+    assert [(part.gives_way, part.passed) for part in parts] == [(True, 1), (False, 1)]
 
 
 @pytest.mark.parametrize("code", [0, 1, 5, 134])
