@@ -25,11 +25,11 @@ from shim.gate.kind_gate import E_VALUE, wanted_e_value
 from shim.gate.kind_record import read_groups
 from shim.gate.observed_rows import Arm, ObservedRow
 from shim.gate.question import Question, QuestionTimes
-from shim.gate.series import DAY
 from shim.gate.statistics import log_e_value, mean_share, observations
 from shim.gate.stretches import Stretch, find_stretches
 from shim.gate.tested_conditions import large_groups, refutes_returns
 from shim.model import Duration, Kind, Role, Time
+from shim.model.time import DAY
 
 CHANCE = 1e-5
 """The probability of as many false kills by chance below which the brake engages."""

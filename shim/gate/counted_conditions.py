@@ -11,9 +11,9 @@ from shim.gate.answer import Condition, Scale, Sense, Standing
 from shim.gate.evidence import Heartbeats
 from shim.gate.kind_gate import KindGate
 from shim.gate.sample_ratio import UNSOUND
-from shim.gate.series import DAY
 from shim.gate.statistics import finite_e_value, log_e_value, wilson
 from shim.model import Duration, Role
+from shim.model.time import DAY
 
 MIN_COVERAGE = 0.99
 """Of the candidate's heartbeat intervals, the share with a ping."""

@@ -15,13 +15,11 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from shim.gate.statistics import Share
 from shim.gate.user_numbers import Integers, Truths, UserValues
 
 ROWS_OF_A_USER = 5
 """So many rows of a user are one observation, of a stretch and of a user who occurs later."""
-
-Share: TypeAlias = tuple[int, int]
-"""Successes and rows."""
 
 Place: TypeAlias = Literal["first", "last"]
 

@@ -10,11 +10,11 @@ docs/design.md#r16.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from shim.gate.question import Counted
 from shim.gate.sample_ratio import ArmUsers
-from shim.gate.series import DAY, Shares
+from shim.gate.statistics import Counted, Shares
 from shim.gate.trial import Trial
 from shim.model import Duration, Kind, Return, Role, Time
+from shim.model.time import DAY
 
 NOTHING = Counted({}, {})
 

@@ -10,10 +10,9 @@ from shim.gate import tested_conditions as tested
 from shim.gate.answer import Condition, GateAnswer, GateVerdict, Scale, Sense, Standing
 from shim.gate.evidence import Evidence, KindEvidence
 from shim.gate.kind_gate import GateTargets, KindGate, format_days
-from shim.gate.series import DAY
 from shim.gate.trial_description import describe_no_trial, describe_trial
 from shim.model import SECOND, Duration, Time, seconds
-from shim.model.time import describe_unset_clock
+from shim.model.time import DAY, describe_unset_clock
 
 COMPLETE_WITHIN: Duration = 3600 * SECOND
 """How old the end of the record may be."""

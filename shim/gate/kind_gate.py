@@ -10,10 +10,9 @@ from typing import Any, Protocol
 
 from shim.gate.answer import Condition, Scale, Sense, Standing
 from shim.gate.evidence import KindEvidence
-from shim.gate.question import Counted
-from shim.gate.series import DAY
-from shim.gate.statistics import grown
+from shim.gate.statistics import Counted, grown
 from shim.model import Duration
+from shim.model.time import DAY
 
 E_VALUE = 20.0
 """R16's evidence: without truth behind it, it is ever reached with a probability of at most 5 %."""

@@ -17,12 +17,14 @@ from shim.gate.crowds import Connected
 from shim.gate.evidence import ByArm, SampleSoFar, StretchSample
 from shim.gate.observed_rows import Arm, ObservedRow, ObservedRows
 from shim.gate.proof_series import ProofSeries
-from shim.gate.question import Counted, Question, QuestionTimes
+from shim.gate.question import Question, QuestionTimes
 from shim.gate.sample_ratio import ArmUsers
-from shim.gate.series import DAY, Series, Shares
+from shim.gate.series import Series
+from shim.gate.statistics import Counted, Shares
 from shim.gate.stretches import Stretch, find_stretches, recent_days
 from shim.gate.user_numbers import UserNumbers, UserValues
 from shim.model import Role, Time
+from shim.model.time import DAY
 
 _ALL: Final = "all"
 

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from shim.gate.day_rows import LENGTHS, SUCCESSES, Share, count_shares
+from shim.gate.day_rows import LENGTHS, SUCCESSES, count_shares
 from shim.gate.observed_rows import NO_EVENT, ObservedRows
-from shim.gate.series import DAY, Series
+from shim.gate.series import Series
+from shim.gate.statistics import Share
 from shim.gate.user_numbers import NEVER, Integers, Truths, UserValues
 from shim.model import Duration, Time
+from shim.model.time import DAY
 
 
 class ProofSeries(Series):

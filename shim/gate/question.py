@@ -9,25 +9,18 @@ Rules: docs/design.md#r16.
 
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 from shim.gate.crowds import Connected, Crowd, CrowdFinder
 from shim.gate.observed_rows import Arm, ObservedRow, ObservedRows
-from shim.gate.series import DAY, Series, Shares
+from shim.gate.series import Series
+from shim.gate.statistics import Counted, Shares
+from shim.gate.stretches import WEEK
 from shim.gate.user_numbers import UserNumbers
 from shim.model import Duration, Time
-
-WEEK = 7
-"""Days."""
+from shim.model.time import DAY
 
 K = TypeVar("K", bound=Hashable)
-
-
-class Counted(NamedTuple):
-    """The same observations in both ways of counting."""
-
-    plain: Shares
-    crowded: Shares
 
 
 class _Both:

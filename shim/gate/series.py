@@ -11,9 +11,9 @@ Rules: docs/design.md#r16.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 import numpy as np
 
@@ -26,21 +26,13 @@ from shim.gate.day_rows import (
     Place,
     RowsByUser,
     RowsWindow,
-    Share,
     join,
 )
 from shim.gate.observed_rows import ObservedRows
+from shim.gate.statistics import Share, Shares
 from shim.gate.user_numbers import NEVER, Integers, Truths, UserValues
-from shim.model import SECOND, Duration, Time
-
-Shares: TypeAlias = Mapping[Share, float]
-"""Observations between 0 and 1: how many there are of each `(successes, trials)`, with trials >= 1.
-
-`{(5, 5): 310, (4, 5): 2}`: 310 users with five of five, two with four of five. The tests of the gate do
-not depend on the order, so nothing more has to be kept. (Counts are whole but where data is projected.)
-"""
-
-DAY: Duration = 86_400 * SECOND
+from shim.model import Duration, Time
+from shim.model.time import DAY
 
 
 class Series:

@@ -17,10 +17,27 @@ confidence sequence. Upper bounds are lower bounds of 1 - x.
 Sums are exactly rounded (`fsum`), so that an answer does not depend on the order of the observations.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import exp, fsum, log, log1p, sqrt
+from typing import NamedTuple, TypeAlias
 
-from shim.gate.series import Shares
+Share: TypeAlias = tuple[int, int]
+"""Successes and rows."""
+
+Shares: TypeAlias = Mapping[Share, float]
+"""Observations between 0 and 1: how many there are of each `(successes, trials)`, with trials >= 1.
+
+`{(5, 5): 310, (4, 5): 2}`: 310 users with five of five, two with four of five. The tests of the gate do
+not depend on the order, so nothing more has to be kept. (Counts are whole but where data is projected.)
+"""
+
+
+class Counted(NamedTuple):
+    """The same observations in both ways of counting."""
+
+    plain: Shares
+    crowded: Shares
+
 
 _BETS = (0.98, 0.9, 0.75, 0.5, 0.25, 0.12, 0.06, 0.03, 0.015, 0.0075)
 """The fractions bet. Near 1 for observations that are all alike (at a target of 0.99 perfect agreement

@@ -10,8 +10,7 @@ from math import log
 
 from shim.gate.answer import Condition, Scale, Sense, Standing
 from shim.gate.kind_gate import E_VALUE, KindGate
-from shim.gate.question import Counted
-from shim.gate.statistics import log_e_value_below, mean_share
+from shim.gate.statistics import Counted, log_e_value_below, mean_share
 from shim.gate.tested_conditions import describe_shares, idle, large_groups, refutes_returns
 from shim.model import Role
 

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from shim.gate.question import WEEK
-from shim.gate.series import DAY
 from shim.model import SECOND, Time
+from shim.model.time import DAY
+
+WEEK = 7
+"""Days."""
 
 
 @dataclass(frozen=True, slots=True)

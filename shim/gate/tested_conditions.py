@@ -14,9 +14,9 @@ from typing import Any
 from shim.gate.answer import Condition, Sense, Standing
 from shim.gate.evidence import NOTHING, ByArm
 from shim.gate.kind_gate import KindGate, grown_both
-from shim.gate.question import Counted
-from shim.gate.series import Shares
 from shim.gate.statistics import (
+    Counted,
+    Shares,
     certainly_lower,
     finite_e_value,
     log_e_value,

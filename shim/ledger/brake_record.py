@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from shim.gate.brake_statistics import BrakeRecord
-from shim.gate.series import DAY
 from shim.gate.stretches import recent_days
 from shim.gate.trial import TrialIdentity
 from shim.ledger.fleet_record import FleetOrder
@@ -16,6 +15,7 @@ from shim.ledger.gate_evidence import NO_FLAGS, read_trials
 from shim.ledger.protocols import LedgerReader
 from shim.ledger.rows import BrakeRow, RunRow
 from shim.model import Duration, Kind, Time
+from shim.model.time import DAY
 
 _MOST_ROWS = 100_000
 _MOST_ORDERS = 1000

@@ -11,6 +11,7 @@ Duration = Annotated[int, "duration"]
 
 MICROSECOND: Duration = 1
 SECOND: Duration = 1_000_000
+DAY: Duration = 86_400 * SECOND
 
 CLOCK_UNSET_BEFORE: Time = 1_577_836_800 * SECOND
 """2020-01-01 in microseconds since 1970: a wall clock that shows an earlier day has not been set since the

@@ -5,9 +5,8 @@ from typing import Any
 
 from shim.gate.answer import Condition, GateAnswer
 from shim.gate.evidence import Evidence, Heartbeats, KindEvidence, SampleSoFar, StretchSample
-from shim.gate.question import Counted
 from shim.gate.sample_ratio import ArmUsers
-from shim.gate.series import Shares
+from shim.gate.statistics import Counted, Shares
 from shim.gate.trial import Trial, TrialIdentity
 from shim.model import SECOND, Duration, Kind, Return, Role
 

@@ -8,9 +8,7 @@ import pytest
 from shim.gate.answer import Condition
 from shim.gate.evidence import KindEvidence, StretchSample
 from shim.gate.judge import judge
-from shim.gate.question import Counted
-from shim.gate.series import Shares
-from shim.gate.statistics import lower_bound, upper_bound
+from shim.gate.statistics import Counted, Shares, lower_bound, upper_bound
 from shim.model import Role
 from tests.gate.evidence import (
     AGREEING,

@@ -17,9 +17,9 @@ from shim.gate.brake_statistics import (
 )
 from shim.gate.observed_rows import Arm, ObservedRow
 from shim.gate.question import QuestionTimes
-from shim.gate.series import DAY
 from shim.gate.statistics import lower_bound, upper_bound
 from shim.model import SECOND, Duration, Kind, Role, Time
+from shim.model.time import DAY
 
 MINUTE = 60 * SECOND
 START = 100 * DAY + 3600 * SECOND

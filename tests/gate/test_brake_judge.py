@@ -4,8 +4,8 @@ from shim.gate.brake_judge import BrakeJudge
 from shim.gate.brake_statistics import BrakeRecord, FalseKill, FalseKills, FewerReturns
 from shim.gate.observed_rows import ObservedRow
 from shim.gate.question import QuestionTimes
-from shim.gate.series import DAY
 from shim.model import Kind, Role, Time
+from shim.model.time import DAY
 from tests.gate.test_brake import MINUTE, START, Limits, rows
 
 HOUR = 60 * MINUTE

@@ -10,9 +10,8 @@ from shim.gate.answer import Condition, GateVerdict
 from shim.gate.evidence import Evidence, Heartbeats, StretchSample
 from shim.gate.judge import judge, judge_so_far
 from shim.gate.kind_gate import KindGate
-from shim.gate.question import Counted
 from shim.gate.sample_ratio import ArmUsers
-from shim.gate.statistics import log_e_value, lower_bound, upper_bound, wilson
+from shim.gate.statistics import Counted, log_e_value, lower_bound, upper_bound, wilson
 from shim.gate.stretch_conditions import stretches
 from shim.model import SECOND, Role
 from tests.gate.evidence import (

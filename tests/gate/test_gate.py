@@ -18,9 +18,8 @@ from shim.gate.evidence import (
     StretchSample,
 )
 from shim.gate.judge import judge, judge_so_far
-from shim.gate.question import Counted
 from shim.gate.sample_ratio import ArmUsers
-from shim.gate.statistics import lower_bound
+from shim.gate.statistics import Counted, lower_bound
 from shim.gate.trial import Trial
 from shim.gate.trial_description import format_arms
 from shim.model import SECOND, Kind, Role

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from shim.gate.kind_record import KindRecord
 from shim.gate.observed_rows import Arm, ObservedRow
-from shim.gate.question import Counted, QuestionTimes
+from shim.gate.question import QuestionTimes
+from shim.gate.statistics import Counted
 from shim.model import SECOND, Role, Time
 from tests.gate.evidence import DAY
 

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from shim.gate.crowds import CrowdFinder
 from shim.gate.observed_rows import Arm, ObservedRow, ObservedRows
 from shim.gate.question import Question, QuestionTimes
-from shim.gate.series import DAY, Series
+from shim.gate.series import Series
 from shim.gate.user_numbers import UserNumbers
 from shim.model import SECOND, Role, Time
+from shim.model.time import DAY
 
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE

@@ -9,8 +9,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from shim.gate.series import Shares
 from shim.gate.statistics import (
+    Shares,
     certainly_lower,
     finite_e_value,
     grown,

@@ -1,7 +1,7 @@
 """R16: which days are judged alone, and together."""
 
-from shim.gate.series import DAY
 from shim.gate.stretches import Stretch, find_stretches, recent_days
+from shim.model.time import DAY
 
 SINCE = 20_000 * DAY + DAY // 3  # 2024-10-04, at 8 o'clock
 FIRST = 20_000
