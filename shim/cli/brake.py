@@ -12,7 +12,6 @@ from shim.cli.common import QUARANTINED, input_errors, json_option
 from shim.cli.ledger_option import ledger_option
 from shim.cli.remote import Remote, read_record, url_option
 from shim.cli.terminal import echo, print_json
-from shim.ledger.brake_record import read_brake_history
 from shim.ledger.completeness import (
     completeness_as_dict,
     describe_completeness,
@@ -94,6 +93,9 @@ def _order(
 
 def _read_ledger(ledger: LedgerUrl) -> tuple[dict[str, Any], _Lines]:
     """How the brake stands by a ledger: in a fleet, by the orders that were given in its store."""
+    # The import takes a while, and a running shim answers without it.
+    from shim.ledger.brake_record import read_brake_history
+
     with closing(read_ledger(ledger)) as reader:
         record = describe_completeness(reader.fleet())
         history = read_brake_history(reader)

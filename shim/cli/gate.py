@@ -31,7 +31,6 @@ from shim.ledger.completeness import (
     format_completeness,
     with_record,
 )
-from shim.ledger.gate_evidence import gate_evidence
 from shim.ledger.process_record import ProcessRecord
 from shim.ledger.rows import Wall
 from shim.model import Kind, from_seconds, seconds
@@ -121,6 +120,9 @@ def gate(
             "/api/gate", _read_recorded, patience=PATIENCE, at=since_1970
         )
     else:
+        # The import takes a while, and a running shim answers without it.
+        from shim.ledger.gate_evidence import gate_evidence
+
         settings = read_settings(config)
         with ledger_of(settings, ledger) as reader, little_garbage():
             record = describe_completeness(reader.fleet())

@@ -11,12 +11,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, Self, TypeVar
 
-from shim.gate.brake_statistics import FalseKill
-from shim.gate.observed_rows import ObservedRows
 from shim.ledger.completeness import Completeness
-from shim.ledger.coverage_sums import CoverageSums
 from shim.ledger.fleet_record import FleetOrder, FleetRecord
 from shim.ledger.json_record import JsonRecord
 from shim.ledger.process_record import ProcessRecord, StoreStatus
@@ -35,8 +32,14 @@ from shim.ledger.rows import (
     VerdictRow,
     Wall,
 )
-from shim.ledger.settled_actions import SettledActions
 from shim.model import Duration, InputError, Kind, Return, Role, VerdictKind, VerdictName
+
+if TYPE_CHECKING:
+    # These need numpy, and whoever asks a running shim does not.
+    from shim.gate.brake_statistics import FalseKill
+    from shim.gate.observed_rows import ObservedRows
+    from shim.ledger.coverage_sums import CoverageSums
+    from shim.ledger.settled_actions import SettledActions
 
 R = TypeVar("R", bound=Row)
 
@@ -315,12 +318,12 @@ class LedgerReader(EpisodeReader, Protocol):
 
     def agreement_rows(
         self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall
-    ) -> ObservedRows:
+    ) -> "ObservedRows":
         """Conclusive episodes that count (R14, R16), in the order of time."""
 
     def settled_actions(
         self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall, *, acted_from: Wall
-    ) -> SettledActions:
+    ) -> "SettledActions":
         """Actions whose window ended then, in that order; earlier actions than `acted_from` are left out."""
 
     def other_episodes(
@@ -328,7 +331,7 @@ class LedgerReader(EpisodeReader, Protocol):
     ) -> EpisodeCounts:
         """The episodes that `agreement_rows` leaves out; none of overrides."""
 
-    def coverage_sums(self, runs: Iterable[int], since: Wall, until: Wall) -> CoverageSums:
+    def coverage_sums(self, runs: Iterable[int], since: Wall, until: Wall) -> "CoverageSums":
         """What was watched, minute by minute, in the order of time."""
 
     def candidate_failures(self, runs: Iterable[int], since: Wall, until: Wall) -> Counter[str]:
@@ -337,7 +340,7 @@ class LedgerReader(EpisodeReader, Protocol):
     def candidate_decisions(self, runs: Iterable[int], since: Wall) -> list[tuple[str, Wall]]:
         """User and time of each decision of the candidate from `since` on, in the order of time."""
 
-    def false_kills(self, runs: Iterable[int], since: Wall) -> list[FalseKill]:
+    def false_kills(self, runs: Iterable[int], since: Wall) -> "list[FalseKill]":
         """The candidate's decisions that life proved wrong (R22), from `since` on, in the order of time."""
 
     def mean_users(self, runs: Iterable[int], since: Wall, until: Wall) -> dict[Role, float]:

@@ -1,7 +1,7 @@
 """The kinds of store in which a ledger can be kept, by the scheme of its URL.
 
 Nobody outside this package names a store's classes. What a fleet's store needs is imported when a URL asks
-for it.
+for it, and what reads a ledger, with numpy, when a ledger is read.
 
 Rules: docs/design.md#r23, docs/design.md#r25, docs/design.md#r26, docs/design.md#r27.
 """
@@ -17,7 +17,6 @@ from shim.ledger.protocols import DirectLedger, LedgerReader, LedgerWriter
 from shim.ledger.rows import RunRow, Wall
 from shim.ledger.run_row import wall_clock
 from shim.ledger.sqlite.direct_writer import DirectSqliteLedger
-from shim.ledger.sqlite.reader import SqliteReader
 from shim.ledger.sqlite.writer import SqliteLedger
 from shim.model import Duration, InputError
 from shim.model.ledger_url import POSTGRES, LedgerUrl
@@ -81,6 +80,8 @@ def read_ledger(url: LedgerUrl) -> LedgerReader:
         with _postgres(url):
             from shim.ledger.postgres.store_reader import PostgresReader
         return PostgresReader(url)
+    from shim.ledger.sqlite.reader import SqliteReader
+
     return SqliteReader(_path(url))
 
 
