@@ -1,4 +1,5 @@
-"""What a command imports: to ask a running shim takes no longer because of what only its settings need."""
+"""What a command imports: to ask a running shim takes no longer because of what only settings and
+ledgers need."""
 
 import subprocess
 import sys
