@@ -65,6 +65,16 @@ def test_what_is_asked_within_a_day_is_not_the_last_word_about_the_day() -> None
     assert observed(BEGIN + DAY + 180 * SECOND) == {(1, 1): 3}
 
 
+def test_what_is_so_far_there_includes_the_present_day() -> None:
+    found = record()
+    rows = [ObservedRow("u", BEGIN + DAY, True, Arm("everybody", Role.CANDIDATE), 1)]
+    for add in (found.add_agreements, found.add_returns, found.add_proofs):
+        add(rows)
+    so_far = found.observe(BEGIN + DAY + HOUR).so_far
+    assert so_far.agreement.plain == so_far.proofs.plain == {(1, 1): 1}
+    assert so_far.returns["everybody"][Role.CANDIDATE].plain == {(1, 1): 1}
+
+
 @pytest.mark.parametrize("period", [2, 7, 10])
 def test_an_answer_is_the_same_however_often_the_record_was_asked_before(period: int) -> None:
     """Before, at and after the ends of days and of the first period, while rows of the last minutes wait."""

@@ -320,6 +320,16 @@ def test_r1_every_sequence_is_judged_as_the_rule_says(
     assert happened == all_that_must_happen(log, start)
 
 
+def test_r1_each_look_between_two_sweeps_is_later_than_the_one_before() -> None:
+    """Also where there are more parts than microseconds between the sweeps."""
+    machine = LegacyGlobalMonitor(LegacySettings(10, 30), 0, at_once=1)
+    for number in range(100):
+        register(machine, connection(f"c{number}"), 0, 0)
+    for now in range(10, 20):
+        wake(machine, now)
+        assert machine.next_wake == now + 1
+
+
 def test_r1_a_sweep_over_very_many_looks_at_those_that_were_silent_for_long() -> None:
     """The others were looked at before, in parts, while the event loop had its turns in between."""
     machine = LegacyGlobalMonitor(LegacySettings(), 0, at_once=10)

@@ -753,6 +753,16 @@ def test_r3_evidence_from_between_two_pauses_ends_the_shift_of_the_first() -> No
     assert [d.at for d in driven.decisions] == [80 * S]
 
 
+def test_r3_the_last_thousand_pauses_count() -> None:
+    driven = Driven()
+    driven.register()
+    driven.machine.paused(S, 101 * S)
+    for number in range(1, 1001):
+        driven.machine.paused(number * 200 * S, number * 200 * S + 6 * S)
+    driven.run(10_000 * S)
+    assert [decision.at for decision in driven.decisions] == [(45 + 1000 * 6) * S]
+
+
 def test_r2_the_round_trip_is_that_of_the_last_answered_ping() -> None:
     driven = Driven()
     pulse = driven.register()

@@ -52,6 +52,15 @@ def test_r1_a_budget_that_is_not_used_up_leaves_nothing_to_wait() -> None:
     assert world.router.next_wake == 30 * S
 
 
+def test_r1_a_step_without_a_budget_sends_all_pings_that_wait() -> None:
+    world = crowd(Stage.OFF)
+    world.now = 15 * S
+    world.router.step_control(world.now, used_up)
+    assert 0 < sum(pings(world)) < MANY
+    world.router.step_control(world.now)
+    assert pings(world) == [1] * MANY
+
+
 def test_r1_who_left_before_its_ping_is_not_pinged_and_who_came_back_waits_for_the_next() -> None:
     world = crowd(Stage.OFF)
     world.now = 15 * S

@@ -237,6 +237,16 @@ def test_the_guard_is_calm_when_nothing_is_held_and_the_window_is_not_full() -> 
     assert not guard.calm(10 * S)
 
 
+def test_a_window_with_as_many_decisions_as_the_count_is_full() -> None:
+    guard = Guard(Limits(window=10 * S, share=0.25, count=3, hold=7 * S))
+    for number, at in enumerate((0, 5 * S, 5 * S, 5 * S)):
+        guard.holds(decision(number, at), at, 9)
+    for number in range(4):
+        guard.forget(f"c{number}")
+    assert not guard.calm(10 * S)
+    assert guard.calm(15 * S)
+
+
 def test_an_old_decision_is_not_counted() -> None:
     limits = Limits(window=10 * S, share=0.25, count=3, hold=7 * S)
     for third, held in ((10 * S - 1, True), (10 * S, False)):
