@@ -21,7 +21,8 @@ from benchmarks.talkers import talking
 from shim.model import Role, Stage, Time, seconds
 from shim.router import BrakeChanged, Decided, GuardChanged, Observer, StageChanged, handles
 from shim.runtime.driver import clock
-from tests.live.servers import server, until
+from tests.live.servers import server
+from tests.waiting import until
 
 TALK = 3.0
 HEARTBEAT, TIMEOUT, CUT, WINDOW, HOLD = 15.0, 45.0, 70.0, 30.0, 30.0

@@ -11,7 +11,8 @@ from time import perf_counter
 import aiohttp
 
 from benchmarks.processes import Answer, Command, answer, child, run_child
-from tests.live.servers import app_client, until
+from tests.live.servers import app_client
+from tests.waiting import until
 
 AT_ONCE = 50
 """Handshakes in flight."""

@@ -28,8 +28,9 @@ from tests.live.scenarios import (
     replaces_the_older_connection,
     serves_and_watches_and_ends,
 )
-from tests.live.servers import PATIENT, QUICK, until
+from tests.live.servers import PATIENT, QUICK
 from tests.live.test_peers import handshake
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 TEXT, CLOSE, PING = 1, 8, 9

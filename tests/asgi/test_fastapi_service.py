@@ -14,8 +14,9 @@ from websockets.asyncio.client import connect as connect_websocket
 
 from shim.model import Role, Stage
 from tests.asgi.test_asgi import service
-from tests.live.servers import QUICK, until
+from tests.live.servers import QUICK
 from tests.live.test_embedding import FASTAPI, SECRETS, configure, connect, running
+from tests.waiting import until
 from tests.web.browser import browser
 
 pytestmark = pytest.mark.real

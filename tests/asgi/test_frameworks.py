@@ -1,6 +1,5 @@
 """Frameworks that make the WebSocket themselves, with their real clients: the examples as they stand there."""
 
-import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +12,7 @@ from tests.live.test_embedding import EXAMPLES, Service, configure, running
 from tests.sdk.node_client import NodeClient
 from tests.sdk.packages import PackagesUnavailable, npm_folder
 from tests.support import skip
+from tests.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(400)]
 
@@ -67,9 +67,14 @@ async def test_idle_clients_stay_and_a_frozen_one_is_closed_and_comes_back(
         await idle.next("connected", 30)
         await frozen.next("connected", 30)
         frozen.pause()
-        while not (report := await service.get(http, "/api/report"))["decisions"][acting]["acted"]:
-            assert report["connections"]["open"] == 2
-            await asyncio.sleep(0.05)
+
+        async def has_acted() -> bool:
+            report = await service.get(http, "/api/report")
+            acted = bool(report["decisions"][acting]["acted"])
+            assert acted or report["connections"]["open"] == 2
+            return acted
+
+        await until(has_acted)
         frozen.resume()
         assert (await frozen.next("disconnected", 30))["code"] == (
             1001 if acting == "candidate" else 1006

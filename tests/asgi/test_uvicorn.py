@@ -30,10 +30,11 @@ from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings.settings import load_settings
 from tests.asgi.test_asgi import service
 from tests.asgi.uvicorn_servers import uvicorn_server
-from tests.live.servers import QUICK, until
+from tests.live.servers import QUICK
 from tests.live.test_embedding import FASTAPI, configure, running
 from tests.live.test_embedding import connect as connect_to
 from tests.live.test_peers import handshake
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import uvicorn
 
-from tests.live.servers import until
+from tests.waiting import until
 
 WS = "shim.asgi:WebSocketProtocol"
 

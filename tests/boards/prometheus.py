@@ -16,6 +16,7 @@ import yaml
 from tests.live.servers import SECRETS
 from tests.support import skip
 from tests.telemetry.collectors import unused_port
+from tests.waiting import until
 
 ROOT = Path(__file__).parent.parent.parent
 CONFIG = ROOT / "config" / "prometheus"
@@ -128,10 +129,11 @@ async def prometheus(
     prom = Prometheus(http, f"http://{address}")
     try:
         # What a counter says first is no increase: nothing may happen before that.
-        async with asyncio.timeout(60):
-            while not await prom.has_scraped(len(targets)):
-                assert process.returncode is None, (folder / "prometheus.log").read_text()
-                await asyncio.sleep(0.1)
+        async def has_scraped() -> bool:
+            assert process.returncode is None, (folder / "prometheus.log").read_text()
+            return await prom.has_scraped(len(targets))
+
+        await until(has_scraped, pause=0.1)
         yield prom
     finally:
         if process.returncode is None:

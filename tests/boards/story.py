@@ -11,8 +11,9 @@ from pathlib import Path
 import aiohttp
 
 from shim.model import Return, Role, Stage
-from tests.live.servers import QUICK, ROLLOUT, Server, app_client, server, until
+from tests.live.servers import QUICK, ROLLOUT, Server, app_client, server
 from tests.postgres.server import PostgresServer
+from tests.waiting import until
 
 CLIENTS = 4
 

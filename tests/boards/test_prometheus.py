@@ -18,8 +18,9 @@ from tests.boards.prometheus import (
     rule_expressions,
 )
 from tests.boards.story import Scene, play, scene
-from tests.live.servers import OPERATOR, until
+from tests.live.servers import OPERATOR
 from tests.telemetry.collectors import Received, grpc_collector
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 WAIT = 40

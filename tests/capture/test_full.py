@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from time import monotonic, sleep
 
 import msgspec
 import pytest
@@ -18,6 +17,7 @@ from shim.model import SECOND, Role
 from tests.capture.bench import Bench
 from tests.capture.files import captures, read
 from tests.capture.test_round_trip import replay
+from tests.waiting import wait_for
 
 BUFFER = 20_000
 
@@ -32,10 +32,7 @@ def chatter(bench: Bench, name: str, seconds: int) -> None:
 
 def settle(bench: Bench) -> None:
     """Let the thread do what it was given."""
-    patience = monotonic() + 30
-    while not bench.recorder._sink.idle:
-        assert monotonic() < patience
-        sleep(0.01)
+    wait_for(lambda: bench.recorder._sink.idle)
 
 
 @contextmanager

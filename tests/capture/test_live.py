@@ -19,7 +19,8 @@ from click.testing import CliRunner
 
 from shim.cli import main
 from tests.capture.files import captures
-from tests.live.servers import app_client, until
+from tests.live.servers import app_client
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 

@@ -18,7 +18,8 @@ from shim.rollout.changes import find_change, this_user
 from shim.server.serving import serving
 from shim.settings.flags_file import load_flags_file
 from tests.ledger.helpers import blocked
-from tests.live.servers import QUICK, ROLLOUT, SECRETS, app_client, server, until
+from tests.live.servers import QUICK, ROLLOUT, SECRETS, app_client, server
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 

@@ -1,10 +1,11 @@
 """What the tests of whole demos ask the system: which processes there are (Linux)."""
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-_PATIENCE = 120
+from tests.waiting import wait_for
+
+PATIENCE: float = 120
+"""Seconds."""
 
 
 def children_of(parent: int) -> list[int]:
@@ -20,19 +21,6 @@ def children_of(parent: int) -> list[int]:
     return children
 
 
-def gone(process: int) -> bool:
-    """Whether a process ends in good time."""
-    deadline = time.monotonic() + _PATIENCE
-    while time.monotonic() < deadline:
-        if not Path(f"/proc/{process}").exists():
-            return True
-        time.sleep(0.05)
-    return False
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait until this is so."""
-    deadline = time.monotonic() + _PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+def wait_for_end(process: int) -> None:
+    """Wait until a process has ended."""
+    wait_for(lambda: not Path(f"/proc/{process}").exists(), PATIENCE, pause=0.05)

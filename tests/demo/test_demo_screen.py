@@ -24,7 +24,7 @@ from shim.ledger.protocols import Episode
 from shim.ledger.rows import DecisionRow, RunRow
 from shim.model import SECOND, Role, Stage, VerdictKind, VerdictName
 from tests.demo.good_rollouts import about, at, verdict
-from tests.live.servers import until
+from tests.waiting import until
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 

@@ -14,8 +14,9 @@ import pytest
 from shim.demo.fleet_steps import fleet_steps
 from shim.demo.local_postgres import find_programs
 from shim.model import InputError
-from tests.demo.processes import children_of, gone, wait_for
+from tests.demo.processes import PATIENCE, children_of, wait_for_end
 from tests.support import skip
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.real]
 
@@ -74,14 +75,17 @@ def test_nothing_is_left_behind_when_it_is_interrupted(
         env={**os.environ, "TMPDIR": str(folder)},
     )
     try:
-        wait_for(lambda: demo.poll() is not None or len(children_of(demo.pid)) >= children)
+        wait_for(
+            lambda: demo.poll() is not None or len(children_of(demo.pid)) >= children, PATIENCE
+        )
         begun = children_of(demo.pid)
         demo.send_signal(number)
         assert demo.wait(60) == 130
     finally:
         demo.kill()
         demo.wait()
-    assert all(gone(process) for process in begun)
+    for process in begun:
+        wait_for_end(process)
     assert list(folder.iterdir()) == []
 
 

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from itertools import cycle, islice, repeat
+from itertools import cycle, islice
 from pathlib import Path
 
 from shim.model.ledger_url import LedgerUrl
@@ -17,6 +17,7 @@ from tests.fleet.real_fleet import ask, flags_of, member, port_of, round_robin
 from tests.fleet.roaming_client import CLOSE_CODE, RoamingConnection, connect, leave_all, now
 from tests.live.servers import ServerProcess
 from tests.postgres.helpers import look, until_found
+from tests.waiting import until
 
 KILLS = 5
 GRAIN = 1.0
@@ -132,11 +133,11 @@ async def live_connections(process: ServerProcess) -> int:
 
 async def until_live(processes: Sequence[ServerProcess], count: int) -> None:
     """Wait until so many connections of all processes together are at `live`."""
-    async with asyncio.timeout(30):
-        for pause in repeat(0.1):
-            if sum(await asyncio.gather(*map(live_connections, processes))) == count:
-                return
-            await asyncio.sleep(pause)
+
+    async def are_live() -> bool:
+        return sum(await asyncio.gather(*map(live_connections, processes))) == count
+
+    await until(are_live, 30, pause=0.1)
 
 
 async def start_without_store(folder: Path, store: LedgerUrl, name: str) -> str | None:

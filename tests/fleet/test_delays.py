@@ -12,7 +12,7 @@ from tests.fleet.returns_oracle import StoredOutcome, match, possible_outcomes
 from tests.fleet.roaming import Times
 from tests.fleet.roaming_client import End, Stay
 from tests.fleet.standstill import BEAT, Span, Standstills, heartbeat
-from tests.live.servers import until
+from tests.waiting import until
 
 USER = "user@example.com"
 TIMES = Times(interval=1.0, timeout=3.0, window=6.0, margin=1.0, calm=(1.0, 2.0))

@@ -22,8 +22,9 @@ from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings.settings import load_settings
 from tests.fleet.real_fleet import QUICK_TIMES, ask, flags_of, member, port_of, settings_of
 from tests.fleet.roaming_client import connect, leave_all, now
-from tests.live.servers import ServerProcess, until
+from tests.live.servers import ServerProcess
 from tests.postgres.helpers import look, until_found
+from tests.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 

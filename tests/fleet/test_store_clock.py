@@ -23,8 +23,8 @@ from shim.runtime.driver import Driver
 from shim.runtime.fleet_member import handed_over_until
 from shim.runtime.time_of_day import TimeOfDay
 from shim.settings.settings import settings_from
-from tests.live.servers import until
 from tests.postgres.helpers import FLEET, look, until_found
+from tests.waiting import until
 
 Store = psycopg.Connection[Any]
 

@@ -1,8 +1,7 @@
 """Ledgers for tests: rows, and a writer that is surely closed."""
 
 import sqlite3
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -190,14 +189,6 @@ def blocked(path: Path) -> sqlite3.Connection:
     stranger = sqlite3.connect(path, isolation_level=None)
     stranger.execute("BEGIN IMMEDIATE")
     return stranger
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    """Wait for what the writer's thread does in its own time."""
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 # -- Any row at all --------------------------------------------------------------------------------

@@ -14,7 +14,8 @@ import pytest
 from shim.ledger.protocols import UnusableError, VerdictFilter
 from shim.ledger.sqlite.reader import SqliteReader
 from tests.ledger.helpers import blocked
-from tests.live.servers import ServerProcess, app_client, server_process, until
+from tests.live.servers import ServerProcess, app_client, server_process
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 

@@ -26,9 +26,9 @@ from tests.ledger.helpers import (
     run,
     settled_action,
     verdict,
-    wait_for,
 )
 from tests.support import skip
+from tests.waiting import wait_for
 
 ENGAGED = BrakeRow(True, "false kills", NOW)
 NEXT = run(NOW + 1000 * S, pid=2)

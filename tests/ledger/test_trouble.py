@@ -17,7 +17,8 @@ from shim.ledger.sqlite.reader import SqliteReader
 from shim.ledger.sqlite.writer import SqliteLedger
 from shim.model import InputError
 from tests.ledger.disk import disk
-from tests.ledger.helpers import NOW, blocked, content, ledger, verdict, wait_for
+from tests.ledger.helpers import NOW, blocked, content, ledger, verdict
+from tests.waiting import wait_for
 
 FULL, WRITE_ERROR, SYNC_ERROR = 13, 778, 1034
 """SQLITE_FULL, SQLITE_IOERR_WRITE, SQLITE_IOERR_FSYNC."""
@@ -66,7 +67,8 @@ def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
         import resource, signal, sys
         from pathlib import Path
         from shim.ledger.sqlite.writer import SqliteLedger
-        from tests.ledger.helpers import RUN, verdict, wait_for
+        from tests.ledger.helpers import RUN, verdict
+        from tests.waiting import wait_for
 
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         ledger = SqliteLedger(Path(sys.argv[1]), RUN)

@@ -40,8 +40,8 @@ from tests.ledger.helpers import (
     run,
     settled_action,
     verdict,
-    wait_for,
 )
+from tests.waiting import wait_for
 
 
 def action(number: int = 0, result: Return | None = None, settled: int | None = None) -> ActionRow:

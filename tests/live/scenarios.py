@@ -12,7 +12,7 @@ from shim.model import Cause, Closing, Outcome, Return, Role
 from shim.router import Observer, handles
 from shim.runtime.tally import Tally
 from tests.live.moved_clock import MovedClock
-from tests.live.servers import until
+from tests.waiting import until
 
 
 @dataclass

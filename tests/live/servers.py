@@ -180,13 +180,6 @@ async def server_process(
         process._transport.close()  # type: ignore[attr-defined]
 
 
-async def until(condition: Any, timeout: float = 60, *, pause: float = 0.02) -> None:
-    """Wait for a condition that a real socket brings about, on a busy machine long."""
-    async with asyncio.timeout(timeout):
-        while not condition():  # noqa: ASYNC110 - sockets have no event to wait for
-            await asyncio.sleep(pause)
-
-
 async def app_clients(
     http: aiohttp.ClientSession, url: str, count: int, **options: Any
 ) -> list[aiohttp.ClientWebSocketResponse]:

@@ -21,8 +21,9 @@ from shim.model import SECOND, Cause, Closing, Stage
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.router import Observer, handles
 from shim.settings.settings import load_settings
-from tests.live.servers import QUICK, until
+from tests.live.servers import QUICK
 from tests.live.test_peers import handshake
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 

@@ -18,7 +18,8 @@ from shim.router import BrakeChanged, Event, Observer, handles
 from shim.runtime.secrets import Secrets
 from shim.settings.settings import load_settings
 from shim.websockets import Shim as WebsocketsShim
-from tests.live.servers import QUICK, ROLLOUT, SECRETS, until
+from tests.live.servers import QUICK, ROLLOUT, SECRETS
+from tests.waiting import until
 from tests.web.servers import OPERATOR
 
 

@@ -1,6 +1,5 @@
 """The sequences of the brake go on from the ledger when `shim serve` is killed and started again (R22)."""
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import pytest
 from aiohttp import WSMsgType
 
 from tests.live.servers import QUICK, ServerProcess, app_client, server_process
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 
@@ -28,12 +28,14 @@ async def close_alive(http: aiohttp.ClientSession, served: ServerProcess, user: 
 
 async def settled(served: ServerProcess) -> dict[str, Any]:
     """The report, when the false kill has been counted and is in the ledger."""
-    async with asyncio.timeout(60):
-        while True:
-            report = await served.report()
-            if report["proofs_of_life"]["candidate"] and not report["ledger"]["queued"]:
-                return report
-            await asyncio.sleep(0.05)
+
+    async def report() -> dict[str, Any] | None:
+        found = await served.report()
+        counted = found["proofs_of_life"]["candidate"] and not found["ledger"]["queued"]
+        return found if counted else None
+
+    counted: dict[str, Any] = await until(report)
+    return counted
 
 
 async def test_one_false_kill_before_and_one_after_the_kill_of_the_process(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import jwt
 import pytest
 
 from shim.runtime.pseudonyms import Pseudonyms
-from tests.live.servers import QUICK, SECRETS, Server, app_client, server, token, until
+from tests.live.servers import QUICK, SECRETS, Server, app_client, server, token
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 

@@ -22,7 +22,8 @@ from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.router import Observer, handles
 from shim.runtime.tally import Tally
 from shim.settings.settings import load_settings
-from tests.live.servers import QUICK, app_client, server, server_process, until
+from tests.live.servers import QUICK, app_client, server, server_process
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 

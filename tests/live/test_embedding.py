@@ -20,6 +20,7 @@ from shim.cli import main
 from shim.rollout.writing import replace_file
 from tests.live.servers import QUICK, ROLLOUT
 from tests.telemetry.collectors import Received, grpc_collector
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 
@@ -105,11 +106,14 @@ async def running(folder: Path, example: str) -> AsyncIterator[Service]:
 
 async def found(log: Path, process: asyncio.subprocess.Process, pattern: str) -> tuple[str, ...]:
     """What the service says of where it is."""
-    async with asyncio.timeout(60):
-        while (match := re.search(pattern, said := await asyncio.to_thread(log.read_text))) is None:
-            assert process.returncode is None, said
-            await asyncio.sleep(0.05)
-    return match.groups()
+
+    async def match() -> re.Match[str] | None:
+        said = await asyncio.to_thread(log.read_text)
+        assert process.returncode is None, said
+        return re.search(pattern, said)
+
+    found: re.Match[str] = await until(match)
+    return found.groups()
 
 
 @pytest.mark.parametrize("example", [AIOHTTP, FASTAPI, WEBSOCKETS])
@@ -162,19 +166,20 @@ async def use(service: Service, http: aiohttp.ClientSession, flags: Path) -> Non
     assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1001)
     await silent.close()
 
-    async with asyncio.timeout(60):
-        while not (await service.get(http, "/api/verdicts"))["verdicts"]:  # noqa: ASYNC110 - a process
-            await asyncio.sleep(0.05)
+    async def is_judged() -> bool:
+        return bool((await service.get(http, "/api/verdicts"))["verdicts"])
+
+    await until(is_judged)
     verdicts = (await service.answer("verdicts"))["verdicts"]
     assert [(row["user"], row["verdict"]) for row in verdicts] == [("bob", "matched")]
 
     replace_file(flags, ROLLOUT.replace("STAGE", "shadow").encode())
-    async with asyncio.timeout(60):
-        stage = "live"
-        while stage != "shadow":
-            await asyncio.sleep(0.05)
-            (row,) = (await service.get(http, "/api/connections"))["connections"]
-            stage = row["stage"]
+
+    async def is_moved() -> bool:
+        (row,) = (await service.get(http, "/api/connections"))["connections"]
+        return bool(row["stage"] == "shadow")
+
+    await until(is_moved)
 
     status = await service.answer("status")
     assert status["users"]["shadow"] == 1

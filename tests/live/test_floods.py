@@ -13,8 +13,9 @@ from aiohttp import WSMsgType
 
 from shim.model import SECOND, Stage
 from shim.server.sockets import Budget
-from tests.live.servers import QUICK, app_client, server, until
+from tests.live.servers import QUICK, app_client, server
 from tests.live.test_peers import handshake, raw_glasses
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 

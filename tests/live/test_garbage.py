@@ -13,7 +13,7 @@ from shim.model import InputError, Kind, Stage
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.runtime.coordinator import Coordinator
 from shim.settings.settings import load_settings, settings_from
-from tests.live.servers import until
+from tests.waiting import until
 
 
 class Noticed(VirtualConnection):

@@ -7,7 +7,8 @@ import aiohttp
 import pytest
 
 from shim.model import Role, Stage
-from tests.live.servers import QUICK, app_clients, server, until
+from tests.live.servers import QUICK, app_clients, server
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 

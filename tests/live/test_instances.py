@@ -16,7 +16,8 @@ from shim.console.listener import listen, url_of
 from shim.flags.targeting import everyone_at
 from shim.ledger.rows import ActionRow
 from shim.model import Return, Stage
-from tests.live.servers import QUICK, SECRETS, until
+from tests.live.servers import QUICK, SECRETS
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 OPERATOR = {"Authorization": f"Bearer {SECRETS.operator_token}"}

@@ -17,7 +17,8 @@ from shim.flags.targeting import everyone_at
 from shim.ledger.rows import ActionRow, DecisionRow, ProofRow, Row, VerdictRow
 from shim.model import Kind, Role, Stage
 from shim.server.serving import serving
-from tests.live.servers import OPERATOR, QUICK, SECRETS, Server, app_client, token, until
+from tests.live.servers import OPERATOR, QUICK, SECRETS, Server, app_client, token
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 

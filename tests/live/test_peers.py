@@ -16,7 +16,8 @@ from shim.aio.aiohttp_connection import AiohttpConnection
 from shim.model import SECOND, Stage
 from shim.router import NO_CONFIRMATION
 from tests.live.moved_clock import MovedClock
-from tests.live.servers import app_client, server, token, until
+from tests.live.servers import app_client, server, token
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 CLIENTS = 20

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from shim.model import SECOND
-from tests.live.servers import PATIENT, until
+from tests.live.servers import PATIENT
 from tests.live.test_slow_readers import SIZE, Scenario, Service, client, everywhere
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 

@@ -8,7 +8,8 @@ import pytest
 
 from shim.model import Role, Stage
 from shim.runtime.pseudonyms import Pseudonyms
-from tests.live.servers import QUICK, SECRETS, app_client, server, until
+from tests.live.servers import QUICK, SECRETS, app_client, server
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 USER = "alice@example.com"

@@ -7,7 +7,8 @@ import pytest
 from aiohttp import WSMsgType
 
 from shim.model import Role, Stage
-from tests.live.servers import app_client, server, until
+from tests.live.servers import app_client, server
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 

@@ -12,7 +12,8 @@ import pytest
 
 from shim.ledger.sqlite.reader import SqliteReader
 from shim.model import Role, Stage
-from tests.live.servers import QUICK, ROLLOUT, Server, app_client, server, until
+from tests.live.servers import QUICK, ROLLOUT, Server, app_client, server
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 USERS = 60

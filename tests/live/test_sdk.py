@@ -1,6 +1,5 @@
 """What the real client does after each monitor's closing: the finding the project is built around."""
 
-import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from tests.live.servers import server_process
 from tests.sdk.packages import PackagesUnavailable
 from tests.sdk.sdk import AppClient, find_or_install
 from tests.support import skip
+from tests.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(400)]
 
@@ -42,9 +42,14 @@ async def test_the_close_decides_whether_the_client_comes_back(
             await client.next("connected", 20)
             client.pause()
             acting = "candidate" if stage in ("live", "complete") else "control"
-            while not (report := await server.report())["decisions"][acting]["acted"]:
-                assert report["connections"]["open"] == 1
-                await asyncio.sleep(0.05)
+
+            async def has_acted() -> bool:
+                report = await server.report()
+                acted = bool(report["decisions"][acting]["acted"])
+                assert acted or report["connections"]["open"] == 1
+                return acted
+
+            await until(has_acted)
             client.resume()
             gone = await client.next("disconnected", 10)
             assert gone["code"] == code

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from time import sleep
 
 import pytest
 from click.testing import CliRunner
@@ -19,6 +18,7 @@ from click.testing import CliRunner
 import shim.cli.serve
 from shim.cli import main
 from tests.live.servers import QUICK, ROLLOUT
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.real
 
@@ -53,9 +53,11 @@ class Served:
             return output.read().decode()
 
     def wait_for(self, condition: Callable[[], object]) -> None:
-        while not condition():
+        def met() -> object:
             assert self.process.poll() is None, self.log
-            sleep(0.05)
+            return condition()
+
+        wait_for(met, pause=0.05)
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=30)

@@ -8,7 +8,8 @@ import aiohttp
 import pytest
 
 from shim.model import Stage, VerdictName
-from tests.live.servers import OPERATOR, PATIENT, app_client, server, token, until
+from tests.live.servers import OPERATOR, PATIENT, app_client, server, token
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 

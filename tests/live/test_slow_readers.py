@@ -26,8 +26,9 @@ from shim.runtime.live_connection import LiveConnection
 from shim.runtime.tally import Tally
 from shim.settings.settings import Settings, load_settings
 from tests.asgi.uvicorn_servers import uvicorn_server
-from tests.live.servers import QUICK, until
+from tests.live.servers import QUICK
 from tests.telemetry.collectors import Certificate
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 

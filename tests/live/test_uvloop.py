@@ -25,8 +25,9 @@ from tests.live import (
     test_slow_readers,
     test_websockets,
 )
-from tests.live.servers import QUICK, ROLLOUT, ServerProcess, app_client, server, until
+from tests.live.servers import QUICK, ROLLOUT, ServerProcess, app_client, server
 from tests.support import skip
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 Run = Callable[[Coroutine[Any, Any, None]], None]

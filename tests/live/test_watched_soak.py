@@ -19,8 +19,8 @@ from shim.runtime.secrets import Secrets
 from shim.settings.flags_file import load_flags_file
 from shim.settings.settings import load_settings
 from tests.live.moved_clock import MovedClock
-from tests.live.servers import until
 from tests.rollout.files import flags
+from tests.waiting import until
 
 DAY = 86_400
 PLAN = """\

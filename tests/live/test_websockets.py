@@ -23,7 +23,8 @@ from tests.live.scenarios import (
     replaces_the_older_connection,
     serves_and_watches_and_ends,
 )
-from tests.live.servers import QUICK, until
+from tests.live.servers import QUICK
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 

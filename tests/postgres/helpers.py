@@ -5,7 +5,6 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, closing
-from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,9 @@ from shim.ledger.process_record import ProcessState
 from shim.ledger.rows import ROWS, Row
 from shim.ledger.sqlite.outbox import Outbox
 from shim.model.ledger_url import LedgerUrl
-from tests.ledger.helpers import run, wait_for
-from tests.live.servers import QUICK, ServerProcess, server_process, until
+from tests.ledger.helpers import run
+from tests.live.servers import QUICK, ServerProcess, server_process
+from tests.waiting import until, wait_for
 
 FLEET = "tests"
 STAGES = {"off": 0, "shadow": 4, "live": 2, "complete": 0}
@@ -146,8 +146,8 @@ def process_of(
 
 async def eventually(ask: Callable[[], Awaitable[Any]], wanted: tuple[Any, ...]) -> None:
     """Ask until the answer is one of these."""
-    async with asyncio.timeout(60):
-        for wait in repeat(0.05):
-            if await ask() in wanted:
-                return
-            await asyncio.sleep(wait)
+
+    async def is_wanted() -> bool:
+        return await ask() in wanted
+
+    await until(is_wanted, pause=0.05)

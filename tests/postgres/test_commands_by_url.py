@@ -25,9 +25,10 @@ from shim.model import Stage
 from shim.model.ledger_url import LedgerUrl
 from shim.rollout.changes import this_user
 from tests.ledger.helpers import S, settled_action, verdict
-from tests.live.servers import QUICK, ROLLOUT, SECRETS, until
+from tests.live.servers import QUICK, ROLLOUT, SECRETS
 from tests.postgres.helpers import FLEET, STAGES, change, insert_row, listed, look
 from tests.postgres.server import PostgresServer
+from tests.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.asyncio(loop_scope="module")]
 

@@ -14,9 +14,10 @@ from shim.ledger.rows import VerdictRow
 from shim.ledger.run_row import wall_clock
 from shim.ledger.sqlite.reader import SqliteReader
 from shim.model.ledger_url import LedgerUrl
-from tests.live.servers import app_client, server_process, until
+from tests.live.servers import app_client, server_process
 from tests.postgres.helpers import FLEET, look
 from tests.postgres.server import PostgresServer
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 

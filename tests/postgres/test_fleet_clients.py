@@ -2,16 +2,16 @@
 
 import asyncio
 from functools import partial
-from itertools import repeat
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 from shim.model.ledger_url import LedgerUrl
-from tests.live.servers import ServerProcess, app_client, until
+from tests.live.servers import ServerProcess, app_client
 from tests.postgres.helpers import eventually, fleet, look, process_of
 from tests.postgres.server import PostgresServer
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 
@@ -43,10 +43,7 @@ class Clients:
         """The client is at the second process, alive, before the first one notices."""
         closed = asyncio.create_task(self.is_closed(user, first))
         await asyncio.sleep(0)
-        for wait in repeat(0.02):
-            if await self._is_open(user, first):
-                break
-            await asyncio.sleep(wait)
+        await until(lambda: self._is_open(user, first))
         again = await app_client(self.http, second.url, user)
         alive = asyncio.create_task(again.receive())  # answers the pings
         await closed

@@ -22,11 +22,12 @@ from shim.ledger.postgres.store_connection import connect
 from shim.ledger.stores import order_brake, pull_flags, push_flags, read_ledger
 from shim.model.ledger_url import LedgerUrl
 from shim.settings.flags_file import UNKNOWN_FLAGS
-from tests.live.servers import ROLLOUT, ServerProcess, app_client, until
+from tests.live.servers import ROLLOUT, ServerProcess, app_client
 from tests.postgres.helpers import eventually, look, process_of
 from tests.postgres.server import PostgresServer
 from tests.postgres.test_fleet_brake import Member
 from tests.postgres.test_fleet_clients import DELAY_WITHIN, Clients, first_results
+from tests.waiting import until
 
 LIVE, SHADOW = (ROLLOUT.replace("STAGE", f'"{stage}"') for stage in ("live", "shadow"))
 

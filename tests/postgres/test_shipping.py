@@ -30,9 +30,10 @@ from shim.ledger.sqlite.outbox import Outbox
 from shim.ledger.sqlite.reader import SqliteReader
 from shim.model import Connection, InputError, Kind, Return
 from shim.model.ledger_url import LedgerUrl
-from tests.ledger.helpers import NOW, S, ledger, run, settled_action, verdict, wait_for
+from tests.ledger.helpers import NOW, S, ledger, run, settled_action, verdict
 from tests.postgres.helpers import FLEET, change, look
 from tests.postgres.server import PostgresServer
+from tests.waiting import wait_for
 
 
 @contextmanager

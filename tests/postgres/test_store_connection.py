@@ -25,9 +25,9 @@ from shim.model.ledger_url import LedgerUrl
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings.settings import settings_from
 from tests.fleet_faults.faulty_line import BreakPoint, FaultyLine
-from tests.live.servers import until
 from tests.postgres.server import PostgresServer
 from tests.postgres.test_fleet_brake import Brake
+from tests.waiting import until
 
 Store = psycopg.Connection[Any]
 

@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -15,6 +14,7 @@ from tests.postgres.helpers import FLEET
 from tests.postgres.server import PASSWORD, PostgresServer
 from tests.postgres.test_bad_stores import ORDERING, folder, refused, run
 from tests.support import skip
+from tests.waiting import wait_for
 
 __all__ = ["folder"]
 
@@ -75,8 +75,7 @@ class TlsServer:
                     connection.execute(f"ALTER SYSTEM SET {name} = '{value}'".encode())
             connection.execute("SELECT pg_reload_conf()")
         # The reload was asked for, and is done a little later.
-        while self._seen() != certificate:
-            time.sleep(0.01)
+        wait_for(lambda: self._seen() == certificate)
 
     def _seen(self) -> str | None:
         """The certificate that a client is shown."""

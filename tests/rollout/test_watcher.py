@@ -13,9 +13,9 @@ from shim.rollout.changes import Change, changes_file, record_change
 from shim.rollout.watcher import INTERVAL, Watcher
 from shim.settings.flags_file import load_flags_file
 from shim.settings.yamlfile import read_regular_file
-from tests.live.servers import until
 from tests.rollout.files import USER, clock, flags, put, unwatched, watched
 from tests.support import skip
+from tests.waiting import until
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Traces of a server that serves: over both protocols, and without a collector."""
 
-import asyncio
 import re
 from pathlib import Path
 
@@ -8,9 +7,10 @@ import aiohttp
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from tests.live.servers import QUICK, app_client, server_process, until
+from tests.live.servers import QUICK, app_client, server_process
 from tests.telemetry.collectors import COLLECTORS, Received, bad_collector, values
 from tests.telemetry.test_otel_environment import NAMES
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 
@@ -100,8 +100,12 @@ async def test_the_shim_serves_on_while_the_collector_hangs(
                 await other.close()
             # Their ends are noticed, and the other client is served as ever.
             await client.send_str('{"type": "heartbeat"}')
-            while (report := await server.report())["connections"]["open"] > 1:  # noqa: ASYNC110 - a process
-                await asyncio.sleep(0.05)
+
+            async def is_alone() -> bool:
+                return bool((await server.report())["connections"]["open"] == 1)
+
+            await until(is_alone)
+            report = await server.report()
             assert report["failures"] == {"control": 0, "candidate": 0}
             await client.close()
         assert server.process.returncode == 0, "it ended by itself within 10 s"

@@ -23,6 +23,7 @@ from tests.telemetry.collectors import (
     http_collector,
     unused_port,
 )
+from tests.waiting import wait_for
 
 PROTOCOLS = ["grpc", "http"]
 
@@ -48,13 +49,6 @@ def make_spans(made: Tracing, count: int, keep: bool = True) -> None:
     tracer = made.provider.get_tracer("test")
     for number in range(count):
         tracer.start_span(f"span {number}", attributes={names.KEEP: keep}).end()
-
-
-def until(condition: Callable[[], bool], limit: float = 30) -> None:
-    ends = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < ends, "it did not happen"
-        time.sleep(0.01)
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -145,9 +139,9 @@ def test_a_collector_that_comes_later_gets_everything(
     with tracing(settings(f"http://127.0.0.1:{port}", protocol, timeout="500ms")) as made:
         assert made is not None
         make_spans(made, 10)
-        until(lambda: not made.delivery.answers)
+        wait_for(lambda: not made.delivery.answers)
         with COLLECTORS[protocol](port) as (_, received):
-            until(lambda: made.delivery.sent == 10)
+            wait_for(lambda: made.delivery.sent == 10)
             make_spans(made, 1)
             assert made.delivery.force_flush()
             assert len(received.spans) == 11
@@ -200,7 +194,7 @@ def test_a_bad_collector_is_one_line(
         assert made is not None
         make_spans(made, 700)
         # Further attempts fail, too, and are not worth a line.
-        until(lambda: attempts[:3] == [False] * 3)
+        wait_for(lambda: attempts[:3] == [False] * 3)
         assert len(lines(caplog)) == 1
         assert "takes no spans: " in lines(caplog)[0]
         assert "no reason was given" not in lines(caplog)[0]
@@ -234,11 +228,11 @@ def test_the_oldest_are_dropped_when_too_many_wait(
     with tracing(settings(f"http://127.0.0.1:{port}", timeout="500ms")) as made:
         assert made is not None
         make_spans(made, 1)
-        until(lambda: not made.delivery.answers)
+        wait_for(lambda: not made.delivery.answers)
         make_spans(made, 250)
         assert made.delivery.dropped + made.delivery.queued == 251
         with grpc_collector(port) as (_, received):
-            until(lambda: made.delivery.answers)
+            wait_for(lambda: made.delivery.answers)
             assert made.delivery.force_flush()
             assert [span.name for span in received.spans] == [f"span {n}" for n in range(150, 250)]
     assert lines(caplog)[-1].endswith("takes spans again; 151 were dropped meanwhile")
@@ -259,7 +253,7 @@ def test_a_certificate_that_is_not_trusted(
                 assert made is not None
                 make_spans(made, 5)
                 delivery = made.delivery
-                until(lambda: delivery.sent == 5 or not delivery.answers)  # noqa: B023
+                wait_for(lambda: delivery.sent == 5 or not delivery.answers)  # noqa: B023
             assert len(received.spans) == arrived
     assert "takes no spans" in lines(caplog)[0]
 

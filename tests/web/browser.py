@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 
 from tests.support import skip
+from tests.waiting import until
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 _PATIENCE = 30
@@ -82,9 +83,7 @@ class Browser:
 
     async def until(self, condition: str) -> None:
         """Wait until an expression is true in the page."""
-        async with asyncio.timeout(_PATIENCE):
-            while not await self.run(f"Boolean({condition})"):  # noqa: ASYNC110 - it is another process
-                await asyncio.sleep(0.1)
+        await until(lambda: self.run(f"Boolean({condition})"), _PATIENCE, pause=0.1)
 
     async def text(self, selector: str = "main") -> str:
         text: str = await self.run(f"document.querySelector({json.dumps(selector)}).innerText")

@@ -15,7 +15,8 @@ from shim.console.access.throttle import Throttle
 from shim.ledger.time_limit import time_left
 from shim.model import SECOND, Stage
 from shim.runtime.pseudonyms import Pseudonyms
-from tests.live.servers import QUICK, app_client, until
+from tests.live.servers import QUICK, app_client
+from tests.waiting import until
 from tests.web.servers import OPERATOR, SECRETS, VIEWER, Server, console
 
 pytestmark = pytest.mark.real

@@ -10,7 +10,8 @@ import pytest
 from shim.ledger.fleet_record import ALONE
 from shim.ledger.sqlite.reader import SqliteReader
 from shim.model import Stage, VerdictName
-from tests.live.servers import app_client, token, until
+from tests.live.servers import app_client, token
+from tests.waiting import until
 from tests.web.servers import OPERATOR, SECRETS, VIEWER, Server, console
 
 pytestmark = pytest.mark.real

@@ -19,7 +19,8 @@ from shim.ledger.protocols import UnusableError
 from shim.ledger.queries.sql_reader import SqlReader
 from shim.ledger.time_limit import time_limit
 from shim.model import Stage
-from tests.live.servers import QUICK, until
+from tests.live.servers import QUICK
+from tests.waiting import until
 from tests.web.servers import OPERATOR, SECRETS, VIEWER, Server, console
 
 pytestmark = pytest.mark.real

@@ -18,7 +18,8 @@ from shim.aio import Shim
 from shim.flags.targeting import everyone_at
 from shim.model import Kind, Stage
 from shim.settings.sections import is_base_path
-from tests.live.servers import QUICK, until
+from tests.live.servers import QUICK
+from tests.waiting import until
 from tests.web.servers import OPERATOR, SECRETS
 
 _LINK = re.compile(r'(?:href|src|action|data-live)="([^"]*)"')

@@ -9,7 +9,8 @@ from aiohttp.test_utils import TestServer
 
 from shim.aio import Shim
 from shim.model import Stage, VerdictName
-from tests.live.servers import app_client, until
+from tests.live.servers import app_client
+from tests.waiting import until
 from tests.web.browser import Browser, browser
 from tests.web.servers import SECRETS, Server, console
 from tests.web.test_base_path import embed

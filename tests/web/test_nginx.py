@@ -10,8 +10,9 @@ import aiohttp
 import pytest
 
 from shim.model import Stage
-from tests.live.servers import QUICK, app_client, until
+from tests.live.servers import QUICK, app_client
 from tests.telemetry.collectors import unused_port
+from tests.waiting import until
 from tests.web.nginx import careless, documented, nginx
 from tests.web.servers import OPERATOR, SECRETS, console
 from tests.web.test_access import READABLE, csrf_of

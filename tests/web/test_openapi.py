@@ -20,7 +20,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from shim.model import Stage
-from tests.live.servers import app_client, until
+from tests.live.servers import app_client
+from tests.waiting import until
 from tests.web.servers import OPERATOR, console
 
 pytestmark = pytest.mark.real

@@ -9,7 +9,8 @@ import aiohttp
 import pytest
 
 from shim.model import Kind, Return, Role, Stage, VerdictKind, VerdictName
-from tests.live.servers import app_client, until
+from tests.live.servers import app_client
+from tests.waiting import until
 from tests.web.servers import OPERATOR, Server, console
 
 pytestmark = pytest.mark.real

@@ -17,8 +17,9 @@ from shim.console.listener import listen, url_of
 from shim.ledger.rows import FailureRow
 from shim.model import MonitorFailure, Problem, Role, without_details
 from shim.server.serving import serving
-from tests.live.servers import QUICK, ROLLOUT, app_client, until
+from tests.live.servers import QUICK, ROLLOUT, app_client
 from tests.telemetry.collectors import grpc_collector
+from tests.waiting import until
 from tests.web.servers import OPERATOR, SECRETS, VIEWER, Server
 from tests.web.test_access import READABLE
 
