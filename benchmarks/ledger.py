@@ -155,6 +155,8 @@ def _episode(observer: LedgerObserver) -> Callable[[int], None]:
                 result=Return.RETURNED,
                 acted_at=at,
                 at=at,
+                window_ends=at,
+                last_activity=at,
                 delay=SECOND,
             )
         )

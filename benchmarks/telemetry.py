@@ -130,6 +130,8 @@ def _episode(observer: Observer, id: str, now: Time, matched: bool) -> None:
             result=Return.RETURNED,
             acted_at=now,
             at=now,
+            window_ends=now,
+            last_activity=now,
             delay=0,
             code=1001,
         )

@@ -169,7 +169,7 @@ MUTATIONS = [
     Listed("R13", _RULES / "today", "<= to <"),
     Listed("R13", Place(EXPECTED, "ExpectedRule.explains"), "drop of or"),
     # The outcomes
-    Listed("R15", _OUTCOMES / "acted", "> to >="),
+    Listed("R15", _OUTCOMES / "wait", "> to >="),
     Listed("R15", _OUTCOMES / "next_loss", "drop right of +"),
     Listed("R15", _OUTCOMES / "opened", "popleft to pop"),
     Listed("R15", _OUTCOMES / "finish", "drop right of -"),

@@ -20,17 +20,7 @@ from itertools import islice
 from typing import NamedTuple, TypeAlias
 
 from shim.compare.return_watcher import Opening, ReturnWatcher
-from shim.model import (
-    BY_CHANCE,
-    Connection,
-    Duration,
-    Identity,
-    Outcome,
-    Placement,
-    Return,
-    Role,
-    Time,
-)
+from shim.model import Connection, Duration, Identity, Outcome, Return, Time
 
 CAPACITY = 50_000
 """Closings that are remembered at most; about 20 MB."""
@@ -123,27 +113,8 @@ class FleetReturns(ReturnWatcher):
             self._told_open.remove(connection.id)
             self._news[connection.id] = closing
 
-    def acted(
-        self,
-        connection: Connection,
-        role: Role,
-        now: Time,
-        last_activity: Time,
-        code: int | None = None,
-        placement: Placement = BY_CHANCE,
-    ) -> Outcome | None:
-        self.closed(connection, now)
-        self._waiting[connection.id] = Outcome(
-            connection=connection,
-            role=role,
-            result=Return.CENSORED,
-            acted_at=now,
-            at=now,
-            code=code,
-            placement=placement,
-            window_ends=self.window_end(now, last_activity),
-            last_activity=last_activity,
-        )
+    def wait(self, action: Outcome) -> Outcome | None:
+        self._waiting[action.connection.id] = action
         return None
 
     def expire(self, now: Time) -> Iterator[Outcome]:
@@ -198,7 +169,6 @@ class FleetReturns(ReturnWatcher):
         if delay is not None:
             at += delay
         elif result is not Return.REPLACED:
-            assert waiting.window_ends is not None
             at = waiting.window_ends + 1
         return replace(waiting, result=result, at=at, delay=delay)
 

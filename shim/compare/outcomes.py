@@ -13,32 +13,18 @@ never begins before the control would have acted at the latest.
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 
 from shim.compare.return_watcher import Opening, ReturnWatcher
-from shim.model import (
-    BY_CHANCE,
-    Connection,
-    Duration,
-    Identity,
-    Outcome,
-    Placement,
-    Return,
-    Role,
-    Time,
-)
+from shim.model import Connection, Duration, Identity, Outcome, Return, Time
 
 
 @dataclass(slots=True, eq=False)
 class _Pending:
-    connection: Connection
-    role: Role
-    acted_at: Time
-    window_ends: Time
-    last_activity: Time
-    code: int | None
-    placement: Placement
+    """An action that waits; `action` is the outcome as far as it is known."""
+
+    action: Outcome
     settled: bool = False
 
 
@@ -71,30 +57,20 @@ class Outcomes(ReturnWatcher):
         if not waiting:
             del self._pending[identity]
         pending.settled = True
-        delay = opening.opened_at - pending.acted_at
-        return _outcome(pending, Return.RETURNED, opening.opened_at, delay)
+        action, at = pending.action, opening.opened_at
+        return replace(action, result=Return.RETURNED, at=at, delay=at - action.acted_at)
 
     def closed(self, connection: Connection, now: Time) -> None:
         self.drop(connection)
 
-    def acted(
-        self,
-        connection: Connection,
-        role: Role,
-        now: Time,
-        last_activity: Time,
-        code: int | None = None,
-        placement: Placement = BY_CHANCE,
-    ) -> Outcome | None:
-        self.closed(connection, now)
-        identity = connection.identity
-        ends = self.window_end(now, last_activity)
-        pending = _Pending(connection, role, now, ends, last_activity, code, placement)
-        if any(other.opened_at > last_activity for other in self.openings(identity)):
-            return _outcome(pending, Return.REPLACED, now)
+    def wait(self, action: Outcome) -> Outcome | None:
+        identity = action.connection.identity
+        if any(other.opened_at > action.last_activity for other in self.openings(identity)):
+            return replace(action, result=Return.REPLACED)
+        pending = _Pending(action)
         self._pending.setdefault(identity, deque()).append(pending)
         self._actions += 1
-        heappush(self._windows, (ends, self._actions, pending))
+        heappush(self._windows, (action.window_ends, self._actions, pending))
         return None
 
     def expire(self, now: Time) -> Iterator[Outcome]:
@@ -107,25 +83,10 @@ class Outcomes(ReturnWatcher):
             yield self._settle(heappop(self._windows)[2], result, min(lost_at, now))
 
     def _settle(self, pending: _Pending, result: Return, at: Time) -> Outcome:
-        identity = pending.connection.identity
+        identity = pending.action.connection.identity
         pending.settled = True
         waiting = self._pending[identity]
         waiting.remove(pending)
         if not waiting:
             del self._pending[identity]
-        return _outcome(pending, result, at)
-
-
-def _outcome(pending: _Pending, result: Return, at: Time, delay: Duration | None = None) -> Outcome:
-    return Outcome(
-        connection=pending.connection,
-        role=pending.role,
-        result=result,
-        acted_at=pending.acted_at,
-        at=at,
-        delay=delay,
-        code=pending.code,
-        placement=pending.placement,
-        window_ends=pending.window_ends,
-        last_activity=pending.last_activity,
-    )
+        return replace(pending.action, result=result, at=at)

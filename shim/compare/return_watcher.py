@@ -7,7 +7,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Protocol
 
-from shim.model import BY_CHANCE, Connection, Duration, Identity, Outcome, Placement, Role, Time
+from shim.model import (
+    BY_CHANCE,
+    Connection,
+    Duration,
+    Identity,
+    Outcome,
+    Placement,
+    Return,
+    Role,
+    Time,
+)
 
 
 class Opening(Protocol):
@@ -58,6 +68,31 @@ class ReturnWatcher(ABC):
             self._open[connection.user] = tuple(others)
         return dropped
 
+    def acted(
+        self,
+        connection: Connection,
+        role: Role,
+        now: Time,
+        last_activity: Time,
+        code: int | None = None,
+        placement: Placement = BY_CHANCE,
+    ) -> Outcome | None:
+        """A timeout was acted on; the connection is closed by that."""
+        self.closed(connection, now)
+        return self.wait(
+            Outcome(
+                connection=connection,
+                role=role,
+                result=Return.CENSORED,
+                acted_at=now,
+                at=now,
+                window_ends=self.window_end(now, last_activity),
+                last_activity=last_activity,
+                code=code,
+                placement=placement,
+            )
+        )
+
     @property
     @abstractmethod
     def next_loss(self) -> Time | None:
@@ -72,16 +107,11 @@ class ReturnWatcher(ABC):
         """A connection is no longer open, whoever closed it."""
 
     @abstractmethod
-    def acted(
-        self,
-        connection: Connection,
-        role: Role,
-        now: Time,
-        last_activity: Time,
-        code: int | None = None,
-        placement: Placement = BY_CHANCE,
-    ) -> Outcome | None:
-        """A timeout was acted on; the connection is closed by that."""
+    def wait(self, action: Outcome) -> Outcome | None:
+        """A timeout was acted on, and its connection is closed; the outcome, if that is known at once.
+
+        `action` is the outcome as far as it is known: `censored`, at the time of the action.
+        """
 
     @abstractmethod
     def expire(self, now: Time) -> Iterator[Outcome]:

@@ -144,8 +144,8 @@ class LedgerObserver(Observer):
                 by_percentage=outcome.by_percentage,
                 placed_by=outcome.placement.group,
                 counted=outcome.placement.counted,
-                window_ends=self._wall_or_none(outcome.window_ends),
-                last_activity=self._wall_or_none(outcome.last_activity),
+                window_ends=wall(outcome.window_ends),
+                last_activity=wall(outcome.last_activity),
             )
         )
 

@@ -111,16 +111,16 @@ class Outcome:
     """When the connection was closed."""
     at: Time
     """When the result was known."""
+    window_ends: Time
+    """The last moment at which a new connection counts as a return (R15)."""
+    last_activity: Time
+    """The closed connection's last sign of life."""
     delay: Duration | None = None
     """From the closing to the return; None: the client did not return."""
     code: int | None = None
     """The close code that the monitor wanted; None: it terminated the connection."""
     placement: Placement = BY_CHANCE
     """How the flags placed the user."""
-    window_ends: Time | None = None
-    """The last moment at which a new connection counts as a return (R15)."""
-    last_activity: Time | None = None
-    """The closed connection's last sign of life."""
 
     @property
     def by_percentage(self) -> bool:

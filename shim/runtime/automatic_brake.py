@@ -96,14 +96,16 @@ class AutomaticBrake(Observer):
     @handles(Outcome)
     def _outcome(self, outcome: Outcome) -> None:
         """Returns wait until their window is over, so that they do not count before losses (R15)."""
-        group, ends = outcome.placement.group, outcome.window_ends
-        if group is None or ends is None or outcome.result not in (Return.RETURNED, Return.LOST):
+        group = outcome.placement.group
+        if group is None or outcome.result not in (Return.RETURNED, Return.LOST):
             return
         if self._to_wall(outcome.acted_at) < self._judge.trial_since:
             return  # another trial's
         connection, returned = outcome.connection, outcome.result is Return.RETURNED
         arm = Arm(group, outcome.role)
-        row = ObservedRow(connection.user, self._to_wall(ends), returned, arm, _THIS_PROCESS)
+        row = ObservedRow(
+            connection.user, self._to_wall(outcome.window_ends), returned, arm, _THIS_PROCESS
+        )
         self._judge.settled(connection.kind, row)
 
     @handles(Coverage)

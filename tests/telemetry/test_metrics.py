@@ -89,6 +89,8 @@ def a_day() -> Metrics:
             result=Return.RETURNED,
             acted_at=0,
             at=S,
+            window_ends=120 * S,
+            last_activity=0,
             delay=S,
             code=1001,
         )
@@ -100,6 +102,8 @@ def a_day() -> Metrics:
             result=Return.LOST,
             acted_at=0,
             at=S,
+            window_ends=120 * S,
+            last_activity=0,
             placement=Placement(None),
         )
     )

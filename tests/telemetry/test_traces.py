@@ -225,6 +225,8 @@ def returned(at: int) -> Outcome:
         result=Return.RETURNED,
         acted_at=48 * S,
         at=at,
+        window_ends=168 * S,
+        last_activity=0,
         delay=at - 48 * S,
         code=1001,
     )
@@ -537,6 +539,8 @@ def test_many_verdicts_leave_nothing_behind() -> None:
                     result=Return.LOST,
                     acted_at=0,
                     at=number,
+                    window_ends=number,
+                    last_activity=0,
                 )
             )
         gc.collect()
