@@ -11,12 +11,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from hashlib import sha256
-from itertools import product
 from typing import Any
 
 from shim.flags.buckets import BUCKETS
-from shim.flags.diff import cut_ranges
-from shim.flags.targeting import Percentages, Targeting
+from shim.flags.targeting import Percentages, Targeting, find_cells
 from shim.model import EVERYBODY, Role, Stage
 
 _WIDTHS = ("complete", "live", "shadow")
@@ -99,13 +97,12 @@ def arm_shares(text: str, group: str) -> dict[Role, float] | None:
     default = Stage[parts["default"].upper()]
     held_below = round(Decimal(str(parts["holdback"])) * BUCKETS / 100)
     weights: Counter[Role] = Counter()
-    below = [threshold.below for percent in percentages for threshold in percent.thresholds]
-    for (low, high), (held, held_end) in product(cut_ranges(below), cut_ranges([held_below])):
-        hits = (percent.stage_of(low) for percent in percentages)
+    for cell in find_cells(percentages, held_below):
+        hits = (percent.stage_of(cell.bucket) for percent in percentages)
         stage = next((hit for hit in hits if hit is not None), default)
-        if held < held_below:
+        if cell.holdback_bucket < held_below:
             stage = min(stage, Stage.SHADOW)
-        weights[stage.acting] += (high - low) * (held_end - held)
+        weights[stage.acting] += cell.pairs
     return {role: weights[role] / weights.total() for role in Role}
 
 

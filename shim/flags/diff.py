@@ -8,12 +8,11 @@ sums of whole buckets, not estimates.
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise, product
+from itertools import product
 from typing import Any, TypeAlias
 
-from shim.flags.buckets import BUCKETS
 from shim.flags.patterns import STRANGER, example_user, split_glob
-from shim.flags.targeting import Percentages, Targeting
+from shim.flags.targeting import BucketCell, Percentages, Targeting, find_cells
 from shim.model import Stage
 
 Move: TypeAlias = tuple[Stage, Stage]
@@ -167,16 +166,11 @@ def _shares(
     of_old, of_new = _percentages(old, old_rules), _percentages(new, new_rules)
     weights: Counter[Move] = Counter()
     if old.salt == new.salt:
-        buckets = _ranges(of_old + of_new)
-        held = cut_ranges([old.held_below, new.held_below])
-        for (low, high), (held_low, held_high) in product(buckets, held):
-            before = old.evaluate_at(user, low, held_low).stage
-            after = new.evaluate_at(user, low, held_low).stage
-            weights[before, after] += (high - low) * (held_high - held_low)
+        for cell in find_cells(of_old + of_new, old.held_below, new.held_below):
+            weights[_stage(old, user, cell), _stage(new, user, cell)] += cell.pairs
     else:
         # Another salt shuffles all users: the stage before says nothing about the stage after.
-        old_shares = _stages(old, user, of_old)
-        new_shares = _stages(new, user, of_new)
+        old_shares, new_shares = _stages(old, user, of_old), _stages(new, user, of_new)
         for (before, share), (after, new_share) in product(old_shares.items(), new_shares.items()):
             weights[before, after] += share * new_share
     return Moves(weights)
@@ -185,24 +179,16 @@ def _shares(
 def _stages(targeting: Targeting, user: str, percentages: list[Percentages]) -> Counter[Stage]:
     """How many pairs of bucket and holdback bucket are at each stage."""
     stages: Counter[Stage] = Counter()
-    held = cut_ranges([targeting.held_below])
-    for (low, high), (held_low, held_high) in product(_ranges(percentages), held):
-        stage = targeting.evaluate_at(user, low, held_low).stage
-        stages[stage] += (high - low) * (held_high - held_low)
+    for cell in find_cells(percentages, targeting.held_below):
+        stages[_stage(targeting, user, cell)] += cell.pairs
     return stages
+
+
+def _stage(targeting: Targeting, user: str, cell: BucketCell) -> Stage:
+    return targeting.evaluate_at(user, cell.bucket, cell.holdback_bucket).stage
 
 
 def _percentages(targeting: Targeting, rules: tuple[int, ...]) -> list[Percentages]:
     """Those that decide about users of these rules."""
     of_rules = (targeting.rules[index].percent for index in rules)
     return [*(percent for percent in of_rules if percent is not None), targeting.percent]
-
-
-def _ranges(percentages: list[Percentages]) -> list[tuple[int, int]]:
-    """Ranges of buckets within which none of the percentages makes a difference."""
-    return cut_ranges([below for percent in percentages for _, below in percent.thresholds])
-
-
-def cut_ranges(thresholds: list[int]) -> list[tuple[int, int]]:
-    """The ranges of buckets that lie between the thresholds; each is `(first, behind the last)`."""
-    return list(pairwise(sorted({0, BUCKETS, *thresholds})))

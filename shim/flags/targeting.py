@@ -16,9 +16,10 @@ Then these may lower it:
 Rules: docs/design.md#r17, docs/design.md#r18, docs/design.md#r19, docs/design.md#r22.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import pairwise, product
 from typing import NamedTuple
 
 from shim.flags.buckets import BUCKETS, Bucketing, buckets_of, holdback_salt
@@ -61,6 +62,22 @@ class Percentages:
             if bucket < below:
                 return stage
         return None
+
+
+class BucketCell(NamedTuple):
+    """Pairs of a bucket and a holdback bucket between which no threshold lies: the first one, and how many."""
+
+    bucket: int
+    holdback_bucket: int
+    pairs: int
+
+
+def find_cells(percentages: Iterable[Percentages], *held_below: int) -> Iterator[BucketCell]:
+    """All pairs of buckets, in cells: users of one cell get the same of these percentages and holdbacks."""
+    thresholds = {below for percent in percentages for _, below in percent.thresholds}
+    cuts = (pairwise(sorted({0, BUCKETS, *below})) for below in (thresholds, held_below))
+    for (low, high), (held_low, held_high) in product(*cuts):
+        yield BucketCell(low, held_low, (high - low) * (held_high - held_low))
 
 
 @dataclass(frozen=True)
