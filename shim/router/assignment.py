@@ -117,10 +117,6 @@ class Assignment:
             self.brake_reason = reason
             self._observer.on(BrakeChanged(True, reason, now, by_itself))
 
-    def restore_brake(self, reason: str) -> None:
-        """The brake is engaged as it was left before a restart: nothing has changed, so there is no event."""
-        self.brake_reason = reason
-
     def release_brake(self, reason: str, now: Time) -> None:
         if self.brake_reason is not None:
             self.brake_reason = None
