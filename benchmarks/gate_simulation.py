@@ -8,7 +8,7 @@ day, six hours after midnight. At the end come exact figures, by recursion.
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import log
 from statistics import median
@@ -20,7 +20,7 @@ from scipy.stats import binom
 from benchmarks.fleet_rows import BEGIN, DAY, FleetRows, RowGenerator
 from benchmarks.fleet_truths import ALLOWED, FLEETS, FORBIDDEN, UNKNOWABLE, Fleet
 from shim.gate.answer import GateAnswer, GateVerdict
-from shim.gate.evidence import Evidence, Heartbeats, KindEvidence
+from shim.gate.evidence import Evidence, Heartbeats
 from shim.gate.judge import judge
 from shim.gate.kind_gate import E_VALUE, wanted_e_value
 from shim.gate.kind_record import KindRecord
@@ -52,7 +52,7 @@ class _TrialRun:
         identity = TrialIdentity("monitors", "comparison", str(day))
         self.trial = Trial(identity, BEGIN + day * DAY, None, "start", ())
         times = QuestionTimes(self.trial.since, TARGETS.period, TARGETS.unit, TARGETS.grain)
-        self._record = KindRecord(times, lambda at, run: fleet.users, self._shares)
+        self._record = KindRecord(Kind.APP, times, lambda at, run: fleet.users, self._shares)
         self._agreed = {True: 0, False: 0}
         self._acted = dict.fromkeys(Role, 0)
 
@@ -71,14 +71,13 @@ class _TrialRun:
 
     def evidence(self, now: Time, attempt: int) -> Evidence:
         fleet = self.fleet
-        kind = KindEvidence(
-            Kind.APP,
+        kind = replace(
+            self._record.observe(now),
             matched=self._agreed[True],
             mismatched=self._agreed[False],
             expected=fleet.expected,
             acted=dict(self._acted),
             heartbeats=(Heartbeats("p", round(10**6 * fleet.pings), 10**6),),
-            **self._record.observe(now).fields(),
         )
         days = min(-(-(now - self.trial.since) // DAY), TARGETS.period // DAY)
         return Evidence(

@@ -8,7 +8,6 @@ Rules: docs/design.md#r20, docs/design.md#r26.
 """
 
 import logging
-from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from shim.fleet.fleet_link import FleetDuty
 from shim.ledger.flags_version import FlagsVersion
 from shim.ledger.postgres.flags_versions import bring_back, last_number, versions
 from shim.model import InputError
+from shim.model.time import format_utc
 from shim.rollout.changes import Change, record_change
 from shim.rollout.writing import replace_file
 
@@ -61,7 +61,7 @@ class StoredFlags(FleetDuty):
         if before == version.digest:
             return
         change = Change(
-            at=datetime.fromtimestamp(version.at / 1e6, UTC).isoformat(timespec="seconds"),
+            at=format_utc(version.at),
             by=version.who,
             reason=version.reason,
             before=before,

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from shim.gate.sample_ratio import ArmUsers
-from shim.gate.statistics import Counted, Shares
+from shim.gate.statistics import Counted
 from shim.gate.trial import Trial
 from shim.model import Duration, Kind, Return, Role, Time
 from shim.model.time import DAY
@@ -188,18 +188,3 @@ class Evidence:
     def span(self) -> Duration:
         """How long the trial has lasted: what was seen in it took so long to come."""
         return 0 if self.trial is None else self.trial.lasted(self.now)
-
-
-__all__ = [
-    "NOTHING",
-    "STANDS_FOR",
-    "ByArm",
-    "Counted",
-    "Evidence",
-    "Heartbeats",
-    "KindEvidence",
-    "SampleSoFar",
-    "Shares",
-    "StandingReady",
-    "StretchSample",
-]

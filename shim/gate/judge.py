@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from shim.gate import counted_conditions as counted
 from shim.gate import stretch_conditions as over_days
@@ -11,8 +10,8 @@ from shim.gate.answer import Condition, GateAnswer, GateVerdict, Scale, Sense, S
 from shim.gate.evidence import Evidence, KindEvidence
 from shim.gate.kind_gate import GateTargets, KindGate, format_days
 from shim.gate.trial_description import describe_no_trial, describe_trial
-from shim.model import SECOND, Duration, Time, seconds
-from shim.model.time import DAY, describe_unset_clock
+from shim.model import SECOND, Duration, seconds
+from shim.model.time import DAY, describe_unset_clock, format_utc
 
 COMPLETE_WITHIN: Duration = 3600 * SECOND
 """How old the end of the record may be."""
@@ -122,44 +121,33 @@ def _eta(conditions: list[Condition]) -> Duration | None:
 def _length(evidence: Evidence, targets: GateTargets) -> Condition:
     """The trial has lasted a whole period, on each day of which both monitors acted for somebody."""
     days = evidence.days_acted
-    wanted = -(-targets.period // DAY)
-    acted = sum(days)
     idle = [
         number
         for number, both in enumerate(days, 1)
         if not both and min(number * DAY, targets.period) <= evidence.span
     ]
+    missing: str | None = None
     eta: Duration | None = None
     if evidence.trial is None:
-        standing, missing = (
-            Standing.OPEN,
-            describe_no_trial(evidence.differing),
-        )
+        missing = describe_no_trial(evidence.differing)
     elif not evidence.kinds:
-        standing, missing = Standing.OPEN, "there were no connections"
+        missing = "there were no connections"
     elif idle:
-        standing = Standing.OPEN
         missing = (
             f"on day {', '.join(map(str, idle))} of the trial not both monitors acted for somebody: "
             "another trial is needed"
         )
     elif evidence.span < targets.period:
-        left = targets.period - evidence.span
-        standing, missing, eta = (
-            Standing.OPEN,
-            f"the trial has to last {format_days(left)} longer",
-            left,
-        )
-    else:
-        standing, missing = Standing.MET, None
+        eta = targets.period - evidence.span
+        missing = f"the trial has to last {format_days(eta)} longer"
     return _fact(
         "length",
         "Days of the trial's first period on which both monitors acted",
-        acted,
-        standing,
+        sum(days),
+        Standing.OPEN if missing else Standing.MET,
         missing,
         sense=Sense.AT_LEAST,
-        target=wanted,
+        target=-(-targets.period // DAY),
         eta=eta,
     )
 
@@ -167,29 +155,22 @@ def _length(evidence: Evidence, targets: GateTargets) -> Condition:
 def _record(evidence: Evidence) -> Condition:
     """The record is complete to within an hour of now."""
     until, process = evidence.complete_until, evidence.ends_first
+    missing: str | None = None
     if evidence.unset_clock is not None:
-        standing, missing = Standing.OPEN, describe_unset_clock(evidence.unset_clock)
+        missing = describe_unset_clock(evidence.unset_clock)
     elif until is None:
-        standing, missing = Standing.OPEN, "there is no record"
+        missing = "there is no record"
     elif until < evidence.now - COMPLETE_WITHIN:
-        standing = Standing.OPEN
         whose = "the record" if process is None else f"the record of the process {process!r}"
         why = "no process has written" if process is None else "what it found is not in the store"
-        missing = f"{whose} ends at {_format_time(until)}: {why} since"
-    else:
-        standing, missing = Standing.MET, None
-    age = None if until is None else max(0, evidence.now - until) / SECOND
-    return Condition(
+        missing = f"{whose} ends at {format_utc(until)}: {why} since"
+    return _fact(
         "record",
         "Age of the record, in seconds",
-        None,
-        standing,
-        Scale.COUNT,
-        Sense.AT_MOST,
-        seconds(COMPLETE_WITHIN),
-        age,
-        age,
-        missing=missing,
+        None if until is None else seconds(max(0, evidence.now - until)),
+        Standing.OPEN if missing else Standing.MET,
+        missing,
+        target=seconds(COMPLETE_WITHIN),
     )
 
 
@@ -198,7 +179,7 @@ def _brake(evidence: Evidence) -> Condition:
     standing, missing = Standing.MET, None
     if by_itself is not None:
         standing = Standing.FAILED
-        missing = f"the brake engaged by itself at {_format_time(by_itself)}"
+        missing = f"the brake engaged by itself at {format_utc(by_itself)}"
     elif evidence.brake is not None:
         standing, missing = Standing.OPEN, f"the brake is engaged: {evidence.brake}"
     return _fact(
@@ -245,11 +226,11 @@ def _expired(evidence: Evidence) -> Condition:
 def _fact(
     name: str,
     title: str,
-    count: int,
+    figure: float | None,
     standing: Standing,
     missing: str | None,
     sense: Sense = Sense.AT_MOST,
-    target: int = 0,
+    target: float = 0,
     eta: Duration | None = None,
     **inputs: object,
 ) -> Condition:
@@ -261,13 +242,9 @@ def _fact(
         scale=Scale.COUNT,
         sense=sense,
         target=target,
-        bound=count,
-        figure=count,
+        bound=figure,
+        figure=figure,
         missing=missing,
         eta=eta,
         inputs=inputs,
     )
-
-
-def _format_time(at: Time) -> str:
-    return datetime.fromtimestamp(at / SECOND, UTC).isoformat(timespec="seconds")

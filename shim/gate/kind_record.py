@@ -8,48 +8,24 @@ Rules: docs/design.md#r14, docs/design.md#r14b, docs/design.md#r15, docs/design.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from shim.gate.crowds import Connected
-from shim.gate.evidence import ByArm, SampleSoFar, StretchSample
+from shim.gate.evidence import ByArm, KindEvidence, SampleSoFar, StretchSample
 from shim.gate.observed_rows import Arm, ObservedRow, ObservedRows
 from shim.gate.proof_series import ProofSeries
 from shim.gate.question import Question, QuestionTimes
 from shim.gate.sample_ratio import ArmUsers
 from shim.gate.series import Series
-from shim.gate.statistics import Counted, Shares
+from shim.gate.statistics import Counted, Shares, join_shares
 from shim.gate.stretches import Stretch, find_stretches, recent_days
 from shim.gate.user_numbers import UserNumbers, UserValues
-from shim.model import Role, Time
+from shim.model import Kind, Role, Time
 from shim.model.time import DAY
 
 _ALL: Final = "all"
-
-
-@dataclass(frozen=True, slots=True)
-class KindObservations:
-    """What a record says at one time; the fields are those of `KindEvidence`."""
-
-    agreement: Counted
-    returns: Mapping[str, ByArm]
-    proofs: Counted
-    stretches: tuple[StretchSample, ...]
-    recent_agreement: Counted
-    recent_returns: Mapping[str, ByArm]
-    users: int
-    unsettled_users: int
-    later_users: int
-    so_far: SampleSoFar
-    days: int
-    crowds: int
-    arms: Mapping[str, ArmUsers]
-
-    def fields(self) -> dict[str, Any]:
-        """For `KindEvidence(kind, **fields)`."""
-        return {name: getattr(self, name) for name in self.__slots__}
 
 
 class KindRecord:
@@ -62,10 +38,12 @@ class KindRecord:
 
     def __init__(
         self,
+        kind: Kind,
         times: QuestionTimes,
         connected: Connected,
         shares: Callable[[str], Mapping[Role, float] | None],
     ) -> None:
+        self._kind = kind
         self._times = times
         self._shares = shares
         users = self._users = UserNumbers()
@@ -102,8 +80,8 @@ class KindRecord:
         for question in (self._agreement, self._returns, self._proofs):
             question.advance(now)
 
-    def observe(self, now: Time) -> KindObservations:
-        """What all rows up to `now` show."""
+    def observe(self, now: Time) -> KindEvidence:
+        """What all rows up to `now` show; plain counts of the rows are not part of it."""
         self.advance(now)
         since, recent = self._times.since, recent_days(now)
         final = SampleSoFar(
@@ -112,7 +90,9 @@ class KindRecord:
             self._proofs.read(_ALL, _any_proof),
         )
         stretches = tuple(self._sample(stretch, now) for stretch in find_stretches(since, now))
-        observations = KindObservations(
+        agreed = self._agreement.plain(_ALL)
+        observed = KindEvidence(
+            self._kind,
             agreement=final.agreement,
             returns=final.returns,
             proofs=final.proofs,
@@ -121,9 +101,9 @@ class KindRecord:
             stretches=stretches,
             recent_agreement=self._agreement.read(_ALL, lambda series: series.recent(recent)),
             recent_returns=read_groups(self._returns, lambda series: series.recent(recent)),
-            users=self._agreement.users(_ALL),
-            unsettled_users=self._agreement.unsettled(_ALL),
-            later_users=self._agreement.later_users(_ALL),
+            users=agreed.users,
+            unsettled_users=agreed.unsettled,
+            later_users=agreed.later_users,
             crowds=self._agreement.crowds,
             arms={
                 group: self._arms(group, shares)
@@ -133,7 +113,7 @@ class KindRecord:
         )
         for question in (self._agreement, self._returns, self._proofs):
             question.forget(now)
-        return observations
+        return observed
 
     def _so_far(self, now: Time) -> SampleSoFar:
         """Each user's first five rows since the trial began, without waiting for finality."""
@@ -172,18 +152,12 @@ class KindRecord:
 
 def _final(series: Series) -> Shares:
     """The observations of users and of crowds that are final."""
-    shares = dict(series.final)
-    for share, count in series.final_crowds.items():
-        shares[share] = shares.get(share, 0) + count
-    return shares
+    return join_shares(series.final, series.final_crowds)
 
 
 def _any_proof(series: Series) -> Shares:
     """A user is one observation: whether any closing hit a living connection; a crowd is its share."""
-    shares = _one_a_user(series.final)
-    for share, count in series.final_crowds.items():
-        shares[share] = shares.get(share, 0) + count
-    return shares
+    return join_shares(_one_a_user(series.final), series.final_crowds)
 
 
 def _one_a_user(final: Shares) -> dict[tuple[int, int], float]:

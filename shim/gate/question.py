@@ -116,16 +116,21 @@ class Question(Generic[K]):
     def _of(self, key: K) -> _Both:
         both = self._series.get(key)
         if both is None:
-            times = self._times
-            both = self._series[key] = _Both(
-                self._make_series(times.since, times.period, times.unit)
-            )
+            both = self._series[key] = _Both(self._new_series())
         return both
+
+    def _new_series(self) -> Series:
+        return self._make_series(self._times.since, self._times.period, self._times.unit)
 
     @property
     def keys(self) -> tuple[K, ...]:
         """The series that have rows."""
         return tuple(self._series)
+
+    def plain(self, key: K) -> Series:
+        """The series, counted plainly; an empty one if it has no rows."""
+        both = self._series.get(key)
+        return self._new_series() if both is None else both.plain
 
     def read(self, key: K, read: Callable[[Series], Shares]) -> Counted:
         """What a series says, in both ways of counting."""
@@ -140,18 +145,3 @@ class Question(Generic[K]):
         for both in self._series.values():
             for series in both.distinct:
                 series.forget(day, first)
-
-    def users(self, key: K) -> int:
-        """Users with a final observation, counted plainly."""
-        both = self._series.get(key)
-        return 0 if both is None else int(sum(both.plain.final.values()))
-
-    def later_users(self, key: K) -> int:
-        """Users who first occurred after the first period, counted plainly."""
-        both = self._series.get(key)
-        return 0 if both is None else both.plain.later_users
-
-    def unsettled(self, key: K) -> int:
-        """Users whose observation is not final yet, counted plainly."""
-        both = self._series.get(key)
-        return 0 if both is None else both.plain.unsettled

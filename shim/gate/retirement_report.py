@@ -5,13 +5,14 @@ Rules: docs/design.md#r23.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Self
 
 from shim import __version__
 from shim.gate.answer import Condition, GateAnswer, Scale, Sense
 from shim.gate.trial_description import format_trial
-from shim.model import Time, from_seconds, seconds
+from shim.model import Time, from_seconds
+from shim.model.time import format_utc
 
 STEPS = (
     "Set `monitors.control: null` in {settings}, and restart the service: from then on the candidate "
@@ -77,7 +78,7 @@ class RetirementReport:
     def as_dict(self) -> dict[str, Any]:
         return {
             "report": 1,
-            "at": _format_time(self.at),
+            "at": format_utc(self.at),
             "version": self.version,
             "reason": self.reason,
             "gate": self.answer.as_dict(),
@@ -96,7 +97,7 @@ class RetirementReport:
         lines = [
             "# Retirement of the control",
             "",
-            f"The gate answered **{self.answer.verdict}** at {_format_time(self.at)} "
+            f"The gate answered **{self.answer.verdict}** at {format_utc(self.at)} "
             f"(shim {self.version}).",
         ]
         if self.reason:
@@ -166,7 +167,3 @@ def _format_input(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or "none"
     return f"{value:.10g}" if isinstance(value, float) else str(value)
-
-
-def _format_time(at: Time) -> str:
-    return datetime.fromtimestamp(seconds(at), UTC).isoformat(timespec="seconds")

@@ -145,6 +145,11 @@ class Series:
         return Counter(self._final_crowds)
 
     @property
+    def users(self) -> int:
+        """Users with a final observation."""
+        return self._final.total()
+
+    @property
     def later_users(self) -> int:
         """Users who first occurred after the first period."""
         return int(np.count_nonzero(self._later_since.values != NEVER))

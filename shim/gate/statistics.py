@@ -136,6 +136,15 @@ def observations(shares: Shares) -> float:
     return sum(shares.values())
 
 
+def join_shares(*parts: Shares) -> Shares:
+    """The observations of all parts together."""
+    shares: dict[Share, float] = {}
+    for part in parts:
+        for share, count in part.items():
+            shares[share] = shares.get(share, 0) + count
+    return shares
+
+
 def grown(shares: Shares, factor: float) -> Shares:
     """As many observations again and again: what is to be expected of more data of the same make."""
     return {share: count * factor for share, count in shares.items()}

@@ -10,8 +10,14 @@ from math import log
 
 from shim.gate.answer import Condition, Scale, Sense, Standing
 from shim.gate.kind_gate import E_VALUE, KindGate
-from shim.gate.statistics import Counted, log_e_value_below, mean_share
-from shim.gate.tested_conditions import describe_shares, idle, large_groups, refutes_returns
+from shim.gate.statistics import log_e_value_below, mean_share
+from shim.gate.tested_conditions import (
+    describe_counted,
+    describe_groups,
+    idle,
+    large_groups,
+    refutes_returns,
+)
 from shim.model import Role
 
 _LISTED = 3
@@ -69,19 +75,8 @@ def recent(case: KindGate) -> Condition:
         figure=agreed[0] if agreed else None,
         missing=f"they fall short: {'; '.join(short)}" if short else None,
         inputs={
-            "agreement": {
-                way: describe_shares(getattr(evidence.recent_agreement, way))
-                for way in Counted._fields
-            },
-            "returns": {
-                name: {
-                    str(role): {
-                        way: describe_shares(getattr(counted, way)) for way in Counted._fields
-                    }
-                    for role, counted in arms.items()
-                }
-                for name, arms in evidence.recent_returns.items()
-            },
+            "agreement": describe_counted(evidence.recent_agreement),
+            "returns": describe_groups(evidence.recent_returns),
         },
     )
 

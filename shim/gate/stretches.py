@@ -5,10 +5,9 @@ Rules: docs/design.md#r16, docs/design.md#r22.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
-from shim.model import SECOND, Time
-from shim.model.time import DAY
+from shim.model import Time
+from shim.model.time import DAY, utc_day
 
 WEEK = 7
 """Days."""
@@ -23,7 +22,7 @@ class Stretch:
 
     @property
     def name(self) -> str:
-        first, last = (_format_day(day) for day in (self.days[0], self.days[-1]))
+        first, last = (str(utc_day(day * DAY)) for day in (self.days[0], self.days[-1]))
         return first if first == last else f"{first} to {last}"
 
 
@@ -47,7 +46,3 @@ def recent_days(now: Time) -> tuple[int, ...]:
     """The seven UTC days that end with the present one."""
     today = now // DAY
     return tuple(range(today - WEEK + 1, today + 1))
-
-
-def _format_day(day: int) -> str:
-    return datetime.fromtimestamp(day * DAY / SECOND, UTC).date().isoformat()

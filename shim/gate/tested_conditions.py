@@ -19,6 +19,7 @@ from shim.gate.statistics import (
     Shares,
     certainly_lower,
     finite_e_value,
+    join_shares,
     log_e_value,
     log_e_value_below,
     lower_bound,
@@ -71,13 +72,13 @@ def agreement(case: KindGate) -> Condition:
             "improvements": evidence.improvements,
             "min_e_value": case.wanted,
             "crowds": evidence.crowds,
-            **{
-                way: {
+            **describe_counted(
+                counted,
+                lambda shares: {
                     "e_value": finite_e_value(log_e_value(shares, target)),
                     **describe_shares(shares),
-                }
-                for way, shares in zip(Counted._fields, counted, strict=True)
-            },
+                },
+            ),
         },
     )
 
@@ -107,7 +108,7 @@ def returns(case: KindGate) -> Condition:
     bound = target = figure = interval = None
     if complete:
         bound, target = _weakest(case, large, margin)
-        candidate = _together(large, Role.CANDIDATE)
+        candidate = join_shares(*(arms[Role.CANDIDATE].plain for arms in large.values()))
         figure, interval = mean_share(candidate), _interval(candidate)
     return case.condition(
         "returns",
@@ -126,10 +127,14 @@ def returns(case: KindGate) -> Condition:
                 str(role): {str(result): count for result, count in results.items()}
                 for role, results in evidence.outcomes.items()
             },
-            "groups": {
-                name: {str(role): _sequences(counted, case.alpha) for role, counted in arms.items()}
-                for name, arms in evidence.returns.items()
-            },
+            "groups": describe_groups(
+                evidence.returns,
+                lambda shares: {
+                    **describe_shares(shares),
+                    "lower": lower_bound(shares, case.alpha),
+                    "upper": upper_bound(shares, case.alpha),
+                },
+            ),
         },
     )
 
@@ -171,7 +176,7 @@ def proofs_of_life(case: KindGate) -> Condition:
         inputs={
             "proofs": {str(role): count for role, count in evidence.proofs_of_life.items()},
             "min_e_value": case.wanted,
-            **{way: describe_shares(getattr(counted, way)) for way in Counted._fields},
+            **describe_counted(counted),
         },
     )
 
@@ -269,30 +274,6 @@ def _size(arms: ByArm) -> float:
     return sum(observations(counted.plain) for counted in arms.values())
 
 
-def _together(groups: Mapping[str, ByArm], role: Role) -> Shares:
-    shares: dict[tuple[int, int], float] = {}
-    for arms in groups.values():
-        for share, count in arms.get(role, NOTHING).plain.items():
-            shares[share] = shares.get(share, 0) + count
-    return shares
-
-
-def _interval(shares: Shares) -> tuple[float, float] | None:
-    count = observations(shares)
-    return wilson((mean_share(shares) or 0.0) * count, count)
-
-
-def _sequences(counted: Counted, alpha: float) -> dict[str, Any]:
-    return {
-        way: {
-            **describe_shares(shares),
-            "lower": lower_bound(shares, alpha),
-            "upper": upper_bound(shares, alpha),
-        }
-        for way, shares in zip(Counted._fields, counted, strict=True)
-    }
-
-
 def describe_shares(shares: Shares) -> dict[str, Any]:
     """The observations themselves: `[successes, trials, how many]`, and what they say plainly."""
     return {
@@ -301,3 +282,25 @@ def describe_shares(shares: Shares) -> dict[str, Any]:
         "interval": _interval(shares),
         "shares": [[*share, count] for share, count in sorted(shares.items())],
     }
+
+
+def describe_counted(
+    counted: Counted, describe: Callable[[Shares], dict[str, Any]] = describe_shares
+) -> dict[str, Any]:
+    """The observations in each way of counting."""
+    return {way: describe(shares) for way, shares in zip(Counted._fields, counted, strict=True)}
+
+
+def describe_groups(
+    groups: Mapping[str, ByArm], describe: Callable[[Shares], dict[str, Any]] = describe_shares
+) -> dict[str, Any]:
+    """The observations of each arm in each group."""
+    return {
+        name: {str(role): describe_counted(counted, describe) for role, counted in arms.items()}
+        for name, arms in groups.items()
+    }
+
+
+def _interval(shares: Shares) -> tuple[float, float] | None:
+    count = observations(shares)
+    return wilson((mean_share(shares) or 0.0) * count, count)

@@ -5,7 +5,6 @@ Rules: docs/design.md#r14, docs/design.md#r16.
 
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from shim.flags.deciding import digest_of, only_widths_grew, step_of
@@ -38,7 +37,7 @@ from shim.ledger.rows import (
 )
 from shim.ledger.trial_record import TrialRecord, question_times
 from shim.model import Duration, Role, Time
-from shim.model.time import CLOCK_UNSET_BEFORE
+from shim.model.time import CLOCK_UNSET_BEFORE, utc_day
 
 if TYPE_CHECKING:
     from shim.settings.settings import Settings
@@ -368,5 +367,5 @@ def _runs(trial: Trial) -> tuple[int, ...]:
 
 
 def _expired(settings: "Settings", now: Time) -> tuple[str, ...]:
-    today = datetime.fromtimestamp(now / 1e6, UTC).date()
+    today = utc_day(now)
     return tuple(rule.name for rule in settings.comparison.expected if rule.until < today)

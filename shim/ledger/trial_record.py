@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from contextvars import copy_context
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -183,7 +184,7 @@ class TrialRecord:
 
     def _kind(self, name: Kind) -> _Kind:
         if name not in self._kinds:
-            record = KindRecord(self._times, self._connected[name], self._share_of)
+            record = KindRecord(name, self._times, self._connected[name], self._share_of)
             self._kinds[name] = _Kind(record)
         return self._kinds[name]
 
@@ -212,13 +213,11 @@ class TrialRecord:
 
     def kinds(self) -> tuple[KindEvidence, ...]:
         """What each kind of connection that occurred shows, as of what has been read."""
-        return tuple(
-            self._evidence(name, self._kinds[name]) for name in Kind if name in self._kinds
-        )
+        return tuple(self._evidence(self._kinds[name]) for name in Kind if name in self._kinds)
 
-    def _evidence(self, name: Kind, kind: _Kind) -> KindEvidence:
-        return KindEvidence(
-            name,
+    def _evidence(self, kind: _Kind) -> KindEvidence:
+        return replace(
+            kind.record.observe(self._known_until),
             matched=kind.matched,
             mismatched=kind.mismatched,
             expected=kind.episodes.expected,
@@ -231,7 +230,6 @@ class TrialRecord:
                 role: {result: kind.outcomes[role, result] for result in Return} for role in Role
             },
             heartbeats=kind.heartbeats(),
-            **kind.record.observe(self._known_until).fields(),
         )
 
 

@@ -1,6 +1,6 @@
 """Time as whole microseconds: sums and comparisons are exact, so deadlines can be tested to the tick."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated
 
 Time = int
@@ -20,10 +20,9 @@ machine was switched on."""
 
 def describe_unset_clock(started_at: Time) -> str:
     """What is wrong with a run that began then, in microseconds since 1970."""
-    day = datetime.fromtimestamp(started_at / SECOND, UTC).date()
     return (
-        f"the shim was started when the wall clock showed {day}, which was not set then: all times that it "
-        "writes down are wrong, and count for no trial; set the clock and start the shim again"
+        f"the shim was started when the wall clock showed {utc_day(started_at)}, which was not set then: all "
+        "times that it writes down are wrong, and count for no trial; set the clock and start the shim again"
     )
 
 
@@ -35,3 +34,13 @@ def from_seconds(value: float) -> Time:
 def seconds(value: Time) -> float:
     """Whole microseconds as seconds; the nearest float, so printing it shows six decimals at most."""
     return value / 1_000_000
+
+
+def format_utc(at: Time) -> str:
+    """Microseconds since 1970 as `2026-11-27T08:30:00+00:00`."""
+    return datetime.fromtimestamp(seconds(at), UTC).isoformat(timespec="seconds")
+
+
+def utc_day(at: Time) -> date:
+    """The UTC day of microseconds since 1970."""
+    return datetime.fromtimestamp(seconds(at), UTC).date()

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from hashlib import sha256
 
 from shim.flags.targeting import Targeting
 from shim.gate.answer import Standing
 from shim.model import Time
+from shim.model.time import format_utc
 from shim.rollout.changes import Change
 from shim.rollout.editing import with_percent
 from shim.rollout.flags_place import ChangedMeanwhileError, FlagsPlace
@@ -69,7 +69,7 @@ def put_in_place(promotion: Promotion, by: str, reason: str) -> Change:
     """
     content = promotion.next_content
     assert content is not None, "there is no next step"
-    at = datetime.fromtimestamp(promotion.at / 1_000_000, UTC).isoformat(timespec="seconds")
+    at = format_utc(promotion.at)
     after = sha256(content).hexdigest()
     change = Change(at=at, by=by, reason=reason, before=promotion.digest, after=after)
     promotion.place.replace(promotion.content, content, change)

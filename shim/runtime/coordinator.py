@@ -11,7 +11,6 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from datetime import UTC, date, datetime
 from itertools import chain, count, islice
 from typing import Generic, TypeVar
 
@@ -22,6 +21,7 @@ from shim.compare.fleet_returns import FleetReturns
 from shim.compare.outcomes import Outcomes
 from shim.flags.evaluation import Evaluation
 from shim.model import SECOND, UNCOUNTED, Closing, Connection, Duration, Kind, Time, seconds
+from shim.model.time import utc_day
 from shim.model.visible_text import describe_id
 from shim.router import BrakeChanged, Guard, Observer, Opened, Router, Tracked, handles
 from shim.runtime.census import Census
@@ -93,7 +93,7 @@ class Coordinator(Generic[L]):
         self.closings = LastClosings()
         on_brake = _OnBrake(self.reassess)
         self.observer = Fanout([*observers, self.census, self.closings, on_brake])
-        self.expected = ExpectedRules(settings.comparison.expected, self._today())
+        self.expected = ExpectedRules(settings.comparison.expected, utc_day(self.wall()))
         self._comparator = Comparator(
             tolerance=settings.comparison.tolerance,
             window=settings.comparison.window,
@@ -171,7 +171,7 @@ class Coordinator(Generic[L]):
     def _each_minute(self) -> None:
         now = clock()
         self._coverage.measure(now)
-        today = self._today()
+        today = utc_day(self.wall())
         if today != self.expected.today:
             self.expected.today = today
             self._tell_expired()
@@ -181,10 +181,6 @@ class Coordinator(Generic[L]):
         if (event := self.wall.check()) is not None:
             self.observer.on(event)
         self.driver.call_at(clock() + CHECK_INTERVAL, self._check_wall_clock)
-
-    def _today(self) -> date:
-        """The day in UTC, by which expected rules expire (R13)."""
-        return datetime.fromtimestamp(self.wall() / SECOND, UTC).date()
 
     def _tell_expired(self) -> None:
         for rule in self.expected.expired:

@@ -8,7 +8,7 @@ from shim.gate.evidence import NOTHING
 from shim.gate.kind_record import KindRecord
 from shim.gate.observed_rows import Arm, ObservedRow
 from shim.gate.question import QuestionTimes
-from shim.model import SECOND, Role, Time
+from shim.model import SECOND, Kind, Role, Time
 from tests.gate.evidence import DAY, HALVES
 
 BEGIN = 20_000 * DAY
@@ -22,7 +22,10 @@ HOUR = 60 * MINUTE
 def record() -> KindRecord:
     times = QuestionTimes(BEGIN, period=7 * DAY, unit=DAY, grain=60 * SECOND)
     return KindRecord(
-        times, lambda at, run: 10_000, lambda group: None if group == "not told" else HALVES
+        Kind.APP,
+        times,
+        lambda at, run: 10_000,
+        lambda group: None if group == "not told" else HALVES,
     )
 
 
@@ -95,7 +98,7 @@ def test_an_answer_is_the_same_however_often_the_record_was_asked_before(period:
     rows.sort(key=lambda row: row.at)
 
     def anew() -> KindRecord:
-        return KindRecord(times, lambda at, run: 100, lambda group: HALVES)
+        return KindRecord(Kind.APP, times, lambda at, run: 100, lambda group: HALVES)
 
     def add(found: KindRecord, some: list[ObservedRow]) -> None:
         for add_rows in (found.add_agreements, found.add_returns, found.add_proofs):

@@ -9,7 +9,7 @@ from shim.gate.kind_record import KindRecord
 from shim.gate.observed_rows import Arm, ObservedRow
 from shim.gate.question import QuestionTimes
 from shim.gate.statistics import Counted
-from shim.model import SECOND, Role, Time
+from shim.model import SECOND, Kind, Role, Time
 from tests.gate.evidence import DAY
 
 MINUTE = 60 * SECOND
@@ -32,7 +32,7 @@ def proof(user: str, at: Time, event: int | None = None, run: int = 1) -> Observ
 
 
 def record_of(rows: list[ObservedRow]) -> KindRecord:
-    record = KindRecord(TIMES, lambda at, run: 100, lambda group: None)
+    record = KindRecord(Kind.APP, TIMES, lambda at, run: 100, lambda group: None)
     record.add_proofs(sorted(rows, key=lambda row: row.at))
     return record
 

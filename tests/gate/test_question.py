@@ -74,7 +74,7 @@ def test_a_crowd_is_one_observation_in_one_way_of_counting_alone(at: Time) -> No
 
 def test_users_with_a_final_observation_are_counted_plainly() -> None:
     question = ask([row(f"u{n}", HOUR + n) for n in range(20)], 9 * DAY)
-    assert (question.users("all"), question.users("nothing")) == (20, 0)
+    assert (question.plain("all").users, question.plain("nothing").users) == (20, 0)
 
 
 def test_a_crowd_is_one_observation_in_each_arm() -> None:
@@ -129,7 +129,7 @@ def test_a_day_is_one_of_utc() -> None:
 def test_users_whose_observation_is_not_final_are_counted() -> None:
     def unsettled(now: Time) -> int:
         rows = [row("u", 0), row("v", 2), row("w", 2 * DAY + HOUR), row("u", 2 * DAY + HOUR)]
-        return ask(rows, now).unsettled("all")
+        return ask(rows, now).plain("all").unsettled
 
     assert unsettled(DAY) == 2
     assert unsettled(2 * DAY + LAG) == 0
