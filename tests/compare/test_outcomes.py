@@ -209,6 +209,14 @@ def test_r15_losses_come_in_the_order_of_their_windows() -> None:
     ]
 
 
+def test_r15_losses_of_one_window_come_in_the_order_of_the_actions() -> None:
+    outcomes = Outcomes(WINDOW)
+    names = ["u2", "u1", "u3"]
+    for name in names:
+        acted(outcomes, app(name, user=name), 50 * S)
+    assert [lost.connection.user for lost in outcomes.expire(10**12)] == names
+
+
 MOVES = st.lists(
     st.tuples(
         st.sampled_from(["open", "open", "act", "act", "close"]),

@@ -290,6 +290,13 @@ def test_a_period_that_ends_within_a_day_counts_that_day() -> None:
     assert condition(judge(evidence(), targets), "length").target == 8
 
 
+def test_the_last_day_of_a_period_is_over_with_the_period() -> None:
+    targets = replace(TARGETS, period=3 * DAY // 2)
+    trial = replace(TRIAL, since=NOW - targets.period)
+    one = condition(judge(evidence(trial=trial, days_acted=(True, False)), targets), "length")
+    assert one.missing == ANOTHER.format("2")
+
+
 def test_a_machine_whose_clock_was_not_set_has_no_record() -> None:
     one = of("record", evidence(unset_clock=5 * DAY))
     assert one.standing == "open"
