@@ -1,5 +1,6 @@
 """What `python -m tests` says of tests that fail always, fail once, or take their process with them."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ def test_skipped(): pass
 COMPUTES = """
 import os
 
-def test_it_gives_way(): assert os.getpriority(os.PRIO_PROCESS, 0) >= 10
+def test_it_gives_way(): assert os.getpriority(os.PRIO_PROCESS, 0) == NICE
 """
 HANGS = """
 import time
@@ -101,7 +102,8 @@ def test_a_test_that_fails_once_is_named(tree: Path, capsys: pytest.CaptureFixtu
 
 
 def test_a_part_that_computes_gives_way(tree: Path) -> None:
-    (tree / "test_computes.py").write_text(COMPUTES)
+    nice = min(19, os.getpriority(os.PRIO_PROCESS, 0) + 10)
+    (tree / "test_computes.py").write_text(COMPUTES.replace("NICE", str(nice)))
     parts = [
         Part("computes", [str(tree / "test_computes.py")], tree, nice=10),
         part(tree, "right", "def test_right(): pass"),
