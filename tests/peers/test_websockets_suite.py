@@ -34,8 +34,8 @@ def runs() -> Iterator[Runs]:
 def _run(**environment: str) -> SuiteRun:
     folder = debian_source("python-websockets", f"{VERSION}-1", "trixie")
     library = distribution("websockets", VERSION)
-    # The tests' own times are some milliseconds.
-    environment["WEBSOCKETS_TESTS_TIMEOUT_FACTOR"] = "20"
+    # The tests' own times are some milliseconds. One of them goes on for ever if the machine is slower.
+    environment["WEBSOCKETS_TESTS_TIMEOUT_FACTOR"] = "50"
     files = [f"tests/asyncio/test_{name}.py" for name in FILES]
     libraries = [folder, library]
     return run_suite(
