@@ -8,7 +8,7 @@ from shim.ledger.gate_evidence import gate_evidence
 from shim.ledger.protocols import LedgerReader
 from shim.ledger.rows import FlagsRow
 from shim.model import Time
-from shim.rollout.promotion_plan import Facts, Finding
+from shim.rollout.promotion_plan import Check, Facts
 from shim.settings.settings import Settings
 
 _WORST_FIRST = (Standing.FAILED, Standing.OPEN, Standing.MET)
@@ -48,15 +48,12 @@ def in_force_since(loads: Iterable[FlagsRow], digest: str) -> Time | None:
     return since
 
 
-def findings_of(answer: GateAnswer) -> dict[str, Finding]:
+def findings_of(answer: GateAnswer) -> dict[str, Check]:
     """The gate's conditions by name: each is as good as for its worst kind of connection."""
-    findings: dict[str, Finding] = {}
-    for standing in _WORST_FIRST:
-        for condition in answer.conditions:
-            if condition.standing is standing:
-                findings.setdefault(
-                    condition.name, Finding(standing, _describe_condition(condition))
-                )
+    findings: dict[str, Check] = {}
+    for condition in sorted(answer.conditions, key=lambda each: _WORST_FIRST.index(each.standing)):
+        name, standing = condition.name, condition.standing
+        findings.setdefault(name, Check(name, standing, _describe_condition(condition)))
     return findings
 
 

@@ -10,7 +10,7 @@ Rules: docs/design.md#r16.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from shim.flags.deciding import reached_step
 from shim.flags.targeting import Percentages, Targeting
@@ -31,9 +31,10 @@ class PlannedStep(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """How one condition of the gate stands on the evidence since the file came into force."""
+class Check:
+    """How one condition stands, of the gate or of the next step; `OPEN`: it may hold later."""
 
+    name: str
     standing: Standing
     words: str
 
@@ -46,27 +47,15 @@ class Facts:
         now: microseconds since 1970.
         watched: for how long some process has watched in this trial; None: no shim has taken up the file.
         brake: why the brake is engaged; None: it is released.
-        findings: by the name of the gate's condition.
+        findings: the gate's conditions by name, on the evidence since the file came into force.
         ready: whether the gate says `ready`, of this trial or of an earlier one that stands.
     """
 
     now: Time
     watched: Duration | None
     brake: str | None
-    findings: Mapping[str, Finding]
+    findings: Mapping[str, Check]
     ready: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One condition of the next step; `OPEN`: the condition may hold later."""
-
-    name: str
-    standing: Standing
-    words: str
-
-    def as_dict(self) -> dict[str, Any]:
-        return {"name": self.name, "standing": self.standing.value, "words": self.words}
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +150,8 @@ def _ready(facts: Facts) -> Check:
 
 
 def _requirement(name: str, facts: Facts) -> Check:
-    finding = facts.findings.get(name)
-    if finding is None:
-        return Check(name, Standing.OPEN, "there is no evidence about it yet")
-    return Check(name, finding.standing, finding.words)
+    unknown = Check(name, Standing.OPEN, "there is no evidence about it yet")
+    return facts.findings.get(name, unknown)
 
 
 def _format_roughly(duration: Duration) -> str:

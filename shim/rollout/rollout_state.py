@@ -71,7 +71,7 @@ def describe_rollout(promotion: Promotion, warnings: Iterable[str]) -> RolloutSt
         steps=proposal.steps,
         next=None if proposal.percent is None else _widths(proposal.percent),
         standing=proposal.standing,
-        checks=[check.as_dict() for check in proposal.checks],
+        checks=[asdict(check) for check in proposal.checks],
         moves=moves,
         diff=diff,
         warnings=[*warnings],

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from shim.flags.diff import compare
 from shim.flags.targeting import Percentages, Targeting
 from shim.gate.answer import Standing
-from shim.rollout.promotion_plan import Facts, Finding, position, propose
+from shim.rollout.promotion_plan import Check, Facts, position, propose
 from tests.flags.strategies import percentages
 
 HOUR = 3_600_000_000
@@ -35,7 +35,7 @@ GOOD = Facts(
     NOW,
     watched=30 * HOUR,
     brake=None,
-    findings={name: Finding(Standing.MET, "fine") for name in ("agreement", "returns")},
+    findings={name: Check(name, Standing.MET, "fine") for name in ("agreement", "returns")},
     ready=True,
 )
 
@@ -86,14 +86,21 @@ def test_the_first_step_needs_no_evidence() -> None:
         (replace(GOOD, brake="false kills"), "brake", Standing.FAILED, "engaged: false kills"),
         (replace(GOOD, findings={}), "agreement", Standing.OPEN, "no evidence"),
         (
-            replace(GOOD, findings={**GOOD.findings, "returns": Finding(Standing.FAILED, "low")}),
+            replace(
+                GOOD,
+                findings={**GOOD.findings, "returns": Check("returns", Standing.FAILED, "low")},
+            ),
             "returns",
             Standing.FAILED,
             "low",
         ),
         (
             replace(
-                GOOD, findings={**GOOD.findings, "stretches": Finding(Standing.FAILED, "a day")}
+                GOOD,
+                findings={
+                    **GOOD.findings,
+                    "stretches": Check("stretches", Standing.FAILED, "a day"),
+                },
             ),
             "evidence",
             Standing.FAILED,

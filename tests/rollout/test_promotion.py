@@ -13,7 +13,7 @@ from shim.model import InputError
 from shim.rollout.changes import changes_file, find_change
 from shim.rollout.flags_place import ChangedMeanwhileError, FlagsFilePlace
 from shim.rollout.promotion import Promotion, advance_by_itself, prepare, put_in_place
-from shim.rollout.promotion_plan import Facts, Finding
+from shim.rollout.promotion_plan import Check, Facts
 from shim.settings.flags_file import load_flags_file
 from tests.rollout.files import flags
 from tests.rollout.test_plan import GOOD, STEPS
@@ -103,7 +103,7 @@ def test_a_shim_goes_on_by_itself_while_it_may(path: Path) -> None:
     assert by_itself() == "shim (by itself)"
     assert load_flags_file(path).targeting.percent == STEPS[0].percent
     waiting = Facts(GOOD.now, None, None, {})
-    failed = {**GOOD.findings, "agreement": Finding(Standing.FAILED, "no")}
+    failed = {**GOOD.findings, "agreement": Check("agreement", Standing.FAILED, "no")}
     for facts in (waiting, Facts(GOOD.now, 0, None, failed), Facts(GOOD.now, 0, "brake", {})):
         assert by_itself(facts) is None
     assert by_itself() is not None
