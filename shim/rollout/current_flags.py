@@ -19,15 +19,6 @@ class CurrentFlags:
     stands in the file.
     """
 
-    __slots__ = (
-        "digest",
-        "loaded_at",
-        "path",
-        "problem",
-        "problem_without_names",
-        "targeting",
-    )
-
     def __init__(self, loaded: FlagsFile, now: Time) -> None:
         self.path: Path = loaded.path
         self.targeting: Targeting = loaded.targeting

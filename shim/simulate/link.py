@@ -10,45 +10,23 @@ from shim.simulate.client_sort import ClientSort, Trouble
 from shim.simulate.draws import Stream
 
 
+@dataclass(slots=True, eq=False)
 class User:
-    """One user.
+    """One user."""
 
-    Attributes:
-        frailty: the factor of the rates of trouble of the user's clients.
-        cut, sample: they say into which shares of users this one falls.
-        in_session: since the server started, a connection of the user's was opened.
-        open: the number of open connections, by kind.
-    """
-
-    __slots__ = (
-        "cut",
-        "frailty",
-        "in_session",
-        "name",
-        "open",
-        "placement",
-        "sample",
-        "stage",
-    )
-
-    def __init__(
-        self,
-        name: str,
-        stage: Stage,
-        *,
-        placement: Placement,
-        frailty: float,
-        cut: float,
-        sample: float,
-    ) -> None:
-        self.name = name
-        self.stage = stage
-        self.placement = placement
-        self.frailty = frailty
-        self.cut = cut
-        self.sample = sample
-        self.in_session = False
-        self.open = dict.fromkeys(Kind, 0)
+    name: str
+    stage: Stage
+    placement: Placement = field(kw_only=True)
+    frailty: float = field(kw_only=True)
+    """The factor of the rates of trouble of the user's clients."""
+    cut: float = field(kw_only=True)
+    """Says into which shares of users this user falls: a cut of a larger share is a cut of this user's."""
+    sample: float = field(kw_only=True)
+    """The same for the share that is simulated whole."""
+    in_session: bool = False
+    """Since the server started, a connection of the user's was opened."""
+    open: dict[Kind, int] = field(default_factory=lambda: dict.fromkeys(Kind, 0))
+    """The number of open connections, by kind."""
 
 
 @dataclass(slots=True, eq=False)
