@@ -13,42 +13,33 @@ async def handler(request):
     return websocket
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from functools import partial
+from collections.abc import AsyncIterator, Callable
+from functools import cached_property, partial
 from typing import Any
 from weakref import WeakSet
 
 from aiohttp import web
 
 from shim.aio.aiohttp_connection import AiohttpConnection
-from shim.aio.websocket import WebSocket
-from shim.console.access.login_sessions import Logins
+from shim.aio.websocket import CallAfter, WebSocket
 from shim.embedding.embedded_shim import EmbeddedShim
-from shim.flags.evaluation import Evaluation
 from shim.model import Connection
-from shim.router import Observer
-from shim.runtime.assembly import Assembly
 from shim.runtime.live_connection import RESTART
 from shim.runtime.sessions import Session
-from shim.settings.settings import Settings
 
 
 class AiohttpShim(EmbeddedShim[WebSocket, AiohttpConnection]):
     """Runs the monitors over the connections of one aiohttp application."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        evaluate: Callable[[str], Evaluation],
-        observers: Sequence[Observer] = (),
-        *,
-        assembly: Assembly | None = None,
-        logins: Logins | None = None,
-    ) -> None:
-        super().__init__(settings, evaluate, observers, assembly=assembly, logins=logins)
-        # One bound method for all sockets.
-        self._call_after = self.call_after
-        self._unregistered: WeakSet[WebSocket] = WeakSet()
+    @cached_property
+    def _unregistered(self) -> WeakSet[WebSocket]:
+        """Sockets that were made and are not registered, or not yet."""
+        return WeakSet()
+
+    @cached_property
+    def _call_after(self) -> CallAfter:
+        """One bound method for all sockets."""
+        return self.call_after
 
     async def lifespan(self, app: web.Application) -> AsyncIterator[None]:
         """For `app.cleanup_ctx`: the shim starts with the application, and ends with it."""
