@@ -10,12 +10,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from shim.model import SECOND
+from shim.model.time import DAY
 from shim.settings.faults import Fault, Faults
 from shim.settings.fields import AnyDuration, Section, read_word
 from shim.settings.flags_file import Widths
-
-_DAY = 86_400 * SECOND
 
 
 class Requirement(StrEnum):
@@ -41,7 +39,7 @@ class StepSettings(Section):
 
     percent: Widths = Field(description="The widths of `percent` in the flags file.")
     soak: AnyDuration = Field(
-        default=_DAY, description="How long the file stays as it is, at least."
+        default=DAY, description="How long the file stays as it is, at least."
     )
     require: Annotated[tuple[_RequirementName, ...], Field(strict=False)] = Field(
         default=(Requirement.AGREEMENT, Requirement.COVERAGE, Requirement.FAILURES),

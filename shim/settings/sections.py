@@ -22,6 +22,7 @@ from pydantic import (
 
 from shim.compare.expected_rules import ExpectedRule
 from shim.model import SECOND, Kind, Monitors, VerdictKind
+from shim.model.time import DAY
 from shim.settings.faults import Fault, duplicate_names
 from shim.settings.fields import (
     AnyDuration,
@@ -42,7 +43,6 @@ from shim.settings.monitors import MonitorChoice, monitor_reader
 _MILLISECOND = SECOND // 1000
 _MINUTE = 60 * SECOND
 _LONGEST_BASE_PATH = 256
-_DAY = 86_400 * SECOND
 
 
 def _read_control(value: Any, info: ValidationInfo) -> MonitorChoice | None:
@@ -143,12 +143,12 @@ class GateSettings(Section):
     """What it takes to retire the control (R16)."""
 
     period: PositiveDuration = Field(
-        default=7 * _DAY,
+        default=7 * DAY,
         description="How long a trial lasts at least; what users show in its first such time is final "
         "at the end of that time.",
     )
     unit: PositiveDuration = Field(
-        default=_DAY,
+        default=DAY,
         description="A user who first occurs later is observed for so long; a trial of this length is "
         "an attempt.",
     )
@@ -260,7 +260,7 @@ class CaptureSettings(Section):
         default=256 * 1_048_576, description="Bytes; a larger file is ended and the next begun."
     )
     max_age: PositiveDuration = Field(
-        default=_DAY, description="An older file is ended and the next begun."
+        default=DAY, description="An older file is ended and the next begun."
     )
     buffer: Count = Field(
         default=32 * 1_048_576,

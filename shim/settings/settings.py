@@ -17,8 +17,9 @@ from pydantic import (
 )
 
 from shim.clients.client_returns import known_clients
-from shim.model import SECOND, MonitorType
+from shim.model import MonitorType
 from shim.model.ledger_url import POSTGRES, LedgerUrl
+from shim.model.time import DAY
 from shim.settings.document import UNUSABLE, Document, KeyPath, Node, Origin
 from shim.settings.faults import Fault, suggestion, validate
 from shim.settings.fields import PositiveDuration, Section, Text
@@ -40,7 +41,6 @@ from shim.settings.sections import (
 )
 from shim.settings.yamlfile import UnreadableError, decode, parse, read_bytes, read_regular_file
 
-_DAY = 86_400 * SECOND
 _UNWRITTEN = "has no value: leave the key out for its default, or write null if you mean that"
 
 
@@ -137,7 +137,7 @@ class Settings(Section):
         description="The name of the fleet, which has the store for itself; null: telemetry.service_name.",
     )
     retention: PositiveDuration = Field(
-        default=90 * _DAY, description="How long the ledger keeps its rows."
+        default=90 * DAY, description="How long the ledger keeps its rows."
     )
     gc_freeze: PositiveDuration | None = Field(
         default=None,

@@ -9,6 +9,7 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from shim.model import SECOND, Duration, Kind
+from shim.model.time import DAY
 from shim.settings.durations import parse_duration
 from shim.settings.faults import Fault, Faults
 from shim.settings.fields import (
@@ -21,7 +22,6 @@ from shim.settings.fields import (
     read_word,
 )
 
-_DAY: Duration = 86_400 * SECOND
 _MILLISECOND: Duration = SECOND // 1000
 _Rate = Annotated[float, Field(ge=0, le=10_000)]
 Sigma = Annotated[float, Field(ge=0, le=5)]
@@ -35,7 +35,7 @@ class Durations(Section):
     sigma: Sigma = Field(
         default=0.0, description="The standard deviation of their logarithm; 0: all are equal."
     )
-    max: PositiveDuration = Field(default=_DAY, description="None of them is longer.")
+    max: PositiveDuration = Field(default=DAY, description="None of them is longer.")
     table: dict[Text, Share] | None = Field(
         default=None, description="Instead: durations, each with its share."
     )

@@ -10,10 +10,10 @@ from itertools import accumulate
 from typing import Final, NamedTuple
 
 from shim.model import SECOND, Duration, Kind, Time
+from shim.model.time import DAY
 from shim.simulate import draws
 from shim.simulate.behaviour import ClientSettings, Durations, TroubleSettings
 from shim.simulate.draws import Stream
-from shim.simulate.scenario import DAY
 
 NEVER: Final[Time] = 1 << 60
 

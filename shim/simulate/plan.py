@@ -16,8 +16,9 @@ from shim.gate.evidence import ByArm, Evidence, KindEvidence
 from shim.gate.judge import judge
 from shim.gate.kind_gate import GateTargets, grown_both
 from shim.model import MonitorType
+from shim.model.time import DAY
 from shim.settings.monitors import Surroundings
-from shim.simulate.scenario import DAY, Scenario
+from shim.simulate.scenario import Scenario
 from shim.simulate.simulation_run import SimulationRun
 
 PILOT_USERS = 1000

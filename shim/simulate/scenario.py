@@ -13,7 +13,8 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from shim.flags.targeting import Percentages, Targeting
-from shim.model import SECOND, Duration, MonitorType, Stage, Time
+from shim.model import SECOND, MonitorType, Stage, Time
+from shim.model.time import DAY
 from shim.settings.document import Document
 from shim.settings.faults import Fault, Faults, validate
 from shim.settings.fields import (
@@ -31,8 +32,6 @@ from shim.settings.monitors import Surroundings
 from shim.settings.settings import Settings
 from shim.settings.yamlfile import decode, parse, read_bytes
 from shim.simulate.behaviour import ClientSettings, Sigma
-
-DAY: Duration = 86_400 * SECOND
 
 
 class _Planned(Section):
