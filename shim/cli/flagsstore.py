@@ -4,10 +4,8 @@ Rules: docs/design.md#r26.
 """
 
 import re
-from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
 
 import click
 from rich.table import Table
@@ -25,26 +23,18 @@ from shim.settings.flags_file import parse_flags
 from shim.settings.yamlfile import read_bytes
 
 
-class _FleetFlags(Protocol):
-    """The flags of a fleet. Each method raises InputError."""
-
-    def log(self, limit: int) -> list[FlagsVersion]:
-        """The versions, newest first; by a running shim without their texts."""
-
-    def pull(self) -> FlagsVersion:
-        """The version in force."""
-
-    def push(self, text: str, reason: str, if_digest: str | None) -> PushedFlags: ...
-
-
 class _StoreFlags:
+    """The flags in the store. Each method raises InputError."""
+
     def __init__(self, store: LedgerUrl) -> None:
         self._store = store
 
     def log(self, limit: int) -> list[FlagsVersion]:
+        """The versions, newest first."""
         return list_flags(self._store, limit)
 
     def pull(self) -> FlagsVersion:
+        """The version in force."""
         version = pull_flags(self._store)
         if version is None:
             raise InputError(describe_missing_flags(self._store))
@@ -55,13 +45,17 @@ class _StoreFlags:
 
 
 class _RemoteFlags:
-    """By the API of a running shim, which notes who asked."""
+    """The same by the API of a running shim, which notes who asked; its `log` has no texts."""
 
     def __init__(self, remote: Remote) -> None:
         self._remote = remote
 
     def log(self, limit: int) -> list[FlagsVersion]:
-        return self._remote.get("/api/flags/versions", _read_versions, limit=limit)
+        return self._remote.get(
+            "/api/flags/versions",
+            lambda answer: [*map(FlagsVersion.from_dict, answer["versions"])],
+            limit=limit,
+        )
 
     def pull(self) -> FlagsVersion:
         return self._remote.get("/api/flags/content", FlagsVersion.from_dict)
@@ -71,11 +65,9 @@ class _RemoteFlags:
         return self._remote.post("/api/flags/versions", PushedFlags.from_dict, order)
 
 
-def _read_versions(answer: Mapping[str, Any]) -> list[FlagsVersion]:
-    return [*map(FlagsVersion.from_dict, answer["versions"])]
-
-
-def _flags_of(config: Path | None, ledger: LedgerUrl | None, url: str | None) -> _FleetFlags:
+def _flags_of(
+    config: Path | None, ledger: LedgerUrl | None, url: str | None
+) -> _StoreFlags | _RemoteFlags:
     one_place(ledger, url)
     return _StoreFlags(store_of(config, ledger)) if url is None else _RemoteFlags(Remote(url))
 

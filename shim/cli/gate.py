@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from shim.cli.common import (
+    PATH,
     input_errors,
     json_option,
     little_garbage,
@@ -21,12 +22,11 @@ from shim.cli.common import (
     word_option,
 )
 from shim.cli.ledger_option import ledger_of, ledger_option, one_place
-from shim.cli.remote import PATIENCE, Remote, instead_option, read_record
+from shim.cli.remote import PATIENCE, Remote, instead_option, with_its_record
 from shim.cli.terminal import console_for, echo, plain, print_json
 from shim.gate.answer import Condition, GateAnswer, GateVerdict, Scale, Sense, Standing
 from shim.gate.trial_description import format_arms, format_trial
 from shim.ledger.completeness import (
-    Completeness,
     describe_completeness,
     format_completeness,
     with_record,
@@ -79,11 +79,7 @@ def _read_at(context: click.Context, option: click.Parameter, text: str | None) 
 
 
 @click.command()
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    help="The settings file, with the targets and the ledger.",
-)
+@click.option("--config", type=PATH, help="The settings file, with the targets and the ledger.")
 @ledger_option("Read this ledger, instead of the ledger in the settings.")
 @instead_option
 @word_option("--kind", Kind, "Show only this kind of connection.")
@@ -117,7 +113,7 @@ def gate(
     if url is not None:
         since_1970 = None if at is None else seconds(at)
         answer, record = Remote(url).get(
-            "/api/gate", _read_recorded, patience=PATIENCE, at=since_1970
+            "/api/gate", with_its_record(read_answer), patience=PATIENCE, at=since_1970
         )
     else:
         # The import takes a while, and a running shim answers without it.
@@ -143,10 +139,6 @@ def gate(
         for line in format_completeness(record):
             echo(line)
     sys.exit(EXIT_CODES[answer.verdict])
-
-
-def _read_recorded(facts: Mapping[str, Any]) -> tuple[GateAnswer, Completeness | None]:
-    return read_answer(facts), read_record(facts)
 
 
 def read_answer(facts: Mapping[str, Any]) -> GateAnswer:

@@ -42,6 +42,13 @@ instead_option = click.option(
 )
 
 
+def with_its_record(
+    read: Callable[[Any], T],
+) -> Callable[[Any], tuple[T, Completeness | None]]:
+    """What `read` makes of an answer of the API, and how far the record of the fleet goes."""
+    return lambda answer: (read(answer), read_record(answer))
+
+
 def read_record(answer: Mapping[str, Any]) -> Completeness | None:
     """How far the record of the fleet goes, as an answer of the API says; an older shim does not say."""
     record = answer.get("record")

@@ -3,7 +3,6 @@
 Rules: docs/design.md#r13.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -17,7 +16,7 @@ from shim.cli.common import PATH, input_errors, json_option, read_settings
 from shim.cli.terminal import TextConsole, console_for, echo_error, print_json, progress_bar
 from shim.compare.expected_rules import ExpectedRules
 from shim.model import InputError, Return, Role, Time, Verdict, seconds
-from shim.replay.capture_reader import CaptureReader
+from shim.replay.capture_reader import CaptureReader, open_capture
 from shim.replay.replay_engine import CaptureError, Replay, ReplaySettings
 from shim.replay.result import ReplayResult
 from shim.replay.result_diff import Difference, difference, feed_all
@@ -113,19 +112,12 @@ class _Judge:
 
 def _play(capture: Path, *judges: _Judge) -> None:
     """Replay the capture for all judges in one pass. Raises InputError."""
-    try:
-        with capture.open("rb") as file:
-            reader = CaptureReader(file, capture)
-            today = reader.started or datetime.now(UTC).date()
-            engines = [judge.begin(today) for judge in judges]
-            try:
-                feed_all(engines, _with_progress(reader, os.fstat(file.fileno()).st_size))
-            except CaptureError as error:
-                raise reader.error(error.reason, error.path) from None
-            if not engines[0].ended:
-                raise reader.error("the capture has no end event; is the file cut off?")
-    except OSError as error:
-        raise InputError(f"{capture}: {error.strerror}") from None
+    with open_capture(capture) as reader:
+        today = reader.started or datetime.now(UTC).date()
+        engines = [judge.begin(today) for judge in judges]
+        feed_all(engines, _with_progress(reader, capture.stat().st_size))
+        if not engines[0].ended:
+            raise CaptureError("the capture has no end event; is the file cut off?")
     for judge in judges:
         judge.warn()
 

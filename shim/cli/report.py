@@ -9,13 +9,12 @@ from typing import Any
 
 import click
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from shim.cli.common import PATH, input_errors, json_option, read_settings
 from shim.cli.ledger_option import ledger_of, ledger_option, one_place
 from shim.cli.remote import Remote, instead_option, read_record
-from shim.cli.terminal import console_for, echo, plain, print_json
+from shim.cli.terminal import console_for, echo, figures_table, plain, print_json
 from shim.ledger.completeness import (
     Completeness,
     describe_completeness,
@@ -90,10 +89,7 @@ def _read(answer: Mapping[str, Any]) -> _Report:
 
 def render_figures(figures: Mapping[str, Any]) -> Iterator[RenderableType]:
     """The figures of a report (`ReportFigures` as JSON) for people."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    names = ("closed", "recorded", "came back", "lost", "alive", "failures")
-    for number, name in enumerate(("monitor", *names)):
-        table.add_column(name, justify="right" if number else "left")
+    table = figures_table("monitor", "closed", "recorded", "came back", "lost", "alive", "failures")
     for role in map(str, Role):
         decisions, outcomes = figures["decisions"][role], figures["outcomes"][role]
         numbers = (

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from shim.cli.common import input_errors, json_option, read_settings
+from shim.cli.common import PATH, input_errors, json_option, read_settings
 from shim.cli.gate import EXIT_CODES, read_answer, show
 from shim.cli.ledger_option import ledger_of, ledger_option, one_place
 from shim.cli.remote import PATIENCE, Remote, instead_option, read_record
@@ -39,11 +39,7 @@ class _Retirement(NamedTuple):
 
 
 @click.command()
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    help="The settings file, with the targets and the ledger.",
-)
+@click.option("--config", type=PATH, help="The settings file, with the targets and the ledger.")
 @ledger_option("Read this ledger, instead of the ledger in the settings.")
 @instead_option
 @click.option(

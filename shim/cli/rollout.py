@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import click
 
-from shim.cli.common import input_errors, json_option, read_settings
+from shim.cli.common import PATH, input_errors, json_option, read_settings
 from shim.cli.flagsdiff import show_shares
 from shim.cli.ledger_option import ledger_of
-from shim.cli.remote import PATIENCE, Remote, read_record
+from shim.cli.remote import PATIENCE, Remote, with_its_record
 from shim.cli.terminal import echo, echo_error, print_json
 from shim.flags.targeting import Percentages
 from shim.gate.answer import Standing
@@ -36,7 +35,7 @@ _SIGNS = {"met": "✓", "failed": "✗", "open": "…"}
 
 _config = click.option(
     "--config",
-    type=click.Path(path_type=Path),
+    type=PATH,
     default=Path("config/shim.yaml"),
     show_default=True,
     help="The settings file, with the plan.",
@@ -59,7 +58,8 @@ def rollout() -> None:
 def status(config: Path, url: str | None, as_json: bool) -> None:
     """Print the current step of the plan, and what is missing for the next step."""
     if url is not None:
-        state, record = Remote(url).get("/api/rollout", _read_state, patience=PATIENCE)
+        read = with_its_record(RolloutState.from_dict)
+        state, record = Remote(url).get("/api/rollout", read, patience=PATIENCE)
     else:
         settings = read_settings(config)
         record = _record(settings)
@@ -93,7 +93,8 @@ def advance(
     order = StepOrder(this_user(), reason, force, dry_run)
     if url is not None:
         body = {"who": order.by, "reason": reason, "force": force, "dry_run": dry_run}
-        answer, record = Remote(url).post("/api/rollout", _read_answer, body, patience=PATIENCE)
+        read = with_its_record(StepAnswer.from_dict)
+        answer, record = Remote(url).post("/api/rollout", read, body, patience=PATIENCE)
     else:
         settings = read_settings(config)
         record = _record(settings)
@@ -105,14 +106,6 @@ def advance(
         _show_change(answer)
     if answer.next is not None:
         raise SystemExit(_EXIT_CODES[Standing.MET if force else answer.standing])
-
-
-def _read_state(answer: Mapping[str, Any]) -> tuple[RolloutState, Completeness | None]:
-    return RolloutState.from_dict(answer), read_record(answer)
-
-
-def _read_answer(answer: Mapping[str, Any]) -> tuple[StepAnswer, Completeness | None]:
-    return StepAnswer.from_dict(answer), read_record(answer)
 
 
 def _planned(settings: Settings) -> PlannedRollout:

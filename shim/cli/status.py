@@ -8,7 +8,6 @@ from typing import Any
 import click
 from rich.console import Group, RenderableType
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from shim.cli.common import QUARANTINED, input_errors, json_option, rough
@@ -17,7 +16,7 @@ from shim.cli.gate import ANSWERS, read_answer
 from shim.cli.ledger_option import ledger_option
 from shim.cli.remote import Remote, url_option
 from shim.cli.report import render_figures
-from shim.cli.terminal import console_for, plain, print_json
+from shim.cli.terminal import console_for, figures_table, plain, print_json
 from shim.gate.trial_description import format_arms, format_trial
 from shim.ledger.completeness import format_time
 from shim.ledger.fleet_record import FleetRecord
@@ -149,7 +148,7 @@ def _ask_gate(remote: Remote) -> Group:
 def _render(url: str, report: dict[str, Any]) -> Group:
     """The process that answers, and the figures, which in a fleet are those of all processes."""
     process = report.get("process") or report
-    stages = _table("stage", "users", "connections")
+    stages = figures_table("stage", "users", "connections")
     for stage in map(str, reversed(Stage)):
         users, connections = process["users"][stage], process["connections"]["stages"][stage]
         stages.add_row(stage, f"{users:,}", f"{connections:,}")
@@ -193,10 +192,3 @@ def _headline(url: str, report: dict[str, Any]) -> Iterator[Text]:
             yield plain(f"the ledger cannot be written: {ledger['problem']}", "bold red")
         if ledger["dropped"]:
             yield Text(f"{ledger['dropped']:,} rows were dropped", "bold red")
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left")
-    return table

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import click
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.table import Table
 from rich.text import Text
 
 from shim.model.visible_text import is_visible, show_invisible
@@ -91,6 +92,14 @@ def echo_error(text: str) -> None:
 def print_json(answer: Any, indent: int | None = None) -> None:
     """Print JSON, in one line unless there is an indent. It is ASCII, so nothing in it is invisible."""
     click.echo(json.dumps(answer, indent=indent))
+
+
+def figures_table(*columns: str) -> Table:
+    """A table without lines: names in the first column, figures in the others."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left")
+    return table
 
 
 def plain(text: str, style: str = "") -> Text:

@@ -1,9 +1,8 @@
 """`shim tune`: which timeout should the candidate have?"""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,12 +13,12 @@ from rich.table import Table
 from rich.text import Text
 
 from shim.capture.format import Event
-from shim.cli.common import input_errors, json_option, read_settings
+from shim.cli.common import PATH, input_errors, json_option, read_settings
 from shim.cli.terminal import console_for, print_json
 from shim.cli.tune_chart import draw_trials
 from shim.compare.expected_rules import ExpectedRules
 from shim.model import SECOND, Duration, InputError, Monitors, seconds
-from shim.replay.capture_reader import CaptureReader
+from shim.replay.capture_reader import CaptureReader, open_capture
 from shim.replay.long_silences import LongSilences
 from shim.replay.replay_engine import CaptureError, ReplaySettings
 from shim.replay.tuning import TimeoutReplay, TimeoutTrial, feed_trials, recommend
@@ -43,7 +42,7 @@ def _read_timeouts(
 
 
 @click.command()
-@click.argument("capture", type=click.Path(path_type=Path))
+@click.argument("capture", type=PATH)
 @click.option(
     "--timeouts",
     default=_DEFAULT_TIMEOUTS,
@@ -51,8 +50,8 @@ def _read_timeouts(
     callback=_read_timeouts,
     help="Timeouts of the candidate to try, with commas between.",
 )
-@click.option("--config", type=click.Path(path_type=Path), help="The settings apart from that.")
-@click.option("--svg", type=click.Path(path_type=Path), help="Write the picture to this file.")
+@click.option("--config", type=PATH, help="The settings apart from that.")
+@click.option("--svg", type=PATH, help="Write the picture to this file.")
 @json_option
 @input_errors
 def tune(
@@ -96,7 +95,7 @@ def _try(capture: Path, config: Path | None, timeouts: Sequence[Duration]) -> li
     # Clients may be silent as long as the shortest timeout all the time, and yet not as long as the next.
     for number in range(min(2, len(timeouts))):
         silences = LongSilences(min(timeouts[number], getattr(control, "timeout", 0)))
-        with _reading(capture) as reader:
+        with open_capture(capture) as reader:
             played += _play(reader, settings, [timeouts[number]], silences.follow(reader))
             events = silences.events
             if events is not None:
@@ -125,22 +124,8 @@ def _play_in_processes(
 def _play_all(
     capture: Path, config: Path | None, timeouts: Sequence[Duration]
 ) -> list[TimeoutTrial]:
-    with _reading(capture) as reader:
+    with open_capture(capture) as reader:
         return _play(reader, _settings(config, timeouts), timeouts, reader)
-
-
-@contextmanager
-def _reading(capture: Path) -> Iterator[CaptureReader]:
-    """Raises InputError if the file cannot be read, or if its events are impossible."""
-    try:
-        with capture.open("rb") as file:
-            reader = CaptureReader(file, capture)
-            try:
-                yield reader
-            except CaptureError as error:
-                raise reader.error(error.reason, error.path) from None
-    except OSError as error:
-        raise InputError(f"{capture}: {error.strerror}") from None
 
 
 def _play(

@@ -19,7 +19,7 @@ from shim.ledger.fleet_record import FleetOrder, FleetRecord
 from shim.ledger.protocols import LedgerReader, VerdictCounts
 from shim.ledger.rows import ActionRow
 from shim.ledger.stores import list_flags, read_ledger
-from shim.model import Kind, Stage
+from shim.model import Kind, Stage, VerdictName
 from shim.model.ledger_url import LedgerUrl
 from shim.settings.flags_file import parse_flags
 
@@ -49,6 +49,10 @@ class FleetFacts:
                     {stage: n for stage in Stage if (n := process.connections.get(str(stage)))}
                 )
         return found
+
+    def total(self, verdict: VerdictName) -> int:
+        """How many verdicts of this name there are."""
+        return sum(count for (name, _), count in self.verdicts.all.items() if name is verdict)
 
     @property
     def braked(self) -> bool:

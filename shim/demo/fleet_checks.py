@@ -12,7 +12,7 @@ from shim.demo.client_history import ABNORMAL, LEFT, RESTARTED, ClientHistory
 from shim.demo.demo_clients import ClientBehaviour
 from shim.demo.demo_fleet import PROCESSES, FleetFacts
 from shim.demo.demo_settings import BETTER_CODE
-from shim.demo.rollout_checks import CheckResult, check_steps
+from shim.demo.rollout_checks import CheckResult, check_errors, check_steps
 from shim.demo.step_taker import RolloutStep, StepProgress
 from shim.ledger.flags_version import FlagsVersion
 from shim.ledger.fleet_record import FleetOrder
@@ -50,19 +50,12 @@ def check_fleet(rollout: FleetRollout) -> list[CheckResult]:
         _brake(rollout),
         _healthy(rollout.histories),
         _complete(rollout.facts),
-        CheckResult(
-            "no unexpected errors",
-            f"{len(rollout.errors)}: {rollout.errors[0]}" if rollout.errors else "none",
-            not rollout.errors,
-        ),
+        check_errors(rollout.errors),
     ]
 
 
 def _agreement(facts: FleetFacts) -> CheckResult:
-    counts = Counter[VerdictName]()
-    for (name, _), count in facts.verdicts.all.items():
-        counts[name] += count
-    matched, wrong = counts[VerdictName.MATCHED], counts[VerdictName.MISMATCHED]
+    matched, wrong = facts.total(VerdictName.MATCHED), facts.total(VerdictName.MISMATCHED)
     return CheckResult(
         "the monitors decide alike, but for the mistake",
         f"{matched} timeouts matched, {wrong} mismatched",

@@ -146,11 +146,7 @@ class FleetOperator(StepTaker):
     @property
     def matched(self) -> int:
         """On how many timeouts both monitors agreed."""
-        return sum(
-            count
-            for (name, _), count in self.facts.verdicts.all.items()
-            if name is VerdictName.MATCHED
-        )
+        return self.facts.total(VerdictName.MATCHED)
 
     def apps_returned(self, role: Role) -> int:
         """How many users' apps have come back after this monitor had closed their connection."""

@@ -50,7 +50,6 @@ class CheckResult:
 
 def check_rollout(record: RolloutRecord) -> list[CheckResult]:
     """The decisive checks. If nothing has happened, all of them fail but the one about errors."""
-    errors = [*record.histories.failures, *record.errors]
     return [
         check_steps(record.steps, record.progress),
         _agreement(record),
@@ -62,11 +61,7 @@ def check_rollout(record: RolloutRecord) -> list[CheckResult]:
             record.gate,
             record.gate.startswith("insufficient"),
         ),
-        CheckResult(
-            "no unexpected errors",
-            f"{len(errors)}: {errors[0]}" if errors else "none",
-            not errors,
-        ),
+        check_errors([*record.histories.failures, *record.errors]),
     ]
 
 
@@ -77,6 +72,11 @@ def check_steps(steps: Sequence[RolloutStep[Any]], progress: Sequence[StepProgre
     if reached < len(steps):
         happened += f"; not reached: {steps[reached].title}"
     return CheckResult("each step reaches its goal", happened, reached == len(steps) > 0)
+
+
+def check_errors(errors: Sequence[str]) -> CheckResult:
+    happened = f"{len(errors)}: {errors[0]}" if errors else "none"
+    return CheckResult("no unexpected errors", happened, not errors)
 
 
 def _agreement(record: RolloutRecord) -> CheckResult:

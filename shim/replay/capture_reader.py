@@ -2,6 +2,7 @@
 
 from codecs import BOM_UTF8
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import BinaryIO
@@ -10,6 +11,7 @@ import msgspec
 
 from shim.capture.format import VERSION, Event, Header
 from shim.model import InputError, Problem
+from shim.replay.replay_engine import CaptureError
 
 
 class CaptureReader:
@@ -62,3 +64,20 @@ class CaptureReader:
 
     def error(self, reason: str, path: str | None = None) -> InputError:
         return InputError(Problem(reason, self._name, self.line, path=path))
+
+
+@contextmanager
+def open_capture(path: Path) -> Iterator[CaptureReader]:
+    """The capture in this file, as long as the context lasts.
+
+    Raises InputError if the file cannot be read, or if its events are impossible.
+    """
+    try:
+        with path.open("rb") as file:
+            reader = CaptureReader(file, path)
+            try:
+                yield reader
+            except CaptureError as error:
+                raise reader.error(error.reason, error.path) from None
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from shim.gate.answer import GateAnswer, Scale
+from shim.gate.answer import Scale
 from shim.gate.trial_description import format_arms, format_trial
 from shim.ledger.fleet_record import is_off, is_silent
 from shim.ledger.rows import Wall
@@ -11,15 +11,15 @@ from shim.model import SECOND, Duration
 __all__ = [
     "ago",
     "amount",
-    "arms",
     "clock_time",
     "duration",
+    "format_arms",
+    "format_trial",
     "interval",
     "is_off",
     "is_silent",
     "moment",
     "percent",
-    "trial",
 ]
 
 _SPACE = "\N{NO-BREAK SPACE}"
@@ -62,16 +62,6 @@ def interval(bounds: tuple[float, float] | None) -> str:
 def amount(value: float, scale: Scale) -> str:
     """A number of one of the gate's conditions."""
     return percent(value, 2) if scale is Scale.SHARE else f"{value:,.0f}"
-
-
-def trial(answer: GateAnswer) -> list[str]:
-    """Which trial the gate judges, as sentences."""
-    return format_trial(answer.inputs)
-
-
-def arms(answer: GateAnswer) -> list[tuple[str, bool]]:
-    """The users in the arms of the trial, as sentences, and whether each tells of a fault."""
-    return format_arms(answer.conditions)
 
 
 def moment(at: Wall) -> str:
