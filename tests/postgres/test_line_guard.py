@@ -9,6 +9,7 @@ from time import monotonic
 import pytest
 
 from shim.ledger.postgres.line_guard import GuardedLine, LineGuard
+from tests.waiting import wait_for
 
 LATER = 3600
 
@@ -62,11 +63,15 @@ def test_a_line_that_is_over_is_not_looked_at(own: socket.socket) -> None:
     assert not over.looked_at.is_set()
 
 
-def test_all_lines_have_one_thread(own: socket.socket) -> None:
-    guard = LineGuard()
-    before = active_count()
-    lines = [Watched(own) for _ in range(20)]
-    for line in lines:
+def test_all_lines_have_one_thread_which_ends_with_the_last(own: socket.socket) -> None:
+    guard, before = LineGuard(), active_count()
+    late = Watched(own)
+    guard.look_after(late, monotonic() + LATER)
+    for _ in range(20):
+        line = Watched(own)
         guard.look_after(line, monotonic())
         assert line.looked_at.wait(30)
     assert active_count() == before + 1
+    late.is_over = True
+    guard.look_after(Watched(own), monotonic())
+    wait_for(lambda: active_count() == before)

@@ -46,7 +46,7 @@ class GuardedLine:
 
 
 class LineGuard:
-    """Looks after lines, in a thread of its own that begins with the first of them."""
+    """Looks after lines, in a thread of its own, which ends soon after the last of them."""
 
     def __init__(self) -> None:
         self._changed = Condition()
@@ -67,21 +67,23 @@ class LineGuard:
                 self._changed.notify()
 
     def _work(self) -> None:
-        while True:
-            line = self._next()
+        while (line := self._next()) is not None:
             again = line.look(monotonic())
             if again is not None:
                 self.look_after(line, again)
 
-    def _next(self) -> GuardedLine:
-        """Wait for the next look that is due."""
+    def _next(self) -> GuardedLine | None:
+        """Wait for the next look that is due; None: there is nothing to look after, and the thread ends."""
         with self._changed:
             while True:
                 # Nearly all are over before their time comes.
                 while self._looks and self._looks[0][2].is_over:
                     heappop(self._looks)
-                wait = self._looks[0][0] - monotonic() if self._looks else None
-                if wait is not None and wait <= 0:
+                if not self._looks:
+                    self._thread = None
+                    return None
+                wait = self._looks[0][0] - monotonic()
+                if wait <= 0:
                     return heappop(self._looks)[2]
                 self._changed.wait(wait)
 
