@@ -18,19 +18,28 @@ LONGEST: float = 40 * 60
 _SUMMARY = re.compile(r"^=* ?(no tests ran|\d+ \w+(?:, \d+ \w+)*) in [\d.]+s\b.*$", re.MULTILINE)
 """The last line of a pytest that came to its end."""
 
-_LIBRARIES = (
-    *(
-        "pytest",
-        "pytest_asyncio",
-        "pytest_cov",
-        "pytest_timeout",
-        "coverage",
-        "hypothesis.strategies",
-    ),
-    *("aiohttp.web", "click", "grpc", "jinja2", "jwt", "msgspec.json", "numpy", "psycopg"),
-    *("opentelemetry.sdk.trace", "prometheus_client", "pydantic.root_model"),
-    *("rich.console", "websockets", "yaml"),
-)
+_LIBRARIES = [
+    "aiohttp.web",
+    "click",
+    "coverage",
+    "grpc",
+    "hypothesis.strategies",
+    "jinja2",
+    "jwt",
+    "msgspec.json",
+    "numpy",
+    "opentelemetry.sdk.trace",
+    "prometheus_client",
+    "psycopg",
+    "pydantic.root_model",
+    "pytest",
+    "pytest_asyncio",
+    "pytest_cov",
+    "pytest_timeout",
+    "rich.console",
+    "websockets",
+    "yaml",
+]
 """What most parts import. One process imports this and forks the parts, which saves each of them a second. The
 shim is not among them: its lines that run at the import have to be counted."""
 
@@ -38,7 +47,7 @@ _TESTS_FAILED, _NO_TESTS = 1, 5
 """Exit codes of pytest. No tests are right where an option such as `-k` chooses the tests of other parts."""
 
 _PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload([*_LIBRARIES])
+_PROCESSES.set_forkserver_preload(_LIBRARIES)
 _UNUSED = tuple(f"-pno:{plugin}" for plugin in ("anyio", "inline_snapshot", "schemathesis"))
 """Plugins that pytest would find and import, which takes a second, and that no test here needs."""
 _PRELOADED = ("-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning")

@@ -17,9 +17,10 @@ Rules: docs/design.md#r16.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from shim.model import SECOND, Duration, Time
+from shim.model import Duration, Time
+from shim.model.time import DAY
 
-ATTEMPTS_WITHIN: Duration = 90 * 86_400 * SECOND
+ATTEMPTS_WITHIN: Duration = 90 * DAY
 """Trials that ended longer ago do not count as attempts."""
 
 LEAST_SHARE = 0.25

@@ -4,7 +4,6 @@ Rules: docs/design.md#r16.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from shim.gate.answer import Condition, Standing
@@ -12,7 +11,8 @@ from shim.gate.evidence import Evidence
 from shim.gate.kind_gate import GateTargets, wanted_e_value
 from shim.gate.sample_ratio import UNSOUND
 from shim.gate.trial import BRAKE_RELEASED, OTHERS_ENDED, START
-from shim.model import Role, seconds
+from shim.model import Role, from_seconds, seconds
+from shim.model.time import format_utc
 
 _ENDS_BY = (
     "another version or other settings of a monitor, other settings of the comparison, another flags file "
@@ -129,4 +129,4 @@ def _format_cause(began_by: str) -> str:
 
 
 def _format_time(since_1970: float) -> str:
-    return datetime.fromtimestamp(since_1970, UTC).isoformat(timespec="seconds")
+    return format_utc(from_seconds(since_1970))

@@ -11,14 +11,15 @@ from shim.ledger.json_record import JsonRecord
 from shim.ledger.protocols import LedgerReader
 from shim.ledger.rows import Wall
 from shim.model import SECOND, Duration, Return, Role, VerdictKind, VerdictName
+from shim.model.time import DAY
 
 PERIODS: Mapping[str, Duration] = {
     "15m": 900 * SECOND,
     "1h": 3_600 * SECOND,
     "6h": 21_600 * SECOND,
-    "24h": 86_400 * SECOND,
-    "7d": 604_800 * SECOND,
-    "30d": 2_592_000 * SECOND,
+    "24h": DAY,
+    "7d": 7 * DAY,
+    "30d": 30 * DAY,
 }
 """The periods that are asked for; each ends now."""
 

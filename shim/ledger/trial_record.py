@@ -26,8 +26,8 @@ from shim.ledger.protocols import EpisodeCounts, LedgerReader
 from shim.ledger.rows import Wall
 from shim.ledger.settled_actions import SettledActions
 from shim.model import Duration, Kind, Return, Role, Time
+from shim.model.time import DAY
 
-DAY: Duration = 86_400_000_000
 QUARANTINE = "quarantine"
 
 _HOUR: Duration = 3_600_000_000

@@ -4,9 +4,10 @@ import re
 from fractions import Fraction
 
 from shim.model import SECOND, Duration
+from shim.model.time import DAY
 
 _UNITS: dict[str, Duration] = {
-    "d": 86_400 * SECOND,
+    "d": DAY,
     "h": 3_600 * SECOND,
     "m": 60 * SECOND,
     "s": SECOND,

@@ -20,9 +20,9 @@ class User:
     frailty: float = field(kw_only=True)
     """The factor of the rates of trouble of the user's clients."""
     cut: float = field(kw_only=True)
-    """Says into which shares of users this user falls: a cut of a larger share is a cut of this user's."""
+    """From 0 to 1: a cut of the network hits this user if it hits a larger share of the users."""
     sample: float = field(kw_only=True)
-    """The same for the share that is simulated whole."""
+    """From 0 to 1: this user is simulated and recorded whole if a larger share of the users is to be."""
     in_session: bool = False
     """Since the server started, a connection of the user's was opened."""
     open: dict[Kind, int] = field(default_factory=lambda: dict.fromkeys(Kind, 0))

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import aiohttp
@@ -57,13 +58,19 @@ def append(config: Path, line: str) -> None:
         file.write(f"\n{line}\n")
 
 
-def threads() -> set[str]:
-    """Those of a running shim. The thread that looks after lines to a store ends by itself, somewhat later."""
-    names = {thread.name for thread in threading.enumerate()}
-    return {name for name in names if name.startswith("shim-")} - {"shim-line-guard"}
+@pytest.fixture
+def threads() -> Callable[[], set[str]]:
+    """The names of the shim's threads that began in this test and run."""
+    earlier = {*threading.enumerate()}
+
+    def names() -> set[str]:
+        later = {*threading.enumerate()} - earlier
+        return {thread.name for thread in later if thread.name.startswith("shim-")}
+
+    return names
 
 
-def test_opening_opens_nothing(config: Path) -> None:
+def test_opening_opens_nothing(config: Path, threads: Callable[[], set[str]]) -> None:
     before = set(config.parent.iterdir())
     shim = Shim.open(str(config), secrets=SECRETS)
     shim.console()
@@ -107,7 +114,7 @@ def test_a_base_path_is_a_plain_path(config: Path, path: str) -> None:
 
 @pytest.mark.real
 async def test_what_was_opened_is_closed_when_the_start_fails_half_way(
-    config: Path, monkeypatch: pytest.MonkeyPatch
+    config: Path, threads: Callable[[], set[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shim = Shim.open(config, secrets=SECRETS)
 
@@ -142,7 +149,9 @@ async def test_a_second_start_is_refused(config: Path) -> None:
 
 
 @pytest.mark.real
-async def test_a_service_that_fails_still_closes_everything(config: Path) -> None:
+async def test_a_service_that_fails_still_closes_everything(
+    config: Path, threads: Callable[[], set[str]]
+) -> None:
     shim = Shim.open(config, secrets=SECRETS)
 
     async def serve() -> None:
@@ -196,7 +205,9 @@ def test_parts_have_no_console() -> None:
 
 
 @pytest.mark.real
-async def test_the_end_does_not_hold_up_the_event_loop(config: Path) -> None:
+async def test_the_end_does_not_hold_up_the_event_loop(
+    config: Path, threads: Callable[[], set[str]]
+) -> None:
     """A collector that does not answer is waited for, while the service's other ends go on."""
     with socket.create_server(("127.0.0.1", 0)) as collector:  # it accepts nothing
         endpoint = f"http://127.0.0.1:{collector.getsockname()[1]}"

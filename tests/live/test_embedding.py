@@ -107,13 +107,13 @@ async def running(folder: Path, example: str) -> AsyncIterator[Service]:
 async def found(log: Path, process: asyncio.subprocess.Process, pattern: str) -> tuple[str, ...]:
     """What the service says of where it is."""
 
-    async def match() -> re.Match[str] | None:
+    async def find() -> re.Match[str] | None:
         said = await asyncio.to_thread(log.read_text)
         assert process.returncode is None, said
         return re.search(pattern, said)
 
-    found: re.Match[str] = await until(match)
-    return found.groups()
+    match: re.Match[str] = await until(find)
+    return match.groups()
 
 
 @pytest.mark.parametrize("example", [AIOHTTP, FASTAPI, WEBSOCKETS])

@@ -40,7 +40,6 @@ SLEEPS = {
         "fleet_faults/troubled_fleet.py",
         "postgres/server.py",
         "waiting.py",
-        "web/nginx.py",
     ),
     "nothing tells that the server has noticed a client's end": ("web/test_bad_http.py",),
 }

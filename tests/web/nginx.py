@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.support import skip
 from tests.telemetry.collectors import Certificate
+from tests.waiting import until
 
 SECURITY = Path(__file__).parents[2] / "docs" / "security.md"
 
@@ -72,16 +73,17 @@ async def nginx(folder: Path, servers: str, port: int) -> AsyncIterator[None]:
         program, "-p", str(folder), "-c", str(file), stderr=asyncio.subprocess.PIPE
     )
     try:
-        async with asyncio.timeout(60):
-            while True:
-                try:
-                    _, writer = await asyncio.open_connection("127.0.0.1", port)
-                except OSError:
-                    assert process.returncode is None, (folder / "error.log").read_text()
-                    await asyncio.sleep(0.05)
-                else:
-                    writer.close()
-                    break
+
+        async def accepts() -> bool:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                assert process.returncode is None, (folder / "error.log").read_text()
+                return False
+            writer.close()
+            return True
+
+        await until(accepts, pause=0.05)
         yield
     finally:
         if process.returncode is None:

@@ -22,6 +22,7 @@ from shim.gate.answer import Condition, Scale
 from shim.gate.statistics import wilson
 from shim.ledger.rows import Wall
 from shim.model import SECOND, Duration, Role, Stage, VerdictName
+from shim.model.time import DAY
 
 _FLOORS = (0.99, 0.98, 0.95, 0.9, 0.8, 0.5, 0.0)
 
@@ -179,7 +180,7 @@ def share_bar(part: int, whole: int, look: str) -> Markup:
 
 def time_labels(since: Wall, until: Wall) -> tuple[str, str, str]:
     """The begin, the middle and the end of a period."""
-    pattern = "%H:%M" if until - since <= 86_400 * SECOND else "%d %b"
+    pattern = "%H:%M" if until - since <= DAY else "%d %b"
     times = (since, (since + until) // 2, until)
     first, middle, last = (
         datetime.fromtimestamp(at / SECOND, UTC).strftime(pattern) for at in times

@@ -95,7 +95,7 @@ _GUARD = LineGuard()
 def at_most(
     seconds: float, connection: "psycopg.Connection[Any]", *, silence: float | None = None
 ) -> Iterator[None]:
-    """Cut the connection if what is done with it takes longer: a cut line can stay silent for ever.
+    """Cut the connection if what is done with it takes longer.
 
     `silence`: cut it, too, if nothing comes from the server for so many seconds.
     """
