@@ -6,7 +6,8 @@ import pytest
 
 from shim.model import Role, Stage
 from shim_legacy_global import LegacyGlobal
-from tests.router.helpers import FaultyType, S, World, raises
+from tests.router.faulty_monitor import FaultyType, raises
+from tests.router.helpers import S, World
 
 MANY = 1000
 

@@ -11,7 +11,8 @@ from shim.router.role_monitors import RoleMonitors
 from shim.runtime.census import Census
 from shim.runtime.coverage_meter import CoverageMeter
 from shim_legacy_global import LegacyGlobal
-from tests.router.helpers import CANDIDATE, CONTROL, FaultyType, S, World, answers, raises
+from tests.router.faulty_monitor import FaultyType, answers, raises
+from tests.router.helpers import CANDIDATE, CONTROL, S, World
 
 
 def monitors(world: World) -> RoleMonitors:

@@ -4,7 +4,8 @@ import pytest
 
 from shim.model import Close, Confirmation, Forget, Kind, Pulse, Stage, VerdictKind, VerdictName
 from shim_legacy_global import LegacyGlobal
-from tests.router.helpers import CANDIDATE, CONTROL, FaultyType, S, World
+from tests.router.faulty_monitor import FaultyType
+from tests.router.helpers import CANDIDATE, CONTROL, S, World
 
 CLOSED = (Close(1001, "Connection timeout detected", 5 * S), "forget")
 

@@ -9,7 +9,8 @@ from shim.router.time_integral import TimeIntegral
 from shim.router.tracked import PunctualTimer, make_touch
 from shim_legacy_global import LegacyGlobal
 from shim_per_session import PerSession
-from tests.router.helpers import FaultyType, RecordingPort, S, World, answers, listen_to
+from tests.router.faulty_monitor import FaultyType, answers
+from tests.router.helpers import RecordingPort, S, World, listen_to
 
 
 def test_an_integral_sums_a_count_over_time() -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from shim.model import Role, Stage, VerdictKind, VerdictName
 from shim_per_session import PerSession
-from tests.router.helpers import CANDIDATE, CONTROL, FaultyType, S, World, raises
+from tests.router.faulty_monitor import FaultyType, raises
+from tests.router.helpers import CANDIDATE, CONTROL, S, World
 
 WATCHING = {
     Stage.OFF: {CONTROL},

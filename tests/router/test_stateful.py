@@ -7,18 +7,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from shim.model import (
-    Confirmation,
-    Decision,
-    Role,
-    Stage,
-    Time,
-    Verdict,
-    VerdictKind,
-)
+from shim.model import Confirmation, Decision, Role, Stage, Time, Verdict, VerdictKind
 from shim.router import Guard, Tracked
 from shim_legacy_global import LegacyGlobal
-from tests.router.helpers import CANDIDATE, CONTROL, FaultyType, Limits, S, World, answers, raises
+from tests.router.faulty_monitor import FaultyType, answers, raises
+from tests.router.helpers import CANDIDATE, CONTROL, Limits, S, World
 
 STAGES = st.sampled_from(Stage)
 WHO = st.integers(0, 5)
