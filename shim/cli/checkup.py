@@ -26,7 +26,7 @@ from shim.ledger.run_row import wall_clock
 from shim.ledger.stores import check_store, read_ledger
 from shim.model import InputError, seconds
 from shim.model.ledger_url import POSTGRES
-from shim.rollout.client_hints import close_code_warning
+from shim.rollout.client_hints import candidate_warnings
 from shim.runtime.secrets import Secrets
 from shim.settings.settings import Settings, load_flags
 from shim.telemetry.setup import collector_endpoint
@@ -96,7 +96,7 @@ def check_flags(settings: Settings) -> Diagnoses:
     yield Health.GOOD, f"{loaded.path} is valid, digest {loaded.digest[:12]}"
     if targeting.kill_switch:
         yield Health.ODD, "the kill switch is on: everybody is at `off`"
-    if warning := close_code_warning(settings, targeting):
+    for warning in candidate_warnings(settings, targeting):
         yield Health.ODD, warning
 
 

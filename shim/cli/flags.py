@@ -11,7 +11,7 @@ from shim.cli.terminal import echo, echo_error, print_json
 from shim.flags.buckets import ALGORITHM, BUCKETS, bucket
 from shim.flags.flagd import flagd_flags
 from shim.model import InputError
-from shim.rollout.client_hints import close_code_warning
+from shim.rollout.client_hints import candidate_warnings
 from shim.rollout.flags_place import FlagsStorePlace
 from shim.settings.flags_file import FlagsFile, flags_schema, load_flags_file
 from shim.settings.settings import FlagsInStore, Settings, load_flags
@@ -43,8 +43,9 @@ for command in (diff, push, pull, log):
 def check(file: Path | None, config: Path | None, as_json: bool) -> None:
     """Check whether FILE is a valid flags file. If not, print every problem; the exit code is 1.
 
-    With --config the file is also checked together with the settings: a warning says where the file lets
-    the candidate act with a close code after which known clients stay away.
+    With --config the file is also checked together with the settings: warnings say where the file lets
+    the candidate act with a close code after which known clients stay away, and whether the candidate takes a
+    pause of the server for silence.
     """
     settings = _settings(config)
     try:
@@ -62,13 +63,13 @@ def check(file: Path | None, config: Path | None, as_json: bool) -> None:
             for problem in error.problems:
                 echo_error(str(problem))
         raise SystemExit(_NO) from None
-    warning = None if settings is None else close_code_warning(settings, loaded.targeting)
+    warnings = [] if settings is None else candidate_warnings(settings, loaded.targeting)
     if as_json:
         answer = {"valid": True, "file": str(loaded.path), "digest": loaded.digest}
-        print_json({**answer, "warnings": [warning] if warning else []})
+        print_json({**answer, "warnings": warnings})
         return
     echo(f"{loaded.path} is good, digest {loaded.digest[:12]}")
-    if warning:
+    for warning in warnings:
         echo_error(f"warning: {warning}")
 
 

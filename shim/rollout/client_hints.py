@@ -1,7 +1,8 @@
-"""What is known of the service's clients (`clients` in the settings), where it matters to the rollout.
+"""What is known of the service's clients and of the candidate's settings, where it matters to the rollout.
 
-A candidate that closes with a code after which clients stay away loses them, however right its decisions
-are (docs/design.md#purpose).
+A candidate that closes with a code after which clients (`clients` in the settings) stay away loses them,
+however right its decisions are (docs/design.md#purpose). A candidate that is less patient than a pause of the
+server has to be long (docs/design.md#r3) takes such a pause for silence of the clients.
 """
 
 from dataclasses import replace
@@ -14,6 +15,7 @@ from shim.flags.targeting import Targeting, places_of_acting_candidate
 from shim.gate.answer import Condition, GateAnswer, Standing
 from shim.gate.evidence import Evidence
 from shim.gate.judge import judge
+from shim.settings.durations import format_duration
 
 if TYPE_CHECKING:
     from shim.settings.settings import Settings
@@ -21,6 +23,27 @@ if TYPE_CHECKING:
 _NAMED_PLACES = 3
 _RETURNS = "returns"
 """The gate's condition about clients that come back."""
+
+
+def candidate_warnings(settings: "Settings", targeting: Targeting) -> list[str]:
+    """All that is to be said of the candidate before these flags come into force."""
+    warnings = pause_warning(settings), close_code_warning(settings, targeting)
+    return [warning for warning in warnings if warning is not None]
+
+
+def pause_warning(settings: "Settings") -> str | None:
+    """A warning if a pause of the server can be as long as the candidate's timeout, and still not count as
+    a pause (R3: docs/design.md#r3)."""
+    candidate = settings.monitors.candidate.settings
+    timeout, threshold = (getattr(candidate, key, None) for key in ("timeout", "stall_threshold"))
+    if not isinstance(timeout, int) or not isinstance(threshold, int) or timeout >= threshold:
+        return None
+    return (
+        f"the candidate closes after a silence of {format_duration(timeout)} (monitors.candidate.timeout), and "
+        f"takes pauses of the server of up to {format_duration(threshold)} for silence "
+        "(monitors.candidate.stall_threshold): after a pause between the two it may close every connection; "
+        "make stall_threshold shorter than timeout"
+    )
 
 
 def close_code_warning(settings: "Settings", targeting: Targeting) -> str | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from shim.gate.answer import Standing
 from shim.ledger.run_row import wall_clock
 from shim.model import InputError
-from shim.rollout.client_hints import close_code_warning
+from shim.rollout.client_hints import candidate_warnings
 from shim.rollout.flags_place import FlagsFilePlace, FlagsPlace, flags_place
 from shim.rollout.promotion import Promotion, describe_step, prepare, put_in_place
 from shim.rollout.promotion_plan import Facts
@@ -87,8 +87,7 @@ class PlannedRollout:
 
     def _warnings(self, promotion: Promotion) -> list[str]:
         after = promotion.next_targeting or promotion.targeting
-        warning = close_code_warning(self._settings, after)
-        found = [] if warning is None else [warning]
+        found = candidate_warnings(self._settings, after)
         if self._settings.in_fleet and isinstance(self._place, FlagsFilePlace):
             found.append(_ONE_FILE)
         return found

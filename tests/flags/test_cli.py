@@ -112,10 +112,33 @@ def test_check_warns_of_clients_that_stay_away(file: Path, code: int) -> None:
     assert "stay away" in warning
 
 
+@pytest.mark.parametrize(
+    ("timeout", "threshold", "warns"),
+    [("4999ms", "5s", True), ("5s", "5s", False), ("45s", "1m", True), ("45s", "0s", False)],
+)
+def test_check_warns_of_pauses_that_are_taken_for_silence(
+    file: Path, timeout: str, threshold: str, warns: bool
+) -> None:
+    path = config(file, 4000)
+    times = f"timeout: {timeout}, stall_threshold: {threshold}"
+    path.write_text(path.read_text().replace("close_code", f"{times}, close_code"))
+    result = run("check", "--config", path)
+    assert result.exit_code == 0
+    assert (f"a silence of {timeout} (monitors.candidate.timeout)" in result.stderr) is warns
+    assert (f"up to {threshold} for silence" in result.stderr) is warns
+    warnings = json.loads(run("check", "--config", path, "--json").stdout)["warnings"]
+    assert len(warnings) == warns
+
+
 def test_check_warns_of_nothing_else(file: Path) -> None:
     assert run("check", "--config", config(file, 4000)).stderr == ""
     file.write_text(GOOD.replace("complete", "shadow").replace("live: 60", "shadow: 60"))
     assert run("check", "--config", config(file)).stderr == ""
+    # Another plugin's settings have no such keys, and the control's do not count.
+    path = config(file)
+    monitors = "{control: {timeout: 1s}, candidate: {plugin: legacy-global, timeout: 1s}}"
+    path.write_text(f"monitors: {monitors}\nrollout: {file.name}\n")
+    assert run("check", "--config", path).stderr == ""
 
 
 def test_the_file_of_the_settings(file: Path) -> None:

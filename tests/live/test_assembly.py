@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import socket
 import threading
 from collections.abc import Callable
@@ -195,6 +196,25 @@ async def test_the_older_name_of_the_listener_works_with_a_warning(
                 assert answer.status == 200
     assert "`server.admin` is an older name" in caplog.text
     assert "console" in caplog.text
+
+
+@pytest.fixture(params=["both monitors", "retired"])
+def impatient(config: Path, request: pytest.FixtureRequest) -> Path:
+    """The same settings with a pause threshold that is longer than the candidate's timeout."""
+    text = config.read_text().replace("stall_threshold: 500ms", "stall_threshold: 2s")
+    if request.param == "retired":
+        text = re.sub("^  control: .*", "  control: null", text, flags=re.MULTILINE)
+    config.write_text(text)
+    return config
+
+
+async def test_pauses_that_are_taken_for_silence_are_a_warning_at_the_start(
+    impatient: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "shim"):
+        async with Shim.open(impatient, secrets=SECRETS).running():
+            pass
+    assert "takes pauses of the server of up to 2s for silence" in caplog.text
 
 
 def test_parts_have_no_console() -> None:
