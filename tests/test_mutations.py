@@ -165,7 +165,7 @@ MUTATIONS = [
     Listed("R9", _COMPARATOR / "sign_of_life", "True to False"),
     Listed("R7", _COMPARATOR / "decided", "drop of or"),
     put("R12", _COMPARATOR / "failed", "VerdictKind.ERROR", "VerdictKind.CLOSED"),
-    Listed("R12", _COMPARATOR / "failed", "never", 2),
+    Listed("R12", _COMPARATOR / "failed", "never"),
     Listed("R13", _RULES / "today", "<= to <"),
     Listed("R13", Place(EXPECTED, "ExpectedRule.explains"), "drop of or"),
     # The outcomes
@@ -544,7 +544,7 @@ def check_router() -> None:
 
 def check_errors() -> None:
     from shim.compare.comparator import Comparator
-    from shim.model import Connection, Kind, Stage
+    from shim.model import Stage
     from shim_per_session import PerSessionMonitor
 
     class Deaf(PerSessionMonitor):
@@ -558,9 +558,8 @@ def check_errors() -> None:
     router.pong(tracked, b"", S)
     assert journal.verdicts == []
     comparator = Comparator(tolerance=S, window=S)
-    about = Connection("c1", Kind.APP, "u", "s", "p"), 1, S, 0, None
-    assert comparator.failed(*about) is not None
-    assert comparator.failed(*about) is None
+    assert comparator.failed(tracked, S) is not None
+    assert comparator.failed(tracked, S) is None
 
 
 def check_evidence() -> None:

@@ -26,10 +26,10 @@ docs/design.md#r11, docs/design.md#r12, docs/design.md#r13.
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from shim.compare.expected_rules import ExpectedRules
 from shim.model import (
-    BY_CHANCE,
     Connection,
     Duration,
     LateDecision,
@@ -44,15 +44,25 @@ from shim.model import (
 _ONLY = {Role.CONTROL: VerdictKind.ONLY_CONTROL, Role.CANDIDATE: VerdictKind.ONLY_CANDIDATE}
 
 
-@dataclass(slots=True, eq=False)
-class _Silence:
-    """A silence in which a monitor decided or failed."""
+class ComparedConnection(Protocol):
+    """A connection that both monitors watch: its silence began at `last_activity` (see `Verdict`)."""
 
     connection: Connection
     order: int
     last_activity: Time
     acting: Role | None
-    placement: Placement = BY_CHANCE
+    placement: Placement
+
+
+@dataclass(slots=True, eq=False)
+class _Silence:
+    """A silence in which a monitor decided or failed, with the connection as it was then."""
+
+    connection: Connection
+    order: int
+    last_activity: Time
+    acting: Role | None
+    placement: Placement
     first: Role | None = None
     control_at: Time | None = None
     candidate_at: Time | None = None
@@ -96,27 +106,20 @@ class Comparator:
         return silence is not None and not silence.judged
 
     def decided(
-        self,
-        connection: Connection,
-        order: int,
-        role: Role,
-        at: Time,
-        last_activity: Time,
-        acting: Role | None,
-        placement: Placement = BY_CHANCE,
+        self, compared: ComparedConnection, role: Role, at: Time
     ) -> Verdict | LateDecision | None:
-        """A monitor's decision on the silence that began at `last_activity`."""
-        silence = self._silences.get(connection.id)
+        """A monitor's decision on the connection's silence."""
+        silence = self._silences.get(compared.connection.id)
         if silence is None:
-            silence = _Silence(connection, order, last_activity, acting, placement, first=role)
+            silence = self._begin(compared)
+            silence.first = role
             silence.record(role, at)
             silence.window_ends = at + self._window
             self.open_episodes += 1
-            self._silences[connection.id] = silence
             self._windows.append(silence)
             return None
         if silence.judged or silence.decided_by(role):
-            return LateDecision(connection, role, at, acting)
+            return LateDecision(compared.connection, role, at, compared.acting)
         silence.record(role, at)
         verdict = self._judge(silence, VerdictName.MATCHED, VerdictKind.BOTH, at)
         assert verdict.skew is not None
@@ -148,21 +151,10 @@ class Comparator:
         """The roles of the monitors change under the connection."""
         return self._inconclusive(self._silences.get(connection_id), VerdictKind.HANDOVER, at)
 
-    def failed(
-        self,
-        connection: Connection,
-        order: int,
-        at: Time,
-        last_activity: Time,
-        acting: Role | None,
-        placement: Placement = BY_CHANCE,
-    ) -> Verdict | None:
+    def failed(self, compared: ComparedConnection, at: Time) -> Verdict | None:
         """A monitor failed in a call about this connection; None if the silence was judged before."""
-        silence = self._silences.get(connection.id)
-        if silence is None:
-            silence = _Silence(connection, order, last_activity, acting, placement)
-            self._silences[connection.id] = silence
-        elif silence.judged:
+        silence = self._silences.get(compared.connection.id) or self._begin(compared)
+        if silence.judged:
             return None
         return self._mismatch(self._judge(silence, VerdictName.MISMATCHED, VerdictKind.ERROR, at))
 
@@ -187,6 +179,16 @@ class Comparator:
         for silence in silences.values():
             if verdict := self._inconclusive(silence, VerdictKind.SHUTDOWN, now):
                 yield verdict
+
+    def _begin(self, compared: ComparedConnection) -> _Silence:
+        silence = self._silences[compared.connection.id] = _Silence(
+            connection=compared.connection,
+            order=compared.order,
+            last_activity=compared.last_activity,
+            acting=compared.acting,
+            placement=compared.placement,
+        )
+        return silence
 
     def _inconclusive(
         self, silence: _Silence | None, kind: VerdictKind, at: Time

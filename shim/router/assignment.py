@@ -117,6 +117,10 @@ class Assignment:
             self.brake_reason = reason
             self._observer.on(BrakeChanged(True, reason, now, by_itself))
 
+    def restore_brake(self, reason: str) -> None:
+        """The brake is engaged as it was left before a restart: nothing changes, so there is no event."""
+        self.brake_reason = reason
+
     def release_brake(self, reason: str, now: Time) -> None:
         if self.brake_reason is not None:
             self.brake_reason = None
@@ -356,15 +360,6 @@ class Assignment:
 
     def _error_verdict(self, tracked: Tracked, now: Time) -> None:
         """The failure ends the silence's comparison, if there is one (R12)."""
-        if tracked.compared and (
-            verdict := self._comparator.failed(
-                tracked.connection,
-                tracked.order,
-                now,
-                tracked.last_activity,
-                tracked.acting,
-                tracked.placement,
-            )
-        ):
+        if tracked.compared and (verdict := self._comparator.failed(tracked, now)):
             tracked.alert = True
             self._observer.on(verdict)

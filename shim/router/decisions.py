@@ -13,7 +13,7 @@ from itertools import islice
 
 from shim.compare.comparator import Comparator
 from shim.compare.return_watcher import ReturnWatcher
-from shim.model import Close, Decision, LateDecision, Role, Terminate, Time, Verdict
+from shim.model import Close, Decision, Role, Terminate, Time, Verdict
 from shim.router.assignment import Assignment
 from shim.router.events import Decided, GuardChanged
 from shim.router.guard import Guard
@@ -65,17 +65,7 @@ class Decisions:
             self._take_back(tracked, now)
             return
         tracked.alert = True
-        record: Verdict | LateDecision | None = None
-        if tracked.compared:
-            record = self._comparator.decided(
-                tracked.connection,
-                tracked.order,
-                role,
-                now,
-                tracked.last_activity,
-                tracked.acting,
-                tracked.placement,
-            )
+        record = self._comparator.decided(tracked, role, now) if tracked.compared else None
         acts = tracked.acting is role and tracked.closed_by is None
         if acts and role is _CANDIDATE and self._is_held(tracked, decision, now):
             acts = False

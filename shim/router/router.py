@@ -248,7 +248,7 @@ class Router:
 
     def restore_brake(self, reason: str) -> None:
         """The brake is engaged as it was left before a restart: nothing changes, so there is no event."""
-        self._assignment.brake_reason = reason
+        self._assignment.restore_brake(reason)
 
     def release_brake(self, reason: str, now: Time) -> None:
         """Let everyone be where the flags say; `set_stage` moves the connections that are open."""

@@ -20,6 +20,7 @@ from shim.model import (
     VerdictKind,
     VerdictName,
 )
+from tests.compare.silent import Silent
 
 S = SECOND
 CONTROL, CANDIDATE = Role.CONTROL, Role.CANDIDATE
@@ -36,7 +37,7 @@ def comparator(*rules: ExpectedRule, today: date | None = None) -> Comparator:
 def decide(
     compared: Comparator, role: Role, at: Time, connection: Connection = C1, since: Time = 0
 ) -> Answer:
-    return compared.decided(connection, 1, role, at * S, since * S, CONTROL)
+    return compared.decided(Silent(connection, last_activity=since * S), role, at * S)
 
 
 def verdict(answer: Answer) -> tuple[str, str, float, bool]:
@@ -81,7 +82,7 @@ def test_r11_quiet_a_handover_does_not_judge_the_silence() -> None:
 
 def test_r12_quiet_an_error_is_a_verdict_and_the_silence_is_judged() -> None:
     compared = comparator()
-    answer = compared.failed(C1, 7, 20 * S, 3 * S, CONTROL)
+    answer = compared.failed(Silent(C1, 7, 3 * S), 20 * S)
     assert verdict(answer) == ("mismatched", "error", 20, False)
     assert answer is not None
     assert (answer.first, answer.control_at, answer.candidate_at) == (None, None, None)
@@ -103,9 +104,9 @@ def test_r8_open_the_others_decision_is_a_match_within_the_tolerance(
     first: Role, skew: float, expected: str
 ) -> None:
     compared = comparator()
-    compared.decided(C1, 3, first, 45 * S, 1 * S, CANDIDATE)
+    compared.decided(Silent(C1, 3, 1 * S, CANDIDATE), first, 45 * S)
     second = 45 * S + round(skew * S)
-    answer = compared.decided(C1, 3, first.other, second, 1 * S, CONTROL)
+    answer = compared.decided(Silent(C1, 3, 1 * S), first.other, second)
     assert isinstance(answer, Verdict)
     assert answer.kind.value == expected
     assert answer.name.value == ("matched" if expected == "both" else "mismatched")
@@ -123,7 +124,7 @@ def test_r8_the_second_decision_is_in_time_at_the_windows_end_and_not_after_it()
         decide(compared, CANDIDATE, 45)
         now = 105 * S + late
         ended = [verdict(v) for v in compared.expire(now)]
-        answer = compared.decided(C1, 1, CONTROL, now, 0, CONTROL)
+        answer = compared.decided(Silent(C1), CONTROL, now)
         if late:
             assert ended == [("mismatched", "only_candidate", 105, False)]
             assert isinstance(answer, LateDecision)
@@ -216,7 +217,7 @@ def test_r11_open_a_shutdown_leaves_it_inconclusive(role: Role) -> None:
 def test_r12_open_an_error_ends_the_episode(role: Role) -> None:
     compared = comparator()
     decide(compared, role, 45)
-    answer = compared.failed(C1, 1, 50 * S, 0, CONTROL)
+    answer = compared.failed(Silent(C1), 50 * S)
     assert verdict(answer) == ("mismatched", "error", 50, False)
     assert answer is not None
     assert answer.first is role  # what is known of the decisions is kept
@@ -243,7 +244,7 @@ def by_handover(compared: Comparator) -> None:
 
 
 def by_error(compared: Comparator) -> None:
-    compared.failed(C1, 1, 46 * S, 0, CONTROL)
+    compared.failed(Silent(C1), 46 * S)
 
 
 @pytest.mark.parametrize("judge", [by_match, by_window, by_handover, by_error])
@@ -262,7 +263,7 @@ class TestR7Judged:
         judge(compared)
         assert list(compared.expire(999 * S, inclusive=True)) == []
         assert compared.handed_over("c1", 999 * S) is None
-        assert compared.failed(C1, 1, 999 * S, 0, CONTROL) is None
+        assert compared.failed(Silent(C1), 999 * S) is None
         assert list(compared.shutdown(999 * S)) == []
 
     def test_r7_a_sign_of_life_begins_a_new_silence(self, judge) -> None:  # type: ignore[no-untyped-def]
@@ -308,8 +309,8 @@ def rule(name: str = "known", **conditions: object) -> ExpectedRule:
 
 
 def skewed_by(compared: Comparator, skew: float, connection: Connection = C1) -> Verdict:
-    compared.decided(connection, 1, CONTROL, 200 * S + round(skew * S), 0, CONTROL)
-    answer = compared.decided(connection, 1, CANDIDATE, 200 * S, 0, CONTROL)
+    compared.decided(Silent(connection), CONTROL, 200 * S + round(skew * S))
+    answer = compared.decided(Silent(connection), CANDIDATE, 200 * S)
     assert isinstance(answer, Verdict)
     return answer
 
@@ -354,7 +355,7 @@ def test_r13_a_mismatch_that_satisfies_a_rule_is_expected(case: Explained) -> No
         decide(compared, CONTROL, 45)
         answer = compared.sign_of_life("c1", 50 * S)
     else:
-        answer = compared.failed(C1, 1, 50 * S, 0, CONTROL)
+        answer = compared.failed(Silent(C1), 50 * S)
     assert answer is not None
     wanted = (VerdictName.EXPECTED, "known") if case.explained else (VerdictName.MISMATCHED, None)
     assert (answer.name, answer.rule) == wanted
@@ -450,9 +451,9 @@ def test_r7_r13_one_silence_has_at_most_one_verdict(inputs: list[tuple[str, int,
             role = Role(what)
             if key not in judged and role not in decided.get(key, set()):
                 decided.setdefault(key, set()).add(role)
-            keep(compared.decided(connection, 1, role, now, silence[id], CONTROL))
+            keep(compared.decided(Silent(connection, last_activity=silence[id]), role, now))
         elif what == "failed":
-            answer = compared.failed(connection, 1, now, silence[id], CONTROL)
+            answer = compared.failed(Silent(connection, last_activity=silence[id]), now)
             assert (answer is None) == (key in judged)
             keep(answer)
         elif what == "handover":
@@ -493,7 +494,7 @@ def test_an_episode_is_open_from_its_first_decision_to_its_verdict() -> None:
 
 def test_an_error_opens_nothing() -> None:
     compared = comparator()
-    compared.failed(C1, 1, S, 0, CONTROL)
+    compared.failed(Silent(C1), S)
     assert not compared.is_open("c1")
     assert compared.open_episodes == 0
     compared.forget("c1")

@@ -9,6 +9,7 @@ import pytest
 import shim.compare.comparator
 from shim.compare.comparator import Comparator
 from shim.model import SECOND, Connection, Kind, LateDecision, Role, Verdict
+from tests.compare.silent import Silent
 
 S = SECOND
 C1 = Connection("c1", Kind.APP, "u1", "s1", "com.example.app1")
@@ -64,7 +65,7 @@ def cells() -> Iterator[Cell]:
 
 
 def decides(compared: Comparator, role: Role, at: int) -> Verdict | LateDecision | None:
-    return compared.decided(C1, 1, role, at * S, 0, Role.CONTROL)
+    return compared.decided(Silent(C1), role, at * S)
 
 
 EVENTS: dict[str, Callable[[Comparator], object]] = {
@@ -75,7 +76,7 @@ EVENTS: dict[str, Callable[[Comparator], object]] = {
     "closed": lambda compared: compared.closed("c1", 60 * S),
     "handover": lambda compared: compared.handed_over("c1", 60 * S),
     "shutdown": lambda compared: next(compared.shutdown(60 * S), None),
-    "error": lambda compared: compared.failed(C1, 1, 60 * S, 0, Role.CONTROL),
+    "error": lambda compared: compared.failed(Silent(C1), 60 * S),
 }
 
 
