@@ -2,13 +2,12 @@
 docs/design.md#r22); in a fleet, for all processes (R25: docs/design.md#r25)."""
 
 from contextlib import closing
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 import msgspec
 
-from shim.cli.common import QUARANTINED, input_errors, json_option
+from shim.cli.common import QUARANTINED, format_local, input_errors, json_option
 from shim.cli.ledger_option import ledger_option
 from shim.cli.remote import Remote, read_record, url_option
 from shim.cli.terminal import echo, print_json
@@ -18,7 +17,7 @@ from shim.ledger.completeness import (
     format_completeness,
 )
 from shim.ledger.stores import order_brake, read_ledger
-from shim.model import InputError
+from shim.model import InputError, from_seconds
 from shim.model.ledger_url import LedgerUrl
 from shim.rollout.changes import this_user
 
@@ -120,10 +119,10 @@ def _read(answer: dict[str, Any]) -> tuple[dict[str, Any], _Lines]:
     if answer["quarantined"]:
         lines.append((QUARANTINED, {"fg": "red", "bold": True}))
     for event in (answer["history"] or ())[:_HISTORY]:
-        at = datetime.fromtimestamp(event["at"], UTC).astimezone()
+        at = format_local(from_seconds(event["at"]))
         by = f" ({event['process']})" if event.get("process") else ""
         word = "engaged " if event["engaged"] else "released"
-        lines.append((f"  {at:%Y-%m-%d %H:%M:%S}  {word}  {event['reason']}{by}", {}))
+        lines.append((f"  {at}  {word}  {event['reason']}{by}", {}))
     lines += [(line, {}) for line in format_completeness(read_record(answer))]
     return answer, lines
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import click
 
 from shim.cli.terminal import echo_error
-from shim.model import InputError
+from shim.model import InputError, seconds
 
 if TYPE_CHECKING:
     from shim.ledger.rows import Wall
@@ -65,6 +65,11 @@ def read_date(text: str) -> "Wall":
     except OverflowError as error:
         raise ValueError(str(error)) from None
     return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def format_local(at: "Wall") -> str:
+    """A time for a list of lines: local, to the second, without the zone."""
+    return datetime.fromtimestamp(seconds(at)).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def input_errors(command: Callable[P, R]) -> Callable[P, R]:

@@ -4,19 +4,18 @@ Rules: docs/design.md#r26.
 """
 
 import re
-from datetime import datetime
 from pathlib import Path
 
 import click
 from rich.table import Table
 
-from shim.cli.common import PATH, input_errors, json_option
+from shim.cli.common import PATH, format_local, input_errors, json_option
 from shim.cli.ledger_option import one_place, store_of, store_options
 from shim.cli.remote import Remote, instead_option
 from shim.cli.terminal import console_for, echo, print_json
 from shim.ledger.flags_version import FlagsVersion, PushedFlags, describe_missing_flags
 from shim.ledger.stores import list_flags, pull_flags, push_flags
-from shim.model import InputError, seconds
+from shim.model import InputError
 from shim.model.ledger_url import LedgerUrl
 from shim.rollout.changes import this_user
 from shim.settings.flags_file import parse_flags
@@ -161,9 +160,7 @@ def log(
     for title in ("version", "when", "digest", "by", "reason"):
         table.add_column(title, no_wrap=title != "reason")
     for version in versions:
-        when = datetime.fromtimestamp(seconds(version.at)).astimezone()
         moved = f"{(version.before or 'none')[:12]} → {version.digest[:12]}"
-        table.add_row(
-            str(version.id), f"{when:%Y-%m-%d %H:%M:%S}", moved, version.who, version.reason
-        )
+        when = format_local(version.at)
+        table.add_row(str(version.id), when, moved, version.who, version.reason)
     console_for().print(table)

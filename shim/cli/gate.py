@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -21,22 +21,22 @@ from shim.cli.common import (
     rough,
     word_option,
 )
-from shim.cli.ledger_option import ledger_of, ledger_option, one_place
+from shim.cli.ledger_option import echo_record, ledger_of, ledger_option, one_place
 from shim.cli.remote import PATIENCE, Remote, instead_option, with_its_record
-from shim.cli.terminal import console_for, echo, plain, print_json
+from shim.cli.terminal import console_for, plain, print_json
 from shim.gate.answer import Condition, GateAnswer, GateVerdict, Scale, Sense, Standing
 from shim.gate.trial_description import format_arms, format_trial
-from shim.ledger.completeness import (
-    describe_completeness,
-    format_completeness,
-    with_record,
-)
+from shim.ledger.completeness import Completeness, describe_completeness, with_record
 from shim.ledger.process_record import ProcessRecord
+from shim.ledger.protocols import LedgerReader
 from shim.ledger.rows import Wall
 from shim.model import Kind, from_seconds, seconds
 from shim.model.ledger_url import LedgerUrl
 from shim.rollout.client_hints import judge_with_hints
 from shim.runtime.machine_start import present_time
+
+if TYPE_CHECKING:
+    from shim.settings.settings import Settings
 
 EXIT_CODES = {GateVerdict.READY: 0, GateVerdict.NOT_READY: 1, GateVerdict.INSUFFICIENT: 3}
 _ROOMY = 150
@@ -116,16 +116,9 @@ def gate(
             "/api/gate", with_its_record(read_answer), patience=PATIENCE, at=since_1970
         )
     else:
-        # The import takes a while, and a running shim answers without it.
-        from shim.ledger.gate_evidence import gate_evidence
-
         settings = read_settings(config)
         with ledger_of(settings, ledger) as reader, little_garbage():
-            record = describe_completeness(reader.fleet())
-            now = present_time(reader)
-            if at is not None:
-                now = min(at, now)
-            answer = judge_with_hints(gate_evidence(reader, settings, now), settings)
+            answer, record, now = judge_ledger(reader, settings, at)
             processes = reader.processes(now)
     if as_json:
         facts = with_record(answer.as_dict(), record)
@@ -135,10 +128,22 @@ def gate(
             facts["conditions"] = [c for c in facts["conditions"] if c["kind"] in (None, kind)]
         print_json(facts)
     else:
-        show(answer, kind)
-        for line in format_completeness(record):
-            echo(line)
+        show(answer, record, kind)
     sys.exit(EXIT_CODES[answer.verdict])
+
+
+def judge_ledger(
+    ledger: LedgerReader, settings: "Settings", at: Wall | None = None
+) -> tuple[GateAnswer, Completeness | None, Wall]:
+    """The answer now, or as of an earlier time; how far the record of a fleet goes; and as of when it is."""
+    # The import takes a while, and a running shim answers without it.
+    from shim.ledger.gate_evidence import gate_evidence
+
+    record = describe_completeness(ledger.fleet())
+    now = present_time(ledger)
+    if at is not None:
+        now = min(at, now)
+    return judge_with_hints(gate_evidence(ledger, settings, now), settings), record, now
 
 
 def read_answer(facts: Mapping[str, Any]) -> GateAnswer:
@@ -153,8 +158,8 @@ def _in_microseconds(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {**facts, "eta": None if eta is None else from_seconds(eta)}
 
 
-def show(answer: GateAnswer, kind: Kind | None = None) -> None:
-    """The answer for people."""
+def show(answer: GateAnswer, record: Completeness | None = None, kind: Kind | None = None) -> None:
+    """The answer for people, and how far the record of a fleet goes."""
     console = console_for()
     standing = {
         GateVerdict.READY: Standing.MET,
@@ -174,6 +179,7 @@ def show(answer: GateAnswer, kind: Kind | None = None) -> None:
             console.print()
             console.print(Text("all connections" if shown is None else shown.value, style="bold"))
             console.print(_table(conditions, console.width))
+    echo_record(record)
 
 
 def _table(conditions: list[Condition], width: int) -> Table:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from shim.cli.common import PATH, read_settings
+from shim.cli.terminal import echo
+from shim.ledger.completeness import Completeness, format_completeness
 from shim.ledger.protocols import LedgerReader, UnusableError
 from shim.ledger.stores import read_ledger
 from shim.model.ledger_url import POSTGRES, LedgerUrl
@@ -71,3 +73,9 @@ def ledger_of(settings: "Settings", given: LedgerUrl | None = None) -> Iterator[
         closing(read_ledger(settings.ledger)) as reader,
     ):
         yield reader
+
+
+def echo_record(record: Completeness | None) -> None:
+    """Print how far the record of a fleet goes; None: there is no fleet, or its store does not say."""
+    for line in format_completeness(record):
+        echo(line)

@@ -4,7 +4,7 @@ Rules: docs/design.md#r13.
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,12 @@ from shim.capture.format import Event
 from shim.cli.common import PATH, input_errors, json_option, read_settings
 from shim.cli.terminal import TextConsole, console_for, echo_error, print_json, progress_bar
 from shim.compare.expected_rules import ExpectedRules
-from shim.model import InputError, Return, Role, Time, Verdict, seconds
+from shim.model import InputError, Monitors, Return, Role, Time, Verdict, seconds
 from shim.replay.capture_reader import CaptureReader, open_capture
 from shim.replay.replay_engine import CaptureError, Replay, ReplaySettings
 from shim.replay.result import ReplayResult
 from shim.replay.result_diff import Difference, difference, feed_all
+from shim.settings.settings import Settings
 
 _LONG = 20_000_000
 """Bytes; the replay of a longer capture shows a progress bar."""
@@ -68,37 +69,52 @@ def replay(
         _show_difference(judge, second, found)
 
 
+def read_two_monitors(config: Path | None) -> Settings:
+    """The settings of a file, or the defaults. Raises InputError, also if they have no control."""
+    settings = read_settings(config)
+    if settings.monitors.control is None:
+        name = name_settings(config)
+        raise InputError(f"a replay compares two monitors; {name} has no monitors.control")
+    return settings
+
+
+def name_settings(config: Path | None) -> str:
+    return "the defaults" if config is None else str(config)
+
+
+def replay_settings(
+    settings: Settings, monitors: Monitors, capture: CaptureReader
+) -> ReplaySettings:
+    """For a replay with these monitors; expected rules hold or have expired as of the capture (R13)."""
+    comparison = settings.comparison
+    today = capture.started or datetime.now(UTC).date()
+    return ReplaySettings(
+        monitors=monitors,
+        tolerance=comparison.tolerance,
+        window=comparison.window,
+        return_window=comparison.return_window,
+        expected=ExpectedRules(comparison.expected, today),
+    )
+
+
 class _Judge:
     """A replay with one settings file (None: the defaults)."""
 
     engine: Replay
 
     def __init__(self, config: Path | None, acting: str) -> None:
-        self.name = "the defaults" if config is None else str(config)
-        self._settings = read_settings(config)
+        self.name = name_settings(config)
+        self._settings = read_two_monitors(config)
         self._acting = None if acting == "none" else Role(acting)
-        if self._settings.monitors.control is None:
-            raise InputError(f"a replay compares two monitors; {self.name} has no monitors.control")
 
-    def begin(self, today: date) -> Replay:
-        """`today`: the day for which expected rules hold or have expired (R13)."""
-        comparison = self._settings.comparison
-        self._expected = ExpectedRules(comparison.expected, today)
-        self.engine = Replay(
-            ReplaySettings(
-                self._settings.monitors.chosen,
-                comparison.tolerance,
-                comparison.window,
-                comparison.return_window,
-                self._expected,
-            ),
-            self._acting,
-        )
+    def begin(self, reader: CaptureReader) -> Replay:
+        self._replayed = replay_settings(self._settings, self._settings.monitors.chosen, reader)
+        self.engine = Replay(self._replayed, self._acting)
         return self.engine
 
     def warn(self) -> None:
         """Print which expected rules had no effect, and which calls of a monitor failed."""
-        for rule in self._expected.expired:
+        for rule in self._replayed.expected.expired:
             echo_error(f"expected rule {rule.name!r} expired on {rule.until}: it matched nothing")
         for failure in self.engine.result.failures:
             echo_error(f"the {failure.role} failed in {failure.call}: {failure.reason}")
@@ -113,8 +129,7 @@ class _Judge:
 def _play(capture: Path, *judges: _Judge) -> None:
     """Replay the capture for all judges in one pass. Raises InputError."""
     with open_capture(capture) as reader:
-        today = reader.started or datetime.now(UTC).date()
-        engines = [judge.begin(today) for judge in judges]
+        engines = [judge.begin(reader) for judge in judges]
         feed_all(engines, _with_progress(reader, capture.stat().st_size))
         if not engines[0].ended:
             raise CaptureError("the capture has no end event; is the file cut off?")

@@ -12,13 +12,12 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from shim.cli.common import PATH, input_errors, json_option, read_settings
-from shim.cli.ledger_option import ledger_of, ledger_option, one_place
+from shim.cli.ledger_option import echo_record, ledger_of, ledger_option, one_place
 from shim.cli.remote import Remote, instead_option, read_record
 from shim.cli.terminal import console_for, echo, figures_table, plain, print_json
 from shim.ledger.completeness import (
     Completeness,
     describe_completeness,
-    format_completeness,
     format_time,
     with_record,
 )
@@ -66,8 +65,7 @@ def report(
     console = console_for()
     for part in render_figures(figures):
         console.print(part)
-    for line in format_completeness(record):
-        echo(line)
+    echo_record(record)
 
 
 def _read_ledger(config: Path | None, ledger: LedgerUrl | None, period: str) -> _Report:

@@ -10,24 +10,16 @@ from typing import Any, NamedTuple
 import click
 
 from shim.cli.common import PATH, input_errors, json_option, read_settings
-from shim.cli.gate import EXIT_CODES, read_answer, show
+from shim.cli.gate import EXIT_CODES, judge_ledger, read_answer, show
 from shim.cli.ledger_option import ledger_of, ledger_option, one_place
 from shim.cli.remote import PATIENCE, Remote, instead_option, read_record
 from shim.cli.terminal import echo, print_json
 from shim.gate.answer import GateAnswer, GateVerdict
 from shim.gate.retirement_report import RetirementReport
-from shim.ledger.completeness import (
-    Completeness,
-    describe_completeness,
-    format_completeness,
-    with_record,
-)
-from shim.ledger.gate_evidence import gate_evidence
+from shim.ledger.completeness import Completeness, with_record
 from shim.model import InputError
 from shim.model.ledger_url import LedgerUrl
-from shim.rollout.client_hints import judge_with_hints
 from shim.rollout.retirement import check_control, read_retirement, with_completeness
-from shim.runtime.machine_start import present_time
 
 
 class _Retirement(NamedTuple):
@@ -85,7 +77,7 @@ def retire(
             facts = {"gate": found.answer.as_dict(), "report": None}
             print_json(with_record(facts, found.record))
         else:
-            _show_gate(found)
+            show(found.answer, found.record)
         sys.exit(EXIT_CODES[found.answer.verdict])
     written = replace(
         with_completeness(found.report, found.record), reason=reason if force else None
@@ -94,7 +86,7 @@ def retire(
     if as_json:
         print_json({**written.as_dict(), "files": [str(file) for file in files]})
         return
-    _show_gate(found)
+    show(found.answer, found.record)
     echo()
     echo(f"The evidence is in {files[0]} and {files[1]}. What to do now:")
     echo()
@@ -106,9 +98,7 @@ def _read_ledger(config: Path | None, ledger: LedgerUrl | None, *, force: bool) 
     settings = read_settings(config)
     check_control(settings)
     with ledger_of(settings, ledger) as reader:
-        record = describe_completeness(reader.fleet())
-        now = present_time(reader)
-        answer = judge_with_hints(gate_evidence(reader, settings, now), settings)
+        answer, record, now = judge_ledger(reader, settings)
         reported = answer.verdict is GateVerdict.READY or force
         report = read_retirement(reader, settings, answer, now) if reported else None
     return _Retirement(answer, report, record)
@@ -122,12 +112,6 @@ def _read(facts: Mapping[str, Any]) -> _Retirement:
         None if report is None else RetirementReport.from_dict(report, answer),
         read_record(facts),
     )
-
-
-def _show_gate(found: _Retirement) -> None:
-    show(found.answer)
-    for line in format_completeness(found.record):
-        echo(line)
 
 
 def _write(report: RetirementReport, folder: Path) -> tuple[Path, Path]:

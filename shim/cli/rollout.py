@@ -9,17 +9,12 @@ import click
 
 from shim.cli.common import PATH, input_errors, json_option, read_settings
 from shim.cli.flagsdiff import show_shares
-from shim.cli.ledger_option import ledger_of
+from shim.cli.ledger_option import echo_record, ledger_of
 from shim.cli.remote import PATIENCE, Remote, with_its_record
 from shim.cli.terminal import echo, echo_error, print_json
 from shim.flags.targeting import Percentages
 from shim.gate.answer import Standing
-from shim.ledger.completeness import (
-    Completeness,
-    describe_completeness,
-    format_completeness,
-    with_record,
-)
+from shim.ledger.completeness import Completeness, describe_completeness, with_record
 from shim.model import InputError
 from shim.rollout.changes import this_user
 from shim.rollout.editing import format_widths
@@ -128,8 +123,7 @@ def _record(settings: Settings) -> Completeness | None:
 def _show(state: RolloutState, record: Completeness | None) -> None:
     at = "before the first step" if state.step is None else f"at step {state.step}"
     echo(f"{state.file} is {at} of {state.steps}: {_format_widths(state.percent)}")
-    for line in format_completeness(record):
-        echo(line)
+    echo_record(record)
     if state.next is None:
         echo("the plan is done; `shim gate` says whether the control may be retired")
     else:

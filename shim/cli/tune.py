@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from shim.capture.format import Event
-from shim.cli.common import PATH, input_errors, json_option, read_settings
+from shim.cli.common import PATH, input_errors, json_option
+from shim.cli.replay import name_settings, read_two_monitors, replay_settings
 from shim.cli.terminal import console_for, print_json
 from shim.cli.tune_chart import draw_trials
-from shim.compare.expected_rules import ExpectedRules
 from shim.model import SECOND, Duration, InputError, Monitors, seconds
 from shim.replay.capture_reader import CaptureReader, open_capture
 from shim.replay.long_silences import LongSilences
-from shim.replay.replay_engine import CaptureError, ReplaySettings
+from shim.replay.replay_engine import CaptureError
 from shim.replay.tuning import TimeoutReplay, TimeoutTrial, feed_trials, recommend
 from shim.settings.durations import format_duration, parse_duration
 from shim.settings.settings import Settings
@@ -136,12 +135,13 @@ def _play(
     names: Mapping[str, str] | None = None,
 ) -> list[TimeoutTrial]:
     """One pass over the events for all these timeouts. Raises CaptureError and InputError."""
-    today = reader.started or datetime.now(UTC).date()
-    expected = ExpectedRules(settings.comparison.expected, today)
-    replays = [
-        TimeoutReplay(_replay_settings(settings, timeout, expected), timeout, names)
-        for timeout in timeouts
-    ]
+    chosen = settings.monitors.chosen
+    monitor_type, _ = chosen.candidate
+    replays = []
+    for timeout in timeouts:
+        monitors = Monitors(chosen.control, (monitor_type, _candidate(settings, timeout)))
+        replayed = replay_settings(settings, monitors, reader)
+        replays.append(TimeoutReplay(replayed, timeout, names))
     feed_trials(replays, events)
     if not replays[0].ended:
         raise CaptureError("the capture has no end; is the file truncated?")
@@ -150,12 +150,9 @@ def _play(
 
 def _settings(config: Path | None, timeouts: Iterable[Duration]) -> Settings:
     """Raises InputError, also if the candidate refuses one of the timeouts."""
-    settings = read_settings(config)
-    name = "the defaults" if config is None else str(config)
-    if settings.monitors.control is None:
-        raise InputError(f"a comparison needs two monitors; {name} has no monitors.control")
+    settings = read_two_monitors(config)
     if not hasattr(settings.monitors.candidate.settings, "timeout"):
-        plugin = settings.monitors.candidate.plugin
+        name, plugin = name_settings(config), settings.monitors.candidate.plugin
         raise InputError(f"the candidate of {name}, {plugin!r}, has no setting `timeout`")
     for timeout in timeouts:
         _candidate(settings, timeout)
@@ -168,20 +165,6 @@ def _candidate(settings: Settings, timeout: Duration) -> Any:
         return replace(settings.monitors.candidate.settings, timeout=timeout)
     except ValueError as error:
         raise InputError(f"timeout {format_duration(timeout)}: {error}") from None
-
-
-def _replay_settings(
-    settings: Settings, timeout: Duration, expected: ExpectedRules
-) -> ReplaySettings:
-    chosen, comparison = settings.monitors.chosen, settings.comparison
-    monitor_type, _ = chosen.candidate
-    return ReplaySettings(
-        Monitors(chosen.control, (monitor_type, _candidate(settings, timeout))),
-        comparison.tolerance,
-        comparison.window,
-        comparison.return_window,
-        expected,
-    )
 
 
 def _show(trials: Sequence[TimeoutTrial], best: TimeoutTrial | None) -> None:

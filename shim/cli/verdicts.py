@@ -11,11 +11,19 @@ import click
 import msgspec
 from rich.table import Table
 
-from shim.cli.common import PATH, input_errors, json_option, read_date, read_settings, word_option
-from shim.cli.ledger_option import ledger_of, ledger_option, one_place
+from shim.cli.common import (
+    PATH,
+    format_local,
+    input_errors,
+    json_option,
+    read_date,
+    read_settings,
+    word_option,
+)
+from shim.cli.ledger_option import echo_record, ledger_of, ledger_option, one_place
 from shim.cli.remote import Remote, instead_option, read_record
-from shim.cli.terminal import console_for, echo, print_json
-from shim.ledger.completeness import format_completeness, with_record
+from shim.cli.terminal import console_for, print_json
+from shim.ledger.completeness import with_record
 from shim.ledger.process_record import ProcessRecord
 from shim.ledger.protocols import Episode, EpisodeReader, Page, VerdictFilter
 from shim.ledger.rows import VerdictRow, Wall
@@ -150,8 +158,7 @@ def verdicts(
                 print_json(_episode_facts(found))
                 return
             _show_episode(found)
-            for line in format_completeness(found.record):
-                echo(line)
+            echo_record(found.record)
             return
         which = VerdictFilter(since=since and since(now), until=until and until(now), **filters)
         page = reader.verdicts(which, limit=limit, cursor=cursor)
@@ -163,8 +170,7 @@ def verdicts(
         print_json(with_record({**facts, "cursor": page.cursor}, page.record))
         return
     _show_page(page, reader.place)
-    for line in format_completeness(page.record):
-        echo(line)
+    echo_record(page.record)
 
 
 @contextmanager
@@ -194,7 +200,7 @@ def _show_page(page: Page, place: str) -> None:
     for row in page.rows:
         table.add_row(
             str(row.id),
-            _local_time(row.at).strftime("%Y-%m-%d %H:%M:%S"),
+            format_local(row.at),
             row.user,
             _describe_client(row),
             _format_verdict(row),

@@ -282,9 +282,11 @@ async def test_without_a_ledger_the_rest_still_works(tmp_path: Path) -> None:
         reader = it.shim.assembly.reader
         assert isinstance(reader, SqliteReader)
         reader.path.unlink()
+        socket = await app_client(http, it.url, "alice@example.com")
         for path, status in (
             ("/api/verdicts", 503),
             ("/api/gate", 503),
+            ("/sessions/alice@example.com", 200),
             ("/api/report", 200),
             ("/api/brake", 200),
             ("/", 200),
@@ -298,6 +300,9 @@ async def test_without_a_ledger_the_rest_still_works(tmp_path: Path) -> None:
                 text = await answer.text()
             if path in ("/", "/verdicts", "/api/verdicts"):
                 assert "there is no ledger at" in text
+            if path.startswith("/sessions/"):
+                assert "The ledger does not tell the episodes now." in text
+        await socket.close()
 
 
 async def test_the_gate_is_asked_about_an_earlier_time(tmp_path: Path) -> None:

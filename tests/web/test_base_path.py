@@ -236,7 +236,8 @@ async def test_a_forged_header_leads_nobody_away(tmp_path: Path) -> None:
             ) as answer:
                 assert answer.headers["Location"] == "/shim/login?next=%2Fshim%2Fverdicts"
         # The way back from a login stays within the console, too.
-        for following in ("//evil.example", "/", "/other", "/shim/../other", "/shimmer/"):
+        upwards = ("/shim/../other", "/shim/%2e%2E/other", "/shim/.%2e?a", "/shim/\\..\\..\\other")
+        for following in ("//evil.example", "/", "/other", "/shimmer/", *upwards):
             form = {"token": SECRETS.operator_token, "next": following}
             async with http.post(
                 service.make_url("/shim/login"), data=form, allow_redirects=False

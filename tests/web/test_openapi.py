@@ -73,6 +73,24 @@ def test_the_document_is_valid(running: Running) -> None:
     assert len(running.document["paths"]) >= 11
 
 
+def undescribed(answer: Any, schema: dict[str, Any], document: dict[str, Any]) -> Iterator[str]:
+    """The values in an answer of which the document says nothing."""
+    if "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    if isinstance(answer, list) and "items" in schema:
+        for item in answer:
+            yield from undescribed(item, schema["items"], document)
+    elif isinstance(answer, dict) and "properties" in schema:
+        for name, value in answer.items():
+            if name in schema["properties"]:
+                yield from undescribed(value, schema["properties"][name], document)
+            else:
+                yield name
+    elif answer is not None:
+        for choice in schema.get("anyOf", ()):
+            yield from undescribed(answer, choice, document)
+
+
 def test_the_api_does_what_its_document_says(running: Running) -> None:
     schema = schemathesis.openapi.from_dict(running.document)
     operations = [found.ok() for found in schema.get_all_operations() if isinstance(found, Ok)]
@@ -94,6 +112,10 @@ def test_the_api_does_what_its_document_says(running: Running) -> None:
             excluded_checks=[],
         )
         answered.add((case.operation.label, response.status_code))
+        described = running.document["paths"][case.operation.path][case.operation.method]
+        if response.status_code == 200:
+            (content,) = described["responses"]["200"]["content"].values()
+            assert not [*undescribed(response.json(), content["schema"], running.document)]
 
     ask()
     assert {status for _, status in answered} >= {200, 404}

@@ -154,6 +154,9 @@ class EvaluationAnswer(msgspec.Struct, kw_only=True):
     thresholds: dict[str, int]
     holdback_bucket: int
     holdback_threshold: int
+    detail: Annotated[
+        str | None, Meta(description="What another provider said; null: none was asked.")
+    ]
     words: Annotated[str, Meta(description="The same for people.")]
 
 

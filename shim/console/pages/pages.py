@@ -1,8 +1,9 @@
 """The pages for people: the dashboard and the rows behind its numbers."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -116,18 +117,17 @@ class Pages:
         if session is None:
             raise not_found("There is no such session now. It may have ended.")
         names = self._names(visitor, asked)
-        try:
-            episodes = await self._queries.latest_verdicts(visitor, session.user, 10)
-        except ApiError:
-            episodes = Page([], None)
+        found: Page | None = None
+        with suppress(ApiError):
+            found = await self._queries.latest_verdicts(visitor, session.user, 10)
         facts = self._lists.session_facts(session, names)
         return self._html.page(
             request,
             visitor,
             "session.html",
             **facts,
-            episodes=episodes.rows,
-            record=episodes.record,
+            episodes=None if found is None else found.rows,
+            record=None if found is None else found.record,
             names=names,
         )
 
@@ -301,7 +301,8 @@ def _is_ahead(request: web.Request) -> bool:
 def _own_path(request: web.Request, target: str) -> str:
     """A path of this console; for any other target, the overview."""
     home = f"{base_of(request)}/"
-    own = target.startswith(home) and not target.startswith(("//", "/\\"))
-    printable = target.isascii() and target.isprintable()
-    upwards = ".." in urlsplit(target).path.split("/")
-    return target if own and printable and not upwards else home
+    own = target.startswith(home) and not target.startswith("//")
+    # Browsers read a backslash as a slash, and `%2e` as a dot.
+    plain = target.isascii() and target.isprintable() and "\\" not in target
+    path = re.sub("%2e", ".", urlsplit(target).path, flags=re.IGNORECASE)
+    return target if own and plain and ".." not in path.split("/") else home
