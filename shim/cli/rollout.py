@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from decimal import Decimal
 from pathlib import Path
 
 import click
@@ -12,12 +11,10 @@ from shim.cli.flagsdiff import show_shares
 from shim.cli.ledger_option import echo_record, ledger_of
 from shim.cli.remote import PATIENCE, Remote, with_its_record
 from shim.cli.terminal import echo, echo_error, print_json
-from shim.flags.targeting import Percentages
 from shim.gate.answer import Standing
 from shim.ledger.completeness import Completeness, describe_completeness, with_record
 from shim.model import InputError
 from shim.rollout.changes import this_user
-from shim.rollout.editing import format_widths
 from shim.rollout.planned_rollout import PlannedRollout, StepOrder
 from shim.rollout.promotion_facts import facts_from
 from shim.rollout.promotion_plan import Facts
@@ -149,5 +146,4 @@ def _show_change(answer: StepAnswer) -> None:
 
 def _format_widths(percent: Mapping[str, float]) -> str:
     """Widths as they are written in the file."""
-    widths = {stage: Decimal(str(width)) for stage, width in percent.items()}
-    return format_widths(Percentages(**widths))
+    return "{" + ", ".join(f"{stage}: {width:g}" for stage, width in percent.items()) + "}"

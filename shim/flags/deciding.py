@@ -17,8 +17,6 @@ from shim.flags.buckets import BUCKETS
 from shim.flags.targeting import Percentages, Targeting, find_cells
 from shim.model import EVERYBODY, Role, Stage
 
-_WIDTHS = ("complete", "live", "shadow")
-
 
 def deciding_parts(targeting: Targeting) -> dict[str, Any]:
     """Widths, salt, rules, default, holdback and kill switch, for JSON; not the overrides."""
@@ -26,17 +24,17 @@ def deciding_parts(targeting: Targeting) -> dict[str, Any]:
         "salt": targeting.salt,
         "kill_switch": targeting.kill_switch,
         "default": str(targeting.default),
-        "holdback": _plain(targeting.holdback),
+        "holdback": float(targeting.holdback),
         "rules": [
             {
                 "name": rule.name,
                 "users": list(rule.users),
                 "stage": None if rule.stage is None else str(rule.stage),
-                "percent": None if rule.percent is None else _widths(rule.percent),
+                "percent": None if rule.percent is None else rule.percent.as_dict(),
             }
             for rule in targeting.rules
         ],
-        "percent": _widths(targeting.percent),
+        "percent": targeting.percent.as_dict(),
     }
 
 
@@ -106,12 +104,8 @@ def arm_shares(text: str, group: str) -> dict[Role, float] | None:
     return {role: weights[role] / weights.total() for role in Role}
 
 
-def _widths(percent: Percentages) -> dict[str, float]:
-    return {name: _plain(getattr(percent, name)) for name in _WIDTHS}
-
-
 def _percentages(widths: Mapping[str, float]) -> Percentages:
-    return Percentages(**{name: Decimal(str(widths[name])) for name in _WIDTHS})
+    return Percentages(**{stage: Decimal(str(width)) for stage, width in widths.items()})
 
 
 def _grew(before: Mapping[str, float] | None, after: Mapping[str, float] | None) -> bool:
@@ -124,8 +118,3 @@ def _all_reached(percent: Percentages, wanted: Percentages) -> bool:
     """Whether nobody would move on if the widths became the wanted ones."""
     pairs = zip(percent.thresholds, wanted.thresholds, strict=True)
     return all(has.below >= threshold.below for has, threshold in pairs)
-
-
-def _plain(width: Decimal | int) -> float:
-    """A width as JSON has it; widths have at most three decimals, which a float keeps."""
-    return float(width)

@@ -19,7 +19,7 @@ Rules: docs/design.md#r17, docs/design.md#r18, docs/design.md#r19, docs/design.m
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from itertools import pairwise, product
+from itertools import accumulate, pairwise, product
 from typing import NamedTuple
 
 from shim.flags.buckets import BUCKETS, Bucketing, buckets_of, holdback_salt
@@ -45,16 +45,21 @@ class Percentages:
     thresholds: tuple[Threshold, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        complete, live, shadow = map(buckets_of, (self.complete, self.live, self.shadow))
-        total = self.complete + self.live + self.shadow
-        if total > 100:
+        widths = self.widths.values()
+        stages, reached = sorted(Stage, reverse=True), accumulate(map(buckets_of, widths))
+        thresholds = tuple(map(Threshold, stages, reached))
+        if (total := sum(widths)) > 100:
             raise ValueError(f"the widths add to {total} %, which is more than 100")
-        thresholds = (
-            Threshold(Stage.COMPLETE, complete),
-            Threshold(Stage.LIVE, complete + live),
-            Threshold(Stage.SHADOW, complete + live + shadow),
-        )
         object.__setattr__(self, "thresholds", thresholds)
+
+    @property
+    def widths(self) -> dict[str, Decimal | int]:
+        """By the word of the stage, the most advanced first."""
+        return {"complete": self.complete, "live": self.live, "shadow": self.shadow}
+
+    def as_dict(self) -> dict[str, float]:
+        """The widths for JSON: they have at most three decimals, which a float keeps."""
+        return {stage: float(width) for stage, width in self.widths.items()}
 
     def stage_of(self, bucket: int) -> Stage | None:
         """The stage whose share of the buckets this one falls into, if any."""

@@ -8,11 +8,9 @@ from typing import Any
 import yaml
 
 from shim.flags.targeting import Percentages
-from shim.model import Stage
 from shim.settings.flags_file import parse_flags
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_WIDTHS = tuple(str(stage) for stage in sorted(Stage, reverse=True) if stage is not Stage.OFF)
 
 
 def with_percent(data: bytes, percent: Percentages, file: str) -> bytes:
@@ -36,7 +34,7 @@ def _edit(text: str, percent: Percentages) -> str:
     (mapping,) = (value for key, value in root.value if key.value == "percent")
     assert isinstance(mapping, yaml.MappingNode)
     entries = {name.value: number for name, number in mapping.value}
-    wanted = {name: _format_width(getattr(percent, name)) for name in _WIDTHS}
+    wanted = {name: _format_width(width) for name, width in percent.widths.items()}
     missing = {name: w for name, w in wanted.items() if name not in entries and w != "0"}
     edits = [
         (_span(number), wanted[name])
@@ -70,12 +68,6 @@ def _insertion(
 def _span(node: yaml.Node) -> tuple[int, int]:
     """The start and the end of a node in the text."""
     return node.start_mark.index, node.end_mark.index
-
-
-def format_widths(percent: Percentages) -> str:
-    """Widths as they are written in the file."""
-    widths = (f"{name}: {_format_width(getattr(percent, name))}" for name in _WIDTHS)
-    return "{" + ", ".join(widths) + "}"
 
 
 def _format_width(width: Decimal | int) -> str:

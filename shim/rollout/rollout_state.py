@@ -9,7 +9,6 @@ from difflib import unified_diff
 from typing import Any
 
 from shim.flags.diff import compare
-from shim.flags.targeting import Percentages
 from shim.gate.answer import Standing
 from shim.ledger.json_record import JsonRecord
 from shim.rollout.changes import Change
@@ -66,10 +65,10 @@ def describe_rollout(promotion: Promotion, warnings: Iterable[str]) -> RolloutSt
     return RolloutState(
         file=promotion.place.name,
         digest=promotion.digest,
-        percent=_widths(promotion.targeting.percent),
+        percent=promotion.targeting.percent.as_dict(),
         step=None if proposal.step is None else proposal.step + 1,
         steps=proposal.steps,
-        next=None if proposal.percent is None else _widths(proposal.percent),
+        next=None if proposal.percent is None else proposal.percent.as_dict(),
         standing=proposal.standing,
         checks=[asdict(check) for check in proposal.checks],
         moves=moves,
@@ -82,10 +81,6 @@ def describe_step_taken(state: RolloutState, *, dry_run: bool, change: Change | 
     """What became of the request for the next step."""
     done = None if change is None else asdict(change)
     return StepAnswer.from_dict({**state.as_dict(), "dry_run": dry_run, "change": done})
-
-
-def _widths(percent: Percentages) -> dict[str, float]:
-    return {str(stage): float(getattr(percent, str(stage))) for stage, _ in percent.thresholds}
 
 
 def _diff(promotion: Promotion) -> str:
