@@ -17,9 +17,9 @@ from shim.cli.terminal import TextConsole, console_for, echo_error, print_json, 
 from shim.compare.expected_rules import ExpectedRules
 from shim.model import InputError, Monitors, Return, Role, Time, Verdict, seconds
 from shim.replay.capture_reader import CaptureReader, open_capture
-from shim.replay.replay_engine import CaptureError, Replay, ReplaySettings
+from shim.replay.replay_engine import CaptureError, Replay, ReplaySettings, feed_all
 from shim.replay.result import ReplayResult
-from shim.replay.result_diff import Difference, difference, feed_all
+from shim.replay.result_diff import Difference, difference
 from shim.settings.settings import Settings
 
 _LONG = 20_000_000
@@ -130,7 +130,8 @@ def _play(capture: Path, *judges: _Judge) -> None:
     """Replay the capture for all judges in one pass. Raises InputError."""
     with open_capture(capture) as reader:
         engines = [judge.begin(reader) for judge in judges]
-        feed_all(engines, _with_progress(reader, capture.stat().st_size))
+        events = _with_progress(reader, capture.stat().st_size)
+        feed_all([engine.feed for engine in engines], events)
         if not engines[0].ended:
             raise CaptureError("the capture has no end event; is the file cut off?")
     for judge in judges:

@@ -6,7 +6,7 @@ stall is read, then the events inside the stall, then the candidate's timers whe
 the stall, or the end, is read.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import ulp
 
@@ -32,6 +32,9 @@ from shim.router.port import NO_SOCKET
 _NEVER: Time = 1 << 62
 _LONGEST = 1e9
 """Seconds. The control ticks all the time: a wrong exponent would keep the replay ticking for ever."""
+
+_AT_ONCE = 10_000
+"""Events: a replay goes through so many before the next one has its turn."""
 
 _NOISE = 0.0005
 """Microseconds; sums of floats may miss a whole microsecond by this much, far less than a seventh decimal."""
@@ -208,6 +211,31 @@ class Replay:
         if connection_id in self._connections:
             return CaptureError(f"connection {connection_id!r} was closed before", "connection")
         return CaptureError(f"connection {connection_id!r} is not known", "connection")
+
+
+def feed_all(feeds: Sequence[Callable[[Iterable[Event]], None]], events: Iterable[Event]) -> None:
+    """Play a capture to several replays in one pass; `feeds` are their methods `feed`.
+
+    The first one plays each event before the next is read. Whatever is wrong with the events it finds out, and
+    raises CaptureError. The others play what the first one has played, many events at a time.
+    """
+    first, *others = feeds
+    first(_passed_on(others, events) if others else events)
+
+
+def _passed_on(
+    feeds: Sequence[Callable[[Iterable[Event]], None]], events: Iterable[Event]
+) -> Iterator[Event]:
+    played: list[Event] = []
+    for event in events:
+        yield event
+        played.append(event)
+        if len(played) == _AT_ONCE:
+            for feed in feeds:
+                feed(played)
+            played.clear()
+    for feed in feeds:
+        feed(played)
 
 
 def _microseconds(value: float, path: str) -> Time:

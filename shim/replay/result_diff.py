@@ -5,13 +5,10 @@ monitor closes under one setting is gone there for the rest of the capture. So l
 connection have a verdict only under the other setting.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shim.capture.format import Event
 from shim.model import Time, Verdict
-from shim.replay.replay_engine import Replay
 from shim.replay.result import ReplayResult, verdict_row
 
 
@@ -58,19 +55,6 @@ def difference(a: ReplayResult, b: ReplayResult) -> Difference:
         else:
             unchanged += 1
     return Difference(unchanged, moved, tuple(changed), tuple(only_a), tuple(others.values()))
-
-
-def feed_all(engines: Sequence[Replay], events: Iterable[Event]) -> None:
-    """Play the capture to all engines in one pass. Raises CaptureError as `Replay.feed` does."""
-    first, *others = engines
-    first.feed(_passed_on(others, events) if others else events)
-
-
-def _passed_on(engines: Sequence[Replay], events: Iterable[Event]) -> Iterator[Event]:
-    for event in events:
-        for engine in engines:
-            engine.feed((event,))
-        yield event
 
 
 def _silence(verdict: Verdict) -> tuple[str, Time]:

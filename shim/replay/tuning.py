@@ -14,13 +14,12 @@ Rules: docs/design.md#r14.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from statistics import quantiles
 from typing import Any
 
 from shim.capture.format import CloseEvent, End, Event, Message, Pong
 from shim.model import Cause, Duration, Role, Time, VerdictName, seconds
-from shim.replay.replay_engine import Replay, ReplaySettings
+from shim.replay.replay_engine import Replay, ReplaySettings, feed_all
 from shim.replay.result import ReplayResult
 from shim.router import Decided, handles
 
@@ -104,9 +103,6 @@ class TimeoutTrial:
 
 
 _MONITORS = (Cause.CONTROL, Cause.CANDIDATE)
-
-_AT_ONCE = 10_000
-"""Events: a replay goes through so many before the next one has its turn."""
 
 _MOST_NAMED = 20
 """Connections of a timeout that are named."""
@@ -217,17 +213,9 @@ class TimeoutReplay:
 
 def feed_trials(replays: Sequence[TimeoutReplay], events: Iterable[Event]) -> None:
     """Play the capture to all of them in one pass. Raises CaptureError as `Replay.feed` does."""
-    for some in _chunks(events):
-        for replay in replays:
-            replay.feed(some)
+    feed_all([replay.feed for replay in replays], events)
     for replay in replays:
         replay.count_verdicts()
-
-
-def _chunks(events: Iterable[Event]) -> Iterator[list[Event]]:
-    iterator = iter(events)
-    while chunk := list(islice(iterator, _AT_ONCE)):
-        yield chunk
 
 
 def recommend(trials: Sequence[TimeoutTrial]) -> TimeoutTrial | None:

@@ -90,32 +90,25 @@ def _check_clients(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class Settings(Section):
-    """Everything that `config/shim.yaml` can say; whatever it leaves out has its default."""
+    """Everything that `config/shim.yaml` can say; whatever it leaves out has its default.
+
+    What a section is about stands in its class.
+    """
 
     monitors: MonitorsSettings = Field(
         default_factory=dict, validate_default=True, description="Who decides about timeouts."
     )
-    comparison: ComparisonSettings = Field(
-        default_factory=ComparisonSettings, description="How decisions and outcomes are compared."
-    )
-    gate: GateSettings = Field(
-        default_factory=GateSettings, description="What it takes to retire the control."
-    )
-    brake: BrakeSettings = Field(
-        default_factory=BrakeSettings, description="When everyone is taken back to `shadow`."
-    )
-    guard: GuardSettings = Field(
-        default_factory=GuardSettings, description="When mass closing is held up."
-    )
+    comparison: ComparisonSettings = ComparisonSettings()
+    gate: GateSettings = GateSettings()
+    brake: BrakeSettings = BrakeSettings()
+    guard: GuardSettings = GuardSettings()
     rollout: Annotated[Path | FlagsInStore | None, BeforeValidator(_read_rollout)] = Field(
         default="rollout.yaml",
         validate_default=True,
         description="The flags file, from the folder of the settings file; null: none. Without a "
         "settings file there is none either. `ledger`: the flags are in the store of the fleet.",
     )
-    promotion: PromotionSettings = Field(
-        default_factory=PromotionSettings, description="The plan of the rollout."
-    )
+    promotion: PromotionSettings = PromotionSettings()
     ledger: Annotated[LedgerUrl, PlainValidator(_read_ledger)] = Field(
         default="sqlite:///shim.db",
         validate_default=True,
@@ -144,15 +137,9 @@ class Settings(Section):
         description="How often the objects that are alive are taken out of Python's garbage collection; "
         "null: never. For services with very many connections and without reference cycles of their own.",
     )
-    capture: CaptureSettings = Field(
-        default_factory=CaptureSettings, description="Captures for `shim replay`."
-    )
-    privacy: PrivacySettings = Field(
-        default_factory=PrivacySettings, description="Who is told the names of users."
-    )
-    telemetry: TelemetrySettings = Field(
-        default_factory=TelemetrySettings, description="Where traces go."
-    )
+    capture: CaptureSettings = CaptureSettings()
+    privacy: PrivacySettings = PrivacySettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     clients: Annotated[tuple[Text, ...], Field(strict=False), AfterValidator(_check_clients)] = (
         Field(
             default=("@mentra/sdk",),
@@ -160,12 +147,8 @@ class Settings(Section):
             "stay away after the candidate's close code.",
         )
     )
-    server: ServerSettings = Field(
-        default_factory=ServerSettings, description="The reference server."
-    )
-    console: ConsoleSettings = Field(
-        default_factory=ConsoleSettings, description="What operators see and do."
-    )
+    server: ServerSettings = ServerSettings()
+    console: ConsoleSettings = ConsoleSettings()
     _origin: Origin = PrivateAttr()
 
     @classmethod

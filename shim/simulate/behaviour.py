@@ -112,7 +112,7 @@ class ClientSettings(Section):
     message_every: PositiveDuration | None = Field(
         default=None, description="The mean time between messages; null: it only answers pings."
     )
-    round_trip: RoundTrip = Field(default_factory=RoundTrip, description="How fast it answers.")
+    round_trip: RoundTrip = RoundTrip()
     loss: Annotated[float, Field(ge=0, le=0.5)] = Field(
         default=0.0, description="The share of packets lost, and sent again, at all times."
     )

@@ -131,16 +131,12 @@ class Scenario(Section):
     clients: Annotated[dict[Text, ClientSettings], AfterValidator(_check_names)] = Field(
         description="The sorts of clients, by name; apps have the package com.example.<name>."
     )
-    server: ServerEvents = Field(default_factory=ServerEvents, description="What happens to it.")
-    candidate: CandidateDefects = Field(
-        default_factory=CandidateDefects, description="Faults of the candidate, for known truth."
-    )
+    server: ServerEvents = ServerEvents()
+    candidate: CandidateDefects = CandidateDefects()
     brake: bool = Field(
         default=True, description="Whether the brake engages by itself, for the rest of the time."
     )
-    rollout: RolloutSettings = Field(
-        default_factory=RolloutSettings, description="Who is at which stage."
-    )
+    rollout: RolloutSettings = RolloutSettings()
     settings: Settings = Field(
         default_factory=dict, validate_default=True, description="The keys of the settings file."
     )

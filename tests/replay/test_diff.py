@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shim.model import SECOND, Role
-from shim.replay.replay_engine import Replay
-from shim.replay.result_diff import difference, feed_all
+from shim.replay.replay_engine import Replay, feed_all
+from shim.replay.result_diff import difference
 from tests.oracle.captures import Case, cases
 from tests.oracle.replay_oracle import OracleSettings
 from tests.replay.helpers import decode, replay, replay_settings
@@ -30,7 +30,7 @@ def silence(row: dict[str, Any]) -> tuple[str, float]:
 def test_the_difference_is_that_of_two_replays(case: Case, other: OracleSettings) -> None:
     acting = None if case.acting == "none" else Role(case.acting)
     a, b = (Replay(replay_settings(which), acting) for which in (case.settings, other))
-    feed_all([a, b], decode(case.events))
+    feed_all([a.feed, b.feed], decode(case.events))
     alone = [replay(case.events, which, case.acting) for which in (case.settings, other)]
     assert [a.result.as_dict(), b.result.as_dict()] == alone
     found = difference(a.result, b.result).as_dict()
@@ -61,7 +61,7 @@ def test_what_if_the_timeout_were_30_s() -> None:
     ]
     a = Replay(replay_settings(), Role.CONTROL)
     b = Replay(replay_settings(OracleSettings(candidate_timeout=30 * SECOND)), Role.CONTROL)
-    feed_all([a, b], decode(events))
+    feed_all([a.feed, b.feed], decode(events))
     found = difference(a.result, b.result)
     assert (found.unchanged, found.moved, found.only_a) == (0, 1, ())
     ((was, now),) = found.changed

@@ -236,3 +236,39 @@ def test_bad_input_is_refused_in_words(
     assert said.exit_code == 2
     assert words in said.output
     assert "Traceback" not in said.output
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        message("c9", 1.0),
+        close("c9", 1.0),
+        {"t": 1.0, "event": "data", "connection": "c9"},
+        opening("c1", 1.0),
+        message("c1", -1.0),
+        {"t": 1.0, "event": "stall", "duration": -1.0},
+        {"t": 1.0, "event": "pause"},
+        end(1.0),
+    ],
+    ids=lambda event: f"{event['event']} {event['t']}",
+)
+def test_an_impossible_event_is_refused_with_its_line(tmp_path: Path, wrong: Event) -> None:
+    events = [
+        opening("c1"),
+        wrong,
+        message("c1", 2.0),
+        close("c1", 3.0),
+        message("c1", 4.0),
+        end(9),
+    ]
+    capture = str(write(tmp_path / "capture.jsonl", events))
+    same = tmp_path / "same.yaml"
+    same.write_text("{}")
+    line = 4 if wrong["event"] == "end" else 3
+    said = []
+    for arguments in (["tune"], ["replay"], ["replay", "--diff", str(same)]):
+        refused = CliRunner().invoke(main, [*arguments, capture])
+        assert refused.exit_code == 2
+        assert f"{capture}:{line}: " in refused.output
+        said.append(refused.output)
+    assert len({*said}) == 1

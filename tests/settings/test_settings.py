@@ -22,6 +22,7 @@ from shim.model import (
     VerdictKind,
 )
 from shim.model.ledger_url import LedgerUrl
+from shim.settings.fields import Section
 from shim.settings.monitors import MonitorChoice
 from shim.settings.settings import Settings, load_settings, settings_from
 
@@ -142,10 +143,12 @@ def _sections(settings: BaseModel) -> Iterator[BaseModel]:
 
 
 def test_every_key_has_a_description() -> None:
+    """Of a section it stands in its class."""
     settings = load_settings(None, TYPES)
     for section in (settings, *_sections(settings)):
+        assert type(section).__doc__
         for name, key in type(section).model_fields.items():
-            assert key.description, name
+            assert key.description or isinstance(getattr(section, name), Section), name
 
 
 def test_the_keys_of_a_plugin(file: Path) -> None:
