@@ -10,7 +10,7 @@ import struct
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from aiohttp import ClientConnectionResetError, WSCloseCode, WSMessage, WSMsgType, web
+from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
 from shim.aio.first_message_gate import FirstMessageGate
 from shim.aio.frame_queue import ARRIVED, CONCURRENT, FrameQueue, begin_to_read
@@ -147,6 +147,8 @@ class WebSocket(web.WebSocketResponse):
         if not self.write_frame(WSMsgType.CLOSE, struct.pack("!H", code) + text.encode()):
             return
         self.close_sent = (code, text)
+        assert self._writer is not None
+        self._writer.transport = _NOTHING_FOLLOWS
         if self.close_received is not None:
             self._end()
             return
@@ -229,7 +231,7 @@ class WebSocket(web.WebSocketResponse):
         self._end()
         return True
 
-    # -- Receiving and sending --------------------------------------------------------------------
+    # -- Receiving --------------------------------------------------------------------------------
 
     def wait_for_frame(self) -> Awaitable[None]:
         """To be awaited before `WebSocketResponse.receive`, which has to wait for nothing then."""
@@ -254,32 +256,17 @@ class WebSocket(web.WebSocketResponse):
             raise StopAsyncIteration
         return message
 
-    async def send_frame(
-        self, message: bytes, opcode: WSMsgType, compress: int | None = None
-    ) -> None:
-        self._refuse_after_close()
-        await super().send_frame(message, opcode, compress)
 
-    async def send_str(self, data: str, compress: int | None = None) -> None:
-        self._refuse_after_close()
-        await super().send_str(data, compress)
+class _ClosingTransport(asyncio.Transport):
+    """What aiohttp writes to after the close frame: it raises an error instead of writing.
 
-    async def send_bytes(self, data: bytes, compress: int | None = None) -> None:
-        self._refuse_after_close()
-        await super().send_bytes(data, compress)
+    So does a message that is still being compressed when the close frame is sent.
+    """
 
-    async def ping(self, message: bytes = b"") -> None:
-        self._refuse_after_close()
-        await super().ping(message)
-
-    async def pong(self, message: bytes = b"") -> None:
-        self._refuse_after_close()
-        await super().pong(message)
-
-    def _refuse_after_close(self) -> None:
-        if self.close_sent is not None:
-            raise ClientConnectionResetError("the connection is being closed")
+    def is_closing(self) -> bool:
+        return True
 
 
+_NOTHING_FOLLOWS = _ClosingTransport()
 _LAST = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED)
 _SENDABLE = frozenset((1000, 1001, 1002, 1003, *range(1007, 1015), *range(3000, 5000)))

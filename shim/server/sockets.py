@@ -279,7 +279,7 @@ async def _refuse(websocket: WebSocket, kind: str, refused: ClientRefused) -> No
     """Send the reason in a message of this kind, and in the close frame."""
     reason = str(refused)
     await _send(websocket, {"type": kind, "message": reason})
-    await websocket.close(code=refused.code, message=reason.encode()[:123])
+    await websocket.close(code=refused.code, message=reason)
 
 
 def _unauthorized(refused: ClientRefused) -> web.Response:

@@ -2,9 +2,10 @@
 
 import asyncio
 import json
+import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -378,6 +379,27 @@ async def test_a_reason_is_cut_to_what_a_close_frame_carries(
         reading = asyncio.create_task(client.receive())
         await it.websockets[0].close(message=reason)
         assert (await reading).extra == sent
+
+
+async def test_r2_a_message_in_compression_does_not_follow_the_close_frame(tmp_path: Path) -> None:
+    async def handler(it: Service, websocket: WebSocket, live: Any) -> None:
+        sending = asyncio.create_task(websocket.send_bytes(os.urandom(1_000_000)))
+        await asyncio.sleep(0)  # a thread compresses the message
+        websocket.begin_close(4000, "")
+        with pytest.raises(aiohttp.ClientConnectionResetError):
+            await sending
+        websocket.abort()
+
+    deflate = {"Sec-WebSocket-Extensions": "permessage-deflate"}
+    async with (
+        service(tmp_path, handler, compress=True) as it,
+        handshake(it.url, "/", **deflate) as sock,
+    ):
+        arrived = b""
+        with suppress(ConnectionResetError):
+            while chunk := await asyncio.get_running_loop().sock_recv(sock, 1 << 16):
+                arrived += chunk
+        assert arrived == b"\x88\x02" + (4000).to_bytes(2)
 
 
 @pytest.mark.parametrize("answers", [False, True])
