@@ -49,6 +49,12 @@ def word_option(name: str, words: Iterable[T], help: str) -> Callable[[F], F]:
     return click.option(name, type=click.Choice([*by_text]), callback=read, help=help)
 
 
+def check_force(force: bool, reason: str | None) -> None:
+    """Refuse `--force` without a reason; blanks are no reason."""
+    if force and not (reason or "").strip():
+        raise click.UsageError("--force needs --reason")
+
+
 def read_settings(config: Path | None) -> "Settings":
     """The settings of a file, or the defaults. Raises InputError with every mistake in them."""
     # The imports take a fifth of a second; commands that ask a running shim need not wait for them.

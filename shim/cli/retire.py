@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from shim.cli.common import PATH, input_errors, json_option, read_settings
+from shim.cli.common import PATH, check_force, input_errors, json_option, read_settings
 from shim.cli.gate import EXIT_CODES, judge_ledger, read_answer, show
 from shim.cli.ledger_option import ledger_of, ledger_option, one_place
 from shim.cli.remote import PATIENCE, Remote, instead_option, read_record
@@ -63,8 +63,7 @@ def retire(
     The command changes nothing except the folder of the report. If the gate does not say `ready`, there
     is no report, and the exit code is 1 or 3.
     """
-    if force and not reason:
-        raise click.UsageError("--force needs --reason")
+    check_force(force, reason)
     one_place(ledger, url)
     if url is not None:
         found = Remote(url).get(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from shim.cli.common import PATH, input_errors, json_option, read_settings
+from shim.cli.common import PATH, check_force, input_errors, json_option, read_settings
 from shim.cli.flagsdiff import show_shares
 from shim.cli.ledger_option import echo_record, ledger_of
 from shim.cli.remote import PATIENCE, Remote, with_its_record
@@ -80,8 +80,7 @@ def advance(
     Exit code 1 if something forbids the step, 3 if more evidence or time is needed; then nothing is
     changed.
     """
-    if force and not (reason or "").strip():
-        raise click.UsageError("--force needs --reason")
+    check_force(force, reason)
     order = StepOrder(this_user(), reason, force, dry_run)
     if url is not None:
         body = {"who": order.by, "reason": reason, "force": force, "dry_run": dry_run}

@@ -186,9 +186,9 @@ def _headline(url: str, report: dict[str, Any]) -> Iterator[Text]:
         yield plain(f"flags {flags['digest'][:12]}, in force for {rough(flags['age'])}")
         if flags["problem"]:
             yield plain(f"the flags file is refused: {flags['problem']}", "bold red")
-    if ledger := report["ledger"]:
-        yield Text(f"ledger: {ledger['written']:,} rows, {ledger['queued']} waiting")
-        if ledger["problem"]:
-            yield plain(f"the ledger cannot be written: {ledger['problem']}", "bold red")
-        if ledger["dropped"]:
-            yield Text(f"{ledger['dropped']:,} rows were dropped", "bold red")
+    ledger = report["ledger"]
+    yield Text(f"ledger: {ledger['written']:,} rows, {ledger['queued']} waiting")
+    if ledger["problem"]:
+        yield plain(f"the ledger cannot be written: {ledger['problem']}", "bold red")
+    if ledger["dropped"]:
+        yield Text(f"{ledger['dropped']:,} rows were dropped", "bold red")

@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 from shim.console.access.redaction import Names, Pseudonymizer
-from shim.console.api.filters import ConnectionsQuery, SessionsQuery
+from shim.console.api.filters import ConnectionsQuery, SessionsQuery, read_number
 from shim.console.api.responses import bad_request
 from shim.console.api.schemas import (
     ConnectionAnswer,
@@ -21,7 +21,7 @@ from shim.console.api.schemas import (
     SocketAnswer,
     stage_word,
 )
-from shim.model import Role, Time, seconds
+from shim.model import Role, Stage, Time, seconds
 from shim.model.tcp_fields import BYTES_ACKED, RTT, TOTAL_RETRANS
 from shim.router import Tracked
 from shim.runtime.coordinator import Coordinator
@@ -30,8 +30,6 @@ from shim.runtime.sessions import Session
 
 CHUNK = 1000
 """Connections that are looked at before the event loop has its turn: about a millisecond."""
-
-_MOST_DIGITS = 18
 
 _SIZE = BYTES_ACKED + 16
 """Bytes of `struct tcp_info` up to the last field that is shown."""
@@ -60,7 +58,7 @@ class ConnectionLists:
         """The matching connections, in the order of opening. Raises ApiError for a wrong cursor."""
         user = query.user and self._pseudonymizer.resolve(query.user)
         package, kind, acting = query.package, query.kind, query.acting
-        stage = None if query.stage is None else query.stage.stage
+        stage = None if query.stage is None else Stage[query.stage.upper()]
 
         def fits(tracked: Tracked) -> bool:
             connection = tracked.connection
@@ -180,9 +178,10 @@ class ConnectionLists:
 def _read_cursor(cursor: str | None) -> int:
     if cursor is None:
         return 0
-    if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= _MOST_DIGITS):
+    number = read_number(cursor)
+    if number is None:
         raise bad_request("cursor: not one that was given out here")
-    return int(cursor)
+    return number
 
 
 def _socket_health(transport: Any) -> SocketAnswer | None:

@@ -5,7 +5,9 @@ Rules: docs/design.md#r7, docs/design.md#r14, docs/design.md#r27.
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Self
+from typing import Annotated, Self
+
+from msgspec import Meta
 
 from shim.ledger.json_record import JsonRecord
 from shim.ledger.protocols import LedgerReader
@@ -40,7 +42,6 @@ class ReportFigures(JsonRecord, frozen=True, kw_only=True):
     Attributes:
         decisions: by monitor, how many were `acted` on, and how many only `recorded`.
         kinds: the verdicts by kind, those that there were.
-        improvements: life proved the control wrong where the candidate waited; not part of the agreement.
         late: decisions on a silence that had its verdict (R7).
         proofs_of_life: by monitor, how many clients were alive that it had closed.
     """
@@ -48,7 +49,13 @@ class ReportFigures(JsonRecord, frozen=True, kw_only=True):
     decisions: dict[Role, dict[str, int]]
     verdicts: dict[VerdictName, int]
     kinds: dict[VerdictKind, int]
-    improvements: int
+    improvements: Annotated[
+        int,
+        Meta(
+            description="Episodes in which life proved the control wrong where the candidate waited "
+            "(R14); they are not part of `agreement`."
+        ),
+    ]
     late: int
     agreement: Agreement
     outcomes: dict[Role, dict[Return, int]]

@@ -106,6 +106,7 @@ def test_retire_writes_nothing_before_the_gate_says_so(folder: Path) -> None:
     assert "insufficient evidence" in answer.output
     assert not (folder / "retirement").exists()
     assert shim("retire", "--force").exit_code == 2
+    assert shim("retire", "--force", "--reason", " ").exit_code == 2
 
 
 def test_the_report_can_be_checked_against_ledger_and_flags(folder: Path) -> None:

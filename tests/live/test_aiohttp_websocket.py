@@ -393,7 +393,7 @@ async def test_r2_a_message_in_compression_does_not_follow_the_close_frame(tmp_p
     deflate = {"Sec-WebSocket-Extensions": "permessage-deflate"}
     async with (
         service(tmp_path, handler, compress=True) as it,
-        handshake(it.url, "/", **deflate) as sock,
+        handshake(it.url, "/", 0, **deflate) as sock,
     ):
         arrived = b""
         with suppress(ConnectionResetError):

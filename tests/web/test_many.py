@@ -9,7 +9,7 @@ from shim.aio import Shim
 from shim.console.access.access import Visitor
 from shim.console.access.login_sessions import AccessLevel
 from shim.console.access.redaction import Names, Pseudonymizer
-from shim.console.api.filters import ConnectionsQuery, StageName
+from shim.console.api.filters import ConnectionsQuery
 from shim.console.api.responses import json_page
 from shim.console.connection_lists import CHUNK, ConnectionLists
 from shim.flags.targeting import everyone_at
@@ -50,7 +50,7 @@ async def test_the_loop_has_its_turns(tmp_path: Path) -> None:
             shim.router.open(connection, RecordingPort(shim.clock), shim.clock(), Stage.SHADOW)
         pseudonymizer = Pseudonymizer(str)
         registry = ConnectionLists(shim, pseudonymizer)
-        query = ConnectionsQuery(stage=StageName.LIVE)
+        query = ConnectionsQuery(stage="live")
         nothing, turns = await turns_during(registry.connections(query))
         assert (nothing.items, nothing.next) == ([], None)
         assert turns >= MANY // CHUNK - 1

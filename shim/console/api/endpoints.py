@@ -4,12 +4,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-import msgspec
 from aiohttp import web
 
 from shim.console.access.access import CSRF_HEADER, Access, Visitor
 from shim.console.api.bodies import SMALL, read_json
-from shim.console.api.filters import NoQuery, read_query
+from shim.console.api.filters import Query, read_query
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,7 @@ class Endpoint:
     path: str
     handler: Answer
     answer: Any
-    query: type[msgspec.Struct] = NoQuery
+    query: type[Query] = Query
     body: Any = None
     longest: int = SMALL
 

@@ -1,6 +1,7 @@
 """The filters of each path as types, and how a query becomes a filter."""
 
-from enum import StrEnum
+import re
+from enum import EnumType
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import msgspec
@@ -8,15 +9,15 @@ from aiohttp import web
 from msgspec import Meta
 
 from shim.console.api.responses import bad_request, not_found
+from shim.console.api.schemas import StageWord
 from shim.ledger.protocols import VerdictFilter
 from shim.ledger.rows import Wall
-from shim.model import Kind, Return, Role, Stage, VerdictKind, VerdictName, from_seconds
+from shim.model import Kind, Return, Role, VerdictKind, VerdictName, from_seconds
 from shim.settings.faults import suggestion
 
 MOST_CONNECTIONS = 10_000
 MOST_ROWS = 1000
 MOST_SECONDS = 253_402_300_799
-_MOST_DIGITS = 18
 
 Word = Annotated[str, Meta(min_length=1, max_length=512)]
 Seconds = Annotated[
@@ -24,29 +25,18 @@ Seconds = Annotated[
 ]
 
 
-class StageName(StrEnum):
-    OFF = "off"
-    SHADOW = "shadow"
-    LIVE = "live"
-    COMPLETE = "complete"
-
-    @property
-    def stage(self) -> Stage:
-        return Stage[self.name]
-
-
 Period = Literal["15m", "1h", "6h", "24h", "7d", "30d"]
 
 
 class Query(msgspec.Struct, kw_only=True, frozen=True):
-    """Every filter is optional."""
+    """The filters of a path; without any of its own, a path has none."""
 
 
 class ConnectionsQuery(Query, frozen=True):
     user: Word | None = None
     package: Word | None = None
     kind: Kind | None = None
-    stage: StageName | None = None
+    stage: StageWord | None = None
     acting: Role | None = None
     limit: Annotated[int, Meta(ge=1, le=MOST_CONNECTIONS)] = 1000
     cursor: Word | None = None
@@ -108,7 +98,7 @@ class GateQuery(Query, frozen=True):
     at: Seconds | None = None
 
 
-class ExplainQuery(msgspec.Struct, kw_only=True, frozen=True):
+class ExplainQuery(Query, frozen=True):
     user: Word
 
 
@@ -129,15 +119,7 @@ class ReportQuery(Query, frozen=True):
     ] = None
 
 
-class DashboardQuery(Query, frozen=True):
-    period: Period | None = None
-
-
-class NoQuery(Query, frozen=True):
-    pass
-
-
-Q = TypeVar("Q", bound=msgspec.Struct)
+Q = TypeVar("Q", bound=Query)
 
 
 def read_query(request: web.Request, model: type[Q], **defaults: Any) -> Q:
@@ -166,17 +148,25 @@ def read_query(request: web.Request, model: type[Q], **defaults: Any) -> Q:
 
 
 def _reason(text: str, hint: Any, error: msgspec.ValidationError) -> str:
+    """Why a text does not fit this type; where words are expected, the reason lists them."""
     for part in (hint, *get_args(hint)):
-        if isinstance(part, type) and issubclass(part, StrEnum):
-            return f"{text[:80]!r} is not one of {', '.join(part)}"
+        words = list(part) if isinstance(part, EnumType) else get_args(part)
+        if words and all(isinstance(word, str) for word in words):
+            return f"{text[:80]!r} is not one of {', '.join(words)}"
     return str(error)
 
 
 def read_id(text: str) -> int:
-    """The number of a row in a path. Raises ApiError (404)."""
-    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
+    """The number of a verdict in a path. Raises ApiError (404)."""
+    number = read_number(text)
+    if number is None:
         raise not_found("there is no such verdict")
-    return int(text)
+    return number
+
+
+def read_number(text: str) -> int | None:
+    """A whole number of at most 18 digits; None: the text is something else."""
+    return int(text) if re.fullmatch("[0-9]{1,18}", text) else None
 
 
 def wall(time: float | None) -> Wall | None:

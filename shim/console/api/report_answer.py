@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from shim.console.api.schemas import StageWord, StatedRecord
+from shim.ledger.report_figures import ReportFigures
 from shim.model import Kind, Role
 
 
@@ -46,7 +47,7 @@ class FlagsAnswer(msgspec.Struct, kw_only=True):
     problem: str | None
 
 
-class ProcessReport(msgspec.Struct, kw_only=True):
+class ProcessReport(ReportFigures, frozen=True, kw_only=True):
     """The state of one process, and plain counts since its start."""
 
     name: Annotated[str | None, Meta(description="In the fleet; null: there is no fleet.")]
@@ -59,26 +60,11 @@ class ProcessReport(msgspec.Struct, kw_only=True):
     clock: Annotated[
         str | None, Meta(description="What is wrong with the wall clock; null: nothing.")
     ]
-    decisions: dict[Role, dict[str, int]]
-    verdicts: dict[str, int]
-    kinds: dict[str, int]
-    improvements: Annotated[
-        int,
-        Meta(
-            description="Episodes in which life proved the control wrong where the candidate waited "
-            "(R14); they are not part of `agreement`."
-        ),
-    ]
-    late: int
-    agreement: dict[str, float | None]
-    outcomes: dict[Role, dict[str, int]]
-    proofs_of_life: dict[Role, int]
-    failures: dict[Role, int]
     brake: str | None
     guard: GuardAnswer
     quarantined: bool
     flags: FlagsAnswer | None
-    ledger: LedgerAnswer | None
+    ledger: LedgerAnswer
 
 
 class ReportAnswer(msgspec.Struct, kw_only=True):

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from shim.console.access.access import Access, Visitor
 from shim.console.access.login_sessions import AccessLevel
-from shim.console.api.filters import DashboardQuery, read_query
+from shim.console.api.filters import ReportQuery, read_query
 from shim.console.api.responses import ApiError, unavailable
 from shim.console.fleet_reading import FleetReading
 from shim.console.pages.dashboard import Dashboards
@@ -53,7 +53,7 @@ class EventStream:
 
     async def dashboard(self, request: web.Request, visitor: Visitor) -> web.StreamResponse:
         """The parts of the dashboard."""
-        query = read_query(request, DashboardQuery)
+        query = read_query(request, ReportQuery)
 
         async def facts() -> Mapping[str, Any]:
             return {"content": await self._dashboards.content(query.period)}

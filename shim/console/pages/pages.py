@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext, suppress
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -16,8 +17,8 @@ from shim.console.access.redaction import Names, Pseudonymizer
 from shim.console.api.bodies import read_form
 from shim.console.api.filters import (
     ConnectionsQuery,
-    DashboardQuery,
     OutcomesQuery,
+    ReportQuery,
     SessionsQuery,
     VerdictsQuery,
     read_id,
@@ -95,7 +96,7 @@ class Pages:
         return see_other(f"{base_of(request)}/{_query_of(request)}")
 
     async def dashboard(self, request: web.Request, visitor: Visitor) -> web.Response:
-        query = read_query(request, DashboardQuery)
+        query = read_query(request, ReportQuery)
         content = await self._dashboards.content(query.period)
         return self._html.page(request, visitor, "dashboard.html", content=content)
 
@@ -199,22 +200,22 @@ class Pages:
             return self._html.page(request, None, "login.html", following=following, error=None)
         if _is_ahead(request):
             raise unavailable("A login link works when somebody follows it.")
-        try:
-            cookie = self._access.log_in_once(request, code)
-        except ApiError as error:
-            return self._html.refused(request, error, template="login.html", following=following)
-        return self._logged_in(request, cookie, following)
+        return self._log_in(request, following, partial(self._access.log_in_once, request, code))
 
     async def log_in(self, request: web.Request) -> web.Response:
         form = await read_form(request)
         following = _own_path(request, form.get("next", ""))
+        token = form.get("token", "").strip()
+        return self._log_in(request, following, partial(self._access.log_in, request, token))
+
+    def _log_in(
+        self, request: web.Request, following: str, open_login: Callable[[], str | None]
+    ) -> web.Response:
+        """Lead the browser on with its cookie, if it needs another one; or show the form again."""
         try:
-            cookie = self._access.log_in(request, form.get("token", "").strip())
+            cookie = open_login()
         except ApiError as error:
             return self._html.refused(request, error, template="login.html", following=following)
-        return self._logged_in(request, cookie, following)
-
-    def _logged_in(self, request: web.Request, cookie: str | None, following: str) -> web.Response:
         response = see_other(following)
         if cookie is not None:
             self._access.set_cookie(request, response, cookie)
@@ -252,24 +253,19 @@ class Pages:
 
         async def handle(request: web.Request) -> web.StreamResponse:
             await self._html.compile_templates()
+            base, path, visitor = base_of(request), path_of(request), None
+            is_stream = path.startswith("/live")
             try:
                 visitor = self._access.reader(request)
-            except ApiError as error:
-                base, path = base_of(request), path_of(request)
-                if error.status is HTTPStatus.UNAUTHORIZED and not path.startswith("/live"):
-                    asked = f"{base}{path}{_query_of(request)}"
-                    return see_other(f"{base}/login?{urlencode({'next': asked})}")
-                return self._html.refused(request, error)
-            # A stream would keep its place.
-            places = (
-                nullcontext()
-                if page in (self._live.dashboard, self._live.fleet)
-                else self._access.places.take(visitor.level)
-            )
-            try:
+                # A stream would keep its place.
+                places = nullcontext() if is_stream else self._access.places.take(visitor.level)
                 async with places:
                     return await page(request, visitor)
             except ApiError as error:
+                is_unknown = visitor is None and error.status is HTTPStatus.UNAUTHORIZED
+                if is_unknown and not is_stream:
+                    asked = f"{base}{path}{_query_of(request)}"
+                    return see_other(f"{base}/login?{urlencode({'next': asked})}")
                 return self._html.refused(request, error, visitor)
 
         return handle
