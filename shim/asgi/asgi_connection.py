@@ -15,7 +15,7 @@ class _Host(Host, Draining, Protocol):
 
 
 class AsgiConnection(LiveConnection):
-    """Receive from the WebSocket itself, as always: the shim sees each frame when uvicorn reads the frame."""
+    """Receive from the WebSocket itself, as without the shim, which sees each frame that uvicorn reads."""
 
     __slots__ = ("protocol",)
 

@@ -1,4 +1,4 @@
-"""The shim in an ASGI application on uvicorn, be it of Starlette, FastAPI or another framework.
+"""The shim in an ASGI application on uvicorn: of Starlette, FastAPI or another framework.
 
 shim = Shim.open("config/shim.yaml")
 

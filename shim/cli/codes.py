@@ -19,29 +19,22 @@ _TITLES = {"none": "no code", "1006": "abort"}
 _APPLICATION_CODES = range(3000, 5000)
 
 
-def _read_clients(
-    context: click.Context, option: click.Parameter, names: tuple[str, ...]
-) -> list[ClientReturns]:
+def _read_client(name: str) -> ClientReturns:
     known = known_clients()
-    for name in names:
-        if name not in known:
-            raise click.BadParameter(
-                f"{name!r} is not among the clients that were measured{suggestion(name, known)}; "
-                "`shim codes` lists them"
-            )
-    return [known[name] for name in dict.fromkeys(names)]
-
-
-def _read_endings(
-    context: click.Context, option: click.Parameter, texts: tuple[str, ...]
-) -> tuple[Ending, ...]:
-    for text in texts:
-        if text in ENDINGS or (text.isdecimal() and int(text) in _APPLICATION_CODES):
-            continue
+    if name not in known:
         raise click.BadParameter(
-            f"{text!r} was not measured: {', '.join(ENDINGS)}, or a code from 3000 to 4999"
+            f"{name!r} is not among the clients that were measured{suggestion(name, known)}; "
+            "`shim codes` lists them"
         )
-    return tuple(dict.fromkeys(texts)) or ENDINGS
+    return known[name]
+
+
+def _read_ending(text: str) -> Ending:
+    if text in ENDINGS or (text.isdecimal() and int(text) in _APPLICATION_CODES):
+        return text
+    raise click.BadParameter(
+        f"{text!r} was not measured: {', '.join(ENDINGS)}, or a code from 3000 to 4999"
+    )
 
 
 @click.command()
@@ -49,7 +42,7 @@ def _read_endings(
     "--client",
     "clients",
     multiple=True,
-    callback=_read_clients,
+    type=_read_client,
     metavar="NAME",
     help="A client of yours; may be given several times. Without it all are shown.",
 )
@@ -57,12 +50,12 @@ def _read_endings(
     "--code",
     "endings",
     multiple=True,
-    callback=_read_endings,
+    type=_read_ending,
     metavar="CODE",
     help="Show only this ending: a close code, `none` or 1006; may be given several times.",
 )
 @json_option
-def codes(clients: list[ClientReturns], endings: tuple[Ending, ...], as_json: bool) -> None:
+def codes(clients: tuple[ClientReturns, ...], endings: tuple[Ending, ...], as_json: bool) -> None:
     """Show which clients come back after which close code, and how soon.
 
     The figures were measured with the real clients: the seconds from the close until the earliest and the
@@ -73,7 +66,8 @@ def codes(clients: list[ClientReturns], endings: tuple[Ending, ...], as_json: bo
     "in one breath" return together if they are closed together, so mass closing has to be paced. Exit code
     0: at least one close code brings all of them back; 1: none does.
     """
-    chosen = clients or [*known_clients().values()]
+    chosen = [*({client.name: client for client in clients} or known_clients()).values()]
+    endings = tuple(dict.fromkeys(endings)) or ENDINGS
     effects = [effect_of(ending, chosen) for ending in endings]
     good = codes_for_all(chosen)
     if as_json:

@@ -18,12 +18,8 @@ _MOST_USERS = 20
 """The most users that are shown as text; `--json` prints all."""
 
 
-def _read_limit(
-    context: click.Context, option: click.Parameter, value: str | None
-) -> tuple[float, bool] | None:
+def _read_limit(value: str) -> tuple[float, bool]:
     """A number, and whether it is a percentage: of `100` or `2.5%`."""
-    if value is None:
-        return None
     digits = value.removesuffix("%")
     is_share = digits != value
     try:
@@ -45,7 +41,7 @@ def _read_limit(
 )
 @click.option(
     "--max-moved",
-    callback=_read_limit,
+    type=_read_limit,
     metavar="N|N%",
     help="Exit code 1 if more users move: a number (needs --users), or a percentage like 5%.",
 )

@@ -71,12 +71,12 @@ def _flags_of(
     return _StoreFlags(store_of(config, ledger)) if url is None else _RemoteFlags(Remote(url))
 
 
-def _read_digest(context: click.Context, option: click.Parameter, digits: str | None) -> str | None:
-    if digits is not None and not re.fullmatch("[0-9a-f]{8,64}", digits.lower()):
+def _read_digest(digits: str) -> str:
+    if not re.fullmatch("[0-9a-f]{8,64}", digits.lower()):
         raise click.BadParameter(
             f"{digits!r} is not a digest, or the first 8 digits or more of one"
         )
-    return digits and digits.lower()
+    return digits.lower()
 
 
 @click.command()
@@ -85,7 +85,7 @@ def _read_digest(context: click.Context, option: click.Parameter, digits: str | 
 @click.option(
     "--if-digest",
     metavar="DIGEST",
-    callback=_read_digest,
+    type=_read_digest,
     help="Only if the flags in force have this SHA-256, or begin of one (8 digits or more).",
 )
 @store_options

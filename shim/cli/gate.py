@@ -61,9 +61,7 @@ ANSWERS = {
 }
 
 
-def _read_at(context: click.Context, option: click.Parameter, text: str | None) -> Wall | None:
-    if text is None:
-        return None
+def _read_at(text: str) -> Wall:
     try:
         return read_date(text)
     except ValueError:
@@ -86,7 +84,7 @@ def _read_at(context: click.Context, option: click.Parameter, text: str | None) 
 @click.option(
     "--at",
     metavar="TIME",
-    callback=_read_at,
+    type=_read_at,
     help="Answer as of this time: a date with or without a time of day (local, if no zone), or seconds "
     "since 1970. The answer is what the gate said then, by the present settings.",
 )

@@ -1,5 +1,6 @@
 """`shim init`: settings and flags to begin with."""
 
+import shlex
 from importlib.resources import files
 from pathlib import Path
 
@@ -36,8 +37,9 @@ def init(folder: Path) -> None:
         echo(f"wrote {folder / name}")
     echo()
     echo("next:")
-    echo(f"  shim doctor --config {folder / _SETTINGS}        is anything wrong on this machine?")
-    echo(f"  shim serve --dev --config {folder / _SETTINGS}   the reference server, to look around")
+    settings = shlex.quote(str(folder / _SETTINGS))
+    echo(f"  shim doctor --config {settings}        is anything wrong on this machine?")
+    echo(f"  shim serve --dev --config {settings}   the reference server, to look around")
     echo("  shim codes                             which clients come back after which close code?")
 
 

@@ -16,12 +16,7 @@ from shim.model import seconds
 from shim.model.ledger_url import LedgerUrl
 from shim.rollout.changes import this_user
 
-
-def _read_url(context: click.Context, argument: click.Parameter, text: str) -> LedgerUrl:
-    return LedgerUrl(text)
-
-
-_url = click.argument("url", callback=_read_url)
+_url = click.argument("url", type=LedgerUrl)
 _fleet = click.option(
     "--fleet", help="The fleet's name. Without it: the store's fleet, or `shim` for a new store."
 )

@@ -23,14 +23,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def ledger_option(help: str) -> Callable[[F], F]:
     """`--ledger`: a SQLite file, or the URL of a ledger."""
-    return click.option("--ledger", callback=_read_place, metavar="PATH", help=help)
+    return click.option("--ledger", type=_read_place, metavar="PATH", help=help)
 
 
-def _read_place(
-    context: click.Context, option: click.Parameter, text: str | None
-) -> LedgerUrl | None:
-    if text is None:
-        return None
+def _read_place(text: str) -> LedgerUrl:
     # A URL with a slip in it may contain a password: no error may quote it as the name of a file.
     is_url = "://" in text or re.match(rf"({'|'.join(POSTGRES)})(:|//)", text)
     return LedgerUrl(text) if is_url else LedgerUrl.of_file(Path(text))

@@ -28,9 +28,7 @@ _DEFAULT_TIMEOUTS = "30s,40s,45s,50s,55s,60s,65s,75s,90s,120s"
 _BAR = 8
 
 
-def _read_timeouts(
-    context: click.Context, option: click.Parameter, text: str
-) -> tuple[Duration, ...]:
+def _read_timeouts(text: str) -> tuple[Duration, ...]:
     try:
         timeouts = {parse_duration(part.strip()) for part in text.split(",")}
     except ValueError as error:
@@ -46,7 +44,8 @@ def _read_timeouts(
     "--timeouts",
     default=_DEFAULT_TIMEOUTS,
     show_default=True,
-    callback=_read_timeouts,
+    type=_read_timeouts,
+    metavar="TEXT",
     help="Timeouts of the candidate to try, with commas between.",
 )
 @click.option("--config", type=PATH, help="The settings apart from that.")

@@ -76,10 +76,8 @@ _Moment = Callable[[Wall], Wall]
 """A time, by the present time of the ledger."""
 
 
-def _read_time(context: click.Context, option: click.Parameter, text: str | None) -> _Moment | None:
+def _read_time(text: str) -> _Moment:
     """A time: a duration before now (`2d`), or a date with or without a time of day (local, if no zone)."""
-    if text is None:
-        return None
     try:
         before = parse_duration(text)
     except ValueError:
@@ -117,10 +115,16 @@ def _read_time(context: click.Context, option: click.Parameter, text: str | None
     help="Show only improvements: life proved the control wrong where the candidate waited.",
 )
 @click.option(
-    "--since", callback=_read_time, help="Show verdicts since this time: 2d, 90m, or a date."
+    "--since",
+    type=_read_time,
+    metavar="TEXT",
+    help="Show verdicts since this time: 2d, 90m, or a date.",
 )
 @click.option(
-    "--until", callback=_read_time, help="Show verdicts before this time: 2d, 90m, or a date."
+    "--until",
+    type=_read_time,
+    metavar="TEXT",
+    help="Show verdicts before this time: 2d, 90m, or a date.",
 )
 @click.option(
     "--limit",

@@ -35,7 +35,7 @@ class FleetReading:
         return await self._fleet.get() if self._in_fleet else (ALONE, None)
 
     async def get_soon(self) -> tuple[FleetRecord | None, str | None]:
-        """The same, for who does not wait for a store that is silent."""
+        """The same for a visitor who does not wait for a silent store."""
         return await self._fleet.get_within(_PATIENCE) if self._in_fleet else (ALONE, None)
 
     async def record(self) -> Completeness | None:

@@ -50,9 +50,9 @@ class FreshAnswer(Generic[T]):
             return self._answer, self._trouble
 
     async def get_within(self, patience: float) -> tuple[T | None, str | None]:
-        """The same, for who waits `patience` seconds at most.
+        """The same for a visitor who waits at most `patience` seconds.
 
-        The question goes on, so that a silent ledger is asked by one thread, not by one a visitor.
+        The question goes on, so that one thread asks a silent ledger, and not one thread for each visitor.
         """
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self.get())

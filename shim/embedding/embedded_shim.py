@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Generic, Self, TypeVar
 
 from aiohttp import web
+from yarl import URL
 
 from shim.console import Operations, console_app, serve_console
 from shim.console.access.login_sessions import Logins
@@ -24,6 +25,9 @@ from shim.runtime.live_connection import LiveConnection
 from shim.runtime.secrets import Secrets
 from shim.runtime.sessions import Session
 from shim.settings.settings import Settings, load_settings
+
+_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+"""Where a service listens that listens at every address, and where this machine reaches it."""
 
 W = TypeVar("W")
 L = TypeVar("L", bound=LiveConnection)
@@ -162,11 +166,15 @@ class EmbeddedShim(Coordinator[L], Generic[W, L]):
         return Operations(self, self.assembly, self.logins)
 
     def login_link(self, url: str) -> str:
-        """A link that logs one operator in to the console at this address, once, within an hour."""
-        base = self.settings.console.base_path or ""
-        # A browser cannot ask every address at once.
-        url = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
-        return f"{url}{base}/login?code={self.logins.issue_code()}"
+        """A link that logs one operator in to the console at this address, once, within an hour.
+
+        `console.base_path` comes before the path of the address.
+        """
+        at = URL(url)
+        if at.host in _ANY_ADDRESS:  # a browser cannot ask every address at once
+            at = at.with_host(_ANY_ADDRESS[at.host])
+        path = f"{self.settings.console.base_path or ''}{at.raw_path.rstrip('/')}/login"
+        return str(at.with_path(path, encoded=True).with_query(code=self.logins.issue_code()))
 
     def console(self) -> web.Application:
         """The dashboard, the API, the metrics and the health checks, for `app.add_subapp(prefix, …)`.

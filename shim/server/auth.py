@@ -27,7 +27,7 @@ LONGEST = 256
 _LONGEST_SHOWN = 80
 
 _NOT_OURS: Options = {"verify_aud": False, "verify_sub": False, "verify_jti": False}
-"""Claims that mean something to others: an issuer may put into them what it likes."""
+"""Claims that only others read: the issuer of a token may put any value into them."""
 
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """Control characters and line ends would forge lines of the log; lone surrogates are not valid

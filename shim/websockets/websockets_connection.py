@@ -73,7 +73,7 @@ class ServerConnection(Base):
 
 
 class WebsocketsConnection(LiveConnection):
-    """Receive from the websocket itself, as ever; what comes is seen on its way."""
+    """Receive from the websocket itself, as without the shim, which sees each frame that is read."""
 
     __slots__ = ("websocket",)
 

@@ -73,6 +73,12 @@ def test_init_writes_what_a_shim_can_run_with(tmp_path: Path) -> None:
         assert (tmp_path / name).read_bytes() == (CONFIG / name).read_bytes()
 
 
+def test_the_next_commands_are_those_of_a_shell(tmp_path: Path) -> None:
+    folder = tmp_path / "my shim"
+    folder.mkdir()
+    assert f"shim doctor --config '{folder}/shim.yaml' " in run("init", str(folder)).stdout
+
+
 @pytest.mark.parametrize("name", ["shim.yaml", "rollout.yaml"])
 def test_init_overwrites_nothing(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("mine")

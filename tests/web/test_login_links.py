@@ -7,6 +7,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from shim.aio import Shim
 from tests.live.servers import QUICK, server_process
 from tests.web.browser import browser
 from tests.web.servers import SECRETS, console
@@ -85,6 +86,23 @@ async def test_guessed_codes_are_slowed_like_tokens(
     assert "audit: operator login" in caplog.text
     assert link.partition("code=")[2] not in caplog.text
     assert SECRETS.operator_token not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("base", "address", "link"),
+    [
+        ("null", "http://example.com:8080/shim/", "http://example.com:8080/shim/login"),
+        ("/ops", "http://example.com:8080/a%20b", "http://example.com:8080/ops/a%20b/login"),
+        ("/ops", "http://0.0.0.0:8080", "http://127.0.0.1:8080/ops/login"),
+        ("null", "http://[::]:8080/", "http://[::1]:8080/login"),
+    ],
+)
+def test_a_link_has_the_path_of_the_console(
+    tmp_path: Path, base: str, address: str, link: str
+) -> None:
+    (tmp_path / "shim.yaml").write_text(f"rollout: null\nconsole: {{base_path: {base}}}\n")
+    shim = Shim.open(tmp_path / "shim.yaml", secrets=SECRETS)
+    assert shim.login_link(address).partition("?code=")[0] == link
 
 
 @pytest.mark.parametrize("apart", [False, True])

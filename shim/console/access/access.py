@@ -36,7 +36,7 @@ CSRF_HEADER = "X-CSRF-Token"
 CSRF_FIELD = "csrf"
 _LOOPBACK_NAME = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?", re.ASCII | re.IGNORECASE)
 _LOOPBACK = ("127.0.0.1", "::1")
-"""Not 127.0.0.6, for one: a service mesh's proxy passes everybody's requests on from there."""
+"""Not all of 127.0.0.0/8: the proxy of a service mesh passes everybody's requests on from 127.0.0.6."""
 _PROXY_HEADERS = ("forwarded", "via", "x-forwarded-", "x-real-ip", "cf-", "true-client-ip")
 """How the names of headers begin that proxies add."""
 

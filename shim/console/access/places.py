@@ -11,7 +11,7 @@ K = TypeVar("K", bound=Hashable)
 
 
 class Places(Generic[K]):
-    """So many places for each kind of visitor; who has waited for one too long gets ApiError (503)."""
+    """A number of places for each kind of visitor; who waits for a place too long gets ApiError (503)."""
 
     def __init__(self, counts: Mapping[K, int], patience: Mapping[K, float], refusal: str) -> None:
         """`patience`: the longest wait, in seconds."""

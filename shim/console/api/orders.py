@@ -37,7 +37,7 @@ class AdvanceAnswer(StepAnswer, frozen=True, kw_only=True):
 
 
 class AdvanceOrder(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """Take the next step of the plan, if nothing is missing; with `force`, which needs a reason, anyhow."""
+    """Take the next step of the plan, if nothing is missing; with `force` (it needs a reason) in any case."""
 
     who: _Person | None = None
     reason: _Reason | None = None
