@@ -27,7 +27,6 @@ from shim.model import (
     Connection,
     Decision,
     Duration,
-    Effect,
     Forget,
     Pings,
     Pulse,
@@ -190,10 +189,16 @@ class PerSessionMonitor:
             self._soonest = min(self._soonest, deadline)
             return ()
         self._watches = self._without(connection_id)
-        silence = now - watch.heard
+        settings = self._settings
+        close = Close(settings.close_code, settings.close_reason, settings.close_timeout)
         return (
             Decision(
-                connection_id, now, deadline, silence, self._effects(), self._pings(watch, now)
+                connection_id,
+                at=now,
+                deadline=deadline,
+                silence=now - watch.heard,
+                effects=(close, Forget()),
+                pings=self._pings(watch, now),
             ),
         )
 
@@ -213,13 +218,6 @@ class PerSessionMonitor:
     def _paused_since(self, heard: Time) -> Duration:
         """How long the server was paused after this evidence of life (R3; "before" is strict)."""
         return sum(duration for start, duration in self._pauses if heard < start)
-
-    def _effects(self) -> tuple[Effect, ...]:
-        settings = self._settings
-        return (
-            Close(settings.close_code, settings.close_reason, settings.close_timeout),
-            Forget(),
-        )
 
     def _pings(self, watch: Watch, now: Time) -> tuple[Time, ...]:
         """When a connection was pinged in its silence: worked out from the rhythm, so nothing is kept.

@@ -11,8 +11,9 @@ from shim.model.time import format_utc
 from shim.rollout.changes import Change
 from shim.rollout.editing import with_percent
 from shim.rollout.flags_place import ChangedMeanwhileError, FlagsPlace
-from shim.rollout.promotion_plan import Facts, PlannedStep, Proposal, propose
+from shim.rollout.promotion_plan import Facts, Proposal, propose
 from shim.settings.flags_file import parse_flags
+from shim.settings.promotion_settings import StepSettings
 
 BY_ITSELF = "shim (by itself)"
 """Who has taken a step that no person took."""
@@ -39,7 +40,7 @@ class Promotion:
 
 
 def prepare(
-    place: FlagsPlace, steps: Sequence[PlannedStep], facts_of: Callable[[str], Facts]
+    place: FlagsPlace, steps: Sequence[StepSettings], facts_of: Callable[[str], Facts]
 ) -> Promotion:
     """What comes next for this file; `facts_of` tells what is known of a file by its digest.
 
@@ -77,7 +78,7 @@ def put_in_place(promotion: Promotion, by: str, reason: str) -> Change:
 
 
 def advance_by_itself(
-    place: FlagsPlace, steps: Sequence[PlannedStep], facts_of: Callable[[str], Facts]
+    place: FlagsPlace, steps: Sequence[StepSettings], facts_of: Callable[[str], Facts]
 ) -> Change | None:
     """Take the next step if nothing is missing; None if something is missing.
 

@@ -10,24 +10,13 @@ Rules: docs/design.md#r16.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from shim.flags.deciding import reached_step
 from shim.flags.targeting import Percentages, Targeting
 from shim.gate.answer import Standing
 from shim.model import Duration, Time
 from shim.settings.durations import format_duration
-
-
-class PlannedStep(Protocol):
-    """One step of the plan (`shim.settings.promotion_settings.StepSettings`)."""
-
-    @property
-    def percent(self) -> Percentages: ...
-    @property
-    def soak(self) -> Duration: ...
-    @property
-    def require(self) -> Sequence[str]: ...
+from shim.settings.promotion_settings import StepSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +67,7 @@ class Proposal:
         return next((s for s in (Standing.FAILED, Standing.OPEN) if s in standings), Standing.MET)
 
 
-def propose(targeting: Targeting, steps: Sequence[PlannedStep], facts: Facts) -> Proposal:
+def propose(targeting: Targeting, steps: Sequence[StepSettings], facts: Facts) -> Proposal:
     """The next step of the plan for this file."""
     current = position(targeting.percent, steps)
     following = 0 if current is None else current + 1
@@ -94,7 +83,7 @@ def propose(targeting: Targeting, steps: Sequence[PlannedStep], facts: Facts) ->
     return Proposal(current, len(steps), target, tuple(checks))
 
 
-def position(percent: Percentages, steps: Sequence[PlannedStep]) -> int | None:
+def position(percent: Percentages, steps: Sequence[StepSettings]) -> int | None:
     """The index of the last step whose thresholds the widths have all reached."""
     return reached_step(percent, [step.percent for step in steps])
 

@@ -18,9 +18,8 @@ back. So no hold ends before `hold` has passed since the first sign of life, or 
 Rules: docs/design.md#r6b.
 """
 
-from collections import deque
-from dataclasses import dataclass
-from typing import Protocol
+from collections import OrderedDict, deque
+from typing import NamedTuple, Protocol
 
 from shim.model import Decision, Duration, Time
 
@@ -48,9 +47,7 @@ class GuardLimits(Protocol):
         """How long a held connection has to give a sign of life."""
 
 
-@dataclass(slots=True, eq=False)
-class _Held:
-    connection_id: str
+class _Held(NamedTuple):
     decision: Decision
     until: Time
 
@@ -62,9 +59,8 @@ class Guard:
         self._limits = limits
         # The decisions within the window: when, and on which connection.
         self._decided: deque[tuple[Time, str]] = deque()
-        self._held: dict[str, _Held] = {}
         # All holds are equally long, so they end in the order in which they began.
-        self._queue: deque[_Held] = deque()
+        self._held: OrderedDict[str, _Held] = OrderedDict()
         self._pace: Duration = 0
         self._next_release: Time = 0
         self._next_probe: Time = 0
@@ -87,14 +83,12 @@ class Guard:
         """When the next held close goes on, or the window empties."""
         if not self.holding:
             return None
-        queue = self._queue
-        while queue and self._held.get(queue[0].connection_id) is not queue[0]:
-            queue.popleft()
-        if not queue:
+        first = next(iter(self._held.values()), None)
+        if first is None:
             if self._decided:
                 return self._decided[0][0] + self._limits.window
             return self._next_release
-        due = max(queue[0].until, self._next_release)
+        due = max(first.until, self._next_release)
         if self._heard_at is not None:
             return max(due, self._heard_at + self._limits.hold)
         longest = max(due, self.began + LONGEST_HOLDS * self._limits.hold)
@@ -136,9 +130,7 @@ class Guard:
             self._event_closes = {connection_id for _, connection_id in self._decided}
             allowed = max(limits.count, int(limits.share * (acting_for + closed)))
             self._pace = limits.window // allowed
-        held = _Held(decision.connection_id, decision, now + self._limits.hold)
-        self._held[decision.connection_id] = held
-        self._queue.append(held)
+        self._held[decision.connection_id] = _Held(decision, now + self._limits.hold)
         return True
 
     def forget(self, connection_id: str) -> Decision | None:
@@ -149,13 +141,12 @@ class Guard:
     def release(self, now: Time) -> Decision | None:
         """The next close that goes on, if one is due."""
         due = self.next_due
-        if due is None or due > now or not self._queue:
+        if due is None or due > now or not self._held:
             return None
         if self._heard_at is None and now < self.began + LONGEST_HOLDS * self._limits.hold:
             return None
-        held = self._queue.popleft()
-        del self._held[held.connection_id]
-        self._event_closes.add(held.connection_id)
+        connection_id, held = self._held.popitem(last=False)
+        self._event_closes.add(connection_id)
         self._next_release = now + self._pace
         return held.decision
 

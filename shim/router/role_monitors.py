@@ -142,9 +142,11 @@ class RoleMonitors:
 
     def unregister(self, instance: Instance, connection: Connection, now: Time) -> None:
         self._watches_no_more(instance, connection, now)
-        self._call("unregister", instance.monitor, connection.id, now)
-        self.reschedule(instance)
-        self._drop_if_ended(instance)
+        try:
+            self._call("unregister", instance.monitor, connection.id, now)
+            self.reschedule(instance)
+        finally:
+            self._drop_if_ended(instance)
 
     def dropped(self, instance: Instance, connection: Connection, now: Time) -> None:
         """The monitor has dropped a connection, by its decision or because it failed."""

@@ -71,8 +71,6 @@ def _read_ledger(value: Any) -> LedgerUrl:
 
 
 def _read_outbox(value: Any) -> Path:
-    if isinstance(value, Path):
-        return value
     if not isinstance(value, str) or not value:
         raise ValueError("must be the path of a SQLite file")
     return Path(value)

@@ -1,7 +1,7 @@
 """The plan: what comes next, and what stands against it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from itertools import accumulate, pairwise
 
@@ -13,23 +13,24 @@ from shim.flags.diff import compare
 from shim.flags.targeting import Percentages, Targeting
 from shim.gate.answer import Standing
 from shim.rollout.promotion_plan import Check, Facts, position, propose
+from shim.settings.promotion_settings import Requirement, StepSettings
 from tests.flags.strategies import percentages
 
 HOUR = 3_600_000_000
 NOW = 1_000 * HOUR
 
 
-@dataclass
-class Step:
-    percent: Percentages
-    soak: int = HOUR
-    require: tuple[str, ...] = ("agreement",)
+def step(
+    percent: Percentages, soak: int = HOUR, require: tuple[str, ...] = ("agreement",)
+) -> StepSettings:
+    names = tuple(map(Requirement, require))
+    return StepSettings.model_construct(percent=percent, soak=soak, require=names)
 
 
 STEPS = [
-    Step(Percentages(shadow=10), 2 * HOUR),
-    Step(Percentages(live=1, shadow=49), 24 * HOUR, ("agreement", "returns")),
-    Step(Percentages(complete=100)),
+    step(Percentages(shadow=10), 2 * HOUR),
+    step(Percentages(live=1, shadow=49), 24 * HOUR, ("agreement", "returns")),
+    step(Percentages(complete=100)),
 ]
 GOOD = Facts(
     NOW,
@@ -149,7 +150,7 @@ def test_the_soak_is_over_at_its_very_end() -> None:
 
 
 @st.composite
-def plans(draw: st.DrawFn) -> list[Step]:
+def plans(draw: st.DrawFn) -> list[StepSettings]:
     """Steps whose cumulative thresholds never fall."""
     complete, live, shadow = 0, 0, 0
     steps = []
@@ -158,7 +159,7 @@ def plans(draw: st.DrawFn) -> list[Step]:
         live = max(complete, draw(st.integers(live, 100)))
         shadow = max(live, draw(st.integers(shadow, 100)))
         steps.append(
-            Step(
+            step(
                 Percentages(complete=Decimal(complete), live=live - complete, shadow=shadow - live)
             )
         )
@@ -167,7 +168,7 @@ def plans(draw: st.DrawFn) -> list[Step]:
 
 @given(steps=plans(), start=percentages())
 def test_a_plan_never_demotes_anyone_and_comes_to_its_end(
-    steps: list[Step], start: Percentages
+    steps: list[StepSettings], start: Percentages
 ) -> None:
     def walk() -> Iterator[Targeting]:
         rollout = at(start)

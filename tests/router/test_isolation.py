@@ -246,6 +246,20 @@ def test_r4_a_new_session_gets_its_own_instance_and_a_returning_one_finds_it_aga
     assert len(candidate.made) == 3
 
 
+def test_r2_an_instance_that_fails_in_its_last_call_goes_with_its_session() -> None:
+    candidate = FaultyType()
+    world = World(candidate=candidate)
+    candidate.faults["unregister"] = raises(ValueError("no"))
+    for number in range(3):
+        world.open("c1", Stage.SHADOW)
+        world.router.session_ended("s1")
+        world.close("c1")
+        assert len(candidate.made) == number + 1
+    monitors = world.router.monitors(CANDIDATE)
+    assert monitors is not None
+    assert monitors.instances() == []
+
+
 class Measuring(PerSession):
     """A monitor type whose monitors answer `round_trip` with `answer`."""
 
