@@ -1,9 +1,7 @@
-"""How many users were connected, minute by minute: what a crowd is measured by (R16).
+"""How many users were connected, minute by minute: what a crowd is measured by (R16: docs/design.md#r16).
 
 A minute (`grain`) has the users of the rows that contain its begin. So what is known of a minute does not
 change when later rows come, and an answer does not depend on when somebody asked.
-
-Rules: docs/design.md#r16.
 """
 
 from collections import defaultdict

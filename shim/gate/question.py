@@ -1,10 +1,8 @@
-"""A question of the gate: its rows, counted plainly and with crowds as single events (R16).
+"""A question of the gate: its rows, counted plainly and with crowds as single events (R16: docs/design.md#r16).
 
 What must be shown must be shown in both ways of counting; what is refuted is refuted in both. With
 plain rows alone one outage would speak as often as it had users; with crowds alone a monitor that is
 wrong about many users at once would be wrong only once.
-
-Rules: docs/design.md#r16.
 """
 
 from collections.abc import Callable, Hashable, Iterable

@@ -1,4 +1,4 @@
-"""Is the comparison itself sound? Sample ratio and crossovers (R16).
+"""Is the comparison itself sound? Sample ratio and crossovers (R16: docs/design.md#r16).
 
 The users seen in the two arms must stand to each other as the widths of the flags file say. If they do
 not, an arm loses registrations, two processes have different flags files, or the buckets are not
@@ -11,8 +11,6 @@ evidence against the shares p, with a Dirichlet prior around p, is
 
 Several strengths a of the prior are mixed, which again is an e-value: strong ones find small deviations
 of many users, weak ones large deviations of few.
-
-Rules: docs/design.md#r16.
 """
 
 from collections.abc import Mapping, Sequence

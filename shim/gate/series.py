@@ -1,4 +1,4 @@
-"""A series: what users showed over a trial, counted in one way (R16).
+"""A series: what users showed over a trial, counted in one way (R16: docs/design.md#r16).
 
     first period     one observation a user: all rows of the trial's first `period`, final at its end
     later users      one observation a user: the first five rows in the `unit` after the first row
@@ -6,8 +6,6 @@
     the recent days  one observation a user: the last five rows in these UTC days
 
 A crowd is one observation wherever it falls. Times are microseconds since 1970.
-
-Rules: docs/design.md#r16.
 """
 
 from collections import Counter, defaultdict

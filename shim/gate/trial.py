@@ -1,4 +1,4 @@
-"""Trials: the stretches of time that the gate judges (R16).
+"""Trials: the stretches of time that the gate judges (R16: docs/design.md#r16).
 
 A trial lasts while nothing changes that decides who gets what and what is compared. So the figures of
 one trial hold no drift while shares move, no mixture of populations and no earlier candidate.
@@ -10,8 +10,6 @@ one trial hold no drift while shares move, no mixture of populations and no earl
     the brake is released             ends; another trial of the same identity begins
 
 Times are microseconds since 1970.
-
-Rules: docs/design.md#r16.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -3,9 +3,7 @@
 The file is at a step when it has reached all thresholds of that step and not all thresholds of the next
 step. The step may be left when the file's trial has been watched for the step's soak, the trial shows what
 the step requires, nothing speaks against the candidate, and neither brake nor kill switch is in the way.
-The step to `complete` needs the gate's `ready` (R16).
-
-Rules: docs/design.md#r16.
+The step to `complete` needs the gate's `ready` (R16: docs/design.md#r16).
 """
 
 from collections.abc import Mapping, Sequence
