@@ -14,9 +14,9 @@ from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
 from shim.aio.first_message_gate import FirstMessageGate
 from shim.aio.frame_queue import ARRIVED, CONCURRENT, FrameQueue, begin_to_read
-from shim.model import SECOND, Duration
+from shim.model import SECOND, Duration, from_seconds
 from shim.runtime.live_connection import LiveConnection
-from shim.runtime.tcp_info import abort_transport
+from shim.runtime.tcp_info import abort_transport, below_tls
 
 _CLOSE_TIMEOUT = 5.0
 """Seconds, as aiohttp's `timeout`."""
@@ -49,6 +49,7 @@ class WebSocket(web.WebSocketResponse):
     # Defaults of the class, as aiohttp has them: most sockets never need one of their own.
     _over: asyncio.Event | None = None
     _unanswered: bytes | None = None
+    _carrier: asyncio.Transport | None = None
     close_sent: tuple[int, str] | None = None
     close_received: int | None = None
     aborted: bool = False
@@ -149,22 +150,23 @@ class WebSocket(web.WebSocketResponse):
         self.close_sent = (code, text)
         assert self._writer is not None
         self._writer.transport = _NOTHING_FOLLOWS
+        self._give_up_after(timeout)
         if self.close_received is not None:
             self._end()
-            return
-        timeout = round(self._timeout * SECOND) if timeout is None else timeout
-        self._call_after(timeout, self._give_up)
+
+    def _give_up_after(self, timeout: Duration | None = None) -> None:
+        self._call_after(from_seconds(self._timeout) if timeout is None else timeout, self._give_up)
 
     def _give_up(self) -> None:
-        """No reply to the close frame came in time."""
+        """No reply to the close frame came in time, or the peer does not fetch what was sent."""
         if not self._closed:
             self._exception = self._exception or TimeoutError("no close frame came in time")
-            self.abort()
+        self.abort()
 
     def abort(self) -> None:
         """End the transport now, also with a full send buffer; nothing happens if it has ended."""
-        transport = self.transport
-        if transport is not None and not self._closed:
+        transport = self._carrier or self.transport
+        if transport is not None:
             self.aborted = True
             # Before aiohttp learns of the end: it may cancel the handler then.
             self._tell_over()
@@ -183,6 +185,7 @@ class WebSocket(web.WebSocketResponse):
             self._end()
 
     def transport_ended(self) -> None:
+        self._carrier = None
         self._tell_over()
 
     def _end(self) -> None:
@@ -197,8 +200,10 @@ class WebSocket(web.WebSocketResponse):
         self._tell_over()
         transport = self.transport
         if transport is not None:
+            self._carrier = below_tls(transport)
             transport.close()
-            self._call_after(round(_CLOSE_TIMEOUT * SECOND), transport.abort)
+            if self.close_sent is None:
+                self._give_up_after()
 
     def _tell_over(self) -> None:
         if self._over is not None:

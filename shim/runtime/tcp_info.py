@@ -86,8 +86,20 @@ def _bytes_acked(info: bytes) -> int:
     return int(acked)
 
 
+def below_tls(transport: Transport) -> Transport:
+    """The transport that carries this one, or itself without TLS.
+
+    asyncio's transport of TLS cannot be aborted after it was closed twice, as the shim and aiohttp do.
+    """
+    carrier: Transport | None = getattr(
+        getattr(transport, "_ssl_protocol", None), "_transport", None
+    )
+    return carrier or transport
+
+
 def abort_transport(transport: Transport) -> None:
     """Abort, and let the kernel discard what was not sent: a frozen peer would never fetch it."""
+    transport = below_tls(transport)
     sock = transport.get_extra_info("socket")
     if sock is not None:
         with suppress(OSError):

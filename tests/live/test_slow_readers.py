@@ -68,7 +68,7 @@ async def aiohttp_service(settings: Settings, tls: ssl.SSLContext | None) -> Asy
     shim = aio.Shim(settings, everyone_at(Stage.COMPLETE).evaluate, [it.tally])
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        websocket = shim.websocket(compress=False)
+        websocket = shim.websocket(compress=False, timeout=1)
         await websocket.prepare(request)
         async with shim.register_app_connection(websocket, "u", "s", "p") as live:
             it.lives.append(live)
@@ -263,3 +263,18 @@ async def test_r3b_while_a_backlog_drains_silence_is_not_judged(
     tmp_path: Path, scenario: Scenario
 ) -> None:
     await everywhere(tmp_path, scenario)
+
+
+def _unsent(live: LiveConnection) -> int:
+    assert live.transport is not None
+    return live.transport.get_write_buffer_size()
+
+
+async def test_r2_a_client_that_closes_and_receives_nothing_more_is_gone(tmp_path: Path) -> None:
+    async def closes_and_freezes(it: Service, encrypted: bool) -> None:
+        async with client(it, encrypted) as (_, writer):
+            await until(lambda: it.lives and _unsent(it.lives[0]))
+            writer.write(b"\x88\x82\x00\x00\x00\x00" + (1000).to_bytes(2))
+            await until(lambda: it.lives[0].ended)
+
+    await everywhere(tmp_path, closes_and_freezes)
