@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from shim.model import Duration, Kind, seconds
+from shim.model import Duration, Kind
+from shim.model.time import seconds_or_none
 
 
 class Standing(StrEnum):
@@ -51,11 +52,11 @@ class Condition:
     title: str
     kind: Kind | None
     standing: Standing
-    scale: Scale
-    sense: Sense
-    target: float | None
-    bound: float | None
-    figure: float | None
+    scale: Scale = Scale.SHARE
+    sense: Sense = Sense.AT_LEAST
+    target: float | None = None
+    bound: float | None = None
+    figure: float | None = None
     interval: tuple[float, float] | None = None
     missing: str | None = None
     eta: Duration | None = None
@@ -63,7 +64,7 @@ class Condition:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; durations in seconds."""
-        return asdict(self) | {"eta": None if self.eta is None else seconds(self.eta)}
+        return asdict(self) | {"eta": seconds_or_none(self.eta)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ class GateAnswer:
         """For JSON; durations in seconds."""
         return {
             "answer": self.verdict,
-            "eta": None if self.eta is None else seconds(self.eta),
+            "eta": seconds_or_none(self.eta),
             "inputs": dict(self.inputs),
             "conditions": [condition.as_dict() for condition in self.conditions],
         }

@@ -11,7 +11,7 @@ from shim.gate.evidence import Evidence, KindEvidence
 from shim.gate.kind_gate import GateTargets, KindGate, format_days
 from shim.gate.trial_description import describe_no_trial, describe_trial
 from shim.model import SECOND, Duration, seconds
-from shim.model.time import DAY, describe_unset_clock, format_utc
+from shim.model.time import DAY, describe_unset_clock, format_utc, seconds_or_none
 
 COMPLETE_WITHIN: Duration = 3600 * SECOND
 """How old the end of the record may be."""
@@ -189,7 +189,7 @@ def _brake(evidence: Evidence) -> Condition:
         standing,
         missing,
         engaged=evidence.brake,
-        by_itself_at=None if by_itself is None else seconds(by_itself),
+        by_itself_at=seconds_or_none(by_itself),
     )
 
 

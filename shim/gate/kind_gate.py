@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import ceil, log
 from typing import Any, Protocol
 
-from shim.gate.answer import Condition, Scale, Sense, Standing
+from shim.gate.answer import Condition, Standing
 from shim.gate.evidence import KindEvidence
 from shim.gate.statistics import Counted, grown
 from shim.model import Duration
@@ -81,25 +81,8 @@ class KindGate:
         """For each of two sequences that are compared."""
         return 1 / self.wanted / 2
 
-    def condition(
-        self,
-        name: str,
-        title: str,
-        standing: Standing,
-        *,
-        scale: Scale = Scale.SHARE,
-        sense: Sense = Sense.AT_LEAST,
-        **numbers: Any,
-    ) -> Condition:
-        return Condition(
-            name=name,
-            title=title,
-            kind=self.evidence.kind,
-            standing=standing,
-            scale=scale,
-            sense=sense,
-            **numbers,
-        )
+    def condition(self, name: str, title: str, standing: Standing, **numbers: Any) -> Condition:
+        return Condition(name, title, self.evidence.kind, standing, **numbers)
 
     def until(self, have: float, wanted: float) -> Duration | None:
         """How long it takes until so many things have come that come all the time, like timeouts."""

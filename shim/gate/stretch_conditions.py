@@ -69,7 +69,6 @@ def recent(case: KindGate) -> Condition:
         "recent",
         "Agreement and returns in the last seven days",
         Standing.OPEN if short else Standing.MET,
-        sense=Sense.AT_LEAST,
         target=targets.min_agreement,
         bound=min(agreed, default=None),
         figure=agreed[0] if agreed else None,

@@ -12,7 +12,7 @@ from shim.gate.kind_gate import GateTargets, wanted_e_value
 from shim.gate.sample_ratio import UNSOUND
 from shim.gate.trial import BRAKE_RELEASED, OTHERS_ENDED, START
 from shim.model import Role, from_seconds, seconds
-from shim.model.time import format_utc
+from shim.model.time import format_utc, seconds_or_none
 
 _ENDS_BY = (
     "another version or other settings of a monitor, other settings of the comparison, another flags file "
@@ -42,7 +42,7 @@ def describe_trial(evidence: Evidence, targets: GateTargets) -> dict[str, object
         if trial is None
         else {
             "since": seconds(trial.since),
-            "until": None if trial.until is None else seconds(trial.until),
+            "until": seconds_or_none(trial.until),
             "began_by": trial.began_by,
             "first_period_ends": seconds(trial.since + targets.period),
             "monitors": trial.identity.monitors,

@@ -36,6 +36,11 @@ def seconds(value: Time) -> float:
     return value / 1_000_000
 
 
+def seconds_or_none(value: Time | None) -> float | None:
+    """The same; None of what does not exist."""
+    return None if value is None else seconds(value)
+
+
 def format_utc(at: Time) -> str:
     """Microseconds since 1970 as `2026-11-27T08:30:00+00:00`."""
     return datetime.fromtimestamp(seconds(at), UTC).isoformat(timespec="seconds")

@@ -10,16 +10,12 @@ from shim.model import (
     Outcome,
     Return,
     Role,
-    Time,
     Verdict,
     VerdictName,
     seconds,
 )
+from shim.model.time import seconds_or_none
 from shim.router import Decided, Observer, ProofOfLife, handles
-
-
-def _seconds(time: Time | None) -> float | None:
-    return None if time is None else seconds(time)
 
 
 @dataclass
@@ -99,9 +95,9 @@ def verdict_row(verdict: Verdict) -> dict[str, Any]:
         "kind": verdict.kind.value,
         "at": seconds(verdict.at),
         "first": None if verdict.first is None else verdict.first.value,
-        "control_at": _seconds(verdict.control_at),
-        "candidate_at": _seconds(verdict.candidate_at),
-        "skew": _seconds(verdict.skew),
+        "control_at": seconds_or_none(verdict.control_at),
+        "candidate_at": seconds_or_none(verdict.candidate_at),
+        "skew": seconds_or_none(verdict.skew),
         "recovered": verdict.recovered,
         "last_activity": seconds(verdict.last_activity),
     }

@@ -19,6 +19,7 @@ from typing import Any
 
 from shim.capture.format import CloseEvent, End, Event, Message, Pong
 from shim.model import Cause, Duration, Role, Time, VerdictName, seconds
+from shim.model.time import seconds_or_none
 from shim.replay.replay_engine import Replay, ReplaySettings, feed_all
 from shim.replay.result import ReplayResult
 from shim.router import Decided, handles
@@ -93,8 +94,8 @@ class TimeoutTrial:
             "misses_dead": self.missed,
             "cut_short": self.cut_short,
             "unknown": self.candidate.unknown,
-            "delay_median": _seconds(self.candidate.delay(0.5)),
-            "delay_95": _seconds(self.candidate.delay(0.95)),
+            "delay_median": seconds_or_none(self.candidate.delay(0.5)),
+            "delay_95": seconds_or_none(self.candidate.delay(0.95)),
             "agreement": self.agreement,
             "matched": self.matched,
             "mismatched": self.mismatched,
@@ -222,7 +223,3 @@ def recommend(trials: Sequence[TimeoutTrial]) -> TimeoutTrial | None:
     """The shortest timeout that closes no living connection that the control keeps; None: none does."""
     harmless = [trial for trial in trials if not trial.alive_alone]
     return min(harmless, key=lambda trial: trial.timeout, default=None)
-
-
-def _seconds(duration: Duration | None) -> float | None:
-    return None if duration is None else seconds(duration)

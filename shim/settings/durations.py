@@ -22,9 +22,9 @@ def parse_duration(text: object, *, negative: bool = False) -> Duration:
 
     Raises ValueError with what to write instead.
     """
-    if not isinstance(text, str) or _NUMBER.fullmatch(text):
-        if isinstance(text, bool | None) or not _NUMBER.fullmatch(str(text)):
-            raise ValueError("should be a duration such as 15s")
+    if not isinstance(text, str):
+        raise ValueError("must be a duration with its unit, like 15s")
+    if _NUMBER.fullmatch(text):
         raise ValueError(f"a duration needs a unit: write {text}s or {text}ms")
     if not (match := _DURATION.fullmatch(text)):
         raise ValueError(f"{text!r} is no duration; write 250ms, 15s, 2m, 1h or 7d")

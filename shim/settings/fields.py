@@ -70,15 +70,8 @@ def read_by(section: type[Section], make: Callable[[Any], Any]) -> GetPydanticSc
     )
 
 
-def read_duration(value: Any, *, negative: bool = False) -> Duration:
-    """Microseconds of a duration in the file; raises ValueError."""
-    if not isinstance(value, str):
-        raise ValueError("must be a duration with its unit, like 15s")
-    return parse_duration(value, negative=negative)
-
-
 def _read_positive_duration(value: Any) -> Duration:
-    duration = read_duration(value)
+    duration = parse_duration(value)
     if duration == 0:
         raise ValueError("must be longer than 0s")
     return duration
@@ -87,7 +80,7 @@ def _read_positive_duration(value: Any) -> Duration:
 def _read_skew(value: Any) -> tuple[Duration, Duration]:
     if not isinstance(value, list) or len(value) != 2:
         raise ValueError("must be a list of two durations, like [0s, 15s]")
-    low, high = (read_duration(bound, negative=True) for bound in value)
+    low, high = (parse_duration(bound, negative=True) for bound in value)
     if low > high:
         raise ValueError("the first duration must not be longer than the second")
     return low, high
@@ -137,7 +130,7 @@ def read_word(words: Iterable[_E]) -> Callable[[Any], _E]:
     return read
 
 
-AnyDuration: TypeAlias = Annotated[int, BeforeValidator(read_duration)]
+AnyDuration: TypeAlias = Annotated[int, BeforeValidator(parse_duration)]
 """Microseconds, 0 or more."""
 
 PositiveDuration: TypeAlias = Annotated[int, BeforeValidator(_read_positive_duration)]
