@@ -138,7 +138,7 @@ MUTATIONS = [
     Listed("R2", _SESSION / "wake", "<= to <", 2),
     Listed("R2", _SESSION / "confirmed", "> to >=", 2),
     Listed("R2", _SESSION / "pong", "drop of and", 3),
-    Listed("R2", _SESSION / "_effects", "drop element", 2),
+    Listed("R2", _SESSION / "confirmed", "drop element", 5),
     put("R2", _SESSION / "__init__", "digest * (settings.heartbeat_interval // _GRID) >> 32", "0"),
     Listed("R2", _SESSION / "confirmed", "remove", 4),
     Listed("R2", _SESSION / "_beat_from", "drop left of %"),
