@@ -16,7 +16,7 @@ from shim.ledger.completeness import (
     describe_completeness,
     format_completeness,
 )
-from shim.ledger.stores import order_brake, read_ledger
+from shim.ledger.stores import fleet_store, read_ledger
 from shim.model import InputError, from_seconds
 from shim.model.ledger_url import LedgerUrl
 from shim.rollout.changes import this_user
@@ -86,7 +86,7 @@ def _order(
         reason = msgspec.convert(order, BrakeOrder).reason
     except msgspec.ValidationError:
         raise InputError("--reason: must be 3 to 500 characters, in one line") from None
-    order_brake(ledger, engaged=engaged, reason=reason, who=this_user())
+    fleet_store(ledger).order_brake(engaged=engaged, reason=reason, who=this_user())
     return _read_ledger(ledger)
 
 

@@ -23,7 +23,7 @@ from shim.ledger.fleet_record import LARGE_OFFSET, FleetRecord, format_differenc
 from shim.ledger.protocols import NoStoreError
 from shim.ledger.rows import CoverageRow, RunRow, Wall
 from shim.ledger.run_row import wall_clock
-from shim.ledger.stores import check_store, read_ledger
+from shim.ledger.stores import fleet_store, read_ledger
 from shim.model import InputError, seconds
 from shim.model.ledger_url import POSTGRES
 from shim.rollout.client_hints import candidate_warnings
@@ -160,7 +160,7 @@ def check_ledger(settings: Settings) -> Diagnoses:
     if fleet.now is not None:
         yield from _check_fleet(fleet, (asked + wall_clock()) // 2)
         with settings.origin.of("ledger"):
-            check_store(url, settings.fleet or settings.telemetry.service_name)
+            fleet_store(url).check(settings.fleet or settings.telemetry.service_name)
     if watched and seconds(watched[0].at - (fleet.now or wall_clock())) > _FUTURE:
         yield (
             Health.BAD,

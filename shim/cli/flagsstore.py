@@ -14,7 +14,7 @@ from shim.cli.ledger_option import one_place, store_of, store_options
 from shim.cli.remote import Remote, instead_option
 from shim.cli.terminal import console_for, echo, print_json
 from shim.ledger.flags_version import FlagsVersion, PushedFlags, describe_missing_flags
-from shim.ledger.stores import list_flags, pull_flags, push_flags
+from shim.ledger.stores import fleet_store
 from shim.model import InputError
 from shim.model.ledger_url import LedgerUrl
 from shim.rollout.changes import this_user
@@ -30,17 +30,18 @@ class _StoreFlags:
 
     def log(self, limit: int) -> list[FlagsVersion]:
         """The versions, newest first."""
-        return list_flags(self._store, limit)
+        return fleet_store(self._store).list_flags(limit)
 
     def pull(self) -> FlagsVersion:
         """The version in force."""
-        version = pull_flags(self._store)
+        version = fleet_store(self._store).pull_flags()
         if version is None:
             raise InputError(describe_missing_flags(self._store))
         return version
 
     def push(self, text: str, reason: str, if_digest: str | None) -> PushedFlags:
-        return push_flags(self._store, text, who=this_user(), reason=reason, before=if_digest)
+        store = fleet_store(self._store)
+        return store.push_flags(text, who=this_user(), reason=reason, before=if_digest)
 
 
 class _RemoteFlags:

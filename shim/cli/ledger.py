@@ -11,7 +11,7 @@ from shim.cli.common import PATH, input_errors, json_option
 from shim.cli.ledger_option import store_of, store_options
 from shim.cli.terminal import echo, print_json
 from shim.ledger.completeness import format_time
-from shim.ledger.stores import forget_process, prepare_store, push_ledger
+from shim.ledger.stores import fleet_store
 from shim.model import seconds
 from shim.model.ledger_url import LedgerUrl
 from shim.rollout.changes import this_user
@@ -44,7 +44,7 @@ def init(
 
     The role in the URL owns the tables. The command may be repeated at any time.
     """
-    name = prepare_store(url, fleet, writers=writer, readers=reader)
+    name = fleet_store(url).prepare(fleet, writers=writer, readers=reader)
     echo(f"{url} is the store of the fleet {name}")
 
 
@@ -60,7 +60,7 @@ def push(file: Path, url: LedgerUrl, fleet: str | None, process: str | None, as_
 
     The process that writes FILE may go on meanwhile.
     """
-    pushed = push_ledger(file, url, fleet=fleet, process=process)
+    pushed = fleet_store(url).push_ledger(file, fleet=fleet, process=process)
     if as_json:
         print_json(pushed._asdict())
         return
@@ -88,7 +88,7 @@ def forget(
     if not reason.strip():
         raise click.UsageError("--reason must not be empty")
     store, who = store_of(config, ledger), this_user()
-    until = forget_process(store, process, who=who, reason=reason.strip())
+    until = fleet_store(store).forget_process(process, who=who, reason=reason.strip())
     if as_json:
         end_in_seconds = None if until is None else seconds(until)
         print_json({"process": process, "who": who, "complete_until": end_in_seconds})

@@ -18,7 +18,7 @@ from shim.ledger.flags_version import FlagsVersion
 from shim.ledger.fleet_record import FleetOrder, FleetRecord
 from shim.ledger.protocols import LedgerReader, VerdictCounts
 from shim.ledger.rows import ActionRow
-from shim.ledger.stores import list_flags, read_ledger
+from shim.ledger.stores import fleet_store, read_ledger
 from shim.model import Kind, Stage, VerdictName
 from shim.model.ledger_url import LedgerUrl
 from shim.settings.flags_file import parse_flags
@@ -117,7 +117,7 @@ class DemoFleet:
 
     async def versions(self) -> list[FlagsVersion]:
         """The versions of the flags, newest first."""
-        return await asyncio.to_thread(list_flags, self._ledger, _ALL)
+        return await asyncio.to_thread(fleet_store(self._ledger).list_flags, _ALL)
 
 
 def _read(reader: LedgerReader) -> FleetFacts:

@@ -1,6 +1,5 @@
 """What the fields of a row are as columns of a table, whatever the store."""
 
-from collections.abc import Iterable
 from functools import cache
 from types import NoneType
 from typing import Any, NamedTuple, get_args, get_type_hints
@@ -44,8 +43,3 @@ def _kind(plain: Any) -> type[bool] | type[int] | type[str]:
     if not isinstance(plain, type):
         return str
     return bool if plain is bool else int if issubclass(plain, int) else str
-
-
-def without_nul(values: Iterable[Any]) -> list[Any]:
-    """Values as PostgreSQL takes them: no text of it can have the character 0, which becomes `\\x00`."""
-    return [value.replace("\0", "\\x00") if isinstance(value, str) else value for value in values]

@@ -3,16 +3,16 @@
 Nobody outside this package names a store's classes. What a fleet's store needs is imported when a URL asks
 for it, and what reads a ledger, with numpy, when a ledger is read.
 
-Rules: docs/design.md#r23, docs/design.md#r25, docs/design.md#r26, docs/design.md#r27.
+Rules: docs/design.md#r23, docs/design.md#r27.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from shim.ledger.flags_version import FlagsInForce, FlagsVersion, PushedFlags
-from shim.ledger.process_record import ProcessState, Pushed
+from shim.ledger.process_record import ProcessState
 from shim.ledger.protocols import DirectLedger, LedgerReader, LedgerWriter
 from shim.ledger.rows import RunRow, Wall
 from shim.ledger.run_row import wall_clock
@@ -20,6 +20,9 @@ from shim.ledger.sqlite.direct_writer import DirectSqliteLedger
 from shim.ledger.sqlite.writer import SqliteLedger
 from shim.model import Duration, InputError
 from shim.model.ledger_url import POSTGRES, LedgerUrl
+
+if TYPE_CHECKING:
+    from shim.ledger.postgres.fleet_store import FleetStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,92 +88,12 @@ def read_ledger(url: LedgerUrl) -> LedgerReader:
     return SqliteReader(_path(url))
 
 
-def push_ledger(path: Path, url: LedgerUrl, *, fleet: str | None, process: str | None) -> Pushed:
-    """Bring what is new in a SQLite ledger into a fleet's store. Raises InputError."""
+def fleet_store(url: LedgerUrl) -> "FleetStore":
+    """A fleet's store, for what is done with it without any of its processes. Raises InputError for another
+    kind of ledger."""
     with _postgres(url):
-        from shim.ledger.postgres import push
-    return push.push_ledger(path, url, fleet=fleet, process=process)
-
-
-def prepare_store(
-    url: LedgerUrl, fleet: str | None, *, writers: Iterable[str], readers: Iterable[str]
-) -> str:
-    """Make a fleet's store or bring it up to date, and give rights to roles; the fleet's name.
-
-    Raises InputError.
-    """
-    with _postgres(url):
-        from shim.ledger.postgres import push
-    return push.prepare_store(url, fleet, writers=writers, readers=readers)
-
-
-def check_store(url: LedgerUrl, fleet: str) -> None:
-    """Raises InputError if a process of this fleet could not write to the store; nothing is changed."""
-    with _postgres(url):
-        from shim.ledger.postgres import push
-    push.check_store(url, fleet)
-
-
-def forget_process(url: LedgerUrl, name: str, *, who: str, reason: str) -> Wall | None:
-    """A process of a fleet will not come back: its record counts as ended, at the time that is returned
-    (None: nothing of it is in the store).
-
-    Raises InputError, also for a process that is alive or unknown.
-    """
-    with _postgres(url):
-        from shim.ledger.postgres import process_list
-    return process_list.forget_process(url, name, who=who, reason=reason)
-
-
-def push_flags(
-    url: LedgerUrl,
-    text: str,
-    *,
-    who: str,
-    reason: str,
-    before: str | None = None,
-    seen: FlagsInForce | None = None,
-) -> PushedFlags:
-    """Bring a valid flags file's text into a fleet's store (R26), if the digest `before` is in force there, or
-    what was `seen` there.
-
-    Raises InputError.
-    """
-    with _postgres(url):
-        from shim.ledger.postgres import flags_versions
-    return flags_versions.push_flags(url, text, who=who, reason=reason, before=before, seen=seen)
-
-
-def look_at_flags(url: LedgerUrl) -> FlagsInForce | None:
-    """What is in force in a fleet's store, before a step of the plan; None: there are no flags yet.
-
-    Raises InputError.
-    """
-    with _postgres(url):
-        from shim.ledger.postgres import flags_versions
-    return flags_versions.look_at_flags(url)
-
-
-def pull_flags(url: LedgerUrl) -> FlagsVersion | None:
-    """The flags in force in a fleet's store; None: there are none yet. Raises InputError."""
-    return next(iter(list_flags(url, 1)), None)
-
-
-def list_flags(url: LedgerUrl, limit: int) -> list[FlagsVersion]:
-    """The versions of the flags in a fleet's store, newest first. Raises InputError."""
-    with _postgres(url):
-        from shim.ledger.postgres import flags_versions
-    return flags_versions.pull_flags(url, limit)
-
-
-def order_brake(url: LedgerUrl, *, engaged: bool, reason: str, who: str) -> None:
-    """Give an order to a fleet's brake (R25), without any of its processes.
-
-    Raises InputError, also if the brake stands that way already.
-    """
-    with _postgres(url):
-        from shim.ledger.postgres import brake_orders
-    brake_orders.order_brake(url, engaged=engaged, reason=reason, who=who)
+        from shim.ledger.postgres.fleet_store import FleetStore
+    return FleetStore(url)
 
 
 def _is_fleets(url: LedgerUrl) -> bool:

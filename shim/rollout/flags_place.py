@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from shim.ledger.flags_version import FlagsInForce, describe_missing_flags
-from shim.ledger.stores import look_at_flags, push_flags
+from shim.ledger.stores import fleet_store
 from shim.model import InputError, Problem
 from shim.model.ledger_url import LedgerUrl
 from shim.rollout.changes import Change, record_change
@@ -93,15 +93,14 @@ class FlagsStorePlace(FlagsPlace):
         return f"the flags file in {self._url}"
 
     def read(self) -> bytes:
-        self._seen = look_at_flags(self._url)
+        self._seen = fleet_store(self._url).look_at_flags()
         if self._seen is None:
             raise UnreadableError(describe_missing_flags(self._url))
         return self._seen.version.text.encode()
 
     def replace(self, before: bytes, content: bytes, change: Change) -> None:
         digest = sha256(before).hexdigest()
-        put = push_flags(
-            self._url,
+        put = fleet_store(self._url).push_flags(
             content.decode(),
             who=change.by,
             reason=change.reason,

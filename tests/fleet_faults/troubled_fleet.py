@@ -11,7 +11,7 @@ from typing import NamedTuple
 import aiohttp
 
 from shim.ledger.postgres.process_list import NOW
-from shim.ledger.stores import push_flags
+from shim.ledger.stores import fleet_store
 from shim.model.ledger_url import LedgerUrl
 from shim.rollout.editing import with_percent
 from shim.rollout.promotion import BY_ITSELF
@@ -142,7 +142,9 @@ class TroubledFleet:
         """Bring another version of the flags into the store, past all lines."""
         self._texts += 1
         text = f"# {self._texts}\n" + ROLLOUT.replace("STAGE", '"live"')
-        pushed = await asyncio.to_thread(push_flags, self.store, text, who="tests", reason="r")
+        pushed = await asyncio.to_thread(
+            fleet_store(self.store).push_flags, text, who="tests", reason="r"
+        )
         stepped = with_percent(text.encode(), STEP, "the tests' flags")
         self.brought.append(FollowedFlags(pushed.version.digest, sha256(stepped).hexdigest()))
 

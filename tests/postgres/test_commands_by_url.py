@@ -20,7 +20,7 @@ from shim.aio import Shim
 from shim.cli import main
 from shim.ledger.postgres.process_list import read_clock
 from shim.ledger.postgres.store_connection import connect
-from shim.ledger.stores import list_flags, push_flags
+from shim.ledger.stores import fleet_store
 from shim.model import Stage
 from shim.model.ledger_url import LedgerUrl
 from shim.rollout.changes import this_user
@@ -170,7 +170,7 @@ async def it(
     """Where a client of alice's fell silent at process `a`; of process `b` there are older rows."""
     folder = tmp_path_factory.mktemp("a")
     store = LedgerUrl(server.url(server.create_database(template=empty_store)))
-    push_flags(store, FLAGS, who="ann", reason="begin")
+    fleet_store(store).push_flags(FLAGS, who="ann", reason="begin")
     with closing(connect(store)) as connection:
         listed(connection, "b", behind=30)
         now = read_clock(connection)
@@ -291,7 +291,7 @@ async def test_an_order_to_the_brake_is_in_its_answer(it: Member) -> None:
 async def test_flags_are_pushed_by_any_process(it: Member, tmp_path: Path) -> None:
     file = tmp_path / "new.yaml"
     file.write_text(f"# changed\n{FLAGS}")
-    (before,) = list_flags(it.store, 1)
+    (before,) = fleet_store(it.store).list_flags(1)
     push = f"flags push {file} --url URL --reason more"
     refused = await it.ask(f"{push} --if-digest 12345678")
     assert refused.exit_code == 1, refused.output
@@ -299,7 +299,7 @@ async def test_flags_are_pushed_by_any_process(it: Member, tmp_path: Path) -> No
     pushed = await it.ask(f"{push} --if-digest {before.digest[:9]} --json")
     assert pushed.exit_code == 0, pushed.output
     answer = json.loads(pushed.stdout)
-    (version,) = list_flags(it.store, 1)
+    (version,) = fleet_store(it.store).list_flags(1)
     assert answer == {**version.as_dict(), "in_force": True}
     assert version.reason == "more"
     assert version.who == f"{this_user()} (operator token from 127.0.0.1)"
@@ -309,28 +309,28 @@ async def test_flags_are_pushed_by_any_process(it: Member, tmp_path: Path) -> No
     pulled = await it.ask(f"flags pull {tmp_path}/pulled.yaml --url URL")
     assert pulled.exit_code == 0
     assert (tmp_path / "pulled.yaml").read_text() == file.read_text()
-    push_flags(it.store, FLAGS, who="ann", reason="as before")
+    fleet_store(it.store).push_flags(FLAGS, who="ann", reason="as before")
 
 
 async def test_a_step_is_taken_by_any_process(it: Member) -> None:
-    before = list_flags(it.store, 99)
+    before = fleet_store(it.store).list_flags(99)
     refused = await it.ask("rollout advance --url URL")
     assert refused.exit_code == 3
-    assert list_flags(it.store, 99) == before
+    assert fleet_store(it.store).list_flags(99) == before
     taken = await it.ask("rollout advance --url URL --force --reason drill --json")
     assert taken.exit_code == 0, taken.output
     change = json.loads(taken.stdout)["change"]
-    (version,) = list_flags(it.store, 1)
+    (version,) = fleet_store(it.store).list_flags(1)
     assert (change["after"], change["reason"]) == (version.digest, "by force: drill")
     assert version.who == change["by"] == f"{this_user()} (operator token from 127.0.0.1)"
     assert "live: 10" in version.text
-    push_flags(it.store, FLAGS, who="ann", reason="as before")
+    fleet_store(it.store).push_flags(FLAGS, who="ann", reason="as before")
 
 
 async def test_what_is_wrong_with_an_order(it: Member, tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text("version: 1\n")
     (tmp_path / "good.yaml").write_text(FLAGS)
-    before = list_flags(it.store, 99)
+    before = fleet_store(it.store).list_flags(99)
     for command, told in (
         (f"flags push {tmp_path}/bad.yaml --url URL --reason x", "bad.yaml"),
         (f"flags push {tmp_path}/none.yaml --url URL --reason x", "no such file"),
@@ -355,7 +355,7 @@ async def test_what_is_wrong_with_an_order(it: Member, tmp_path: Path) -> None:
         status, answer = await it.post(path, body)
         assert status in (400, 409), answer
         assert answer["detail"]
-    assert list_flags(it.store, 99) == before
+    assert fleet_store(it.store).list_flags(99) == before
 
 
 async def test_viewers_read_what_names_nobody(it: Member, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from shim.ledger.postgres.shipment import note_run
 from shim.ledger.postgres.store_connection import connect
 from shim.ledger.postgres.store_reader import PostgresReader
 from shim.ledger.rows import BrakeRow
-from shim.ledger.stores import list_flags, order_brake, push_flags
+from shim.ledger.stores import fleet_store
 from shim.model.ledger_url import LedgerUrl
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.rollout.changes import Change
@@ -33,7 +33,7 @@ TEXT = ROLLOUT.replace("STAGE", '"off"')
 
 @pytest.fixture(autouse=True)
 def begun(store: LedgerUrl) -> None:
-    push_flags(store, TEXT, who="ann", reason="begin")
+    fleet_store(store).push_flags(TEXT, who="ann", reason="begin")
 
 
 def advance(store: LedgerUrl, meanwhile: Callable[[], object]) -> Change | None:
@@ -48,7 +48,7 @@ def advance(store: LedgerUrl, meanwhile: Callable[[], object]) -> Change | None:
 
 def widths(store: LedgerUrl) -> list[Percentages]:
     """Those of all versions, the newest first."""
-    versions = list_flags(store, 10)
+    versions = fleet_store(store).list_flags(10)
     return [parse_flags(one.text.encode(), "store").percent for one in versions]
 
 
@@ -65,7 +65,7 @@ def test_who_stood_still_does_not_repeat_a_step_that_was_taken_back(store: Ledge
 
     def step_and_back() -> None:
         assert advance(store, lambda: None) is not None
-        push_flags(store, TEXT, who="ann", reason="too early")
+        fleet_store(store).push_flags(TEXT, who="ann", reason="too early")
 
     assert advance(store, step_and_back) is None
     assert widths(store) == [Percentages(), STEPS[0].percent, Percentages()]
@@ -74,12 +74,12 @@ def test_who_stood_still_does_not_repeat_a_step_that_was_taken_back(store: Ledge
 @pytest.mark.parametrize("released", [False, True])
 def test_who_stood_still_takes_no_step_after_the_brake(store: LedgerUrl, released: bool) -> None:
     def brake() -> None:
-        order_brake(store, engaged=True, reason="kills", who="ann")
+        fleet_store(store).order_brake(engaged=True, reason="kills", who="ann")
         if released:
-            order_brake(store, engaged=False, reason="mended", who="ann")
+            fleet_store(store).order_brake(engaged=False, reason="mended", who="ann")
 
     assert advance(store, brake) is None
-    assert len(list_flags(store, 10)) == 1
+    assert len(fleet_store(store).list_flags(10)) == 1
     # The next look is at what is in force now.
     assert advance(store, lambda: None) is not None
 
@@ -92,18 +92,18 @@ def test_an_order_is_in_force_before_a_process_has_recorded_it(store: LedgerUrl)
             return facts_from(reader, settings, "b", 0).brake
 
         assert brake() is None
-        order_brake(store, engaged=True, reason="kills", who="ann")
+        fleet_store(store).order_brake(engaged=True, reason="kills", who="ann")
         assert reader.brake() is None
         assert brake() == "kills"
         run_id = note_run(connection, run(0), 0).id
         insert_row(connection, run_id, 1, BrakeRow(True, "kills", 0))
-        order_brake(store, engaged=False, reason="mended", who="ann")
+        fleet_store(store).order_brake(engaged=False, reason="mended", who="ann")
         assert reader.brake() is not None
         assert brake() is None
 
 
 def test_a_person_is_told_that_something_has_changed(store: LedgerUrl) -> None:
     promotion = prepare(FlagsStorePlace(store), STEPS, lambda digest: GOOD)
-    order_brake(store, engaged=True, reason="kills", who="bob")
+    fleet_store(store).order_brake(engaged=True, reason="kills", who="bob")
     with pytest.raises(ChangedMeanwhileError, match="or the fleet's brake: has changed meanwhile"):
         put_in_place(promotion, "ann", "because")

@@ -19,7 +19,7 @@ from shim.ledger.fleet_record import FleetOrder
 from shim.ledger.postgres.brake_orders import give_order, last_order
 from shim.ledger.postgres.flags_versions import add_version, versions
 from shim.ledger.postgres.store_connection import connect
-from shim.ledger.stores import order_brake, pull_flags, push_flags, read_ledger
+from shim.ledger.stores import fleet_store, read_ledger
 from shim.model.ledger_url import LedgerUrl
 from shim.settings.flags_file import UNKNOWN_FLAGS
 from tests.live.servers import ROLLOUT, ServerProcess, app_client
@@ -87,15 +87,15 @@ async def test_what_the_backup_has_not_comes_again(tmp_path: Path) -> None:
 
             b = await stack.enter_async_context(start("b"))
             async with start("a") as a:
-                push_flags(store, SHADOW, who="ann", reason="begin")
+                fleet_store(store).push_flags(SHADOW, who="ann", reason="begin")
                 for process in (a, b):
                     await eventually(partial(state_of, process), ((False, digest(SHADOW)),))
                 await silent(a, "before")
                 await asyncio.to_thread(back_up, server)
                 await silent(a, "first run")
             a = await stack.enter_async_context(start("a"))
-            push_flags(store, LIVE, who="ann", reason="go")
-            order_brake(store, engaged=True, reason="false kills", who="ann")
+            fleet_store(store).push_flags(LIVE, who="ann", reason="go")
+            fleet_store(store).order_brake(engaged=True, reason="false kills", who="ann")
             for process in (a, b):
                 await eventually(partial(state_of, process), ((True, digest(LIVE)),))
             await silent(a, "second run")
@@ -103,7 +103,9 @@ async def test_what_the_backup_has_not_comes_again(tmp_path: Path) -> None:
             await asyncio.to_thread(restore, server)
             await until(lambda: judged(store) == ["before", "first run", "second run"], timeout=60)
             await until(lambda: len(orders(store)) == 1, timeout=60)
-            await until(lambda: getattr(pull_flags(store), "text", "") == LIVE, timeout=60)
+            await until(
+                lambda: getattr(fleet_store(store).pull_flags(), "text", "") == LIVE, timeout=60
+            )
             (order,) = orders(store)
             assert (order.engaged, order.reason) == (True, "false kills")
             clients = Clients(http)

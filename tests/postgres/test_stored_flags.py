@@ -19,7 +19,7 @@ from shim.ledger.postgres.flags_versions import add_version
 from shim.ledger.postgres.store_connection import connect
 from shim.ledger.rows import FlagsRow
 from shim.ledger.sqlite.reader import SqliteReader
-from shim.ledger.stores import list_flags, pull_flags, push_flags
+from shim.ledger.stores import fleet_store
 from shim.model import InputError
 from shim.model.ledger_url import LedgerUrl
 from shim.plugin.discovery import monitor_types, plugin_manager
@@ -48,25 +48,25 @@ def digest(text: str) -> str:
 
 
 def test_the_last_version_is_in_force(store: LedgerUrl) -> None:
-    assert pull_flags(store) is None
-    first = push_flags(store, SHADOW, who="ann", reason="begin")
+    assert fleet_store(store).pull_flags() is None
+    first = fleet_store(store).push_flags(SHADOW, who="ann", reason="begin")
     assert (first.in_force, first.version.text, first.version.before) == (True, SHADOW, None)
-    second = push_flags(store, LIVE, who="bob", reason="go", before=digest(SHADOW))
+    second = fleet_store(store).push_flags(LIVE, who="bob", reason="go", before=digest(SHADOW))
     assert second.version.before == digest(SHADOW)
-    assert pull_flags(store) == second.version
+    assert fleet_store(store).pull_flags() == second.version
     # Somebody who looked at other flags changes nothing.
-    late = push_flags(store, SHADOW, who="cid", reason="late", before=digest(SHADOW))
+    late = fleet_store(store).push_flags(SHADOW, who="cid", reason="late", before=digest(SHADOW))
     assert (late.in_force, late.version) == (False, second.version)
     # The same content is no new version.
-    assert push_flags(store, LIVE, who="cid", reason="again").version == second.version
-    assert [version.who for version in list_flags(store, 10)] == ["bob", "ann"]
+    assert fleet_store(store).push_flags(LIVE, who="cid", reason="again").version == second.version
+    assert [version.who for version in fleet_store(store).list_flags(10)] == ["bob", "ann"]
 
 
 def test_a_place_in_the_store(store: LedgerUrl) -> None:
     place = FlagsStorePlace(store)
     with pytest.raises(InputError, match="flags push"):
         place.read()
-    push_flags(store, SHADOW, who="ann", reason="begin")
+    fleet_store(store).push_flags(SHADOW, who="ann", reason="begin")
     assert place.read() == SHADOW.encode()
     change = Change("now", "ann", "go", digest(SHADOW), digest(LIVE))
     place.replace(SHADOW.encode(), LIVE.encode(), change)
@@ -161,7 +161,7 @@ def test_a_bad_file_gets_nowhere(store: LedgerUrl, tmp_path: Path) -> None:
     done = flags("push", str(file), "--reason", "r", "--ledger", store.url)
     assert done.exit_code == 2
     assert f"{file}:" in done.stderr
-    assert pull_flags(store) is None
+    assert fleet_store(store).pull_flags() is None
     file.write_text(SHADOW)
     assert flags("push", str(file), "--reason", " ", "--ledger", store.url).exit_code == 2
     assert flags("push", str(file), "--reason", "r").exit_code == 2
@@ -174,7 +174,7 @@ def test_the_flags_commands_read_the_store(store: LedgerUrl, tmp_path: Path) -> 
     config = tmp_path / "shim.yaml"
     config.write_text(f"ledger: {json.dumps(store.url)}\nrollout: ledger\n")
     assert flags("check", "--config", str(config)).exit_code == 2
-    push_flags(store, LIVE, who="ann", reason="begin")
+    fleet_store(store).push_flags(LIVE, who="ann", reason="begin")
     answer = json.loads(flags("explain", "u1", "--config", str(config), "--json").stdout)
     assert answer["stage"] == "live"
 
@@ -199,14 +199,14 @@ async def test_two_processes_follow_the_store_and_start_without_it(tmp_path: Pat
             a, b = await asyncio.gather(*started)
             assert await digest_of(a) == digest(UNKNOWN_FLAGS)
             for text, why in ((SHADOW, "begin"), (LIVE, "go")):
-                push_flags(store, text, who="ann", reason=why)
+                fleet_store(store).push_flags(text, who="ann", reason=why)
                 for process in (a, b):
                     await eventually(partial(digest_of, process), (digest(text),))
         server.kill()
         async with process_of(tmp_path, store, "a", rollout="ledger") as a:
             assert await digest_of(a) == digest(LIVE)
             server.start()
-            push_flags(store, SHADOW, who="bob", reason="back")
+            fleet_store(store).push_flags(SHADOW, who="bob", reason="back")
             await eventually(partial(digest_of, a), (digest(SHADOW),))
     loads = SqliteReader(tmp_path / "a" / "outbox.db").rows(FlagsRow)
     assert [(load.by, load.reason) for load in reversed(loads)][1:] == [

@@ -33,7 +33,7 @@ from shim.gate.answer import GateVerdict
 from shim.ledger.completeness import Completeness, completeness_as_dict
 from shim.ledger.flags_version import PushedFlags, describe_missing_flags
 from shim.ledger.protocols import LedgerReader, UnusableError
-from shim.ledger.stores import list_flags, pull_flags, push_flags
+from shim.ledger.stores import fleet_store
 from shim.model import InputError, from_seconds
 from shim.model.ledger_url import LedgerUrl
 from shim.model.visible_text import describe_free_text
@@ -94,7 +94,9 @@ class RolloutHandlers:
     async def versions(self, asked: ApiRequest) -> web.Response:
         """The versions of the flags in the store of the fleet"""
         query: VersionsQuery = asked.query
-        found = await self._in_store(asked.visitor, lambda store: list_flags(store, query.limit))
+        found = await self._in_store(
+            asked.visitor, lambda store: fleet_store(store).list_flags(query.limit)
+        )
         return json_answer({"versions": [version.as_dict() for version in found]})
 
     async def content(self, asked: ApiRequest) -> web.Response:
@@ -103,7 +105,7 @@ class RolloutHandlers:
             raise ApiError(
                 HTTPStatus.FORBIDDEN, "only operators may see the flags file, as it may name users"
             )
-        version = await self._in_store(asked.visitor, pull_flags)
+        version = await self._in_store(asked.visitor, lambda store: fleet_store(store).pull_flags())
         if version is None:
             raise not_found(describe_missing_flags(self._settings.ledger))
         return json_answer({**version.as_dict(), "text": version.text})
@@ -115,8 +117,8 @@ class RolloutHandlers:
 
         def push(store: LedgerUrl) -> PushedFlags:
             parse_flags(order.text.encode(), _PUSHED)
-            return push_flags(
-                store, order.text, who=who, reason=order.reason, before=order.if_digest
+            return fleet_store(store).push_flags(
+                order.text, who=who, reason=order.reason, before=order.if_digest
             )
 
         pushed = await self._in_store(asked.visitor, push)

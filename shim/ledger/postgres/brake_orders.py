@@ -6,18 +6,13 @@ an engaged brake is released only by somebody who could know of it.
 Rules: docs/design.md#r22, docs/design.md#r25.
 """
 
-from contextlib import closing
 from typing import Any, NamedTuple
 
 from psycopg import Connection
 
-from shim.ledger.columns import without_nul
 from shim.ledger.postgres.process_list import NOW
-from shim.ledger.postgres.store_connection import connect, store_errors
-from shim.ledger.postgres.store_schema import read_facts
-from shim.ledger.rows import Wall, storable
-from shim.model import InputError
-from shim.model.ledger_url import LedgerUrl
+from shim.ledger.postgres.store_connection import keepable
+from shim.ledger.rows import Wall
 
 CHANNEL = "shim_brake"
 """Whoever listens hears of each order."""
@@ -72,28 +67,9 @@ def give_order(
         connection.execute(
             "INSERT INTO brake_order (engaged, reason, process, origin, at) "
             f"VALUES (%s, %s, %s, %s, {NOW}) ON CONFLICT (origin) DO NOTHING".encode(),
-            [engaged, *without_nul(storable([reason, process, origin]))],
+            [engaged, *keepable([reason, process, origin])],
         )
         connection.execute(f"NOTIFY {CHANNEL}".encode())
         order = last_order(connection)
     assert order is not None
     return order
-
-
-def order_brake(url: LedgerUrl, *, engaged: bool, reason: str, who: str) -> None:
-    """Give an order without any process of the fleet.
-
-    Raises InputError if the brake stands that way already, or was engaged anew meanwhile, or for a store
-    that cannot be used.
-    """
-    with closing(connect(url)) as connection, store_errors(url):
-        read_facts(connection, str(url))
-        last = last_order(connection)
-        if engaged == (last is not None and last.engaged):
-            raise InputError(f"{url}: the brake is {'engaged' if engaged else 'released'} already")
-        knowing = None if last is None else last.id
-        order = give_order(connection, engaged=engaged, reason=reason, process=who, knowing=knowing)
-        if order.engaged != engaged:
-            raise InputError(
-                f"{url}: the brake was engaged anew by {order.process}: {order.reason}"
-            )

@@ -3,28 +3,18 @@
 Rules: docs/design.md#r26.
 """
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from hashlib import sha256
 from typing import Any
 
 from psycopg import Connection
 
-from shim.ledger.columns import without_nul
 from shim.ledger.flags_version import FlagsInForce, FlagsVersion, PushedFlags
 from shim.ledger.postgres.brake_orders import CHANNEL, last_order
-from shim.ledger.postgres.line_guard import at_most
 from shim.ledger.postgres.process_list import NOW
-from shim.ledger.postgres.store_connection import connect, store_errors
-from shim.ledger.postgres.store_schema import read_facts
-from shim.ledger.rows import storable
-from shim.model.ledger_url import LedgerUrl
+from shim.ledger.postgres.store_connection import keepable
 
 _LOCK = 0x53484950
 """The advisory lock of whoever brings a version: they come one after the other."""
-
-_LONGEST = 10.0
-"""Seconds for a question or a push: then the store is taken to be away."""
 
 _COLUMNS = "id, text, digest, before, who, reason, at"
 _NAMES = _COLUMNS.split(", ")
@@ -77,9 +67,7 @@ def add_version(
         connection.execute(
             "INSERT INTO flags_version (text, digest, before, who, reason, at) "
             f"VALUES (%s, %s, %s, %s, %s, {NOW})".encode(),
-            without_nul(
-                storable([text, digest, None if last is None else last.digest, who, reason])
-            ),
+            keepable([text, digest, None if last is None else last.digest, who, reason]),
         )
         connection.execute(f"NOTIFY {CHANNEL}".encode())
         (version,) = versions(connection, 1)
@@ -106,29 +94,3 @@ def bring_back(connection: Connection[Any], version: FlagsVersion) -> bool:
         )
         connection.execute(f"NOTIFY {CHANNEL}".encode())
     return True
-
-
-def push_flags(url: LedgerUrl, text: str, **facts: Any) -> PushedFlags:
-    """`add_version` by itself. Raises InputError."""
-    with _store(url) as connection:
-        return add_version(connection, text, **facts)
-
-
-def pull_flags(url: LedgerUrl, limit: int) -> list[FlagsVersion]:
-    """`versions` by themselves. Raises InputError."""
-    with _store(url) as connection:
-        return versions(connection, limit)
-
-
-def look_at_flags(url: LedgerUrl) -> FlagsInForce | None:
-    """`in_force` by itself. Raises InputError."""
-    with _store(url) as connection:
-        return in_force(connection)
-
-
-@contextmanager
-def _store(url: LedgerUrl) -> Iterator[Connection[Any]]:
-    """A connection to a store that answers in time. Raises InputError."""
-    with closing(connect(url)) as connection, store_errors(url), at_most(_LONGEST, connection):
-        read_facts(connection, str(url))
-        yield connection

@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 from psycopg import Connection
 
 from shim.compare.fleet_returns import AT_ONCE, PublishedAction, ToldOpening
-from shim.ledger.columns import without_nul
 from shim.ledger.postgres.process_list import NOW
-from shim.ledger.postgres.store_connection import unnest
-from shim.ledger.rows import Wall, storable
+from shim.ledger.postgres.store_connection import keepable, unnest
+from shim.ledger.rows import Wall
 from shim.model import Duration, Kind, Return
 
 EVERYTHING: Wall = (1 << 63) - 1
@@ -25,7 +24,7 @@ GIVEN_UP: Duration = 60_000_000
 """A process that was not heard of for so long no longer holds the others up."""
 
 _CHANGED = re.compile(r"\\(x00|ud[89a-f])")
-"""What `storable` and `without_nul` put into a name."""
+"""What `keepable` puts into a name."""
 
 
 class Publication(NamedTuple):
@@ -126,7 +125,7 @@ def tell_openings(
             cursor.execute("SET LOCAL synchronous_commit = off")
         if openings:
             rows = (
-                (one.id, *without_nul(storable(one.identity)), opened_at, closed_at)
+                (one.id, *keepable(one.identity), opened_at, closed_at)
                 for one, opened_at, closed_at in openings
             )
             cursor.execute(_TELL, (run, *map(list, zip(*rows, strict=True))))

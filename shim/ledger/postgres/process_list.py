@@ -5,22 +5,18 @@ Rules: docs/design.md#r23, docs/design.md#r24, docs/design.md#r27.
 """
 
 from collections.abc import Collection
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from msgspec import json
 from psycopg import Connection
 
-from shim.ledger.columns import without_nul
 from shim.ledger.postgres.shipment import StoredRun
-from shim.ledger.postgres.store_connection import connect, store_errors
-from shim.ledger.postgres.store_schema import read_facts
+from shim.ledger.postgres.store_connection import keepable
 from shim.ledger.process_record import ProcessState
 from shim.ledger.protocols import UnusableError
-from shim.ledger.rows import Wall, storable
+from shim.ledger.rows import Wall
 from shim.model import Duration, InputError, seconds
-from shim.model.ledger_url import LedgerUrl
 
 NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 """The store's time, in microseconds since 1970."""
@@ -125,23 +121,21 @@ def give_sign(connection: Connection[Any], run: int, sign: Sign) -> None:
         )
 
 
-def forget_process(url: LedgerUrl, name: str, *, who: str, reason: str) -> Wall | None:
-    """The process will not come back: its record counts as ended where it ends now; that time, if there is
-    one.
+def forget_process(
+    connection: Connection[Any], name: str, *, who: str, reason: str, place: str
+) -> Wall | None:
+    """The record of a process counts as ended where it ends now; that time, if there is one.
 
-    What the process could have said is unknown until now (R24). If it does come back, it is listed again.
     Raises InputError for a process that is alive, or has ended, or is not on the list.
     """
-    with closing(connect(url)) as connection, store_errors(url):
-        read_facts(connection, str(url))
-        found = connection.execute(
-            f"UPDATE process SET {_FORGOTTEN} WHERE name = %s AND NOT (ended AND waiting = 0) "
-            f"AND seen_at <= {NOW} - {FORGETTABLE_AFTER} RETURNING complete_until".encode(),
-            without_nul(storable([who, reason, name])),
-        ).fetchall()
-        if not found:
-            raise InputError(f"{url}: {_why_not(connection, name)}")
-        return min((until for (until,) in found if until is not None), default=None)
+    found = connection.execute(
+        f"UPDATE process SET {_FORGOTTEN} WHERE name = %s AND NOT (ended AND waiting = 0) "
+        f"AND seen_at <= {NOW} - {FORGETTABLE_AFTER} RETURNING complete_until".encode(),
+        keepable([who, reason, name]),
+    ).fetchall()
+    if not found:
+        raise InputError(f"{place}: {_why_not(connection, name)}")
+    return min((until for (until,) in found if until is not None), default=None)
 
 
 _FORGOTTEN = (
@@ -154,7 +148,7 @@ def _why_not(connection: Connection[Any], name: str) -> str:
     found = connection.execute(
         f"SELECT ended AND waiting = 0, {NOW} - seen_at FROM process WHERE name = %s "
         "ORDER BY seen_at DESC LIMIT 1".encode(),
-        without_nul([name]),
+        keepable([name]),
     ).fetchone()
     if found is None:
         return f"no process is called {name!r}; `shim status --ledger …` lists the processes"

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg import Connection
 
-from shim.ledger.columns import columns_of, without_nul
-from shim.ledger.postgres.store_connection import unnest
+from shim.ledger.columns import columns_of
+from shim.ledger.postgres.store_connection import keepable, unnest
 from shim.ledger.queries.snapshot import quoted
-from shim.ledger.rows import ActionRow, Row, RunRow, storable
+from shim.ledger.rows import ActionRow, Row, RunRow
 from shim.ledger.sqlite.outbox import Outbox
 from shim.model import Duration
 
@@ -102,7 +102,7 @@ def _note(connection: Connection[Any], run: RunRow, offset: Duration, id: int, l
 
 def _facts(run: RunRow, offset: Duration) -> dict[str, Any]:
     """A run's row by the store's clock."""
-    values = without_nul(storable(run.values()))
+    values = keepable(run.values())
     return {
         column.name: value + offset if column.moments and value is not None else value
         for column, value in zip(columns_of(RunRow), values, strict=True)
@@ -167,5 +167,5 @@ def _storable(row: type[Row], values: tuple[Any, ...]) -> tuple[Any, ...]:
         max(-_LARGEST - 1, min(int(value), _LARGEST))
         if kind is int and value is not None
         else value
-        for kind, value in zip(kinds, without_nul(values), strict=True)
+        for kind, value in zip(kinds, keepable(values), strict=True)
     )

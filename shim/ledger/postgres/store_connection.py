@@ -5,7 +5,7 @@ password.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 from urllib.parse import unquote
@@ -17,6 +17,7 @@ from shim.ledger.postgres.certificate_fault import REFUSED, describe_certificate
 from shim.ledger.postgres.line_guard import at_most
 from shim.ledger.postgres.store_schema import SCHEMA
 from shim.ledger.protocols import UnusableError
+from shim.ledger.rows import storable
 from shim.model.ledger_url import LedgerUrl
 
 _DEFAULTS: dict[str, Any] = {
@@ -211,6 +212,14 @@ def unnest(*types: str) -> str:
     forget `idle_in_transaction_session_timeout`, so that a transaction that is left there keeps its locks.
     """
     return f"unnest({', '.join(f'%s::{one}[]' for one in types)})"
+
+
+def keepable(values: Iterable[Any]) -> list[Any]:
+    """Values as PostgreSQL takes them: `storable`, and the character 0, which no text can have, is `\\x00`."""
+    return [
+        value.replace("\0", "\\x00") if isinstance(value, str) else value
+        for value in storable(values)
+    ]
 
 
 @contextmanager

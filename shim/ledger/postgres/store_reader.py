@@ -13,17 +13,16 @@ from psycopg.adapt import Loader
 from psycopg.pq import Format
 
 from shim.gate.user_numbers import Integers
-from shim.ledger.columns import without_nul
 from shim.ledger.fleet_record import FleetOrder, FleetRecord, describe_fleet
 from shim.ledger.postgres.line_guard import at_most
 from shim.ledger.postgres.process_list import NOW
-from shim.ledger.postgres.store_connection import connect, store_errors
+from shim.ledger.postgres.store_connection import connect, keepable, store_errors
 from shim.ledger.postgres.store_schema import read_facts
 from shim.ledger.process_record import Forgetting, ProcessRecord, ProcessState
 from shim.ledger.protocols import UnusableError
 from shim.ledger.queries.snapshot import FoundColumns, Snapshot
 from shim.ledger.queries.sql_reader import SqlReader
-from shim.ledger.rows import Row, Wall, storable
+from shim.ledger.rows import Row, Wall
 from shim.ledger.time_limit import time_left
 from shim.model import Duration
 from shim.model.ledger_url import LedgerUrl
@@ -203,7 +202,7 @@ class _PostgresSnapshot(Snapshot):
             cursor = connection.cursor(binary=binary)
             if binary:
                 cursor.adapters.register_loader(_NUMBERS, _NumbersLoader)
-            return cursor.execute(asked, without_nul(storable(values))).fetchall()
+            return cursor.execute(asked, keepable(values)).fetchall()
 
 
 def _check_time() -> float | None:

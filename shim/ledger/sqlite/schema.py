@@ -12,9 +12,8 @@ Rules: docs/design.md#r14, docs/design.md#r16, docs/design.md#r23.
 
 import sqlite3
 from collections.abc import Mapping
-from types import NoneType
-from typing import Any, get_args, get_type_hints
 
+from shim.ledger.columns import Column, columns_of
 from shim.ledger.protocols import UnusableError
 from shim.ledger.rows import (
     ROWS,
@@ -186,11 +185,10 @@ def new_tables() -> str:
 
 def _table(row: type[Row]) -> str:
     """A table with the columns of a row; those that it shares with other tables stand apart."""
-    hints = get_type_hints(row)
     keys = ["    id INTEGER PRIMARY KEY"]
     if row is not RunRow:
         keys += ["    run INTEGER NOT NULL REFERENCES run (id)", "    number INTEGER"]
-    columns = {name: f"    {name} {_column_type(hints[name])}" for name in row.columns()}
+    columns = {column.name: f"    {_describe(column)}" for column in columns_of(row)}
     of_connection = ConnectionRow.columns() if issubclass(row, ConnectionRow) else ()
     shared = [columns.pop(name) for name in of_connection]
     own = [*columns.values(), *([_CONSTRAINTS[row]] if row in _CONSTRAINTS else [])]
@@ -199,13 +197,9 @@ def _table(row: type[Row]) -> str:
     return f"CREATE TABLE {row.TABLE} (\n{content}\n)"
 
 
-def _column_type(hint: Any) -> str:
-    parts = get_args(hint)
-    if NoneType not in parts:
-        parts = (hint,)
-    is_number = any(isinstance(part, type) and issubclass(part, int) for part in parts)
-    kind = "INTEGER" if is_number else "TEXT"
-    return kind if NoneType in parts else f"{kind} NOT NULL"
+def _describe(column: Column) -> str:
+    kind = "TEXT" if column.kind is str else "INTEGER"
+    return f"{column.name} {kind}{'' if column.optional else ' NOT NULL'}"
 
 
 def check(database: sqlite3.Connection, name: str) -> int:
