@@ -5,6 +5,7 @@ from typing import Any
 
 from shim.gate.answer import Condition, GateAnswer
 from shim.gate.evidence import Evidence, Heartbeats, KindEvidence, SampleSoFar, StretchSample
+from shim.gate.judge import judge
 from shim.gate.sample_ratio import ArmUsers
 from shim.gate.statistics import Counted, Shares
 from shim.gate.trial import Trial, TrialIdentity
@@ -55,7 +56,10 @@ def counts(control: int, candidate: int) -> dict[Role, int]:
 AGREEING = both({(5, 5): 900, (2, 2): 100})
 BAD = both({(5, 5): 900, (0, 5): 90})
 RETURNING = {GROUP: arms(bernoulli(1960, 2000), bernoulli(1960, 2000))}
+FEWER = {GROUP: arms(bernoulli(1960, 2000), bernoulli(1560, 2000))}
 STRETCH = StretchSample("2024-10-04", 1, agreement=AGREEING, returns=RETURNING)
+OFF = {GROUP: ArmUsers(counts(600, 400), 0, HALVES)}
+"""The users of an arm are not where the widths place them."""
 
 APP = KindEvidence(
     Kind.APP,
@@ -75,7 +79,7 @@ APP = KindEvidence(
     proofs_of_life=counts(0, 0),
     outcomes={role: {Return.RETURNED: 2_300, Return.LOST: 46, Return.REPLACED: 3} for role in Role},
     heartbeats=(Heartbeats("p1", 1_000_000, 1_000_100.5),),
-    arms={GROUP: ArmUsers(counts(501, 499), 2, {Role.CONTROL: 0.5, Role.CANDIDATE: 0.5})},
+    arms={GROUP: ArmUsers(counts(501, 499), 2, HALVES)},
 )
 
 TRIAL = Trial(TrialIdentity("m", "c", "f"), NOW - 8 * DAY, None, "start", ())
@@ -93,9 +97,25 @@ def evidence(*kinds: KindEvidence, **changes: Any) -> Evidence:
     return replace(whole, **changes)
 
 
+def changed(**changes: Any) -> Evidence:
+    """The same, with these changes in what the apps' connections showed."""
+    return evidence(replace(APP, **changes))
+
+
+def day(ordinal: int, **changes: Any) -> StretchSample:
+    """A day of a trial as ready as the others, but for these changes."""
+    sample = StretchSample(f"day {ordinal}", ordinal, agreement=AGREEING, returns=RETURNING)
+    return replace(sample, **changes)
+
+
 def condition(answer: GateAnswer, name: str, kind: Kind | None = None) -> Condition:
     return next(
         each
         for each in answer.conditions
         if each.name == name and (kind is None or each.kind is kind)
     )
+
+
+def of(name: str, whole: Evidence) -> Condition:
+    """This condition, judged by the defaults at the end of a period."""
+    return condition(judge(whole, TARGETS), name)

@@ -8,17 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shim.gate.answer import GateAnswer, GateVerdict, Standing
-from shim.gate.evidence import (
-    Evidence,
-    Heartbeats,
-    KindEvidence,
-    SampleSoFar,
-    StandingReady,
-    StretchSample,
-)
+from shim.gate.answer import GateVerdict, Standing
+from shim.gate.evidence import Evidence, Heartbeats, KindEvidence, StandingReady
 from shim.gate.judge import judge, judge_so_far
-from shim.gate.sample_ratio import ArmUsers
 from shim.gate.statistics import Counted, lower_bound
 from shim.gate.trial import Trial
 from shim.gate.trial_description import format_arms
@@ -28,23 +20,22 @@ from tests.gate.evidence import (
     APP,
     BAD,
     DAY,
+    FEWER,
     GROUP,
-    HALVES,
     NOW,
+    OFF,
     RETURNING,
     TARGETS,
     TRIAL,
     arms,
     bernoulli,
     both,
+    changed,
     condition,
     counts,
+    day,
     evidence,
 )
-
-
-def changed(**changes: Any) -> Evidence:
-    return evidence(replace(APP, **changes))
 
 
 def test_ready_when_everything_holds() -> None:
@@ -65,13 +56,6 @@ def test_no_evidence_counts_nothing(nothing: KindEvidence | Evidence) -> None:
     assert (nothing.span if isinstance(nothing, Evidence) else nothing.timeouts) == 0
 
 
-def stretch(ordinal: int, **changes: Any) -> StretchSample:
-    return replace(
-        StretchSample("a day", ordinal, agreement=AGREEING, returns=RETURNING), **changes
-    )
-
-
-FEWER = {GROUP: arms(bernoulli(1960, 2000), bernoulli(1560, 2000))}
 UNDECIDED = {GROUP: arms(bernoulli(1960, 2000), bernoulli(98, 100))}
 
 
@@ -96,8 +80,8 @@ UNDECIDED = {GROUP: arms(bernoulli(1960, 2000), bernoulli(98, 100))}
         (changed(proofs=both(bernoulli(120, 2000))), "proofs_of_life", "not_ready"),
         (changed(proofs=both(bernoulli(30, 2000))), "proofs_of_life", "insufficient"),
         (changed(proofs=both({})), "proofs_of_life", "insufficient"),
-        (changed(stretches=(stretch(3, agreement=BAD),)), "stretches", "not_ready"),
-        (changed(stretches=(stretch(3, returns=FEWER),)), "stretches", "not_ready"),
+        (changed(stretches=(day(3, agreement=BAD),)), "stretches", "not_ready"),
+        (changed(stretches=(day(3, returns=FEWER),)), "stretches", "not_ready"),
         (changed(recent_agreement=both({(5, 5): 97, (4, 5): 6})), "recent", "insufficient"),
         (
             changed(recent_returns={GROUP: arms(bernoulli(95, 100), bernoulli(89, 100))}),
@@ -106,7 +90,7 @@ UNDECIDED = {GROUP: arms(bernoulli(1960, 2000), bernoulli(98, 100))}
         ),
         (changed(expected=24), "expected", "insufficient"),
         (changed(expected=100), "expected", "not_ready"),
-        (changed(arms={GROUP: ArmUsers(counts(600, 400), 0, HALVES)}), "sample_ratio", "not_ready"),
+        (changed(arms=OFF), "sample_ratio", "not_ready"),
         (evidence(failures=1), "failures", "not_ready"),
         (evidence(quarantines=1), "failures", "not_ready"),
         (evidence(expired_rules=("old",)), "expired_rules", "not_ready"),
@@ -146,9 +130,9 @@ def test_no_data_is_insufficient(whole: Evidence) -> None:
     [
         (evidence(failures=1), True),
         (evidence(braked_by_itself=NOW), True),
-        (changed(arms={GROUP: ArmUsers(counts(600, 400), 0, HALVES)}), True),
+        (changed(arms=OFF), True),
         (changed(agreement=BAD), False),
-        (changed(stretches=(stretch(3, agreement=BAD),)), False),
+        (changed(stretches=(day(3, agreement=BAD),)), False),
         (evidence(expired_rules=("old",)), False),
     ],
 )
@@ -160,105 +144,6 @@ def test_before_the_first_period_is_over_only_facts_are_not_ready(
     expected = GateVerdict.NOT_READY if at_once else GateVerdict.INSUFFICIENT
     assert answer.verdict is expected
     assert judge_so_far(replace(whole, trial=early), TARGETS).verdict is expected
-
-
-def test_what_is_missing_of_the_length_comes_by_waiting() -> None:
-    early = evidence(trial=replace(TRIAL, since=NOW - 5 * DAY), days_acted=(True,) * 5)
-    answer = judge(early, TARGETS)
-    assert answer.verdict is GateVerdict.INSUFFICIENT
-    assert answer.eta == 2 * DAY
-    assert condition(answer, "length").missing == "the trial has to last 2 d longer"
-
-
-SOME = both({(1, 1): 300})
-"""448 users of perfect agreement are enough."""
-
-
-def of_conditions(answer: GateAnswer) -> dict[str, int | None]:
-    return {each.name: each.eta for each in answer.unmet}
-
-
-@pytest.mark.parametrize(("later", "eta"), [(0, None), (10, 14.8 * DAY)])
-def test_after_the_first_period_only_users_who_are_new_bring_more(
-    later: int, eta: float | None
-) -> None:
-    """148 more users are needed, and on the eighth day ten users were new."""
-    some = changed(agreement=SOME, users=300, unsettled_users=0, later_users=later)
-    open_agreement = condition(judge(some, TARGETS), "agreement")
-    assert open_agreement.eta == (None if eta is None else pytest.approx(eta, rel=0.01))
-    assert ("no new ones occur" in (open_agreement.missing or "")) == (not later)
-
-
-@pytest.mark.parametrize(("later", "eta"), [(0, None), (20, 5 * DAY)])
-def test_more_users_come_only_as_new_ones_do(later: int, eta: int | None) -> None:
-    few = changed(users=200, unsettled_users=0, later_users=later)
-    assert of_conditions(judge(few, TARGETS)) == {"users": eta}
-
-
-@pytest.mark.parametrize(("seen", "enough"), [(100, False), (240, True)])
-def test_in_the_first_period_what_has_been_seen_says_whether_its_end_will_do(
-    seen: int, enough: bool
-) -> None:
-    """After half of it no more than as many users again can come."""
-    sample = both({(1, 1): seen})
-    returning = {GROUP: arms(bernoulli(1960, 2000), bernoulli(1960, 2000))}
-    half = TARGETS.period // 2
-    early = replace(
-        changed(
-            agreement=both({}),
-            returns={},
-            proofs=both({}),
-            users=0,
-            unsettled_users=seen,
-            so_far=SampleSoFar(sample, returning, both({(0, 1): 2000})),
-        ),
-        trial=replace(TRIAL, since=NOW - half),
-        days_acted=(True,) * 3,
-    )
-    answer = judge(early, TARGETS)
-    end = TARGETS.period - half
-    likely = end if enough else None
-    assert of_conditions(answer) == {
-        "length": end,
-        "users": likely,
-        "agreement": likely,
-        "returns": end,
-        "proofs_of_life": end,
-    }
-    assert answer.eta == likely
-
-
-@pytest.mark.parametrize("idle", [None, *Role])
-def test_no_end_is_foretold_while_an_arm_has_no_outcomes(idle: Role | None) -> None:
-    half = TARGETS.period // 2
-    returning = arms(
-        *(bernoulli(0 if role is idle else 1960, 0 if role is idle else 2000) for role in Role)
-    )
-    so_far = SampleSoFar(AGREEING, {} if idle is None else {GROUP: returning}, AGREEING)
-    early = replace(
-        changed(returns={}, so_far=so_far),
-        trial=replace(TRIAL, since=NOW - half),
-        days_acted=(True,) * 3,
-    )
-    assert condition(judge(early, TARGETS), "returns").eta is None
-
-
-def test_no_end_is_foretold_while_an_arm_of_any_large_group_has_no_outcomes() -> None:
-    half = TARGETS.period // 2
-    whole = arms(bernoulli(1960, 2000), bernoulli(1960, 2000))
-    idle = {Role.CONTROL: both(bernoulli(1960, 2000))}
-    for groups, eta in (({"a": whole}, half), ({"a": whole, "b": idle}, None)):
-        early = replace(
-            changed(returns={}, so_far=SampleSoFar(AGREEING, groups, AGREEING)),
-            trial=replace(TRIAL, since=NOW - half),
-            days_acted=(True,) * 3,
-        )
-        assert condition(judge(early, TARGETS), "returns").eta == eta
-
-
-def test_timeouts_come_as_they_have_come() -> None:
-    few = judge(changed(matched=200), TARGETS)
-    assert of_conditions(few) == {"timeouts": 4 * DAY}
 
 
 def test_a_crowd_cannot_hide_what_plain_counting_does_not_show() -> None:
@@ -286,9 +171,9 @@ def test_later_attempts_need_more_evidence() -> None:
 
 def test_the_stretch_that_refutes_needs_more_the_later_it_is() -> None:
     poor = both({(1, 1): 380, (0, 1): 20})
-    early = judge(changed(stretches=(stretch(1, agreement=poor),)), TARGETS)
+    early = judge(changed(stretches=(day(1, agreement=poor),)), TARGETS)
     assert condition(early, "stretches").standing is Standing.FAILED
-    late = judge(changed(stretches=(stretch(10**9, agreement=poor),)), TARGETS)
+    late = judge(changed(stretches=(day(10**9, agreement=poor),)), TARGETS)
     assert condition(late, "stretches").standing is Standing.MET
 
 
@@ -349,8 +234,8 @@ YOUNG = replace(TRIAL, since=NOW - DAY)
         {"brake": "by hand"},
         {"failures": 1},
         {"complete_until": NOW - DAY},
-        {"kinds": (replace(COMPLETE, stretches=(stretch(2, agreement=BAD),)),)},
-        {"kinds": (replace(COMPLETE, arms={GROUP: ArmUsers(counts(600, 400), 0, HALVES)}),)},
+        {"kinds": (replace(COMPLETE, stretches=(day(2, agreement=BAD),)),)},
+        {"kinds": (replace(COMPLETE, arms=OFF),)},
     ],
 )
 def test_an_earlier_ready_does_not_stand_against(trial: Trial, against: dict[str, Any]) -> None:
@@ -425,7 +310,7 @@ def test_nothing_is_shown_and_refuted_at_once(
 
 
 def test_while_the_brake_is_engaged_users_are_not_where_the_widths_place_them() -> None:
-    off = changed(arms={GROUP: ArmUsers(counts(600, 400), 0, HALVES)})
+    off = changed(arms=OFF)
     answer = judge(replace(off, brake="by hand"), TARGETS)
     assert [each.name for each in answer.unmet] == ["brake"]
     assert answer.verdict is GateVerdict.INSUFFICIENT
@@ -440,7 +325,7 @@ def test_the_arms_are_named_with_their_users_and_a_ratio_that_is_off() -> None:
             False,
         )
     ]
-    off = judge(changed(arms={GROUP: ArmUsers(counts(600, 400), 0, HALVES)}), TARGETS)
+    off = judge(changed(arms=OFF), TARGETS)
     ((line, is_off),) = format_arms(off.conditions)
     assert is_off
     assert "THE SAMPLE RATIO IS OFF" in line
