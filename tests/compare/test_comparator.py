@@ -1,58 +1,25 @@
-"""R7-R13: every input of the comparator in every state, and the rules that explain a mismatch."""
-
-from dataclasses import dataclass
-from datetime import date
+"""R7-R12: every input of the comparator in every state."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shim.compare.comparator import Comparator
-from shim.compare.expected_rules import ExpectedRule, ExpectedRules
-from shim.model import (
-    SECOND,
-    Connection,
-    Kind,
-    LateDecision,
-    Role,
-    Time,
-    Verdict,
-    VerdictKind,
-    VerdictName,
+from shim.model import Connection, Kind, LateDecision, Role, Verdict
+from tests.compare.compared import (
+    C1,
+    CANDIDATE,
+    CONTROL,
+    GLASSES,
+    ONLY,
+    Answer,
+    S,
+    comparator,
+    decide,
+    nothing_is_left,
+    verdict,
 )
 from tests.compare.silent import Silent
-
-S = SECOND
-CONTROL, CANDIDATE = Role.CONTROL, Role.CANDIDATE
-ONLY = {CONTROL: VerdictKind.ONLY_CONTROL, CANDIDATE: VerdictKind.ONLY_CANDIDATE}
-C1 = Connection("c1", Kind.APP, "u1", "s1", "com.example.app1")
-GLASSES = Connection("c2", Kind.GLASSES, "u1", "s1")
-Answer = Verdict | LateDecision | None
-
-
-def comparator(*rules: ExpectedRule, today: date | None = None) -> Comparator:
-    return Comparator(tolerance=16 * S, window=60 * S, expected=ExpectedRules(rules, today))
-
-
-def decide(
-    compared: Comparator, role: Role, at: Time, connection: Connection = C1, since: Time = 0
-) -> Answer:
-    return compared.decided(Silent(connection, last_activity=since * S), role, at * S)
-
-
-def verdict(answer: Answer) -> tuple[str, str, float, bool]:
-    assert isinstance(answer, Verdict)
-    return (answer.name.value, answer.kind.value, answer.at / S, answer.recovered)
-
-
-def nothing_is_left(compared: Comparator) -> None:
-    assert compared.open_episodes == 0
-    assert compared.next_window is None
-    assert list(compared.expire(10**15)) == []
-    assert list(compared.shutdown(10**15)) == []
-
-
-# -- Quiet -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("role", Role)
@@ -90,9 +57,6 @@ def test_r12_quiet_an_error_is_a_verdict_and_the_silence_is_judged() -> None:
     assert compared.next_window is None
     assert isinstance(decide(compared, CONTROL, 60), LateDecision)
     nothing_is_left(compared)
-
-
-# -- Open --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("first", Role)
@@ -225,9 +189,6 @@ def test_r12_open_an_error_ends_the_episode(role: Role) -> None:
     nothing_is_left(compared)
 
 
-# -- Judged ------------------------------------------------------------------------------------
-
-
 def by_match(compared: Comparator) -> None:
     decide(compared, CANDIDATE, 45)
     decide(compared, CONTROL, 46)
@@ -299,125 +260,6 @@ def test_r7_connections_have_nothing_to_do_with_each_other() -> None:
     assert compared.open_episodes == 1
 
 
-# -- R13 ---------------------------------------------------------------------------------------
-
-LAST_DAY = date(2027, 1, 31)
-
-
-def rule(name: str = "known", **conditions: object) -> ExpectedRule:
-    return ExpectedRule(name, "a test", LAST_DAY, **conditions)  # type: ignore[arg-type]
-
-
-def skewed_by(compared: Comparator, skew: float, connection: Connection = C1) -> Verdict:
-    compared.decided(Silent(connection), CONTROL, 200 * S + round(skew * S))
-    answer = compared.decided(Silent(connection), CANDIDATE, 200 * S)
-    assert isinstance(answer, Verdict)
-    return answer
-
-
-@dataclass
-class Explained:
-    rule: ExpectedRule
-    mismatch: str
-    explained: bool
-
-
-@pytest.mark.parametrize(
-    "case",
-    [
-        Explained(rule(), "skewed", True),  # it asks for nothing
-        Explained(rule(kind=VerdictKind.SKEWED), "skewed", True),
-        Explained(rule(kind=VerdictKind.ONLY_CONTROL), "skewed", False),
-        Explained(rule(kind=VerdictKind.ERROR), "error", True),
-        Explained(rule(recovered=False), "skewed", True),
-        Explained(rule(recovered=True), "skewed", False),
-        Explained(rule(recovered=True), "recovered", True),
-        Explained(rule(recovered=False), "recovered", False),
-        Explained(rule(connection_kind=Kind.APP), "skewed", True),
-        Explained(rule(connection_kind=Kind.GLASSES), "skewed", False),
-        Explained(rule(skew=(-20 * S, -20 * S)), "skewed", True),  # inclusive at both ends
-        Explained(rule(skew=(-20 * S + 1, 0)), "skewed", False),
-        Explained(rule(skew=(-30 * S, -20 * S - 1)), "skewed", False),
-        Explained(rule(skew=(-999 * S, 999 * S)), "recovered", False),  # there is no skew
-        Explained(rule(skew=(-999 * S, 999 * S)), "error", False),
-        Explained(rule(package="com.example.*"), "skewed", True),
-        Explained(rule(package="com.example.app2"), "skewed", False),
-        Explained(rule(package="COM.EXAMPLE.*"), "skewed", False),
-        Explained(rule(kind=VerdictKind.SKEWED, recovered=True), "skewed", False),  # all of it
-    ],
-)
-def test_r13_a_mismatch_that_satisfies_a_rule_is_expected(case: Explained) -> None:
-    compared = comparator(case.rule, today=LAST_DAY)
-    answer: Verdict | None
-    if case.mismatch == "skewed":
-        answer = skewed_by(compared, -20)
-    elif case.mismatch == "recovered":
-        decide(compared, CONTROL, 45)
-        answer = compared.sign_of_life("c1", 50 * S)
-    else:
-        answer = compared.failed(Silent(C1), 50 * S)
-    assert answer is not None
-    wanted = (VerdictName.EXPECTED, "known") if case.explained else (VerdictName.MISMATCHED, None)
-    assert (answer.name, answer.rule) == wanted
-
-
-def test_r13_a_package_is_never_true_of_glasses() -> None:
-    answer = skewed_by(comparator(rule(package="*")), -20, GLASSES)
-    assert answer.name is VerdictName.MISMATCHED
-
-
-def test_r13_windows_that_pass_are_explained_too() -> None:
-    compared = comparator(rule(kind=VerdictKind.ONLY_CANDIDATE, recovered=False))
-    decide(compared, CANDIDATE, 45)
-    (answer,) = compared.expire(200 * S)
-    assert (answer.name, answer.rule) == (VerdictName.EXPECTED, "known")
-
-
-def test_r13_only_mismatches_are_explained() -> None:
-    compared = comparator(rule())
-    matched = skewed_by(compared, 0)
-    assert (matched.name, matched.rule) == (VerdictName.MATCHED, None)
-    decide(compared, CONTROL, 45, GLASSES)
-    inconclusive = compared.closed("c2", 46 * S)
-    assert inconclusive is not None
-    assert (inconclusive.name, inconclusive.rule) == (VerdictName.INCONCLUSIVE, None)
-
-
-def test_r13_the_first_rule_that_explains_it_is_counted() -> None:
-    answer = skewed_by(comparator(rule("other", recovered=True), rule("a"), rule("b")), -20)
-    assert answer.rule == "a"
-
-
-@pytest.mark.parametrize(
-    ("today", "explained"),
-    [
-        (None, True),
-        (date(2026, 6, 1), True),
-        (date(2027, 1, 31), True),  # the last day, inclusive
-        (date(2027, 2, 1), False),
-    ],
-)
-def test_r13_an_expired_rule_matches_nothing_and_is_reported(
-    today: date | None, explained: bool
-) -> None:
-    known = rule()
-    compared = comparator(known, today=today)
-    answer = skewed_by(compared, -20)
-    assert answer.name is (VerdictName.EXPECTED if explained else VerdictName.MISMATCHED)
-    assert compared.expected.expired == (() if explained else (known,))
-
-
-def test_r13_a_rule_expires_while_the_process_runs() -> None:
-    compared = comparator(rule(), today=LAST_DAY)
-    assert skewed_by(compared, -20).name is VerdictName.EXPECTED
-    compared.forget("c1")
-    compared.expected.today = date(2027, 2, 1)
-    assert skewed_by(compared, -20).name is VerdictName.MISMATCHED
-    assert [expired.name for expired in compared.expected.expired] == ["known"]
-
-
-# -- All together ------------------------------------------------------------------------------
-
 INPUTS = st.sampled_from(
     ["control", "candidate", "life", "closed", "handover", "failed", "expire", "shutdown"]
 )
@@ -444,8 +286,8 @@ def test_r7_r13_one_silence_has_at_most_one_verdict(inputs: list[tuple[str, int,
         now += seconds * S
         connection = GLASSES if second else C1
         id = connection.id
-        for verdict in compared.expire(now):
-            keep(verdict)
+        for passed in compared.expire(now):
+            keep(passed)
         key = (id, silence[id])
         if what in ("control", "candidate"):
             role = Role(what)
@@ -459,11 +301,11 @@ def test_r7_r13_one_silence_has_at_most_one_verdict(inputs: list[tuple[str, int,
         elif what == "handover":
             keep(compared.handed_over(id, now))
         elif what == "expire":
-            for verdict in compared.expire(now, inclusive=True):
-                keep(verdict)
+            for passed in compared.expire(now, inclusive=True):
+                keep(passed)
         elif what == "shutdown":
-            for verdict in compared.shutdown(now):
-                keep(verdict)
+            for passed in compared.shutdown(now):
+                keep(passed)
             break
         else:
             ended = compared.sign_of_life if what == "life" else compared.closed
@@ -471,13 +313,10 @@ def test_r7_r13_one_silence_has_at_most_one_verdict(inputs: list[tuple[str, int,
             silence[id] = now + step + 1  # another silence, or another connection of that id
     else:
         now += 10**12
-        for verdict in compared.shutdown(now):
-            keep(verdict)
+        for passed in compared.shutdown(now):
+            keep(passed)
     assert set(judged) >= set(decided)
     nothing_is_left(compared)
-
-
-# -- What is open ------------------------------------------------------------------------------
 
 
 def test_an_episode_is_open_from_its_first_decision_to_its_verdict() -> None:
@@ -500,9 +339,3 @@ def test_an_error_opens_nothing() -> None:
     compared.forget("c1")
     decide(compared, CONTROL, 60)
     assert compared.is_open("c1")
-
-
-def test_rules_know_the_day_on_which_they_are_judged() -> None:
-    day = date(2026, 11, 27)
-    assert ExpectedRules((), day).today == day
-    assert ExpectedRules().today is None

@@ -121,6 +121,21 @@ def decision(number: int = 0, **changes: Any) -> DecisionRow:
     return DecisionRow(**{**facts, **changes})
 
 
+def action(number: int = 0, result: Return | None = None, settled: int | None = None) -> ActionRow:
+    return ActionRow(
+        connection=f"c{number}",
+        connection_kind=Kind.APP,
+        user=f"u{number}",
+        session=f"s{number}",
+        package="com.example.app1",
+        role=Role.CONTROL,
+        acted_at=NOW + number * S,
+        code=None,
+        result=result,
+        at=settled,
+    )
+
+
 def settled_action(number: int = 0, **changes: Any) -> ActionRow:
     """The control acted, the client came back a second later; `number` seconds after NOW."""
     at = NOW + number * S

@@ -50,11 +50,6 @@ def record(
         return read_brake_record(SqliteReader(path), identity, now, WINDOW)
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "shim.db"
-
-
 def proof(time: int, role: Role = Role.CANDIDATE, guard_event: int | None = None) -> ProofRow:
     return ProofRow(
         connection="c1",

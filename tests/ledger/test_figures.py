@@ -10,12 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shim.ledger.protocols import VerdictCounts, VerdictFilter
-from shim.ledger.rows import (
-    ActionRow,
-    ProofRow,
-    Row,
-    VerdictRow,
-)
+from shim.ledger.rows import ActionRow, ProofRow, Row, VerdictRow
 from shim.ledger.sqlite.reader import SqliteReader
 from shim.model import InputError, Kind, Return, Role, VerdictKind, VerdictName
 from tests.ledger.helpers import NOW, S, ledger, verdict
@@ -234,8 +229,7 @@ def test_a_cursor_that_is_none(tmp_path: Path, cursor: str) -> None:
         SqliteReader(tmp_path / "shim.db").verdicts(VerdictFilter(), cursor=cursor)
 
 
-def test_a_page_does_not_move_when_new_verdicts_come(tmp_path: Path) -> None:
-    path = tmp_path / "shim.db"
+def test_a_page_does_not_move_when_new_verdicts_come(path: Path) -> None:
     reader = SqliteReader(path)
     with ledger(path) as writer:
         for number in range(10):

@@ -140,9 +140,8 @@ def test_an_older_copy_of_the_same_run(tmp_path: Path, way: Callable[[Path, Path
 
 
 @pytest.mark.parametrize("companions", [("-wal",), ("-shm",), ("-wal", "-shm")])
-def test_what_belongs_to_the_file_is_deleted(tmp_path: Path, companions: tuple[str, ...]) -> None:
+def test_what_belongs_to_the_file_is_deleted(path: Path, companions: tuple[str, ...]) -> None:
     """What is committed to a log that is gone is seen by nobody, and lost at the next kill."""
-    path = tmp_path / "shim.db"
     with ledger(path) as writer:
         for number in range(100):
             writer.append(verdict(number))
@@ -226,8 +225,7 @@ def by_a_way_around(path: Path) -> Path:
 @pytest.mark.parametrize(
     "name", [by_symbolic_link, by_hard_link, by_linked_folder, by_a_way_around]
 )
-def test_a_second_writer_by_another_name(tmp_path: Path, name: Callable[[Path], Path]) -> None:
-    path = tmp_path / "shim.db"
+def test_a_second_writer_by_another_name(path: Path, name: Callable[[Path], Path]) -> None:
     with ledger(path) as writer:
         writer.append(settled_action(1, result=None, at=None, delay=None))
         assert writer.flush(30)
@@ -297,8 +295,7 @@ def test_a_pipe_or_a_folder_where_a_file_should_be(
         SqliteReader(tmp_path / "shim.db").verdicts(VerdictFilter())
 
 
-def test_a_backup_that_locks_the_ledger_at_the_start(tmp_path: Path) -> None:
-    path = tmp_path / "shim.db"
+def test_a_backup_that_locks_the_ledger_at_the_start(path: Path) -> None:
     with ledger(path) as writer:
         writer.append(verdict(1))
     stranger = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -335,9 +332,8 @@ def test_a_ledger_on_a_read_only_medium(tmp_path: Path) -> None:
         subprocess.run(["umount", str(medium)], check=True)
 
 
-def test_the_check_of_the_file_gives_no_lock_away(tmp_path: Path) -> None:
+def test_the_check_of_the_file_gives_no_lock_away(path: Path) -> None:
     """A stranger's connection, when it closes, would take the log away as the last one that used it."""
-    path = tmp_path / "shim.db"
     with ledger(path) as writer:
         for number in range(3):
             writer.append(verdict(number))

@@ -32,8 +32,7 @@ def trimmed(path: Path, row: RunRow, after: int) -> list[str]:
 
 
 @pytest.mark.parametrize("ahead", [100 * DAY, -100 * DAY, -NOW])
-def test_a_start_with_a_wrong_clock_deletes_nothing(tmp_path: Path, ahead: int) -> None:
-    path = tmp_path / "shim.db"
+def test_a_start_with_a_wrong_clock_deletes_nothing(path: Path, ahead: int) -> None:
     lived(path, FIRST, 600, verdicts=20)
     wrong = run(NOW + ahead + 700 * S, pid=2)
     assert len(trimmed(path, wrong, 52)) == 20
@@ -42,9 +41,8 @@ def test_a_start_with_a_wrong_clock_deletes_nothing(tmp_path: Path, ahead: int) 
     assert len(trimmed(path, right, 600)) == 20
 
 
-def test_what_was_measured_since_counts(tmp_path: Path) -> None:
+def test_what_was_measured_since_counts(path: Path) -> None:
     """The rest of its run, the runs after it, and this one; not the time when no shim ran."""
-    path = tmp_path / "shim.db"
     lived(path, FIRST, 10 * DAY // S, verdicts=20)
     lived(path, run(NOW + 50 * DAY, pid=2), 10 * DAY // S)
     last = run(NOW + 90 * DAY, pid=3)
@@ -53,8 +51,7 @@ def test_what_was_measured_since_counts(tmp_path: Path) -> None:
     assert trimmed(path, last, 25 * DAY // S) == []
 
 
-def test_the_time_between_two_runs_counts_where_the_machine_measured_it(tmp_path: Path) -> None:
-    path = tmp_path / "shim.db"
+def test_the_time_between_two_runs_counts_where_the_machine_measured_it(path: Path) -> None:
     lived(path, replace(FIRST, boot="a", uptime=100 * S), 100, verdicts=20)
     elsewhere = replace(run(NOW + DAY, pid=2), boot="b", uptime=200 * S + KEEP)
     assert len(trimmed(path, elsewhere, 1)) == 20

@@ -40,9 +40,8 @@ def said(caplog: pytest.LogCaptureFixture, text: str, level: int = logging.CRITI
     [(FULL, "full"), (WRITE_ERROR, "disk I/O error"), (SYNC_ERROR, "disk I/O error")],
 )
 def test_a_disk_that_fails_for_a_while(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, error: int, reason: str
+    path: Path, caplog: pytest.LogCaptureFixture, error: int, reason: str
 ) -> None:
-    path = tmp_path / "shim.db"
     with disk() as watched, ledger(path) as writer:
         writer.append(verdict(0))
         assert writer.flush(30)
@@ -125,8 +124,7 @@ def test_a_small_disk_that_is_full(tmp_path: Path) -> None:
         subprocess.run(["umount", str(tmp_path)], check=True)
 
 
-def test_a_stranger_who_locks_the_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    path = tmp_path / "shim.db"
+def test_a_stranger_who_locks_the_file(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with ledger(path) as writer:
         stranger = blocked(path)
         writer.append(verdict(1))
@@ -232,9 +230,8 @@ def checkpointed_by_a_stranger(path: Path) -> None:
     database.close()
 
 
-def test_a_file_that_is_only_replaced_while_nothing_happens(tmp_path: Path) -> None:
+def test_a_file_that_is_only_replaced_while_nothing_happens(path: Path) -> None:
     """Then it is found out with the next row, not before; and readers are told plainly."""
-    path = tmp_path / "shim.db"
     with ledger(path) as writer:
         writer.append(verdict(1))
         assert writer.flush(30)

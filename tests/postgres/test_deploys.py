@@ -13,8 +13,8 @@ from shim.ledger.gate_evidence import gate_evidence
 from shim.ledger.postgres.store_reader import PostgresReader
 from shim.ledger.rows import BrakeRow, RunRow
 from shim.model.ledger_url import LedgerUrl
+from tests.ledger.gate_rows import DEFAULTS, EVERYBODY_LIVE, HALF, process, write
 from tests.ledger.helpers import NOW, S, coverage, flags_load, mismatch, verdict
-from tests.ledger.test_gate_evidence import DEFAULTS, EVERYBODY_LIVE, HALF, process, write
 from tests.postgres.helpers import ship_all
 
 MINUTE, HOUR = 60 * S, 3600 * S
