@@ -145,12 +145,13 @@ class WebSocket(web.WebSocketResponse):
         Of the reason there is as much as a close frame can carry.
         """
         text = reason.encode(errors="replace")[:_LONGEST_REASON].decode(errors="ignore")
+        # Also if it is too late for the frame: the peer has closed, and may fetch nothing more.
+        self._give_up_after(timeout)
         if not self.write_frame(WSMsgType.CLOSE, struct.pack("!H", code) + text.encode()):
             return
         self.close_sent = (code, text)
         assert self._writer is not None
         self._writer.transport = _NOTHING_FOLLOWS
-        self._give_up_after(timeout)
         if self.close_received is not None:
             self._end()
 
@@ -159,7 +160,7 @@ class WebSocket(web.WebSocketResponse):
 
     def _give_up(self) -> None:
         """No reply to the close frame came in time, or the peer does not fetch what was sent."""
-        if not self._closed:
+        if self.transport is not None and not self._closed:
             self._exception = self._exception or TimeoutError("no close frame came in time")
         self.abort()
 

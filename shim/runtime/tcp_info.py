@@ -100,8 +100,8 @@ def below_tls(transport: Transport) -> Transport:
 def abort_transport(transport: Transport) -> None:
     """Abort, and let the kernel discard what was not sent: a frozen peer would never fetch it."""
     transport = below_tls(transport)
-    sock = transport.get_extra_info("socket")
-    if sock is not None:
-        with suppress(OSError):
+    with suppress(OSError, AttributeError):  # the second: asyncio's TLS was closed twice
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
     transport.abort()

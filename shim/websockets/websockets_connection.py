@@ -103,8 +103,8 @@ class WebsocketsConnection(LiveConnection):
         if protocol.state is State.OPEN:
             protocol.send_close(code, reason)
             self.websocket.send_data()
-        if protocol.state is not State.CLOSED:  # also if the peer has closed and fetches nothing
-            self._host.call_after(timeout, self.abort)
+        # Also if it is too late for the frame: the peer has closed, and may fetch nothing more.
+        self._host.call_after(timeout, self.abort)
 
     def abort(self) -> None:
         abort_transport(self.websocket.transport)

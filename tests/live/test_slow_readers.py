@@ -270,11 +270,17 @@ def _unsent(live: LiveConnection) -> int:
     return live.transport.get_write_buffer_size()
 
 
-async def test_r2_a_client_that_closes_and_receives_nothing_more_is_gone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by_a_frame", [True, False])
+async def test_r2_a_client_that_closes_and_receives_nothing_more_is_gone(
+    tmp_path: Path, by_a_frame: bool
+) -> None:
     async def closes_and_freezes(it: Service, encrypted: bool) -> None:
         async with client(it, encrypted) as (_, writer):
             await until(lambda: it.lives and _unsent(it.lives[0]))
-            writer.write(b"\x88\x82\x00\x00\x00\x00" + (1000).to_bytes(2))
+            if by_a_frame or encrypted:
+                writer.write(b"\x88\x82\x00\x00\x00\x00" + (1000).to_bytes(2))
+            else:
+                writer.write_eof()
             await until(lambda: it.lives[0].ended)
 
     await everywhere(tmp_path, closes_and_freezes)
