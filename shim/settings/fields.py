@@ -29,6 +29,7 @@ from shim.settings.durations import parse_duration
 from shim.settings.faults import Fault, Faults, faults_of, suggestion, unknown_key
 
 _E = TypeVar("_E", bound=Enum)
+_T = TypeVar("_T")
 
 
 class Section(BaseModel):
@@ -148,6 +149,9 @@ Width: TypeAlias = Annotated[
     WithJsonSchema({"type": "number", "minimum": 0, "maximum": 100}),
 ]
 """Percent of all users, exactly as it is written, no finer than one bucket."""
+
+ListOf: TypeAlias = Annotated[tuple[_T, ...], Field(strict=False)]
+"""A list in the file, a tuple here."""
 
 Day: TypeAlias = Annotated[date, BeforeValidator(_read_day)]
 Text: TypeAlias = Annotated[str, Field(min_length=1)]

@@ -23,7 +23,7 @@ from shim.flags.targeting import Percentages, Rule, Targeting
 from shim.model import Stage
 from shim.settings.document import Document
 from shim.settings.faults import Fault, duplicate_names, validate
-from shim.settings.fields import Section, Text, Width, read_by, read_width, read_word
+from shim.settings.fields import ListOf, Section, Text, Width, read_by, read_width, read_word
 from shim.settings.yamlfile import decode, parse, read_bytes
 
 END = "..."
@@ -95,7 +95,7 @@ class RuleSection(Section):
     )
 
     name: Text = Field(description="The rule's own name; every evaluation that it decides says it.")
-    users: Annotated[tuple[Text, ...], Field(strict=False)] = Field(
+    users: ListOf[Text] = Field(
         description="Exact user ids and globs: `*`, `?` and `[abc]`.",
         json_schema_extra={"minItems": 1},
     )
@@ -133,9 +133,9 @@ class FlagsSection(Section):
     overrides: dict[Text, StageName] = Field(
         description="Single users by their exact id; asked first."
     )
-    rules: Annotated[
-        tuple[Annotated[Rule, read_by(RuleSection, RuleSection.rule)], ...], Field(strict=False)
-    ] = Field(description="Asked next, from first to last, unless overridden.")
+    rules: ListOf[Annotated[Rule, read_by(RuleSection, RuleSection.rule)]] = Field(
+        description="Asked next, from first to last, unless overridden."
+    )
     percent: Widths = Field(description="Widths for everybody; asked after the rules.")
 
     @classmethod

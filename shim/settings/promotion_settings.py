@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from shim.model.time import DAY
 from shim.settings.faults import Fault, Faults
-from shim.settings.fields import AnyDuration, Section, read_word
+from shim.settings.fields import AnyDuration, ListOf, Section, read_word
 from shim.settings.flags_file import Widths
 
 
@@ -41,7 +41,7 @@ class StepSettings(Section):
     soak: AnyDuration = Field(
         default=DAY, description="How long the file stays as it is, at least."
     )
-    require: Annotated[tuple[_RequirementName, ...], Field(strict=False)] = Field(
+    require: ListOf[_RequirementName] = Field(
         default=(Requirement.AGREEMENT, Requirement.COVERAGE, Requirement.FAILURES),
         description="What the evidence since then must show before the next step.",
     )
@@ -69,6 +69,6 @@ class PromotionSettings(Section):
     auto: bool = Field(
         default=False, description="Whether a running shim takes the steps by itself."
     )
-    steps: Annotated[
-        tuple[StepSettings, ...], Field(strict=False), AfterValidator(_check_order)
-    ] = Field(default=(), description="From the first to the last; [] for no plan.")
+    steps: Annotated[ListOf[StepSettings], AfterValidator(_check_order)] = Field(
+        default=(), description="From the first to the last; [] for no plan."
+    )

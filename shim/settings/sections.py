@@ -28,6 +28,7 @@ from shim.settings.fields import (
     AnyDuration,
     Count,
     Day,
+    ListOf,
     Network,
     Port,
     PositiveDuration,
@@ -130,7 +131,7 @@ class ComparisonSettings(Section):
         default=120 * SECOND,
         description="A client that comes back later than this after a timeout is lost (R15).",
     )
-    expected: Annotated[tuple[ExpectedRuleEntry, ...], Field(strict=False)] = Field(
+    expected: ListOf[ExpectedRuleEntry] = Field(
         default=(), description="Mismatches that somebody has explained (R13)."
     )
 

@@ -22,7 +22,7 @@ from shim.model.ledger_url import POSTGRES, LedgerUrl
 from shim.model.time import DAY
 from shim.settings.document import UNUSABLE, Document, KeyPath, Node, Origin
 from shim.settings.faults import Fault, suggestion, validate
-from shim.settings.fields import PositiveDuration, Section, Text
+from shim.settings.fields import ListOf, PositiveDuration, Section, Text
 from shim.settings.flags_file import FlagsFile, load_flags_file, unknown_flags
 from shim.settings.monitors import Surroundings
 from shim.settings.promotion_settings import PromotionSettings
@@ -138,12 +138,10 @@ class Settings(Section):
     capture: CaptureSettings = CaptureSettings()
     privacy: PrivacySettings = PrivacySettings()
     telemetry: TelemetrySettings = TelemetrySettings()
-    clients: Annotated[tuple[Text, ...], Field(strict=False), AfterValidator(_check_clients)] = (
-        Field(
-            default=("@mentra/sdk",),
-            description="The clients of the service, as `shim codes` names them: warnings say which of them "
-            "stay away after the candidate's close code.",
-        )
+    clients: Annotated[ListOf[Text], AfterValidator(_check_clients)] = Field(
+        default=("@mentra/sdk",),
+        description="The clients of the service, as `shim codes` names them: warnings say which of them "
+        "stay away after the candidate's close code.",
     )
     server: ServerSettings = ServerSettings()
     console: ConsoleSettings = ConsoleSettings()

@@ -6,9 +6,7 @@ takes the last one silently), keys and numbers that YAML 1.1 reads as something 
 more than one document. Problems of this kind are gathered and the reading goes on; after a syntax
 error it cannot.
 
-Unquoted texts are what YAML 1.1 takes them for, or are refused: `1:30` is the number 90 there, `010` is 8,
-`1_000` is 1000, and a person who writes that should say what is meant. Numbers with a point stay decimal,
-so that a width of 12.345 is exactly that.
+Numbers with a point stay decimal, so that a width of 12.345 is exactly that.
 """
 
 import errno

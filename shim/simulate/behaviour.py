@@ -15,6 +15,7 @@ from shim.settings.faults import Fault, Faults
 from shim.settings.fields import (
     AnyDuration,
     Count,
+    ListOf,
     PositiveDuration,
     Section,
     Share,
@@ -116,7 +117,7 @@ class ClientSettings(Section):
     loss: Annotated[float, Field(ge=0, le=0.5)] = Field(
         default=0.0, description="The share of packets lost, and sent again, at all times."
     )
-    reconnect: Annotated[tuple[ReconnectSettings, ...], Field(strict=False)] = Field(
+    reconnect: ListOf[ReconnectSettings] = Field(
         default=(ReconnectSettings(),),
         description="What it does after a close: the first entry that names the code. Where there "
         "is none it stays away.",

@@ -21,6 +21,7 @@ from shim.settings.fields import (
     AnyDuration,
     Count,
     Day,
+    ListOf,
     PositiveDuration,
     Section,
     Share,
@@ -63,9 +64,9 @@ class ServerEvents(Section):
     replaces: bool = Field(
         default=True, description="A client that comes back ends its older connection."
     )
-    deploys: Annotated[tuple[Deploy, ...], Field(strict=False)] = ()
-    pauses: Annotated[tuple[Pause, ...], Field(strict=False)] = ()
-    cuts: Annotated[tuple[Cut, ...], Field(strict=False)] = ()
+    deploys: ListOf[Deploy] = ()
+    pauses: ListOf[Pause] = ()
+    cuts: ListOf[Cut] = ()
 
 
 class Defect(Section):
