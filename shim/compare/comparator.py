@@ -56,27 +56,18 @@ class ComparedConnection(Protocol):
 
 @dataclass(slots=True, eq=False)
 class _Silence:
-    """A silence in which a monitor decided or failed, with the connection as it was then."""
+    """A silence in which a monitor decided or failed; `verdict` says of it what is known so far."""
 
-    connection: Connection
-    order: int
-    last_activity: Time
-    acting: Role | None
-    placement: Placement
-    first: Role | None = None
-    control_at: Time | None = None
-    candidate_at: Time | None = None
+    verdict: Verdict
     window_ends: Time = 0
     judged: bool = False
 
     def record(self, role: Role, at: Time) -> None:
+        """This monitor has decided."""
         if role is Role.CONTROL:
-            self.control_at = at
+            self.verdict.control_at = at
         else:
-            self.candidate_at = at
-
-    def decided_by(self, role: Role) -> bool:
-        return (self.control_at if role is Role.CONTROL else self.candidate_at) is not None
+            self.verdict.candidate_at = at
 
 
 class Comparator:
@@ -111,14 +102,13 @@ class Comparator:
         """A monitor's decision on the connection's silence."""
         silence = self._silences.get(compared.connection.id)
         if silence is None:
-            silence = self._begin(compared)
-            silence.first = role
+            silence = self._begin(compared, first=role)
             silence.record(role, at)
             silence.window_ends = at + self._window
             self.open_episodes += 1
             self._windows.append(silence)
             return None
-        if silence.judged or silence.decided_by(role):
+        if silence.judged or silence.verdict.first is role:
             return LateDecision(compared.connection, role, at, compared.acting)
         silence.record(role, at)
         verdict = self._judge(silence, VerdictName.MATCHED, VerdictKind.BOTH, at)
@@ -133,10 +123,7 @@ class Comparator:
         silence = self._silences.pop(connection_id, None)
         if silence is None or silence.judged:
             return None
-        assert silence.first is not None
-        verdict = self._judge(silence, VerdictName.MISMATCHED, _ONLY[silence.first], at)
-        verdict.recovered = True
-        return self._mismatch(verdict)
+        return self._decided_alone(silence, at, recovered=True)
 
     def held(self, connection_id: str, at: Time) -> Verdict | None:
         """A sign of life saved a connection whose close the guard held: a new silence begins (R6b)."""
@@ -153,7 +140,7 @@ class Comparator:
 
     def failed(self, compared: ComparedConnection, at: Time) -> Verdict | None:
         """A monitor failed in a call about this connection; None if the silence was judged before."""
-        silence = self._silences.get(compared.connection.id) or self._begin(compared)
+        silence = self._silences.get(compared.connection.id) or self._begin(compared, first=None)
         if silence.judged:
             return None
         return self._mismatch(self._judge(silence, VerdictName.MISMATCHED, VerdictKind.ERROR, at))
@@ -167,11 +154,7 @@ class Comparator:
         while (ends := self.next_window) is not None and (
             ends < now or (inclusive and ends == now)
         ):
-            silence = self._windows.popleft()
-            assert silence.first is not None
-            yield self._mismatch(
-                self._judge(silence, VerdictName.MISMATCHED, _ONLY[silence.first], ends)
-            )
+            yield self._decided_alone(self._windows.popleft(), ends, recovered=False)
 
     def shutdown(self, now: Time) -> Iterator[Verdict]:
         """The process stops: open episodes stay undecided."""
@@ -180,15 +163,28 @@ class Comparator:
             if verdict := self._inconclusive(silence, VerdictKind.SHUTDOWN, now):
                 yield verdict
 
-    def _begin(self, compared: ComparedConnection) -> _Silence:
-        silence = self._silences[compared.connection.id] = _Silence(
+    def _begin(self, compared: ComparedConnection, *, first: Role | None) -> _Silence:
+        verdict = Verdict(
             connection=compared.connection,
             order=compared.order,
+            name=VerdictName.INCONCLUSIVE,
+            kind=VerdictKind.CLOSED,
+            at=compared.last_activity,
+            first=first,
+            control_at=None,
+            candidate_at=None,
+            recovered=False,
             last_activity=compared.last_activity,
             acting=compared.acting,
             placement=compared.placement,
         )
+        silence = self._silences[compared.connection.id] = _Silence(verdict)
         return silence
+
+    def _decided_alone(self, silence: _Silence, at: Time, *, recovered: bool) -> Verdict:
+        first, silence.verdict.recovered = silence.verdict.first, recovered
+        assert first is not None
+        return self._mismatch(self._judge(silence, VerdictName.MISMATCHED, _ONLY[first], at))
 
     def _inconclusive(
         self, silence: _Silence | None, kind: VerdictKind, at: Time
@@ -198,22 +194,10 @@ class Comparator:
         return self._judge(silence, VerdictName.INCONCLUSIVE, kind, at)
 
     def _judge(self, silence: _Silence, name: VerdictName, kind: VerdictKind, at: Time) -> Verdict:
-        silence.judged = True
-        self.open_episodes -= silence.first is not None
-        return Verdict(
-            connection=silence.connection,
-            order=silence.order,
-            name=name,
-            kind=kind,
-            at=at,
-            first=silence.first,
-            control_at=silence.control_at,
-            candidate_at=silence.candidate_at,
-            recovered=False,
-            last_activity=silence.last_activity,
-            acting=silence.acting,
-            placement=silence.placement,
-        )
+        verdict, silence.judged = silence.verdict, True
+        verdict.name, verdict.kind, verdict.at = name, kind, at
+        self.open_episodes -= verdict.first is not None
+        return verdict
 
     def _mismatch(self, verdict: Verdict) -> Verdict:
         """A mismatch, unless a rule explains it (R13)."""
