@@ -17,6 +17,7 @@ from benchmarks.gate import SPAN, USERS, ask, fill
 from shim.demo.local_postgres import find_programs
 from shim.ledger.postgres.fleet_ledger import FleetLedger
 from shim.ledger.postgres.store_reader import PostgresReader
+from shim.ledger.process_record import FleetPlace
 from shim.ledger.run_row import begin_run, wall_clock
 from shim.model import InputError
 from shim.model.ledger_url import LedgerUrl
@@ -65,10 +66,8 @@ def _work(url: str, folder: str, place: int, verdicts: int, now: int, start: Eve
     settings = settings_from({}, monitor_types(plugin_manager()))
     ledger = FleetLedger(
         LedgerUrl(url),
-        Path(folder) / f"{place}.db",
         begin_run(settings, now - SPAN),
-        process=str(place),
-        fleet="benchmark",
+        FleetPlace(Path(folder) / f"{place}.db", str(place), "benchmark"),
     )
     start.wait()
     fill(ledger, verdicts, now - SPAN)

@@ -3,7 +3,9 @@
 Rules: docs/design.md#r23, docs/design.md#r27.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
@@ -29,6 +31,26 @@ class ProcessState(JsonRecord, frozen=True, kw_only=True):
     connections: dict[str, int]
     brake: bool
     kinds: dict[str, int] = msgspec.field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FleetPlace:
+    """What a process of a fleet has of its own (R23, R27).
+
+    Attributes:
+        outbox: the file in which it keeps what it has not shipped.
+        process: its name; None: the name is in SHIM_PROCESS, or is made of the host's name and a random part.
+        fleet: the name of its fleet.
+        state: what it says of itself; asked in another thread.
+        handed_over_until: up to when it has handed over all rows (None: not known now); asked in another
+            thread. Without it: up to now, whenever it is asked.
+    """
+
+    outbox: Path
+    process: str | None
+    fleet: str
+    state: Callable[[], ProcessState] | None = None
+    handed_over_until: Callable[[], Wall | None] | None = None
 
 
 class Forgetting(JsonRecord, frozen=True, kw_only=True):

@@ -8,11 +8,10 @@ Rules: docs/design.md#r23, docs/design.md#r27.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shim.ledger.process_record import ProcessState
+from shim.ledger.process_record import FleetPlace
 from shim.ledger.protocols import DirectLedger, LedgerReader, LedgerWriter
 from shim.ledger.rows import RunRow, Wall
 from shim.ledger.run_row import wall_clock
@@ -23,19 +22,6 @@ from shim.model.ledger_url import POSTGRES, LedgerUrl
 
 if TYPE_CHECKING:
     from shim.ledger.postgres.fleet_store import FleetStore
-
-
-@dataclass(frozen=True, slots=True)
-class FleetPlace:
-    """What a process of a fleet has of its own (R23): its outbox, its name (None: one is made), its fleet's
-    name, what it says of itself (R27), and up to when it has handed over all rows (None: not known now). The
-    last two are asked in another thread."""
-
-    outbox: Path
-    process: str | None
-    fleet: str
-    state: Callable[[], ProcessState] | None = None
-    handed_over_until: Callable[[], Wall | None] | None = None
 
 
 def open_ledger(
@@ -58,17 +44,7 @@ def open_ledger(
             raise InputError(f"{url}: a process writes to a fleet's store through an outbox")
         with _postgres(url):
             from shim.ledger.postgres.fleet_ledger import FleetLedger
-        return FleetLedger(
-            url,
-            place.outbox,
-            run,
-            process=place.process,
-            fleet=place.fleet,
-            keep=keep,
-            wall=wall,
-            state=place.state,
-            handed_over_until=place.handed_over_until,
-        )
+        return FleetLedger(url, run, place, keep=keep, wall=wall)
     return SqliteLedger(_path(url), run, keep=keep, wall=wall)
 
 

@@ -31,11 +31,11 @@ from shim.gate.trial import TrialIdentity
 from shim.ledger.brake_record import read_brake_record
 from shim.ledger.gate_evidence import NO_FLAGS, GateEvidence, flags_identity, gate_evidence
 from shim.ledger.ledger_observer import LedgerObserver
-from shim.ledger.process_record import ProcessState
+from shim.ledger.process_record import FleetPlace, ProcessState
 from shim.ledger.protocols import LedgerReader, LedgerWriter
 from shim.ledger.rows import BrakeRow, ClockJumpRow, RunRow, Wall
 from shim.ledger.run_row import begin_run, shared_settings_digest, wall_clock
-from shim.ledger.stores import FleetPlace, open_ledger, read_ledger
+from shim.ledger.stores import open_ledger, read_ledger
 from shim.model import Kind, Stage
 from shim.model.time import CLOCK_UNSET_BEFORE, describe_unset_clock
 from shim.model.visible_text import describe_free_text, describe_id

@@ -13,6 +13,7 @@ import pytest
 from shim.ledger.postgres.fleet_ledger import FleetLedger
 from shim.ledger.postgres.store_clock import StoreClock
 from shim.ledger.postgres.store_connection import connect
+from shim.ledger.process_record import FleetPlace
 from shim.ledger.rows import Wall
 from shim.ledger.run_row import begin_run, wall_clock
 from shim.model import SECOND, Time
@@ -91,7 +92,9 @@ async def test_a_record_is_complete_up_to_what_was_handed_over(
         return handed_over[0]
 
     ledger = FleetLedger(
-        store, tmp_path / "o.db", run, process="a", fleet=FLEET, handed_over_until=until_when
+        store,
+        run,
+        FleetPlace(tmp_path / "o.db", "a", FLEET, handed_over_until=until_when),
     )
     try:
         await until(lambda: asked > 3, timeout=30)

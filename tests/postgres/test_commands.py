@@ -1,6 +1,7 @@
 """`shim … --ledger postgresql://…`, `shim ledger`, rights, and what is said of a store that cannot be used."""
 
 import json
+import os
 import subprocess
 import sys
 from contextlib import closing
@@ -14,6 +15,7 @@ from click.testing import CliRunner, Result
 from shim.cli import main
 from shim.ledger.postgres.fleet_ledger import FleetLedger
 from shim.ledger.postgres.store_connection import connect
+from shim.ledger.process_record import FleetPlace
 from shim.ledger.run_row import wall_clock
 from shim.model import InputError
 from shim.model.ledger_url import LedgerUrl
@@ -77,7 +79,7 @@ def test_a_process_behind_makes_the_gate_insufficient(store: LedgerUrl, tmp_path
 
     for name in ("a", "b"):
         FleetLedger(
-            store, tmp_path / f"{name}.db", run(wall_clock()), process=name, fleet=FLEET
+            store, run(wall_clock()), FleetPlace(tmp_path / f"{name}.db", name, FLEET)
         ).close(10)
     change(
         store,
@@ -149,7 +151,7 @@ def test_a_reader_reads_and_nothing_else(
     assert pushed.exit_code == 2
     assert "has not the rights" in pushed.output
     with pytest.raises(InputError, match="has not the rights"):
-        FleetLedger(reader, tmp_path / "a.db", run(wall_clock()), process="a", fleet=FLEET)
+        FleetLedger(reader, run(wall_clock()), FleetPlace(tmp_path / "a.db", "a", FLEET))
     assert not (tmp_path / "a.db").exists()
     for statement in ("DELETE FROM verdict", "UPDATE store SET version = 9", "TRUNCATE run"):
         with (
@@ -208,6 +210,18 @@ def test_no_error_says_a_password(
             assert part not in result.output
 
 
+def test_a_name_that_is_no_text(store: LedgerUrl) -> None:
+    """The arguments of a command can have any bytes."""
+    name = os.fsdecode(b"caf\xe9")
+    for result in (
+        shim("ledger", "init", store.url, "--fleet", name),
+        shim("ledger", "init", store.url, "--reader", name),
+    ):
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert r"caf\udce9" in result.stderr
+        assert "does not answer" not in result.stderr
+
+
 def test_a_wrong_password(server: PostgresServer, store: LedgerUrl, tmp_path: Path) -> None:
     database = store.url.rpartition("/")[2]
     wrong = LedgerUrl(server.url(database, password="wrong-" + SECRET))
@@ -216,7 +230,7 @@ def test_a_wrong_password(server: PostgresServer, store: LedgerUrl, tmp_path: Pa
         assert "password authentication failed" in result.output
         assert "wrong-" not in result.output
     with pytest.raises(InputError, match="password authentication failed") as refused:
-        FleetLedger(wrong, tmp_path / "a.db", run(wall_clock()), process="a", fleet=FLEET)
+        FleetLedger(wrong, run(wall_clock()), FleetPlace(tmp_path / "a.db", "a", FLEET))
     assert "wrong-" not in str(refused.value)
     assert not (tmp_path / "a.db").exists()
 
@@ -224,7 +238,7 @@ def test_a_wrong_password(server: PostgresServer, store: LedgerUrl, tmp_path: Pa
 def test_no_such_database(server: PostgresServer, tmp_path: Path) -> None:
     url = LedgerUrl(server.url("not_there"))
     with pytest.raises(InputError, match='database "not_there" does not exist'):
-        FleetLedger(url, tmp_path / "a.db", run(wall_clock()), process="a", fleet=FLEET)
+        FleetLedger(url, run(wall_clock()), FleetPlace(tmp_path / "a.db", "a", FLEET))
 
 
 def test_a_password_in_a_file_and_a_service(

@@ -1,6 +1,7 @@
 """`shim ledger forget`: a process that died for good no longer holds the fleet's answers back (R23, R24)."""
 
 import asyncio
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -96,6 +97,7 @@ def test_what_cannot_be_forgotten(connection: Store, store: LedgerUrl) -> None:
         ("alive", "was heard of 30 s ago, so it is alive"),
         ("ended", "has ended, and nobody waits for more"),
         ("unknown\x00", "no process is called"),
+        (os.fsdecode(b"caf\xe9"), "no process is called"),
         ("a'; DROP TABLE process", "no process is called"),
     ):
         refused = forget(store, name)

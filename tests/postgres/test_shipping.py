@@ -1,5 +1,6 @@
 """What a process hands over is in the store, once, whatever fails in between (R23)."""
 
+import os
 import random
 import socket
 import subprocess
@@ -24,7 +25,8 @@ from shim.ledger.postgres.openings import tell_openings
 from shim.ledger.postgres.shipment import StoredRun, note_run, ship_group
 from shim.ledger.postgres.store_connection import connect, end_left_behind
 from shim.ledger.postgres.store_reader import PostgresReader
-from shim.ledger.rows import ActionRow, BrakeRow, RunRow, VerdictRow
+from shim.ledger.process_record import FleetPlace
+from shim.ledger.rows import ActionRow, BrakeRow, RunRow, VerdictRow, Wall
 from shim.ledger.run_row import wall_clock
 from shim.ledger.sqlite.outbox import Outbox
 from shim.ledger.sqlite.reader import SqliteReader
@@ -38,10 +40,15 @@ from tests.waiting import wait_for
 
 @contextmanager
 def process(
-    store: LedgerUrl, outbox: Path, of: RunRow | None = None, **options: Any
+    store: LedgerUrl,
+    outbox: Path,
+    of: RunRow | None = None,
+    *,
+    name: str | None = None,
+    wall: Callable[[], Wall] = wall_clock,
 ) -> Iterator[FleetLedger]:
-    options = {"process": outbox.stem, "fleet": FLEET, **options}
-    ledger = FleetLedger(store, outbox, of or run(wall_clock()), **options)
+    place = FleetPlace(outbox, name or outbox.stem, FLEET)
+    ledger = FleetLedger(store, of or run(wall_clock()), place, wall=wall)
     try:
         yield ledger
     finally:
@@ -208,22 +215,35 @@ def test_a_name_that_is_used_twice(store: LedgerUrl, tmp_path: Path) -> None:
     with process(store, tmp_path / "a.db"):
         other = tmp_path / "b.db"
         with pytest.raises(InputError, match="another process is called 'a'"):
-            FleetLedger(store, other, run(wall_clock()), process="a", fleet=FLEET)
+            FleetLedger(store, run(wall_clock()), FleetPlace(other, "a", FLEET))
         assert not other.exists()
-        with process(store, other, process="b"):
+        with process(store, other, name="b"):
             pass
+
+
+def test_a_name_that_is_no_text(
+    store: LedgerUrl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Programs before us may have set the variable in another encoding, or the settings an escape."""
+    monkeypatch.setenv("SHIM_PROCESS", os.fsdecode(b"caf\xe9"))
+    own = run(wall_clock())
+    FleetLedger(store, own, FleetPlace(tmp_path / "a.db", None, FLEET)).close(10)
+    with process(store, tmp_path / "b.db", name="b\0\ud800") as ledger:
+        assert ledger.process == r"b\x00\ud800"
+    named = look(store, "SELECT name FROM process ORDER BY run")
+    assert named == [(r"caf\udce9",), (r"b\x00\ud800",)]
 
 
 def test_two_fleets_in_one_database(store: LedgerUrl, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is the store of the fleet 'tests'"):
-        FleetLedger(store, tmp_path / "a.db", run(NOW), process=None, fleet="others")
+        FleetLedger(store, run(NOW), FleetPlace(tmp_path / "a.db", None, "others"))
     assert [*tmp_path.iterdir()] == []
 
 
 def test_a_store_of_a_newer_version(store: LedgerUrl, tmp_path: Path) -> None:
     change(store, "UPDATE store SET version = 1000")
     with pytest.raises(InputError, match="newer shim's store"):
-        FleetLedger(store, tmp_path / "a.db", run(NOW), process=None, fleet=FLEET)
+        FleetLedger(store, run(NOW), FleetPlace(tmp_path / "a.db", None, FLEET))
     with closing(PostgresReader(store)) as reader, pytest.raises(InputError, match="newer"):
         reader.brake()
 
@@ -279,12 +299,13 @@ from shim.compare.fleet_returns import ToldOpening
 from shim.ledger.postgres import shipper, store_schema
 from shim.ledger.postgres.conclusions import write_conclusions
 from shim.ledger.postgres.fleet_ledger import FleetLedger
+from shim.ledger.process_record import FleetPlace
 from shim.ledger.run_row import wall_clock
 from shim.model.ledger_url import LedgerUrl
 from tests.ledger.helpers import run, verdict
 
 url, outbox, first = sys.argv[1:]
-ledger = FleetLedger(LedgerUrl(url), Path(outbox), run(wall_clock()), process="p", fleet="tests")
+ledger = FleetLedger(LedgerUrl(url), run(wall_clock()), FleetPlace(Path(outbox), "p", "tests"))
 number = int(first)
 while True:
     for number in range(number, number + 50):

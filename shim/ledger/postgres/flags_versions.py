@@ -12,6 +12,7 @@ from shim.ledger.flags_version import FlagsInForce, FlagsVersion, PushedFlags
 from shim.ledger.postgres.brake_orders import CHANNEL, last_order
 from shim.ledger.postgres.process_list import NOW
 from shim.ledger.postgres.store_connection import keepable
+from shim.ledger.rows import Wall
 
 _LOCK = 0x53484950
 """The advisory lock of whoever brings a version: they come one after the other."""
@@ -64,13 +65,7 @@ def add_version(
             return PushedFlags(last or seen.version, False)
         if last is not None and (last.digest == digest or not last.digest.startswith(before or "")):
             return PushedFlags(last, last.digest == digest)
-        connection.execute(
-            "INSERT INTO flags_version (text, digest, before, who, reason, at) "
-            f"VALUES (%s, %s, %s, %s, %s, {NOW})".encode(),
-            keepable([text, digest, None if last is None else last.digest, who, reason]),
-        )
-        connection.execute(f"NOTIFY {CHANNEL}".encode())
-        (version,) = versions(connection, 1)
+        version = _add(connection, last, text, who=who, reason=reason)
     return PushedFlags(version, True)
 
 
@@ -86,11 +81,26 @@ def bring_back(connection: Connection[Any], version: FlagsVersion) -> bool:
         found = connection.execute(asked, (version.id, version.digest, version.at)).fetchone()
         if found or (last is not None and last.at >= version.at):
             return False
-        before = None if last is None else last.digest
-        connection.execute(
-            "INSERT INTO flags_version (text, digest, before, who, reason, at) "
-            "VALUES (%s, %s, %s, %s, %s, %s)",
-            (version.text, version.digest, before, version.who, version.reason, version.at),
-        )
-        connection.execute(f"NOTIFY {CHANNEL}".encode())
+        _add(connection, last, version.text, who=version.who, reason=version.reason, at=version.at)
     return True
+
+
+def _add(
+    connection: Connection[Any],
+    last: FlagsVersion | None,
+    text: str,
+    *,
+    who: str,
+    reason: str,
+    at: Wall | None = None,
+) -> FlagsVersion:
+    """Add the version that follows `last`, of the time `at` (None: now), and tell everybody who listens."""
+    digest = sha256(text.encode()).hexdigest()
+    connection.execute(
+        "INSERT INTO flags_version (text, digest, before, who, reason, at) "
+        f"VALUES (%s, %s, %s, %s, %s, coalesce(%s, {NOW}))".encode(),
+        [*keepable([text, digest, None if last is None else last.digest, who, reason]), at],
+    )
+    connection.execute(f"NOTIFY {CHANNEL}".encode())
+    (version,) = versions(connection, 1)
+    return version

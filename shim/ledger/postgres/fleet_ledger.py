@@ -11,14 +11,13 @@ from pathlib import Path
 from secrets import token_hex
 from time import monotonic
 
-from shim.ledger.postgres.process_list import ProcessName
+from shim.ledger.postgres.process_list import name_process
 from shim.ledger.postgres.shipper import Shipper
-from shim.ledger.process_record import ProcessState
+from shim.ledger.process_record import FleetPlace
 from shim.ledger.protocols import Status
 from shim.ledger.rows import BrakeRow, Row, RunRow, Wall
 from shim.ledger.run_row import wall_clock
 from shim.ledger.sqlite import ledger_file as file
-from shim.ledger.sqlite.outbox import Outbox
 from shim.ledger.sqlite.writer import SqliteLedger
 from shim.model import Duration
 from shim.model.ledger_url import LedgerUrl
@@ -39,37 +38,23 @@ class FleetLedger:
     def __init__(
         self,
         url: LedgerUrl,
-        outbox: Path,
         run: RunRow,
+        place: FleetPlace,
         *,
-        process: str | None,
-        fleet: str,
         keep: Duration | None = None,
         wall: Callable[[], Wall] = wall_clock,
-        state: Callable[[], ProcessState] | None = None,
-        handed_over_until: Callable[[], Wall | None] | None = None,
     ) -> None:
         """Open the outbox or begin it, and start to ship.
 
-        `process` None: the name is in SHIM_PROCESS, or is made of the host's name and a random part. Raises
-        InputError for an outbox that cannot be used, and for a store that refuses.
+        Raises InputError for an outbox that cannot be used, and for a store that refuses.
         """
-        host = socket.gethostname()
-        named = process or os.environ.get(_PROCESS, "").strip()
-        self.process = named or f"{host}-{token_hex(3)}"
+        named = place.process or os.environ.get(_PROCESS, "").strip()
+        name = name_process(named or f"{socket.gethostname()}-{token_hex(3)}")
+        self.process = name.name
+        outbox = place.outbox
         lock = Path(f"{outbox}-lock")
         is_new, lock_is_new = not outbox.exists(), not lock.exists()
-        self._shipper = Shipper(
-            url,
-            Outbox(outbox),
-            run,
-            process=ProcessName(self.process, host),
-            fleet=fleet,
-            keep=keep,
-            wall=wall,
-            state=state,
-            handed_over_until=handed_over_until,
-        )
+        self._shipper = Shipper(url, run, name, place, keep=keep, wall=wall)
         self._own = SqliteLedger(
             outbox,
             run,

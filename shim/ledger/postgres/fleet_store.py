@@ -4,7 +4,6 @@ Rules: docs/design.md#r22, docs/design.md#r23, docs/design.md#r24, docs/design.m
 docs/design.md#r27.
 """
 
-import socket
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -17,7 +16,14 @@ from shim.ledger.postgres import process_list
 from shim.ledger.postgres.brake_orders import give_order, last_order
 from shim.ledger.postgres.flags_versions import add_version, in_force, versions
 from shim.ledger.postgres.line_guard import at_most
-from shim.ledger.postgres.process_list import ProcessName, Sign, enter, give_sign, known_offset
+from shim.ledger.postgres.process_list import (
+    ProcessName,
+    Sign,
+    enter,
+    give_sign,
+    known_offset,
+    name_process,
+)
 from shim.ledger.postgres.shipment import note_run, ship_group
 from shim.ledger.postgres.store_connection import connect, store_errors
 from shim.ledger.postgres.store_schema import grant, prepare, read_facts, refuse_others
@@ -68,7 +74,7 @@ class FleetStore:
         """
         outbox = Outbox(path)
         runs = outbox.runs()
-        name = ProcessName(process or path.stem, socket.gethostname())
+        name = name_process(process or path.stem)
         rows = 0
         with self._connected() as connection:
             facts = prepare(connection, fleet, str(self._url))

@@ -4,6 +4,7 @@ records go.
 Rules: docs/design.md#r23, docs/design.md#r24, docs/design.md#r27.
 """
 
+import socket
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -34,6 +35,11 @@ class ProcessName:
 
     name: str
     host: str
+
+
+def name_process(name: str) -> ProcessName:
+    """A process of this machine. The environment and a file's name may have bytes that are no text."""
+    return ProcessName(*keepable([name, socket.gethostname()]))
 
 
 class Sign(NamedTuple):

@@ -39,7 +39,7 @@ from shim.ledger.postgres.store_connection import (
     store_errors,
 )
 from shim.ledger.postgres.store_schema import prepare
-from shim.ledger.process_record import ProcessState, StoreStatus
+from shim.ledger.process_record import FleetPlace, StoreStatus
 from shim.ledger.rows import ROWS, RunRow, Wall
 from shim.ledger.sqlite.outbox import Outbox
 from shim.model import Duration, InputError
@@ -72,33 +72,28 @@ class Shipper:
     def __init__(
         self,
         url: LedgerUrl,
-        outbox: Outbox,
         run: RunRow,
-        *,
         process: ProcessName,
-        fleet: str,
+        place: FleetPlace,
+        *,
         keep: Duration | None,
         wall: Callable[[], Wall],
-        state: Callable[[], ProcessState] | None = None,
-        handed_over_until: Callable[[], Wall | None] | None = None,
     ) -> None:
-        """`state` says what the list of processes tells of this process, `handed_over_until` up to when all
-        rows were handed to the outbox (None: not known now); both are asked in the thread of the shipper."""
         self._url = url
-        self._outbox = outbox
+        self._outbox = Outbox(place.outbox)
         self._run = run
         self._process = process
-        self._fleet = fleet
+        self._fleet = place.fleet
         self._keep = keep
         self._wall = wall
-        self._state = state
+        self._state = place.state
         self._answered = Event()
         self._refusal: InputError | None = None
         self._problem: str | None = "the store has not answered yet"
         self._stored: dict[str, StoredRun] = {}
         self._complete_until: Wall | None = None
         self._clock = StoreClock(wall)
-        self._handed_over_until = handed_over_until or wall
+        self._handed_over_until = place.handed_over_until or wall
         self._waiting = 0
         self._notes: deque[Mapping[str, int]] = deque(maxlen=SHIPPED_KEPT_FOR)
         self._next_note = 0.0

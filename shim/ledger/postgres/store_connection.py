@@ -229,6 +229,8 @@ def store_errors(url: LedgerUrl) -> Iterator[None]:
         yield
     except psycopg.Error as error:
         raise _told(error, url) from None
+    except UnicodeEncodeError as error:
+        raise UnusableError(f"{url}: {error.object!r} is no valid UTF-8") from None
 
 
 def _told(error: psycopg.Error, url: LedgerUrl) -> UnusableError:
@@ -248,7 +250,8 @@ def _told(error: psycopg.Error, url: LedgerUrl) -> UnusableError:
         return UnusableError(f"{url}: {text}")
     lasting = any(word in text for word in _LASTING)
     passing = any(word in text for word in _PASSING)
-    if state is None and (isinstance(error, psycopg.ProgrammingError) or (lasting and not passing)):
+    ours = isinstance(error, psycopg.ProgrammingError | psycopg.DataError)
+    if state is None and (ours or (lasting and not passing)):
         return UnusableError(f"{url} cannot be used: {text}")
     trouble = "does not answer" if state is None else "has trouble"
     return UnreachableError(f"{url} {trouble}: {text}")

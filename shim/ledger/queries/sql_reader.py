@@ -6,7 +6,7 @@ from abc import abstractmethod
 from typing import Any, TypeVar
 
 from shim.ledger.completeness import describe_completeness
-from shim.ledger.fleet_record import FleetOrder, FleetRecord
+from shim.ledger.fleet_record import FleetRecord
 from shim.ledger.protocols import Episode, Page, VerdictFilter
 from shim.ledger.queries.episode_rows import EpisodeRows
 from shim.ledger.queries.figures import IMPROVEMENT, Figures
@@ -30,12 +30,7 @@ class SqlReader(Figures, TrialFigures):
     """`LedgerReader` on a store that understands SQL."""
 
     @abstractmethod
-    def fleet(self) -> FleetRecord:
-        """The fleet, as of now; `ALONE` where the ledger is that of one process."""
-
-    @abstractmethod
-    def orders(self, limit: int) -> list[FleetOrder]:
-        """The orders to the brake of the fleet, newest first."""
+    def fleet(self) -> FleetRecord: ...
 
     def newest_first(self, row: type[Row]) -> str:
         """The order of a list: the rows that were written last come first."""

@@ -36,7 +36,6 @@ class TrialFigures(SnapshotReader):
     """Each method is about rows known from `since` on and before `until`, of these runs."""
 
     def last_seen(self, now: Wall) -> dict[int, Wall]:
-        """When each run last wrote down what it watched, as of `now`, which is included."""
         found = self.ask(
             "SELECT id, (SELECT max(at) FROM coverage WHERE coverage.run = run.id AND at <= ?) FROM run",
             now,
@@ -99,7 +98,6 @@ class TrialFigures(SnapshotReader):
     def other_episodes(
         self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall
     ) -> EpisodeCounts:
-        """The episodes that `agreement_rows` leaves out, those of overrides apart (R16)."""
         counts = EpisodeCounts()
         for verdict, of, recovered, proving, count in self.ask(
             "SELECT verdict, kind, recovered, proving, count(*) FROM verdict "
@@ -142,7 +140,6 @@ class TrialFigures(SnapshotReader):
         )
 
     def candidate_failures(self, runs: Iterable[int], since: Wall, until: Wall) -> Counter[str]:
-        """How often each call of the candidate failed."""
         return Counter(
             dict(
                 self.ask(
@@ -179,7 +176,6 @@ class TrialFigures(SnapshotReader):
         ]
 
     def mean_users(self, runs: Iterable[int], since: Wall, until: Wall) -> dict[Role, float]:
-        """The users for whom each monitor acted, summed over all minutes and kinds."""
         ((control, candidate),) = self.ask(
             f"SELECT {_total('control_users')}, {_total('candidate_users')} FROM coverage "
             f"WHERE at >= ? AND at < ? AND run IN ({_listed(runs)})",
