@@ -5,6 +5,7 @@ Rules: docs/design.md#r26.
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.table import Table
@@ -21,55 +22,36 @@ from shim.rollout.changes import this_user
 from shim.settings.flags_file import parse_flags
 from shim.settings.yamlfile import read_bytes
 
-
-class _StoreFlags:
-    """The flags in the store. Each method raises InputError."""
-
-    def __init__(self, store: LedgerUrl) -> None:
-        self._store = store
-
-    def log(self, limit: int) -> list[FlagsVersion]:
-        """The versions, newest first."""
-        return fleet_store(self._store).list_flags(limit)
-
-    def pull(self) -> FlagsVersion:
-        """The version in force."""
-        version = fleet_store(self._store).pull_flags()
-        if version is None:
-            raise InputError(describe_missing_flags(self._store))
-        return version
-
-    def push(self, text: str, reason: str, if_digest: str | None) -> PushedFlags:
-        store = fleet_store(self._store)
-        return store.push_flags(text, who=this_user(), reason=reason, before=if_digest)
+if TYPE_CHECKING:
+    from shim.ledger.postgres.fleet_store import FleetStore
 
 
 class _RemoteFlags:
-    """The same by the API of a running shim, which notes who asked; its `log` has no texts."""
+    """The flags in the store of a running shim, by its API: as of `FleetStore`, but lists have no texts."""
 
     def __init__(self, remote: Remote) -> None:
         self._remote = remote
 
-    def log(self, limit: int) -> list[FlagsVersion]:
+    def list_flags(self, limit: int) -> list[FlagsVersion]:
         return self._remote.get(
             "/api/flags/versions",
             lambda answer: [*map(FlagsVersion.from_dict, answer["versions"])],
             limit=limit,
         )
 
-    def pull(self) -> FlagsVersion:
+    def pull_flags(self) -> FlagsVersion | None:
         return self._remote.get("/api/flags/content", FlagsVersion.from_dict)
 
-    def push(self, text: str, reason: str, if_digest: str | None) -> PushedFlags:
-        order = {"text": text, "reason": reason, "if_digest": if_digest, "who": this_user()}
+    def push_flags(self, text: str, *, who: str, reason: str, before: str | None) -> PushedFlags:
+        order = {"text": text, "reason": reason, "if_digest": before, "who": who}
         return self._remote.post("/api/flags/versions", PushedFlags.from_dict, order)
 
 
 def _flags_of(
     config: Path | None, ledger: LedgerUrl | None, url: str | None
-) -> _StoreFlags | _RemoteFlags:
+) -> "FleetStore | _RemoteFlags":
     one_place(ledger, url)
-    return _StoreFlags(store_of(config, ledger)) if url is None else _RemoteFlags(Remote(url))
+    return fleet_store(store_of(config, ledger)) if url is None else _RemoteFlags(Remote(url))
 
 
 def _read_digest(digits: str) -> str:
@@ -110,7 +92,9 @@ def push(
         raise click.UsageError("--reason must not be empty")
     flags, data = _flags_of(config, ledger, url), read_bytes(file)
     parse_flags(data, str(file))
-    pushed = flags.push(data.decode("utf-8"), reason.strip(), if_digest)
+    pushed = flags.push_flags(
+        data.decode("utf-8"), who=this_user(), reason=reason.strip(), before=if_digest
+    )
     version = pushed.version
     if as_json:
         print_json(pushed.as_dict())
@@ -132,7 +116,9 @@ def pull(file: Path | None, config: Path | None, ledger: LedgerUrl | None, url: 
 
     With --url the operator's token is needed, because the flags may name users.
     """
-    version = _flags_of(config, ledger, url).pull()
+    version = _flags_of(config, ledger, url).pull_flags()
+    if version is None:
+        raise InputError(describe_missing_flags(store_of(config, ledger)))
     if file is None:
         click.echo(version.text, nl=False)
         return
@@ -153,7 +139,7 @@ def log(
     limit: int, config: Path | None, ledger: LedgerUrl | None, url: str | None, as_json: bool
 ) -> None:
     """List the versions of the fleet's flags, newest first: who brought them, when, and why."""
-    versions = _flags_of(config, ledger, url).log(limit)
+    versions = _flags_of(config, ledger, url).list_flags(limit)
     if as_json:
         print_json([version.as_dict() for version in versions])
         return

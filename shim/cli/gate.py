@@ -32,6 +32,7 @@ from shim.ledger.protocols import LedgerReader
 from shim.ledger.rows import Wall
 from shim.model import Kind, from_seconds, seconds
 from shim.model.ledger_url import LedgerUrl
+from shim.model.time import seconds_or_none
 from shim.rollout.client_hints import judge_with_hints
 from shim.runtime.machine_start import present_time
 
@@ -109,9 +110,8 @@ def gate(
     one_place(ledger, url)
     processes: list[ProcessRecord] = []
     if url is not None:
-        since_1970 = None if at is None else seconds(at)
         answer, record = Remote(url).get(
-            "/api/gate", with_its_record(read_answer), patience=PATIENCE, at=since_1970
+            "/api/gate", with_its_record(read_answer), patience=PATIENCE, at=seconds_or_none(at)
         )
     else:
         settings = read_settings(config)

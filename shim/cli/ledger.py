@@ -12,8 +12,8 @@ from shim.cli.ledger_option import store_of, store_options
 from shim.cli.terminal import echo, print_json
 from shim.ledger.completeness import format_time
 from shim.ledger.stores import fleet_store
-from shim.model import seconds
 from shim.model.ledger_url import LedgerUrl
+from shim.model.time import seconds_or_none
 from shim.rollout.changes import this_user
 
 _url = click.argument("url", type=LedgerUrl)
@@ -90,8 +90,7 @@ def forget(
     store, who = store_of(config, ledger), this_user()
     until = fleet_store(store).forget_process(process, who=who, reason=reason.strip())
     if as_json:
-        end_in_seconds = None if until is None else seconds(until)
-        print_json({"process": process, "who": who, "complete_until": end_in_seconds})
+        print_json({"process": process, "who": who, "complete_until": seconds_or_none(until)})
         return
     end = "nothing of it is in the store" if until is None else f"it ends at {format_time(until)}"
     echo(f"the record of {process} counts as ended, by {who}: {end}")

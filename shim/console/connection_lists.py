@@ -23,6 +23,7 @@ from shim.console.api.schemas import (
 )
 from shim.model import Role, Stage, Time, seconds
 from shim.model.tcp_fields import BYTES_ACKED, RTT, TOTAL_RETRANS
+from shim.model.time import seconds_or_none
 from shim.router import Tracked
 from shim.runtime.coordinator import Coordinator
 from shim.runtime.live_connection import LiveConnection
@@ -130,11 +131,10 @@ class ConnectionLists:
         now = self._shim.clock()
         connections = []
         for live in session.members():
-            round_trip = self._shim.router.round_trip(live.tracked)
             connection = SessionConnection(
                 **self._facts(live.tracked, names, now),
                 messages=live.tracked.signs,
-                round_trip=None if round_trip is None else seconds(round_trip),
+                round_trip=seconds_or_none(self._shim.router.round_trip(live.tracked)),
                 socket=_socket_health(live.transport),
             )
             connections.append(connection)

@@ -22,7 +22,7 @@ from shim.console.api.responses import ApiError
 from shim.console.api.schemas import BrakeOrder, stage_word
 from shim.flags.evaluation import Cap, Evaluation
 from shim.model import InputError, Kind, Role, Stage, seconds
-from shim.model.time import CLOCK_UNSET_BEFORE, describe_unset_clock
+from shim.model.time import CLOCK_UNSET_BEFORE, describe_unset_clock, seconds_or_none
 from shim.model.visible_text import describe_free_text
 from shim.runtime.assembly import Assembly
 from shim.runtime.coordinator import Coordinator
@@ -96,7 +96,7 @@ class Operations:
                 queued=ledger.queued,
                 written=ledger.written,
                 dropped=ledger.dropped,
-                last_commit=None if ledger.last_commit is None else seconds(ledger.last_commit),
+                last_commit=seconds_or_none(ledger.last_commit),
             ),
             **self.assembly.tally.as_dict(),
         )
