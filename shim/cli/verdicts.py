@@ -35,6 +35,9 @@ from shim.model.ledger_url import LedgerUrl
 from shim.runtime.machine_start import present_time
 from shim.settings.durations import parse_duration
 
+LONGEST_PAGE = 1000
+"""The most verdicts that the API answers at a time."""
+
 
 class RemoteLedger:
     """The ledger of a running shim, read over its API; the token decides whether users are named."""
@@ -56,7 +59,15 @@ class RemoteLedger:
         for name in ("recovered", "improvement"):
             if filters[name] is not None:
                 filters[name] = str(filters[name]).lower()
-        return self._remote.get("/api/verdicts", _read_page, limit=limit, cursor=cursor, **filters)
+        rows: list[VerdictRow] = []
+        while True:
+            here = min(limit - len(rows), LONGEST_PAGE)
+            page = self._remote.get(
+                "/api/verdicts", _read_page, limit=here, cursor=cursor, **filters
+            )
+            rows, cursor = rows + page.rows, page.cursor
+            if cursor is None or not page.rows or len(rows) >= limit:
+                return Page(rows, cursor, page.record)
 
     def processes(self, now: Wall) -> list[ProcessRecord]:
         """`Page.record` says how far the record of each goes."""

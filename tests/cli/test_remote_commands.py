@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from shim.aio import Shim
 from shim.cli import main
+from shim.cli import verdicts as remote_verdicts
 from shim.console.listener import listen, url_of
 from shim.flags.targeting import everyone_at
 from shim.model import Role, Stage
@@ -56,6 +57,27 @@ async def test_remote_and_local_say_the_same(tmp_path: Path) -> None:
         assert nothing.exit_code == 2
         assert "there is no such verdict" in nothing.output
         await client.close()
+
+
+async def test_more_verdicts_than_the_api_answers_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_verdicts, "LONGEST_PAGE", 2)
+    async with server(tmp_path, Stage.LIVE) as it, aiohttp.ClientSession() as http:
+        clients = [
+            await app_client(http, it.url, user, autoping=False)
+            for user in ("alice", "bob", "carol", "dave")
+        ]
+        await until(lambda: it.tally.verdicts.total() == len(clients))
+        assert await asyncio.to_thread(it.shim.assembly.records.ledger.flush, 10)
+        for limit in ("2", "3", "4", "10000"):
+            asked = ("verdicts", "--json", "--limit", limit)
+            remote = await ask(*asked, "--url", it.url)
+            local = await ask(*asked, "--ledger", str(tmp_path / "shim.db"))
+            assert remote.exit_code == 0, remote.output
+            assert json.loads(remote.output) == json.loads(local.output)
+        for client in clients:
+            await client.close()
 
 
 async def test_a_shim_that_runs_alone_takes_a_step_of_its_plan(tmp_path: Path) -> None:
