@@ -132,6 +132,15 @@ def test_flags_that_are_odd(folder: Path) -> None:
     assert any("kill switch" in words for _, words in odd)
 
 
+@pytest.mark.parametrize("control", ["{}", "null"])
+def test_pauses_that_are_taken_for_silence(folder: Path, control: str) -> None:
+    monitors = f"{{control: {control}, candidate: {{timeout: 4s}}}}"
+    (folder / "shim.yaml").write_text(f"monitors: {monitors}\n")
+    (health, words), *_ = findings()["flags"]
+    assert health == "odd"
+    assert "takes pauses of the server of up to 5s for silence" in words
+
+
 def test_a_rule_that_has_expired(folder: Path) -> None:
     rule = "{name: old, reason: r, until: 2020-01-31}"
     with (folder / "shim.yaml").open("a") as file:
