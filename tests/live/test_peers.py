@@ -69,7 +69,7 @@ async def test_a_peer_that_never_answers_is_gone_in_time(
     tmp_path: Path, stage: Stage, pending: int
 ) -> None:
     async with server(tmp_path, stage) as it:
-        before = descriptors()
+        before, started = descriptors(), monotonic()
         async with raw_glasses(it.url, "u", receive_buffer=4096):
             await until(lambda: it.shim.sessions)
             (session,) = it.shim.sessions.values()
@@ -80,11 +80,10 @@ async def test_a_peer_that_never_answers_is_gone_in_time(
             if pending:
                 transport.write(b"\x82\x7f" + pending.to_bytes(8, "big") + bytes(pending))
                 assert transport.get_write_buffer_size() > pending // 2
-            started = monotonic()
             await until(lambda: live.tracked.closed_by is not None)
             # The close timeout is 0.5 s; aiohttp itself waits 10 s.
             await until(lambda: descriptors() <= before + 1, timeout=8)
-            assert monotonic() - started > 1.0
+            assert monotonic() - started > 1.5
             assert live.websocket.aborted
         # The handler learns of the end from its pending receive, a little after the descriptor is gone.
         await until(lambda: descriptors() <= before and not it.shim.sessions)

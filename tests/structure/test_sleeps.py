@@ -41,7 +41,6 @@ SLEEPS = {
         "postgres/server.py",
         "waiting.py",
     ),
-    "nothing tells that the server has noticed a client's end": ("web/test_bad_http.py",),
 }
 
 

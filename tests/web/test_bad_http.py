@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from shim.console import listener
 from shim.console.api import bodies
+from tests.waiting import LONGEST, until
 from tests.web.servers import OPERATOR, console
 
 pytestmark = pytest.mark.real
@@ -22,13 +22,17 @@ ORDER = (
 GZIP = b"Content-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello"
 
 
-async def said(url: str, request: bytes, seconds: float = 5) -> bytes:
-    """What is answered to these bytes, until the server hangs up."""
+async def connected(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     host, port = url.removeprefix("http://").split(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
+    return await asyncio.open_connection(host, int(port))
+
+
+async def said(url: str, request: bytes) -> bytes:
+    """What is answered to these bytes, until the server hangs up."""
+    reader, writer = await connected(url)
     writer.write(request)
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(LONGEST):
             return await reader.read()
     finally:
         writer.close()
@@ -76,10 +80,9 @@ async def test_a_body_that_does_not_come_is_not_waited_for_for_ever(
 ) -> None:
     monkeypatch.setattr(bodies, "_TIMEOUT", 0.3)
     async with console(tmp_path) as it:
-        host, port = it.url.removeprefix("http://").split(":")
-        reader, writer = await asyncio.open_connection(host, int(port))
+        reader, writer = await connected(it.url)
         writer.write(head + b"Content-Length: 9\r\n\r\n1234")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(LONGEST):
             assert b" 408 " in await reader.readline()
         writer.close()
     assert not [r for r in caplog.records if r.levelno >= logging.ERROR]
@@ -90,9 +93,14 @@ async def test_a_client_that_hangs_up_before_its_body_is_no_error(
     tmp_path: Path, head: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with console(tmp_path) as it:
-        with suppress(TimeoutError):
-            await said(it.url, head + b"Content-Length: 9\r\n\r\n1234", seconds=0.3)
-        await asyncio.sleep(0.2)
+        before = asyncio.all_tasks()
+        reader, writer = await connected(it.url)
+        writer.write(head + b"Expect: 100-continue\r\nContent-Length: 9\r\n\r\n1234")
+        # So the server says that it begins to read the body.
+        assert await reader.readline() == b"HTTP/1.1 100 Continue\r\n"
+        assert asyncio.all_tasks() > before
+        writer.close()
+        await until(lambda: asyncio.all_tasks() <= before)
     assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
 
 
