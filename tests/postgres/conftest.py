@@ -8,7 +8,8 @@ import pytest
 from shim.ledger.postgres.store_connection import connect
 from shim.ledger.postgres.store_schema import prepare
 from shim.model.ledger_url import LedgerUrl
-from tests.postgres.helpers import FLEET
+from tests.postgres.helpers import FLEET, Store
+from tests.postgres.returning_fleet import Fleet
 from tests.postgres.server import PostgresServer
 
 
@@ -42,3 +43,16 @@ def store(server: PostgresServer, empty_store: str) -> Iterator[LedgerUrl]:
     name = server.create_database(template=empty_store)
     yield LedgerUrl(server.url(name))
     server.drop_database(name)
+
+
+@pytest.fixture
+def connection(store: LedgerUrl) -> Iterator[Store]:
+    """To that store."""
+    with closing(connect(store)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def fleet(connection: Store) -> Fleet:
+    """Processes of that store, which look for clients who come back."""
+    return Fleet(connection)

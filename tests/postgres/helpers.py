@@ -21,6 +21,7 @@ from tests.ledger.helpers import run
 from tests.live.servers import QUICK, ServerProcess, server_process
 from tests.waiting import until, wait_for
 
+Store = psycopg.Connection[Any]
 FLEET = "tests"
 STAGES = {"off": 0, "shadow": 4, "live": 2, "complete": 0}
 
@@ -77,7 +78,7 @@ def lose_lease(store: LedgerUrl, duty: str, work: Callable[[], object]) -> None:
         working.result()
 
 
-def insert_row(connection: "psycopg.Connection[Any]", run: int, number: int, row: Row) -> None:
+def insert_row(connection: Store, run: int, number: int, row: Row) -> None:
     """Put a row into the store by hand, as one that was shipped."""
     names = ["run", "number", *row.columns()]
     columns = ", ".join(f'"{each}"' for each in names)

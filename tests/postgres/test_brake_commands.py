@@ -14,8 +14,8 @@ from shim.ledger.rows import BrakeRow
 from shim.model.ledger_url import LedgerUrl
 from shim.rollout.changes import this_user
 from tests.ledger.helpers import NOW, ledger
+from tests.postgres.brake_members import all_have
 from tests.postgres.helpers import fleet, look, ship_all
-from tests.postgres.test_fleet_brake import all_have
 
 
 def brake(command: str, place: str, *arguments: str) -> Result:

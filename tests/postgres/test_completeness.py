@@ -7,9 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
-import psycopg
 import pytest
 from click.testing import CliRunner
 
@@ -22,7 +20,7 @@ from shim.ledger.run_row import wall_clock
 from shim.model.ledger_url import LedgerUrl
 from tests.ledger.helpers import S, ledger, verdict
 from tests.live.servers import QUICK, ROLLOUT
-from tests.postgres.helpers import FLEET, change, eventually, insert_row, listed, process_of
+from tests.postgres.helpers import FLEET, Store, change, eventually, insert_row, listed, process_of
 from tests.postgres.server import PostgresServer
 from tests.postgres.test_fleet_view import ask
 
@@ -30,7 +28,7 @@ HOUR = 3600 * S
 
 
 @pytest.fixture
-def connection(store: LedgerUrl) -> Iterator["psycopg.Connection[Any]"]:
+def connection(store: LedgerUrl) -> Iterator[Store]:
     """To a store in which `a` is in time, `b` is 2 hours behind, and `c` was forgotten."""
     with closing(connect(store)) as opened:
         listed(opened, "a")
@@ -74,7 +72,7 @@ COMMANDS = (
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_says_it(
-    connection: "psycopg.Connection[Any]", store: LedgerUrl, folder: Path, command: str
+    connection: Store, store: LedgerUrl, folder: Path, command: str
 ) -> None:
     words = [store.url if word == "URL" else word for word in command.split()]
     _, text = shim(*words)
@@ -149,7 +147,7 @@ async def test_every_answer_of_the_api_says_it(store: LedgerUrl, tmp_path: Path)
 
 @pytest.mark.parametrize("ahead", [-5 * HOUR, 5 * HOUR])
 def test_the_time_is_that_of_the_store(
-    connection: "psycopg.Connection[Any]",
+    connection: Store,
     store: LedgerUrl,
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,

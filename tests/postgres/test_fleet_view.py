@@ -2,14 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 from contextlib import AsyncExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-import psycopg
 import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
@@ -20,7 +18,6 @@ from shim.ledger.fleet_record import ALONE, DEPLOY, FleetRecord, format_differen
 from shim.ledger.postgres.brake_orders import give_order
 from shim.ledger.postgres.process_list import ProcessName, Sign, enter, give_sign, read_clock
 from shim.ledger.postgres.shipment import note_run
-from shim.ledger.postgres.store_connection import connect
 from shim.ledger.run_row import shared_settings_digest
 from shim.ledger.stores import read_ledger
 from shim.model.ledger_url import LedgerUrl
@@ -28,16 +25,8 @@ from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings.settings import settings_from
 from tests.ledger.helpers import ledger, run
 from tests.live.servers import ServerProcess, app_client
-from tests.postgres.helpers import FLEET, STAGES, change, eventually, listed, process_of
+from tests.postgres.helpers import FLEET, STAGES, Store, change, eventually, listed, process_of
 from tests.postgres.server import PASSWORD, PostgresServer
-
-Store = psycopg.Connection[Any]
-
-
-@pytest.fixture
-def connection(store: LedgerUrl) -> Iterator[Store]:
-    with closing(connect(store)) as opened:
-        yield opened
 
 
 def fleet_of(store: LedgerUrl) -> FleetRecord:

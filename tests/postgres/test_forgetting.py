@@ -2,12 +2,10 @@
 
 import asyncio
 import os
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from click.testing import CliRunner, Result
 
@@ -17,21 +15,13 @@ from shim.ledger.postgres.conclusions import read_frontier
 from shim.ledger.postgres.openings import EVERYTHING
 from shim.ledger.postgres.process_list import NOW, ProcessName, Sign, enter, give_sign, read_clock
 from shim.ledger.postgres.shipment import note_run
-from shim.ledger.postgres.store_connection import connect
 from shim.ledger.protocols import UnusableError
 from shim.ledger.stores import read_ledger
 from shim.model.ledger_url import LedgerUrl
 from tests.ledger.helpers import run
-from tests.postgres.helpers import change, eventually, look, process_of
+from tests.postgres.helpers import Store, change, eventually, look, process_of
 
-Store = psycopg.Connection[Any]
 MINUTE = 60_000_000
-
-
-@pytest.fixture
-def connection(store: LedgerUrl) -> Iterator[Store]:
-    with closing(connect(store)) as opened:
-        yield opened
 
 
 def listed(connection: Store, name: str, *, silent: int = 0, ended: bool = False) -> int:

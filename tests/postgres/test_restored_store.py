@@ -23,9 +23,9 @@ from shim.ledger.stores import fleet_store, read_ledger
 from shim.model.ledger_url import LedgerUrl
 from shim.settings.flags_file import UNKNOWN_FLAGS
 from tests.live.servers import ROLLOUT, ServerProcess, app_client
+from tests.postgres.brake_members import Member
 from tests.postgres.helpers import eventually, look, process_of
 from tests.postgres.server import PostgresServer
-from tests.postgres.test_fleet_brake import Member
 from tests.postgres.test_fleet_clients import DELAY_WITHIN, Clients, first_results
 from tests.waiting import until
 

@@ -5,10 +5,8 @@ import math
 import os
 import socket
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -25,17 +23,10 @@ from shim.model.ledger_url import LedgerUrl
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings.settings import settings_from
 from tests.fleet_faults.faulty_line import BreakPoint, FaultyLine
+from tests.postgres.brake_members import Brake
+from tests.postgres.helpers import Store
 from tests.postgres.server import PostgresServer
-from tests.postgres.test_fleet_brake import Brake
 from tests.waiting import until
-
-Store = psycopg.Connection[Any]
-
-
-@pytest.fixture
-def connection(store: LedgerUrl) -> Iterator[Store]:
-    with closing(connect(store)) as opened:
-        yield opened
 
 
 async def test_a_line_that_falls_silent_after_the_login(

@@ -2,21 +2,17 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, closing
+from contextlib import AsyncExitStack
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
-import psycopg
 import pytest
 from click.testing import CliRunner, Result
 
 from shim.cli import main
 from shim.fleet.stored_flags import StoredFlags
 from shim.ledger.postgres.flags_versions import add_version
-from shim.ledger.postgres.store_connection import connect
 from shim.ledger.rows import FlagsRow
 from shim.ledger.sqlite.reader import SqliteReader
 from shim.ledger.stores import fleet_store
@@ -28,16 +24,10 @@ from shim.rollout.flags_place import FlagsStorePlace
 from shim.settings.flags_file import UNKNOWN_FLAGS
 from shim.settings.settings import settings_from
 from tests.live.servers import ROLLOUT, ServerProcess
-from tests.postgres.helpers import eventually, process_of
+from tests.postgres.helpers import Store, eventually, process_of
 from tests.postgres.server import PostgresServer
 
 LIVE, SHADOW = (ROLLOUT.replace("STAGE", f'"{stage}"') for stage in ("live", "shadow"))
-
-
-@pytest.fixture
-def connection(store: LedgerUrl) -> Iterator[psycopg.Connection[Any]]:
-    with closing(connect(store)) as opened:
-        yield opened
 
 
 def digest(text: str) -> str:
@@ -75,7 +65,7 @@ def test_a_place_in_the_store(store: LedgerUrl) -> None:
         place.replace(SHADOW.encode(), LIVE.encode() + b"\n", change)
 
 
-def test_the_mirror_follows(connection: psycopg.Connection[Any], tmp_path: Path) -> None:
+def test_the_mirror_follows(connection: Store, tmp_path: Path) -> None:
     mirror = tmp_path / "rollout.yaml"
     mirror.write_text(UNKNOWN_FLAGS)
     duty = StoredFlags(mirror)
@@ -94,7 +84,7 @@ def test_the_mirror_follows(connection: psycopg.Connection[Any], tmp_path: Path)
 
 
 def test_a_mirror_that_cannot_be_written_is_told_once(
-    connection: psycopg.Connection[Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    connection: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The disk is full, say: the version is tried again three times a second."""
     mirror = tmp_path / "gone" / "rollout.yaml"
