@@ -255,9 +255,10 @@ async def test_only_the_latest_ping_of_a_client_that_reads_nothing_is_answered(
             assert data
             client.receive_data(data)
             # The monitor may ping at any time.
-            frames += [
-                frame for frame in client.events_received() if frame.opcode is not Opcode.PING
-            ]
+            for event in client.events_received():
+                assert isinstance(event, Frame)
+                if event.opcode is not Opcode.PING:
+                    frames.append(event)
         assert [frame.opcode for frame in frames] == [Opcode.BINARY, Opcode.PONG]
         assert frames[-1].data == b"%0125d" % 199
 
