@@ -1,18 +1,10 @@
 """What a peer may send before the service knows who it is."""
 
-from typing import Any, Protocol
+from typing import Any
 
 from aiohttp import WSCloseCode
+from aiohttp._websocket.reader import WebSocketReader
 from aiohttp.http import WebSocketError
-
-
-class Reader(Protocol):
-    """aiohttp's parser of frames."""
-
-    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
-        """Answers whether nothing is to be read any more, and what belongs to no frame."""
-
-    def feed_eof(self) -> None: ...
 
 
 class FirstMessageGate:
@@ -24,18 +16,19 @@ class FirstMessageGate:
 
     __slots__ = ("_arrived", "_held", "_left", "_queue", "_reader", "tracked")
 
-    def __init__(self, size: int, queue: Any, reader: Reader) -> None:
+    def __init__(self, size: int, queue: Any, reader: WebSocketReader) -> None:
         self._left = size
         self._queue = queue
         self._reader = reader
         self._held = b""
         self._arrived = False
-        self.tracked = None
+        self.tracked: Any = None
         queue.listener = self
 
     # -- In the place of the reader -------------------------------------------------------------------
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        """Answers whether nothing is to be read any more, and what belongs to no frame."""
         passing, waiting = data[: self._left], data[self._left :]
         self._left -= len(passing)
         ended, tail = self._reader.feed_data(passing) if passing else (False, b"")
@@ -66,7 +59,7 @@ class FirstMessageGate:
 
     # -- In the place of a live connection ------------------------------------------------------------
 
-    def touch(self, tracked: None) -> None:
+    def touch(self, tracked: Any) -> None:
         self._arrived = True
 
     def saw_pong(self, payload: bytes) -> None: ...

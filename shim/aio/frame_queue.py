@@ -15,6 +15,9 @@ from aiohttp import WSMessage, WSMsgType, web, web_ws
 from aiohttp._websocket.reader import WebSocketDataQueue
 from aiohttp.http import WS_CLOSING_MESSAGE
 
+from shim.aio.first_message_gate import FirstMessageGate
+from shim.runtime.live_connection import LiveConnection
+
 _TEXT, _BINARY, _CLOSE = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CLOSE
 _CONTROL = (WSMsgType.PING, WSMsgType.PONG)
 
@@ -34,22 +37,6 @@ class Owner(Protocol):
         """The peer's close frame was read."""
 
     def transport_ended(self) -> None: ...
-
-
-class Listener(Protocol):
-    """Who is told of each frame: a live connection, as soon as there is one."""
-
-    touch: Callable[[Any], None]
-    """To be called with `tracked` for each message."""
-    tracked: Any
-
-    def saw_pong(self, payload: bytes) -> None: ...
-
-    def saw_ping(self) -> None: ...
-
-    def saw_close(self) -> None: ...
-
-    def release(self) -> None: ...
 
 
 class Arrived:
@@ -77,7 +64,8 @@ class FrameQueue(WebSocketDataQueue):
     def __init__(self, owner: Owner, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.owner: Owner | None = owner
-        self.listener: Listener | None = None
+        self.listener: LiveConnection | FirstMessageGate | None = None
+        """Learns of each frame: the live connection, as soon as there is one."""
         self.ended = False
         self._arrival: Future[None] | None = None
 

@@ -23,7 +23,8 @@ def init(folder: Path) -> None:
     Every value is the default: the control acts for everybody, and one user of ten is at `shadow`. A file
     that is there already is never overwritten.
     """
-    texts = {name: _starter(name) for name in _NAMES}
+    starters = files("shim.cli") / "starters"
+    texts = {name: (starters / name).read_text(encoding="utf-8") for name in _NAMES}
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder")
     if there := [str(folder / name) for name in texts if (folder / name).exists()]:
@@ -41,7 +42,3 @@ def init(folder: Path) -> None:
     echo(f"  shim doctor --config {settings}        is anything wrong on this machine?")
     echo(f"  shim serve --dev --config {settings}   the reference server, to look around")
     echo("  shim codes                             which clients come back after which close code?")
-
-
-def _starter(name: str) -> str:
-    return files("shim.cli").joinpath("starters", name).read_text(encoding="utf-8")

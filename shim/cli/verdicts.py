@@ -217,7 +217,7 @@ def _show_page(page: Page, place: str) -> None:
             str(row.id),
             format_local(row.at),
             row.user,
-            _describe_client(row),
+            " ".join(filter(None, (row.package or row.connection_kind, row.instance))),
             _format_verdict(row),
             "" if row.skew is None else f"{seconds(row.skew):+.1f} s",
             row.acting or "none",
@@ -225,10 +225,6 @@ def _show_page(page: Page, place: str) -> None:
     console.print(table)
     if page.cursor is not None:
         console.print(f"older verdicts: --cursor {page.cursor}")
-
-
-def _describe_client(row: VerdictRow) -> str:
-    return " ".join(filter(None, (row.package or row.connection_kind, row.instance)))
 
 
 def _format_verdict(row: VerdictRow) -> str:

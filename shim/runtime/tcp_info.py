@@ -59,17 +59,13 @@ def read_backlog(transport: Transport) -> int | None:
     if sys.platform != "linux" or sock is None or sock.fileno() < 0:
         return None
     try:
-        if _unsent(transport, sock) <= _BACKLOG:
+        # Bytes that were not sent, or not acknowledged.
+        if transport.get_write_buffer_size() + _ask(sock, termios.TIOCOUTQ) <= _BACKLOG:
             return None
         info = _tcp_info(sock)
     except OSError:
         return None
     return _bytes_acked(info) if len(info) >= BYTES_ACKED + 8 else None
-
-
-def _unsent(transport: Transport, sock: socket.socket) -> int:
-    """Bytes that were not sent, or not acknowledged."""
-    return transport.get_write_buffer_size() + _ask(sock, termios.TIOCOUTQ)
 
 
 def _ask(sock: socket.socket, what: int) -> int:
