@@ -55,7 +55,7 @@ def run() -> None:
 async def _through_aiohttp(touch: Touch, tracked: Tracked) -> None:
     loop = asyncio.get_running_loop()
     watched = FrameQueue(_Open(), _Protocol(), 1 << 16, loop=loop)
-    watched.listener = _Listener(touch, tracked)
+    watched.listener = _Listener(touch, tracked)  # type: ignore[assignment]
     ours, theirs = [], []
     for _ in range(ROUNDS):
         bare = WebSocketDataQueue(_Protocol(), 1 << 16, loop=loop)  # type: ignore[arg-type]

@@ -6,9 +6,8 @@ import struct
 import sys
 from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from shim.console.access.redaction import Names, Pseudonymizer
 from shim.console.api.filters import ConnectionsQuery, SessionsQuery, read_number
@@ -35,19 +34,12 @@ CHUNK = 1000
 _SIZE = BYTES_ACKED + 16
 """Bytes of `struct tcp_info` up to the last field that is shown."""
 
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Slice(Generic[T]):
-    """A page; `next` is the cursor of the next page (None: this is the last page)."""
-
-    items: list[T]
-    next: str | None
-
 
 class ConnectionLists:
-    """Reads the shim's connections and sessions; users and sessions may be named by their pseudonyms."""
+    """Reads the shim's connections and sessions; users and sessions may be named by their pseudonyms.
+
+    With a page comes the cursor of the next page (None: this is the last page).
+    """
 
     def __init__(self, shim: Coordinator[Any], pseudonymizer: Pseudonymizer) -> None:
         self._shim = shim
@@ -55,7 +47,7 @@ class ConnectionLists:
         candidate = shim.settings.monitors.candidate.settings
         self._heartbeat: int | None = getattr(candidate, "heartbeat_interval", None)
 
-    async def connections(self, query: ConnectionsQuery) -> Slice[Tracked]:
+    async def connections(self, query: ConnectionsQuery) -> tuple[list[Tracked], str | None]:
         """The matching connections, in the order of opening. Raises ApiError for a wrong cursor."""
         user = query.user and self._pseudonymizer.resolve(query.user)
         package, kind, acting = query.package, query.kind, query.acting
@@ -77,11 +69,13 @@ class ConnectionLists:
         for begin in range(start, len(tracked), CHUNK):
             found += filter(fits, tracked[begin : begin + CHUNK])
             if len(found) > query.limit:
-                return Slice(found[: query.limit], str(found[query.limit - 1].order))
+                return found[: query.limit], str(found[query.limit - 1].order)
             await asyncio.sleep(0)
-        return Slice(found, None)
+        return found, None
 
-    async def sessions(self, query: SessionsQuery) -> Slice[Session[LiveConnection]]:
+    async def sessions(
+        self, query: SessionsQuery
+    ) -> tuple[list[Session[LiveConnection]], str | None]:
         """Sessions by the order of the oldest connection that they point at."""
         user = query.user and self._pseudonymizer.resolve(query.user)
         after = _read_cursor(query.cursor)
@@ -97,9 +91,9 @@ class ConnectionLists:
             found.sort(key=lambda pair: pair[0])
             del found[query.limit + 1 :]
             await asyncio.sleep(0)
-        items = [session for _, session in found[: query.limit]]
+        page = [session for _, session in found[: query.limit]]
         more = len(found) > query.limit
-        return Slice(items, str(found[query.limit - 1][0]) if more else None)
+        return page, str(found[query.limit - 1][0]) if more else None
 
     def session(self, name: str) -> Session[LiveConnection] | None:
         return self._shim.sessions.get(self._pseudonymizer.resolve(name))

@@ -85,19 +85,19 @@ class ApiHandlers:
     async def connections(self, asked: ApiRequest) -> web.Response:
         """The connections that this process watches"""
         query: ConnectionsQuery = asked.query
-        page = await self._lists.connections(query)
+        page, following = await self._lists.connections(query)
         answer = self._lists.connection_answer(self._names(asked, query.user))
         return await json_page(
-            "connections", page.items, answer, page.next, process=self._operations.process
+            "connections", page, answer, following, process=self._operations.process
         )
 
     async def sessions(self, asked: ApiRequest) -> web.Response:
         """The users' sessions in this process"""
         query: SessionsQuery = asked.query
-        page = await self._lists.sessions(query)
+        page, following = await self._lists.sessions(query)
         answer = self._lists.session_answer(self._names(asked, query.user))
         return await json_page(
-            "sessions", page.items, answer, page.next, process=self._operations.process
+            "sessions", page, answer, following, process=self._operations.process
         )
 
     async def session(self, asked: ApiRequest) -> web.Response:

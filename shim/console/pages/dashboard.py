@@ -1,9 +1,8 @@
 """The dashboard's content: one reading of the ledger and one answer of the gate for all viewers."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from typing import Any
 
-from shim.console.api.report_answer import OpenConnections
 from shim.console.fleet_reading import FleetReading
 from shim.console.fresh_answer import FreshAnswer
 from shim.console.ledger_queries import SHARED, LedgerQueries
@@ -14,33 +13,13 @@ from shim.console.pages.dashboard_figures import (
     read_figures,
 )
 from shim.console.report_reading import count_connections
-from shim.gate.answer import GateAnswer
-from shim.ledger.completeness import Completeness, describe_completeness
+from shim.ledger.completeness import describe_completeness
 from shim.ledger.protocols import LedgerReader
 from shim.ledger.report_figures import PERIODS
 from shim.model import SECOND, Duration
 
 _FIGURES_LAST: Duration = 2 * SECOND
 _GATE_LASTS: Duration = 30 * SECOND
-
-
-@dataclass(frozen=True, slots=True)
-class DashboardContent:
-    """`figures` and `gate` are None where they cannot be had; `trouble` and `gate_trouble` say why.
-
-    `record`: how far the record of the fleet goes, `connections`: the open ones of all processes; None: there
-    is no fleet, or its store does not answer.
-    `gate_record`: how far it went when the gate was asked.
-    """
-
-    period: str
-    figures: DashboardFigures | None
-    trouble: str | None
-    gate: GateAnswer | None
-    gate_record: Completeness | None
-    gate_trouble: str | None
-    record: Completeness | None
-    connections: OpenConnections | None
 
 
 class Dashboards:
@@ -54,22 +33,28 @@ class Dashboards:
         self._gate = FreshAnswer(lambda: queries.gate(SHARED), _GATE_LASTS, clock)
         self._default = FreshAnswer(self._ask_default, _GATE_LASTS, clock)
 
-    async def content(self, period: str | None) -> DashboardContent:
+    async def facts(self, period: str | None) -> dict[str, Any]:
+        """What the templates of the dashboard use.
+
+        `figures` and `gate` are None where they cannot be had; `trouble` and `gate_trouble` say why.
+        `record`: how far the record of the fleet goes, `connections`: the open ones of all processes; None:
+        there is no fleet, or its store does not answer. `gate_record`: how far it went when the gate was asked.
+        """
         if period is None:
             period = (await self._default.get())[0] or "24h"
-        seen, trouble = await self._figures[period].get()
+        figures, trouble = await self._figures[period].get()
         gate, gate_trouble = await self._gate.get()
         fleet, _ = await self._fleet.get_soon()
-        return DashboardContent(
-            period=period,
-            figures=seen,
-            trouble=trouble,
-            gate=gate and gate.answer,
-            gate_record=gate and gate.record,
-            gate_trouble=gate_trouble,
-            record=describe_completeness(fleet) if fleet else None,
-            connections=count_connections(fleet) if fleet and fleet.name else None,
-        )
+        return {
+            "period": period,
+            "figures": figures,
+            "trouble": trouble,
+            "gate": gate and gate.answer,
+            "gate_record": gate and gate.record,
+            "gate_trouble": gate_trouble,
+            "record": describe_completeness(fleet) if fleet else None,
+            "connections": count_connections(fleet) if fleet and fleet.name else None,
+        }
 
     def _asking(self, period: str) -> Callable[[], Awaitable[DashboardFigures]]:
         def look(ledger: LedgerReader) -> DashboardFigures:

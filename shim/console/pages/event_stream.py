@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -54,10 +55,7 @@ class EventStream:
     async def dashboard(self, request: web.Request, visitor: Visitor) -> web.StreamResponse:
         """The parts of the dashboard."""
         query = read_query(request, ReportQuery)
-
-        async def facts() -> Mapping[str, Any]:
-            return {"content": await self._dashboards.content(query.period)}
-
+        facts = partial(self._dashboards.facts, query.period)
         return await self._stream(request, visitor, DASHBOARD, facts)
 
     async def fleet(self, request: web.Request, visitor: Visitor) -> web.StreamResponse:

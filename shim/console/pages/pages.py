@@ -97,20 +97,20 @@ class Pages:
 
     async def dashboard(self, request: web.Request, visitor: Visitor) -> web.Response:
         query = read_query(request, ReportQuery)
-        content = await self._dashboards.content(query.period)
-        return self._html.page(request, visitor, "dashboard.html", content=content)
+        facts = await self._dashboards.facts(query.period)
+        return self._html.page(request, visitor, "dashboard.html", **facts)
 
     async def connections(self, request: web.Request, visitor: Visitor) -> web.Response:
         query = read_query(request, ConnectionsQuery, limit=_ROWS)
-        page = await self._lists.connections(query)
+        page, following = await self._lists.connections(query)
         answer = self._lists.connection_answer(self._names(visitor, query.user))
-        return self._list(request, visitor, "connections.html", map(answer, page.items), page.next)
+        return self._list(request, visitor, "connections.html", map(answer, page), following)
 
     async def sessions(self, request: web.Request, visitor: Visitor) -> web.Response:
         query = read_query(request, SessionsQuery, limit=_ROWS)
-        page = await self._lists.sessions(query)
+        page, following = await self._lists.sessions(query)
         answer = self._lists.session_answer(self._names(visitor, query.user))
-        return self._list(request, visitor, "sessions.html", map(answer, page.items), page.next)
+        return self._list(request, visitor, "sessions.html", map(answer, page), following)
 
     async def session(self, request: web.Request, visitor: Visitor) -> web.Response:
         asked = request.match_info["session"]
