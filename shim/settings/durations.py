@@ -13,6 +13,9 @@ _UNITS: dict[str, Duration] = {
     "s": SECOND,
     "ms": SECOND // 1_000,
 }
+_LONGEST_DAYS = 365_000
+"""A thousand years. Sums of longer times are no dates any more, and no numbers of a database."""
+
 _DURATION = re.compile(r"(-?[0-9]{1,12}(?:\.[0-9]{1,12})?)(ms|s|m|h|d)")
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
@@ -32,6 +35,8 @@ def parse_duration(text: object, *, negative: bool = False) -> Duration:
     duration = Fraction(number) * _UNITS[unit]
     if duration.denominator != 1:
         raise ValueError(f"{text} is finer than a microsecond")
+    if abs(duration) > _LONGEST_DAYS * DAY:
+        raise ValueError(f"{text} is longer than {_LONGEST_DAYS}d")
     if duration < 0 and not negative:
         raise ValueError(f"{text} is negative")
     return int(duration)

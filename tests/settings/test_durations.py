@@ -45,6 +45,13 @@ def test_less_than_a_microsecond() -> None:
         parse_duration("0.0000005s")
 
 
+@pytest.mark.parametrize("text", ["365000.1d", "999999999999d", "-365001d", "8760001h"])
+def test_more_than_a_thousand_years(text: str) -> None:
+    with pytest.raises(ValueError, match=f"{text} is longer than 365000d"):
+        parse_duration(text, negative=True)
+    assert parse_duration("365000d") == 365_000 * 86_400 * SECOND
+
+
 def test_a_minus_where_a_field_allows_it() -> None:
     assert parse_duration("-5s", negative=True) == -5 * SECOND
     with pytest.raises(ValueError, match="negative"):
