@@ -80,8 +80,23 @@ async def fleet_membership(
     returns = OutcomeJudge(holder)
     judged: list[FleetDuty] = [teller, returns]
     if settings.monitors.control is not None:
-        fleet_brake = _follow_brake(settings, brake, process, to_wall, left)
-        brake_judge = _judge_brake(settings, reader, process, holder, identity)
+        fleet_brake = FleetBrake(
+            brake,
+            process,
+            FleetMemory(Path(f"{settings.outbox}-fleet")),
+            post=asyncio.get_running_loop().call_soon_threadsafe,
+            to_wall=to_wall,
+            engaged=None if left is None or not left.engaged else (left.reason, left.at),
+        )
+        gate = settings.gate
+        brake_judge = MergedBrake(
+            reader,
+            settings.brake,
+            QuestionTimes(0, gate.period, gate.unit, gate.grain),
+            identity,
+            holder=holder,
+            process=process,
+        )
         followed.append(fleet_brake)
         judged.append(brake_judge)
     if isinstance(settings.rollout, FlagsInStore) and settings.flags_path is not None:
@@ -108,40 +123,3 @@ async def fleet_membership(
         await asyncio.gather(
             *(asyncio.to_thread(link.stop, _STOP) for link in (following, judging))
         )
-
-
-def _follow_brake(
-    settings: Settings,
-    brake: LocalBrake,
-    process: str,
-    to_wall: Callable[[Time], int],
-    left: BrakeRow | None,
-) -> FleetBrake:
-    memory = FleetMemory(Path(f"{settings.outbox}-fleet"))
-    engaged = None if left is None or not left.engaged else (left.reason, left.at)
-    return FleetBrake(
-        brake,
-        process,
-        memory,
-        post=asyncio.get_running_loop().call_soon_threadsafe,
-        to_wall=to_wall,
-        engaged=engaged,
-    )
-
-
-def _judge_brake(
-    settings: Settings,
-    reader: LedgerReader,
-    process: str,
-    holder: str,
-    identity: Callable[[], TrialIdentity],
-) -> MergedBrake:
-    gate = settings.gate
-    return MergedBrake(
-        reader,
-        settings.brake,
-        QuestionTimes(0, gate.period, gate.unit, gate.grain),
-        identity,
-        holder=holder,
-        process=process,
-    )

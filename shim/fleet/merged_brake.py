@@ -156,9 +156,8 @@ class MergedBrake(FleetDuty):
         # Outcomes are concluded a little later than everything else is recorded (R24).
         open_since = self._concluded
         self._concluded = min(until, self._reader.concluded_until() or until)
-        for row in self._reader.coverage_sums(runs, asked, until):
-            users = row.control_users + row.candidate_users
-            judge.covered(row.kind, row.run, row.since, row.at, users)
+        for connected in self._reader.coverage_sums(runs, asked, until).connected():
+            judge.covered(*connected)
         for kind in Kind:
             settled = self._reader.settled_actions(
                 kind, runs, open_since, self._concluded, acted_from=judge.trial_since

@@ -46,10 +46,7 @@ def read_brake_record(
     return replace(
         record,
         since=trial.since,
-        connected=tuple(
-            (row.kind, row.run, row.since, row.at, row.control_users + row.candidate_users)
-            for row in reader.coverage_sums(runs, week, now)
-        ),
+        connected=tuple(reader.coverage_sums(runs, week, now).connected()),
         returns=tuple(
             (kind, row)
             for kind in Kind

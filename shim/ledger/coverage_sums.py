@@ -1,44 +1,25 @@
-"""What was watched, minute by minute: one minute of a run at a time, and many column by column (R16).
+"""What was watched, minute by minute (R16).
 
 Rules: docs/design.md#r15, docs/design.md#r16.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from shim.gate.user_numbers import Integers, Truths
 from shim.ledger.rows import Wall
-from shim.model import Duration, Kind
+from shim.model import Kind
 
 KINDS = tuple(Kind)
 """A kind of connection as a number is a place here."""
 
 
-class CoverageSum(NamedTuple):
-    """One minute of one run and kind: `needed` are the pings that full coverage takes.
-
-    `control_acted` and `candidate_acted` are connection-times; both are 0 if nobody was connected.
-    """
-
-    run: int
-    kind: Kind
-    since: Wall
-    at: Wall
-    control_acted: Duration
-    candidate_acted: Duration
-    control_users: int
-    candidate_users: int
-    pings: int
-    needed: float | None
-
-
 @dataclass(slots=True)
 class CoverageSums:
-    """Many minutes; each column has a value of every minute.
+    """Minutes of runs and kinds; each column has a value of every minute.
 
-    `kinds` are places in `KINDS`. The pings needed are `watched / intervals`, and not known where the interval
-    is 0.
+    `kinds` are places in `KINDS`. `control_acted` and `candidate_acted` are connection-times; both are 0 if
+    nobody was connected. The pings needed are `watched / intervals`, and not known where the interval is 0.
     """
 
     runs: Integers
@@ -56,13 +37,11 @@ class CoverageSums:
     def __len__(self) -> int:
         return len(self.at)
 
-    def __iter__(self) -> Iterator[CoverageSum]:
-        runs, kinds, intervals, *sums, watched = (column.tolist() for column in self._columns)
-        needed = [
-            time / interval if interval else None
-            for time, interval in zip(watched, intervals, strict=True)
-        ]
-        return map(CoverageSum, runs, map(KINDS.__getitem__, kinds), *sums, needed)
+    def connected(self) -> Iterator[tuple[Kind, int, Wall, Wall, int]]:
+        """Of each minute: kind, run, from when to when, and how many users."""
+        kinds = map(KINDS.__getitem__, self.kinds.tolist())
+        columns = (self.runs, self.since, self.at, self.users)
+        return zip(kinds, *(column.tolist() for column in columns), strict=True)
 
     @property
     def users(self) -> Integers:
@@ -71,8 +50,4 @@ class CoverageSums:
 
     def where(self, chosen: Truths) -> "CoverageSums":
         """The minutes that are chosen."""
-        return CoverageSums(*(column[chosen] for column in self._columns))
-
-    @property
-    def _columns(self) -> tuple[Integers, ...]:
-        return tuple(getattr(self, name) for name in self.__slots__)
+        return CoverageSums(*(getattr(self, name)[chosen] for name in self.__slots__))

@@ -7,41 +7,33 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from shim.ledger.rows import Wall
-from shim.model import from_seconds, seconds
+from shim.ledger.json_record import JsonRecord, Wall
 from shim.model.ledger_url import LedgerUrl
 
-_PLAIN = ("id", "digest", "before", "who", "reason")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FlagsVersion:
+class FlagsVersion(JsonRecord, frozen=True, kw_only=True):
     """One content of the flags.
 
     Attributes:
         id: the number of the version.
-        text: the content of a flags file.
         digest: the SHA-256 of the text, in hex; `before` is that of the version before (None: the first).
         who: the user who brought it, `reason` why, `at` when, by the store's clock.
+        text: the content of a flags file; empty where only the version was asked for.
     """
 
     id: int
-    text: str
     digest: str
     before: str | None
     who: str
     reason: str
     at: Wall
+    text: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON, without the text; seconds."""
-        return {**{name: getattr(self, name) for name in _PLAIN}, "at": seconds(self.at)}
-
-    @classmethod
-    def from_dict(cls, facts: Mapping[str, Any]) -> Self:
-        """A version as `as_dict` gave it; without `text` the text is empty. Raises LookupError, TypeError."""
-        plain = {name: facts[name] for name in _PLAIN}
-        return cls(**plain, text=facts.get("text", ""), at=from_seconds(facts["at"]))
+        """For JSON, without the text."""
+        facts = super().as_dict()
+        del facts["text"]
+        return facts
 
 
 def describe_missing_flags(store: LedgerUrl) -> str:
@@ -73,5 +65,5 @@ class PushedFlags:
 
     @classmethod
     def from_dict(cls, facts: Mapping[str, Any]) -> Self:
-        """What `as_dict` gave. Raises LookupError, TypeError."""
+        """What `as_dict` gave. Raises LookupError, msgspec.ValidationError."""
         return cls(FlagsVersion.from_dict(facts), facts["in_force"])

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, Self, TypeAlias, TypeVar
 
 from shim.ledger.completeness import Completeness
 from shim.ledger.fleet_record import FleetOrder, FleetRecord
@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from shim.ledger.settled_actions import SettledActions
 
 R = TypeVar("R", bound=Row)
+
+EpisodeSort: TypeAlias = Literal["expected", "improvements", "inconclusive", "acting_first"]
+"""Why an episode compares nothing."""
 
 
 class UnusableError(InputError):
@@ -207,26 +210,6 @@ class EventCounts(NamedTuple):
     failures: Counter[Role]
 
 
-@dataclass(slots=True)
-class EpisodeCounts:
-    """Episodes that compare nothing, by why."""
-
-    expected: int = 0
-    improvements: int = 0
-    inconclusive: int = 0
-    acting_first: int = 0
-
-    @property
-    def any(self) -> bool:
-        return bool(self.expected or self.improvements or self.inconclusive or self.acting_first)
-
-    def add(self, other: "EpisodeCounts") -> None:
-        self.expected += other.expected
-        self.improvements += other.improvements
-        self.inconclusive += other.inconclusive
-        self.acting_first += other.acting_first
-
-
 @dataclass(frozen=True, slots=True)
 class Bucket:
     """The verdicts that fell within one stretch of time; `proving` as in `VerdictCounts`."""
@@ -328,7 +311,7 @@ class LedgerReader(EpisodeReader, Protocol):
 
     def other_episodes(
         self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall
-    ) -> EpisodeCounts:
+    ) -> Counter[EpisodeSort]:
         """The episodes that `agreement_rows` leaves out; none of overrides."""
 
     def coverage_sums(self, runs: Iterable[int], since: Wall, until: Wall) -> "CoverageSums":

@@ -1,58 +1,31 @@
-"""Timeouts acted on whose outcome is known: one at a time, and many column by column (R15).
+"""Timeouts acted on whose outcome is known (R15).
 
 Rules: docs/design.md#r6b, docs/design.md#r14b, docs/design.md#r15.
 """
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 
-from shim.gate.observed_rows import NO_EVENT, Arm, ObservedRows
+from shim.gate.observed_rows import NO_EVENT, ObservedRows
 from shim.gate.user_numbers import Integers, Truths
-from shim.ledger.rows import Wall
 from shim.model import Return, Role
 
 RESULTS = tuple(Return)
 """A result as a number is a place here."""
 
 
-class SettledAction(NamedTuple):
-    """A timeout acted on whose outcome is known (R15).
-
-    Attributes:
-        user: the name, or the key that stands for it (`user_key`).
-        at: the end of its window.
-        arm: who acted, and the group in which chance placed the user.
-        proof: whether there was a proof of life (R14b).
-        guard_event: the event of the guard that the proof belongs to (R6b); None: to none.
-    """
-
-    user: str | int
-    at: Wall
-    arm: Arm
-    result: Return
-    proof: bool
-    run: int
-    guard_event: int | None = None
-
-
 @dataclass(slots=True)
 class SettledActions:
-    """Many of them. Success in `rows`: a proof of life came; `results` has a value for each row (`RESULTS`)."""
+    """A row for each: its time is the end of its window, its arm says who acted, and success is a proof of life
+    (R14b). `results` has a value for each row, a place in `RESULTS`."""
 
     rows: ObservedRows
     results: Integers
 
     def __len__(self) -> int:
         return len(self.rows)
-
-    def __iter__(self) -> Iterator[SettledAction]:
-        for row, result in zip(self.rows, self.results.tolist(), strict=True):
-            user, at, proof, arm, run, event = row
-            yield SettledAction(user, at, arm, RESULTS[result], proof, run, event)
 
     def outcomes(self) -> Counter[tuple[Role, Return]]:
         """How often each result came after each monitor's closing."""

@@ -22,7 +22,7 @@ from shim.gate.observed_rows import ObservedRows
 from shim.gate.question import QuestionTimes
 from shim.gate.trial import Trial
 from shim.ledger.coverage_sums import KINDS, CoverageSums
-from shim.ledger.protocols import EpisodeCounts, LedgerReader
+from shim.ledger.protocols import EpisodeSort, LedgerReader
 from shim.ledger.rows import Wall
 from shim.ledger.settled_actions import SettledActions
 from shim.model import Duration, Kind, Return, Role, Time
@@ -41,7 +41,7 @@ class _KindPart(NamedTuple):
 
     agreements: ObservedRows
     actions: SettledActions
-    episodes: EpisodeCounts
+    episodes: Counter[EpisodeSort]
 
 
 class _Part(NamedTuple):
@@ -58,7 +58,7 @@ class _Kind:
 
     def __init__(self, record: KindRecord) -> None:
         self.record = record
-        self.episodes = EpisodeCounts()
+        self.episodes: Counter[EpisodeSort] = Counter()
         self.matched = self.mismatched = 0
         self.outcomes: Counter[tuple[Role, Return]] = Counter()
         self.proofs: Counter[Role] = Counter()
@@ -169,10 +169,10 @@ class TrialRecord:
 
     def _take_kind(self, name: Kind, rows: _KindPart) -> None:
         agreements, actions, episodes = rows
-        if not (len(agreements) or len(actions) or episodes.any or name in self._kinds):
+        if not (len(agreements) or len(actions) or episodes or name in self._kinds):
             return
         kind = self._kind(name)
-        kind.episodes.add(episodes)
+        kind.episodes.update(episodes)
         matched = int(agreements.successes.sum())
         kind.matched += matched
         kind.mismatched += len(agreements) - matched
@@ -220,10 +220,10 @@ class TrialRecord:
             kind.record.observe(self._known_until),
             matched=kind.matched,
             mismatched=kind.mismatched,
-            expected=kind.episodes.expected,
-            improvements=kind.episodes.improvements,
-            inconclusive=kind.episodes.inconclusive,
-            acting_first=kind.episodes.acting_first,
+            expected=kind.episodes["expected"],
+            improvements=kind.episodes["improvements"],
+            inconclusive=kind.episodes["inconclusive"],
+            acting_first=kind.episodes["acting_first"],
             acted={role: sum(kind.outcomes[role, one] for one in Return) for role in Role},
             proofs_of_life={role: kind.proofs[role] for role in Role},
             outcomes={

@@ -3,12 +3,15 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from enum import Enum
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from hypothesis import strategies as st
 
+from shim.gate.observed_rows import ObservedRow
+from shim.ledger.coverage_sums import CoverageSums
 from shim.ledger.rows import (
     ROWS,
     ActionRow,
@@ -19,6 +22,7 @@ from shim.ledger.rows import (
     RunRow,
     VerdictRow,
 )
+from shim.ledger.settled_actions import RESULTS, SettledActions
 from shim.ledger.sqlite.writer import SqliteLedger
 from shim.model import Kind, Return, Role, VerdictKind, VerdictName
 
@@ -232,3 +236,17 @@ def _value(hint: Any) -> st.SearchStrategy[Any]:
         return st.sampled_from(hint)
     assert hint == tuple[int, ...], hint
     return st.lists(st.integers(0, 2**53), max_size=4).map(tuple)
+
+
+def minutes_of(sums: CoverageSums) -> list[tuple[int, ...]]:
+    """Each minute with what every column has of it, in the order of the columns."""
+    columns = (getattr(sums, column.name).tolist() for column in fields(sums))
+    return [*zip(*columns, strict=True)]
+
+
+def results_of(actions: SettledActions) -> list[tuple[ObservedRow, Return]]:
+    """Each action with its result."""
+    return [
+        (row, RESULTS[result])
+        for row, result in zip(actions.rows, actions.results.tolist(), strict=True)
+    ]

@@ -113,7 +113,7 @@ def test_a_file_of_an_older_schema_answers_all_that_the_gate_asks(path: Path, ve
     # An action in the first two schemas has no end of its window.
     assert len(reader.settled_actions(Kind.APP, (1, 2), *ever, acted_from=0)) == (version > 2)
     assert [row.placed_by for row in reader.verdicts(VerdictFilter()).rows] == [None, None]
-    assert not reader.other_episodes(Kind.APP, (1, 2), *ever).any
+    assert not reader.other_episodes(Kind.APP, (1, 2), *ever)
     assert reader.rows(BrakeRow)[0].by_itself is None
 
 

@@ -11,8 +11,7 @@ from msgspec.structs import replace
 
 from shim.gate.brake_statistics import FalseKill
 from shim.gate.observed_rows import Arm, ObservedRow, user_key
-from shim.ledger.coverage_sums import CoverageSum
-from shim.ledger.protocols import EpisodeCounts
+from shim.ledger.protocols import EpisodeSort
 from shim.ledger.rows import (
     ActionRow,
     CoverageRow,
@@ -22,11 +21,19 @@ from shim.ledger.rows import (
     Row,
     VerdictRow,
 )
-from shim.ledger.settled_actions import SettledAction
 from shim.ledger.sqlite.database import Database
 from shim.ledger.sqlite.reader import SqliteReader
 from shim.model import Kind, Return, Role, VerdictKind, VerdictName
-from tests.ledger.helpers import S, coverage, decision, run, settled_action, verdict
+from tests.ledger.helpers import (
+    S,
+    coverage,
+    decision,
+    minutes_of,
+    results_of,
+    run,
+    settled_action,
+    verdict,
+)
 
 R = TypeVar("R", bound=Row)
 
@@ -184,16 +191,18 @@ def test_all_figures_of_a_trial(
         and begin <= row.window_ends < end
     ]
     settled = reader.settled_actions(kind, runs, begin, end, acted_from=begin - 2 * S)
-    assert [action.at for action in settled] == sorted(action.at for action in settled)
-    assert Counter(settled) == Counter(
-        SettledAction(
-            user_key(row.user),
-            row.window_ends or 0,
-            Arm(row.placed_by or "", row.role),
-            row.result or Return.LOST,
-            (number, row.connection) in proved,
-            number,
-            proved.get((number, row.connection)),
+    assert [row.at for row in settled.rows] == sorted(row.at for row in settled.rows)
+    assert Counter(results_of(settled)) == Counter(
+        (
+            ObservedRow(
+                user_key(row.user),
+                row.window_ends or 0,
+                (number, row.connection) in proved,
+                Arm(row.placed_by or "", row.role),
+                number,
+                proved.get((number, row.connection)),
+            ),
+            row.result,
         )
         for number, row in actions
         if row.acted_at >= begin - 2 * S
@@ -202,10 +211,11 @@ def test_all_figures_of_a_trial(
     minutes = [
         (number, row) for number, row in of_type(CoverageRow, known) if begin <= row.at < end
     ]
-    assert Counter(reader.coverage_sums(runs, begin, end)) == Counter(
-        CoverageSum(
+    assert Counter(minutes_of(reader.coverage_sums(runs, begin, end))) == Counter(
+        (
             number,
-            row.connection_kind,
+            [*Kind].index(row.connection_kind),
+            row.heartbeat_interval or 0,
             row.since,
             row.at,
             row.control_acted,
@@ -213,7 +223,7 @@ def test_all_figures_of_a_trial(
             row.control_users,
             row.candidate_users,
             row.pings,
-            None if row.heartbeat_interval is None else row.watched / row.heartbeat_interval,
+            row.watched,
         )
         for number, row in minutes
     )
@@ -237,20 +247,20 @@ def test_all_figures_of_a_trial(
     assert reader.last_seen(end) == plain_last_seen(wrote, end)
 
 
-def plain_counts(others: list[VerdictRow]) -> EpisodeCounts:
-    counted = EpisodeCounts()
+def plain_counts(others: list[VerdictRow]) -> Counter[EpisodeSort]:
+    counted: Counter[EpisodeSort] = Counter()
     for row in others:
         proving = row.first is not None and row.first is not row.acting
         if row.overridden:
             continue
         if is_improvement(row):
-            counted.improvements += 1
+            counted["improvements"] += 1
         elif row.verdict is VerdictName.INCONCLUSIVE:
-            counted.inconclusive += 1
+            counted["inconclusive"] += 1
         elif row.verdict is VerdictName.EXPECTED and proving:
-            counted.expected += 1
+            counted["expected"] += 1
         else:
-            counted.acting_first += 1
+            counted["acting_first"] += 1
     return counted
 
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from shim.gate.observed_rows import ObservedRow, user_key
+from shim.gate.observed_rows import user_key
 from shim.ledger.postgres.store_reader import PostgresReader
 from shim.ledger.protocols import Episode, LedgerReader, VerdictFilter
 from shim.ledger.report_figures import read_report
@@ -32,7 +32,6 @@ from shim.ledger.rows import (
     StageRow,
     storable,
 )
-from shim.ledger.settled_actions import SettledAction
 from shim.ledger.sqlite.reader import SqliteReader
 from shim.model import Cause, Kind, Return, Role, Stage, VerdictKind, VerdictName
 from shim.model.ledger_url import LedgerUrl
@@ -44,6 +43,8 @@ from tests.ledger.helpers import (
     decision,
     flags_load,
     ledger,
+    minutes_of,
+    results_of,
     settled_action,
     verdict,
 )
@@ -166,7 +167,7 @@ Names = Mapping[int, str]
 """The users by the keys that an engine has for them."""
 
 
-def by_user(rows: Iterable[ObservedRow | SettledAction], names: Names) -> dict[str, Any]:
+def by_user(rows: Iterable[tuple[Any, ...]], names: Names) -> dict[str, Any]:
     """The rows of each user in their order; those of several users at one time have none."""
     found: defaultdict[str, list[Any]] = defaultdict(list)
     times = []
@@ -199,10 +200,16 @@ def ask_all(
         "last seen": reader.last_seen(until),
         "agreement rows": by_user(reader.agreement_rows(kind, runs, *time), names),
         "settled actions": by_user(
-            reader.settled_actions(kind, runs, *time, acted_from=since), names
+            (
+                (*row, result)
+                for row, result in results_of(
+                    reader.settled_actions(kind, runs, *time, acted_from=since)
+                )
+            ),
+            names,
         ),
         "other episodes": reader.other_episodes(kind, runs, *time),
-        "coverage": sorted(reader.coverage_sums(runs, *time), key=repr),
+        "coverage": sorted(minutes_of(reader.coverage_sums(runs, *time))),
         "candidate failures": reader.candidate_failures(runs, *time),
         "candidate decisions": reader.candidate_decisions(runs, since),
         "false kills": reader.false_kills(runs, since),

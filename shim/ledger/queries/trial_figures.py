@@ -14,7 +14,7 @@ from shim.gate.brake_statistics import FalseKill
 from shim.gate.observed_rows import NO_EVENT, Arm, ObservedRows
 from shim.gate.user_numbers import Integers
 from shim.ledger.coverage_sums import KINDS, CoverageSums
-from shim.ledger.protocols import EpisodeCounts
+from shim.ledger.protocols import EpisodeSort
 from shim.ledger.queries.snapshot import FoundColumns, SnapshotReader
 from shim.ledger.rows import Wall
 from shim.ledger.settled_actions import RESULTS, SettledActions
@@ -97,8 +97,8 @@ class TrialFigures(SnapshotReader):
 
     def other_episodes(
         self, kind: Kind, runs: Iterable[int], since: Wall, until: Wall
-    ) -> EpisodeCounts:
-        counts = EpisodeCounts()
+    ) -> Counter[EpisodeSort]:
+        counts: Counter[EpisodeSort] = Counter()
         for verdict, of, recovered, proving, count in self.ask(
             "SELECT verdict, kind, recovered, proving, count(*) FROM verdict "
             "WHERE connection_kind = ? AND at >= ? AND at < ? AND agreed IS NULL "
@@ -109,13 +109,13 @@ class TrialFigures(SnapshotReader):
             until,
         ):
             if of == "only_control" and recovered:
-                counts.improvements += count
+                counts["improvements"] += count
             elif verdict == VerdictName.INCONCLUSIVE:
-                counts.inconclusive += count
+                counts["inconclusive"] += count
             elif verdict == VerdictName.EXPECTED and proving:
-                counts.expected += count
+                counts["expected"] += count
             else:
-                counts.acting_first += count
+                counts["acting_first"] += count
         return counts
 
     def coverage_sums(self, runs: Iterable[int], since: Wall, until: Wall) -> CoverageSums:
