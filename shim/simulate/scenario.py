@@ -147,6 +147,9 @@ class Scenario(Section):
         if self.settings.monitors.control is None:
             path = ("settings", "monitors", "control")
             raise Faults([Fault(path, "a simulation compares two monitors")])
+        # The year 10000 is no date of Python, and the gate speaks of times after the end.
+        if self.started.year >= 3000:
+            raise Faults([Fault(("started",), "must be before the year 3000")])
         stops = sorted(
             [(d.at, d.at + d.downtime, "deploys", n) for n, d in enumerate(self.server.deploys)]
             + [(p.at, p.at + p.duration, "pauses", n) for n, p in enumerate(self.server.pauses)]

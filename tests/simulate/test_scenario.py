@@ -28,6 +28,7 @@ GOOD = "users: 10\ndays: 1\nclients:\n  app: {}\n"
         ("users: 9\ndays: 1\nclients: {app: {away: {table: {1h: 0.5}}}}\n", "add to 1"),
         ("users: 9\ndays: 1\nclients: {app: {away: {table: {soon: 1}}}}\n", "no duration"),
         ("users: 9\ndays: 1\nclients: {app: {kind: phone}}\n", "must be one of glasses, app"),
+        (GOOD + "started: 3000-01-01\n", "5:1: started: must be before the year 3000"),
         ("", "empty"),
         ("users: [\n", ""),
     ],
