@@ -75,7 +75,7 @@ class AsgiShim(EmbeddedShim[Scoped | Mapping[str, Any], AsgiConnection]):
         """Makes the live connection of this WebSocket, or of the one with this scope.
 
         Raises TypeError for a connection of a server that does not know the shim, and RuntimeError if
-        the application has not accepted the WebSocket, or if the shim does not run.
+        the application has not accepted the WebSocket.
         """
         scope = websocket if isinstance(websocket, Mapping) else websocket.scope
         reference = scope.get("extensions", {}).get(EXTENSION, {}).get("protocol")
@@ -86,8 +86,6 @@ class AsgiShim(EmbeddedShim[Scoped | Mapping[str, Any], AsgiConnection]):
             raise RuntimeError(
                 "accept the WebSocket before it is registered: await websocket.accept()"
             )
-        if not self.is_running:
-            raise RuntimeError("the shim does not run: `async with shim:` belongs in the lifespan")
         return partial(AsgiConnection, self, protocol)
 
 

@@ -21,6 +21,7 @@ from shim.console.fleet_reading import FleetReading
 from shim.console.ledger_queries import LedgerQueries
 from shim.console.operations import Operations
 from shim.console.pages.pages import Pages
+from shim.runtime.driver import NotStartedError
 from shim.runtime.pseudonyms import Pseudonyms
 
 log = logging.getLogger(__name__)
@@ -96,11 +97,13 @@ def add_health(app: web.Application, operations: Operations) -> None:
 
 @web.middleware
 async def _problems(request: web.Request, handler: _Handler) -> web.StreamResponse:
-    """An ApiError becomes problem+json; under `/api` every other error, too, also an unexpected error."""
+    """An ApiError and a shim that was not started become problem+json; under `/api` every error does."""
     try:
         return await handler(request)
     except ApiError as error:
         return problem(error)
+    except NotStartedError as error:
+        return problem(ApiError(HTTPStatus.SERVICE_UNAVAILABLE, str(error)))
     except Exception as error:
         if not path_of(request).startswith("/api/"):
             raise

@@ -128,10 +128,11 @@ class EmbeddedShim(Coordinator[L], Generic[W, L]):
         An older connection of the same identity is closed with 1000. `instance` is part of the identity: name
         it where a user has two of a kind side by side, and use the same name when the client comes back.
 
-        Raises RuntimeError for a WebSocket that is not prepared (aiohttp) or not accepted (ASGI), and TypeError
-        for one of a server that does not know the shim.
+        Raises RuntimeError before the shim was started, and for a WebSocket that is not prepared (aiohttp)
+        or not accepted (ASGI); TypeError for a WebSocket of a server that does not know the shim.
         """
         connect = self.connector(websocket)
+        self.driver.check_started()
         return self.register(connect, Kind.GLASSES, user, session, None, instance)
 
     def register_app_connection(
@@ -151,6 +152,7 @@ class EmbeddedShim(Coordinator[L], Generic[W, L]):
         is registered as `counted`.
         """
         connect = self.connector(websocket)
+        self.driver.check_started()
         return self.register(connect, Kind.APP, user, session, package, instance, counted=counted)
 
     @property
@@ -182,11 +184,6 @@ class EmbeddedShim(Coordinator[L], Generic[W, L]):
         Without a prefix the console is the outermost application: add the service's own routes to it.
         """
         return console_app(self.operations)
-
-    @property
-    def is_running(self) -> bool:
-        """Whether the context is entered, `async with shim`."""
-        return self._end is not None
 
     async def __aenter__(self) -> Self:
         """Watch as long as the context lasts; at its end everyone is sent away with 1012."""

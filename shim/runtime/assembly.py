@@ -44,7 +44,7 @@ from shim.rollout.current_flags import CurrentFlags
 from shim.router import ClockJumped, Observer
 from shim.runtime.automatic_brake import AutomaticBrake
 from shim.runtime.coordinator import Coordinator
-from shim.runtime.driver import clock
+from shim.runtime.driver import NotStartedError, clock
 from shim.runtime.flags_following import FlagsFollowing
 from shim.runtime.fleet_member import FleetMember, SharedBrake, handed_over_until
 from shim.runtime.hook_observer import HookObserver
@@ -147,9 +147,9 @@ class Assembly:
 
     @property
     def records(self) -> Records:
-        """The open parts. Raises RuntimeError before the start; after the end they stay readable."""
+        """The open parts. Raises NotStartedError before the start; after the end they stay readable."""
         if self._records is None:
-            raise RuntimeError("the shim has not been started")
+            raise NotStartedError
         return self._records
 
     def judge_gate(self, ledger: LedgerReader, at: Wall | None = None) -> GateAnswer:

@@ -214,7 +214,8 @@ class Coordinator(Generic[L]):
             session.counted |= counted
             others = [member.tracked for member in session.members()]
             self.handover.move(user, others, counted=session.counted)
-        connection = Connection(f"c{next(self._ids)}", kind, user, session_id, package, instance)
+        name = f"c{next(self._ids)}"
+        connection = Connection(name, kind, user, session_id, package=package, instance=instance)
         session.open += 1
         older = session.member(connection.identity)
         if older is not None:

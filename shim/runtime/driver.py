@@ -60,6 +60,17 @@ def begin_slice() -> Budget:
     return lambda: ticks() >= until
 
 
+class NotStartedError(RuntimeError):
+    """The service has not started the shim."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the shim has not been started: a service on aiohttp needs "
+            "`app.cleanup_ctx.append(shim.lifespan)`, "
+            "every other service `async with shim:` (ASGI: in the lifespan)"
+        )
+
+
 class Driver:
     """Wakes the router, notices pauses, and keeps the deadlines of closing handshakes.
 
@@ -75,6 +86,7 @@ class Driver:
         self._ran_at: Time = 0
         self._rounds = self._repeats = 0
         self._judging = True
+        self._started = False
         self._deadlines: list[tuple[Time, int, Callable[[], None]]] = []
         self._entry = count()
         self._tell_lateness: Callable[[Duration], None] | None = None
@@ -85,7 +97,13 @@ class Driver:
         """Begin to drive; called within the running loop. `on_timer` is told how late each timer is."""
         self._tell_lateness = on_timer
         self._loop = asyncio.get_running_loop()
+        self._started = True
         self._arm(clock())
+
+    def check_started(self) -> None:
+        """Raises NotStartedError before the start: nobody would wake the monitors of a connection."""
+        if not self._started:
+            raise NotStartedError
 
     def stop(self) -> None:
         """Stop the timer; nothing is decided any more."""

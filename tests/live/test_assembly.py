@@ -11,6 +11,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import ServerConnection, serve
 
 from shim.aio import Shim
 from shim.ledger.stores import read_ledger
@@ -196,6 +199,52 @@ async def test_the_older_name_of_the_listener_works_with_a_warning(
                 assert answer.status == 200
     assert "`server.admin` is an older name" in caplog.text
     assert "console" in caplog.text
+
+
+@pytest.mark.real
+async def test_a_service_that_forgets_to_start_the_shim_is_told(config: Path) -> None:
+    """Else no monitor would watch its connections (R4)."""
+    shim, told = Shim.open(config, secrets=SECRETS), []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        websocket = shim.websocket()
+        await websocket.prepare(request)
+        with pytest.raises(RuntimeError, match=r"has not been started.*cleanup_ctx") as error:
+            shim.register_app_connection(websocket, "u", "u", "com.example.app1")
+        told.append(str(error.value))
+        return websocket
+
+    app = web.Application()
+    app.router.add_get("/app", handler)
+    app.add_subapp("/shim", shim.console())
+    token = {"Authorization": f"Bearer {SECRETS.operator_token}"}
+    async with TestClient(TestServer(app)) as client:
+        async with client.ws_connect("/app") as websocket:
+            await websocket.receive()
+        for path in ("/", "/readyz", "/metrics", "/api/report"):
+            async with client.get(f"/shim{path}", headers=token) as answer:
+                assert (answer.status, (await answer.json())["detail"]) == (503, *told), path
+        async with client.get("/shim/healthz") as answer:
+            assert answer.status == 200
+    assert not shim.sessions
+
+
+@pytest.mark.real
+async def test_a_service_on_websockets_that_forgets_to_start_the_shim_is_told(
+    config: Path,
+) -> None:
+    shim, told = WebsocketsShim.open(config, secrets=SECRETS), []
+
+    async def handler(websocket: ServerConnection) -> None:
+        with pytest.raises(RuntimeError, match=r"has not been started.*async with shim") as error:
+            shim.register_glasses_connection(websocket, "u", "u")
+        told.append(error)
+
+    async with serve(handler, "127.0.0.1", 0, **shim.options) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with connect(f"ws://127.0.0.1:{port}") as client:
+            await client.wait_closed()
+    assert told
 
 
 @pytest.fixture(params=["both monitors", "retired"])
