@@ -327,15 +327,15 @@ class Recorder(Observer):
     def _opened(self, opened: Opened) -> None:
         connection = opened.connection
         facts = OpenLine(
-            0,
-            connection.id,
-            self._pseudonym(connection.user),
-            self._pseudonym(connection.session),
-            connection.kind,
-            connection.package,
-            None if connection.instance is None else self._pseudonym(connection.instance),
-            str(opened.stage),
-            opened.acting,
+            t=0,
+            connection=connection.id,
+            user=self._pseudonym(connection.user),
+            session=self._pseudonym(connection.session),
+            kind=connection.kind,
+            package=connection.package,
+            instance=None if connection.instance is None else self._pseudonym(connection.instance),
+            stage=str(opened.stage),
+            acting=opened.acting,
         )
         self._order += 1
         self._followed.add(Followed(facts, opened.at, self._order, self._files))

@@ -71,7 +71,9 @@ def demo(
     the brake of the fleet engages on the record of all processes together.
     """
     factor = factor or (FLEET_FACTOR if fleet else FACTOR)
-    options = DemoOptions(seconds, users, factor, port, keep, trace_url)
+    options = DemoOptions(
+        seconds=seconds, users=users, factor=factor, port=port, keep=keep, trace_url=trace_url
+    )
     if not fleet:
         sys.exit(run_demo(options, TextConsole()))
     if port or trace_url:

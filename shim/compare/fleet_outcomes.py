@@ -104,7 +104,13 @@ def conclude(
                 waiting.append(fact)
         elif waiting:
             action = waiting.pop(0)
-            yield Conclusion(action, Return.RETURNED, at, at - action.acted_at, fact)
+            yield Conclusion(
+                action=action,
+                result=Return.RETURNED,
+                at=at,
+                delay=at - action.acted_at,
+                opening=fact,
+            )
     yield from _end_windows(waiting, known_until, unknown)
 
 

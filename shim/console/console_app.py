@@ -66,7 +66,13 @@ def console_app(operations: Operations) -> web.Application:
     for endpoint in endpoints:
         app.router.add_route(endpoint.method, endpoint.path, endpoint.bound_to(access))
     app.router.add_get("/api/openapi.json", describe)
-    Pages(operations, queries, pseudonymizer, access, fleet).add_to(app)
+    Pages(
+        operations=operations,
+        queries=queries,
+        pseudonymizer=pseudonymizer,
+        access=access,
+        fleet=fleet,
+    ).add_to(app)
     app.router.add_get("/metrics", metrics)
     add_health(app, operations)
     app.middlewares.append(_problems)

@@ -35,22 +35,28 @@ def fleet_settings(factor: float, candidate_timeout: float = TIMEOUT) -> dict[st
 
 
 OFF: FleetStep = RolloutStep(
-    "off for everybody",
-    "all clients are connected",
-    "The clients connect to the three processes by turns, as behind a load balancer. In each process the "
-    "control watches alone.",
-    0.05,
-    lambda operator: operator.push("begin"),
-    lambda operator: operator.all_connected and operator.alike and operator.only_at(Stage.OFF),
+    title="off for everybody",
+    goal="all clients are connected",
+    explanation=(
+        "The clients connect to the three processes by turns, as behind a load balancer. In each process the "
+        "control watches alone."
+    ),
+    share=0.05,
+    begin=lambda operator: operator.push("begin"),
+    reached=lambda operator: (
+        operator.all_connected and operator.alike and operator.only_at(Stage.OFF)
+    ),
 )
 SHADOW: FleetStep = RolloutStep(
-    "shadow for everybody",
-    "both monitors agree, in all processes",
-    "The operator brings a flags file into the store. All three processes follow within two seconds: the "
-    "candidate decides, too, but only the control closes connections.",
-    0.15,
-    lambda operator: operator.push("watch the candidate", shadow=100),
-    lambda operator: (
+    title="shadow for everybody",
+    goal="both monitors agree, in all processes",
+    explanation=(
+        "The operator brings a flags file into the store. All three processes follow within two seconds: the "
+        "candidate decides, too, but only the control closes connections."
+    ),
+    share=0.15,
+    begin=lambda operator: operator.push("watch the candidate", shadow=100),
+    reached=lambda operator: (
         operator.alike
         and operator.only_at(Stage.SHADOW)
         and operator.matched >= _AGREED
@@ -58,52 +64,58 @@ SHADOW: FleetStep = RolloutStep(
     ),
 )
 TRUNCATED: FleetStep = RolloutStep(
-    "a truncated flags file",
-    "refused, nothing changes",
-    "Somebody pushes a flags file that is cut off. It does not get into the store.",
-    0.02,
-    lambda operator: operator.push_truncated(),
-    lambda operator: (
+    title="a truncated flags file",
+    goal="refused, nothing changes",
+    explanation="Somebody pushes a flags file that is cut off. It does not get into the store.",
+    share=0.02,
+    begin=lambda operator: operator.push_truncated(),
+    reached=lambda operator: (
         operator.codes["flags push"] == _INPUT_ERROR
         and operator.alike
         and operator.only_at(Stage.SHADOW)
     ),
 )
 LIVE: FleetStep = RolloutStep(
-    "live for 50 %",
-    "apps that the candidate closed come back",
-    "The operator takes the next step of the plan. For half of the users the candidate closes connections "
-    "now. Clients come back to another process than the one that closed them; for the fleet they have come "
-    "back.",
-    0.15,
-    lambda operator: operator.advance(),
-    lambda operator: (
+    title="live for 50 %",
+    goal="apps that the candidate closed come back",
+    explanation=(
+        "The operator takes the next step of the plan. For half of the users the candidate closes connections "
+        "now. Clients come back to another process than the one that closed them; for the fleet they have come "
+        "back."
+    ),
+    share=0.15,
+    begin=lambda operator: operator.advance(),
+    reached=lambda operator: (
         operator.alike
         and operator.only_at(Stage.LIVE, Stage.SHADOW)
         and operator.apps_returned(Role.CANDIDATE) >= _RETURNED
     ),
 )
 RELEASED: FleetStep = RolloutStep(
-    "brake released, live for 50 % again",
-    "apps that the candidate closed come back",
-    "The operator releases the brake, once for all processes, with a reason. The flags have not changed: "
-    "half of the users are at live again.",
-    0.15,
-    lambda operator: operator.release_brake(RELEASE_REASON),
-    lambda operator: (
+    title="brake released, live for 50 % again",
+    goal="apps that the candidate closed come back",
+    explanation=(
+        "The operator releases the brake, once for all processes, with a reason. The flags have not changed: "
+        "half of the users are at live again."
+    ),
+    share=0.15,
+    begin=lambda operator: operator.release_brake(RELEASE_REASON),
+    reached=lambda operator: (
         operator.alike
         and operator.only_at(Stage.LIVE, Stage.SHADOW)
         and operator.apps_returned(Role.CANDIDATE) >= _RETURNED_AGAIN
     ),
 )
 GATE: FleetStep = RolloutStep(
-    "may the control go?",
-    "the gate says what is missing",
-    "The gate judges the record of all three processes. The present trial began with the release of the "
-    "brake, and a trial takes a week.",
-    0.0,
-    lambda operator: operator.ask_gate(),
-    lambda operator: operator.codes["gate"] == _INSUFFICIENT,
+    title="may the control go?",
+    goal="the gate says what is missing",
+    explanation=(
+        "The gate judges the record of all three processes. The present trial began with the release of the "
+        "brake, and a trial takes a week."
+    ),
+    share=0.0,
+    begin=lambda operator: operator.ask_gate(),
+    reached=lambda operator: operator.codes["gate"] == _INSUFFICIENT,
 )
 
 
@@ -111,31 +123,38 @@ def fleet_steps(factor: float) -> Sequence[FleetStep]:
     """All steps, for processes with these settings."""
     bad, good = (_candidate(factor, timeout) for timeout in (BAD_TIMEOUT, TIMEOUT))
     mistake: FleetStep = RolloutStep(
-        "a deploy with a mistake",
-        "all processes have the new settings",
-        f"Somebody sets the candidate's timeout to {BAD_TIMEOUT:g} s instead of {TIMEOUT:g} s, and restarts "
-        "the processes one after the other. Some clients are silent for longer than that, and alive.",
-        0.0,
-        lambda operator: operator.deploy(bad),
-        lambda operator: operator.alike and operator.all_restarted,
+        title="a deploy with a mistake",
+        goal="all processes have the new settings",
+        explanation=(
+            f"Somebody sets the candidate's timeout to {BAD_TIMEOUT:g} s instead of {TIMEOUT:g} s, and "
+            "restarts the processes one after the other. Some clients are silent for longer than that, "
+            "and alive."
+        ),
+        share=0.0,
+        begin=lambda operator: operator.deploy(bad),
+        reached=lambda operator: operator.alike and operator.all_restarted,
     )
     braked: FleetStep = RolloutStep(
-        "false kills",
-        "the brake is engaged, and all three processes are at shadow",
-        "In each process one user is hit: too little for any of them to engage its brake. But one of "
-        "them judges the record of all three, and engages the brake of the fleet.",
-        0.05,
-        lambda operator: None,
-        lambda operator: operator.braked and operator.only_at(Stage.SHADOW),
+        title="false kills",
+        goal="the brake is engaged, and all three processes are at shadow",
+        explanation=(
+            "In each process one user is hit: too little for any of them to engage its brake. But one of "
+            "them judges the record of all three, and engages the brake of the fleet."
+        ),
+        share=0.05,
+        begin=lambda operator: None,
+        reached=lambda operator: operator.braked and operator.only_at(Stage.SHADOW),
     )
     repaired: FleetStep = RolloutStep(
-        "a deploy with the repair",
-        "all clients are back, brake still engaged",
-        f"The operator sets the timeout to {TIMEOUT:g} s again, and restarts the processes one after the "
-        "other. The brake stays engaged until somebody releases it.",
-        0.0,
-        lambda operator: operator.deploy(good),
-        lambda operator: (
+        title="a deploy with the repair",
+        goal="all clients are back, brake still engaged",
+        explanation=(
+            f"The operator sets the timeout to {TIMEOUT:g} s again, and restarts the processes one after the "
+            "other. The brake stays engaged until somebody releases it."
+        ),
+        share=0.0,
+        begin=lambda operator: operator.deploy(good),
+        reached=lambda operator: (
             operator.alike
             and operator.all_restarted
             and operator.braked

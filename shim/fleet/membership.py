@@ -118,7 +118,13 @@ async def fleet_membership(
     following.start()
     judging.start()
     try:
-        yield Membership(fleet_brake, brake_judge, returns, following, judging)
+        yield Membership(
+            brake=fleet_brake,
+            judge=brake_judge,
+            returns=returns,
+            following=following,
+            judging=judging,
+        )
     finally:
         await asyncio.gather(
             *(asyncio.to_thread(link.stop, _STOP) for link in (following, judging))

@@ -50,7 +50,13 @@ def judge(evidence: Evidence, targets: GateTargets) -> GateAnswer:
     ]
     for kind in evidence.kinds:
         braked = evidence.brake is not None
-        case = KindGate(kind, targets, evidence.span, evidence.attempt, braked)
+        case = KindGate(
+            evidence=kind,
+            targets=targets,
+            span=evidence.span,
+            attempt=evidence.attempt,
+            braked=braked,
+        )
         conditions.extend(condition(case) for condition in _OF_EACH_KIND)
     verdict = _verdict(conditions, evidence, targets)
     if verdict is GateVerdict.INSUFFICIENT and _stands(evidence, conditions):

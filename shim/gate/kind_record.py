@@ -51,11 +51,11 @@ class KindRecord:
         self._returns: Question[Arm] = Question(times, connected, lambda arm: arm, users=users)
         # Rows of the control's closings make crowds, and are no observations of the candidate.
         self._proofs: Question[str] = Question(
-            times,
-            connected,
-            lambda arm: _ALL if arm.role is Role.CANDIDATE else None,
-            ProofSeries,
-            users,
+            times=times,
+            connected=connected,
+            series_of=lambda arm: _ALL if arm.role is Role.CANDIDATE else None,
+            make_series=ProofSeries,
+            users=users,
         )
         self._seen: defaultdict[Arm, UserValues] = defaultdict(lambda: UserValues(0, np.bool_))
         self._stretches: dict[int, StretchSample] = {}
@@ -129,12 +129,14 @@ class KindRecord:
         if (known := self._stretches.get(stretch.ordinal)) is not None:
             return known
         sample = StretchSample(
-            stretch.name,
-            stretch.ordinal,
-            len(stretch.days) == 1,
-            self._agreement.read(_ALL, lambda series: series.stretch(stretch.days)),
+            name=stretch.name,
+            ordinal=stretch.ordinal,
+            is_day=len(stretch.days) == 1,
+            agreement=self._agreement.read(_ALL, lambda series: series.stretch(stretch.days)),
             # An arm that occurs on a later day is no part of a stretch, whenever somebody asks.
-            _without_idle(read_groups(self._returns, lambda series: series.stretch(stretch.days))),
+            returns=_without_idle(
+                read_groups(self._returns, lambda series: series.stretch(stretch.days))
+            ),
         )
         if (stretch.days[-1] + 1) * DAY + 3 * self._times.grain <= now:
             self._stretches[stretch.ordinal] = sample

@@ -91,13 +91,15 @@ class ObservedRows:
         users, times, successes, arms, runs, events = columns
         table = {arm: place for place, arm in enumerate(dict.fromkeys(arms))}
         return ObservedRows(
-            tuple(table),
-            np.array([*map(user_key, users)], np.int64),
-            np.array(times, np.int64),
-            np.array(successes, np.bool_),
-            np.array([table[arm] for arm in arms], np.int64),
-            np.array(runs, np.int64),
-            np.array([NO_EVENT if event is None else event for event in events], np.int64),
+            arm_table=tuple(table),
+            users=np.array([*map(user_key, users)], np.int64),
+            times=np.array(times, np.int64),
+            successes=np.array(successes, np.bool_),
+            arms=np.array([table[arm] for arm in arms], np.int64),
+            runs=np.array(runs, np.int64),
+            guard_events=np.array(
+                [NO_EVENT if event is None else event for event in events], np.int64
+            ),
         )
 
     def __len__(self) -> int:

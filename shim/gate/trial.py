@@ -110,7 +110,9 @@ def find_trials(
         parts = tuple(
             cut for span in known if (cut := _cut(span, identity, since, until)) is not None
         )
-        trials.append(Trial(identity, since, until, began_by, parts))
+        trials.append(
+            Trial(identity=identity, since=since, until=until, began_by=began_by, spans=parts)
+        )
     return tuple(trials)
 
 

@@ -143,7 +143,12 @@ class Replay:
             raise CaptureError("an app needs its package", "package")
         package = event.package if event.kind is Kind.APP else None
         connection = Connection(
-            event.connection, event.kind, event.user, event.session, package, event.instance
+            id=event.connection,
+            kind=event.kind,
+            user=event.user,
+            session=event.session,
+            package=package,
+            instance=event.instance,
         )
         self.result.connections += 1
         self._connections[event.connection] = self._router.open(

@@ -54,7 +54,13 @@ def difference(a: ReplayResult, b: ReplayResult) -> Difference:
             moved += 1
         else:
             unchanged += 1
-    return Difference(unchanged, moved, tuple(changed), tuple(only_a), tuple(others.values()))
+    return Difference(
+        unchanged=unchanged,
+        moved=moved,
+        changed=tuple(changed),
+        only_a=tuple(only_a),
+        only_b=tuple(others.values()),
+    )
 
 
 def _silence(verdict: Verdict) -> tuple[str, Time]:

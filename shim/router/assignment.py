@@ -106,7 +106,13 @@ class Assignment:
         """If the guard holds the close of this connection, the close is no longer wanted (R6b)."""
         if self._guard is not None and (decision := self._guard.forget(tracked.connection.id)):
             self._observer.on(
-                Decided(tracked.connection, _CANDIDATE, decision, False, tracked.placement)
+                Decided(
+                    connection=tracked.connection,
+                    role=_CANDIDATE,
+                    decision=decision,
+                    acted=False,
+                    placement=tracked.placement,
+                )
             )
 
     # -- Stages (R21, R22) -----------------------------------------------------------------------------

@@ -188,7 +188,11 @@ class Router:
             event = None if self.guard is None else self.guard.event_of(tracked.connection.id)
             self._observer.on(
                 ProofOfLife(
-                    tracked.connection, tracked.closed_by, now, event, tracked.placement.counted
+                    connection=tracked.connection,
+                    role=tracked.closed_by,
+                    at=now,
+                    guard_event=event,
+                    counted=tracked.placement.counted,
                 )
             )
 

@@ -262,7 +262,9 @@ class Assembly:
 
         settled = handed_over_until(coordinator.driver, coordinator.wall)
         fleet = self.settings.fleet or self.settings.telemetry.service_name
-        return FleetPlace(self.settings.outbox, self.settings.process, fleet, describe, settled)
+        return FleetPlace(
+            self.settings.outbox, self.settings.process, fleet, describe, handed_over_until=settled
+        )
 
     def _recorder(self, coordinator: Coordinator[Any]) -> Recorder | None:
         """The recorder of the coordinator's connections, if the settings name a file."""

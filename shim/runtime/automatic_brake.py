@@ -104,7 +104,11 @@ class AutomaticBrake(Observer):
         connection, returned = outcome.connection, outcome.result is Return.RETURNED
         arm = Arm(group, outcome.role)
         row = ObservedRow(
-            connection.user, self._to_wall(outcome.window_ends), returned, arm, _THIS_PROCESS
+            user=connection.user,
+            at=self._to_wall(outcome.window_ends),
+            success=returned,
+            arm=arm,
+            run=_THIS_PROCESS,
         )
         self._judge.settled(connection.kind, row)
 

@@ -76,7 +76,15 @@ class Document:
         """A problem at a place, lines and columns from 1; raises InputError if there are too many."""
         if len(self._problems) == MAX_PROBLEMS:
             self.raise_problems()
-        self._problems.append(Problem(reason, self.file, line, column, format_path(path) or None))
+        self._problems.append(
+            Problem(
+                reason=reason,
+                file=self.file,
+                line=line,
+                column=column,
+                path=format_path(path) or None,
+            )
+        )
 
     def report_path(self, path: KeyPath, reason: str) -> None:
         """A problem with what is at `path`, placed at its nearest parent if it does not exist."""
@@ -97,7 +105,13 @@ class Document:
         line, column = (node.line, node.column) if node else (None, None)
         return type(error)(
             [
-                Problem(str(problem), self.file, line, column, format_path(path))
+                Problem(
+                    reason=str(problem),
+                    file=self.file,
+                    line=line,
+                    column=column,
+                    path=format_path(path),
+                )
                 for problem in error.problems
             ]
         )

@@ -137,7 +137,13 @@ class SimulatedConnection:
     @property
     def connection(self) -> Connection:
         link = self.link
-        return Connection(self.id, link.client.kind, link.user.name, link.user.name, link.package)
+        return Connection(
+            id=self.id,
+            kind=link.client.kind,
+            user=link.user.name,
+            session=link.user.name,
+            package=link.package,
+        )
 
     # -- Port -----------------------------------------------------------------------------------------
 

@@ -66,7 +66,14 @@ class CaptureFile(SimulationRecorder, Observer):
     def opened(self, connection: SimulatedConnection, now: Time) -> None:
         about, stint = connection.connection, connection.stint
         name = about.id if stint == 1 else f"{about.id}~{stint}"
-        line = Open(seconds(now), name, about.user, about.session, about.kind, about.package)
+        line = Open(
+            t=seconds(now),
+            connection=name,
+            user=about.user,
+            session=about.session,
+            kind=about.kind,
+            package=about.package,
+        )
         link = connection.link
         # A client that may come back after a timeout belongs to the record of that timeout.
         keep = link.user.sample < self._sample or link.pending_until >= now

@@ -10,6 +10,7 @@ from tests.structure.sources import Module, modules, names
 
 MOST_LINES = 400
 FEW_LINES = 40
+MOST_BY_PLACE = 4
 
 
 def repeated(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
@@ -115,6 +116,20 @@ def test_each_module_logs_under_its_own_name() -> None:
         if (found := own_loggers(module)) not in ([], ["__name__"])
     }
     assert others == {}
+
+
+def test_no_object_of_ours_is_made_with_more_than_four_arguments_by_place() -> None:
+    """A reader of such a call does not know what the fifth value is."""
+    ours = {name for module in modules() for name in module.public_classes()} - {"Group"}  # rich's
+    by_place = [
+        f"{module.name}:{call.lineno}"
+        for module in modules()
+        for call in ast.walk(module.tree)
+        if isinstance(call, ast.Call)
+        and len(call.args) > MOST_BY_PLACE
+        and ast.unparse(call.func).partition("[")[0] in ours
+    ]
+    assert by_place == []
 
 
 @pytest.mark.parametrize("module", modules(), ids=lambda module: module.name)

@@ -103,7 +103,13 @@ def read_actions(connection: Connection[Any], run: int, after: int) -> Publicati
     changed = [
         one.id for one in actions if any(_CHANGED.search(each or "") for each in one.identity)
     ]
-    return Publication(own, known if len(found) < AT_ONCE else None, actions, last, changed)
+    return Publication(
+        complete_until=own,
+        known_until=known if len(found) < AT_ONCE else None,
+        actions=actions,
+        last=last,
+        changed=changed,
+    )
 
 
 def tell_openings(

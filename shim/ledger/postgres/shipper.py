@@ -265,7 +265,13 @@ class Shipper:
         if ended or monotonic() >= self._next_sign:
             self._next_sign = monotonic() + _SIGN_EVERY
             state = None if self._state is None else self._state()
-            sign = Sign(self._complete_until, self._clock.offset, self._waiting, ended, state)
+            sign = Sign(
+                complete_until=self._complete_until,
+                clock_offset=self._clock.offset,
+                waiting=self._waiting,
+                ended=ended,
+                state=state,
+            )
             give_sign(connection, self._stored[self._run.uuid].id, sign)
 
     def _count_waiting(self, runs: Iterable[RunRow]) -> None:

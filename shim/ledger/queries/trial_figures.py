@@ -212,11 +212,11 @@ def _observed(
     arms = [Arm(group, _ROLES[role]) for role, group in zip(roles, groups, strict=True)]
     table = tuple(dict.fromkeys(arms))
     return ObservedRows(
-        table,
-        users,
-        times,
-        found.spread(successes).astype(np.bool_),
-        found.spread(map(table.index, arms)),
-        found.spread(runs),
-        guard_events,
+        arm_table=table,
+        users=users,
+        times=times,
+        successes=found.spread(successes).astype(np.bool_),
+        arms=found.spread(map(table.index, arms)),
+        runs=found.spread(runs),
+        guard_events=guard_events,
     )

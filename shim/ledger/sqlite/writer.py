@@ -146,11 +146,11 @@ class SqliteLedger:
 
     def status(self) -> Status:
         return Status(
-            self._problem,
-            self._queue.waiting,
-            self._written,
-            self._queue.dropped,
-            self._last_commit,
+            problem=self._problem,
+            queued=self._queue.waiting,
+            written=self._written,
+            dropped=self._queue.dropped,
+            last_commit=self._last_commit,
         )
 
     # -- The thread -------------------------------------------------------------------------------
