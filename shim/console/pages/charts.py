@@ -39,7 +39,7 @@ def stages(counts: Mapping[Stage, int] | Mapping[StageWord, int], what: str) -> 
             )
         x += width
     words = ", ".join(f"{count} at {stage}" for stage, count in counts.items())
-    return Chart(drawing(parts, f"{what}: {words}"), words)
+    return Chart(drawing(parts, f"{what}: {words}"))
 
 
 def agreement(figures: DashboardFigures, target: float) -> Chart | None:
@@ -76,7 +76,6 @@ def agreement(figures: DashboardFigures, target: float) -> Chart | None:
     notes = [] if not floor else [f"The axis begins at {100 * floor:g} %."]
     return Chart(
         drawing(parts, summary),
-        summary,
         y=tuple(f"{100 * share:g} %" for share in (1, (1 + floor) / 2, floor)),
         x=time_labels(figures.since, figures.until),
         notes=notes,
@@ -111,7 +110,7 @@ def skews(figures: DashboardFigures, tolerance: Duration) -> Chart | None:
         f"Skews of {total} episodes; up to {duration(tolerance)} either way count as agreement"
     )
     labels = (f"{duration(-reach)}", "0", f"{duration(reach)}")
-    return Chart(drawing(parts, summary), summary, y=(str(most), "0"), x=labels)
+    return Chart(drawing(parts, summary), y=(str(most), "0"), x=labels)
 
 
 def rate(arm: DashboardArm, role: Role) -> Chart | None:
@@ -126,7 +125,7 @@ def rate(arm: DashboardArm, role: Role) -> Chart | None:
         line(WIDTH * bounds[0], 50, WIDTH * bounds[1], 50, f"whisker {role}", summary),
         dot(WIDTH * share, 50, f"{role}", summary),
     ]
-    return Chart(drawing(parts, summary), summary, x=("0 %", "50 %", "100 %"))
+    return Chart(drawing(parts, summary), x=("0 %", "50 %", "100 %"))
 
 
 def delays(figures: DashboardFigures, role: Role, window: Duration) -> Chart | None:
@@ -143,7 +142,7 @@ def delays(figures: DashboardFigures, role: Role, window: Duration) -> Chart | N
         x = WIDTH * delay / window
         parts.append(rectangle(x, HEIGHT - height, step * 0.85, height, f"fill-{role}", title))
     summary = f"Delays of {sum(counts.values())} returns after the {role}'s closing"
-    return Chart(drawing(parts, summary), summary, x=("0 s", duration(window)))
+    return Chart(drawing(parts, summary), x=("0 s", duration(window)))
 
 
 def bullet(condition: Condition) -> Chart | None:
@@ -169,7 +168,7 @@ def bullet(condition: Condition) -> Chart | None:
         line(x(condition.target), 0, x(condition.target), HEIGHT, "goal", f"{condition.target:.4g}")
     )
     summary = f"bound {condition.bound:.4g}, target {condition.target:.4g}"
-    return Chart(drawing(parts, summary), summary)
+    return Chart(drawing(parts, summary))
 
 
 def share_bar(part: int, whole: int, look: str) -> Markup:

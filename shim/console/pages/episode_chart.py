@@ -1,13 +1,12 @@
 """One episode drawn: a lane for the client, for each monitor, and for the end of the socket."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from markupsafe import Markup
 
 from shim.console.pages.formatting import duration
-from shim.console.pages.svg import HEIGHT, WIDTH, Chart, dot, drawing, line, rectangle
+from shim.console.pages.svg import HEIGHT, WIDTH, dot, drawing, line, rectangle
 from shim.ledger.protocols import Episode
 from shim.ledger.rows import Wall
 from shim.model import Return, Role
@@ -16,23 +15,8 @@ _MARGIN = 12
 _Place: TypeAlias = Callable[[Wall], float]
 
 
-@dataclass(frozen=True, slots=True)
-class EpisodeLane:
-    """`who` is `client`, `socket` or a role."""
-
-    who: str
-    chart: Chart
-
-
-@dataclass(frozen=True, slots=True)
-class EpisodeChart:
-    """The lanes share one axis of time, which `labels` stand below."""
-
-    lanes: list[EpisodeLane]
-    labels: tuple[str, str, str]
-
-
-def draw_lanes(episode: Episode) -> EpisodeChart:
+def draw_lanes(episode: Episode) -> tuple[dict[str, Markup], tuple[str, str, str]]:
+    """The lanes of the `client`, of each role and of the `socket`, and the labels of their axis of time."""
     verdict, action, closing = episode.verdict, episode.action, episode.closing
     start = verdict.last_activity
     signs = [(start, "last sign of life")]
@@ -51,15 +35,15 @@ def draw_lanes(episode: Episode) -> EpisodeChart:
 
     dots = [dot(place(at), 50, "client", what) for at, what in signs]
     summary = ", ".join(f"+{duration(at - start)} {what}" for at, what in signs)
-    lanes = [_lane("client", dots, summary)]
-    lanes += [_monitor(episode, role, place) for role in Role]
+    lanes = {"client": _lane(dots, summary)}
+    lanes |= {str(role): _monitor(episode, role, place) for role in Role}
     if action is not None or closing is not None:
-        lanes.append(_socket(episode, place))
+        lanes["socket"] = _socket(episode, place)
     labels = ("last sign of life", f"+{duration(span // 2)}", f"+{duration(span)}")
-    return EpisodeChart(lanes, labels)
+    return lanes, labels
 
 
-def _monitor(episode: Episode, role: Role, place: _Place) -> EpisodeLane:
+def _monitor(episode: Episode, role: Role, place: _Place) -> Markup:
     """The silence until the monitor decided; its pings are ticks in it."""
     verdict = episode.verdict
     start = verdict.last_activity
@@ -68,17 +52,17 @@ def _monitor(episode: Episode, role: Role, place: _Place) -> EpisodeLane:
     if decided is None and decisions:
         decided = decisions[0].at
     if decided is None:
-        return _lane(role, [], f"the {role} did not decide")
+        return _lane([], f"the {role} did not decide")
     summary = f"the {role} decided after {duration(decided - start)}"
     begin, end = place(start), place(decided)
     parts = [rectangle(begin, 30, end - begin, 40, f"silence {role}", summary)]
     for ping in (ping for decision in decisions for ping in decision.pings):
         x, title = place(ping), f"ping, +{duration(ping - start)}"
         parts.append(line(x, 30, x, 70, f"ping {role}", title))
-    return _lane(role, [*parts, dot(end, 50, role, summary)], summary)
+    return _lane([*parts, dot(end, 50, role, summary)], summary)
 
 
-def _socket(episode: Episode, place: _Place) -> EpisodeLane:
+def _socket(episode: Episode, place: _Place) -> Markup:
     """From the monitor's closing to the end of the socket."""
     action, closing = episode.action, episode.closing
     times = [] if action is None else [action.acted_at]
@@ -89,9 +73,9 @@ def _socket(episode: Episode, place: _Place) -> EpisodeLane:
     )
     width = max(place(end) - place(begin), 3)
     bar = rectangle(place(begin), 20, width, HEIGHT - 40, "socket", summary)
-    return _lane("socket", [bar], summary)
+    return _lane([bar], summary)
 
 
-def _lane(who: str, parts: Iterable[Markup], summary: str) -> EpisodeLane:
+def _lane(parts: Iterable[Markup], summary: str) -> Markup:
     axis = line(0, 50, WIDTH, 50, "lane")
-    return EpisodeLane(who, Chart(drawing([axis, *parts], summary), summary))
+    return drawing([axis, *parts], summary)

@@ -151,7 +151,7 @@ class Pages:
         episode = await self._queries.ask(visitor, lambda ledger: ledger.episode(number))
         if episode is None:
             raise not_found("There is no such episode. The ledger may not keep it any more.")
-        names = self._names(visitor)
+        names, (lanes, labels) = self._names(visitor), draw_lanes(episode)
         failures = [named(row, names) for row in episode.failures]
         shown = msgspec.structs.replace(episode, failures=failures)
         return self._html.page(
@@ -162,7 +162,8 @@ class Pages:
             verdict=episode.verdict,
             why=why(episode),
             moments=moments(shown),
-            chart=draw_lanes(episode),
+            lanes=lanes,
+            labels=labels,
             trace_url=self._operations.trace_url(episode.verdict.trace),
         )
 

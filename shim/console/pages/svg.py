@@ -5,7 +5,7 @@ come from the classes in `console.css`.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
@@ -15,16 +15,12 @@ HEIGHT = 100
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A drawing with its labels: `y` from the top down, `x` from left to right.
-
-    `summary` describes the drawing as text.
-    """
+    """A drawing with its labels: `y` from the top down, `x` from left to right."""
 
     drawing: Markup
-    summary: str
     y: Sequence[str] = ()
     x: Sequence[str] = ()
-    notes: Sequence[str] = field(default=())
+    notes: Sequence[str] = ()
 
 
 def rectangle(x: float, y: float, width: float, height: float, look: str, title: str) -> Markup:
@@ -50,7 +46,8 @@ def path(points: Iterable[tuple[float, float]], look: str, *, closed: bool = Fal
     return Markup('<path d="M{}{}" class="{}"/>').format(steps, " Z" if closed else "", look)
 
 
-def drawing(parts: Iterable[Markup], summary: str, height: float = HEIGHT) -> Markup:
+def drawing(parts: Iterable[Markup], summary: str) -> Markup:
+    """The parts together; `summary` describes them as text."""
     return Markup(
         '<svg viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>'
-    ).format(WIDTH, height, escape(summary), Markup("").join(parts))
+    ).format(WIDTH, HEIGHT, escape(summary), Markup("").join(parts))
