@@ -6,7 +6,6 @@ Rules: docs/design.md#r23.
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
 from shim.ledger.protocols import LedgerReader
 from shim.ledger.rows import ClockJumpRow, RunRow, Wall
@@ -16,20 +15,13 @@ from shim.model.time import CLOCK_UNSET_BEFORE
 from shim.runtime.time_of_day import JUMP
 
 
-class MachineStart(NamedTuple):
-    """A random id of the start, and how long ago it was."""
-
-    boot: str | None
-    uptime: Duration | None
-
-
-def machine_start() -> MachineStart:
-    """Both are None where the system does not tell."""
+def machine_start() -> tuple[str | None, Duration | None]:
+    """A random id of the start, and how long ago it was; None and None where the system does not tell."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-        return MachineStart(boot, time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000)
+        return boot, time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
     except (OSError, AttributeError, ValueError):
-        return MachineStart(None, None)
+        return None, None
 
 
 def find_jump_before(

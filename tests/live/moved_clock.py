@@ -8,7 +8,6 @@ import pytest
 from shim.ledger.run_row import wall_clock
 from shim.runtime import coordinator, driver, time_of_day
 from shim.runtime.coordinator import Coordinator
-from shim.runtime.machine_start import MachineStart
 
 _STEP = 50
 """Milliseconds: less than a driver takes for a pause of the process."""
@@ -35,8 +34,8 @@ class MovedClock:
         self.boot = "a start of the machine"
         monkeypatch.setattr("shim.runtime.assembly.machine_start", self._machine_start)
 
-    def _machine_start(self) -> MachineStart:
-        return MachineStart(self.boot, self.now() + self._slept)
+    def _machine_start(self) -> tuple[str, int]:
+        return self.boot, self.now() + self._slept
 
     def _now(self) -> int:
         return self._ticks
