@@ -13,8 +13,8 @@ from shim.runtime.tally import Tally
 from shim.telemetry import Metrics
 from tests.ledger.helpers import S, ledger, mismatch
 from tests.ledger.helpers import verdict as verdict_row
+from tests.telemetry.recording import Recording
 from tests.telemetry.records import verdict
-from tests.telemetry.test_traces import Recording
 
 IMPROVEMENT = verdict(
     name=VerdictName.MISMATCHED,

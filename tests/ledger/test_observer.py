@@ -1,12 +1,9 @@
 """What the router tells becomes rows, with the times of the wall clock; and the stories they tell."""
 
 import sqlite3
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from shim.ledger.ledger_observer import LedgerObserver
 from shim.ledger.protocols import VerdictFilter
 from shim.ledger.rows import (
     BrakeRow,
@@ -21,8 +18,6 @@ from shim.ledger.rows import (
     ProofRow,
     StageRow,
 )
-from shim.ledger.sqlite.reader import SqliteReader
-from shim.ledger.timeline import moments, why
 from shim.model import (
     Cause,
     Closing,
@@ -41,56 +36,11 @@ from shim.model import (
     VerdictName,
 )
 from shim.router import BrakeChanged, Decided, GuardChanged, Paused, ProofOfLife
-from tests.ledger.helpers import DAY, NOW, S, ledger
-from tests.router.helpers import World
+from tests.ledger.helpers import DAY, NOW, S
+from tests.ledger.recorded import Recorded
 
 APP = Connection("c1", Kind.APP, "u1", "s1", "com.example.app1")
 ABOUT = ("c1", Kind.APP, "u1", "s1", "com.example.app1", None)
-
-
-class Recorded:
-    """A router in virtual time whose observer is the ledger's; its second 0 is NOW."""
-
-    def __init__(self, world: World, observer: LedgerObserver, reader: SqliteReader) -> None:
-        self.world = world
-        self.observer = observer
-        self.reader = reader
-
-    def verdicts(self) -> list[tuple[VerdictName, VerdictKind]]:
-        rows = self.reader.verdicts(VerdictFilter()).rows
-        return [(row.verdict, row.kind) for row in reversed(rows)]
-
-    def story(self, verdict: int = 1) -> list[tuple[float, str]]:
-        episode = self.reader.episode(verdict)
-        assert episode is not None
-        return [((moment.at - NOW) / S, moment.text) for moment in moments(episode)]
-
-    def why(self, verdict: int = 1) -> str:
-        episode = self.reader.episode(verdict)
-        assert episode is not None
-        return why(episode)
-
-
-@pytest.fixture
-def recorded(tmp_path: Path) -> Iterator[Recorded]:
-    path = tmp_path / "shim.db"
-    world = World()
-    with ledger(path) as writer:
-        observer = LedgerObserver(writer, lambda at: NOW + at)
-        world.observers.add(observer)
-
-        class Flushed(SqliteReader):
-            """Reads only when all that was handed over is there."""
-
-            @property
-            def path(self) -> Path:
-                assert writer.flush(30)
-                return path
-
-            @path.setter
-            def path(self, value: Path) -> None: ...
-
-        yield Recorded(world, observer, Flushed(path))
 
 
 def test_an_episode_in_shadow(recorded: Recorded) -> None:

@@ -1,6 +1,5 @@
-"""Who is let in: the ids and credentials that clients bring, and how many of them there may be."""
+"""Who is let in: the ids and credentials that clients bring."""
 
-import asyncio
 import json
 import time
 from pathlib import Path
@@ -10,69 +9,10 @@ import aiohttp
 import jwt
 import pytest
 
-from shim.runtime.pseudonyms import Pseudonyms
-from tests.live.servers import QUICK, SECRETS, Server, app_client, server, token
-from tests.waiting import until
+from tests.live.door_clients import APP, INIT, PACKAGE, UNFIT, raw, refused, untouched
+from tests.live.servers import QUICK, SECRETS, app_client, server, token
 
 pytestmark = pytest.mark.real
-
-PACKAGE = "com.example.app1"
-INIT: dict[str, Any] = {
-    "type": "tpa_connection_init",
-    "sessionId": f"u-{PACKAGE}",
-    "packageName": PACKAGE,
-    "apiKey": "dev",
-}
-APP = {"packageName": PACKAGE, "apiKey": "dev"}
-UNFIT = [
-    "a\nb",
-    "a\x00b",
-    "a\x7fb",
-    "a\x85b",
-    "a\u2028b",
-    "u\ud800",
-    "  ",
-    "\t",
-    "x" * 257,
-    7,
-    None,
-]
-
-
-def untouched(it: Server) -> bool:
-    """Nothing of a client that was refused has reached the monitors."""
-    return not it.shim.sessions and not it.tally.failures
-
-
-async def refused(websocket: aiohttp.ClientWebSocketResponse, code: int = 1008) -> str:
-    """Why this client was refused, as it is told itself."""
-    answer = await websocket.receive_json(timeout=60)
-    assert answer["type"] in ("tpa_connection_error", "connection_error"), answer
-    closed = await websocket.receive(timeout=60)
-    assert (closed.type, closed.data) == (aiohttp.WSMsgType.CLOSE, code)
-    assert closed.extra == answer["message"]
-    return str(answer["message"])
-
-
-async def raw(url: str, path: str, headers: dict[str, bytes], until: bytes) -> bytes:
-    """What is answered to a handshake whose headers are these very bytes."""
-    host, port = url.removeprefix("http://").split(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    lines = [
-        f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade".encode(),
-        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-        *(name.encode() + b": " + value for name, value in headers.items()),
-    ]
-    writer.write(b"\r\n".join([*lines, b"", b""]))
-    try:
-        async with asyncio.timeout(5):
-            answer = await reader.readuntil(until)
-    finally:
-        writer.close()
-    return answer
-
-
-# -- Tokens ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("email", UNFIT)
@@ -194,9 +134,6 @@ async def test_another_scheme_than_bearer_is_as_if_absent(tmp_path: Path) -> Non
         await app.close()
 
 
-# -- Apps ------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("key", ["sessionId", "packageName"])
 @pytest.mark.parametrize("value", UNFIT)
 async def test_apps_need_ids_that_can_be_ids(tmp_path: Path, key: str, value: Any) -> None:
@@ -248,158 +185,3 @@ async def test_headers_that_are_no_utf_8(tmp_path: Path, session: bytes) -> None
         answer = await raw(it.url, "/app-ws", headers, b"\x03\xf0")  # 1008
         assert b"tpa_connection_error" in answer
         assert untouched(it)
-
-
-# -- How many --------------------------------------------------------------------------------------
-
-LIMIT = 3
-LIMITED = f"server: {{max_connections_per_user: {LIMIT}, drain: 200ms}}"
-"""Clients of these tests that do not receive are as good as frozen: they answer no close frame."""
-
-
-async def try_app(
-    http: aiohttp.ClientSession, url: str, package: str
-) -> aiohttp.ClientWebSocketResponse:
-    """An app of alice's that has introduced itself; the answer is still to be read."""
-    app = await http.ws_connect(f"{url}/app-ws")
-    await app.send_str(
-        json.dumps({**INIT, "sessionId": f"alice-{package}", "packageName": package})
-    )
-    return app
-
-
-async def all_apps(http: aiohttp.ClientSession, url: str) -> list[aiohttp.ClientWebSocketResponse]:
-    return [await app_client(http, url, "alice", f"com.example.app{n}") for n in range(LIMIT)]
-
-
-def sockets(it: Server) -> int:
-    """Those of alice that have not ended."""
-    session = it.shim.sessions.get("alice")
-    return 0 if session is None else session.open
-
-
-async def serves(app: aiohttp.ClientWebSocketResponse) -> bool:
-    await app.send_str('{"type": "ping"}')
-    return bool((await app.receive_json(timeout=60))["type"] == "pong")
-
-
-async def test_more_than_the_limit_may_try_again_later(tmp_path: Path) -> None:
-    async with server(tmp_path, settings=LIMITED) as it, aiohttp.ClientSession() as http:
-        apps = await all_apps(http, it.url)
-        app = await try_app(http, it.url, "com.example.more")
-        assert await refused(app, 1013) == "too many connections"
-        glasses = await http.ws_connect(f"{it.url}/glasses-ws", headers=token("alice"))
-        assert await refused(glasses, 1013) == "too many connections"
-        others = await http.ws_connect(f"{it.url}/glasses-ws", headers=token("bob"))
-        assert (await others.receive_json())["type"] == "connection_ack"
-        await apps.pop().close()
-        await until(lambda: sockets(it) == LIMIT - 1)
-        glasses = await http.ws_connect(f"{it.url}/glasses-ws", headers=token("alice"))
-        assert (await glasses.receive_json())["type"] == "connection_ack"
-
-
-async def test_at_the_limit_the_newer_one_still_wins(tmp_path: Path) -> None:
-    async with server(tmp_path, settings=LIMITED) as it, aiohttp.ClientSession() as http:
-        apps = await all_apps(http, it.url)
-        newer = await app_client(http, it.url, "alice", "com.example.app1")
-        closed = await apps[1].receive()
-        assert (closed.data, closed.extra) == (1000, "replaced by a newer connection")
-        assert await serves(newer)
-        assert await serves(apps[0])
-
-
-async def test_all_may_come_back_before_their_frozen_predecessors_are_gone(tmp_path: Path) -> None:
-    async with server(tmp_path, settings=LIMITED) as it, aiohttp.ClientSession() as http:
-        frozen = await all_apps(http, it.url)
-        back = await all_apps(http, it.url)
-        assert sockets(it) == 2 * LIMIT
-        for app in back:
-            assert await serves(app)
-        # Once more is too soon, and costs nobody a connection.
-        again = await try_app(http, it.url, "com.example.app0")
-        assert await refused(again, 1013) == "too many connections"
-        assert await serves(back[0])
-        for app in frozen:
-            await app.receive()
-        await until(lambda: sockets(it) == LIMIT)
-        assert await serves(await app_client(http, it.url, "alice", "com.example.app0"))
-
-
-async def test_a_flood_of_one_app_holds_a_bounded_number_of_sockets(tmp_path: Path) -> None:
-    async with server(tmp_path, settings=LIMITED) as it, aiohttp.ClientSession() as http:
-        flood = await asyncio.gather(*(try_app(http, it.url, PACKAGE) for _ in range(10 * LIMIT)))
-        answers = [(await app.receive_json(timeout=60))["type"] for app in flood]
-        assert answers.count("tpa_connection_ack") == 2 * LIMIT == sockets(it)
-        assert answers.count("tpa_connection_error") == len(flood) - 2 * LIMIT
-        # Of one that is replaced nothing is left after the time to close, though it never answers.
-        await until(lambda: sockets(it) == 1, timeout=8)
-
-
-# -- What operators see of it ----------------------------------------------------------------------
-
-
-def told(caplog: pytest.LogCaptureFixture) -> str:
-    """The one line about a client that was refused."""
-    (line,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert len(line.splitlines()) == 1
-    assert len(line) < 400
-    return line
-
-
-@pytest.mark.parametrize(
-    ("changes", "line"),
-    [
-        ({"apiKey": "a secret"}, f"[User: u] App connection refused: {PACKAGE}, from 127.0.0.1: "),
-        ({"apiKey": "a secret"}, ": unknown package or wrong API key"),
-        ({"sessionId": "u\n[User: bob] FAKE"}, r"[User: u\n\x5bUser: bob\x5d FAKE] App"),
-        ({"packageName": "\ud800"}, r"refused: \ud800, from 127.0.0.1: packageName has characters"),
-        ({"packageName": "y" * 5000}, f"refused: {'y' * 80}…, from"),
-        ({"sessionId": 7}, "[User: unknown] App connection refused: com.example.app1, from"),
-        ({"type": "hello"}, "[User: unknown] App connection refused: unknown, from"),
-    ],
-)
-async def test_a_refused_app_is_one_line_of_the_log(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, changes: dict[str, Any], line: str
-) -> None:
-    async with server(tmp_path) as it, aiohttp.ClientSession() as http:
-        app = await http.ws_connect(f"{it.url}/app-ws")
-        await app.send_str(json.dumps({**INIT, **changes}))
-        await refused(app)
-    assert line in told(caplog)
-    assert "secret" not in caplog.text
-
-
-async def test_an_app_that_says_nothing_is_one_line_of_the_log(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    async with server(tmp_path) as it, aiohttp.ClientSession() as http:
-        assert "in time" in await refused(await http.ws_connect(f"{it.url}/app-ws"))
-    assert "no tpa_connection_init came in time" in told(caplog)
-
-
-@pytest.mark.parametrize("path", ["/glasses-ws", "/app-ws"])
-async def test_a_refused_token_is_one_line_of_the_log_without_it(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, path: str
-) -> None:
-    headers = token("alice", secret="k" * 32)
-    async with (
-        server(tmp_path) as it,
-        aiohttp.ClientSession() as http,
-        http.get(it.url + path, headers=headers) as answer,
-    ):
-        assert answer.status == 401
-    assert "connection refused: unknown, from 127.0.0.1: the token is not valid" in told(caplog)
-    assert headers["Authorization"].split()[1] not in caplog.text
-
-
-async def test_too_many_is_one_line_of_the_log_with_the_user_as_the_settings_say(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    settings = f"{LIMITED}\nprivacy: {{logs: hashed}}"
-    async with server(tmp_path, settings=settings) as it, aiohttp.ClientSession() as http:
-        _apps = await all_apps(http, it.url)
-        glasses = await http.ws_connect(f"{it.url}/glasses-ws", headers=token("alice"))
-        await refused(glasses, 1013)
-    name = Pseudonyms(SECRETS.hash_key)("alice")
-    assert told(caplog).startswith(f"[User: {name}] Glasses connection refused: ")
-    assert "alice" not in caplog.text

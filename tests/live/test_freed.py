@@ -22,7 +22,7 @@ from shim.websockets.websockets_connection import WebsocketsConnection
 from shim_legacy_global.global_monitor import _Watch as LegacyWatch
 from shim_per_session.session_monitor import PerSessionMonitor, Watch
 from tests.asgi.test_asgi import service as asgi_service
-from tests.live.test_aiohttp_websocket import service as aiohttp_service
+from tests.live.aiohttp_service import service as aiohttp_service
 from tests.live.test_peers import handshake
 from tests.live.test_websockets import service as websockets_service
 from tests.simulate.helpers import records, scenario

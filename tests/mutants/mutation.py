@@ -19,41 +19,11 @@ from itertools import pairwise
 from pathlib import Path
 from types import CodeType
 
+from tests.mutants.variants import variants, with_fields
+
 ROOT = Path(__file__).parents[2]
 
-_COMPARISONS: dict[type[ast.cmpop], list[tuple[str, type[ast.cmpop]]]] = {
-    ast.Lt: [("< to <=", ast.LtE), ("< to >=", ast.GtE)],
-    ast.LtE: [("<= to <", ast.Lt), ("<= to >", ast.Gt)],
-    ast.Gt: [("> to >=", ast.GtE), ("> to <=", ast.LtE)],
-    ast.GtE: [(">= to >", ast.Gt), (">= to <", ast.Lt)],
-    ast.Eq: [("== to !=", ast.NotEq)],
-    ast.NotEq: [("!= to ==", ast.Eq)],
-    ast.Is: [("is to is not", ast.IsNot)],
-    ast.IsNot: [("is not to is", ast.Is)],
-    ast.In: [("in to not in", ast.NotIn)],
-    ast.NotIn: [("not in to in", ast.In)],
-}
-_ARITHMETIC: dict[type[ast.operator], tuple[str, type[ast.operator]]] = {
-    ast.Add: ("+ to -", ast.Sub),
-    ast.Sub: ("- to +", ast.Add),
-    ast.Mult: ("* to /", ast.Div),
-    ast.Div: ("/ to *", ast.Mult),
-    ast.FloorDiv: ("// to *", ast.Mult),
-    ast.Mod: ("% to *", ast.Mult),
-    ast.Pow: ("** to *", ast.Mult),
-    ast.LShift: ("<< to >>", ast.RShift),
-    ast.RShift: (">> to <<", ast.LShift),
-    ast.BitAnd: ("& to |", ast.BitOr),
-    ast.BitOr: ("| to &", ast.BitAnd),
-    ast.BitXor: ("^ to &", ast.BitAnd),
-}
-_CALLS = {"min": "max", "max": "min", "any": "all", "all": "any"}
-_UNWRAPPED = ("abs", "sorted", "reversed", "round")
-
 _TOP = "(module)"
-
-Variant = tuple[str, ast.AST]
-"""The kind of change, and what stands in the node's place."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +50,11 @@ class Mutation:
         """The whole module with this change, compiled."""
         tree = parse(self.module)
         node = next(node for index, node in enumerate(ast.walk(tree)) if index == self.node)
-        edited = list(_variants(node))[self.variant][1] if self.edit is None else self.edit(node)
+        edited = (
+            list(variants(node, _enums()))[self.variant][1]
+            if self.edit is None
+            else self.edit(node)
+        )
         _Replace(node, edited).visit(tree)
         code: CodeType = compile(ast.fix_missing_locations(tree), path_of(self.module), "exec")
         return code
@@ -128,10 +102,10 @@ def mutations_of(module: str) -> dict[str, Mutation]:
     """All mutations of a module, by address."""
     tree = parse(module)
     index = {id(node): number for number, node in enumerate(ast.walk(tree))}
-    seen: Counter[tuple[str, str]] = Counter()
+    enums, seen = _enums(), Counter[tuple[str, str]]()
     found = {}
     for node, qualname, statement in _places(tree, "", tree):
-        for variant, (change, replacement) in enumerate(_variants(node)):
+        for variant, (change, replacement) in enumerate(variants(node, enums)):
             seen[qualname, change] += 1
             mutation = Mutation(
                 module=module,
@@ -206,7 +180,7 @@ def _swap(first: int, node: ast.AST) -> ast.AST:
     assert isinstance(node, ast.If)
     body = [*node.body]
     body[first : first + 2] = reversed(body[first : first + 2])
-    return _with(node, body=body)
+    return with_fields(node, body=body)
 
 
 def _shown(node: ast.AST) -> str:
@@ -277,134 +251,6 @@ def _is_type(node: ast.expr) -> bool:
         case ast.BinOp(op=ast.BitOr()):
             return _is_type(node.left)
     return False
-
-
-def _variants(node: ast.AST) -> Iterator[Variant]:
-    match node:
-        case ast.Compare():
-            yield from _comparisons(node)
-        case ast.BinOp() if not _joins_text(node):
-            yield from _arithmetic(node)
-        case ast.AugAssign():
-            yield from _arithmetic(node)
-            yield "remove", ast.Pass()
-        case ast.BoolOp():
-            yield from _connectives(node)
-        case ast.UnaryOp(op=ast.Not()):
-            yield "drop not", node.operand
-        case ast.UnaryOp(op=ast.USub()):
-            yield "drop minus", node.operand
-        case ast.Constant(value=bool(value)):
-            yield f"{value} to {not value}", ast.Constant(not value)
-        case ast.Constant(value=int(value)) | ast.Constant(value=float(value)):
-            yield "constant + 1", ast.Constant(value + 1)
-            yield "constant - 1", ast.Constant(value - 1)
-        case ast.Return(value=ast.expr()) if not _is_none(node.value):
-            yield "return None", ast.Return(ast.Constant(None))
-        case ast.If() | ast.While() | ast.IfExp():
-            yield from _conditions(node)
-        case ast.comprehension(ifs=[_, *_]):
-            for number, test in enumerate(node.ifs):
-                yield "drop filter", _with(node, ifs=node.ifs[:number] + node.ifs[number + 1 :])
-                yield (
-                    "negate filter",
-                    _with(node, ifs=[*node.ifs[:number], _not(test), *node.ifs[number + 1 :]]),
-                )
-        case ast.Call(func=ast.Name(id=name)) if name in _CALLS:
-            yield f"{name} to {_CALLS[name]}", _with(node, func=ast.Name(_CALLS[name], ast.Load()))
-            if name in ("min", "max") and len(node.args) > 1 and not node.keywords:
-                for number in range(len(node.args)):
-                    kept = node.args[:number] + node.args[number + 1 :]
-                    yield (
-                        f"drop of {name}",
-                        kept[0] if len(kept) == 1 else _with(node, args=kept),
-                    )
-        case ast.Call(func=ast.Attribute(attr="popleft")):
-            yield "popleft to pop", _with(node, func=_with(node.func, attr="pop"))
-        case ast.Tuple(ctx=ast.Load(), elts=[_, *_]) | ast.List(ctx=ast.Load(), elts=[_, *_]):
-            for number in range(len(node.elts)):
-                yield (
-                    "drop element",
-                    _with(node, elts=node.elts[:number] + node.elts[number + 1 :]),
-                )
-        case ast.Call(func=ast.Name(id=name), args=[only]) if name in _UNWRAPPED:
-            yield f"drop {name}", only
-        case ast.Expr(value=ast.Call()) | ast.Raise() | ast.Delete() | ast.Break() | ast.Continue():
-            yield "remove", ast.Pass()
-        case ast.Assign(targets=[ast.Attribute() | ast.Subscript()]):
-            yield "remove", ast.Pass()
-        case ast.Attribute(value=ast.Name(id=name), attr=member):
-            members = _enums().get(name, ())
-            if member in members:
-                other = members[(members.index(member) + 1) % len(members)]
-                yield f"{name}.{member} to {other}", _with(node, attr=other)
-
-
-def _comparisons(node: ast.Compare) -> Iterator[Variant]:
-    for number, op in enumerate(node.ops):
-        for change, other in _COMPARISONS[type(op)]:
-            ops = [*node.ops[:number], other(), *node.ops[number + 1 :]]
-            yield change, _with(node, ops=ops)
-
-
-def _arithmetic(node: ast.BinOp | ast.AugAssign) -> Iterator[Variant]:
-    if type(node.op) in _ARITHMETIC:
-        change, other = _ARITHMETIC[type(node.op)]
-        yield change, _with(node, op=other())
-        if isinstance(node, ast.BinOp):
-            sign = change.split()[0]
-            yield f"drop left of {sign}", node.right
-            yield f"drop right of {sign}", node.left
-
-
-def _connectives(node: ast.BoolOp) -> Iterator[Variant]:
-    change, other = (
-        ("and to or", ast.Or) if isinstance(node.op, ast.And) else ("or to and", ast.And)
-    )
-    yield change, _with(node, op=other())
-    for number in range(len(node.values)):
-        kept = node.values[:number] + node.values[number + 1 :]
-        yield (
-            f"drop of {change.split()[0]}",
-            kept[0] if len(kept) == 1 else _with(node, values=kept),
-        )
-
-
-def _conditions(node: ast.If | ast.While | ast.IfExp) -> Iterator[Variant]:
-    yield "negate", _with(node, test=_not(node.test))
-    if isinstance(node, ast.IfExp):
-        yield "always", node.body
-        yield "never", node.orelse
-    elif isinstance(node, ast.If):
-        # A walrus in the condition goes on to assign.
-        yield "always", _with(node, test=ast.BoolOp(ast.Or(), [node.test, ast.Constant(True)]))
-        yield "never", _with(node, test=ast.BoolOp(ast.And(), [node.test, ast.Constant(False)]))
-
-
-def _not(test: ast.expr) -> ast.expr:
-    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
-        return test.operand
-    return ast.UnaryOp(ast.Not(), test)
-
-
-def _joins_text(node: ast.BinOp) -> bool:
-    sides = (node.left, node.right)
-    return any(
-        isinstance(side, ast.JoinedStr)
-        or (isinstance(side, ast.Constant) and isinstance(side.value, str | bytes))
-        for side in sides
-    )
-
-
-def _is_none(node: ast.expr | None) -> bool:
-    return node is None or (isinstance(node, ast.Constant) and node.value is None)
-
-
-def _with(node: ast.AST, **fields: object) -> ast.AST:
-    changed = copy.copy(node)
-    for name, value in fields.items():
-        setattr(changed, name, value)
-    return changed
 
 
 @cache

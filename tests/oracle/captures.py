@@ -17,7 +17,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from .replay_oracle import SECOND, ExpectedRule, OracleSettings
+from .capture_record import SECOND
+from .replay_oracle import ExpectedRule, OracleSettings
 
 Event = dict[str, Any]
 

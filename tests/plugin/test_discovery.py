@@ -11,7 +11,7 @@ from shim.model import InputError
 from shim.plugin import discovery
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings.settings import load_settings
-from tests.settings.test_settings import Fake
+from tests.settings.fake_monitors import Fake
 
 
 class Plugin:

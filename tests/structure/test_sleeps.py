@@ -24,7 +24,7 @@ SLEEPS = {
         "fleet/roaming_client.py",
         "fleet_faults/crowd.py",
         "ledger/test_live.py",
-        "live/test_aiohttp_websocket.py",
+        "live/aiohttp_service.py",
         "live/test_drain.py",
         "live/test_rollout.py",
         "live/test_slow_readers.py",

@@ -15,7 +15,7 @@ from tests.telemetry.collectors import unused_port
 from tests.waiting import until
 from tests.web.nginx import careless, documented, nginx
 from tests.web.servers import OPERATOR, SECRETS, console
-from tests.web.test_access import READABLE, csrf_of
+from tests.web.visits import READABLE, csrf_of
 
 pytestmark = pytest.mark.real
 

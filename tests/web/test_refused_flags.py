@@ -21,7 +21,7 @@ from tests.live.servers import QUICK, ROLLOUT, app_client
 from tests.telemetry.collectors import grpc_collector
 from tests.waiting import until
 from tests.web.servers import OPERATOR, SECRETS, VIEWER, Server
-from tests.web.test_access import READABLE
+from tests.web.visits import READABLE
 
 USER = "alice@example.com"
 GOOD = ROLLOUT.replace("STAGE", '"shadow"')
