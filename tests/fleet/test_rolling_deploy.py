@@ -5,7 +5,7 @@ Clients that fall silent give verdicts: before the deploy, while both settings r
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from shim.ledger.stores import read_ledger
 from shim.model.ledger_url import LedgerUrl
 from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings.settings import load_settings
+from tests.fleet import released_process
 from tests.fleet.real_fleet import QUICK_TIMES, ask, flags_of, member, port_of, settings_of
 from tests.fleet.roaming_client import connect, leave_all, now
 from tests.live.servers import ServerProcess
@@ -35,20 +36,15 @@ NEW = OLD.replace("tolerance: 20s", "tolerance: 19s")
 FLAGS = flags_of(live=0, shadow=100)
 
 
-def program(folder: Path, version: str) -> Sequence[str]:
-    """A `shim` that says that it is of this version, and so do the monitors that it carries."""
+def release(folder: Path, version: str) -> Path:
+    """A folder that says that the shim is of this version, and so are the monitors that it carries."""
     installed = folder / version / f"monitor_migration_shim-{version}.dist-info"
     installed.mkdir(parents=True, exist_ok=True)
     (installed / "METADATA").write_text(f"Name: monitor-migration-shim\nVersion: {version}\n")
     (installed / "entry_points.txt").write_text(
         "[shim]\nlegacy-global = shim_legacy_global\nper-session = shim_per_session\n"
     )
-    lines = [
-        f"import sys; sys.path.insert(0, {str(installed.parent)!r})",
-        f"import shim; shim.__version__ = {version!r}",
-        "from shim.cli import main; main()",
-    ]
-    return "-c", "; ".join(lines)
+    return installed.parent
 
 
 class Deployment:
@@ -66,7 +62,7 @@ class Deployment:
     async def start(self, name: str, settings: str = OLD, version: str = "1.0.0") -> ServerProcess:
         own = self._ends[name] = AsyncExitStack()
         self._stack.push_async_callback(own.aclose)
-        run = program(self._folder, version)
+        run = (released_process.__name__, str(release(self._folder, version)), version)
         process: ServerProcess = await own.enter_async_context(
             member(self._folder, self._store, name, settings=settings, flags=FLAGS, program=run)
         )

@@ -105,10 +105,7 @@ class Member:
                 self.name,
                 settings=_SETTINGS,
                 rollout="ledger",
-                program=(
-                    *("-m", "tests.fleet_faults.moved_process"),
-                    *(str(self.ahead), str(self._pauses)),
-                ),
+                program=("tests.fleet_faults.moved_process", str(self.ahead), str(self._pauses)),
             )
         )
 

@@ -1,4 +1,4 @@
-"""`python -m tests.fleet_faults.moved_process SECONDS PAUSES serve …`: a shim whose wall clock is ahead by so
+"""The program `SECONDS PAUSES serve …`: a shim whose wall clock is ahead by so
 much, which writes down when it did not run, and which looks for the next step of the plan every 4 s.
 
 The clock is moved before the shim is imported, as if somebody had set the machine's. A line of the file PAUSES
@@ -11,34 +11,35 @@ import sys
 import time
 from pathlib import Path
 
-_AHEAD = round(float(sys.argv.pop(1)) * 1e9)
-_PAUSES = Path(sys.argv.pop(1))
+_ahead = 0
 _true_time_ns = time.time_ns
 
 
 def _moved_time_ns() -> int:
-    return _true_time_ns() + _AHEAD
+    return _true_time_ns() + _ahead
 
 
 time.time_ns = _moved_time_ns
 
-from shim.cli import main  # noqa: E402 - the clock comes first
+from shim import cli  # noqa: E402 - the clock comes first
 from shim.model import Time  # noqa: E402
 from shim.router import Budget, Router  # noqa: E402
 from shim.runtime import flags_following  # noqa: E402
 
-flags_following._PROMOTION_INTERVAL = 4.0
 
-_paused = Router.paused
+def main() -> None:
+    global _ahead
+    _ahead = round(float(sys.argv.pop(1)) * 1e9)
+    pauses = Path(sys.argv.pop(1))
+    flags_following._PROMOTION_INTERVAL = 4.0
+    paused = Router.paused
 
+    def write_pause_down(
+        router: Router, start: Time, end: Time, budget: Budget | None = None
+    ) -> None:
+        with pauses.open("a") as file:
+            file.write(f"{start} {end}\n")
+        paused(router, start, end, budget)
 
-def _write_pause_down(router: Router, start: Time, end: Time, budget: Budget | None = None) -> None:
-    with _PAUSES.open("a") as file:
-        file.write(f"{start} {end}\n")
-    _paused(router, start, end, budget)
-
-
-Router.paused = _write_pause_down  # type: ignore[assignment, method-assign]
-
-if __name__ == "__main__":
-    main()
+    Router.paused = write_pause_down  # type: ignore[assignment, method-assign]
+    cli.main()

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import signal
-import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -24,6 +23,8 @@ from shim.runtime.secrets import Secrets
 from shim.runtime.tally import Tally
 from shim.server.serving import serving
 from shim.settings.settings import load_settings
+from tests import prepared_python
+from tests.prepared_python import ForkedProcess
 
 SECRETS = Secrets("j" * 32, "operator", "hash-key", dev=True)
 OPERATOR = {"Authorization": f"Bearer {SECRETS.operator_token}"}
@@ -97,7 +98,9 @@ percent: {complete: 0, live: 0, shadow: 0}
 class ServerProcess:
     """`shim serve` in a process of its own."""
 
-    def __init__(self, process: asyncio.subprocess.Process, secrets: dict[str, str], url: str):
+    def __init__(
+        self, process: asyncio.subprocess.Process | ForkedProcess, secrets: dict[str, str], url: str
+    ):
         self.process = process
         self.secrets = secrets
         self.url = url
@@ -127,34 +130,21 @@ async def server_process(
     ledger: str | None = None,
     rollout: str = "rollout.yaml",
     flags: str | None = None,
-    program: Sequence[str] = ("-m", "shim"),
+    program: Sequence[str] = ("shim.cli",),
 ) -> AsyncIterator[ServerProcess]:
     """`ledger` are the lines about the ledger, if it is no file in the folder; `rollout` is a setting.
 
-    `flags` is the text of the flags file, if not everybody is at `stage`; `program` is what Python runs.
+    `flags` is the text of the flags file, if not everybody is at `stage`; `program` is a module
+    whose `main` runs, and its first arguments.
     """
     ledger = ledger or f"ledger: sqlite:///{folder}/shim.db"
     (folder / "rollout.yaml").write_text(flags or ROLLOUT.replace("STAGE", f'"{stage}"'))
     config = folder / "shim.yaml"
     config.write_text(f"{settings}\nrollout: {rollout}\n{ledger}\n")
-    command = [
-        sys.executable,
-        *program,
-        "serve",
-        "--dev",
-        "--port",
-        "0",
-        "--config",
-        str(config),
-    ]
+    module, *arguments = program
+    arguments += ["serve", "--dev", "--port", "0", "--config", str(config)]
     with (folder / "serve.log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=log,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        )
-    assert process.stdout is not None
+        process = await prepared_python.start(module, arguments, os.environ, log)
     secrets: dict[str, str] = {}
     try:
         async with asyncio.timeout(90):
@@ -177,7 +167,7 @@ async def server_process(
             except TimeoutError:
                 process.kill()
                 await process.wait()
-        process._transport.close()  # type: ignore[attr-defined]
+        process.close()
 
 
 async def app_clients(
