@@ -1,14 +1,14 @@
 """The example files give the answers that they promise."""
 
 import json
-import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from shim.cli import main
 from shim.gate.answer import GateAnswer, GateVerdict, Standing
 from shim.simulate.scenario import load_scenario
 from shim.simulate.simulation_run import SimulationRun
@@ -35,15 +35,10 @@ CODES = {GateVerdict.READY: 0, GateVerdict.NOT_READY: 1, GateVerdict.INSUFFICIEN
 
 @cache
 def _answer(path: Path) -> dict[str, Any]:
-    """The gate's answer, from the command as a user runs it (in a process that nobody measures)."""
-    done = subprocess.run(
-        [sys.executable, "-m", "shim", "simulate", str(path), "--json"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    answer: dict[str, Any] = json.loads(done.stdout)["gate"]
-    assert done.returncode == CODES[GateVerdict(answer["answer"])], done.stderr
+    """The gate's answer, by the command."""
+    result = CliRunner().invoke(main, ["simulate", str(path), "--json"])
+    answer: dict[str, Any] = json.loads(result.stdout)["gate"]
+    assert result.exit_code == CODES[GateVerdict(answer["answer"])], result.stderr
     return answer
 
 
