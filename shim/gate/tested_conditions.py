@@ -38,19 +38,13 @@ def agreement(case: KindGate) -> Condition:
     """The e-value of "agreement is at most `min_agreement`"."""
     evidence, target = case.evidence, case.targets.min_agreement
     counted = evidence.agreement
-
-    def shown(sample: Counted, factor: float) -> bool:
-        return all(
-            log_e_value(shares, target) >= case.log_wanted for shares in grown_both(sample, factor)
-        )
-
     standing, missing, eta = _decide(
         case,
         observations(counted.plain),
         "users",
-        shown=partial(shown, counted),
-        likely=partial(shown, evidence.so_far.agreement),
-        refuted=all(log_e_value_below(shares, target) >= case.log_wanted for shares in counted),
+        shown=partial(_suffices, case, log_e_value, target, counted),
+        likely=partial(_suffices, case, log_e_value, target, evidence.so_far.agreement),
+        refuted=_suffices(case, log_e_value_below, target, counted),
         against=f"users see less agreement than {target:.4g}",
         nothing="no user's observation is final yet",
     )
@@ -143,20 +137,13 @@ def proofs_of_life(case: KindGate) -> Condition:
     """The e-value of "the share of users with a proof of life is at least `max_proofs`"."""
     evidence, limit = case.evidence, case.targets.max_proofs
     counted = evidence.proofs
-
-    def shown(sample: Counted, factor: float) -> bool:
-        return all(
-            log_e_value_below(shares, limit) >= case.log_wanted
-            for shares in grown_both(sample, factor)
-        )
-
     standing, missing, eta = _decide(
         case,
         observations(counted.plain),
         "users on whom the candidate acts",
-        shown=partial(shown, counted),
-        likely=partial(shown, evidence.so_far.proofs),
-        refuted=all(log_e_value(shares, limit) >= case.log_wanted for shares in counted),
+        shown=partial(_suffices, case, log_e_value_below, limit, counted),
+        likely=partial(_suffices, case, log_e_value_below, limit, evidence.so_far.proofs),
+        refuted=_suffices(case, log_e_value, limit, counted),
         against=f"the candidate closes live connections of more than {limit:.4g} of its users",
         nothing="no final observation of a timeout acted on by the candidate",
     )
@@ -179,6 +166,18 @@ def proofs_of_life(case: KindGate) -> Condition:
             **describe_counted(counted),
         },
     )
+
+
+def _suffices(
+    case: KindGate,
+    log_evidence: Callable[[Shares, float], float],
+    target: float,
+    sample: Counted,
+    factor: float = 1.0,
+) -> bool:
+    """Whether the evidence about a mean would be enough, in both ways, on so many times the sample."""
+    grown = grown_both(sample, factor)
+    return all(log_evidence(shares, target) >= case.log_wanted for shares in grown)
 
 
 def _decide(

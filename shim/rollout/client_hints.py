@@ -1,8 +1,8 @@
 """What is known of the service's clients and of the candidate's settings, where it matters to the rollout.
 
 A candidate that closes with a code after which clients (`clients` in the settings) stay away loses them,
-however right its decisions are (docs/design.md#purpose). A candidate that is less patient than a pause of the
-server has to be long (docs/design.md#r3) takes such a pause for silence of the clients.
+however right its decisions are (docs/design.md#purpose). A candidate takes a short pause of the server for
+silence of the clients (docs/design.md#r3), so its timeout has to be longer than such a pause.
 """
 
 from dataclasses import replace
