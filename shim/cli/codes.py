@@ -44,7 +44,7 @@ def _read_ending(text: str) -> Ending:
     multiple=True,
     type=_read_client,
     metavar="NAME",
-    help="A client of yours; may be given several times. Without it all are shown.",
+    help="A client of yours; may be given several times. Without it the command shows all clients.",
 )
 @click.option(
     "--code",

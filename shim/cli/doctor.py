@@ -16,7 +16,9 @@ _SIGNS = {Health.GOOD: ("✓", "green"), Health.ODD: ("…", "yellow"), Health.B
 
 
 @click.command()
-@click.option("--config", type=PATH, help="The settings file; without it the defaults are meant.")
+@click.option(
+    "--config", type=PATH, help="The settings file. Without it the command looks at the defaults."
+)
 @json_option
 @input_errors
 def doctor(config: Path | None, as_json: bool) -> None:

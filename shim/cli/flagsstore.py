@@ -69,7 +69,7 @@ def _read_digest(digits: str) -> str:
     "--if-digest",
     metavar="DIGEST",
     type=_read_digest,
-    help="Only if the flags in force have this SHA-256, or begin of one (8 digits or more).",
+    help="Bring FILE only if the SHA-256 of the flags in force begins with these digits (8 or more).",
 )
 @store_options
 @instead_option
@@ -130,7 +130,13 @@ def pull(file: Path | None, config: Path | None, ledger: LedgerUrl | None, url: 
 
 
 @click.command()
-@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=20,
+    show_default=True,
+    help="Show at most this many versions.",
+)
 @store_options
 @instead_option
 @json_option

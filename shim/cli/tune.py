@@ -48,7 +48,11 @@ def _read_timeouts(text: str) -> tuple[Duration, ...]:
     metavar="TEXT",
     help="Timeouts of the candidate to try, with commas between.",
 )
-@click.option("--config", type=PATH, help="The settings apart from that.")
+@click.option(
+    "--config",
+    type=PATH,
+    help="The settings file; each trial replaces its timeout of the candidate.",
+)
 @click.option("--svg", type=PATH, help="Write the picture to this file.")
 @json_option
 @input_errors

@@ -234,6 +234,15 @@ async def test_the_viewers_token_reads(tmp_path: Path) -> None:
         assert shim.router.brake_reason is None
 
 
+@pytest.mark.parametrize("order", ["engage", "release"])
+@pytest.mark.parametrize("reason", ["", "ab", "  a ", "a\nb c", "x" * 501])
+async def test_a_reason_is_a_line(order: str, reason: str) -> None:
+    """The command refuses a bad reason before it asks anybody, in the words of an order in a fleet's store."""
+    refused = await ask("brake", order, "--reason", reason, "--url", "http://127.0.0.1:1")
+    expected = "error: --reason: must be 3 to 500 characters, in one line\n"
+    assert (refused.exit_code, refused.stderr) == (2, expected)
+
+
 @pytest.mark.parametrize("command", [["status"], ["gate"], ["verdicts"], ["connections"]])
 async def test_nobody_there(command: list[str]) -> None:
     answer = await ask(*command, "--url", "http://127.0.0.1:1")
