@@ -112,6 +112,18 @@ def test_a_process_is_unsure_where_it_forgot_for_want_of_room() -> None:
     assert told(returns, *actions)[1] == [0]
 
 
+def test_a_process_remembers_50_000_closings() -> None:
+    """As docs/fleet.md says. The closing after them takes the place of the first."""
+    returns = FleetReturns(WINDOW, PATIENCE)
+    action = published(acted_at=65 * S, user="another")
+    for number in range(50_001):
+        opened(returns, f"c{number}", 60 * S)
+        if number == 50_000:
+            assert told(returns, action) == ([], [])
+        returns.closed(connection(f"c{number}"), 60 * S)
+    assert told(returns, action) == ([], [1])
+
+
 def test_a_mass_of_openings_is_told_in_pieces() -> None:
     """Other work of the event loop waits for `AT_ONCE` openings at most (R24)."""
     returns = process(capacity=3 * AT_ONCE)
