@@ -11,7 +11,7 @@ import logging
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager
 from threading import Event, Thread
 from typing import Any
 
@@ -20,9 +20,8 @@ import psycopg
 from shim.ledger.postgres.brake_orders import CHANNEL
 from shim.ledger.postgres.line_guard import at_most
 from shim.ledger.postgres.store_connection import (
-    connect,
+    connected,
     end_left_behind,
-    store_errors,
 )
 from shim.ledger.time_limit import time_limit
 from shim.model import InputError
@@ -90,7 +89,7 @@ class FleetLink:
         delay = _SHORTEST_RETRY
         while not self._stopping.is_set():
             try:
-                with closing(connect(self._url)) as connection, store_errors(self._url):
+                with connected(self._url) as connection:
                     with self._patience(connection):
                         end_left_behind(connection)
                         connection.execute(f"LISTEN {CHANNEL}".encode())

@@ -6,7 +6,7 @@ Rules: docs/design.md#r3, docs/design.md#r14, docs/design.md#r16.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from operator import sub
 
 from shim.model import SECOND, Coverage, Duration, Kind, Role, Time
 from shim.router import Router
@@ -17,16 +17,6 @@ INTERVAL: Duration = 60 * SECOND
 
 _LONGEST: Duration = 2 * INTERVAL
 """After a longer time without a measurement the process stood still, and nobody watched (R3)."""
-
-
-@dataclass(slots=True)
-class _Sums:
-    """The sums since the start, for one kind of connection."""
-
-    control_acted: Duration = 0
-    candidate_acted: Duration = 0
-    watched: Duration = 0
-    pings: int = 0
 
 
 class CoverageMeter:
@@ -59,10 +49,9 @@ class CoverageMeter:
         since, self._since = max(self._since, now - _LONGEST), now
         census = self._census
         for kind in Kind:
-            before, after = self._before[kind], self._sums(kind, now)
-            self._before[kind] = after
-            control = after.control_acted - before.control_acted
-            candidate = after.candidate_acted - before.candidate_acted
+            sums = self._sums(kind, now)
+            control, candidate, watched, pings = map(sub, sums, self._before[kind])
+            self._before[kind] = sums
             self._tell(
                 Coverage(
                     kind=kind,
@@ -71,18 +60,19 @@ class CoverageMeter:
                     connected=control + candidate,
                     control_acted=control,
                     candidate_acted=candidate,
-                    watched=after.watched - before.watched,
-                    pings=after.pings - before.pings,
+                    watched=watched,
+                    pings=pings,
                     heartbeat_interval=self._heartbeat_interval,
                     control_users=census.acted_for(kind, Role.CONTROL),
                     candidate_users=census.acted_for(kind, Role.CANDIDATE),
                 )
             )
 
-    def _sums(self, kind: Kind, now: Time) -> _Sums:
+    def _sums(self, kind: Kind, now: Time) -> tuple[Duration, Duration, Duration, int]:
+        """Since the start: for how long the control acted, and the candidate, what was watched, the pings."""
         census, candidate = self._census, self._router.monitors(Role.CANDIDATE)
         assert candidate is not None
-        return _Sums(
+        return (
             census.connected(kind, Role.CONTROL, now),
             census.connected(kind, Role.CANDIDATE, now),
             candidate.watched_until(kind, now),

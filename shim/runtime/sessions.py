@@ -8,6 +8,7 @@ Rules: docs/design.md#r2.
 
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from shim.model import Closing, Connection, Identity, Kind
@@ -22,22 +23,18 @@ class SessionMember(Protocol):
 M = TypeVar("M", bound=SessionMember)
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Session(Generic[M]):
-    """One user session.
+    """One user session."""
 
-    `open` counts its sockets that have not ended, those being closed included. `counted`: somebody vouches
-    that there is such a user, so what happens to the user is evidence.
-    """
-
-    __slots__ = ("_members", "counted", "id", "open", "user")
-
-    def __init__(self, id: str, user: str, counted: bool = False) -> None:
-        self.id = id
-        self.user = user
-        self.open = 0
-        self.counted = counted
-        # A tuple: sessions have few connections, and a dict for each session takes four times the memory.
-        self._members: tuple[M, ...] = ()
+    id: str
+    user: str
+    counted: bool = False
+    """Somebody vouches that there is such a user, so what happens to the user is evidence."""
+    open: int = field(default=0, init=False)
+    """The number of its sockets that have not ended, those being closed included."""
+    # A tuple: sessions have few connections, and a dict for each session takes four times the memory.
+    _members: tuple[M, ...] = field(default=(), init=False)
 
     @property
     def glasses_connection(self) -> M | None:

@@ -52,6 +52,14 @@ def test_what_is_no_ledger_is_refused_and_left_alone(
         SqliteReader(path).verdicts(VerdictFilter())
 
 
+def test_a_name_that_no_file_can_have(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 300)
+    with pytest.raises(InputError, match=r"x cannot be written: File name too long"):
+        SqliteLedger(path, RUN)
+    with pytest.raises(InputError, match=r"x cannot be read: File name too long"):
+        SqliteReader(path).verdicts(VerdictFilter())
+
+
 def test_what_was_begun_for_a_start_that_is_refused_is_gone_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ from shim.ledger.postgres.process_list import NOW
 from shim.ledger.postgres.store_connection import unnest
 from shim.ledger.postgres.store_reader import LISTED_FOR
 from shim.ledger.rows import Wall
-from shim.model import Duration, Identity
+from shim.model import Duration
 
 _MOST = 20_000
 """Identities that are concluded at once."""
@@ -130,25 +130,13 @@ def read_facts_due(
     ]
     if not due:
         return [], True
-    found: dict[Identity, IdentityFacts] = {}
-    for (
-        id,
-        run,
-        name,
-        user,
-        kind,
-        package,
-        instance,
-        acted,
-        last,
-        ends,
-        unsure,
-    ) in connection.execute(
+    found: dict[tuple[Any, ...], IdentityFacts] = {}
+    for id, run, name, *identity, acted, last, ends, unsure in connection.execute(
         f"SELECT id, run, connection, {_NAMES}, acted_at, last_activity, window_ends, unsure FROM action "
         f"WHERE {_PENDING} AND id <= %s AND {_OURS} AND identity = ANY(%s)".encode(),
         (frontier.seen_action, due),
     ).fetchall():
-        facts = found.setdefault((user, kind, package, instance), IdentityFacts([], {}, [], set()))
+        facts = found.setdefault(tuple(identity), IdentityFacts([], {}, [], set()))
         key = (str(run), name)
         facts.actions.append(
             FleetAction(key=key, acted_at=acted, last_activity=last, window_ends=ends)
@@ -156,12 +144,12 @@ def read_facts_due(
         facts.ids[key] = id
         if unsure:
             facts.unsure.add(key)
-    for run, name, user, kind, package, instance, opened, closed, used in connection.execute(
+    for run, name, *identity, opened, closed, used in connection.execute(
         f"SELECT run, connection, {_NAMES}, opened_at, closed_at, used FROM opening "
         "WHERE identity = ANY(%s)",
         (due,),
     ).fetchall():
-        if (of := found.get((user, kind, package, instance))) is not None:
+        if (of := found.get(tuple(identity))) is not None:
             of.openings.append(
                 FleetOpening(key=(str(run), name), opened_at=opened, closed_at=closed, used=used)
             )

@@ -5,7 +5,7 @@ docs/design.md#r27.
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from shim.ledger.postgres.process_list import (
     name_process,
 )
 from shim.ledger.postgres.shipment import note_run, ship_group
-from shim.ledger.postgres.store_connection import connect, store_errors
+from shim.ledger.postgres.store_connection import connected
 from shim.ledger.postgres.store_schema import grant, prepare, read_facts, refuse_others
 from shim.ledger.process_record import Pushed
 from shim.ledger.rows import RunRow, Wall
@@ -49,7 +49,7 @@ class FleetStore:
 
     def prepare(self, fleet: str | None, *, writers: Iterable[str], readers: Iterable[str]) -> str:
         """Make the store or bring it up to date, and give rights to roles; the fleet's name."""
-        with self._connected() as connection:
+        with connected(self._url) as connection:
             facts = prepare(connection, fleet, str(self._url))
             for role in writers:
                 grant(connection, role, write=True)
@@ -60,7 +60,7 @@ class FleetStore:
     def check(self, fleet: str) -> None:
         """Try whether a process of this fleet could write to the store, and change nothing."""
         place = str(self._url)
-        with self._connected() as connection, at_most(_LONGEST, connection):
+        with connected(self._url) as connection, at_most(_LONGEST, connection):
             refuse_others(read_facts(connection, place), fleet, place)
             with connection.transaction(force_rollback=True):
                 connection.execute(
@@ -76,7 +76,7 @@ class FleetStore:
         runs = outbox.runs()
         name = name_process(process or path.stem)
         rows = 0
-        with self._connected() as connection:
+        with connected(self._url) as connection:
             facts = prepare(connection, fleet, str(self._url))
             for place, run in enumerate(runs, 1):
                 offset = known_offset(connection, run.uuid) or 0
@@ -169,11 +169,6 @@ class FleetStore:
     @contextmanager
     def _opened(self) -> Iterator[Connection[Any]]:
         """A connection to a store that is there and up to date, for something short."""
-        with self._connected() as connection, at_most(_LONGEST, connection):
+        with connected(self._url) as connection, at_most(_LONGEST, connection):
             read_facts(connection, str(self._url))
-            yield connection
-
-    @contextmanager
-    def _connected(self) -> Iterator[Connection[Any]]:
-        with closing(connect(self._url)) as connection, store_errors(self._url):
             yield connection

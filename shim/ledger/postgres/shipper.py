@@ -12,7 +12,7 @@ import random
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing, suppress
+from contextlib import suppress
 from math import inf
 from threading import Event, Thread
 from time import monotonic
@@ -34,9 +34,8 @@ from shim.ledger.postgres.shipment import StoredRun, note_run, ship_group
 from shim.ledger.postgres.store_clock import StoreClock
 from shim.ledger.postgres.store_connection import (
     UnreachableError,
-    connect,
+    connected,
     end_left_behind,
-    store_errors,
 )
 from shim.ledger.postgres.store_schema import prepare
 from shim.ledger.process_record import FleetPlace, StoreStatus
@@ -150,7 +149,7 @@ class Shipper:
         delay = _SHORTEST_RETRY
         while True:
             try:
-                with closing(connect(self._url)) as connection, store_errors(self._url):
+                with connected(self._url) as connection:
                     self._begin(connection)
                     delay = _SHORTEST_RETRY
                     while self._round(connection):

@@ -149,6 +149,13 @@ def connect(url: LedgerUrl) -> "psycopg.Connection[tuple[Any, ...]]":
         return connection
 
 
+@contextmanager
+def connected(url: LedgerUrl) -> "Iterator[psycopg.Connection[tuple[Any, ...]]]":
+    """A connection as long as the context lasts; what fails there is told in words (`store_errors`)."""
+    with closing(connect(url)) as connection, store_errors(url):
+        yield connection
+
+
 def end_left_behind(connection: "psycopg.Connection[Any]", *, after: float = _LEFT_BEHIND) -> None:
     """End the connections of shims of this role whose process was silent for so many seconds in a transaction.
 

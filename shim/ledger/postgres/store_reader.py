@@ -50,6 +50,19 @@ _SESSION = (
 rather than sort them on its disk, and compiles nothing for it."""
 
 
+_FACTS = {
+    "name": "process.name",
+    "run": "run.id",
+    "version": "run.version",
+    "host": "process.host",
+    "seen_at": "process.seen_at",
+    "complete_until": "process.complete_until",
+    "clock_offset": "process.clock_offset",
+    "waiting": "process.waiting",
+}
+"""The fields of a process that the store has as they are."""
+
+
 class PostgresReader(SqlReader):
     """`LedgerReader` on a fleet's store. A few connections stay open between answers; more questions at a
     time than there are connections wait for each other."""
@@ -231,49 +244,22 @@ def _orders(snapshot: Snapshot, limit: int) -> list[FleetOrder]:
 
 def _processes(snapshot: Snapshot, now: Wall) -> list[ProcessRecord]:
     listed = snapshot.ask(
-        "SELECT process.name, run.id, run.version, process.host, process.ended, process.seen_at, "
-        "process.complete_until, process.clock_offset, process.waiting, process.state, "
-        "forgotten_at, forgotten_by, forgotten_reason FROM process JOIN run ON run.id = process.run "
+        f"SELECT {', '.join(_FACTS.values())}, ended, state, "
+        # Whoever has come back since is not forgotten.
+        "CASE WHEN ended AND process.seen_at <= forgotten_at THEN forgotten_at END, "
+        "forgotten_by, forgotten_reason FROM process JOIN run ON run.id = process.run "
         "WHERE greatest(process.seen_at, forgotten_at) > ? ORDER BY process.name, run.id",
         now - LISTED_FOR,
     )
     return [
         ProcessRecord(
-            name=name,
-            run=run,
-            version=version,
-            host=host,
+            **dict(zip(_FACTS, facts, strict=True)),
             alive=not ended,
-            seen_at=seen_at,
-            complete_until=complete_until,
-            clock_offset=clock_offset,
-            waiting=waiting,
             **_read_state(state),
-            forgotten=_read_forgetting(ended, seen_at, *forgetting),
+            forgotten=None if at is None else Forgetting(at=at, who=who, reason=reason),
         )
-        for (
-            name,
-            run,
-            version,
-            host,
-            ended,
-            seen_at,
-            complete_until,
-            clock_offset,
-            waiting,
-            state,
-            *forgetting,
-        ) in listed
+        for *facts, ended, state, at, who, reason in listed
     ]
-
-
-def _read_forgetting(
-    ended: bool, seen_at: Wall, at: Wall | None, who: str, reason: str
-) -> Forgetting | None:
-    """None: it was never forgotten, or has come back since."""
-    if at is None or not ended or seen_at > at:
-        return None
-    return Forgetting(at=at, who=who, reason=reason)
 
 
 def _read_state(text: str | None) -> dict[str, Any]:

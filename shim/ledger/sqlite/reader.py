@@ -53,7 +53,11 @@ class SqliteReader(SqlReader):
     @contextmanager
     def take_snapshot(self) -> Iterator[Snapshot]:
         path = self.path
-        if not path.exists():
+        try:
+            is_there = path.exists()
+        except OSError as error:
+            raise UnusableError(f"{path} cannot be read: {error.strerror}") from None
+        if not is_there:
             raise UnusableError(f"there is no ledger at {path}")
         check_kind(path.resolve())
         database = None
