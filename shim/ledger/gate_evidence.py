@@ -55,6 +55,40 @@ NO_FLAGS = "no flags file"
 """What stands for the flags where there is no file."""
 
 
+class TrialHistory(NamedTuple):
+    """What the ledger says about trials.
+
+    Attributes:
+        brakes: the orders to the brake up to now, newest first.
+        deciding: the deciding parts of the flags, by the digests in the identities.
+        differing: the parts in which the processes that run differ.
+        unset_clock: when the last process began, if its wall clock was not set then.
+    """
+
+    trials: tuple[Trial, ...]
+    brakes: Sequence[BrakeRow]
+    deciding: Mapping[str, str | None]
+    differing: tuple[str, ...]
+    unset_clock: Time | None
+
+    def deciding_part(self, trial: Trial) -> str | None:
+        """The deciding part of the flags in the trial; None: there were none, or an older shim kept none."""
+        return self.deciding.get(trial.identity.flags)
+
+    def only_widths_grew(self, earlier: Trial, later: Trial) -> bool:
+        """Whether nothing else changed from one trial to the next."""
+        before, after = self.deciding_part(earlier), self.deciding_part(later)
+        same_flags = earlier.identity.flags == later.identity.flags
+        return (
+            earlier.identity.differences(later.identity) in ((), ("flags",))
+            and later.began_by != BRAKE_RELEASED
+            and (
+                same_flags
+                or (before is not None and after is not None and only_widths_grew(before, after))
+            )
+        )
+
+
 class GateEvidence:
     """Reads the evidence of one ledger for the gate, and keeps what it has read for the next question."""
 
@@ -77,7 +111,7 @@ class GateEvidence:
         brakes = [row for row in reader.rows(BrakeRow, limit=_MOST_ROWS) if row.at <= now]
         seen = reader.last_seen(now)
         processes = reader.processes(now)
-        trials, deciding, differing, unset_clock = read_trials(reader, now, seen, brakes, processes)
+        history = read_trials(reader, now, seen, brakes, processes)
         brake = brakes[0] if brakes else None
         concluded = reader.concluded_until() or now
         self._forget_if_late(processes)
@@ -92,19 +126,19 @@ class GateEvidence:
             complete_until=complete_until,
             ends_first=None if last is None else last.name,
             brake=brake.reason if brake is not None and brake.engaged else None,
-            unset_clock=unset_clock,
+            unset_clock=history.unset_clock,
             expired_rules=_expired(self._settings, now),
-            differing=differing,
+            differing=history.differing,
         )
-        if not trials or trials[-1].until is not None:
+        if not history.trials or history.trials[-1].until is not None:
             return evidence
-        record = self._record_of(trials[-1], deciding)
+        record = self._record_of(history)
         # What a process of a fleet has not shipped yet is read later, with what the others found then.
         self._read_until = now if last is None else min(now, _end_of_record(last), concluded)
-        record.read(reader, _runs(trials[-1]), self._read_until)
+        record.read(reader, _runs(record.trial), self._read_until)
         return replace(
-            self._of_trial(reader, evidence, trials, record, brakes, deciding),
-            standing=self._standing(reader, trials, deciding, brakes, now),
+            self._of_trial(reader, evidence, history, record),
+            standing=self._standing(reader, history, now),
         )
 
     def _forget_if_late(self, processes: Sequence[ProcessRecord]) -> None:
@@ -117,25 +151,19 @@ class GateEvidence:
         self._ends = ends
 
     def _of_trial(
-        self,
-        reader: LedgerReader,
-        evidence: Evidence,
-        trials: Sequence[Trial],
-        record: TrialRecord,
-        brakes: Sequence[BrakeRow],
-        deciding: Mapping[str, str | None],
+        self, reader: LedgerReader, evidence: Evidence, history: TrialHistory, record: TrialRecord
     ) -> Evidence:
         """The evidence with what the record of the last of these trials says."""
-        now, trial = evidence.now, trials[-1]
+        now, trial = evidence.now, history.trials[-1]
         by_itself = [
             row.at
-            for row in brakes
+            for row in history.brakes
             if row.engaged and row.by_itself and trial.since <= row.at <= now
         ]
         return replace(
             evidence,
             trial=trial,
-            attempt=self._attempt(reader, trials, deciding, now),
+            attempt=self._attempt(reader, history, now),
             days_acted=record.days_acted(now),
             watched=record.watched,
             braked_by_itself=max(by_itself, default=None),
@@ -144,31 +172,26 @@ class GateEvidence:
             kinds=record.kinds(),
         )
 
-    def _record_of(self, trial: Trial, deciding: Mapping[str, str | None]) -> TrialRecord:
-        """The record that was kept, if it is of this very trial."""
-        record = self._record
+    def _record_of(self, history: TrialHistory) -> TrialRecord:
+        """The record of the last of these trials that was kept, or else one that begins."""
+        record, trial = self._record, history.trials[-1]
         if record is None or (record.trial.identity, record.trial.since) != (
             trial.identity,
             trial.since,
         ):
-            record = self._record = self._begin_record(trial, deciding)
+            record = self._record = self._begin_record(history)
         return record
 
-    def _begin_record(self, trial: Trial, deciding: Mapping[str, str | None]) -> TrialRecord:
+    def _begin_record(self, history: TrialHistory) -> TrialRecord:
+        trial = history.trials[-1]
         times = question_times(trial, self._settings.gate)
-        return TrialRecord(trial, times, deciding.get(trial.identity.flags))
+        return TrialRecord(trial, times, history.deciding_part(trial))
 
-    def _attempt(
-        self,
-        reader: LedgerReader,
-        trials: Sequence[Trial],
-        deciding: Mapping[str, str | None],
-        now: Time,
-    ) -> int:
+    def _attempt(self, reader: LedgerReader, history: TrialHistory, now: Time) -> int:
         """Which attempt the last trial is (R16's k)."""
-        *earlier, last = trials
+        *earlier, last = history.trials
         with_users = [
-            (trial, self._users(reader, trial, deciding))
+            (trial, self._users(reader, trial, history.deciding_part(trial)))
             for trial in earlier
             if trial.is_recent(now)
         ]
@@ -176,111 +199,69 @@ class GateEvidence:
             [*with_users, (last, TrialUsers(0, 0))], self._settings.gate.unit, now
         )
 
-    def _users(
-        self, reader: LedgerReader, trial: Trial, deciding: Mapping[str, str | None]
-    ) -> TrialUsers:
-        """Of a trial that is over."""
+    def _users(self, reader: LedgerReader, trial: Trial, deciding: str | None) -> TrialUsers:
+        """Of a trial that is over, and the deciding part of its flags."""
         assert trial.until is not None
         key = trial.since, trial.until
         if key not in self._means:
             self._means[key] = reader.mean_users(_runs(trial), *key)
         means = self._means[key]
         steps = self._settings.promotion.steps
-        text = deciding.get(trial.identity.flags)
-        step = None if text is None else step_of(text, [one.percent for one in steps])
+        step = None if deciding is None else step_of(deciding, [one.percent for one in steps])
         soak = None if step is None else steps[step].soak
         return TrialUsers(means[Role.CONTROL], means[Role.CANDIDATE], soak)
 
     def _standing(
-        self,
-        reader: LedgerReader,
-        trials: Sequence[Trial],
-        deciding: Mapping[str, str | None],
-        brakes: Sequence[BrakeRow],
-        now: Time,
+        self, reader: LedgerReader, history: TrialHistory, now: Time
     ) -> StandingReady | None:
         """The latest earlier trial that was `ready`, if since then nothing but widths has grown."""
+        trials = history.trials
         for place in range(len(trials) - 1, 0, -1):
             earlier, later = trials[place - 1], trials[place]
             assert earlier.until is not None
-            if now >= earlier.until + STANDS_FOR or not _only_widths_grew(earlier, later, deciding):
+            if now >= earlier.until + STANDS_FOR or not history.only_widths_grew(earlier, later):
                 return None
-            answer = self._answer_at_end(reader, trials[:place], deciding, brakes)
+            answer = self._answer_at_end(reader, history._replace(trials=trials[:place]))
             if answer.verdict is GateVerdict.READY:
                 return StandingReady(earlier.since, earlier.until)
             if any(condition.standing is Standing.FAILED for condition in answer.conditions):
                 return None
         return None
 
-    def _answer_at_end(
-        self,
-        reader: LedgerReader,
-        trials: Sequence[Trial],
-        deciding: Mapping[str, str | None],
-        brakes: Sequence[BrakeRow],
-    ) -> GateAnswer:
+    def _answer_at_end(self, reader: LedgerReader, history: TrialHistory) -> GateAnswer:
         """What the gate said when the last of these trials ended."""
-        trial = trials[-1]
+        trial = history.trials[-1]
         assert trial.until is not None
         key = trial.since, trial.until
         if key not in self._earlier:
-            record = self._begin_record(trial, deciding)
+            record = self._begin_record(history)
             # Nothing of the trial is still on its way to the disk.
             record.read(reader, _runs(trial), trial.until + self._settings.gate.grain)
-            brake = next((row for row in brakes if row.at <= trial.until), None)
+            brake = next((row for row in history.brakes if row.at <= trial.until), None)
             evidence = Evidence(
                 trial.until,
                 complete_until=trial.until,
                 brake=brake.reason if brake is not None and brake.engaged else None,
             )
-            whole = self._of_trial(reader, evidence, trials, record, brakes, deciding)
+            whole = self._of_trial(reader, evidence, history, record)
             self._earlier[key] = judge(whole, self._settings.gate)
         return self._earlier[key]
-
-
-def _only_widths_grew(earlier: Trial, later: Trial, deciding: Mapping[str, str | None]) -> bool:
-    """Whether nothing else changed from one trial to the next."""
-    before, after = deciding.get(earlier.identity.flags), deciding.get(later.identity.flags)
-    same_flags = earlier.identity.flags == later.identity.flags
-    return (
-        earlier.identity.differences(later.identity) in ((), ("flags",))
-        and later.began_by != BRAKE_RELEASED
-        and (
-            same_flags
-            or (before is not None and after is not None and only_widths_grew(before, after))
-        )
-    )
-
-
-class TrialHistory(NamedTuple):
-    """What the ledger says about trials.
-
-    Attributes:
-        deciding: the deciding parts of the flags, by the digests in the identities.
-        differing: the parts in which the processes that run differ.
-        unset_clock: when the last process began, if its wall clock was not set then.
-    """
-
-    trials: tuple[Trial, ...]
-    deciding: Mapping[str, str | None]
-    differing: tuple[str, ...]
-    unset_clock: Time | None
 
 
 def read_trials(
     reader: LedgerReader,
     now: Time,
     seen: Mapping[int, Wall],
-    brakes: Iterable[BrakeRow],
+    brakes: Sequence[BrakeRow],
     processes: Collection[ProcessRecord],
     *,
     only_with_flags: bool = False,
 ) -> TrialHistory:
     """All trials up to `now`.
 
-    `seen`: when each run last wrote down what it watched. `brakes`: all orders to the brake. `processes`: those
-    of a fleet, which may have ended without a word; the next process of the outbox has said so.
-    `only_with_flags` leaves out runs whose flags are not in the ledger.
+    `seen`: when each run last wrote down what it watched. `brakes`: the orders to the brake, newest first.
+    `processes`: those of a fleet, which may have ended without a word; the next process of the outbox has
+    said so. `only_with_flags` leaves out runs whose flags are not in the ledger.
     """
     begun = reader.rows(RunRow, limit=_MOST_ROWS)
     runs = [run for run in begun if CLOCK_UNSET_BEFORE <= run.started_at <= now]
@@ -298,11 +279,13 @@ def read_trials(
         signs[process.run] = max(signs.get(process.run, 0), min(_end_of_record(process), now))
     gone = {process.run for process in processes if not process.alive}
     spans = list(_identity_spans(runs, loads, signs, gone, now))
+    unset = (run.started_at for run in begun[:1] if run.started_at < CLOCK_UNSET_BEFORE)
     return TrialHistory(
-        find_trials(spans, releases, now),
-        {_identity_of(load): load.deciding for load in loads},
-        find_differences(spans, now),
-        next((run.started_at for run in begun[:1] if run.started_at < CLOCK_UNSET_BEFORE), None),
+        trials=find_trials(spans, releases, now),
+        brakes=brakes,
+        deciding={_identity_of(load): load.deciding for load in loads},
+        differing=find_differences(spans, now),
+        unset_clock=next(unset, None),
     )
 
 
