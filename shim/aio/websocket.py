@@ -50,6 +50,7 @@ class WebSocket(web.WebSocketResponse):
     _over: asyncio.Event | None = None
     _unanswered: bytes | None = None
     _carrier: asyncio.Transport | None = None
+    """The transport, or the one below TLS, while it is closing."""
     close_sent: tuple[int, str] | None = None
     close_received: int | None = None
     aborted: bool = False
@@ -264,9 +265,9 @@ class WebSocket(web.WebSocketResponse):
 
 
 class _ClosingTransport(asyncio.Transport):
-    """What aiohttp writes to after the close frame: it raises an error instead of writing.
+    """Given to aiohttp's writer after the close frame: the writer raises an error instead of writing.
 
-    So does a message that is still being compressed when the close frame is sent.
+    So it does with a message that a thread was compressing when the close frame was sent.
     """
 
     def is_closing(self) -> bool:

@@ -29,7 +29,7 @@ Period = Literal["15m", "1h", "6h", "24h", "7d", "30d"]
 
 
 class Query(msgspec.Struct, kw_only=True, frozen=True):
-    """The filters of a path; without any of its own, a path has none."""
+    """The filters of a path; this class itself is for a path without filters."""
 
 
 class ConnectionsQuery(Query, frozen=True):
