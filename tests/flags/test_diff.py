@@ -75,6 +75,13 @@ def test_a_glob_in_a_wider_one_is_a_group_of_its_own() -> None:
     assert group(groups, "*@*x.example").moves.moved == 0
 
 
+def test_a_glob_of_few_characters_is_not_about_everybody_else() -> None:
+    old = Targeting("f", "s")
+    groups = compare(old, replace(old, rules=(Rule("few", ("?",), stage=Stage.LIVE),))).groups
+    assert shares(group(groups, "?").moves) == {(Stage.OFF, Stage.LIVE): 1}
+    assert group(groups, None).moves.moved == 0
+
+
 @settings(max_examples=25, deadline=None)
 @given(old=rollouts(GLOBS), new=rollouts(GLOBS))
 def test_shares_are_those_of_a_crowd(old: Targeting, new: Targeting) -> None:
