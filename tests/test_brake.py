@@ -1,7 +1,7 @@
 """The brake engages by itself when the candidate closes the living, or nobody comes back (R22)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
@@ -9,24 +9,17 @@ import pytest
 from shim.gate.brake_statistics import BrakeRecord, FalseKill
 from shim.gate.observed_rows import Arm, ObservedRow
 from shim.gate.question import QuestionTimes
-from shim.model import UNCOUNTED, Coverage, Duration, Kind, Placement, Role, Stage
+from shim.model import UNCOUNTED, Coverage, Kind, Placement, Role, Stage
 from shim.router import Guard
 from shim.runtime.automatic_brake import AutomaticBrake
 from shim.settings.sections import GuardSettings
+from tests.gate.evidence import BrakeLimits
 from tests.router.helpers import S, World
 
 MINUTE = 60 * S
 DAY = 86_400 * S
 BEGUN = 20_000 * DAY + DAY // 2
 """The wall-clock time at which a world begins."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    window: Duration = 15 * MINUTE
-    count: int = 5
-    share: float = 0.01
-    spread: int = 3
 
 
 def braked(record: BrakeRecord | None = None, guard: Guard | None = None, **limits: float) -> World:
@@ -37,7 +30,7 @@ def braked(record: BrakeRecord | None = None, guard: Guard | None = None, **limi
         world.router.engage_brake(reason, world.now, by_itself=True)
 
     times = QuestionTimes(since=BEGUN, period=7 * DAY, unit=DAY, grain=MINUTE)
-    brake = AutomaticBrake(Limits(**limits), times, engage, lambda at: BEGUN + at)  # type: ignore[arg-type]
+    brake = AutomaticBrake(BrakeLimits(**limits), times, engage, lambda at: BEGUN + at)  # type: ignore[arg-type]
     if record is not None:
         brake.resume(record)
     world = World(observers=[brake], guard=guard)

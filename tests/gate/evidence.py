@@ -32,6 +32,16 @@ class Targets:
     max_expected: float = 0.005
 
 
+@dataclass(frozen=True)
+class BrakeLimits:
+    """The defaults of R22, told once more."""
+
+    window: Duration = 900 * SECOND
+    count: int = 5
+    share: float = 0.01
+    spread: int = 3
+
+
 TARGETS = Targets()
 HALVES = {Role.CONTROL: 0.5, Role.CANDIDATE: 0.5}
 
@@ -116,6 +126,6 @@ def condition(answer: GateAnswer, name: str, kind: Kind | None = None) -> Condit
     )
 
 
-def of(name: str, whole: Evidence) -> Condition:
+def judged(name: str, whole: Evidence) -> Condition:
     """This condition, judged by the defaults at the end of a period."""
     return condition(judge(whole, TARGETS), name)

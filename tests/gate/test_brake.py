@@ -1,7 +1,5 @@
 """R22: what engages the brake, and what does not."""
 
-from dataclasses import dataclass
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,23 +16,16 @@ from shim.gate.brake_statistics import (
 from shim.gate.observed_rows import Arm, ObservedRow
 from shim.gate.question import QuestionTimes
 from shim.gate.statistics import lower_bound, upper_bound
-from shim.model import SECOND, Duration, Kind, Role, Time
+from shim.model import SECOND, Kind, Role, Time
 from shim.model.time import DAY
+from tests.gate.evidence import BrakeLimits
 
 MINUTE = 60 * SECOND
 START = 100 * DAY + 3600 * SECOND
 
 
-@dataclass(frozen=True)
-class Limits:
-    window: Duration = 15 * MINUTE
-    count: int = 5
-    share: float = 0.01
-    spread: int = 3
-
-
-def watch(limits: Limits | None = None) -> FalseKillWatch:
-    return FalseKillWatch(limits or Limits(), MINUTE, START)
+def watch(limits: BrakeLimits | None = None) -> FalseKillWatch:
+    return FalseKillWatch(limits or BrakeLimits(), MINUTE, START)
 
 
 @given(st.floats(0, 50), st.integers(0, 80))
@@ -78,13 +69,13 @@ def test_five_false_kills_in_three_minutes_engage() -> None:
 def test_four_do_not() -> None:
     assert poisson_tail(0.01 * 204, 4) > CHANCE
     assert kill(watch(), SPREAD[:4], decisions=200) is None
-    assert kill(watch(Limits(count=4, share=0.0001)), SPREAD[:4], decisions=200) is not None
+    assert kill(watch(BrakeLimits(count=4, share=0.0001)), SPREAD[:4], decisions=200) is not None
 
 
 @pytest.mark.parametrize("apart", [0, 10 * SECOND, 29 * SECOND])
 def test_a_burst_within_two_minutes_does_not(apart: Time) -> None:
     # A cut of the network fills two minutes, each begun by a false kill.
-    limits = Limits(share=0.5)
+    limits = BrakeLimits(share=0.5)
     assert kill(watch(limits), [START + n * apart for n in range(5)], user="u") is None
 
 
@@ -149,7 +140,7 @@ def test_the_day_engages_on_a_share_too_small_for_the_window() -> None:
 @pytest.mark.parametrize(("begun", "wrong"), [(100, 2), (1, 4)])
 def test_the_day_engages_at_what_its_number_since_the_begin_needs(begun: int, wrong: int) -> None:
     """20 k (k + 1) on the k-th day: two users with false kills are enough on the first one."""
-    watched = FalseKillWatch(Limits(spread=1000), MINUTE, begun * DAY)
+    watched = FalseKillWatch(BrakeLimits(spread=1000), MINUTE, begun * DAY)
     watched.decided("right", START)
     for number in range(wrong):
         at = START + number * MINUTE
@@ -159,20 +150,20 @@ def test_the_day_engages_at_what_its_number_since_the_begin_needs(begun: int, wr
 
 
 def test_a_further_false_kill_of_a_minute_is_no_decision_of_the_day_either() -> None:
-    watched = watch(Limits(spread=1000))
+    watched = watch(BrakeLimits(spread=1000))
     found = kill(watched, [START, START + SECOND, START + MINUTE])
     assert found == FalseKills(2, 2, "the day")
 
 
 def test_one_users_false_kills_do_not_engage_by_the_day() -> None:
-    watched = watch(Limits(spread=1000))
+    watched = watch(BrakeLimits(spread=1000))
     for hour in range(24):
         watched.decided("u", 100 * DAY + hour * 3600 * SECOND)
         assert watched.killed("u", 100 * DAY + hour * 3600 * SECOND) is None
 
 
 def test_the_allowed_share_does_not_engage_by_the_day() -> None:
-    watched = watch(Limits(spread=1000))
+    watched = watch(BrakeLimits(spread=1000))
     for number in range(5_000):
         at = 100 * DAY + number * 16 * SECOND
         watched.decided(f"u{number}", at)
@@ -269,9 +260,9 @@ def test_an_outage_in_one_minute_is_one_event() -> None:
 def test_a_share_of_0_permits_no_false_kill_and_a_share_of_1_every_one() -> None:
     """The extremes that the settings permit."""
     times = [START, START + MINUTE]
-    assert kill(watch(Limits(share=0.0)), times, decisions=1000) is not None
+    assert kill(watch(BrakeLimits(share=0.0)), times, decisions=1000) is not None
     every = [START + number * MINUTE for number in range(60)]
-    assert kill(watch(Limits(share=1.0)), every) is None
+    assert kill(watch(BrakeLimits(share=1.0)), every) is None
 
 
 def test_a_further_false_kill_of_a_known_event_says_the_reason_again() -> None:
@@ -313,14 +304,14 @@ def test_the_reasons_in_words() -> None:
 
 
 def test_a_window_is_told_in_minutes() -> None:
-    limits = Limits(window=90 * SECOND, count=2, share=0.0001, spread=2)
+    limits = BrakeLimits(window=90 * SECOND, count=2, share=0.0001, spread=2)
     found = kill(watch(limits), SPREAD[:2])
     assert found == FalseKills(2, 2, "1.5 min")
 
 
 def test_a_false_kill_of_a_decision_of_yesterday_is_no_decision_of_today() -> None:
     """Each user's share is one at most: two false kills of one decision are as one of one."""
-    twice, once = watch(Limits(spread=1000)), watch(Limits(spread=1000))
+    twice, once = watch(BrakeLimits(spread=1000)), watch(BrakeLimits(spread=1000))
     found = []
     for watched, repeated in ((twice, 2), (once, 1)):
         for number in range(2):
@@ -335,7 +326,7 @@ def test_a_false_kill_of_a_decision_of_yesterday_is_no_decision_of_today() -> No
 
 
 def test_the_next_day_begins_with_nothing() -> None:
-    watched = watch(Limits(spread=1000))
+    watched = watch(BrakeLimits(spread=1000))
     end = 101 * DAY - 1
     for number, at in enumerate((end, end + 1 + MINUTE)):
         watched.decided(f"u{number}", at)

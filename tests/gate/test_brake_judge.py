@@ -6,7 +6,8 @@ from shim.gate.observed_rows import ObservedRow
 from shim.gate.question import QuestionTimes
 from shim.model import Kind, Role, Time
 from shim.model.time import DAY
-from tests.gate.test_brake import MINUTE, START, Limits, rows
+from tests.gate.evidence import BrakeLimits
+from tests.gate.test_brake import MINUTE, START, rows
 
 HOUR = 60 * MINUTE
 SINCE = 100 * DAY
@@ -17,7 +18,7 @@ LAST = CONTROL[-1].at
 
 
 def judge() -> BrakeJudge:
-    found = BrakeJudge(Limits(), QuestionTimes(SINCE, 7 * DAY, DAY, MINUTE))
+    found = BrakeJudge(BrakeLimits(), QuestionTimes(SINCE, 7 * DAY, DAY, MINUTE))
     found.covered(Kind.APP, 1, SINCE, SINCE + 2 * DAY, 10_000)
     return found
 
@@ -68,7 +69,7 @@ def test_outcomes_count_by_the_ends_of_their_windows_whenever_they_become_known(
 def test_a_crowd_is_measured_by_the_users_who_were_connected() -> None:
     """Of 300 connected users, 150 losses in one minute are one event; of 10 000 they are no crowd."""
     for users, engages in ((300, False), (10_000, True)):
-        judged = BrakeJudge(Limits(), QuestionTimes(SINCE, 7 * DAY, DAY, MINUTE))
+        judged = BrakeJudge(BrakeLimits(), QuestionTimes(SINCE, 7 * DAY, DAY, MINUTE))
         judged.covered(Kind.APP, 1, SINCE, SINCE + DAY, users)
         settle(judged, CONTROL, OUTAGE)
         assert (judged.fewer_returns(LAST + 3 * MINUTE) is not None) is engages
@@ -102,7 +103,7 @@ def test_after_a_restart_the_judge_goes_on_where_it_was() -> None:
         decisions=tuple((f"u{number}", at) for number, at in enumerate(FIVE[:2])),
         kills=tuple(FalseKill(f"u{number}", at) for number, at in enumerate(FIVE[:2])),
     )
-    judged = BrakeJudge(Limits(), QuestionTimes(DAY, 7 * DAY, DAY, MINUTE))
+    judged = BrakeJudge(BrakeLimits(), QuestionTimes(DAY, 7 * DAY, DAY, MINUTE))
     # Two false kills of two decisions are enough on the first day, and would not be on the hundredth.
     assert judged.resume(record) == FalseKills(2, 2, "the day")
     assert judged.trial_since == SINCE + 1

@@ -30,7 +30,7 @@ from tests.gate.evidence import (
     counts,
     day,
     evidence,
-    of,
+    judged,
 )
 
 POOR = evidence(
@@ -115,7 +115,7 @@ def test_the_conditions_stand_in_this_order() -> None:
     ],
 )
 def test_the_plain_interval_of_a_figure(name: str, interval: tuple[float, float]) -> None:
-    assert of(name, evidence()).interval == pytest.approx(interval, abs=1e-6)
+    assert judged(name, evidence()).interval == pytest.approx(interval, abs=1e-6)
 
 
 WORDS = {
@@ -163,13 +163,13 @@ def test_a_group_with_a_quarter_of_the_users_is_asked(small: int, asked: bool) -
     """Half of the small group's users come back from the candidate's closing, too few to refute."""
     rest = {GROUP: arms(bernoulli(1_470, 1_500), bernoulli(1_470, 1_500))}
     other = arms(bernoulli(small - 2, small - 2), bernoulli(1, 2))
-    one = of("returns", changed(returns={**rest, "staff": other}))
+    one = judged("returns", changed(returns={**rest, "staff": other}))
     assert (one.missing is not None) is asked
 
 
 def test_more_users_are_wanted_of_the_monitor_with_fewer_of_them() -> None:
     whole = {GROUP: arms(bernoulli(1960, 2000), bernoulli(98, 100))}
-    text = of("returns", changed(returns=whole, later_users=9)).missing or ""
+    text = judged("returns", changed(returns=whole, later_users=9)).missing or ""
     number = int(text.removeprefix("about ").partition(" ")[0])
     assert text == f"about {number} more users of either monitor"
     assert 0 < number < 400
@@ -191,10 +191,10 @@ def test_the_inputs_have_the_observations_in_both_ways_in_order() -> None:
         recent_returns=groups,
     )
     whole = evidence(kind)
-    agreement, proofs = of("agreement", whole).inputs, of("proofs_of_life", whole).inputs
-    recent = of("recent", whole).inputs["agreement"]
-    control = of("returns", whole).inputs["groups"][GROUP]["control"]
-    recently = of("recent", whole).inputs["returns"][GROUP]["control"]
+    agreement, proofs = judged("agreement", whole).inputs, judged("proofs_of_life", whole).inputs
+    recent = judged("recent", whole).inputs["agreement"]
+    control = judged("returns", whole).inputs["groups"][GROUP]["control"]
+    recently = judged("recent", whole).inputs["returns"][GROUP]["control"]
     for found in (agreement, proofs, recent, control, recently):
         assert [found[way]["shares"] for way in ("plain", "crowded")] == [plain, crowded]
         assert [found[way]["observations"] for way in ("plain", "crowded")] == [103, 94]
@@ -212,9 +212,9 @@ def test_an_e_value_that_no_float_holds_is_shown_as_a_very_large_one() -> None:
     arm = ArmUsers(counts(10, 1), 0, {Role.CONTROL: 1.0, Role.CANDIDATE: 0.0})
     whole = changed(agreement=both({(1, 1): 1_000_000}), arms={GROUP: arm})
     shown = [
-        of("agreement", whole).inputs["plain"]["e_value"],
-        of("sample_ratio", whole).inputs["groups"][GROUP]["e_value"],
-        of("sample_ratio", whole).figure,
+        judged("agreement", whole).inputs["plain"]["e_value"],
+        judged("sample_ratio", whole).inputs["groups"][GROUP]["e_value"],
+        judged("sample_ratio", whole).figure,
     ]
     assert all(1e298 < value < 1e300 for value in shown)
 

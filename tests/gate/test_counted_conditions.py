@@ -22,29 +22,29 @@ from tests.gate.evidence import (
     condition,
     counts,
     evidence,
-    of,
+    judged,
 )
 
 
 def test_numbers_where_there_is_nothing_to_count() -> None:
     whole = changed(acted={Role.CANDIDATE: 9}, arms={}, heartbeats=())
-    assert [of(name, whole).figure for name in ("acted", "sample_ratio")] == [0, 1]
-    assert of("acted", whole).missing == "the control never acted on a timeout"
-    nobody = of("acted", changed(acted={}))
+    assert [judged(name, whole).figure for name in ("acted", "sample_ratio")] == [0, 1]
+    assert judged("acted", whole).missing == "the control never acted on a timeout"
+    nobody = judged("acted", changed(acted={}))
     assert nobody.missing == "the control and the candidate never acted on a timeout"
     assert nobody.inputs == {"control": 0, "candidate": 0}
-    assert of("coverage", whole).missing == "10000 more heartbeats to judge by"
+    assert judged("coverage", whole).missing == "10000 more heartbeats to judge by"
 
 
 def test_the_inputs_of_arms_without_users_are_zeros() -> None:
-    one = of("sample_ratio", changed(arms={GROUP: ArmUsers({}, 3, {})}))
+    one = judged("sample_ratio", changed(arms={GROUP: ArmUsers({}, 3, {})}))
     zeros = {"control": 0, "candidate": 0}
     assert one.inputs["groups"] == {GROUP: {**zeros, "crossed": 3, "expected": zeros, "e_value": 1}}
 
 
 def test_a_process_that_never_pinged_is_the_worst() -> None:
     beats = (Heartbeats("a", 19_000, 20_000.0), Heartbeats("b", 0, 20_000.0))
-    one = of("coverage", changed(heartbeats=beats))
+    one = judged("coverage", changed(heartbeats=beats))
     assert (one.figure, one.missing) == (
         0,
         "the candidate does not ping as often as it should (b)",
@@ -64,7 +64,7 @@ def test_a_process_that_never_pinged_is_the_worst() -> None:
 def test_how_many_episodes_rules_may_explain(
     explained: int, conclusive: int, standing: str
 ) -> None:
-    one = of("expected", changed(expected=explained, matched=conclusive))
+    one = judged("expected", changed(expected=explained, matched=conclusive))
     assert one.standing == standing
 
 
@@ -91,7 +91,7 @@ def test_the_process_that_pings_least_is_named(
     beats: list[tuple[int, float | None]], figure: float | None, missing: str | None
 ) -> None:
     processes = tuple(Heartbeats(f"p{n}", pings, needed) for n, (pings, needed) in enumerate(beats))
-    one = of("coverage", changed(heartbeats=processes))
+    one = judged("coverage", changed(heartbeats=processes))
     assert (one.figure, one.bound) == (figure, figure)
     why = "the candidate does not ping as often as it should"
     assert one.missing == (f"{why} ({missing})" if missing else "1 more heartbeats to judge by")
@@ -101,9 +101,9 @@ def test_the_process_that_pings_least_is_named(
 
 def test_heartbeats_come_as_they_have_come() -> None:
     """8 000 in eight days: 2 000 more take two days."""
-    one = of("coverage", changed(heartbeats=(Heartbeats("p", 8_000, 8_000.0),)))
+    one = judged("coverage", changed(heartbeats=(Heartbeats("p", 8_000, 8_000.0),)))
     assert (one.eta, one.missing) == (2 * DAY, "2000 more heartbeats to judge by")
-    none = of("coverage", changed(heartbeats=(Heartbeats("p", 0, None),)))
+    none = judged("coverage", changed(heartbeats=(Heartbeats("p", 0, None),)))
     assert (none.eta, none.missing) == (
         None,
         "the candidate's settings have no heartbeat_interval",
@@ -133,19 +133,19 @@ def test_a_step_of_a_plan_counts_the_users_who_are_being_observed() -> None:
 
 def test_new_users_come_as_they_came_after_the_first_period() -> None:
     """On the eighth day 25 of 250 were new; 50 more take two days, fewer those being observed."""
-    one = of("users", changed(users=250, unsettled_users=0, later_users=25))
+    one = judged("users", changed(users=250, unsettled_users=0, later_users=25))
     assert (one.eta, one.missing) == (2 * DAY, "50 more users (0 are being observed)")
-    one = of("users", changed(users=200, unsettled_users=50, later_users=25))
+    one = judged("users", changed(users=200, unsettled_users=50, later_users=25))
     assert (one.eta, one.missing) == (2 * DAY, "100 more users (50 are being observed)")
-    one = of("users", changed(users=125, unsettled_users=125, later_users=25))
+    one = judged("users", changed(users=125, unsettled_users=125, later_users=25))
     assert one.eta == 2 * DAY
-    assert of("users", changed(users=0, unsettled_users=0)).eta is None
+    assert judged("users", changed(users=0, unsettled_users=0)).eta is None
 
 
 def test_the_arms_that_are_furthest_from_their_widths_give_the_figure() -> None:
     """All groups that are off are named."""
     sound = ArmUsers(counts(500, 500), 0, HALVES)
     groups = {"a": sound, "b": OFF[GROUP], "c": ArmUsers(counts(700, 300), 0, HALVES), "d": sound}
-    one = of("sample_ratio", changed(arms=groups))
+    one = judged("sample_ratio", changed(arms=groups))
     assert one.figure == pytest.approx(exp(groups["c"].log_e_value))
     assert (one.missing or "").startswith("users of b, c are not where the widths place them")

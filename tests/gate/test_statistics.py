@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from shim.gate.statistics import (
-    Shares,
     certainly_lower,
     finite_e_value,
     grown,
@@ -21,14 +20,11 @@ from shim.gate.statistics import (
     upper_bound,
     wilson,
 )
+from tests.gate.evidence import bernoulli
 
 means = st.floats(0.01, 0.99)
 pairs = st.integers(1, 7).flatmap(lambda trials: st.tuples(st.integers(0, trials), st.just(trials)))
 samples = st.lists(pairs, max_size=60)
-
-
-def bernoulli(successes: int, trials: int) -> Shares:
-    return {(1, 1): successes, (0, 1): trials - successes}
 
 
 @settings(deadline=None)

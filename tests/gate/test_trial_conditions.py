@@ -8,24 +8,24 @@ from shim.gate.answer import GateVerdict
 from shim.gate.evidence import Evidence
 from shim.gate.judge import judge
 from shim.model import SECOND
-from tests.gate.evidence import DAY, NOW, TARGETS, TRIAL, condition, evidence, of
+from tests.gate.evidence import DAY, NOW, TARGETS, TRIAL, condition, evidence, judged
 
 
 @pytest.mark.parametrize(("late", "verdict"), [(3_600, "ready"), (3_601, "insufficient")])
 def test_the_record_may_end_an_hour_ago(late: int, verdict: str) -> None:
     whole = evidence(complete_until=NOW - late * SECOND)
     assert judge(whole, TARGETS).verdict == GateVerdict(verdict)
-    assert of("record", whole).figure == late
+    assert judged("record", whole).figure == late
 
 
 def test_a_record_that_ends_after_now_has_no_negative_age() -> None:
-    assert of("record", evidence(complete_until=NOW + SECOND)).figure == 0
-    assert of("record", evidence(complete_until=None)).figure is None
+    assert judged("record", evidence(complete_until=NOW + SECOND)).figure == 0
+    assert judged("record", evidence(complete_until=None)).figure is None
 
 
 def test_the_process_whose_record_ends_first_is_named() -> None:
     whole = evidence(complete_until=NOW - 7200 * SECOND, ends_first="p1")
-    assert of("record", whole).missing == (
+    assert judged("record", whole).missing == (
         "the record of the process 'p1' ends at 2024-10-03T22:00:00+00:00: what it found is not in the "
         "store since"
     )
@@ -56,7 +56,7 @@ def test_what_the_length_of_a_trial_misses(
     days: str, lasted: float, missing: str | None, eta: float | None
 ) -> None:
     trial = replace(TRIAL, since=NOW - round(lasted * DAY))
-    one = of("length", evidence(trial=trial, days_acted=tuple(day == "1" for day in days)))
+    one = judged("length", evidence(trial=trial, days_acted=tuple(day == "1" for day in days)))
     assert (one.missing, one.standing == "met") == (missing, missing is None)
     assert one.eta == (None if eta is None else round(eta * DAY))
     assert (one.figure, one.target) == (days.count("1"), 7)
@@ -75,7 +75,7 @@ def test_the_last_day_of_a_period_is_over_with_the_period() -> None:
 
 
 def test_a_machine_whose_clock_was_not_set_has_no_record() -> None:
-    one = of("record", evidence(unset_clock=5 * DAY))
+    one = judged("record", evidence(unset_clock=5 * DAY))
     assert one.standing == "open"
     assert (one.missing or "").startswith(
         "the shim was started when the wall clock showed 1970-01-06, which was not set then"
@@ -83,11 +83,11 @@ def test_a_machine_whose_clock_was_not_set_has_no_record() -> None:
 
 
 def test_without_a_trial_nothing_is_known_of_failures() -> None:
-    assert of("failures", Evidence(NOW)).standing == "open"
-    assert of("failures", evidence()).standing == "met"
+    assert judged("failures", Evidence(NOW)).standing == "open"
+    assert judged("failures", evidence()).standing == "met"
 
 
 def test_the_inputs_of_the_brake_are_none_while_it_is_released() -> None:
-    assert of("brake", evidence()).inputs == {"engaged": None, "by_itself_at": None}
-    one = of("brake", evidence(brake="by hand"))
+    assert judged("brake", evidence()).inputs == {"engaged": None, "by_itself_at": None}
+    one = judged("brake", evidence(brake="by hand"))
     assert (one.inputs["engaged"], one.missing) == ("by hand", "the brake is engaged: by hand")

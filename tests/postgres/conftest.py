@@ -6,6 +6,7 @@ from contextlib import closing
 import pytest
 
 from shim.ledger.postgres.store_connection import connect
+from shim.ledger.postgres.store_reader import PostgresReader
 from shim.ledger.postgres.store_schema import prepare
 from shim.model.ledger_url import LedgerUrl
 from tests.postgres.helpers import FLEET, Store
@@ -49,6 +50,13 @@ def store(server: PostgresServer, empty_store: str) -> Iterator[LedgerUrl]:
 def connection(store: LedgerUrl) -> Iterator[Store]:
     """To that store."""
     with closing(connect(store)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def reader(store: LedgerUrl) -> Iterator[PostgresReader]:
+    """Of that store."""
+    with closing(PostgresReader(store)) as opened:
         yield opened
 
 

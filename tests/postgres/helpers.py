@@ -10,12 +10,14 @@ from typing import Any
 
 import psycopg
 
+from shim.ledger.fleet_record import FleetRecord
 from shim.ledger.postgres.process_list import ProcessName, Sign, enter, give_sign, read_clock
 from shim.ledger.postgres.shipment import note_run, ship_group
 from shim.ledger.postgres.store_connection import connect
 from shim.ledger.process_record import ProcessState
 from shim.ledger.rows import ROWS, Row
 from shim.ledger.sqlite.outbox import Outbox
+from shim.ledger.stores import read_ledger
 from shim.model.ledger_url import LedgerUrl
 from tests.ledger.helpers import run
 from tests.live.servers import QUICK, ServerProcess, server_process
@@ -50,6 +52,12 @@ async def until_found(store: LedgerUrl, question: str, answer: list[tuple[Any, .
         await until(
             lambda: connection.execute(question.encode()).fetchall() == answer, 90, pause=0.1
         )
+
+
+def fleet_of(store: LedgerUrl) -> FleetRecord:
+    """What the store says of its processes."""
+    with closing(read_ledger(store)) as reader:
+        return reader.fleet()
 
 
 def change(store: LedgerUrl, statement: str) -> None:

@@ -1,7 +1,5 @@
 """R25: one process of a fleet judges the merged record of all, and engages the brake for all."""
 
-from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
 import pytest
@@ -94,12 +92,6 @@ class Shipping:
 @pytest.fixture
 def shipping(connection: Store) -> Shipping:
     return Shipping(connection)
-
-
-@pytest.fixture
-def reader(store: LedgerUrl) -> Iterator[PostgresReader]:
-    with closing(PostgresReader(store)) as opened:
-        yield opened
 
 
 def judge(reader: PostgresReader, holder: str = "a") -> MergedBrake:

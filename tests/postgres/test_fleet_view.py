@@ -25,13 +25,17 @@ from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings.settings import settings_from
 from tests.ledger.helpers import ledger, run
 from tests.live.servers import ServerProcess, app_client
-from tests.postgres.helpers import FLEET, STAGES, Store, change, eventually, listed, process_of
+from tests.postgres.helpers import (
+    FLEET,
+    STAGES,
+    Store,
+    change,
+    eventually,
+    fleet_of,
+    listed,
+    process_of,
+)
 from tests.postgres.server import PASSWORD, PostgresServer
-
-
-def fleet_of(store: LedgerUrl) -> FleetRecord:
-    with closing(read_ledger(store)) as reader:
-        return reader.fleet()
 
 
 def shim(*arguments: str) -> Result:

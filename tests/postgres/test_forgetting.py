@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,9 @@ from shim.ledger.postgres.openings import EVERYTHING
 from shim.ledger.postgres.process_list import NOW, ProcessName, Sign, enter, give_sign, read_clock
 from shim.ledger.postgres.shipment import note_run
 from shim.ledger.protocols import UnusableError
-from shim.ledger.stores import read_ledger
 from shim.model.ledger_url import LedgerUrl
 from tests.ledger.helpers import run
-from tests.postgres.helpers import Store, change, eventually, look, process_of
+from tests.postgres.helpers import Store, change, eventually, fleet_of, look, process_of
 
 MINUTE = 60_000_000
 
@@ -36,11 +34,6 @@ def listed(connection: Store, name: str, *, silent: int = 0, ended: bool = False
         "UPDATE process SET seen_at = seen_at - %s WHERE run = %s", (silent, stored.id)
     )
     return stored.id
-
-
-def fleet_of(store: LedgerUrl) -> FleetRecord:
-    with closing(read_ledger(store)) as reader:
-        return reader.fleet()
 
 
 def forget(store: LedgerUrl, name: str, reason: str = "its disk is lost") -> Result:

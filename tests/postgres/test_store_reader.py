@@ -1,8 +1,6 @@
 """The reader of the store: bounded in time and in connections, and at work again after an interruption."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from threading import Barrier
 
 import pytest
@@ -15,12 +13,6 @@ from tests.postgres.helpers import change, look
 from tests.postgres.server import PostgresServer
 
 OURS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-
-
-@pytest.fixture
-def reader(store: LedgerUrl) -> Iterator[PostgresReader]:
-    with closing(PostgresReader(store)) as opened:
-        yield opened
 
 
 def test_a_question_ends_after_its_time(reader: PostgresReader, store: LedgerUrl) -> None:
