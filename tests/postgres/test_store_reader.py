@@ -1,14 +1,20 @@
 """The reader of the store: bounded in time and in connections, and at work again after an interruption."""
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
 from threading import Barrier
 
 import pytest
 
+from shim.ledger.postgres import store_reader
 from shim.ledger.postgres.store_reader import PostgresReader
 from shim.ledger.protocols import UnusableError
+from shim.ledger.sqlite.reader import SqliteReader
+from shim.ledger.stores import fleet_store
 from shim.ledger.time_limit import time_limit
 from shim.model.ledger_url import LedgerUrl
+from tests.ledger.helpers import ledger, verdict
 from tests.postgres.helpers import change, look
 from tests.postgres.server import PostgresServer
 
@@ -45,6 +51,22 @@ def test_a_question_that_somebody_else_ends(reader: PostgresReader, store: Ledge
             pass
         with pytest.raises(UnusableError, match="canceling statement due to user request"):
             asked.result()
+    assert reader.ask("SELECT 1") == [(1,)]
+
+
+def test_all_rows_of_a_table_are_read_a_few_at_a_time(
+    reader: PostgresReader, store: LedgerUrl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_reader, "_AT_ONCE", 3)
+    with ledger(tmp_path / "a.db") as writer:
+        for number in range(10):
+            writer.append(verdict(number))
+    fleet_store(store).push_ledger(tmp_path / "a.db", fleet=None, process=None)
+    assert reader.digest() == SqliteReader(tmp_path / "a.db").digest()
+    with reader.snapshot() as snapshot:
+        # There is neither time nor memory for all of them.
+        rows = snapshot.stream("SELECT generate_series(1, 1000000000000)")
+        assert [*islice(rows, 7)] == [(number,) for number in range(1, 8)]
     assert reader.ask("SELECT 1") == [(1,)]
 
 

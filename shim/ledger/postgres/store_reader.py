@@ -37,6 +37,9 @@ LISTED_FOR: Duration = 24 * 3_600_000_000
 _LONGEST_ANSWER = 60.0
 """Seconds; then the store is taken to be away."""
 
+_AT_ONCE = 5_000
+"""Rows of a table that are read at a time where all of them are read."""
+
 _GRACE = 1.0
 """Seconds that the server has to end a question by itself, before the connection is cut."""
 
@@ -182,6 +185,15 @@ class _PostgresSnapshot(Snapshot):
     def ask(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         return self._ask(statement, values)
 
+    def stream(self, statement: str) -> Iterator[tuple[Any, ...]]:
+        # The answer to a question is here as a whole before its first row is read.
+        with self._in_time():
+            self._connection.execute(f"DECLARE stream CURSOR FOR {statement}".encode())
+        while rows := self._ask(f"FETCH {_AT_ONCE} FROM stream", ()):
+            yield from rows
+        with self._in_time():
+            self._connection.execute("CLOSE stream")
+
     def columns(
         self, few: Sequence[str], numbers: Sequence[str], found: str, *values: Any
     ) -> FoundColumns:
@@ -206,16 +218,22 @@ class _PostgresSnapshot(Snapshot):
     def _ask(
         self, statement: str, values: Sequence[Any], *, binary: bool = False
     ) -> list[tuple[Any, ...]]:
-        left, connection = _check_time(), self._connection
         asked = statement.replace("?", "%s").encode()
+        with self._in_time():
+            cursor = self._connection.cursor(binary=binary)
+            if binary:
+                cursor.adapters.register_loader(_NUMBERS, _NumbersLoader)
+            return cursor.execute(asked, keepable(values)).fetchall()
+
+    @contextmanager
+    def _in_time(self) -> Iterator[None]:
+        """What is asked here ends with the time that is left. Raises UnusableError if there is none."""
+        left, connection = _check_time(), self._connection
         with at_most(_longest(), connection):
             if left is not None:
                 # A cut connection would not end the question in the server.
                 connection.execute(f"SET LOCAL statement_timeout = {int(left * 1000) + 1}".encode())
-            cursor = connection.cursor(binary=binary)
-            if binary:
-                cursor.adapters.register_loader(_NUMBERS, _NumbersLoader)
-            return cursor.execute(asked, keepable(values)).fetchall()
+            yield
 
 
 def _check_time() -> float | None:

@@ -71,6 +71,10 @@ class Snapshot(ABC):
     def ask(self, statement: str, *values: Any) -> Iterable[tuple[Any, ...]]:
         """The rows that a statement finds. Texts are compared in the form in which they are stored."""
 
+    @abstractmethod
+    def stream(self, statement: str) -> Iterator[tuple[Any, ...]]:
+        """The same, a few thousand rows at a time: for more rows than the memory has room for."""
+
     USER: ClassVar[str]
     """In a statement: the number that stands for a user, as `columns` wants to have it."""
 

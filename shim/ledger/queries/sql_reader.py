@@ -99,7 +99,7 @@ class SqlReader(Figures, TrialFigures):
         digest, count = hashlib.sha256(), 0
         with self.snapshot() as ledger:
             for row in ROWS:
-                for values in ledger.ask(_every(row)):
+                for values in ledger.stream(_every(row)):
                     count += 1
                     line = [row.TABLE, *map(_plain, values)]
                     text = json.dumps(line, ensure_ascii=False, separators=(",", ":"))

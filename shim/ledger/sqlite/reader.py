@@ -107,6 +107,9 @@ class _SqliteSnapshot(Snapshot):
     def ask(self, statement: str, *values: Any) -> sqlite3.Cursor:
         return self._database.execute(statement, storable(values))
 
+    def stream(self, statement: str) -> sqlite3.Cursor:
+        return self._database.execute(statement)
+
     def columns(
         self, few: Sequence[str], numbers: Sequence[str], found: str, *values: Any
     ) -> FoundColumns:
