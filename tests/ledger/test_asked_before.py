@@ -82,6 +82,7 @@ def outcome_known(second: int, role: Role) -> tuple[int, Row]:
 
 AFTER_MIDNIGHT = DAY // S - NOW // S % (DAY // S) + 240
 """So many seconds after NOW the first UTC day is decided: its rows are here and settled (R16)."""
+
 SHORT = DEFAULTS.model_copy(
     update={"gate": GateSettings.model_validate({"period": "1d", "unit": "6h"})}
 )

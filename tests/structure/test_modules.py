@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from tests.structure.sources import Module, modules, names
+from tests.structure.sources import ROOT, Module, modules, names
 
 MOST_LINES = 400
 FEW_LINES = 40
@@ -82,6 +82,14 @@ def test_no_modules_import_each_other() -> None:
 def test_no_module_is_too_long() -> None:
     too_long = {module.name: module.lines for module in modules() if module.lines > MOST_LINES}
     assert too_long == {}
+
+
+def test_no_file_of_tests_is_too_long() -> None:
+    lines = {
+        path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8").count("\n")
+        for path in (ROOT / "tests").rglob("*.py")
+    }
+    assert {name: number for name, number in lines.items() if number > MOST_LINES} == {}
 
 
 def test_a_short_module_has_more_than_one_importer() -> None:

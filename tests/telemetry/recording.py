@@ -16,6 +16,7 @@ from tests.telemetry.records import APP, decision, evaluation, verdict
 S = SECOND
 NOON = 1_800_000_000_000_000_000
 """The time of day, in nanoseconds, at which the shim's clock shows zero."""
+
 pseudonym = Pseudonyms("key")
 
 
