@@ -54,7 +54,9 @@ class FleetLedger:
         outbox = place.outbox
         lock = Path(f"{outbox}-lock")
         is_new, lock_is_new = not outbox.exists(), not lock.exists()
-        self._shipper = Shipper(url, run, name, place, keep=keep, wall=wall)
+        self._shipper = Shipper(
+            url, run, name, place, keep=keep, wall=wall, settle=lambda left: self._own.flush(left)
+        )
         self._own = SqliteLedger(
             outbox,
             run,
@@ -64,7 +66,7 @@ class FleetLedger:
             spent=self._shipper.spent,
         )
         try:
-            self._shipper.start(self._own.flush, _FIRST_ANSWER)
+            self._shipper.start(_FIRST_ANSWER)
         except BaseException:
             self._own.close(_FIRST_ANSWER)
             # A start that is refused leaves no file behind.

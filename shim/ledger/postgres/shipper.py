@@ -77,7 +77,9 @@ class Shipper:
         *,
         keep: Duration | None,
         wall: Callable[[], Wall],
+        settle: Callable[[float], bool],
     ) -> None:
+        """`settle` waits until all rows handed over before are in the outbox (`LedgerWriter.flush`)."""
         self._url = url
         self._outbox = Outbox(place.outbox)
         self._run = run
@@ -85,6 +87,7 @@ class Shipper:
         self._fleet = place.fleet
         self._keep = keep
         self._wall = wall
+        self._settle = settle
         self._state = place.state
         self._answered = Event()
         self._refusal: InputError | None = None
@@ -103,13 +106,11 @@ class Shipper:
 
     # -- The caller's side ------------------------------------------------------------------------
 
-    def start(self, settle: Callable[[float], bool], timeout: float) -> None:
+    def start(self, timeout: float) -> None:
         """Begin, and wait for the first answer of the store, at most `timeout` seconds.
 
-        `settle` waits until all rows handed over before are in the outbox (`LedgerWriter.flush`). Raises
-        InputError if the store refuses within that time. If the store does not answer, rows wait.
+        Raises InputError if the store refuses within that time. If the store does not answer, rows wait.
         """
-        self._settle = settle
         self._thread.start()
         if self._answered.wait(timeout) and self._refusal is not None:
             self.stop(0.0)

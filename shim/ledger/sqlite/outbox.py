@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from shim.ledger.columns import Column, columns_of
+from shim.ledger.protocols import UnusableError
 from shim.ledger.queries.snapshot import Conditions, quoted
 from shim.ledger.rows import ROWS, Row, RunRow
 from shim.ledger.sqlite.reader import SqliteReader
@@ -41,16 +42,21 @@ class Outbox(SqliteReader):
         """The rows of a run that follow the number `after`, at most about `most`, all their times moved by
         `offset`.
 
-        Raises UnusableError if the file cannot be read.
+        Raises UnusableError if the file cannot be read, or was replaced by another without the run.
         """
         with self.snapshot() as ledger:
-            ((last,),) = ledger.ask("SELECT last_number FROM run WHERE id = ?", run.id)
+            # The number of the run may be another one's in a file that has taken the place of the first.
+            asked = "SELECT id, last_number FROM run WHERE uuid = ?"
+            found = next(iter(ledger.ask(asked, run.uuid)), None)
+            if found is None:
+                raise UnusableError(f"{self.place} has been replaced: a run is not in it any more")
+            id, last = found
             last = min(last, after + most)
             tables = {}
             for row, statement in _STATEMENTS.items():
                 moves = (offset,) * statement.count("+ ?")
-                if found := list(ledger.ask(statement, *moves, run.id, after, last)):
-                    tables[row] = found
+                if rows := list(ledger.ask(statement, *moves, id, after, last)):
+                    tables[row] = rows
         return Parcel(last, tables)
 
     def unnumbered(self) -> int:
