@@ -30,7 +30,7 @@ from shim.plugin.discovery import monitor_types, plugin_manager
 from shim.settings.settings import load_settings
 from tests.asgi.test_asgi import service
 from tests.asgi.uvicorn_servers import uvicorn_server
-from tests.live.servers import QUICK
+from tests.live.servers import PATIENT, QUICK
 from tests.live.test_embedding import FASTAPI, configure, running
 from tests.live.test_embedding import connect as connect_to
 from tests.live.test_peers import handshake
@@ -290,7 +290,7 @@ async def test_who_registers_during_the_drain_is_sent_away_too(tmp_path: Path) -
 
 
 async def test_a_silent_client_does_not_hold_up_the_end(tmp_path: Path) -> None:
-    async with service(tmp_path, Stage.SHADOW) as it, handshake(it.http, "/u"):
+    async with service(tmp_path, Stage.SHADOW, PATIENT) as it, handshake(it.http, "/u"):
         await until(lambda: it.shim.sessions)
         await it.server.stop()
         assert [c.intended for c in it.told.closings] == [1012]
