@@ -12,7 +12,6 @@ from typing import Any
 from psycopg import Connection
 
 from shim.ledger.flags_version import FlagsInForce, FlagsVersion, PushedFlags
-from shim.ledger.postgres import process_list
 from shim.ledger.postgres.brake_orders import give_order, last_order
 from shim.ledger.postgres.flags_versions import add_version, in_force, versions
 from shim.ledger.postgres.line_guard import at_most
@@ -20,6 +19,7 @@ from shim.ledger.postgres.process_list import (
     ProcessName,
     Sign,
     enter,
+    forget_process,
     give_sign,
     known_offset,
     name_process,
@@ -115,9 +115,7 @@ class FleetStore:
         Raises InputError for a process that is alive, or has ended, or is not on the list.
         """
         with self._opened() as connection:
-            return process_list.forget_process(
-                connection, name, who=who, reason=reason, place=str(self._url)
-            )
+            return forget_process(connection, name, who=who, reason=reason, place=str(self._url))
 
     def order_brake(self, *, engaged: bool, reason: str, who: str) -> None:
         """Give an order to the fleet's brake (R25).
