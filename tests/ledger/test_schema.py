@@ -88,8 +88,9 @@ def test_an_older_file_is_migrated_and_a_newer_one_refused(
     newer = (*older, "ALTER TABLE late ADD COLUMN note TEXT; CREATE TABLE extra (id INTEGER);")
     with monkeypatch.context() as patch:
         patch.setattr(schema, "UPGRADES", newer)
-        with pytest.raises(InputError, match="let a shim of this version write to it once"):
-            SqliteReader(path).verdicts(VerdictFilter())
+        before = path.read_bytes()
+        assert [row.connection for row in SqliteReader(path).verdicts(VerdictFilter()).rows] == ["c1"]
+        assert path.read_bytes() == before
         with ledger(path) as writer:
             writer.append(verdict(2))
         assert content(path) == ["c1", "c2"]
@@ -101,20 +102,24 @@ def test_an_older_file_is_migrated_and_a_newer_one_refused(
     assert content(path) == ["c1", "c2"]
 
 
-@pytest.mark.parametrize("version", BEFORE_TRIALS)
-def test_a_file_of_an_older_schema_answers_all_that_the_gate_asks(path: Path, version: int) -> None:
+@pytest.mark.parametrize("is_migrated", [False, True])
+@pytest.mark.parametrize("version", OLD_SCHEMAS)
+def test_a_file_of_an_older_schema_answers_all_that_the_gate_asks(
+    path: Path, version: int, is_migrated: bool
+) -> None:
     begin_old_schema(path, version)
-    with pytest.raises(InputError, match="let a shim of this version write to it once"):
-        SqliteReader(path).verdicts(VerdictFilter())
-    with ledger(path) as writer:
-        writer.append(verdict(2))
-    reader, ever = SqliteReader(path), (0, 1 << 62)
-    assert len(reader.agreement_rows(Kind.APP, (1, 2), *ever)) == 2
+    if is_migrated:
+        with ledger(path):
+            pass
+    before, reader, ever = path.read_bytes(), SqliteReader(path), (0, 1 << 62)
+    assert len(reader.agreement_rows(Kind.APP, (1, 2), *ever)) == 1
     # An action in the first two schemas has no end of its window.
     assert len(reader.settled_actions(Kind.APP, (1, 2), *ever, acted_from=0)) == (version > 2)
-    assert [row.placed_by for row in reader.verdicts(VerdictFilter()).rows] == [None, None]
+    (row,) = reader.verdicts(VerdictFilter()).rows
+    assert row.placed_by == (None if version in BEFORE_TRIALS else verdict(1).placed_by)
     assert not reader.other_episodes(Kind.APP, (1, 2), *ever)
     assert reader.rows(BrakeRow)[0].by_itself is None
+    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize("version", OLD_SCHEMAS)

@@ -3,7 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -70,12 +70,14 @@ class SqliteReader(SqlReader):
                 check_same_thread=False,
             )
             version = schema.check(database, str(path))
+            if not version:
+                raise UnusableError(f"{path} is empty: no shim has written to it yet")
             if version < schema.newest():
-                raise UnusableError(
-                    f"{path} has schema {version}: let a shim of this version write to it once"
-                    if version
-                    else f"{path} is empty: no shim has written to it yet"
-                )
+                # Only a shim that starts changes the file.
+                older, database = database, sqlite3.connect("", isolation_level=None)
+                with closing(older):
+                    older.backup(database)
+                schema.migrate(database, version)
             database.execute("BEGIN")
             if time_left() is not None:
                 database.set_progress_handler(_is_too_late, _STEPS)
