@@ -89,7 +89,9 @@ def test_an_older_file_is_migrated_and_a_newer_one_refused(
     with monkeypatch.context() as patch:
         patch.setattr(schema, "UPGRADES", newer)
         before = path.read_bytes()
-        assert [row.connection for row in SqliteReader(path).verdicts(VerdictFilter()).rows] == ["c1"]
+        assert [row.connection for row in SqliteReader(path).verdicts(VerdictFilter()).rows] == [
+            "c1"
+        ]
         assert path.read_bytes() == before
         with ledger(path) as writer:
             writer.append(verdict(2))

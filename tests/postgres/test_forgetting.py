@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def test_what_cannot_be_forgotten(connection: Store, store: LedgerUrl) -> None:
     listed(connection, "ended", silent=2 * MINUTE, ended=True)
     before = look(store, "SELECT * FROM process ORDER BY run")
     for name, told in (
-        ("alive", "was heard of 30 s ago, so it is alive"),
+        ("alive", r"was heard of [345]\d s ago, so it is alive"),
         ("ended", "has ended, and nobody waits for more"),
         ("unknown\x00", "no process is called"),
         (os.fsdecode(b"caf\xe9"), "no process is called"),
@@ -85,7 +86,7 @@ def test_what_cannot_be_forgotten(connection: Store, store: LedgerUrl) -> None:
     ):
         refused = forget(store, name)
         assert refused.exit_code == 2
-        assert told in refused.stderr
+        assert re.search(told, refused.stderr)
     assert forget(store, "alive", " ").exit_code == 2
     assert look(store, "SELECT * FROM process ORDER BY run") == before
 
