@@ -84,7 +84,6 @@ class Outcomes(ReturnWatcher):
 
     def _settle(self, pending: _Pending, result: Return, at: Time) -> Outcome:
         identity = pending.action.connection.identity
-        pending.settled = True
         waiting = self._pending[identity]
         waiting.remove(pending)
         if not waiting:

@@ -172,7 +172,7 @@ def _shares(
         # Another salt shuffles all users: the stage before says nothing about the stage after.
         old_shares, new_shares = _stages(old, user, of_old), _stages(new, user, of_new)
         for (before, share), (after, new_share) in product(old_shares.items(), new_shares.items()):
-            weights[before, after] += share * new_share
+            weights[before, after] = share * new_share
     return Moves(weights)
 
 

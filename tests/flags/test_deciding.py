@@ -82,6 +82,13 @@ def test_the_widths_of_rules_grow_too() -> None:
     assert not only_widths_grew(deciding_text(wider), deciding_text(before))
 
 
+def test_widths_where_there_were_none_are_no_growth() -> None:
+    fixed = replace(HALVES, rules=(replace(RULE, percent=None, stage=Stage.LIVE),))
+    widths = replace(HALVES, rules=(replace(RULE, percent=Percentages(complete=100)),))
+    assert not only_widths_grew(deciding_text(fixed), deciding_text(widths))
+    assert not only_widths_grew(deciding_text(widths), deciding_text(fixed))
+
+
 WIDE = Rule("wide", ("*",), percent=Percentages(live=20, shadow=10))
 STAGE = Rule("staff", ("*@example.com",), stage=Stage.LIVE)
 

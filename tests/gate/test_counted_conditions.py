@@ -57,8 +57,8 @@ def test_a_process_that_never_pinged_is_the_worst() -> None:
         (0, 0, "open"),
         (1, 199, "met"),  # the share that is allowed
         (1, 198, "open"),
-        (2, 198, "open"),
-        (14, 186, "failed"),
+        (5, 195, "open"),
+        (6, 194, "failed"),
     ],
 )
 def test_how_many_episodes_rules_may_explain(

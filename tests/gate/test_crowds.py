@@ -41,6 +41,15 @@ def test_twenty_users_in_a_minute_are_a_crowd() -> None:
     assert [len(crowd) for crowd in crowds] == [20]
 
 
+def test_a_crowd_that_has_begun_when_somebody_asks_is_waited_for() -> None:
+    rows = burst(20)
+    finder = CrowdFinder(MINUTE, lambda _, run: 100)
+    finder.extend(ObservedRows.of(rows[:5]))
+    assert list(finder.decide(MINUTE).rows) == []
+    finder.extend(ObservedRows.of(rows[5:]))
+    assert [list(crowd.rows) for crowd in finder.decide(LATER).crowds] == [rows]
+
+
 def test_nineteen_are_none() -> None:
     calm, crowds = find(burst(19))
     assert (len(calm), crowds) == (19, [])

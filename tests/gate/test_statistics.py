@@ -92,6 +92,13 @@ def test_bounds_are_where_the_evidence_reaches_its_threshold(
         assert log_e_value_below(shares, 1 - (1 - high) * 0.999) >= -log(alpha) - 1e-6
 
 
+def test_bounds_on_one_side_of_the_middle_are_told_apart() -> None:
+    """From 0.03 to 0.097, and from 0.130 on: only the first leaves out the middle of both means, 0.137."""
+    lesser, greater = bernoulli(5, 160), bernoulli(28, 115)
+    assert upper_bound(lesser, 0.05) < lower_bound(greater, 0.05) < 0.137
+    assert certainly_lower(lesser, greater, 0.05)
+
+
 def test_without_observations_there_is_no_evidence() -> None:
     assert log_e_value({}, 0.99) == pytest.approx(0)
     assert not certainly_lower({}, bernoulli(900, 900), 0.05)

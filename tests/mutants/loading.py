@@ -68,6 +68,7 @@ def live_functions(paths: Set[Path]) -> Mapping[FunctionKey, list[FunctionType]]
     """The functions in memory that are written in these files."""
     names = {str(path): path for path in paths}
     found = defaultdict(list)
+    gc.unfreeze()  # what was set aside, as `tests/conftest.py` does, is not among the objects
     for function in gc.get_objects():
         if type(function) is FunctionType:
             code = function.__code__

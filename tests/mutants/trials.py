@@ -71,6 +71,8 @@ class _Collected:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         items = {item.nodeid: item for item in session.items}
         live = live_functions({path_of(mutation.module) for mutation, _ in self._changes})
+        if self._changes and not any(live.values()):
+            raise RuntimeError("none of the functions that change is in memory")
         # Collecting garbage would copy the memory that the processes share.
         gc.collect()
         gc.freeze()

@@ -67,6 +67,17 @@ def test_r4_sleepers_of_one_time_wake_in_the_order_of_entering() -> None:
     assert list(queue.due(5)) == sleepers
 
 
+def test_r4_whoever_is_left_of_a_time_is_due_before_later_times() -> None:
+    """Work in slices: the first of two is woken, and the next slice begins later."""
+    queue: TimerQueue[Sleeper] = TimerQueue()
+    for name, at in enumerate((5, 5, 9)):
+        queue.enter(Sleeper(name), at)
+    assert next(iter(queue.due(6))).name == 0
+    assert queue.next_due == 5
+    assert [sleeper.name for sleeper in queue.due(6)] == [1]
+    assert queue.next_due == 9
+
+
 def test_r4_who_is_entered_meanwhile_is_woken_if_it_is_time() -> None:
     queue: TimerQueue[Sleeper] = TimerQueue()
     sleepers = [Sleeper(number) for number in range(4)]
