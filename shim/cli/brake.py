@@ -19,12 +19,13 @@ from shim.ledger.completeness import (
 from shim.ledger.stores import fleet_store, read_ledger
 from shim.model import InputError, from_seconds
 from shim.model.ledger_url import LedgerUrl
+from shim.model.visible_text import LONGEST_REASON, REASON, SHORTEST_REASON
 from shim.rollout.changes import this_user
 
 _reason = click.option(
     "--reason",
     required=True,
-    help="The reason, 3 to 500 characters in one line; the ledger keeps it.",
+    help=f"The reason, {SHORTEST_REASON} to {LONGEST_REASON} characters in one line; the ledger keeps it.",
 )
 _store = ledger_option(
     "Give the order in the store of the fleet (postgresql://…), instead of asking a running shim."
@@ -81,8 +82,10 @@ def _order(
 ) -> tuple[dict[str, Any], _Lines]:
     """Give the order, in the store or at a running shim; how the brake stands then."""
     reason = reason.strip()
-    if not re.fullmatch(r"[^\x00-\x1f\x7f]{3,500}", reason):
-        raise InputError("--reason: must be 3 to 500 characters, in one line")
+    if not (SHORTEST_REASON <= len(reason) <= LONGEST_REASON and re.fullmatch(REASON, reason)):
+        raise InputError(
+            f"--reason: must be {SHORTEST_REASON} to {LONGEST_REASON} characters, in one line"
+        )
     if ledger is None:
         return Remote(url).post("/api/brake", _read, {"engaged": engaged, "reason": reason})
     fleet_store(ledger).order_brake(engaged=engaged, reason=reason, who=this_user())

@@ -22,6 +22,10 @@ _BLANK = frozenset(
 )
 """Characters that Unicode counts as printable, and that have no ink of their own."""
 
+REASON = r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$"
+SHORTEST_REASON, LONGEST_REASON = 3, 500
+"""A reason of an order to the brake is one line of so many characters, with something to read."""
+
 USER_TAG = "[User:"
 """How a line of the log about a user begins."""
 

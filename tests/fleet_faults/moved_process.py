@@ -1,5 +1,5 @@
-"""The program `SECONDS PAUSES serve …`: a shim whose wall clock is ahead by so
-much, which writes down when it did not run, and which looks for the next step of the plan every 4 s.
+"""The program `SECONDS PAUSES serve …`: a shim whose wall clock is ahead by so much, which writes down when
+it did not run, and which looks for the next step of the plan every 4 s.
 
 The clock is moved before the shim is imported, as if somebody had set the machine's. A line of the file PAUSES
 is one pause as the shim noticed it (R3): its start and end, in microseconds of the machine's monotonic clock.

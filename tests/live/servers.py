@@ -101,9 +101,7 @@ percent: {complete: 0, live: 0, shadow: 0}
 class ServerProcess:
     """`shim serve` in a process of its own."""
 
-    def __init__(
-        self, process: asyncio.subprocess.Process | ForkedProcess, secrets: dict[str, str], url: str
-    ):
+    def __init__(self, process: ForkedProcess, secrets: dict[str, str], url: str):
         self.process = process
         self.secrets = secrets
         self.url = url
@@ -134,18 +132,19 @@ async def server_process(
     rollout: str = "rollout.yaml",
     flags: str | None = None,
     program: Sequence[str] = ("shim.cli",),
+    options: Sequence[str] = (),
 ) -> AsyncIterator[ServerProcess]:
     """`ledger` are the lines about the ledger, if it is no file in the folder; `rollout` is a setting.
 
     `flags` is the text of the flags file, if not everybody is at `stage`; `program` is a module
-    whose `main` runs, and its first arguments.
+    whose `main` runs, and its first arguments; `options` are more of `shim serve`.
     """
     ledger = ledger or f"ledger: sqlite:///{folder}/shim.db"
     (folder / "rollout.yaml").write_text(flags or ROLLOUT.replace("STAGE", f'"{stage}"'))
     config = folder / "shim.yaml"
     config.write_text(f"{settings}\nrollout: {rollout}\n{ledger}\n")
     module, *arguments = program
-    arguments += ["serve", "--dev", "--port", "0", "--config", str(config)]
+    arguments += ["serve", "--dev", "--port", "0", "--config", str(config), *options]
     with (folder / "serve.log").open("wb") as log:
         process = await prepared_python.start(module, arguments, os.environ, log)
     secrets: dict[str, str] = {}

@@ -4,7 +4,6 @@ Tests of real sockets that were written for asyncio's loop are run on this one, 
 """
 
 import asyncio
-import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -25,7 +24,7 @@ from tests.live import (
     test_slow_readers,
     test_websockets,
 )
-from tests.live.servers import QUICK, ROLLOUT, ServerProcess, app_client, server
+from tests.live.servers import ServerProcess, app_client, server, server_process
 from tests.support import skip
 from tests.waiting import until
 
@@ -143,29 +142,9 @@ def test_the_kernel_says_when_it_last_received(run: Run, tmp_path: Path) -> None
 @asynccontextmanager
 async def serving(folder: Path, stage: str) -> AsyncIterator[ServerProcess]:
     """`shim serve --uvloop`; at its end it is asked to stop, and does."""
-    (folder / "rollout.yaml").write_text(ROLLOUT.replace("STAGE", f'"{stage}"'))
-    config = folder / "shim.yaml"
-    config.write_text(f"{QUICK}\nrollout: rollout.yaml\nledger: sqlite:///{folder}/shim.db\n")
-    arguments = ["serve", "--dev", "--uvloop", "--port", "0", "--config", str(config)]
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-u", "-m", "shim", *arguments), stdout=asyncio.subprocess.PIPE
-    )
-    assert process.stdout is not None
-    secrets: dict[str, str] = {}
-    try:
-        async for line in process.stdout:
-            if match := re.match(r"(SHIM_\w+)=(\S+)", line.decode()):
-                secrets[match[1]] = match[2]
-            if match := re.search(r"listening on (http://\S+)", line.decode()):
-                yield ServerProcess(process, secrets, match[1])
-                break
-        process.terminate()
-        assert await process.wait() == 0
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-        process._transport.close()  # type: ignore[attr-defined]
+    async with server_process(folder, stage, options=("--uvloop",)) as it:
+        yield it
+    assert it.process.returncode == 0
 
 
 def mapped(pid: int) -> str:

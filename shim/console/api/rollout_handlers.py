@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiohttp import web
 
@@ -35,13 +35,15 @@ from shim.ledger.flags_version import PushedFlags, describe_missing_flags
 from shim.ledger.protocols import LedgerReader, UnusableError
 from shim.ledger.stores import fleet_store
 from shim.model import InputError, from_seconds
-from shim.model.ledger_url import LedgerUrl
 from shim.model.visible_text import describe_free_text
 from shim.rollout.planned_rollout import PlannedRollout, StepOrder
 from shim.rollout.promotion_facts import facts_from
 from shim.rollout.retirement import check_control, read_retirement, with_completeness
 from shim.rollout.rollout_state import RolloutState
 from shim.settings.flags_file import parse_flags
+
+if TYPE_CHECKING:
+    from shim.ledger.postgres.fleet_store import FleetStore
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -94,9 +96,7 @@ class RolloutHandlers:
     async def versions(self, asked: ApiRequest) -> web.Response:
         """The versions of the flags in the store of the fleet"""
         query: VersionsQuery = asked.query
-        found = await self._in_store(
-            asked.visitor, lambda store: fleet_store(store).list_flags(query.limit)
-        )
+        found = await self._in_store(asked.visitor, lambda store: store.list_flags(query.limit))
         return json_answer({"versions": [version.as_dict() for version in found]})
 
     async def content(self, asked: ApiRequest) -> web.Response:
@@ -105,7 +105,7 @@ class RolloutHandlers:
             raise ApiError(
                 HTTPStatus.FORBIDDEN, "only operators may see the flags file, as it may name users"
             )
-        version = await self._in_store(asked.visitor, lambda store: fleet_store(store).pull_flags())
+        version = await self._in_store(asked.visitor, lambda store: store.pull_flags())
         if version is None:
             raise not_found(describe_missing_flags(self._settings.ledger))
         return json_answer({**version.as_dict(), "text": version.text})
@@ -115,9 +115,9 @@ class RolloutHandlers:
         order: PushOrder = asked.body
         who = _describe_person(order.who, asked.visitor)
 
-        def push(store: LedgerUrl) -> PushedFlags:
+        def push(store: "FleetStore") -> PushedFlags:
             parse_flags(order.text.encode(), _PUSHED)
-            return fleet_store(store).push_flags(
+            return store.push_flags(
                 order.text, who=who, reason=order.reason, before=order.if_digest
             )
 
@@ -163,7 +163,7 @@ class RolloutHandlers:
 
         return _good(await self._queries.ask(visitor, asked), visitor)
 
-    async def _in_store(self, visitor: Visitor, ask: Callable[[LedgerUrl], T]) -> T:
+    async def _in_store(self, visitor: Visitor, ask: "Callable[[FleetStore], T]") -> T:
         """The answer about the flags in the store.
 
         Raises ApiError (409) where there is no store, or for flags that are not valid, (503) for a store that
@@ -175,7 +175,7 @@ class RolloutHandlers:
                 "this shim runs alone: its flags are not in the store of a fleet",
             )
         try:
-            return await asyncio.to_thread(ask, self._settings.ledger)
+            return await asyncio.to_thread(lambda: ask(fleet_store(self._settings.ledger)))
         except UnusableError as error:
             raise unavailable(str(error)) from None
         except InputError as error:

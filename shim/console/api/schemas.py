@@ -19,6 +19,7 @@ from shim.ledger.json_record import Length
 from shim.ledger.protocols import Episode
 from shim.ledger.rows import ActionRow, FailureRow, Row, VerdictRow
 from shim.model import Cause, Kind, Role, Stage, without_details
+from shim.model.visible_text import LONGEST_REASON, REASON, SHORTEST_REASON
 
 R = TypeVar("R", bound=Row)
 
@@ -183,7 +184,7 @@ class BrakeOrder(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     engaged: bool
     reason: Annotated[
-        str, Meta(min_length=3, max_length=500, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$")
+        str, Meta(min_length=SHORTEST_REASON, max_length=LONGEST_REASON, pattern=REASON)
     ]
 
 

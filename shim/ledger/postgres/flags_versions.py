@@ -65,7 +65,7 @@ def add_version(
             return PushedFlags(last or seen.version, False)
         if last is not None and (last.digest == digest or not last.digest.startswith(before or "")):
             return PushedFlags(last, last.digest == digest)
-        version = _add(connection, last, text, who=who, reason=reason)
+        version = _add(connection, last, text, digest, who=who, reason=reason)
     return PushedFlags(version, True)
 
 
@@ -81,7 +81,15 @@ def bring_back(connection: Connection[Any], version: FlagsVersion) -> bool:
         found = connection.execute(asked, (version.id, version.digest, version.at)).fetchone()
         if found or (last is not None and last.at >= version.at):
             return False
-        _add(connection, last, version.text, who=version.who, reason=version.reason, at=version.at)
+        _add(
+            connection,
+            last,
+            version.text,
+            version.digest,
+            who=version.who,
+            reason=version.reason,
+            at=version.at,
+        )
     return True
 
 
@@ -89,13 +97,13 @@ def _add(
     connection: Connection[Any],
     last: FlagsVersion | None,
     text: str,
+    digest: str,
     *,
     who: str,
     reason: str,
     at: Wall | None = None,
 ) -> FlagsVersion:
     """Add the version that follows `last`, of the time `at` (None: now), and tell everybody who listens."""
-    digest = sha256(text.encode()).hexdigest()
     connection.execute(
         "INSERT INTO flags_version (text, digest, before, who, reason, at) "
         f"VALUES (%s, %s, %s, %s, %s, coalesce(%s, {NOW}))".encode(),
