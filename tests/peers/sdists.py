@@ -28,7 +28,7 @@ def sdist(name: str) -> Path:
 
     def fetch(folder: Path) -> None:
         release = f"{name}=={version(name)}"
-        _pip("download", "--no-binary", ":all:", "--dest", str(folder), release)
+        _pip("download", "--no-binary", name, "--dest", str(folder), release)
 
     return _unpacked(f"sdist-{name}-{version(name)}", fetch)
 
