@@ -9,6 +9,7 @@ This module is also what the process that forks runs: it takes requests from its
 
 import asyncio
 import atexit
+import gc
 import io
 import json
 import os
@@ -120,6 +121,8 @@ def main() -> None:
     program = import_module(sys.argv[1])
     for module in _MODULES:
         import_module(module)
+    # The garbage collector of a forked process would look at all that was imported, and copy it by that.
+    gc.freeze()
     # The end of a keeper interests nobody.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(fileno=os.dup(sys.stdin.fileno())) as requests:
