@@ -26,7 +26,7 @@ from shim.ledger.run_row import wall_clock
 from shim.ledger.stores import fleet_store, read_ledger
 from shim.model import InputError, seconds
 from shim.model.ledger_url import POSTGRES
-from shim.rollout.client_hints import close_code_warning, pause_warning
+from shim.rollout.client_hints import close_code_warning, timeout_warnings
 from shim.runtime.secrets import Secrets
 from shim.settings.settings import Settings, load_flags
 from shim.telemetry.setup import collector_endpoint
@@ -85,7 +85,7 @@ Diagnoses = Iterator[tuple[Health, str]]
 
 def check_flags(settings: Settings) -> Diagnoses:
     """The flags file and the candidate that it lets act: valid, and fit for the service and its clients."""
-    if warning := pause_warning(settings):
+    for warning in timeout_warnings(settings):
         yield Health.ODD, warning
     if settings.monitors.control is None:
         yield Health.GOOD, "the control is retired: no flags are needed"
@@ -98,8 +98,8 @@ def check_flags(settings: Settings) -> Diagnoses:
     yield Health.GOOD, f"{loaded.path} is valid, digest {loaded.digest[:12]}"
     if targeting.kill_switch:
         yield Health.ODD, "the kill switch is on: everybody is at `off`"
-    if warning := close_code_warning(settings, targeting):
-        yield Health.ODD, warning
+    if (lost := close_code_warning(settings, targeting)) is not None:
+        yield Health.ODD, lost
 
 
 def check_expected(settings: Settings) -> Diagnoses:

@@ -26,7 +26,8 @@ def init(folder: Path) -> None:
     starters = files("shim.cli") / "starters"
     texts = {name: (starters / name).read_text(encoding="utf-8") for name in _NAMES}
     if not folder.is_dir():
-        raise InputError(f"{folder} is no folder")
+        make = f"; make it with: mkdir -p {shlex.quote(str(folder))}" if not folder.exists() else ""
+        raise InputError(f"{folder} is no folder{make}")
     if there := [str(folder / name) for name in texts if (folder / name).exists()]:
         raise InputError(f"{' and '.join(there)}: there already; nothing was written")
     for name, text in texts.items():

@@ -5,9 +5,9 @@ import socket
 import struct
 import sys
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
 
 from shim.console.access.redaction import Names, Pseudonymizer
 from shim.console.api.filters import ConnectionsQuery, SessionsQuery, read_number
@@ -28,8 +28,10 @@ from shim.runtime.coordinator import Coordinator
 from shim.runtime.live_connection import LiveConnection
 from shim.runtime.sessions import Session
 
+Item = TypeVar("Item", Tracked, Session[LiveConnection])
+
 CHUNK = 1000
-"""Connections that are looked at before the event loop has its turn: about a millisecond."""
+"""Connections or sessions that are looked at before the event loop has its turn: about a millisecond."""
 
 _SIZE = BYTES_ACKED + 16
 """Bytes of `struct tcp_info` up to the last field that is shown."""
@@ -63,37 +65,18 @@ class ConnectionLists:
                 and (acting is None or tracked.acting is acting)
             )
 
-        tracked = list(self._shim.router.connections())
-        start = bisect_right(tracked, _read_cursor(query.cursor), key=attrgetter("order"))
-        found: list[Tracked] = []
-        for begin in range(start, len(tracked), CHUNK):
-            found += filter(fits, tracked[begin : begin + CHUNK])
-            if len(found) > query.limit:
-                return found[: query.limit], str(found[query.limit - 1].order)
-            await asyncio.sleep(0)
-        return found, None
+        return await _page(list(self._shim.router.connections()), fits, query)
 
     async def sessions(
         self, query: SessionsQuery
     ) -> tuple[list[Session[LiveConnection]], str | None]:
-        """Sessions by the order of the oldest connection that they point at."""
+        """The sessions, in the order of their beginning. Raises ApiError for a wrong cursor."""
         user = query.user and self._pseudonymizer.resolve(query.user)
-        after = _read_cursor(query.cursor)
-        sessions = list(self._shim.sessions.values())
-        found: list[tuple[int, Session[LiveConnection]]] = []
-        for begin in range(0, len(sessions), CHUNK):
-            for session in sessions[begin : begin + CHUNK]:
-                if user is None or session.user == user:
-                    order = min((member.tracked.order for member in session.members()), default=0)
-                    if order > after or not (order or query.cursor):
-                        found.append((order, session))
-            # Sessions that cannot be on the page are dropped at once: sorting all of them would take long.
-            found.sort(key=lambda pair: pair[0])
-            del found[query.limit + 1 :]
-            await asyncio.sleep(0)
-        page = [session for _, session in found[: query.limit]]
-        more = len(found) > query.limit
-        return page, str(found[query.limit - 1][0]) if more else None
+
+        def fits(session: Session[LiveConnection]) -> bool:
+            return user is None or session.user == user
+
+        return await _page(list(self._shim.sessions.values()), fits, query)
 
     def session(self, name: str) -> Session[LiveConnection] | None:
         return self._shim.sessions.get(self._pseudonymizer.resolve(name))
@@ -167,6 +150,22 @@ class ConnectionLists:
             "missed": None if self._heartbeat is None else silence // self._heartbeat,
             "closing": tracked.closed_by is not None,
         }
+
+
+async def _page(
+    everything: Sequence[Item],
+    fits: Callable[[Item], bool],
+    query: ConnectionsQuery | SessionsQuery,
+) -> tuple[list[Item], str | None]:
+    """The first that fit after the cursor. A cursor is the order of the last item of the page before."""
+    start = bisect_right(everything, _read_cursor(query.cursor), key=attrgetter("order"))
+    found: list[Item] = []
+    for begin in range(start, len(everything), CHUNK):
+        found += filter(fits, everything[begin : begin + CHUNK])
+        if len(found) > query.limit:
+            return found[: query.limit], str(found[query.limit - 1].order)
+        await asyncio.sleep(0)
+    return found, None
 
 
 def _read_cursor(cursor: str | None) -> int:

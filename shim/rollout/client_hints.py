@@ -2,9 +2,11 @@
 
 A candidate that closes with a code after which clients (`clients` in the settings) stay away loses them,
 however right its decisions are (docs/design.md#purpose). A candidate takes a short pause of the server for
-silence of the clients (docs/design.md#r3), so its timeout has to be longer than such a pause.
+silence of the clients (docs/design.md#r3), so its timeout has to be longer than such a pause. A client that
+only answers pings is silent from ping to ping, so a timeout has to be longer than the heartbeat interval.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -26,24 +28,37 @@ _RETURNS = "returns"
 
 
 def candidate_warnings(settings: "Settings", targeting: Targeting) -> list[str]:
-    """All that is to be said of the candidate before these flags come into force."""
-    warnings = pause_warning(settings), close_code_warning(settings, targeting)
-    return [warning for warning in warnings if warning is not None]
+    """All that is to be said of the monitors before these flags come into force."""
+    warning = close_code_warning(settings, targeting)
+    return [*timeout_warnings(settings), *([] if warning is None else [warning])]
 
 
-def pause_warning(settings: "Settings") -> str | None:
-    """A warning if a pause of the server can be as long as the candidate's timeout, and still not count as
-    a pause (R3: docs/design.md#r3)."""
-    candidate = settings.monitors.candidate.settings
-    timeout, threshold = (getattr(candidate, key, None) for key in ("timeout", "stall_threshold"))
-    if not isinstance(timeout, int) or not isinstance(threshold, int) or timeout >= threshold:
-        return None
-    return (
-        f"the candidate closes after a silence of {format_duration(timeout)} (monitors.candidate.timeout), and "
-        f"takes pauses of the server of up to {format_duration(threshold)} for silence "
-        "(monitors.candidate.stall_threshold): after a pause between the two it may close every connection; "
-        "make stall_threshold shorter than timeout"
-    )
+def timeout_warnings(settings: "Settings") -> Iterator[str]:
+    """Warnings of timeouts after which a monitor closes clients that live (R3: docs/design.md#r3)."""
+    monitors = settings.monitors
+    for name, monitor in (("control", monitors.control), ("candidate", monitors.candidate)):
+        timeout, interval, threshold = (
+            getattr(monitor and monitor.settings, key, None)
+            for key in ("timeout", "heartbeat_interval", "stall_threshold")
+        )
+        if not isinstance(timeout, int):
+            continue
+        closes = (
+            f"the {name} closes after a silence of {format_duration(timeout)} "
+            f"(monitors.{name}.timeout), and"
+        )
+        if isinstance(interval, int) and timeout <= interval:
+            yield (
+                f"{closes} pings each {format_duration(interval)} "
+                f"(monitors.{name}.heartbeat_interval): it closes clients that only answer pings; "
+                "make timeout longer than heartbeat_interval"
+            )
+        if isinstance(threshold, int) and timeout < threshold:
+            yield (
+                f"{closes} takes pauses of the server of up to {format_duration(threshold)} for silence "
+                f"(monitors.{name}.stall_threshold): after a pause between the two it may close "
+                "every connection; make stall_threshold shorter than timeout"
+            )
 
 
 def close_code_warning(settings: "Settings", targeting: Targeting) -> str | None:

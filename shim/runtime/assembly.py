@@ -39,7 +39,7 @@ from shim.ledger.stores import open_ledger, read_ledger
 from shim.model import Kind, Stage
 from shim.model.time import CLOCK_UNSET_BEFORE, describe_unset_clock
 from shim.model.visible_text import describe_free_text, describe_id
-from shim.rollout.client_hints import judge_with_hints, pause_warning
+from shim.rollout.client_hints import judge_with_hints, timeout_warnings
 from shim.rollout.current_flags import CurrentFlags
 from shim.router import ClockJumped, Observer
 from shim.runtime.automatic_brake import AutomaticBrake
@@ -204,7 +204,7 @@ class Assembly:
             )
             stack.callback(coordinator.stop)
             self._tell_jump_before(coordinator)
-            if warning := pause_warning(self.settings):
+            for warning in timeout_warnings(self.settings):
                 log.warning("%s", warning)
             if self.flags is not None:
                 following = FlagsFollowing(

@@ -126,6 +126,7 @@ class Coordinator(Generic[L]):
         after = settings.gc_freeze
         self._freezer = GarbageFreezer(after, self.call_after) if after is not None else None
         self._ids = count(1)
+        self._session_orders = count(1)
 
     @property
     def open_episodes(self) -> int:
@@ -208,7 +209,8 @@ class Coordinator(Generic[L]):
         """
         session = self.sessions.get(session_id)
         if session is None:
-            session = self.sessions[session_id] = Session(session_id, user, counted)
+            order = next(self._session_orders)
+            session = self.sessions[session_id] = Session(session_id, user, order, counted)
         elif self.handover.running or (counted and not session.counted):
             # The new connection is at the new stage at once; so move the other connections of the session now.
             session.counted |= counted

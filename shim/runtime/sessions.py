@@ -29,6 +29,8 @@ class Session(Generic[M]):
 
     id: str
     user: str
+    order: int
+    """Sessions that begin later have higher numbers."""
     counted: bool = False
     """Somebody vouches that there is such a user, so what happens to the user is evidence."""
     open: int = field(default=0, init=False)

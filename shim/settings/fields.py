@@ -23,13 +23,16 @@ from pydantic import (
 from pydantic_core.core_schema import no_info_after_validator_function
 
 from shim.flags.buckets import buckets_of
-from shim.model import Duration
+from shim.model import SECOND, Duration
 from shim.settings.document import MAX_PROBLEMS
-from shim.settings.durations import parse_duration
+from shim.settings.durations import format_duration, parse_duration
 from shim.settings.faults import Fault, Faults, faults_of, suggestion, unknown_key
 
 _E = TypeVar("_E", bound=Enum)
 _T = TypeVar("_T")
+
+_SHORTEST_GRAIN = SECOND // 10
+"""The gate keeps in memory how many users were connected in each grain of a trial."""
 
 
 class Section(BaseModel):
@@ -76,6 +79,13 @@ def _read_positive_duration(value: Any) -> Duration:
     if duration == 0:
         raise ValueError("must be longer than 0s")
     return duration
+
+
+def _read_grain(value: Any) -> Duration:
+    grain = _read_positive_duration(value)
+    if grain < _SHORTEST_GRAIN:
+        raise ValueError(f"must be at least {format_duration(_SHORTEST_GRAIN)}")
+    return grain
 
 
 def _read_skew(value: Any) -> tuple[Duration, Duration]:
@@ -136,6 +146,9 @@ AnyDuration: TypeAlias = Annotated[int, BeforeValidator(parse_duration)]
 
 PositiveDuration: TypeAlias = Annotated[int, BeforeValidator(_read_positive_duration)]
 """Microseconds, more than 0."""
+
+Grain: TypeAlias = Annotated[int, BeforeValidator(_read_grain)]
+"""Microseconds, a tenth of a second or more."""
 
 Network: TypeAlias = Annotated[IPv4Network | IPv6Network, PlainValidator(_read_network)]
 """An address, or all addresses of a network."""

@@ -28,6 +28,7 @@ from shim.settings.fields import (
     AnyDuration,
     Count,
     Day,
+    Grain,
     ListOf,
     Network,
     Port,
@@ -153,7 +154,7 @@ class GateSettings(Section):
         description="A user who first occurs later is observed for so long; a trial of this length is "
         "an attempt.",
     )
-    grain: PositiveDuration = Field(
+    grain: Grain = Field(
         default=_MINUTE, description="What hits many users within so long is one event."
     )
     min_timeouts: Count = Field(default=300, description="Timeouts, for each kind of connection.")

@@ -91,7 +91,9 @@ def test_init_overwrites_nothing(tmp_path: Path, name: str) -> None:
 def test_init_needs_a_folder(tmp_path: Path) -> None:
     result = run("init", str(tmp_path / "missing"))
     assert result.exit_code == 2
-    assert "is no folder" in result.stderr
+    assert result.stderr.endswith(f"is no folder; make it with: mkdir -p {tmp_path}/missing\n")
+    (tmp_path / "file").write_text("")
+    assert run("init", str(tmp_path / "file")).stderr.endswith("file is no folder\n")
 
 
 # -- doctor ---------------------------------------------------------------------------------------
@@ -134,7 +136,7 @@ def test_flags_that_are_odd(folder: Path) -> None:
 
 @pytest.mark.parametrize("control", ["{}", "null"])
 def test_pauses_that_are_taken_for_silence(folder: Path, control: str) -> None:
-    monitors = f"{{control: {control}, candidate: {{timeout: 4s}}}}"
+    monitors = f"{{control: {control}, candidate: {{heartbeat_interval: 1s, timeout: 4s}}}}"
     (folder / "shim.yaml").write_text(f"monitors: {monitors}\n")
     (health, words), *_ = findings()["flags"]
     assert health == "odd"

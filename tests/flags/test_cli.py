@@ -120,7 +120,7 @@ def test_check_warns_of_pauses_that_are_taken_for_silence(
     file: Path, timeout: str, threshold: str, warns: bool
 ) -> None:
     path = config(file, 4000)
-    times = f"timeout: {timeout}, stall_threshold: {threshold}"
+    times = f"heartbeat_interval: 1s, timeout: {timeout}, stall_threshold: {threshold}"
     path.write_text(path.read_text().replace("close_code", f"{times}, close_code"))
     result = run("check", "--config", path)
     assert result.exit_code == 0
@@ -130,13 +130,31 @@ def test_check_warns_of_pauses_that_are_taken_for_silence(
     assert len(warnings) == warns
 
 
+@pytest.mark.parametrize("monitor", ["control", "candidate"])
+@pytest.mark.parametrize(("timeout", "warns"), [("14s", True), ("15s", True), ("15001ms", False)])
+def test_check_warns_of_timeouts_that_are_no_longer_than_the_time_between_two_pings(
+    file: Path, monitor: str, timeout: str, warns: bool
+) -> None:
+    path = config(file, 4000)
+    text = path.read_text().replace("candidate:", "control: {}, candidate:")
+    if monitor == "control":
+        text = text.replace("{}", f"{{timeout: {timeout}}}")
+    else:
+        text = text.replace("close_code", f"timeout: {timeout}, close_code")
+    path.write_text(text)
+    warned = run("check", "--config", path).stderr
+    assert (f"a silence of {timeout} (monitors.{monitor}.timeout)" in warned) is warns
+    assert (f"pings each 15s (monitors.{monitor}.heartbeat_interval)" in warned) is warns
+
+
 def test_check_warns_of_nothing_else(file: Path) -> None:
     assert run("check", "--config", config(file, 4000)).stderr == ""
     file.write_text(GOOD.replace("complete", "shadow").replace("live: 60", "shadow: 60"))
     assert run("check", "--config", config(file)).stderr == ""
-    # Another plugin's settings have no such keys, and the control's do not count.
+    # Another plugin's settings have no `stall_threshold`.
     path = config(file)
-    monitors = "{control: {timeout: 1s}, candidate: {plugin: legacy-global, timeout: 1s}}"
+    times = "heartbeat_interval: 500ms, timeout: 1s"
+    monitors = f"{{control: {{{times}}}, candidate: {{plugin: legacy-global, {times}}}}}"
     path.write_text(f"monitors: {monitors}\nrollout: {file.name}\n")
     assert run("check", "--config", path).stderr == ""
 

@@ -19,7 +19,7 @@ from tests.waiting import wait_for
 __all__ = ["folder"]
 
 GOOD, EXPIRED = "good", "expired"
-_KEY = "-newkey rsa:2048 -nodes"
+_KEY = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
 SOME = (
     "gate --ledger URL",
     "report --ledger URL --json",

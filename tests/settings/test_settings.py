@@ -173,6 +173,12 @@ def test_a_quoted_value_is_told_so(file: Path, text: str, reason: str) -> None:
     assert reasons(file, text).endswith(f": {reason}")
 
 
+def test_a_grain_that_would_fill_the_memory(file: Path) -> None:
+    assert loaded(file, "gate: {grain: 100ms}").gate.grain == SECOND // 10
+    for short in ("99.999ms", "0.001ms"):
+        assert reasons(file, f"gate: {{grain: {short}}}").endswith("grain: must be at least 100ms")
+
+
 def test_columns(file: Path) -> None:
     with pytest.raises(InputError) as caught:
         loaded(file, "gate: {unit: 1d, min_days: 0}\n")

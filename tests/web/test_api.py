@@ -83,14 +83,7 @@ async def test_connections_come_in_pages_and_by_filters(tmp_path: Path) -> None:
         page = await get(http, it, "connections", cursor="1", limit=1)
         assert page["connections"][0]["connection"] == "c2"
 
-        sessions: list[Any] = []
-        cursor = {}
-        while True:
-            page = await get(http, it, "sessions", limit=2, **cursor)
-            sessions += page["sessions"]
-            if page["next"] is None:
-                break
-            cursor = {"cursor": page["next"]}
+        sessions = await _sessions(http, it)
         assert [row["user"] for row in sessions] == [f"user-{n}" for n in range(5)]
         assert sessions[0] == {
             "session": "user-0",
@@ -100,8 +93,27 @@ async def test_connections_come_in_pages_and_by_filters(tmp_path: Path) -> None:
             "apps": {"app.0": "c2"},
             "sockets": 1,
         }
+        # A session whose sockets are being closed points at no connection (R2), and stays where it was.
+        for session in list(it.shim.sessions.values())[1:]:
+            for member in session.members():
+                session.forget(member)
+        without = await _sessions(http, it)
+        assert [row["user"] for row in without] == [f"user-{n}" for n in range(5)]
+        assert [len(row["apps"]) for row in without] == [1, 0, 0, 0, 0]
         for client in clients:
             await client.close()
+
+
+async def _sessions(http: aiohttp.ClientSession, it: Server) -> list[Any]:
+    """All sessions, two on each page."""
+    sessions: list[Any] = []
+    cursor: dict[str, str] = {}
+    while True:
+        page = await get(http, it, "sessions", limit=2, **cursor)
+        sessions += page["sessions"]
+        if page["next"] is None:
+            return sessions
+        cursor = {"cursor": page["next"]}
 
 
 async def test_a_session_says_how_its_sockets_are(tmp_path: Path) -> None:
