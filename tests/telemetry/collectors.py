@@ -37,7 +37,9 @@ class Certificate(NamedTuple):
         if shutil.which("openssl") is None:
             skip("there is no openssl")
         made = cls(folder / f"{name}.pem", folder / f"{name}.key")
-        command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
+        command = (
+            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
+        )
         command += " -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
         subprocess.run(
             [*command.split(), "-keyout", made.key, "-out", made.file],
