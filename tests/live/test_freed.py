@@ -46,6 +46,11 @@ def alive(*types: type) -> list[Any]:
     return [thing for thing in gc.get_objects() if type(thing) in (*types, *RECORDS)]
 
 
+async def until_freed(before: int, *types: type) -> None:
+    """Wait until no more of these things are alive than before. To count them takes long."""
+    await until(lambda: len(alive(*types)) == before, pause=0.25)
+
+
 @asynccontextmanager
 async def drained(shim: Any, urls: list[str], closings: Sized) -> AsyncIterator[None]:
     """Clients that the service sends away."""
@@ -88,7 +93,7 @@ async def test_a_connection_of_aiohttp(tmp_path: Path, ends: str, stage: Stage) 
             it.websockets.clear()
         await until(lambda: len(it.closings.all) == 3)
         # The driver remembers the socket until the time for the closing handshake is up.
-        await until(lambda: len(alive(*AIOHTTP)) == before)
+        await until_freed(before, *AIOHTTP)
 
 
 async def read_all(it: Any, websocket: WebSocket, live: Any) -> None:
@@ -102,7 +107,7 @@ async def test_a_drained_connection_of_aiohttp(tmp_path: Path) -> None:
     async with aiohttp_service(tmp_path, read_all, stage=Stage.LIVE) as it:
         async with drained(it.shim, [it.url.replace("http", "ws")], it.closings.all):
             it.websockets.clear()
-        await until(lambda: len(alive(*AIOHTTP)) == before)
+        await until_freed(before, *AIOHTTP)
 
 
 @pytest.mark.real
@@ -122,7 +127,7 @@ async def test_a_connection_of_websockets(tmp_path: Path, ends: str, stage: Stag
                 else:
                     await client.wait_closed()
         await until(lambda: len(it.told.closings) == 3)
-        await until(lambda: len(alive(WebsocketsConnection)) == before)
+        await until_freed(before, WebsocketsConnection)
 
 
 @pytest.mark.real
@@ -131,7 +136,7 @@ async def test_a_drained_connection_of_websockets(tmp_path: Path) -> None:
     async with websockets_service(tmp_path, Stage.LIVE) as it:
         async with drained(it.shim, [f"{it.url}{n}" for n in range(3)], it.told.closings):
             pass
-        await until(lambda: len(alive(WebsocketsConnection)) == before)
+        await until_freed(before, WebsocketsConnection)
 
 
 @pytest.mark.real
@@ -150,7 +155,7 @@ async def test_a_connection_of_asgi(tmp_path: Path, ends: str, stage: Stage) -> 
                     await client.send("hello" if ends == "client" else "bye")
                     await client.recv() if ends == "client" else await client.wait_closed()
         await until(lambda: len(it.told.closings) == 3)
-        await until(lambda: len(alive(AsgiConnection, WebSocketProtocol)) == before)
+        await until_freed(before, AsgiConnection, WebSocketProtocol)
 
 
 @pytest.mark.real
@@ -159,7 +164,7 @@ async def test_a_drained_connection_of_asgi(tmp_path: Path) -> None:
     async with asgi_service(tmp_path, Stage.LIVE) as it:
         async with drained(it.shim, [f"{it.url}{n}" for n in range(3)], it.told.closings):
             pass
-        await until(lambda: len(alive(AsgiConnection, WebSocketProtocol)) == before)
+        await until_freed(before, AsgiConnection, WebSocketProtocol)
 
 
 def test_a_simulated_connection() -> None:
