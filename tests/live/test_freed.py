@@ -37,6 +37,8 @@ SILENT = [("silence", Stage.SHADOW), ("silence", Stage.LIVE)]
 @pytest.fixture(autouse=True)
 def without_collector() -> Iterator[None]:
     gc.collect()
+    # What there is already is not looked through again and again.
+    gc.freeze()
     gc.disable()
     yield
     gc.enable()
