@@ -25,4 +25,5 @@ class LegacyGlobal:
 
 @hookimpl
 def shim_monitor_types() -> Iterable[MonitorType]:
+    """What the shim asks for: the types of monitors that this plugin has."""
     return [LegacyGlobal()]

@@ -26,4 +26,5 @@ class PerSession:
 
 @hookimpl
 def shim_monitor_types() -> Iterable[MonitorType]:
+    """What the shim asks for: the types of monitors that this plugin has."""
     return [PerSession()]

@@ -17,6 +17,8 @@ _LONGEST_REASON = 123
 
 @dataclass(frozen=True, slots=True)
 class PerSessionSettings:
+    """Durations in microseconds. Raises ValueError with every mistake in the values."""
+
     heartbeat_interval: Duration = field(
         default=15 * SECOND, metadata={"description": "Time from one heartbeat to the next."}
     )

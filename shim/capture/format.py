@@ -3,6 +3,8 @@
 The contract is docs/design.md#contract-capture. The types below declare the shape of a line; the replay
 checks what lines mean together. A running shim writes the types that end in `Line`: they have further fields
 about the origin of an event. Readers ignore those fields.
+
+Rules: docs/design.md#r3, docs/design.md#r3b.
 """
 
 from datetime import UTC, date, datetime
@@ -42,6 +44,8 @@ class Line(msgspec.Struct, tag_field="event", omit_defaults=True, gc=False):
 
 
 class Open(Line, tag="open"):
+    """A connection begins; its registration is a sign of life. `package` is for apps alone."""
+
     connection: str
     user: str
     session: str
@@ -51,28 +55,38 @@ class Open(Line, tag="open"):
 
 
 class Message(Line, tag="message"):
+    """The client sent a message: a sign of life."""
+
     connection: str
 
 
 class Pong(Line, tag="pong"):
+    """The client answered a ping: a sign of life."""
+
     connection: str
 
 
 class Data(Line, tag="data"):
+    """The kernel received bytes: a sign of life for the candidate alone (R3b)."""
+
     connection: str
 
 
 class CloseEvent(Line, tag="close"):
+    """The connection ended, by `cause`; None: the cause is not known."""
+
     connection: str
     cause: Cause | None = None
 
 
 class Stall(Line, tag="stall"):
+    """The process did not run for `duration` seconds from `t` on (R3)."""
+
     duration: float
 
 
 class End(Line, tag="end"):
-    pass
+    """The last line: nothing is known of the time after `t`."""
 
 
 Event = Open | Message | Pong | Data | CloseEvent | Stall | End
@@ -103,8 +117,12 @@ class MessageLine(Message, tag="message"):
 
 
 class PongLine(Pong, tag="pong"):
+    """`stage` as in `MessageLine`."""
+
     stage: str | None = None
 
 
 class CloseLine(CloseEvent, tag="close"):
+    """`stage` as in `MessageLine`."""
+
     stage: str | None = None

@@ -79,6 +79,7 @@ def read_two_monitors(config: Path | None) -> Settings:
 
 
 def name_settings(config: Path | None) -> str:
+    """How a message names the settings that are in force."""
     return "the defaults" if config is None else str(config)
 
 

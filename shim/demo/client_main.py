@@ -31,6 +31,7 @@ _STOP_TIMEOUT = 5.0
 
 
 def report(body: Mapping[str, Any]) -> None:
+    """Tell the process that started this one, in a line of JSON."""
     sys.stdout.write(json.dumps(body) + "\n")
     sys.stdout.flush()
 

@@ -75,6 +75,7 @@ def check_steps(steps: Sequence[RolloutStep[Any]], progress: Sequence[StepProgre
 
 
 def check_errors(errors: Sequence[str]) -> CheckResult:
+    """Whether the log has errors that are no part of the story."""
     happened = f"{len(errors)}: {errors[0]}" if errors else "none"
     return CheckResult("no unexpected errors", happened, not errors)
 

@@ -1,4 +1,7 @@
-"""What the gate answers, for the command line, the API and the dashboard alike."""
+"""What the gate answers, for the command line, the API and the dashboard alike.
+
+Rules: docs/design.md#r16.
+"""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -18,6 +21,8 @@ class Standing(StrEnum):
 
 
 class GateVerdict(StrEnum):
+    """The answer of the gate (R16); a condition that failed makes it `not_ready`."""
+
     READY = "ready"
     NOT_READY = "not_ready"
     INSUFFICIENT = "insufficient"

@@ -38,6 +38,7 @@ def acted(case: KindGate) -> Condition:
 
 
 def users(case: KindGate) -> Condition:
+    """Enough users are observed."""
     count, wanted = case.evidence.users, case.targets.min_users
     unsettled = case.evidence.unsettled_users
     return _amount(
@@ -53,6 +54,7 @@ def users(case: KindGate) -> Condition:
 
 
 def timeouts(case: KindGate) -> Condition:
+    """Enough timeouts are compared."""
     evidence, wanted = case.evidence, case.targets.min_timeouts
     count = evidence.timeouts
     return _amount(

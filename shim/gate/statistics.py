@@ -133,6 +133,7 @@ def certainly_lower(lesser: Shares, greater: Shares, alpha: float, margin: float
 
 
 def observations(shares: Shares) -> float:
+    """How many observations there are."""
     return sum(shares.values())
 
 

@@ -1,7 +1,8 @@
 """What is kept of a comparison: verdicts, late decisions, outcomes and failures (docs/design.md#comparison).
 
-Rules: docs/design.md#r5, docs/design.md#r7, docs/design.md#r8, docs/design.md#r9,
-docs/design.md#r13, docs/design.md#r14, docs/design.md#r15, docs/design.md#r20.
+Rules: docs/design.md#r5, docs/design.md#r6b, docs/design.md#r7, docs/design.md#r8,
+docs/design.md#r9, docs/design.md#r12, docs/design.md#r13, docs/design.md#r14,
+docs/design.md#r15, docs/design.md#r20.
 """
 
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from shim.model.time import Duration, Time
 
 
 class VerdictName(StrEnum):
+    """What an episode ends with (R8 to R13)."""
+
     MATCHED = "matched"
     MISMATCHED = "mismatched"
     EXPECTED = "expected"
@@ -19,6 +22,8 @@ class VerdictName(StrEnum):
 
 
 class VerdictKind(StrEnum):
+    """Why an episode ended so (R6b, R8 to R12)."""
+
     BOTH = "both"
     SKEWED = "skewed"
     ONLY_CONTROL = "only_control"

@@ -42,6 +42,8 @@ _NOISE = 0.0005
 
 @dataclass(frozen=True, slots=True)
 class ReplaySettings:
+    """What a replay judges by; durations in microseconds."""
+
     monitors: Monitors
     tolerance: Duration
     window: Duration

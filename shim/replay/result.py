@@ -89,6 +89,7 @@ class ReplayResult(Observer):
 
 
 def verdict_row(verdict: Verdict) -> dict[str, Any]:
+    """A verdict in the output of `shim replay --json`; times in seconds."""
     return {
         "connection": verdict.connection.id,
         "verdict": verdict.name.value,

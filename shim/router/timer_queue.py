@@ -22,6 +22,8 @@ S = TypeVar("S", bound=Sleeper)
 
 
 class TimerQueue(Generic[S]):
+    """The sleepers, each of which is entered for one time or for none."""
+
     def __init__(self) -> None:
         self._sleepers: dict[Time, list[S]] = {}
         self._times: list[Time] = []

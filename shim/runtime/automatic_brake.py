@@ -28,6 +28,8 @@ _THIS_PROCESS = 0
 
 
 class EngageBrake(Protocol):
+    """Take everyone back, for this reason; `by_itself`: no person asked for it."""
+
     def __call__(self, reason: str, *, by_itself: bool) -> None: ...
 
 

@@ -16,6 +16,8 @@ from shim.router import Observer, handles
 
 
 class SessionMember(Protocol):
+    """What a session needs to know of a live connection."""
+
     @property
     def connection(self) -> Connection: ...
 

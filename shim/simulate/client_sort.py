@@ -42,6 +42,8 @@ class TroubleKind(IntEnum):
 
 
 class Trouble(NamedTuple):
+    """A stretch of time in which something is wrong with a client."""
+
     start: Time
     end: Time
     kind: TroubleKind

@@ -70,6 +70,8 @@ class ServerEvents(Section):
 
 
 class Defect(Section):
+    """A fault that the candidate has in some silences, or with some users."""
+
     share: Share = Field(description="The share of silences in which the candidate has it.")
     by_user: bool = Field(
         default=False, description="It is a share of users instead: theirs are all affected."
@@ -77,6 +79,8 @@ class Defect(Section):
 
 
 class EarlyDefect(Defect):
+    """The candidate decides too early."""
+
     by: PositiveDuration = Field(description="So much too early is the decision.")
 
 

@@ -33,6 +33,8 @@ class Query(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class ConnectionsQuery(Query, frozen=True):
+    """`GET /api/connections`; `limit` connections from `cursor` on."""
+
     user: Word | None = None
     package: Word | None = None
     kind: Kind | None = None
@@ -43,6 +45,8 @@ class ConnectionsQuery(Query, frozen=True):
 
 
 class SessionsQuery(Query, frozen=True):
+    """`GET /api/sessions`; `limit` sessions from `cursor` on."""
+
     user: Word | None = None
     limit: Annotated[int, Meta(ge=1, le=MOST_ROWS)] = 100
     cursor: Word | None = None
@@ -52,6 +56,8 @@ LedgerCursor = Annotated[str, Meta(pattern="^[0-9]{1,18}-[0-9]{1,18}$")]
 
 
 class VerdictsQuery(Query, frozen=True):
+    """`GET /api/verdicts`; the newest `limit` verdicts before `cursor`."""
+
     user: Word | None = None
     package: Word | None = None
     connection_kind: Kind | None = None
@@ -84,6 +90,8 @@ class VerdictsQuery(Query, frozen=True):
 
 
 class OutcomesQuery(Query, frozen=True):
+    """`GET /api/outcomes`; the newest `limit` outcomes."""
+
     user: Word | None = None
     kind: Kind | None = None
     acting: Role | None = None
@@ -94,25 +102,35 @@ class OutcomesQuery(Query, frozen=True):
 
 
 class GateQuery(Query, frozen=True):
+    """`GET /api/gate`; `at` asks for the answer of that time."""
+
     kind: Kind | None = None
     at: Seconds | None = None
 
 
 class ExplainQuery(Query, frozen=True):
+    """`GET /api/flags/explain`."""
+
     user: Word
 
 
 class VersionsQuery(Query, frozen=True):
+    """`GET /api/flags/versions`; the newest `limit` versions."""
+
     limit: Annotated[int, Meta(ge=1, le=10_000)] = 20
 
 
 class RetirementQuery(Query, frozen=True):
+    """`GET /api/retirement`."""
+
     force: Annotated[bool, Meta(description="Report although the gate does not say `ready`.")] = (
         False
     )
 
 
 class ReportQuery(Query, frozen=True):
+    """`GET /api/report`."""
+
     period: Annotated[
         Period | None,
         Meta(description="By default since the start of the process, in a fleet `24h`."),

@@ -51,6 +51,8 @@ _PAUSES = (0.1, 0.2, 0.4, 0.8)
 
 
 class ApiHandlers:
+    """The answers about connections, sessions, flags, brake and fleet, and those of the ledger and the gate."""
+
     def __init__(
         self,
         operations: Operations,

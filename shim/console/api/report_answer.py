@@ -14,6 +14,8 @@ from shim.model import Kind, Role
 
 
 class OpenConnections(msgspec.Struct, kw_only=True):
+    """How many connections are open: all, by stage, and by kind."""
+
     open: int
     stages: dict[StageWord, int]
     kinds: dict[Kind, int]

@@ -18,6 +18,7 @@ _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 def json_answer(body: Any, status: int = 200) -> web.Response:
+    """A body as JSON, which nobody may cache."""
     return web.Response(
         body=msgspec.json.encode(body),
         status=status,
@@ -63,14 +64,17 @@ class ApiError(Exception):
 
 
 def bad_request(detail: str) -> ApiError:
+    """400: the request is wrong."""
     return ApiError(HTTPStatus.BAD_REQUEST, detail)
 
 
 def not_found(detail: str) -> ApiError:
+    """404: there is no such thing."""
     return ApiError(HTTPStatus.NOT_FOUND, detail)
 
 
 def unavailable(detail: str) -> ApiError:
+    """503: the answer cannot be given now."""
     return ApiError(HTTPStatus.SERVICE_UNAVAILABLE, detail)
 
 

@@ -52,6 +52,8 @@ _PUSHED = "the flags file"
 
 
 class RolloutHandlers:
+    """The answers about flags, the plan of the rollout, and retirement."""
+
     def __init__(self, operations: Operations, queries: LedgerQueries, fleet: FleetReading) -> None:
         self._settings = operations.shim.settings
         self._assembly = operations.assembly

@@ -47,6 +47,7 @@ StageWord = Literal["off", "shadow", "live", "complete"]
 
 
 def stage_word(stage: Stage) -> StageWord:
+    """A stage as the API writes it."""
     word: StageWord = str(stage)  # type: ignore[assignment]
     return word
 

@@ -23,6 +23,8 @@ _GATE_LASTS: Duration = 30 * SECOND
 
 
 class Dashboards:
+    """What the dashboard shows; visitors who come soon after each other share an answer."""
+
     def __init__(self, operations: Operations, queries: LedgerQueries, fleet: FleetReading) -> None:
         clock, self._queries, self._fleet = operations.shim.clock, queries, fleet
         self._time_of = operations.assembly.time_of

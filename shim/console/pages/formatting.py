@@ -56,6 +56,7 @@ def percent(share: float | None, digits: int = 1) -> str:
 
 
 def interval(bounds: tuple[float, float] | None) -> str:
+    """Two shares as percentages."""
     return "" if bounds is None else f"{100 * bounds[0]:.1f}–{100 * bounds[1]:.1f}{_SPACE}%"
 
 
@@ -70,4 +71,5 @@ def moment(at: Wall) -> str:
 
 
 def clock_time(at: Wall) -> str:
+    """UTC, to the second, for people."""
     return datetime.fromtimestamp(at / SECOND, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

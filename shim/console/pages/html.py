@@ -165,6 +165,7 @@ class Html:
 
 
 def see_other(location: str) -> web.Response:
+    """303: the browser goes on with a GET of this address (RFC 9110 section 15.4.4)."""
     return web.Response(status=303, headers={**_PAGE, "Location": location})
 
 

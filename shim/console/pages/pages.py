@@ -43,6 +43,8 @@ _Page = Callable[[web.Request, Visitor], Awaitable[web.StreamResponse]]
 
 
 class Pages:
+    """The handlers of the console's pages."""
+
     def __init__(
         self,
         operations: Operations,

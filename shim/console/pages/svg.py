@@ -24,6 +24,7 @@ class Chart:
 
 
 def rectangle(x: float, y: float, width: float, height: float, look: str, title: str) -> Markup:
+    """`look` has the classes; `title` is shown under the mouse."""
     return Markup(
         '<rect x="{:.2f}" y="{:.2f}" width="{:.2f}" height="{:.2f}" class="{}">'
         "<title>{}</title></rect>"
@@ -31,6 +32,7 @@ def rectangle(x: float, y: float, width: float, height: float, look: str, title:
 
 
 def line(x1: float, y1: float, x2: float, y2: float, look: str, title: str = "") -> Markup:
+    """`look` and `title` as for a rectangle."""
     return Markup(
         '<line x1="{:.2f}" y1="{:.2f}" x2="{:.2f}" y2="{:.2f}" class="{}"><title>{}</title></line>'
     ).format(x1, y1, x2, y2, look, title)
@@ -42,6 +44,7 @@ def dot(x: float, y: float, look: str, title: str) -> Markup:
 
 
 def path(points: Iterable[tuple[float, float]], look: str, *, closed: bool = False) -> Markup:
+    """A line through the points; closed, it is an area."""
     steps = " L".join(f"{x:.2f} {y:.2f}" for x, y in points)
     return Markup('<path d="M{}{}" class="{}"/>').format(steps, " Z" if closed else "", look)
 
