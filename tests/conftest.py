@@ -7,6 +7,7 @@ runs in its first moments are counted. What it does later runs the same lines, i
 import gc
 import os
 import signal
+from collections import Counter
 from collections.abc import Generator
 
 import pytest
@@ -20,8 +21,9 @@ if os.environ.get("SHIM_TESTS_NO_SKIP"):
     settings.load_profile("ci")
 
 
-COUNTED = 0.1
-"""Seconds of CPU time of a test in which its lines are counted."""
+COUNTED, COUNTED_RUNS = 0.1, 6
+"""Lines are counted in so many seconds (of CPU time) of a test, and in so many of the runs that a test has
+with different parameters. To count them takes two thirds of the time, and later runs hardly run other lines."""
 GARBAGE = 10_000
 """New objects after which Python looks for garbage. Its 700 cost a fifth of the time of all tests."""
 
@@ -34,9 +36,26 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+_runs = Counter[str]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    coverage = _counting(item)
+    test, _, _ = item.nodeid.partition("[")
+    _runs[test] += 1
+    if coverage is None or _runs[test] <= COUNTED_RUNS:
+        return (yield)
+    coverage.stop()
+    try:
+        return (yield)
+    finally:
+        coverage.start()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    coverage = Coverage.current() if item.config.getoption("cov_source", None) else None
+    coverage = _counting(item)
     if coverage is None:
         return (yield)
     before = signal.signal(signal.SIGVTALRM, lambda *_: coverage.stop())
@@ -48,3 +67,8 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         signal.signal(signal.SIGVTALRM, before)
         if Coverage.current() is None:
             coverage.start()
+
+
+def _counting(item: pytest.Item) -> Coverage | None:
+    """What counts the lines now, if lines are counted."""
+    return Coverage.current() if item.config.getoption("cov_source", None) else None
