@@ -166,6 +166,20 @@ def test_r4_a_control_that_failed_twice_in_one_instant_is_tried_once_more(
     assert world.orphans() == []
 
 
+def test_r4_where_the_control_fails_about_a_connection_the_candidate_acts_for_it_at_once() -> None:
+    """The other monitor comes first, before a fresh instance of the control."""
+    control = FaultyType(LegacyGlobal())
+    world = World(control=control)
+    tracked = world.open("c1", Stage.SHADOW)
+    control.faults["pong"] = raises(ValueError("no"))
+    control.left = 1
+    world.pong("c1")
+    assert tracked.acting is CANDIDATE
+    assert world.watched_by("c1") == {CANDIDATE}
+    world.run(100)
+    assert [at for at, _ in world.ports["c1"].endings] == [45 * S] * 2
+
+
 @pytest.mark.parametrize("retired", [False, True])
 def test_r4_a_sole_monitor_that_failed_about_a_connection_watches_it_again_at_once(
     retired: bool,

@@ -110,6 +110,32 @@ def test_r6b_what_is_held_is_the_controls_once_the_brake_is_engaged() -> None:
     assert all(world.ports[name].endings == [(60 * S, "terminate")] for name in held)
 
 
+@pytest.mark.parametrize("stage", [Stage.LIVE, Stage.COMPLETE])
+def test_r6b_a_held_close_that_the_brake_forbids_when_its_turn_comes_is_the_controls_to_judge(
+    stage: Stage,
+) -> None:
+    """The brake is engaged, and the handover has not come to the connection yet."""
+    world = fleet(stage, 100, Limits())
+    world.run_before(50)
+    held = [name for name, port in world.ports.items() if not port.endings]
+    world.message("c99")  # so that the first hold ends at 80 s
+    world.router.restore_brake("it was engaged before")
+    world.run(80)
+    first = held[0]
+    assert world.journal.stages == [(first, stage, Stage.SHADOW, 80 * S)]
+    assert (world.tracked[first].stage, world.tracked[first].acting) == (Stage.SHADOW, CONTROL)
+    assert CONTROL in world.watched_by(first)
+    world.run(1000)
+    assert not [tracked for tracked in world.router.connections() if tracked.closed_by is None]
+    assert all(port.endings for port in world.ports.values())
+    # The control, which knows of the silence since 0, closes at its next sweep.
+    assert world.ports[first].endings == [(90 * S, "terminate")]
+    acted = {
+        d.connection_id for who, d, acts in world.journal.decisions if acts and who is CANDIDATE
+    }
+    assert not acted.intersection(held)
+
+
 def test_r6b_a_held_connection_that_leaves_is_forgotten() -> None:
     world = fleet(Stage.COMPLETE, 100, Limits())
     world.run(50)
@@ -178,6 +204,24 @@ def test_r6b_of_very_many_connections_a_part_is_looked_at_each_second_and_then_t
         world.run(1000)
         ends = sorted(port.endings[0][0] for name, port in world.ports.items() if name != "late")
         assert ends[19] == (75 + found + 30) * S
+
+
+def test_r6b_a_search_that_has_come_to_the_end_begins_again_and_looks_at_as_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The ninth search of ten connections looks at the last two of 82, and at the first eight again."""
+    monkeypatch.setattr("shim.router.decisions._SEARCHED", 10)
+    # The connections that are left begin with `c19`.
+    for alive, search in (("c26", 9), ("c27", 10)):
+        world = fleet(Stage.COMPLETE, 100, Limits())
+        world.open("late", Stage.COMPLETE, user="late", session="late")
+        world.run_before(45)
+        world.router.step(world.now)
+        world.run_before(77)  # the first searches have not found the connection alive
+        world.tracked[alive].last_activity = world.now
+        world.run(1000)
+        ends = sorted(port.endings[0][0] for name, port in world.ports.items() if name != "late")
+        assert ends[19] == (74 + search + 30) * S
 
 
 def test_r6b_a_shadows_connection_says_nothing_about_the_candidates() -> None:

@@ -173,6 +173,56 @@ def test_r4_at_off_the_control_acts_again_once_it_can_be_had() -> None:
     assert world.orphans() == []
 
 
+def test_r4_a_candidate_that_is_quarantined_takes_nothing_over() -> None:
+    """The control fails, and can watch no more; each failure is told once, and no other one is."""
+    control, candidate = FaultyType(LegacyGlobal()), FaultyType()
+    world = World(control, candidate)
+    world.open("c1", Stage.SHADOW)
+    candidate.faults["paused"] = raises(ValueError("no"))
+    for _ in range(3):
+        world.router.paused(world.now, world.now + 1)
+    assert world.watched_by("c1") == {CONTROL}
+    world.journal.failures.clear()
+    for call in ("pong", "register"):
+        control.faults[call] = raises(ValueError("no"))
+    world.pong("c1")
+    failures = [(failure.role, failure.call) for failure in world.journal.failures]
+    assert failures == [(CONTROL, "pong"), (CONTROL, "register")]
+    assert [text for _, text in world.journal.notes] == ["no monitor is able to watch c1"]
+
+
+def test_r11_a_takeover_by_the_other_monitor_ends_an_open_episode() -> None:
+    """The brake, which was engaged before, has not come to the connection yet."""
+    candidate = FaultyType()
+    world = World(candidate=candidate)
+    world.open("c1", Stage.LIVE)
+    world.router.restore_brake("it was engaged before")
+    world.run(16)
+    world.data("c1")  # the candidate, which acts, waits until 61; the control decides at 60
+    world.run(60)
+    candidate.faults["paused"] = raises(ValueError("no"))
+    world.router.paused(world.now, world.now + 1)
+    assert world.tracked["c1"].acting is CONTROL
+    (verdict,) = world.journal.verdicts
+    assert (verdict.kind, verdict.first, verdict.at) == ("handover", CONTROL, 60 * S + 1)
+
+
+def test_r11_a_takeover_by_a_fresh_instance_of_the_same_plugin_ends_no_episode() -> None:
+    """The candidate has decided; a fresh control goes on, and decides at its own first sweep."""
+    control = FaultyType(LegacyGlobal())
+    world = World(control)
+    world.open("c1", Stage.SHADOW)
+    world.run(50)
+    control.faults["paused"] = raises(ValueError("no"))
+    control.left = 1
+    world.router.paused(world.now, world.now + 1)
+    assert CONTROL in world.watched_by("c1")
+    assert world.journal.verdicts == []
+    world.run(66)
+    (verdict,) = world.journal.verdicts
+    assert (verdict.kind, verdict.first, verdict.at) == ("skewed", CANDIDATE, 65 * S + 1)
+
+
 def test_r4_where_the_control_cannot_take_over_the_candidate_gets_a_fresh_instance() -> None:
     control, candidate = FaultyType(LegacyGlobal()), FaultyType()
     world = World(control, candidate)
