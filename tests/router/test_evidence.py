@@ -43,6 +43,15 @@ def test_r14_agreement_counts_only_episodes_whose_first_decider_was_shadowing() 
     assert report["agreement"] == {"matched": 1, "conclusive": 1, "share": 1.0}
 
 
+def test_r3b_the_latest_evidence_of_life_stands_whichever_monitor_counts_it() -> None:
+    world = World()
+    tracked = world.open("c1", Stage.SHADOW)
+    for at, latest in ((20 * S, 20 * S), (10 * S, 20 * S), (30 * S, 30 * S)):
+        world.router.data(tracked, at)
+        assert tracked.control.last_data == latest
+        assert tracked.candidate.last_data == latest
+
+
 @pytest.mark.parametrize(
     "happens",
     [

@@ -177,6 +177,23 @@ def test_r5_a_ping_that_cannot_be_sent_is_a_failure_of_the_monitor(payload: Any)
     assert world.journal.failures
 
 
+def test_r5_the_longest_ping_of_the_rfc_is_sent() -> None:
+    candidate = FaultyType()
+    world = World(candidate=candidate)
+    tracked = world.open("c1", Stage.LIVE)
+    longest = b"x" * 125
+
+    def pings(real: Callable[[], Any]) -> Any:
+        requests = list(real())
+        tracked.candidate.ping = longest
+        return requests
+
+    candidate.faults["wake"] = pings
+    world.run(16)
+    assert [effect for _, effect in world.ports["c1"].effects] == [longest]
+    assert world.journal.failures == []
+
+
 def test_r10_a_window_that_ended_in_a_pause_is_over_when_the_candidate_fails_in_it() -> None:
     candidate = FaultyType()
     world = World(candidate=candidate, window=10 * S)

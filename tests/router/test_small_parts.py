@@ -9,7 +9,7 @@ from shim.router.time_integral import TimeIntegral
 from shim.router.tracked import PunctualTimer, make_touch
 from shim_legacy_global import LegacyGlobal
 from shim_per_session import PerSession
-from tests.router.faulty_monitor import FaultyType, answers
+from tests.router.faulty_monitor import FaultyType, answers, raises
 from tests.router.helpers import RecordingPort, S, World, listen_to
 
 
@@ -231,6 +231,20 @@ def test_virtual_time_does_all_that_is_due_before_it_and_says_what_is_due_next(
         assert world.journal.verdicts == slow.journal.verdicts
         assert world.journal.outcomes == slow.journal.outcomes
         assert world.journal.notes == slow.journal.notes
+
+
+def test_the_next_step_is_not_put_off_by_what_comes_later() -> None:
+    """A connection that nobody was able to watch is tried again after a second; a sweep comes before."""
+    control, candidate = FaultyType(LegacyGlobal()), FaultyType()
+    world = World(control, candidate)
+    for type_ in (control, candidate):
+        type_.faults["register"] = raises(ValueError("no"))
+    world.run(14.5)
+    world.open("c1", Stage.SHADOW)
+    assert world.watched_by("c1") == set()
+    assert world.router.next_wake == 15 * S
+    world.run(15)
+    assert world.router.next_wake == 15.5 * S
 
 
 def test_where_nothing_is_left_to_do_virtual_time_has_no_next_step() -> None:

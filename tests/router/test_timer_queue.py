@@ -28,6 +28,7 @@ ACTIONS = st.lists(
 @given(ACTIONS)
 @example([("enter", 0, 5), ("enter", 0, 7), ("enter", 0, 5), ("wake", 0, 9)])
 @example([("enter", 0, 9), ("peek", 0, 0), ("enter", 1, 5), ("wake", 0, 5)])
+@example([("enter", 0, 5), ("cancel", 0, 0), ("peek", 0, 0), ("enter", 1, 5), ("wake", 0, 5)])
 @example([("enter", 0, 5), ("cancel", 0, 0), ("enter", 0, 5), ("wake", 0, 5), ("wake", 0, 5)])
 def test_r4_everyone_is_woken_once_and_at_the_right_time(
     actions: list[tuple[str, int, Time]],
@@ -76,6 +77,27 @@ def test_r4_whoever_is_left_of_a_time_is_due_before_later_times() -> None:
     assert queue.next_due == 5
     assert [sleeper.name for sleeper in queue.due(6)] == [1]
     assert queue.next_due == 9
+
+
+def test_r4_the_next_time_is_the_earliest_also_while_some_of_a_time_are_left() -> None:
+    queue: TimerQueue[Sleeper] = TimerQueue()
+    for name in range(2):
+        queue.enter(Sleeper(name), 5)
+    assert next(iter(queue.due(5))).name == 0
+    assert queue.next_due == 5
+    for name, at in ((2, 9), (3, 3)):
+        queue.enter(Sleeper(name), at)
+    assert queue.next_due == 3
+
+
+def test_r4_whoever_is_left_of_a_time_and_is_to_be_woken_no_more_is_not_due() -> None:
+    queue: TimerQueue[Sleeper] = TimerQueue()
+    sleepers = [Sleeper(number) for number in range(2)]
+    for sleeper in sleepers:
+        queue.enter(sleeper, 5)
+    assert next(iter(queue.due(5))) is sleepers[0]
+    queue.enter(sleepers[1], None)
+    assert queue.next_due is None
 
 
 def test_r4_who_is_entered_meanwhile_is_woken_if_it_is_time() -> None:
