@@ -9,7 +9,6 @@ _FORBIDDEN_CODES = {
     1004: "is reserved",
     1005: "may not be sent (RFC 6455 section 7.4.1)",
     1006: "may not be sent (RFC 6455 section 7.4.1)",
-    1015: "may not be sent (RFC 6455 section 7.4.1)",
 }
 _LONGEST_REASON = 123
 """Bytes: a control frame carries 125, two of them the code (RFC 6455 section 5.5)."""

@@ -114,7 +114,7 @@ class Comparator:
         verdict = self._judge(silence, VerdictName.MATCHED, VerdictKind.BOTH, at)
         assert verdict.skew is not None
         if abs(verdict.skew) > self._tolerance:
-            verdict.kind = VerdictKind.SKEWED
+            verdict.name, verdict.kind = VerdictName.MISMATCHED, VerdictKind.SKEWED
             self._mismatch(verdict)
         return verdict
 
@@ -200,8 +200,7 @@ class Comparator:
         return verdict
 
     def _mismatch(self, verdict: Verdict) -> Verdict:
-        """A mismatch, unless a rule explains it (R13)."""
-        verdict.name = VerdictName.MISMATCHED
+        """The same mismatch, or expected if a rule explains it (R13)."""
         if rule := self.expected.explanation(verdict):
             verdict.name = VerdictName.EXPECTED
             verdict.rule = rule

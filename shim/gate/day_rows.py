@@ -9,7 +9,6 @@ Rules: docs/design.md#r16.
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import product
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -38,8 +37,9 @@ def _rows(code: int) -> str:
 
 def _join(place: slice) -> Codes:
     """Of each two codes, one after the other."""
-    pairs = product(map(_rows, range(_NUMBER)), repeat=2)
-    return np.array([int("1" + "".join(rows)[place], 2) for rows in pairs], np.uint8)
+    rows = [_rows(code) for code in range(_NUMBER)]
+    joined = ("1" + (earlier + later)[place] for earlier in rows for later in rows)
+    return np.array([int(code, 2) for code in joined], np.uint8)
 
 
 _JOINED: dict[Place, Codes] = {

@@ -77,7 +77,7 @@ class LedgerUrl:
         parts = _FLEET.fullmatch(self.url)
         if parts is None:
             return ()
-        found = [parts["password"] or "", *_SECRET_OPTION.findall(parts["options"] or "")]
+        found = [parts["password"], *_SECRET_OPTION.findall(parts["options"] or "")]
         return tuple(filter(None, found))
 
     def __str__(self) -> str:
