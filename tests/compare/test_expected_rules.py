@@ -38,6 +38,8 @@ class Explained:
         Explained(rule(connection_kind=Kind.APP), "skewed", True),
         Explained(rule(connection_kind=Kind.GLASSES), "skewed", False),
         Explained(rule(skew=(-20 * S, -20 * S)), "skewed", True),  # inclusive at both ends
+        Explained(rule(skew=(-20 * S, 0)), "skewed", True),
+        Explained(rule(skew=(-30 * S, -20 * S)), "skewed", True),
         Explained(rule(skew=(-20 * S + 1, 0)), "skewed", False),
         Explained(rule(skew=(-30 * S, -20 * S - 1)), "skewed", False),
         Explained(rule(skew=(-999 * S, 999 * S)), "recovered", False),  # there is no skew
@@ -61,6 +63,7 @@ def test_r13_a_mismatch_that_satisfies_a_rule_is_expected(case: Explained) -> No
     assert answer is not None
     wanted = (VerdictName.EXPECTED, "known") if case.explained else (VerdictName.MISMATCHED, None)
     assert (answer.name, answer.rule) == wanted
+    assert case.rule.explains(answer) is case.explained
 
 
 def test_r13_a_package_is_never_true_of_glasses() -> None:

@@ -121,10 +121,10 @@ def test_the_globs_of_either_file_are_groups_and_a_glob_that_names_nobody_is_non
 
 def test_changes_are_listed_demotions_first() -> None:
     moves = Moves(
-        Counter({(Stage.OFF, Stage.LIVE): 3, (Stage.LIVE, Stage.OFF): 1, (Stage.OFF, Stage.OFF): 9})
+        Counter({(Stage.OFF, Stage.LIVE): 3, (Stage.LIVE, Stage.OFF): 5, (Stage.OFF, Stage.OFF): 9})
     )
-    assert moves.changes() == [(Stage.LIVE, Stage.OFF, 1), (Stage.OFF, Stage.LIVE, 3)]
-    assert (moves.total, moves.moved, moves.demoted) == (13, 4, 1)
+    assert moves.changes() == [(Stage.LIVE, Stage.OFF, 5), (Stage.OFF, Stage.LIVE, 3)]
+    assert (moves.total, moves.moved, moves.demoted) == (17, 8, 5)
 
 
 def test_another_salt_multiplies_the_shares() -> None:

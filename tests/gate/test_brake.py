@@ -1,7 +1,7 @@
 """R22: what engages the brake, and what does not."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.stats import poisson
 
@@ -29,6 +29,9 @@ def watch(limits: BrakeLimits | None = None) -> FalseKillWatch:
 
 
 @given(st.floats(0, 50), st.integers(0, 80))
+@example(0.01, 1)
+@example(1.0, 3)
+@example(2000.0, 1)
 def test_the_tail_is_that_of_a_poisson_distribution(mean: float, least: int) -> None:
     assert poisson_tail(mean, least) == pytest.approx(
         poisson.sf(least - 1, mean), rel=1e-9, abs=1e-14

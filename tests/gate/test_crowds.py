@@ -50,6 +50,36 @@ def test_a_crowd_that_has_begun_when_somebody_asks_is_waited_for() -> None:
     assert [list(crowd.rows) for crowd in finder.decide(LATER).crowds] == [rows]
 
 
+def test_a_row_is_known_when_two_minutes_have_passed_since() -> None:
+    finder = CrowdFinder(MINUTE, lambda _, run: 100)
+    finder.extend(ObservedRows.of([row("u", 0)]))
+    assert list(finder.decide(2 * MINUTE - 1).rows) == []
+    decided = finder.decide(2 * MINUTE)
+    assert list(decided.rows) == [row("u", 0)]
+    assert decided.calm is decided.rows
+
+
+def test_a_crowd_is_told_with_its_first_row() -> None:
+    """Not before, and not only when its other rows are known, too."""
+    rows = [row("v", 0), *burst(20, start=MINUTE)]
+    finder = CrowdFinder(MINUTE, lambda _, run: 100)
+    finder.extend(ObservedRows.of(rows))
+    decided = finder.decide(3 * MINUTE - 1)
+    assert (list(decided.calm), decided.crowds) == (rows[:1], [])
+    decided = finder.decide(3 * MINUTE)
+    assert list(decided.rows) == rows[1:2]
+    assert [list(crowd.rows) for crowd in decided.crowds] == [rows[1:]]
+
+
+def test_crowds_are_in_the_order_in_which_they_begin() -> None:
+    """Here the one that begins first has its second and its last row after those of the other one."""
+    first = [row("v", 0, run=2), *burst(19, start=30 * SECOND, run=2)]
+    second = burst(20, start=SECOND, run=1)
+    rows = sorted(first + second, key=lambda r: r.at)
+    _, crowds = find(rows, connected=10_000, in_process=100)
+    assert [{r.run for r in crowd} for crowd in crowds] == [{2}, {1}]
+
+
 def test_nineteen_are_none() -> None:
     calm, crowds = find(burst(19))
     assert (len(calm), crowds) == (19, [])

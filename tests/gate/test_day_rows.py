@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shim.gate.day_rows import ROWS_OF_A_USER, DayRows, Place, RowsByUser, RowsWindow
@@ -47,6 +47,7 @@ def test_rows_are_put_together_by_user(rows: list[Row]) -> None:
 
 
 @given(BATCHES, st.integers(0, 8), st.sampled_from(PLACES))
+@example([(0, [(0, True)] * 6 + [(1, False)])], 1, "last")
 def test_a_window_has_the_rows_of_its_days_whenever_it_is_begun(
     batches: list[tuple[int, list[Row]]], begun: int, place: Place
 ) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from shim.gate.answer import GateAnswer, GateVerdict
-from shim.gate.evidence import SampleSoFar
+from shim.gate.evidence import Heartbeats, SampleSoFar
 from shim.gate.judge import judge
 from shim.model import Role
 from tests.gate.evidence import (
@@ -55,6 +55,14 @@ def test_after_the_first_period_only_users_who_are_new_bring_more(
 def test_more_users_come_only_as_new_ones_do(later: int, eta: int | None) -> None:
     few = changed(users=200, unsettled_users=0, later_users=later)
     assert of_conditions(judge(few, TARGETS)) == {"users": eta}
+
+
+def test_the_answer_is_foretold_for_when_the_last_open_condition_holds() -> None:
+    beats = (Heartbeats("p1", 8_000, 8_000.0),)
+    few = changed(users=200, unsettled_users=0, later_users=20, heartbeats=beats)
+    answer = judge(few, TARGETS)
+    assert of_conditions(answer) == {"users": 5 * DAY, "coverage": 2 * DAY}
+    assert answer.eta == 5 * DAY
 
 
 @pytest.mark.parametrize(("seen", "enough"), [(100, False), (240, True)])

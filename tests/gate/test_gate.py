@@ -146,6 +146,14 @@ def test_before_the_first_period_is_over_only_facts_are_not_ready(
     assert judge_so_far(replace(whole, trial=early), TARGETS).verdict is expected
 
 
+def test_the_first_period_is_over_with_its_last_instant() -> None:
+    begun = replace(TRIAL, since=NOW - 7 * DAY)
+    assert judge(changed(agreement=BAD), TARGETS).verdict is GateVerdict.NOT_READY
+    for answer in (judge, judge_so_far):
+        found = answer(replace(changed(agreement=BAD), trial=begun), TARGETS)
+        assert found.verdict is GateVerdict.NOT_READY
+
+
 def test_a_crowd_cannot_hide_what_plain_counting_does_not_show() -> None:
     """Eight stalls that each wrongly decide a third of all users are eight events only."""
     hidden = Counted({(1, 1): 4_000, (0, 1): 1_000}, {(1, 1): 4_000, (0, 300): 8})

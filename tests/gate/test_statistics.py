@@ -182,6 +182,13 @@ def test_a_margin_moves_what_is_compared() -> None:
     assert not certainly_lower(greater, greater, 0.05, 0.0)
 
 
+def test_a_negative_margin_is_granted_to_the_lesser_mean() -> None:
+    """Few of 0.95 may still be 0.97 or more, but for sure are not above many of 0.95 by 0.05."""
+    few, many = bernoulli(190, 200), bernoulli(95_000, 100_000)
+    assert 0.975 < upper_bound(few, 0.05) < lower_bound(many, 0.05) + 0.05
+    assert certainly_lower(few, many, 0.05, -0.05)
+
+
 def test_a_comparison_at_the_ends_of_what_a_mean_can_be() -> None:
     """Half way between the means, less the margin, lies 1 or 0: no mean that can be refuted."""
     assert not certainly_lower(bernoulli(19, 20), bernoulli(20, 20), 0.05, -0.05)
