@@ -112,6 +112,10 @@ def test_a_process_is_unsure_where_it_forgot_for_want_of_room() -> None:
     assert told(returns, *actions)[1] == [0]
 
 
+def test_without_patience_the_window_begins_with_the_action() -> None:
+    assert FleetReturns(WINDOW).window_end(100 * S, 100 * S) == 100 * S + WINDOW
+
+
 def test_a_process_remembers_50_000_closings() -> None:
     """As docs/fleet.md says. The closing after them takes the place of the first."""
     returns = FleetReturns(WINDOW, PATIENCE)

@@ -119,12 +119,11 @@ def test_the_globs_of_either_file_are_groups_and_a_glob_that_names_nobody_is_non
         assert [each.globs for each in compare(old, new).groups] == [None, ("team-*",)]
 
 
-def test_changes_are_listed_demotions_first() -> None:
-    moves = Moves(
-        Counter({(Stage.OFF, Stage.LIVE): 3, (Stage.LIVE, Stage.OFF): 5, (Stage.OFF, Stage.OFF): 9})
-    )
-    assert moves.changes() == [(Stage.LIVE, Stage.OFF, 5), (Stage.OFF, Stage.LIVE, 3)]
-    assert (moves.total, moves.moved, moves.demoted) == (17, 8, 5)
+def test_changes_are_listed_demotions_first_and_then_by_stages() -> None:
+    off, shadow, live = Stage.OFF, Stage.SHADOW, Stage.LIVE
+    moves = Moves(Counter({(off, live): 3, (live, off): 5, (off, off): 9, (off, shadow): 2}))
+    assert moves.changes() == [(live, off, 5), (off, shadow, 2), (off, live, 3)]
+    assert (moves.total, moves.moved, moves.demoted) == (19, 10, 5)
 
 
 def test_another_salt_multiplies_the_shares() -> None:

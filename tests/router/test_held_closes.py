@@ -233,6 +233,18 @@ def test_r6b_a_shadows_connection_says_nothing_about_the_candidates() -> None:
     assert sum(bool(port.endings) for port in world.ports.values()) == 19
 
 
+def test_r6b_a_connection_that_was_closed_says_nothing_about_the_others() -> None:
+    """The control has not decided yet, so that the closed connection is still there."""
+    world = fleet(Stage.LIVE, 100, Limits(hold=5 * S))
+    world.run_before(47)
+    closed = [name for name, port in world.ports.items() if port.endings]
+    world.message(closed[0])
+    world.run_before(60)
+    assert len(world.journal.proofs) == 1
+    assert closed[0] in world.router
+    assert sum(bool(port.endings) for port in world.ports.values()) == len(closed) == 19
+
+
 def test_r6b_the_closes_of_one_event_are_one_proof_of_life() -> None:
     """Those that made the guard hold, and those that it let go on."""
     world = fleet(Stage.COMPLETE, 100, Limits())
