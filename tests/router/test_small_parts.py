@@ -247,6 +247,17 @@ def test_the_next_step_is_not_put_off_by_what_comes_later() -> None:
     assert world.router.next_wake == 15.5 * S
 
 
+def test_r15_the_end_of_a_return_window_is_a_step_of_its_own() -> None:
+    world = World(retired=True)
+    world.open("c1", Stage.COMPLETE)
+    world.run(46)
+    assert world.ports["c1"].endings
+    assert world.router.next_wake == (45 + 120) * S + 1
+    world.run(166)
+    assert [(one.result, one.at) for one in world.journal.outcomes] == [("lost", 165 * S + 1)]
+    assert world.router.next_wake is None
+
+
 def test_where_nothing_is_left_to_do_virtual_time_has_no_next_step() -> None:
     world = World(retired=True)
     assert world.router.advance(100 * S) is None
