@@ -10,7 +10,7 @@ from shim.router.tracked import PunctualTimer, make_touch
 from shim_legacy_global import LegacyGlobal
 from shim_per_session import PerSession
 from tests.router.faulty_monitor import FaultyType, answers, raises
-from tests.router.helpers import RecordingPort, S, World, listen_to
+from tests.router.helpers import CANDIDATE, CONTROL, RecordingPort, S, World, listen_to
 
 
 def test_an_integral_sums_a_count_over_time() -> None:
@@ -231,6 +231,20 @@ def test_virtual_time_does_all_that_is_due_before_it_and_says_what_is_due_next(
         assert world.journal.verdicts == slow.journal.verdicts
         assert world.journal.outcomes == slow.journal.outcomes
         assert world.journal.notes == slow.journal.notes
+
+
+def test_virtual_time_decides_in_the_order_of_time_whichever_monitor_does() -> None:
+    world = World()
+    world.open("c1", Stage.SHADOW)
+    world.run(30)
+    world.open("c2", Stage.SHADOW, user="u2", session="s2")
+    world.router.advance(200 * S)
+    assert [(role, one.connection_id, one.at) for role, one, _ in world.journal.decisions] == [
+        (CANDIDATE, "c1", 45 * S),
+        (CONTROL, "c1", 60 * S),
+        (CANDIDATE, "c2", 75 * S),
+        (CONTROL, "c2", 90 * S),
+    ]
 
 
 def test_the_next_step_is_not_put_off_by_what_comes_later() -> None:
