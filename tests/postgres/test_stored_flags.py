@@ -6,12 +6,15 @@ from contextlib import AsyncExitStack
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from shim.cli import main
 from shim.fleet.stored_flags import StoredFlags
+from shim.ledger.postgres import flags_versions
+from shim.ledger.postgres.brake_orders import give_order
 from shim.ledger.postgres.flags_versions import add_version
 from shim.ledger.rows import FlagsRow
 from shim.ledger.sqlite.reader import SqliteReader
@@ -63,6 +66,27 @@ def test_a_place_in_the_store(store: LedgerUrl) -> None:
     assert place.read() == LIVE.encode()
     with pytest.raises(InputError, match="changed meanwhile"):
         place.replace(SHADOW.encode(), LIVE.encode() + b"\n", change)
+
+
+def test_r25_r26_a_step_is_not_taken_if_the_brake_is_engaged_at_the_last_moment(
+    store: LedgerUrl, connection: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line to the store is slow: an order comes after the last order was asked for."""
+    fleet_store(store).push_flags(SHADOW, who="ann", reason="begin")
+    seen = fleet_store(store).look_at_flags()
+    asked = flags_versions.in_force
+
+    def engaged_after(line: Store) -> Any:
+        answer = asked(line)
+        give_order(connection, engaged=True, reason="kills", process="p2")
+        return answer
+
+    monkeypatch.setattr(flags_versions, "in_force", engaged_after)
+    step = fleet_store(store).push_flags(LIVE, who="p1", reason="step", seen=seen)
+    assert (step.in_force, step.version.text) == (False, SHADOW)
+    assert [version.who for version in fleet_store(store).list_flags(10)] == ["ann"]
+    # A person who brings flags, whatever is in force, is not held up by the brake.
+    assert fleet_store(store).push_flags(LIVE, who="bob", reason="prepare").in_force
 
 
 def test_the_mirror_follows(connection: Store, tmp_path: Path) -> None:

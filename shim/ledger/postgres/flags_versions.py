@@ -65,7 +65,10 @@ def add_version(
             return PushedFlags(last or seen.version, False)
         if last is not None and (last.digest == digest or not last.digest.startswith(before or "")):
             return PushedFlags(last, last.digest == digest)
-        version = _add(connection, last, text, digest, who=who, reason=reason)
+        version = _add(connection, last, text, digest, who=who, reason=reason, seen=seen)
+        if version is None:
+            assert seen is not None
+            return PushedFlags(seen.version, False)
     return PushedFlags(version, True)
 
 
@@ -102,13 +105,26 @@ def _add(
     who: str,
     reason: str,
     at: Wall | None = None,
-) -> FlagsVersion:
-    """Add the version that follows `last`, of the time `at` (None: now), and tell everybody who listens."""
-    connection.execute(
+    seen: FlagsInForce | None = None,
+) -> FlagsVersion | None:
+    """Add the version that follows `last`, of the time `at` (None: now), and tell everybody who listens.
+
+    With `seen` only if that is the last order to the brake at this moment; otherwise None. On a slow line an
+    order may come after what was asked before, and no order may wait for us.
+    """
+    added = connection.execute(
         "INSERT INTO flags_version (text, digest, before, who, reason, at) "
-        f"VALUES (%s, %s, %s, %s, %s, coalesce(%s, {NOW}))".encode(),
-        [*keepable([text, digest, None if last is None else last.digest, who, reason]), at],
+        f"SELECT %s, %s, %s, %s, %s, coalesce(%s, {NOW}) "
+        "WHERE %s OR (SELECT max(id) FROM brake_order) IS NOT DISTINCT FROM %s".encode(),
+        [
+            *keepable([text, digest, None if last is None else last.digest, who, reason]),
+            at,
+            seen is None,
+            None if seen is None else seen.order,
+        ],
     )
+    if not added.rowcount:
+        return None
     connection.execute(f"NOTIFY {CHANNEL}".encode())
     (version,) = versions(connection, 1)
     return version
