@@ -98,9 +98,9 @@ async def test_without_an_instance_the_newer_connection_wins(service: Service, k
 async def test_r15_instances_are_open_side_by_side(service: Service, kind: str) -> None:
     """The newer connection of one instance replaces the older one of this instance alone."""
     first = await service.connect(kind, "tab 1", autoping=False)
-    second = await service.connect(kind, "tab 2", autoping=False)
-    none = await service.connect(kind, None, autoping=False)
-    again = await service.connect(kind, "tab 1", autoping=False)
+    others = [await service.connect(kind, instance) for instance in ("tab 2", None, "tab 1")]
+    # They answer pings only while somebody receives.
+    receiving = [asyncio.create_task(client.receive()) for client in others]
     while (message := await first.receive(timeout=60)).type is WSMsgType.PING:
         await first.pong(message.data)
     assert (message.type, message.data) == (WSMsgType.CLOSE, 1000)
@@ -118,8 +118,10 @@ async def test_r15_instances_are_open_side_by_side(service: Service, kind: str) 
         assert about["glasses"] == next(session.members()).connection.id
     assert "tab 2" in await service.ask("/connections")
     assert "tab 2" in await service.ask("/sessions/s")
-    for client in (second, none, again):
+    assert not any(task.done() for task in receiving)
+    for client in others:
         await client.close()
+    await asyncio.gather(*receiving)
 
 
 async def test_r15_only_the_same_instance_is_a_return(service: Service) -> None:
