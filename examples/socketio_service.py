@@ -19,7 +19,7 @@ sio = socketio.AsyncServer(async_mode="aiohttp", ping_timeout=60)
 
 
 class WatchedWebSocket(WebSocket):  # type: ignore[misc]
-    async def __call__(self, environ: dict[str, Any]) -> web.StreamResponse:
+    async def __call__(self, environ: dict[str, Any]) -> web.WebSocketResponse:
         request = environ["aiohttp.request"]
         self.environ = environ
         self._sock = shim.websocket(max_msg_size=self.server.max_http_buffer_size)
