@@ -95,6 +95,12 @@ def check_flags(settings: Settings) -> Diagnoses:
         yield Health.ODD, "the settings name no flags file: everybody is at `shadow`"
         return
     targeting = loaded.targeting
+    if not loaded.path.exists():
+        yield (
+            Health.ODD,
+            "no version of the fleet's flags has come yet: everybody is at `off` until then",
+        )
+        return
     yield Health.GOOD, f"{loaded.path} is valid, digest {loaded.digest[:12]}"
     if targeting.kill_switch:
         yield Health.ODD, "the kill switch is on: everybody is at `off`"

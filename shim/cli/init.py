@@ -20,14 +20,15 @@ _NAMES = (_SETTINGS, "rollout.yaml")
 def init(folder: Path) -> None:
     """Write shim.yaml (the settings) and rollout.yaml (the flags) into FOLDER, with comments.
 
-    Every value is the default: the control acts for everybody, and one user of ten is at `shadow`. A file
-    that is there already is never overwritten.
+    The folder is made if there is none. Every value is the default: the control acts for everybody, and one
+    user of ten is at `shadow`. A file that is there already is never overwritten.
     """
     starters = files("shim.cli") / "starters"
     texts = {name: (starters / name).read_text(encoding="utf-8") for name in _NAMES}
-    if not folder.is_dir():
-        make = f"; make it with: mkdir -p {shlex.quote(str(folder))}" if not folder.exists() else ""
-        raise InputError(f"{folder} is no folder{make}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be made: {error.strerror}") from None
     if there := [str(folder / name) for name in texts if (folder / name).exists()]:
         raise InputError(f"{' and '.join(there)}: there already; nothing was written")
     for name, text in texts.items():
@@ -40,6 +41,11 @@ def init(folder: Path) -> None:
     echo()
     echo("next:")
     settings = shlex.quote(str(folder / _SETTINGS))
-    echo(f"  shim doctor --config {settings}        is anything wrong on this machine?")
-    echo(f"  shim serve --dev --config {settings}   the reference server, to look around")
-    echo("  shim codes                             which clients come back after which close code?")
+    commands = {
+        f"shim doctor --config {settings}": "is anything wrong on this machine?",
+        f"shim serve --dev --config {settings}": "the reference server, to look around",
+        "shim codes": "which clients come back after which close code?",
+    }
+    width = max(map(len, commands))
+    for command, purpose in commands.items():
+        echo(f"  {command:{width}}  {purpose}")

@@ -88,12 +88,17 @@ def test_init_overwrites_nothing(tmp_path: Path, name: str) -> None:
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, "mine")]
 
 
+def test_init_makes_the_folder(tmp_path: Path) -> None:
+    assert run("init", str(tmp_path / "new" / "config")).exit_code == 0
+    assert len(list((tmp_path / "new" / "config").iterdir())) == 2
+
+
 def test_init_needs_a_folder(tmp_path: Path) -> None:
-    result = run("init", str(tmp_path / "missing"))
-    assert result.exit_code == 2
-    assert result.stderr.endswith(f"is no folder; make it with: mkdir -p {tmp_path}/missing\n")
     (tmp_path / "file").write_text("")
-    assert run("init", str(tmp_path / "file")).stderr.endswith("file is no folder\n")
+    for path, reason in (("file", "File exists"), ("file/config", "Not a directory")):
+        result = run("init", str(tmp_path / path))
+        assert result.exit_code == 2
+        assert result.stderr == f"error: {tmp_path / path} cannot be made: {reason}\n"
 
 
 # -- doctor ---------------------------------------------------------------------------------------
@@ -132,6 +137,14 @@ def test_flags_that_are_odd(folder: Path) -> None:
     (_, *odd) = findings()["flags"]
     assert [health for health, _ in odd] == ["odd"] * len(odd)
     assert any("kill switch" in words for _, words in odd)
+
+
+def test_flags_that_have_not_come_from_the_store(folder: Path) -> None:
+    store = "postgresql://nobody@127.0.0.1:1/none"
+    (folder / "shim.yaml").write_text(f"ledger: {store}\noutbox: outbox.db\nrollout: ledger\n")
+    ((health, words),) = findings(code=1)["flags"]
+    assert health == "odd"
+    assert "everybody is at `off` until then" in words
 
 
 @pytest.mark.parametrize("control", ["{}", "null"])
