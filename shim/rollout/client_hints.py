@@ -29,8 +29,8 @@ _RETURNS = "returns"
 
 def candidate_warnings(settings: "Settings", targeting: Targeting) -> list[str]:
     """All that is to be said of the monitors before these flags come into force."""
-    warning = close_code_warning(settings, targeting)
-    return [*timeout_warnings(settings), *([] if warning is None else [warning])]
+    warnings = *timeout_warnings(settings), close_code_warning(settings, targeting)
+    return [warning for warning in warnings if warning is not None]
 
 
 def timeout_warnings(settings: "Settings") -> Iterator[str]:

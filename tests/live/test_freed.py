@@ -37,7 +37,7 @@ SILENT = [("silence", Stage.SHADOW), ("silence", Stage.LIVE)]
 @pytest.fixture(autouse=True)
 def without_collector() -> Iterator[None]:
     gc.collect()
-    # What there is already is not looked through again and again.
+    # `alive` does not see what there is already, and need not look through that again and again.
     gc.freeze()
     gc.disable()
     yield
@@ -48,9 +48,9 @@ def alive(*types: type) -> list[Any]:
     return [thing for thing in gc.get_objects() if type(thing) in (*types, *RECORDS)]
 
 
-async def until_freed(before: int, *types: type) -> None:
-    """Wait until no more of these things are alive than before. To count them takes long."""
-    await until(lambda: len(alive(*types)) == before, pause=0.25)
+async def until_freed(*types: type) -> None:
+    """Wait until none of these things is alive that the test made. To look for them takes long."""
+    await until(lambda: not alive(*types), pause=0.25)
 
 
 @asynccontextmanager
@@ -71,7 +71,6 @@ async def drained(shim: Any, urls: list[str], closings: Sized) -> AsyncIterator[
     [*((ends, Stage.LIVE) for ends in ("client", "handler", "abort")), *SILENT],
 )
 async def test_a_connection_of_aiohttp(tmp_path: Path, ends: str, stage: Stage) -> None:
-    before = len(alive(*AIOHTTP))
 
     async def handler(it: Any, websocket: WebSocket, live: Any) -> None:
         it.told.append(live.connection.id)
@@ -95,7 +94,7 @@ async def test_a_connection_of_aiohttp(tmp_path: Path, ends: str, stage: Stage) 
             it.websockets.clear()
         await until(lambda: len(it.closings.all) == 3)
         # The driver remembers the socket until the time for the closing handshake is up.
-        await until_freed(before, *AIOHTTP)
+        await until_freed(*AIOHTTP)
 
 
 async def read_all(it: Any, websocket: WebSocket, live: Any) -> None:
@@ -105,17 +104,15 @@ async def read_all(it: Any, websocket: WebSocket, live: Any) -> None:
 
 @pytest.mark.real
 async def test_a_drained_connection_of_aiohttp(tmp_path: Path) -> None:
-    before = len(alive(*AIOHTTP))
     async with aiohttp_service(tmp_path, read_all, stage=Stage.LIVE) as it:
         async with drained(it.shim, [it.url.replace("http", "ws")], it.closings.all):
             it.websockets.clear()
-        await until_freed(before, *AIOHTTP)
+        await until_freed(*AIOHTTP)
 
 
 @pytest.mark.real
 @pytest.mark.parametrize(("ends", "stage"), [("handshake", Stage.LIVE), *SILENT])
 async def test_a_connection_of_websockets(tmp_path: Path, ends: str, stage: Stage) -> None:
-    before = len(alive(WebsocketsConnection))
     async with websockets_service(tmp_path, stage) as it:
         for number, message in enumerate(("bye", "fail", "hello")):
             if ends == "silence":
@@ -129,16 +126,15 @@ async def test_a_connection_of_websockets(tmp_path: Path, ends: str, stage: Stag
                 else:
                     await client.wait_closed()
         await until(lambda: len(it.told.closings) == 3)
-        await until_freed(before, WebsocketsConnection)
+        await until_freed(WebsocketsConnection)
 
 
 @pytest.mark.real
 async def test_a_drained_connection_of_websockets(tmp_path: Path) -> None:
-    before = len(alive(WebsocketsConnection))
     async with websockets_service(tmp_path, Stage.LIVE) as it:
         async with drained(it.shim, [f"{it.url}{n}" for n in range(3)], it.told.closings):
             pass
-        await until_freed(before, WebsocketsConnection)
+        await until_freed(WebsocketsConnection)
 
 
 @pytest.mark.real
@@ -146,7 +142,6 @@ async def test_a_drained_connection_of_websockets(tmp_path: Path) -> None:
     ("ends", "stage"), [("client", Stage.LIVE), ("endpoint", Stage.LIVE), *SILENT]
 )
 async def test_a_connection_of_asgi(tmp_path: Path, ends: str, stage: Stage) -> None:
-    before = len(alive(AsgiConnection, WebSocketProtocol))
     async with asgi_service(tmp_path, stage) as it:
         for number in range(3):
             if ends == "silence":
@@ -157,16 +152,15 @@ async def test_a_connection_of_asgi(tmp_path: Path, ends: str, stage: Stage) -> 
                     await client.send("hello" if ends == "client" else "bye")
                     await client.recv() if ends == "client" else await client.wait_closed()
         await until(lambda: len(it.told.closings) == 3)
-        await until_freed(before, AsgiConnection, WebSocketProtocol)
+        await until_freed(AsgiConnection, WebSocketProtocol)
 
 
 @pytest.mark.real
 async def test_a_drained_connection_of_asgi(tmp_path: Path) -> None:
-    before = len(alive(AsgiConnection, WebSocketProtocol))
     async with asgi_service(tmp_path, Stage.LIVE) as it:
         async with drained(it.shim, [f"{it.url}{n}" for n in range(3)], it.told.closings):
             pass
-        await until_freed(before, AsgiConnection, WebSocketProtocol)
+        await until_freed(AsgiConnection, WebSocketProtocol)
 
 
 def test_a_simulated_connection() -> None:
