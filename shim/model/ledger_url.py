@@ -63,7 +63,7 @@ class LedgerUrl:
                 else f"must be like {SQLITE}path/file.db, or postgresql://host/database"
             )
         parts = _FLEET.fullmatch(self.url)
-        escaped = parts and not re.search("%(?![0-9A-Fa-f]{2})", self.url)
+        escaped = not re.search("%(?![0-9A-Fa-f]{2})", self.url)
         if parts and escaped and all("=" in o for o in (parts["options"] or "a=").split("&")):
             return None
         return (

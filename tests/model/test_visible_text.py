@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shim.model.visible_text import describe_free_text, describe_id, is_visible, show_invisible
+from shim.model.visible_text import (
+    LONGEST_REASON,
+    REASON,
+    SHORTEST_REASON,
+    describe_free_text,
+    describe_id,
+    is_visible,
+    show_invisible,
+)
 
 ANY_TEXT = st.text(st.characters(codec=None, exclude_categories=()))
 """Every code point, lone surrogates too."""
@@ -64,3 +72,19 @@ def test_no_id_ends_its_tag_or_begins_another(text: str) -> None:
 @given(ANY_TEXT, ANY_TEXT)
 def test_no_reason_has_the_tag_of_a_user(before: str, after: str) -> None:
     assert "[User:" not in describe_free_text(f"{before}[User: bob] {after}")
+
+
+def test_a_reason_shows_which_tag_it_had() -> None:
+    assert describe_free_text("of [User: bob]\n[b]") == r"of \x5bUser: bob]\n[b]"
+
+
+def test_the_lengths_of_a_reason_are_those_of_the_api() -> None:
+    assert (SHORTEST_REASON, LONGEST_REASON) == (3, 500)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_reason"),
+    [("too many lost", True), (" a ", True), ("", False), ("   ", False), ("a\nb", False)],
+)
+def test_a_reason_is_one_line_with_something_to_read(text: str, is_reason: bool) -> None:
+    assert bool(re.search(REASON, text)) is is_reason

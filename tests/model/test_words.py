@@ -7,13 +7,17 @@ from typing import Any
 import pytest
 
 from shim.model import (
+    BY_CHANCE,
     SECOND,
+    UNCOUNTED,
     Cause,
     Connection,
     InputError,
     Kind,
     LateDecision,
     Monitors,
+    Outcome,
+    Placement,
     Problem,
     Pulse,
     Return,
@@ -61,6 +65,28 @@ def test_the_values_that_are_written_down() -> None:
     }
     assert {*Cause} >= {"peer", "application", "control", "candidate"}
     assert len(Scope) == 2
+
+
+def test_a_user_who_is_no_evidence_was_not_placed_by_chance() -> None:
+    assert (UNCOUNTED.group, UNCOUNTED.override, UNCOUNTED.counted) == (None, False, False)
+    assert (BY_CHANCE.override, BY_CHANCE.counted) == (False, True)
+    assert BY_CHANCE.group is not None
+
+
+@pytest.mark.parametrize("placement", [BY_CHANCE, Placement("beta"), Placement(None), UNCOUNTED])
+def test_an_outcome_says_whether_chance_placed_the_user(placement: Placement) -> None:
+    app = Connection("c1", Kind.APP, "u", "s1", "p")
+    outcome = Outcome(
+        connection=app,
+        role=Role.CONTROL,
+        result=Return.LOST,
+        acted_at=5,
+        at=9,
+        window_ends=9,
+        last_activity=1,
+        placement=placement,
+    )
+    assert outcome.by_percentage is (placement in (BY_CHANCE, Placement("beta")))
 
 
 def test_an_identity_is_user_kind_package_and_instance() -> None:

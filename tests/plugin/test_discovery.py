@@ -71,6 +71,13 @@ def test_one_entry_point_found_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     plugin_manager()
 
 
+def test_two_entry_points_for_one_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = [EntryPoint(name, "shim.hooks", "shim") for name in ("one", "other")]
+    monkeypatch.setattr(discovery, "installed_plugins", lambda: points)
+    with pytest.raises(InputError, match=r"'other' \(shim.hooks\) cannot be loaded"):
+        plugin_manager()
+
+
 def test_a_plugin_that_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, good=Plugin(Fake()), bad=ImportError("no module named gone"))
     with pytest.raises(InputError, match=r"'bad' \(package_bad\).*no module named gone"):
