@@ -151,8 +151,8 @@ class LegacyGlobalMonitor:
         return watch
 
     def unregister(self, connection_id: str, now: Time) -> None:
-        if self._glasses.pop(connection_id, None) is None:
-            self._apps.pop(connection_id, None)
+        self._glasses.pop(connection_id, None)
+        self._apps.pop(connection_id, None)
 
     def pong(self, connection_id: str, payload: bytes, now: Time) -> None:
         """Nothing to do: a pong is a sign of life like any other."""

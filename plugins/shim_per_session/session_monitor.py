@@ -38,9 +38,6 @@ from shim_per_session.session_monitor_settings import PerSessionSettings
 _GRID: Duration = SECOND // 50
 """Heartbeats of all sessions fall on multiples of it, so that many are woken at once."""
 
-_ID_STEP = 0x9E3779B1
-"""Odd, so that its multiples modulo 2**32 are every 8-digit id before one comes twice."""
-
 _IDS_OF_A_BEAT = 4096
 """More than a session has connections. The ids of a beat come again after 2**20 beats: half a year, by the
 defaults."""
@@ -109,9 +106,7 @@ class PerSessionMonitor:
         if self._watches:
             self._watches = (*self._without(connection.id), watch)
         else:
-            if self._next_beat < now:
-                self._next_beat = self._beat_from(now)
-            self._soonest = self._next_beat
+            self._next_beat = self._soonest = self._beat_from(now)
             self._watches = (watch,)
         deadline = last_seen + self._settings.timeout
         if deadline < self._soonest:
@@ -169,7 +164,7 @@ class PerSessionMonitor:
         # Beats differ by their time, so that an idle session needs to keep no number for its ids.
         beat = self._next_beat // self._settings.heartbeat_interval
         for number, watch in enumerate(self._watches, beat * _IDS_OF_A_BEAT):
-            watch.ping = hexlify((number * _ID_STEP & 0xFFFFFFFF).to_bytes(4))
+            watch.ping = hexlify((number & 0xFFFFFFFF).to_bytes(4))
         return Pings([*self._watches])
 
     def confirmed(self, connection_id: str, evidence: Confirmation, now: Time) -> Iterable[Request]:
@@ -177,8 +172,8 @@ class PerSessionMonitor:
         if watch is None:
             return ()
         timeout = self._settings.timeout
-        if evidence.data_at is not None and evidence.data_at > watch.heard:
-            watch.last_data = evidence.data_at
+        if evidence.data_at is not None:
+            watch.last_data = max(watch.last_data, evidence.data_at)
         if evidence.unread:
             patience_ends = watch.heard + self._paused_since(watch.heard) + _PATIENCE * timeout
             if now < patience_ends:

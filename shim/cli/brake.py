@@ -1,7 +1,6 @@
 """`shim brake`: take everyone back to `shadow`, or let everyone follow the flags (R22:
 docs/design.md#r22); in a fleet, for all processes (R25: docs/design.md#r25)."""
 
-import re
 from contextlib import closing
 from typing import Any
 
@@ -19,7 +18,7 @@ from shim.ledger.completeness import (
 from shim.ledger.stores import fleet_store, read_ledger
 from shim.model import InputError, from_seconds
 from shim.model.ledger_url import LedgerUrl
-from shim.model.visible_text import LONGEST_REASON, REASON, SHORTEST_REASON
+from shim.model.visible_text import LONGEST_REASON, SHORTEST_REASON, is_reason
 from shim.rollout.changes import this_user
 
 _reason = click.option(
@@ -82,7 +81,7 @@ def _order(
 ) -> tuple[dict[str, Any], _Lines]:
     """Give the order, in the store or at a running shim; how the brake stands then."""
     reason = reason.strip()
-    if not (SHORTEST_REASON <= len(reason) <= LONGEST_REASON and re.fullmatch(REASON, reason)):
+    if not is_reason(reason):
         raise InputError(
             f"--reason: must be {SHORTEST_REASON} to {LONGEST_REASON} characters, in one line"
         )

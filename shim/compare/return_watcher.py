@@ -34,7 +34,7 @@ class ReturnWatcher(ABC):
     `patience`: the control's timeout and its interval (0 without a control).
     """
 
-    def __init__(self, return_window: Duration, patience: Duration = 0) -> None:
+    def __init__(self, return_window: Duration, patience: Duration) -> None:
         self._return_window = return_window
         self._patience = patience
         # What each user has open; few each, so a tuple is smallest.

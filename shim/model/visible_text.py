@@ -5,6 +5,8 @@ a line, an escape sequence would change the terminal, a mark of direction would 
 character without width would make two different ids look alike.
 """
 
+import re
+
 _BLANK = frozenset(
     map(
         chr,
@@ -22,9 +24,16 @@ _BLANK = frozenset(
 )
 """Characters that Unicode counts as printable, and that have no ink of their own."""
 
-REASON = r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$"
+# In Python `$` also matches before a last line end; in JSON Schema it does not.
+REASON = r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$(?!\n)"
 SHORTEST_REASON, LONGEST_REASON = 3, 500
 """A reason of an order to the brake is one line of so many characters, with something to read."""
+
+
+def is_reason(text: str) -> bool:
+    """Whether an order to the brake may have this reason."""
+    return SHORTEST_REASON <= len(text) <= LONGEST_REASON and bool(re.search(REASON, text))
+
 
 USER_TAG = "[User:"
 """How a line of the log about a user begins."""

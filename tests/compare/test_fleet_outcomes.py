@@ -75,6 +75,28 @@ def test_nothing_is_concluded_before_it_is_known(until: Time, count: int) -> Non
         assert not list(conclude([A], [opening(1, 25)], until))
 
 
+def test_what_is_later_than_what_is_known_changes_nothing_yet() -> None:
+    """An action of which the fleet knows early neither is replaced nor ends the windows before it."""
+    later, early = action(2, 40, 30), opening(1, 35)
+    assert not list(conclude([A, later], [], 32))
+    assert not list(conclude([later], [early], 39))
+    assert results(list(conclude([later], [early], 40))) == {"c02": ("replaced", 40, None)}
+    assert results(list(conclude([A], [opening(1, 25)], 25))) == {"c01": ("returned", 25, 5)}
+
+
+@pytest.mark.parametrize("run", ["p0", "p2"])
+def test_an_opening_of_the_same_time_comes_before_the_action(run: str) -> None:
+    """The client was there, and had gone again, when its old connection was acted on."""
+    found = conclude([A], [opening(1, 20, closed_at=20, run=run)], END)
+    assert results(list(found)) == {"c01": ("lost", 33, None)}
+
+
+def test_losses_are_concluded_in_the_order_of_their_windows() -> None:
+    patient = replace(A, window_ends=90)
+    found = conclude([patient, action(2, 22, 12)], [], END)
+    assert [each.at for each in found] == [35, 91]
+
+
 def test_one_opening_settles_one_action_the_oldest_first() -> None:
     older, newer = action(1, 20, 10), action(2, 22, 12)
     found = list(conclude([newer, older], [opening(5, 30)], END))

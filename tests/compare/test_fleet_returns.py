@@ -1,5 +1,6 @@
 """R24: what one process of a fleet tells about the identities that the fleet asks about."""
 
+import pickle
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -24,8 +25,8 @@ class Opened:
     opened_at: Time
 
 
-def connection(id: str, user: str = "u1") -> Connection:
-    return Connection(id, Kind.APP, user, "s", "com.example.app1")
+def connection(id: str, user: str = "u1", package: str = "com.example.app1") -> Connection:
+    return Connection(id, Kind.APP, user, "s", package)
 
 
 def process(capacity: int = 1000) -> FleetReturns:
@@ -88,6 +89,24 @@ def test_what_was_closed_before_the_action_was_known_is_told() -> None:
     assert told(returns, published()) == ([("c2", 55 * S + 1, 56 * S + 1)], [])
 
 
+def test_other_connections_of_the_same_user_are_not_told() -> None:
+    returns = process()
+    for id in ("c1", "c2"):
+        other = connection(id, package="com.example.app2")
+        assert returns.opened(Opened(other, 60 * S)) is None
+    returns.closed(connection("c2", package="com.example.app2"), 70 * S)
+    assert told(returns, published()) == ([], [])
+
+
+def test_a_connection_that_is_closed_again_or_unknown_is_nothing_new() -> None:
+    returns = process()
+    opened(returns, "c1", 60 * S)
+    returns.closed(connection("c1"), 70 * S)
+    returns.closed(connection("c1"), 80 * S)
+    returns.closed(connection("c2"), 80 * S)
+    assert told(returns, published()) == ([("c1", 65 * S, 75 * S)], [])
+
+
 @pytest.mark.parametrize("acted_at", [(100 * S, 90 * S), (90 * S, 100 * S)])
 def test_an_identity_is_watched_to_the_end_of_its_last_window(acted_at: tuple[Time, Time]) -> None:
     returns = process()
@@ -99,6 +118,36 @@ def test_an_identity_is_watched_to_the_end_of_its_last_window(acted_at: tuple[Ti
     told(returns, now=ends + 1)
     opened(returns, "c2", 2)
     assert told(returns, now=ends + 1) == ([], [])
+
+
+def test_the_window_that_ends_first_is_forgotten_first() -> None:
+    returns = process()
+    actions = [published(n, acted_at=n * 100 * S, user=f"u{n}") for n in (1, 2, 3)]
+    told(returns, *actions)
+    told(returns, now=220 * S + 1)
+    for number in (1, 2, 3):
+        opened(returns, f"c{number}", number, f"u{number}")
+    names = [id for id, _, _ in told(returns, now=220 * S + 1)[0]]
+    assert names == ["c2", "c3"]
+
+
+def test_a_process_remembers_nothing_of_what_nobody_asks_for_any_more() -> None:
+    returns = process()
+
+    def live(number: int) -> None:
+        """A user comes, is asked for, goes; then the window passes, and every action is known."""
+        user, start = f"u{number:03}", number * 1000 * S
+        told(returns, published(number, acted_at=start, last=start, user=user), now=start)
+        opened(returns, f"c{number:03}", start, user)
+        told(returns, now=start)
+        returns.closed(connection(f"c{number:03}", user), start + S)
+        told(returns, known_until=start + 10 * S, now=start + WINDOW + 1)
+
+    live(100)
+    before = len(pickle.dumps(returns))
+    for number in range(101, 150):
+        live(number)
+    assert len(pickle.dumps(returns)) == before
 
 
 def test_a_process_is_unsure_where_it_forgot_for_want_of_room() -> None:
@@ -150,16 +199,19 @@ def test_a_mass_of_openings_is_told_in_pieces() -> None:
 def test_closings_are_forgotten_once_every_action_of_their_time_is_known() -> None:
     returns = process()
     for id, at in (("c1", 60 * S), ("c2", 61 * S)):
-        opened(returns, id, at)
+        opened(returns, id, at - 10 * S)
         returns.closed(connection(id), at)
     assert told(returns, published(1, acted_at=66 * S, last=S), known_until=65 * S) == (
-        [("c1", 65 * S, 65 * S), ("c2", 66 * S, 66 * S)],
+        [("c1", 55 * S, 65 * S), ("c2", 56 * S, 66 * S)],
         [],
     )
     # An earlier border changes nothing.
     told(returns, known_until=64 * S)
     actions = [published(2, acted_at=65 * S, last=S), published(3, acted_at=65 * S + 1, last=S)]
-    assert told(returns, *actions) == ([("c2", 66 * S, 66 * S)], [2])
+    assert told(returns, *actions) == ([("c2", 56 * S, 66 * S)], [2])
+    told(returns, known_until=70 * S)
+    actions = [published(4, acted_at=70 * S, last=S), published(5, acted_at=70 * S + 1, last=S)]
+    assert told(returns, *actions) == ([], [4])
 
 
 @pytest.mark.parametrize(

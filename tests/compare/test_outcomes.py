@@ -65,6 +65,14 @@ def test_r15_another_identity_is_nobodys_return(other: Connection) -> None:
     assert [o.result for o in outcomes.finish(10**12)] == [Return.LOST]
 
 
+def test_r15_another_identity_of_the_user_replaces_nothing() -> None:
+    outcomes = Outcomes(WINDOW)
+    for one in (app("c1"), app("c2", package="p2")):
+        outcomes.opened(Opening(one, S))
+    assert acted(outcomes, app("c1"), 60 * S) is None
+    assert [o.result for o in outcomes.finish(10**12)] == [Return.LOST]
+
+
 @pytest.mark.parametrize(("delay", "result"), [(WINDOW, "returned"), (WINDOW + 1, "lost")])
 def test_r15_the_return_window_is_inclusive(delay: int, result: str) -> None:
     outcomes = Outcomes(WINDOW)

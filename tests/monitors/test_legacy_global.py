@@ -7,9 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shim.model import (
-    SECOND,
     Confirmation,
-    Connection,
     Decision,
     Kind,
     Note,
@@ -22,40 +20,16 @@ from shim.model import (
 )
 from shim_legacy_global import LegacyGlobal, LegacyGlobalMonitor, LegacySettings
 from shim_legacy_global.global_monitor import AT_ONCE
-
-S = SECOND
-
-
-def connection(id: str, kind: Kind = Kind.APP) -> Connection:
-    return Connection(id, kind, "u1", "s1", "com.example.app1" if kind is Kind.APP else None)
-
-
-def monitor(start: Time = 0, **changes: int) -> LegacyGlobalMonitor:
-    return LegacyGlobal().create(LegacySettings(**changes), "", start)
-
-
-def register(
-    machine: LegacyGlobalMonitor, connection: Connection, now: Time, last_seen: Time
-) -> Pulse:
-    pulse = machine.register(connection, now, last_seen)
-    pulse.owner = connection.id
-    return pulse
-
-
-def wake(machine: LegacyGlobalMonitor, now: Time) -> list[Request]:
-    return list(machine.wake(now))
-
-
-def pinged(requests: list[Request]) -> list[str]:
-    return [pulse.owner for r in requests if isinstance(r, Pings) for pulse in r.pulses]
-
-
-def decided(requests: list[Request]) -> list[str]:
-    return [r.connection_id for r in requests if isinstance(r, Decision)]
-
-
-def notes(requests: list[Request]) -> list[str]:
-    return [r.text for r in requests if isinstance(r, Note)]
+from tests.monitors.legacy_calls import (
+    S,
+    connection,
+    decided,
+    monitor,
+    notes,
+    pinged,
+    register,
+    wake,
+)
 
 
 def test_r1_the_process_has_one_and_it_never_rests() -> None:
@@ -176,6 +150,7 @@ def test_r1_a_pause_is_silence_and_pongs_and_evidence_are_nothing_special() -> N
 def test_r1_settings_must_be_positive(key: str) -> None:
     with pytest.raises(ValueError, match=key):
         LegacySettings(**{key: 0})
+    assert getattr(LegacySettings(**{key: 1}), key) == 1
 
 
 def test_r1_all_mistakes_at_once() -> None:
@@ -318,80 +293,6 @@ def test_r1_every_sequence_is_judged_as_the_rule_says(
     log.end = now + tail
     run_until(log.end + 1)
     assert happened == all_that_must_happen(log, start)
-
-
-def test_r1_each_look_between_two_sweeps_is_later_than_the_one_before() -> None:
-    """Also where there are more parts than microseconds between the sweeps."""
-    machine = LegacyGlobalMonitor(LegacySettings(10, 30), 0, at_once=1)
-    for number in range(100):
-        register(machine, connection(f"c{number}"), 0, 0)
-    for now in range(10, 20):
-        wake(machine, now)
-        assert machine.next_wake == now + 1
-
-
-@pytest.mark.parametrize("sweep", [45 * S, 46 * S])
-def test_r1_a_sweep_over_very_many_looks_at_those_that_were_silent_for_long(sweep: Time) -> None:
-    """The others were looked at before, in parts, while the event loop had its turns in between."""
-    machine = LegacyGlobalMonitor(LegacySettings(), 0, at_once=10)
-    pulses = [register(machine, connection(f"c{number}"), 0, 0) for number in range(100)]
-    wake(machine, 15 * S)
-    for pulse in pulses[1:]:
-        pulse.last_seen = 16 * S
-    looks = 0
-    while (due := machine.next_wake) is not None and due < 30 * S:
-        assert wake(machine, due) == []
-        looks += 1
-    assert looks == 10
-    assert wake(machine, 30 * S)[1:] == []
-    looked_at: set[Time] = set()
-
-    class Seen(int):
-        def __lt__(self, other: Time) -> bool:
-            looked_at.add(int(self))
-            return int(self) < other
-
-    while (due := machine.next_wake) is not None and due < 45 * S:
-        wake(machine, due)
-    for number, pulse in enumerate(pulses[1:]):
-        pulse.last_seen = Seen(16 * S + number)
-    pulses[0].last_seen = Seen(-1)
-    assert decided(wake(machine, sweep)) == ["c0"]
-    assert looked_at == {-1}
-    wake(machine, 60 * S + 2 * S)  # too late for what was found before: everybody is looked at
-    assert len(looked_at) == 100
-
-
-def test_r1_a_sweep_that_comes_before_all_were_looked_at_looks_at_every_connection() -> None:
-    """Nobody woke the machine between the sweeps, and the sweep is not late."""
-    machine = LegacyGlobalMonitor(LegacySettings(), 0, at_once=10)
-    for number in range(100):
-        register(machine, connection(f"c{number}"), 0, -5 * S)
-    wake(machine, 15 * S)
-    wake(machine, 30 * S)
-    assert len(decided(wake(machine, 45 * S))) == 100
-
-
-def test_r1_a_long_silent_connection_that_is_registered_between_two_sweeps_times_out() -> None:
-    """A takeover: the sweep has looked at the others already."""
-    machine = LegacyGlobalMonitor(LegacySettings(), 0, at_once=10)
-    for number in range(11):
-        register(machine, connection(f"c{number}"), 0, 0)
-    wake(machine, 15 * S)
-    register(machine, connection("taken over"), 16 * S, -20 * S)
-    register(machine, connection("not silent for longer than that"), 16 * S, -15 * S)
-    while (due := machine.next_wake) is not None and due < 30 * S:
-        wake(machine, due)
-    assert decided(wake(machine, 30 * S)) == ["taken over"]
-
-
-def test_r1_where_a_sweep_may_look_at_all_nothing_happens_between_the_sweeps() -> None:
-    for count, due in ((10, 30 * S), (11, 20 * S)):
-        machine = LegacyGlobalMonitor(LegacySettings(), 0, at_once=10)
-        for number in range(count):
-            register(machine, connection(f"c{number}"), 0, 0)
-        wake(machine, 15 * S)
-        assert machine.next_wake == due
 
 
 def test_the_original_asks_for_no_confirmation_and_answers_none() -> None:

@@ -1,4 +1,6 @@
-"""R1: which pings a decision of the legacy monitor names."""
+"""R1: which pings a decision of the legacy monitor names, and how many the monitor remembers."""
+
+import pickle
 
 from shim.model import Connection, Decision, Kind
 from shim_legacy_global import LegacyGlobalMonitor, LegacySettings
@@ -11,3 +13,14 @@ def test_r1_a_decision_names_each_ping_of_its_silence_however_many_there_were() 
     requests = [request for now in sweeps for request in machine.wake(now)]
     (decision,) = [request for request in requests if isinstance(request, Decision)]
     assert (decision.at, decision.pings) == (42, tuple(sweeps))
+
+
+def test_the_monitor_remembers_the_pings_of_one_silence_only() -> None:
+    start = 10**12
+    machine = LegacyGlobalMonitor(LegacySettings(heartbeat_interval=2, timeout=40), start)
+    sizes = set()
+    for sweep in range(1, 500):
+        machine.wake(start + 2 * sweep)
+        if sweep >= 50:
+            sizes.add(len(pickle.dumps(machine)))
+    assert len(sizes) == 1

@@ -238,6 +238,7 @@ def test_r2_the_round_trip_is_measured_for_the_matching_pong_only() -> None:
     assert round_trip(pulse) == 40_000
     assert round_trip(other) is None
     driven.machine.pong("c1", mine, first + 90_000)  # answered already
+    driven.machine.pong("c1", b"", first + 90_001)  # nobody asked for it
     assert round_trip(pulse) == 40_000
 
 

@@ -38,6 +38,14 @@ def test_r3b_older_data_does_not(data_at: Time | None) -> None:
     assert [d.at for d in driven.decisions] == [45 * S]
 
 
+def test_r3b_data_that_is_older_than_what_the_shim_saw_does_not() -> None:
+    driven = Driven()
+    driven.register().last_data = 20 * S
+    driven.evidence["c1"] = Confirmation(data_at=15 * S)
+    driven.run(65 * S)
+    assert [(d.at, d.silence) for d in driven.decisions] == [(65 * S, 45 * S)]
+
+
 def test_r3b_data_seen_by_the_shim_counts_too() -> None:
     driven = Driven()
     driven.register().last_data = 20 * S
@@ -68,6 +76,17 @@ def test_r3b_but_at_most_until_idle_is_three_timeouts(interval: int) -> None:
     asked = [at // S for at, _ in driven.asked]
     assert asked == [*range(45, 135, interval), 135]
     assert [(d.at, d.deadline) for d in driven.decisions] == [(135 * S, 135 * S)]
+
+
+@pytest.mark.parametrize("late", [135, 140])
+def test_r3b_a_decision_that_is_late_by_a_pause_says_until_when_it_was_put_off(late: int) -> None:
+    driven = Driven()
+    driven.register()
+    driven.evidence["c1"] = Confirmation(unread=True)
+    driven.run(60 * S)
+    assert driven.decisions == []
+    driven.wake(late * S)
+    assert [(d.at, d.deadline) for d in driven.decisions] == [(late * S, 75 * S)]
 
 
 def test_r3b_a_sign_of_life_ends_the_putting_off() -> None:

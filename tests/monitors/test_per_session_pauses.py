@@ -113,3 +113,14 @@ def test_r3_a_pause_in_which_no_heartbeat_was_due_sends_none_at_its_end() -> Non
     (decision,) = driven.decisions
     assert decision.pings == tuple(first + at * S for at in (0, 20, 30, 45))
     assert decision.pings == tuple(at for at, _, _ in driven.pings)
+
+
+def test_r3_a_pause_that_ends_with_a_heartbeat_hides_no_ping() -> None:
+    driven = Driven(stall_threshold=0)
+    driven.register()
+    first = driven.machine.next_wake
+    assert first is not None
+    driven.machine.paused(first - 2 * S, first)
+    driven.run(100 * S)
+    (decision,) = driven.decisions
+    assert decision.pings == tuple(at for at, _, _ in driven.pings)
