@@ -54,15 +54,9 @@ def only_widths_grew(before: str, after: str) -> bool:
     Both are texts of `deciding_text`; equal ones grew by nothing, which is true as well.
     """
     old, new = json.loads(before), json.loads(after)
-    widths = [(old.pop("percent"), new.pop("percent"))]
-    old_rules, new_rules = old.pop("rules"), new.pop("rules")
-    if old != new or len(old_rules) != len(new_rules):
-        return False
-    for old_rule, new_rule in zip(old_rules, new_rules, strict=True):
-        widths.append((old_rule.pop("percent"), new_rule.pop("percent")))
-        if old_rule != new_rule:
-            return False
-    return all(_grew(was, now) for was, now in widths)
+    widths = zip(_take_widths(old), _take_widths(new), strict=True)
+    # Rules that are equal but for their widths have widths in both files, or in none.
+    return old == new and all(_all_reached(now, was) for was, now in widths)
 
 
 def reached_step(percent: Percentages, steps: Sequence[Percentages]) -> int | None:
@@ -98,9 +92,8 @@ def arm_shares(text: str, group: str) -> dict[Role, float] | None:
     for cell in find_cells(percentages, held_below):
         hits = (percent.stage_of(cell.bucket) for percent in percentages)
         stage = next((hit for hit in hits if hit is not None), default)
-        if cell.holdback_bucket < held_below:
-            stage = min(stage, Stage.SHADOW)
-        weights[stage.acting] += cell.pairs
+        held = cell.holdback_bucket < held_below
+        weights[Role.CONTROL if held else stage.acting] += cell.pairs
     return {role: weights[role] / weights.total() for role in Role}
 
 
@@ -108,10 +101,10 @@ def _percentages(widths: Mapping[str, float]) -> Percentages:
     return Percentages(**{stage: Decimal(str(width)) for stage, width in widths.items()})
 
 
-def _grew(before: Mapping[str, float] | None, after: Mapping[str, float] | None) -> bool:
-    if before is None or after is None:
-        return before is after
-    return _all_reached(_percentages(after), _percentages(before))
+def _take_widths(parts: dict[str, Any]) -> list[Percentages]:
+    """The widths for everybody and of the rules; the parts are without them then."""
+    taken = [part.pop("percent") for part in (parts, *parts["rules"])]
+    return [_percentages(widths) for widths in taken if widths is not None]
 
 
 def _all_reached(percent: Percentages, wanted: Percentages) -> bool:

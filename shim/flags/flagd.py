@@ -28,7 +28,7 @@ def flagd_flags(targeting: Targeting) -> dict[str, Any]:
         )
         for rule_index, rule in enumerate(targeting.rules)
         for index, pattern in enumerate(rule.users)
-        if _match_glob(pattern) is None
+        if len(split_glob(pattern)) > 1 and _match_glob(pattern) is None
     ]
     if problems:
         raise InputError(problems)
@@ -113,8 +113,6 @@ def _match_glob(glob: str) -> Logic | None:
     if "*".join(texts) != glob:
         return None
     match texts:
-        case [user]:
-            return {"==": [_USER, user]}
         case ["", ""]:
             return True
         case ["", tail]:

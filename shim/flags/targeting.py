@@ -205,7 +205,9 @@ def places_of_acting_candidate(targeting: Targeting) -> Iterator[str]:
     for index, rule in enumerate(targeting.rules):
         if rule.percent is not None:
             yield from _widths(rule.percent, f"rules[{index}].percent")
-        elif rule.stage is not None and _acts(rule.stage):
+            continue
+        assert rule.stage is not None
+        if _acts(rule.stage):
             yield f"rules[{index}].stage"
     yield from _widths(targeting.percent, "percent")
     if _acts(targeting.default) and targeting.percent.stage_of(BUCKETS - 1) is None:

@@ -1,6 +1,7 @@
 """Where a file lets the candidate act."""
 
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
@@ -41,6 +42,8 @@ def test_what_reaches_nobody_is_not() -> None:
     assert list(places_of_acting_candidate(replace(FILE, holdback=100))) == ["overrides.ann"]
     full = Targeting("f", "s", default=Stage.LIVE, percent=Percentages(shadow=100))
     assert not list(places_of_acting_candidate(full))
+    one_bucket_less = replace(full, percent=Percentages(shadow=Decimal("99.999")))
+    assert list(places_of_acting_candidate(one_bucket_less)) == ["default"]
 
 
 @pytest.mark.parametrize(

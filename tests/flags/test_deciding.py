@@ -38,11 +38,24 @@ def test_overrides_decide_about_no_trial() -> None:
         {"default": Stage.SHADOW},
         {"holdback": Decimal("4.5")},
         {"rules": (RULE,)},
+        {"rules": (replace(RULE, percent=None, stage=Stage.LIVE),)},
         {"percent": Percentages(live=51, shadow=49)},
     ],
 )
 def test_everything_else_decides(change: dict[str, Any]) -> None:
     assert deciding_text(replace(HALVES, **change)) != deciding_text(HALVES)
+
+
+def test_the_text_of_a_file_is_what_ledgers_have_kept_of_it() -> None:
+    """Other words, or another order, would end each trial that runs while the shim is updated."""
+    by_stage = Rule("team", ("a", "b"), stage=Stage.LIVE)
+    assert deciding_text(replace(HALVES, rules=(RULE, by_stage))) == (
+        '{"default":"off","holdback":5.0,"kill_switch":false,'
+        '"percent":{"complete":0.0,"live":50.0,"shadow":50.0},"rules":['
+        '{"name":"staff","percent":{"complete":0.0,"live":10.0,"shadow":0.0},"stage":null,'
+        '"users":["*@example.com"]},'
+        '{"name":"team","percent":null,"stage":"live","users":["a","b"]}],"salt":"s"}'
+    )
 
 
 @pytest.mark.parametrize(
@@ -75,6 +88,13 @@ def test_anything_but_a_width_is_no_growth() -> None:
         assert not only_widths_grew(deciding_text(HALVES), deciding_text(after))
 
 
+def test_another_rule_of_the_same_widths_is_no_growth() -> None:
+    before = replace(HALVES, rules=(RULE,))
+    for other in (replace(RULE, name="other"), replace(RULE, users=("*",))):
+        after = replace(HALVES, rules=(other,))
+        assert only_widths_grew(deciding_text(before), deciding_text(after)) is False
+
+
 def test_the_widths_of_rules_grow_too() -> None:
     before = replace(HALVES, rules=(RULE,))
     wider = replace(HALVES, rules=(replace(RULE, percent=Percentages(live=20)),))
@@ -85,6 +105,7 @@ def test_the_widths_of_rules_grow_too() -> None:
 def test_widths_where_there_were_none_are_no_growth() -> None:
     fixed = replace(HALVES, rules=(replace(RULE, percent=None, stage=Stage.LIVE),))
     widths = replace(HALVES, rules=(replace(RULE, percent=Percentages(complete=100)),))
+    assert only_widths_grew(deciding_text(fixed), deciding_text(fixed))
     assert not only_widths_grew(deciding_text(fixed), deciding_text(widths))
     assert not only_widths_grew(deciding_text(widths), deciding_text(fixed))
 

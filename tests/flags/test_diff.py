@@ -7,6 +7,7 @@ from fractions import Fraction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shim.flags.buckets import BUCKETS
 from shim.flags.diff import Group, Moves, compare, moves_of
 from shim.flags.targeting import Percentages, Rule, Targeting
 from shim.model import Stage
@@ -117,6 +118,14 @@ def test_the_globs_of_either_file_are_groups_and_a_glob_that_names_nobody_is_non
     with_rule, without = Targeting("f", "s", rules=(rule,)), Targeting("f", "s")
     for old, new in ((with_rule, without), (without, with_rule)):
         assert [each.globs for each in compare(old, new).groups] == [None, ("team-*",)]
+    everybody = replace(with_rule, rules=(Rule("all", ("*", "[b-a]x"), stage=Stage.LIVE),))
+    assert [each.globs for each in compare(without, everybody).groups] == [None]
+
+
+def test_the_weights_of_a_group_are_pairs_of_buckets() -> None:
+    old = Targeting("f", "s", percent=Percentages(live=10), holdback=50)
+    (everyone,) = compare(old, replace(old, percent=Percentages(live=20))).groups
+    assert everyone.moves.total == BUCKETS**2
 
 
 def test_changes_are_listed_demotions_first_and_then_by_stages() -> None:

@@ -139,6 +139,14 @@ HELD = "The holdback keeps holdback buckets below 100000 (100 %) at shadow; hold
             ],
         ),
         (
+            evaluation(percent=Percentages(complete=Decimal("58.671"), live=41)),
+            [
+                f"{BOB} is at live.",
+                "The percentages for everybody give live: bucket 58671 is below 99671 (99.671 %) "
+                "and not below 58671 (58.671 %).",
+            ],
+        ),
+        (
             evaluation(HITTING, holdback=100, brake=True),
             [
                 f"{BOB} is at shadow.",

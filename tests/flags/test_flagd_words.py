@@ -52,6 +52,14 @@ def test_users_are_asked_for_once(users: tuple[str, ...], condition: Any) -> Non
     assert flag(**rule(*users))["targeting"] == {"if": [condition, "live", "off"]}
 
 
+def test_who_is_held_back_is_at_shadow_at_most() -> None:
+    lot: Any = [{"cat": ["s:holdback", USER]}, ["held", 20_000], ["none", 80_000]]
+    held: Any = {"==": [{"fractional": lot}, "held"]}
+    for default, lowered in ((Stage.COMPLETE, "shadow"), (Stage.OFF, "off")):
+        found = flag(holdback=20, default=default)
+        assert found["targeting"] == {"if": [held, lowered, str(default)]}
+
+
 def test_overrides_by_stage_then_the_holdback_then_everybody() -> None:
     found = flag(
         overrides={"b": Stage.LIVE, "a": Stage.OFF, "c": Stage.LIVE},
