@@ -95,26 +95,25 @@ def _so_far(kind: KindEvidence) -> KindEvidence:
 
 def _verdict(conditions: list[Condition], evidence: Evidence, targets: GateTargets) -> GateVerdict:
     failed = {one.name for one in conditions if one.standing is Standing.FAILED}
-    over = evidence.trial is not None and evidence.span >= targets.period
+    over = evidence.span >= targets.period
     if failed and (over or failed.intersection(_AT_ONCE)):
         return GateVerdict.NOT_READY
     unmet = any(one.standing is not Standing.MET for one in conditions)
     return GateVerdict.INSUFFICIENT if unmet else GateVerdict.READY
 
 
-_AGAINST_STANDING = ("record", "brake", "failures", "expired_rules", "stretches", "sample_ratio")
+_AGAINST_STANDING = ("record", "brake", "failures", "expired_rules", "stretches")
 
 
 def _stands(evidence: Evidence, conditions: list[Condition]) -> bool:
     """Whether an earlier `ready` stands: nothing has refuted it since."""
-    standing = evidence.standing
-    if standing is None or evidence.now >= standing.stands_until:
-        return False
-    return all(
-        condition.standing is Standing.MET
+    refuted = any(
+        condition.standing is not Standing.MET
         for condition in conditions
         if condition.name in _AGAINST_STANDING
     )
+    standing = evidence.standing
+    return standing is not None and evidence.now < standing.stands_until and not refuted
 
 
 def _eta(conditions: list[Condition]) -> Duration | None:

@@ -175,8 +175,7 @@ class Series:
     def _window(self, days: Sequence[int], place: Place) -> RowsWindow:
         key = tuple(days), place
         if key not in self._windows:
-            known = [self._days[day] for day in days if day in self._days]
-            self._windows[key] = RowsWindow(known, place)
+            self._windows[key] = RowsWindow([self._days[day] for day in days], place)
         return self._windows[key]
 
     def forget(self, today: int, first: int) -> None:

@@ -232,6 +232,15 @@ def test_an_earlier_ready_stands_while_nothing_speaks_against_it() -> None:
 YOUNG = replace(TRIAL, since=NOW - DAY)
 
 
+def test_nothing_has_to_be_waited_for_while_an_earlier_ready_stands() -> None:
+    young = evidence(trial=YOUNG, days_acted=(True,))
+    answers = [judge(replace(young, standing=standing), TARGETS) for standing in (None, STANDING)]
+    assert [(answer.verdict, answer.eta) for answer in answers] == [
+        (GateVerdict.INSUFFICIENT, 6 * DAY),
+        (GateVerdict.READY, None),
+    ]
+
+
 @pytest.mark.parametrize("trial", [TRIAL, YOUNG])
 @pytest.mark.parametrize(
     "against",
