@@ -1,7 +1,7 @@
 """The conditions of the gate: numbers and words where all of them hold, and where none of them does."""
 
 from dataclasses import replace
-from math import exp
+from math import exp, log
 
 import pytest
 
@@ -9,8 +9,16 @@ from shim.gate.evidence import Heartbeats
 from shim.gate.judge import judge
 from shim.gate.kind_gate import KindGate
 from shim.gate.sample_ratio import ArmUsers
-from shim.gate.statistics import Counted, log_e_value, lower_bound, upper_bound, wilson
+from shim.gate.statistics import (
+    Counted,
+    log_e_value,
+    log_e_value_below,
+    lower_bound,
+    upper_bound,
+    wilson,
+)
 from shim.gate.stretch_conditions import stretches
+from shim.gate.tested_conditions import agreement, proofs_of_life
 from shim.model import SECOND, Role
 from tests.gate.evidence import (
     APP,
@@ -205,6 +213,25 @@ def test_the_inputs_have_the_observations_in_both_ways_in_order() -> None:
     assert control["crowded"]["upper"] == upper_bound(COUNTED.crowded, 1 / 80)
     for way, shares in zip(Counted._fields, COUNTED, strict=True):
         assert agreement[way]["e_value"] == pytest.approx(exp(log_e_value(shares, 0.99)))
+
+
+@pytest.mark.parametrize("attempt", [1, 3])
+def test_what_is_shown_and_what_is_refuted_have_the_wanted_e_value(attempt: int) -> None:
+    """With more and more users who see no agreement, and as many of whom a live connection was closed."""
+    wanted = log(20 * attempt * (attempt + 1))
+    stands = set()
+    for wrong in range(0, 60, 2):
+        agreeing, closed = bernoulli(1000 - wrong, 1000), bernoulli(wrong, 1000)
+        kind = replace(APP, agreement=both(agreeing), proofs=both(closed))
+        case = KindGate(kind, TARGETS, 8 * DAY, attempt)
+        for one, shown, refuted in (
+            (agreement(case), log_e_value(agreeing, 0.99), log_e_value_below(agreeing, 0.99)),
+            (proofs_of_life(case), log_e_value_below(closed, 0.02), log_e_value(closed, 0.02)),
+        ):
+            met, failed = one.standing == "met", one.standing == "failed"
+            assert (met, failed) == (shown >= wanted, refuted >= wanted)
+            stands.add((one.name, one.standing))
+    assert len(stands) == 6
 
 
 def test_an_e_value_that_no_float_holds_is_shown_as_a_very_large_one() -> None:

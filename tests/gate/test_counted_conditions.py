@@ -5,8 +5,10 @@ from math import exp
 
 import pytest
 
+from shim.gate.counted_conditions import sample_ratio
 from shim.gate.evidence import Heartbeats
 from shim.gate.judge import judge, judge_so_far
+from shim.gate.kind_gate import KindGate
 from shim.gate.sample_ratio import ArmUsers
 from shim.model import Role
 from tests.gate.evidence import (
@@ -149,3 +151,10 @@ def test_the_arms_that_are_furthest_from_their_widths_give_the_figure() -> None:
     one = judged("sample_ratio", changed(arms=groups))
     assert one.figure == pytest.approx(exp(groups["c"].log_e_value))
     assert (one.missing or "").startswith("users of b, c are not where the widths place them")
+
+
+def test_arms_may_be_off_only_while_the_brake_is_engaged() -> None:
+    case = KindGate(replace(APP, arms=OFF), TARGETS, 8 * DAY)
+    assert sample_ratio(case).standing == "failed"
+    braked = sample_ratio(replace(case, braked=True))
+    assert (braked.standing, braked.missing) == ("met", None)

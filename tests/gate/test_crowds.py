@@ -68,7 +68,7 @@ def test_a_crowd_is_told_with_its_first_row() -> None:
     assert (list(decided.calm), decided.crowds) == (rows[:1], [])
     decided = finder.decide(3 * MINUTE)
     assert list(decided.rows) == rows[1:2]
-    assert [list(crowd.rows) for crowd in decided.crowds] == [rows[1:]]
+    assert [(crowd.at, list(crowd.rows)) for crowd in decided.crowds] == [(MINUTE, rows[1:])]
 
 
 def test_crowds_are_in_the_order_in_which_they_begin() -> None:

@@ -113,11 +113,18 @@ def test_no_end_is_foretold_while_an_arm_has_no_outcomes(idle: Role | None) -> N
     assert condition(judge(early, TARGETS), "returns").eta is None
 
 
-def test_no_end_is_foretold_while_an_arm_of_any_large_group_has_no_outcomes() -> None:
+def test_no_end_is_foretold_while_an_arm_of_any_large_group_has_no_outcomes_or_too_few_returns() -> (
+    None
+):
     half = TARGETS.period // 2
     whole = arms(bernoulli(1960, 2000), bernoulli(1960, 2000))
     idle = {Role.CONTROL: both(bernoulli(1960, 2000))}
-    for groups, eta in (({"a": whole}, half), ({"a": whole, "b": idle}, None)):
+    fewer = arms(bernoulli(1960, 2000), bernoulli(1560, 2000))
+    for groups, eta in (
+        ({"a": whole}, half),
+        ({"a": whole, "b": idle}, None),
+        ({"a": whole, "b": fewer}, None),
+    ):
         early = replace(
             changed(returns={}, so_far=SampleSoFar(AGREEING, groups, AGREEING)),
             trial=replace(TRIAL, since=NOW - half),

@@ -18,7 +18,7 @@ ROWS = st.lists(
         success=st.booleans(),
         arm=st.builds(Arm, group=st.sampled_from(("", "beta")), role=st.sampled_from(Role)),
         run=st.integers(1, 2),
-        guard_event=st.none() | st.integers(1, 2),
+        guard_event=st.none() | st.integers(0, 2),
     )
 )
 

@@ -22,7 +22,7 @@ from shim.model import Kind, Role, VerdictName
 
 _ROLES = {role.value: role for role in Role}
 
-_NO_PROOF = -2
+_NO_PROOF = NO_EVENT - 1
 """Stands for the event of a proof of life where there is no proof; `NO_EVENT`: it belongs to no event."""
 
 _GROUP = "coalesce(placed_by, '')"
