@@ -85,9 +85,8 @@ class Guard:
             return None
         first = next(iter(self._held.values()), None)
         if first is None:
-            if self._decided:
-                return self._decided[0][0] + self._limits.window
-            return self._next_release
+            # The window cannot be empty before `calm` has seen it.
+            return self._decided[0][0] + self._limits.window
         due = max(first.until, self._next_release)
         if self._heard_at is not None:
             return max(due, self._heard_at + self._limits.hold)

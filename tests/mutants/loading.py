@@ -51,14 +51,14 @@ def changed_functions(mutation: Mutation) -> Functions:
     """The functions that the mutation changes, with their new code.
 
     None of them if new code cannot be put in place: it uses other variables of the function around it,
-    or two functions begin in one line.
+    two functions begin in one line, or a function begins in another line than before.
     """
     path = path_of(mutation.module)
     before = _functions_in(path, compile(parse(mutation.module), path, "exec"))
     changed = dict[FunctionKey, CodeType]()
     for key, codes in _functions_in(path, mutation.code()).items():
         if codes != before[key]:
-            if len(codes) > 1 or codes[0].co_freevars != before[key][0].co_freevars:
+            if [one.co_freevars for one in codes] != [one.co_freevars for one in before[key][:1]]:
                 return {}
             changed[key] = codes[0]
     return changed

@@ -125,11 +125,12 @@ def test_which_functions_a_mutation_changes(module: str) -> None:
 
 
 def test_where_no_other_code_can_be_put_in_place(module: str) -> None:
-    """Other variables of the function around it, or two functions in one line."""
+    """Other variables of the function around it, two functions in one line, or a function in another line."""
     path = mutants.path_of(module)
     path.write_text(
         "def outer(x, y):\n    def inner():\n        return x and y\n    return inner\n"
         "def twice(x):\n    return (lambda: x + 1, lambda: x + 1)\n"
+        "def ordered(x):\n    return sorted(\n        (y for y in x),\n        key=len)\n"
     )
     assert functions_changed(module, "outer.inner:and to or:1") == {
         "outer",
@@ -137,6 +138,7 @@ def test_where_no_other_code_can_be_put_in_place(module: str) -> None:
     }
     assert functions_changed(module, "outer.inner:drop of and:1") == set()
     assert functions_changed(module, "twice:constant + 1:1") == set()
+    assert functions_changed(module, "ordered:drop sorted:1") == set()
 
 
 def test_functions_in_memory_are_found_by_where_they_are_written(module: str) -> None:

@@ -124,6 +124,7 @@ def test_a_window_with_as_many_decisions_as_the_count_is_full() -> None:
         guard.holds(decision(number, at), at, 9)
     for number in range(4):
         guard.forget(f"c{number}")
+    assert guard.next_due == 10 * S  # when the first one leaves the window
     assert not guard.calm(10 * S)
     assert guard.calm(15 * S)
 
@@ -168,6 +169,10 @@ def test_a_silent_network_is_waited_for_ten_times_the_hold_and_no_longer() -> No
     assert guard.release(7 * S) is None
     assert guard.release(70 * S - 1) is None
     assert guard.release(70 * S) == decision(2, 0)
+    paced = 70 * S + 10 * S // 3
+    assert guard.next_due == paced
+    assert guard.release(paced - 1) is None
+    assert guard.release(paced) == decision(3, 0)
 
 
 def test_the_first_sign_of_life_counts_and_no_later_one() -> None:

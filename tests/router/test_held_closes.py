@@ -136,6 +136,33 @@ def test_r6b_a_held_close_that_the_brake_forbids_when_its_turn_comes_is_the_cont
     assert not acted.intersection(held)
 
 
+@pytest.mark.parametrize("hold", [5, 40])
+def test_r6b_a_held_close_that_goes_on_leaves_no_connection_behind(hold: int) -> None:
+    """Before its episode has a verdict (the control decides at 60 s), the connection is still watched."""
+    world = fleet(Stage.LIVE, 30, Limits(count=5, hold=hold * S, window=5 * S))
+    world.run_before(46)
+    world.message("c29")
+    world.run(500)
+    last = {verdict.connection.id: verdict.kind for verdict in world.journal.verdicts}
+    assert [*last.values()] == [VerdictKind.BOTH] * 30
+    assert not list(world.router.connections())
+
+
+def test_r6b_a_decision_that_the_brake_takes_back_comes_after_the_windows_that_ended_before() -> (
+    None
+):
+    """The control decides at 60 s; the candidate is woken after the end of the window, at 66 s."""
+    world = World(window=5 * S)
+    world.open("c1", Stage.LIVE)
+    world.router.restore_brake("it was engaged before")
+    world.router.step_control(60 * S)
+    world.router.step_candidate(66 * S)
+    assert [(one.kind, one.at) for one in world.journal.verdicts] == [
+        (VerdictKind.ONLY_CONTROL, 65 * S)
+    ]
+    assert world.journal.stages == [("c1", Stage.LIVE, Stage.SHADOW, 66 * S)]
+
+
 def test_r6b_a_held_connection_that_leaves_is_forgotten() -> None:
     world = fleet(Stage.COMPLETE, 100, Limits())
     world.run(50)
