@@ -165,8 +165,7 @@ class Assignment:
         """From now on this monitor's effects reach the connection; a close that is held goes nowhere."""
         self.candidate_acts_for += (role is _CANDIDATE) - (tracked.acting is _CANDIDATE)
         tracked.acting = role
-        if role is _CONTROL:
-            self.save(tracked)
+        self.save(tracked)
 
     # -- Watching --------------------------------------------------------------------------------------
 
@@ -187,11 +186,9 @@ class Assignment:
             monitors.dropped(instance, tracked.connection, now)
 
     def _watchers(self, stage: Stage) -> tuple[RoleMonitors, ...]:
-        """The monitors that are to watch at this stage; a quarantined candidate never is."""
-        if self.control is None:
-            return (self.candidate,)
+        """The monitors that are to watch at this stage: no quarantined candidate, and no retired control."""
         if stage is Stage.OFF or self.candidate.quarantined:
-            return (self.control,)
+            return self.monitors[:1]
         return (self.candidate,) if stage is Stage.COMPLETE else self.monitors
 
     def _register(
@@ -227,7 +224,7 @@ class Assignment:
             role = wanted if tracked.instance(wanted) is not None else wanted.other
             if tracked.instance(role) is None:
                 self._watch_again_later(tracked, now)
-            elif tracked.acting not in (None, role):
+            elif tracked.acting is not role:
                 self._hand_over(tracked, now)
                 self._let_act(tracked, role)
 

@@ -45,6 +45,17 @@ def test_r1_a_sweep_is_sent_in_several_steps_and_each_connection_is_pinged_once(
     assert pings(world) == [1] * MANY
 
 
+def test_r4_the_next_step_is_due_for_the_monitor_that_waits_longest() -> None:
+    """The driver is late: the control's pings wait since now, and the candidate's heartbeat since before."""
+    world = crowd(Stage.SHADOW)
+    due = world.router.next_wake
+    world.now = 15 * S
+    world.router.step_control(world.now, used_up)
+    assert world.router.next_wake == due
+    assert due is not None
+    assert due < world.now
+
+
 def test_r1_a_budget_that_is_not_used_up_leaves_nothing_to_wait() -> None:
     world = crowd(Stage.OFF)
     world.now = 15 * S

@@ -59,7 +59,7 @@ def test_r3b_the_latest_evidence_of_life_stands_whichever_monitor_counts_it() ->
         lambda world: world.message("c1"),
         lambda world: world.close("c1"),
         lambda world: world.stage("c1", Stage.LIVE),
-        lambda world: world.pause(7),
+        lambda world: world.router.paused(world.now, world.now + 7 * S),
         lambda world: world.router.step(world.now),
     ],
     ids=["open", "message", "close", "stage", "pause", "step"],

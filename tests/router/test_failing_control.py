@@ -2,7 +2,7 @@
 
 import pytest
 
-from shim.model import Role, Stage
+from shim.model import Role, Stage, VerdictKind
 from shim_legacy_global import LegacyGlobal
 from tests.router.faulty_monitor import FaultyType, Runaway, answers, raises
 from tests.router.helpers import CANDIDATE, CONTROL, S, World
@@ -147,6 +147,48 @@ def test_r4_who_is_watched_by_nobody_is_tried_again_until_somebody_watches() -> 
     assert CONTROL in world.watched_by("c1")
 
 
+def test_r4_a_connection_that_was_closed_before_it_is_tried_again_is_not_watched() -> None:
+    """Within the second until then the stage changes, and the candidate watches and decides."""
+    control, candidate = FaultyType(LegacyGlobal()), FaultyType()
+    world = World(control, candidate)
+    tracked = world.open("c1", Stage.OFF)
+    world.run(44.5)
+    for type_ in (control, candidate):
+        type_.faults = {call: raises(ValueError("no")) for call in ("create", "paused")}
+    world.router.paused(world.now, world.now)
+    assert world.watched_by("c1") == set()
+    candidate.faults.clear()
+    world.stage("c1", Stage.LIVE)
+    assert world.watched_by("c1") == {CANDIDATE}
+    world.run(45)
+    assert tracked.closed_by is CANDIDATE
+    control.faults.clear()
+    world.run(200)
+    assert world.journal.decided_by(CONTROL) == []
+    (verdict,) = world.journal.verdicts
+    assert (verdict.kind, verdict.at) == (VerdictKind.ONLY_CANDIDATE, (45 + 60) * S)
+
+
+def test_r4_a_control_that_fails_when_tried_again_is_not_asked_while_the_candidate_watches() -> (
+    None
+):
+    control, candidate = FaultyType(LegacyGlobal()), FaultyType()
+    world = World(control, candidate)
+    tracked = world.open("c1", Stage.SHADOW)
+    control.faults["pong"] = control.faults["register"] = raises(ValueError("no"))
+    world.pong("c1")
+    assert tracked.acting is CANDIDATE
+    candidate.faults["pong"] = candidate.faults["register"] = raises(ValueError("no"))
+    world.pong("c1")
+    assert world.watched_by("c1") == set()
+    candidate.faults.clear()
+    world.run(1)
+    assert (tracked.acting, world.watched_by("c1")) == (CANDIDATE, {CANDIDATE})
+    control.calls.clear()
+    world.run(10)
+    assert "register" not in control.calls
+
+
 @pytest.mark.parametrize(("failures", "acting"), [(2, CONTROL), (3, CANDIDATE)])
 def test_r4_a_control_that_failed_twice_in_one_instant_is_tried_once_more(
     failures: int, acting: Role
@@ -193,3 +235,18 @@ def test_r4_a_sole_monitor_that_failed_about_a_connection_watches_it_again_at_on
     assert len(world.journal.failures) == 1
     assert world.orphans() == []
     assert world.journal.notes == []
+    assert world.journal.verdicts == []  # nothing is compared
+
+
+def test_r4_a_control_that_fails_now_and_then_is_replaced_at_once_each_time() -> None:
+    """Only failures in one instant add up."""
+    control = FaultyType(LegacyGlobal())
+    world = World(control=control)
+    tracked = world.open("c1", Stage.OFF)
+    control.faults["paused"] = raises(ValueError("no"))
+    for minute in range(1, 6):
+        world.run(minute)
+        control.left = 1
+        world.router.paused(world.now, world.now)
+        assert (tracked.acting, world.watched_by("c1")) == (CONTROL, {CONTROL})
+    assert len(control.made) == 6

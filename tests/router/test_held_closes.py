@@ -163,6 +163,22 @@ def test_r6b_a_decision_that_the_brake_takes_back_comes_after_the_windows_that_e
     assert world.journal.stages == [("c1", Stage.LIVE, Stage.SHADOW, 66 * S)]
 
 
+def test_r6b_a_held_close_ends_with_a_move_and_the_candidate_decides_anew() -> None:
+    """The decision that was held is told, and the holds that began after it end as they would have."""
+    world = fleet(Stage.LIVE, 30, Limits(count=5))
+    world.run_before(46)
+    world.message("c29")  # the first hold ends at 76 s, and 6 s later the next
+    world.run(50)
+    world.stage("c4", Stage.COMPLETE)
+    world.run(300)
+    decided = [
+        (one.at, acted) for _, one, acted in world.journal.decisions if one.connection_id == "c4"
+    ]
+    assert decided == [(45 * S, False), (50 * S, True)]
+    ends = [world.ports[f"c{number}"].endings[0][0] for number in (5, 6, 28, 4)]
+    assert ends == [76 * S, 82 * S, (76 + 23 * 6) * S, (76 + 24 * 6) * S]
+
+
 def test_r6b_a_held_connection_that_leaves_is_forgotten() -> None:
     world = fleet(Stage.COMPLETE, 100, Limits())
     world.run(50)

@@ -221,6 +221,9 @@ def test_r5_a_candidate_that_cannot_be_made_does_not_keep_the_router_from_starti
     candidate = FaultyType(LegacyGlobal())
     candidate.faults["create"] = raises(ValueError("no"))
     world = World(candidate=candidate)
+    assert [(one.role, one.call, one.at) for one in world.journal.failures] == [
+        (CANDIDATE, "create", 0)
+    ]
     world.open("c1", Stage.SHADOW)
     world.run(60)
     assert world.ports["c1"].endings == [(60 * S, "terminate")]
@@ -332,14 +335,15 @@ def test_r5_a_failing_instance_costs_only_the_connections_that_it_watches(stage:
     assert candidate.calls.count("register") == 3
 
 
-def test_r5_a_closed_connection_about_which_the_shadow_fails_is_gone() -> None:
+@pytest.mark.parametrize("call", ["confirmed", "wake"])
+def test_r5_a_closed_connection_about_which_the_shadow_fails_is_gone(call: str) -> None:
     """The candidate puts its decision off while bytes wait unread; at 60 s the control closes."""
     candidate = FaultyType()
     world = World(candidate=candidate)
     world.open("c1", Stage.SHADOW)
     world.ports["c1"].evidence = Confirmation(unread=True)
     world.run(50)
-    candidate.faults["confirmed"] = raises(ValueError("no"))
+    candidate.faults[call] = raises(ValueError("no"))
     world.run(75)
     assert world.ports["c1"].endings == [(60 * S, "terminate")]
     assert [verdict.kind for verdict in world.journal.verdicts] == [VerdictKind.ERROR]
@@ -354,3 +358,17 @@ def test_r15_a_client_that_is_back_already_is_told_at_once() -> None:
     world.run(46)
     told = [(o.connection.id, o.result, o.at) for o in world.journal.outcomes]
     assert told == [("c1", Return.REPLACED, 45 * S)]
+
+
+def test_r15_a_client_that_comes_back_is_told_when_it_does() -> None:
+    """A connection that has gone before the close is none that the client has."""
+    world = World()
+    world.open("c1", Stage.LIVE)
+    world.run(30)
+    world.open("c2", Stage.LIVE)
+    world.close("c2")
+    world.run(47)
+    assert world.journal.outcomes == []
+    world.open("c3", Stage.LIVE)
+    told = [(o.connection.id, o.result, o.at, o.delay) for o in world.journal.outcomes]
+    assert told == [("c1", Return.RETURNED, 47 * S, 2 * S)]

@@ -30,6 +30,19 @@ def test_r5_an_error_about_one_connection_is_one_verdict_and_no_strike() -> None
     assert all(world.watched_by(id) == {CONTROL} for id in world.ports)
 
 
+def test_r5_a_monitor_that_cannot_be_made_for_a_connection_is_a_strike() -> None:
+    candidate = FaultyType()
+    world = World(candidate=candidate)
+    candidate.faults["create"] = raises(ValueError("no"))
+    monitors = world.router.monitors(CANDIDATE)
+    assert monitors is not None
+    for strikes, stage in ((1, Stage.LIVE), (2, Stage.LIVE), (3, Stage.SHADOW)):
+        tracked = world.open(f"c{strikes}", Stage.LIVE, act=False)
+        assert monitors.strikes == strikes
+        assert monitors.quarantined is (strikes == 3)
+        assert tracked.stage is stage
+
+
 def test_r5_three_exceptions_about_no_connection_quarantine() -> None:
     candidate = FaultyType()
     world = World(candidate=candidate)
@@ -56,11 +69,31 @@ def test_r5_three_exceptions_about_no_connection_quarantine() -> None:
     assert world.journal.brakes == []
 
 
-class SlowMeter:
-    """Says that every call took 60 ms, while `slow`."""
+def test_r5_a_quarantine_leaves_episodes_alone_in_which_the_candidate_has_decided() -> None:
+    """The candidate closes `c1` and fails about `c2` afterwards; the control decides on `c1`, too."""
+    candidate = FaultyType()
+    world = World(candidate=candidate)
+    world.open("c1", Stage.LIVE)
+    world.run(46)
+    world.open("c2", Stage.SHADOW, user="u2", session="s2")
+    candidate.faults["paused"] = raises(ValueError("no"))
+    for _ in range(3):
+        world.router.paused(world.now, world.now + 1)
+    monitors = world.router.monitors(CANDIDATE)
+    assert monitors is not None
+    assert monitors.quarantined
+    world.run(61)
+    (verdict,) = world.journal.verdicts
+    assert (verdict.connection.id, verdict.kind, verdict.at) == ("c1", VerdictKind.BOTH, 60 * S)
 
-    slow = False
+
+class SlowMeter:
+    """Says that every call took 1.5 s, while `slow`."""
+
     started = False
+
+    def __init__(self, *, slow: bool = False) -> None:
+        self.slow = slow
 
     def start(self) -> None:
         self.started = True
@@ -68,7 +101,7 @@ class SlowMeter:
     def over_limit(self) -> int | None:
         assert self.started, "nothing is measured before it begins"
         self.started = False
-        return 60_000 if self.slow else None
+        return 1_500_000 if self.slow else None
 
 
 def test_r5_three_slow_calls_quarantine_and_their_answers_stand() -> None:
@@ -86,12 +119,53 @@ def test_r5_three_slow_calls_quarantine_and_their_answers_stand() -> None:
     world.run(20)
     assert monitors.quarantined
     assert {f.call for f in world.journal.failures} >= {"pong", "quarantine"}
-    assert world.journal.failures[0].reason == "took 60 ms of CPU"
+    assert world.journal.failures[0].reason == "took 1500 ms of CPU"
     assert world.watched_by("c1") == {CONTROL}
     candidate.calls.clear()
     world.run(200)
     assert candidate.calls == []
     assert world.ports["c1"].endings == [(60 * S, "terminate")]
+
+
+def test_r5_the_next_step_quarantines_whatever_is_due() -> None:
+    meter = SlowMeter(slow=True)
+    world = World(meter=meter)
+    world.open("c1", Stage.SHADOW)
+    for _ in range(2):
+        world.pong("c1")
+    assert len(world.journal.failures) >= 3
+    world.router.step(world.now)
+    assert world.journal.failures[-1].call == "quarantine"
+    assert world.watched_by("c1") == {CONTROL}
+
+
+def test_r5_a_slow_call_is_told_with_its_time_in_virtual_time_too() -> None:
+    meter = SlowMeter()
+    world = World(meter=meter)
+    world.open("c1", Stage.SHADOW)
+    world.run(1)
+    meter.slow = True
+    due = world.router.next_wake
+    world.router.advance(15 * S)
+    assert [(one.call, one.at) for one in world.journal.failures] == [("wake", due)]
+
+
+def test_r5_a_monitor_that_is_slow_from_the_beginning_is_told_and_runs() -> None:
+    world = World(candidate=LegacyGlobal(), meter=SlowMeter(slow=True))
+    assert [(one.call, one.at) for one in world.journal.failures] == [("create", 0)]
+    world.open("c1", Stage.SHADOW)
+    assert world.watched_by("c1") == {CONTROL, CANDIDATE}
+
+
+def test_r5_a_sole_monitor_is_told_to_be_slow_and_goes_on() -> None:
+    """However often in one instant: there is no other monitor."""
+    world = World(retired=True, meter=SlowMeter(slow=True))
+    world.run(3)
+    for number in range(5):
+        world.open(f"c{number}", Stage.COMPLETE)
+        assert world.watched_by(f"c{number}") == {CANDIDATE}
+    told = [(one.role, one.call, one.at) for one in world.journal.failures]
+    assert told == [(CANDIDATE, call, 3 * S) for call in ("create", *["register"] * 5)]
 
 
 def test_r5_a_quarantined_plugin_is_never_called_again() -> None:
@@ -123,7 +197,8 @@ def test_r4_nobody_is_quarantined_whom_nobody_could_replace(retired: bool) -> No
     world = World(candidate=broken, retired=True) if retired else World(control=broken)
     for number in range(5):
         world.open(f"c{number}", Stage.OFF, session=f"s{number}")
-    broken.faults["wake"] = broken.faults["pong"] = raises(ValueError("no"))
+    for call in ("wake", "next_wake", "pong"):
+        broken.faults[call] = raises(ValueError("no"))
     for number in range(5):
         world.pong(f"c{number}")
     world.run(20)

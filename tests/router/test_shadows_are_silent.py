@@ -53,6 +53,17 @@ def test_r6_alone_there_is_no_shadow_at_all(stage: Stage) -> None:
     assert len([acted for _, _, acted in world.journal.decisions if acted]) == 1
 
 
+def test_r6_no_pong_after_the_close_reaches_the_shadow() -> None:
+    control = FaultyType(LegacyGlobal())
+    world = World(control)
+    world.open("c1", Stage.LIVE)
+    world.pong("c1")
+    world.run(46)
+    assert world.watched_by("c1") == {CONTROL}
+    world.pong("c1")
+    assert control.calls.count("pong") == 1
+
+
 def test_r6_nobody_acts_in_a_replay_without_acting_monitor() -> None:
     world = World()
     world.open("c1", Stage.SHADOW, act=False)

@@ -67,6 +67,15 @@ def test_a_touch_writes_the_time_and_counts() -> None:
     assert (listener.alerts, record.signs) == ([7], 3)
 
 
+def test_a_single_sign_of_life_after_a_decision_takes_the_slow_path() -> None:
+    world = World()
+    record = world.open("c1", Stage.SHADOW)
+    world.run(50)
+    assert record.alert
+    world.message("c1")
+    assert not record.alert
+
+
 class OverdueTimer:
     """Notes what the record knew when a pause was noticed."""
 
@@ -85,7 +94,7 @@ def test_r3_a_pause_is_noticed_before_a_touch_counts(
 ) -> None:
     record = tracked()
     timer = OverdueTimer(due, record)
-    make_touch(lambda: 7_999, 1_000, Listening(), timer)(record)
+    World().router.make_touch(lambda: 7_999, 1_000, timer)(record)
     assert timer.noticed == noticed
     assert record.last_activity == 7
 
@@ -231,6 +240,20 @@ def test_virtual_time_does_all_that_is_due_before_it_and_says_what_is_due_next(
         assert world.journal.verdicts == slow.journal.verdicts
         assert world.journal.outcomes == slow.journal.outcomes
         assert world.journal.notes == slow.journal.notes
+
+
+def test_r4_in_virtual_time_a_connection_that_nobody_watches_is_tried_again_at_its_time() -> None:
+    candidate = FaultyType()
+    world = World(candidate=candidate, retired=True)
+    world.open("c1", Stage.COMPLETE)
+    candidate.faults["wake"] = candidate.faults["create"] = raises(ValueError("no"))
+    due = world.router.next_wake
+    assert due is not None
+    candidate.left = 4
+    world.router.advance(due + 1 * S + 1)
+    assert candidate.left == 0
+    assert len(world.journal.notes) == 2
+    assert world.watched_by("c1") == {CANDIDATE}
 
 
 def test_virtual_time_decides_in_the_order_of_time_whichever_monitor_does() -> None:

@@ -4,7 +4,7 @@ from itertools import pairwise, product
 
 import pytest
 
-from shim.model import Role, Stage, VerdictKind, VerdictName
+from shim.model import Return, Role, Stage, VerdictKind, VerdictName
 from shim_per_session import PerSession
 from tests.router.faulty_monitor import FaultyType, raises
 from tests.router.helpers import CANDIDATE, CONTROL, S, World
@@ -206,12 +206,17 @@ def test_r22_from_the_brake_on_the_candidate_closes_nobody(stage: Stage) -> None
 def test_r22_a_released_brake_lets_everyone_go_where_the_flags_say() -> None:
     world = World()
     tracked = world.open("c1", Stage.LIVE)
+    assert world.router.brake_reason is None
     world.router.engage_brake("by hand", world.now)
     world.reassess()
+    assert world.router.brake_reason == "by hand"
     world.router.release_brake("it was the network", world.now)
+    assert world.router.brake_reason is None
     assert [engaged for engaged, _, _ in world.journal.brakes] == [True, False]
     world.stage("c1", Stage.LIVE)
     assert tracked.acting is CANDIDATE
+    world.router.release_brake("again", world.now)
+    assert len(world.journal.brakes) == 2
 
 
 @pytest.mark.parametrize("stage", Stage)
@@ -237,6 +242,25 @@ def test_r11_a_close_by_the_peer_and_a_shutdown() -> None:
         ("c1", VerdictKind.CLOSED),
         ("c2", VerdictKind.SHUTDOWN),
     ]
+
+
+def test_r15_what_nobody_knows_yet_at_a_shutdown_is_censored() -> None:
+    world = World()
+    world.open("c1", Stage.LIVE)
+    world.run(46)
+    world.router.shutdown(world.now)
+    assert [(o.connection.id, o.result) for o in world.journal.outcomes] == [
+        ("c1", Return.CENSORED)
+    ]
+
+
+def test_r7_a_connection_id_that_is_used_again_has_silences_of_its_own() -> None:
+    world = World()
+    for round in (1, 2):
+        world.open("c1", Stage.SHADOW)
+        world.run(round * 75)
+    assert [verdict.kind for verdict in world.journal.verdicts] == [VerdictKind.BOTH] * 2
+    assert world.journal.lates == []
 
 
 def test_r11_what_a_closed_connection_still_says_is_no_reason_to_watch_it_again() -> None:

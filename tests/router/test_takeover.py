@@ -2,7 +2,7 @@
 
 import pytest
 
-from shim.model import Decision, Stage, Terminate
+from shim.model import Confirmation, Decision, Stage, Terminate
 from shim_legacy_global import LegacyGlobal
 from tests.router.contract_breaches import BAD, Bad
 from tests.router.faulty_monitor import FaultyType, answers, raises
@@ -207,20 +207,56 @@ def test_r11_a_takeover_by_the_other_monitor_ends_an_open_episode() -> None:
     assert (verdict.kind, verdict.first, verdict.at) == ("handover", CONTROL, 60 * S + 1)
 
 
-def test_r11_a_takeover_by_a_fresh_instance_of_the_same_plugin_ends_no_episode() -> None:
-    """The candidate has decided; a fresh control goes on, and decides at its own first sweep."""
-    control = FaultyType(LegacyGlobal())
-    world = World(control)
+@pytest.mark.parametrize("at_once", [True, False])
+def test_r11_a_takeover_by_a_fresh_instance_of_the_same_plugin_ends_no_episode(
+    at_once: bool,
+) -> None:
+    """The candidate has decided; a fresh control goes on, and decides at its own first sweep.
+
+    Also where nobody was able to watch at first.
+    """
+    control, candidate = FaultyType(LegacyGlobal()), FaultyType()
+    world = World(control, candidate)
     world.open("c1", Stage.SHADOW)
     world.run(50)
     control.faults["paused"] = raises(ValueError("no"))
     control.left = 1
+    if not at_once:
+        control.faults["create"] = candidate.faults["register"] = raises(ValueError("no"))
+        control.left, candidate.left = 2, 1
     world.router.paused(world.now, world.now + 1)
     assert CONTROL in world.watched_by("c1")
+    assert bool(world.journal.notes) is not at_once
+    world.run(64)
     assert world.journal.verdicts == []
     world.run(66)
     (verdict,) = world.journal.verdicts
     assert (verdict.kind, verdict.first, verdict.at) == ("skewed", CANDIDATE, 65 * S + 1)
+
+
+def test_r11_an_episode_ends_when_the_monitor_of_the_stage_acts_again() -> None:
+    """The control has decided, and the candidate, which acted in its place, fails.
+
+    Then nobody is able to watch; in the same instant both are again, and a second later the control acts.
+    """
+    control, candidate = FaultyType(LegacyGlobal()), FaultyType()
+    world = World(control, candidate)
+    tracked = world.open("c1", Stage.SHADOW)
+    control.faults["paused"] = raises(ValueError("no"))
+    control.left = 1
+    world.router.paused(world.now, world.now)
+    assert (tracked.acting, world.watched_by("c1")) == (CANDIDATE, {CONTROL, CANDIDATE})
+    world.ports["c1"].evidence = Confirmation(unread=True)  # the candidate waits
+    world.run(60)
+    no = raises(ValueError("no"))
+    control.faults, candidate.faults = {"register": no}, {"paused": no, "register": no}
+    control.left, candidate.left = 1, 3  # the fresh candidate is told of the pause, too
+    world.router.paused(world.now, world.now)
+    assert (tracked.acting, world.journal.verdicts) == (CANDIDATE, [])
+    world.run(62)
+    (verdict,) = world.journal.verdicts
+    assert (verdict.kind, verdict.first, verdict.at) == ("handover", CONTROL, 61 * S)
+    assert tracked.acting is CONTROL
 
 
 def test_r4_where_the_control_cannot_take_over_the_candidate_gets_a_fresh_instance() -> None:
