@@ -95,14 +95,14 @@ class Guard:
 
     def listens(self, now: Time) -> bool:
         """Whether somebody has to look for a sign of life, later than `began`, before a hold can end."""
-        if not self.holding or self._heard_at is not None or now < self._next_probe:
-            return False
-        self._next_probe = now + _PROBE
-        return True
+        listens = self.holding and self._heard_at is None and now >= self._next_probe
+        if listens:
+            self._next_probe = now + _PROBE
+        return listens
 
     def heard(self, now: Time) -> None:
         """A connection that the candidate acts for has given a sign of life."""
-        if self.holding and self._heard_at is None:
+        if self._heard_at is None:
             self._heard_at = now
 
     def event_of(self, connection_id: str) -> int | None:
@@ -151,13 +151,11 @@ class Guard:
 
     def calm(self, now: Time) -> bool:
         """Whether the guard has just become calm: none is held, and the window is no longer full."""
-        if not self.holding or self._held:
-            return False
-        self._forget_before(now)
-        if len(self._decided) >= self._limits.count:
-            return False
-        self.holding = False
-        return True
+        was_holding = self.holding
+        if was_holding and not self._held:
+            self._forget_before(now)
+            self.holding = len(self._decided) >= self._limits.count
+        return was_holding and not self.holding
 
     def _forget_before(self, now: Time) -> None:
         decided, since = self._decided, now - self._limits.window

@@ -117,7 +117,7 @@ class Requests:
         check_requests(call, requests, now)
         for request in requests:
             if isinstance(request, Pings):
-                if budget is None or len(request.pulses) <= _CHUNK:
+                if len(request.pulses) <= _CHUNK:
                     self._ping(monitors, instance, call, request.pulses)
                     continue
                 heartbeat = _Waiting(instance, call, request.pulses, 0, now)

@@ -1,5 +1,6 @@
 """R6b: the guard alone: which decisions of the acting candidate it holds, and when it lets them go on."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -155,24 +156,25 @@ def test_while_it_holds_every_further_close_is_held() -> None:
     assert "c9" in guard
 
 
-def silent() -> Guard:
-    """A guard that has held two closes since 0, and heard nobody."""
+def silent(since: int = 0) -> Guard:
+    """A guard that has held two closes, and heard nobody."""
     guard = Guard(Limits(window=10 * S, share=0.25, count=3, hold=7 * S))
     for number in range(4):
-        guard.holds(decision(number, 0), 0, 9)
+        guard.holds(decision(number, since), since, 9)
     return guard
 
 
-def test_a_silent_network_is_waited_for_ten_times_the_hold_and_no_longer() -> None:
-    guard = silent()
-    assert guard.next_due == 7 * S  # to look for a sign of life
-    assert guard.release(7 * S) is None
-    assert guard.release(70 * S - 1) is None
-    assert guard.release(70 * S) == decision(2, 0)
-    paced = 70 * S + 10 * S // 3
+@pytest.mark.parametrize("since", [0, 500 * S])
+def test_a_silent_network_is_waited_for_ten_times_the_hold_and_no_longer(since: int) -> None:
+    guard = silent(since)
+    assert guard.next_due == since + 7 * S  # to look for a sign of life
+    assert guard.release(since + 7 * S) is None
+    assert guard.release(since + 70 * S - 1) is None
+    assert guard.release(since + 70 * S) == decision(2, since)
+    paced = since + 70 * S + 10 * S // 3
     assert guard.next_due == paced
     assert guard.release(paced - 1) is None
-    assert guard.release(paced) == decision(3, 0)
+    assert guard.release(paced) == decision(3, since)
 
 
 def test_the_first_sign_of_life_counts_and_no_later_one() -> None:
