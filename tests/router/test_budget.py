@@ -1,10 +1,11 @@
 """Work with a budget: very many connections, and the event loop has its turns in between."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from shim.model import Role, Stage
+from shim.model import Pings, Role, Stage
 from shim_legacy_global import LegacyGlobal
 from tests.router.faulty_monitor import FaultyType, raises
 from tests.router.helpers import S, World
@@ -31,6 +32,17 @@ def step_until_done(world: World, step: Callable[[], None]) -> int:
         steps += 1
         assert steps < 10 * MANY
     return steps
+
+
+def step_in_moments(world: World, step: Callable[[], None]) -> None:
+    """From 15 s on, each step a microsecond later, until nothing waits."""
+    world.now = 15 * S
+
+    def step_later() -> None:
+        step()
+        world.now += 1
+
+    step_until_done(world, step_later)
 
 
 def pings(world: World) -> list[int]:
@@ -139,6 +151,46 @@ def test_r2_every_session_is_woken_and_a_rest_is_due_at_once(stage: Stage) -> No
     monitors = world.router.monitors(Role.CANDIDATE)
     assert monitors is not None
     assert sum(monitors.pings.values()) == 100
+
+
+def test_r2_where_the_budget_permits_every_session_is_woken_in_one_step() -> None:
+    world = crowd(Stage.SHADOW, count=100)
+    world.now = 15 * S
+    world.router.step_candidate(world.now, lambda: False)
+    monitors = world.router.monitors(Role.CANDIDATE)
+    assert monitors is not None
+    assert sum(monitors.pings.values()) == 100
+
+
+def test_r2_a_session_is_woken_when_the_heartbeat_of_the_one_before_has_been_sent() -> None:
+    world = World()
+    for number in range(200):
+        session = f"s{number % 2}"
+        world.open(f"c{number}", Stage.COMPLETE, session=session, package=f"p{number}")
+    world.router.step_control(15 * S)
+    step_in_moments(world, lambda: world.router.step_candidate(world.now, used_up))
+    sent = [port.effects[0][0] for port in world.ports.values()]
+    first, second = sorted((sent[::2], sent[1::2]))
+    assert max(first) <= min(second)
+
+
+def test_r1_what_waits_of_two_heartbeats_is_sent_one_after_the_other() -> None:
+    """A monitor of somebody else's may ask for two heartbeats in one wake; 64 pings of each are sent at once."""
+
+    def halved(real: Callable[[], Any]) -> list[Any]:
+        (heartbeat,) = real()
+        half = len(heartbeat.pulses) // 2
+        return [Pings(heartbeat.pulses[:half]), Pings(heartbeat.pulses[half:])]
+
+    control = FaultyType(LegacyGlobal())
+    control.faults["wake"] = halved
+    world = World(control=control)
+    for number in range(400):
+        world.open(f"c{number}", Stage.OFF, user=f"u{number}", session=f"s{number}")
+    step_in_moments(world, lambda: world.router.step_control(world.now, used_up))
+    sent = [port.effects[0][0] for port in world.ports.values()]
+    assert max(sent[:200]) <= min(sent[264:])
+    assert pings(world) == [1] * 400
 
 
 def test_r3_a_monitor_that_was_left_out_knows_the_pause_before_it_is_asked_anything() -> None:
