@@ -175,7 +175,7 @@ def test_r2_a_session_is_woken_when_the_heartbeat_of_the_one_before_has_been_sen
 
 
 def test_r1_what_waits_of_two_heartbeats_is_sent_one_after_the_other() -> None:
-    """A monitor of somebody else's may ask for two heartbeats in one wake; 64 pings of each are sent at once."""
+    """A third party's monitor may ask for two heartbeats in one wake; 64 pings of each are sent at once."""
 
     def halved(real: Callable[[], Any]) -> list[Any]:
         (heartbeat,) = real()
