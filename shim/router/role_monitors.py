@@ -278,8 +278,6 @@ class RoleMonitors:
         self.timers.enter(instance, due)
 
     def _requests(self, call: str, answer: Any) -> list[Request]:
-        if type(answer) is list:
-            return answer
         try:
             return list(answer)
         except BaseException as error:

@@ -206,6 +206,9 @@ def test_r4_a_control_that_failed_twice_in_one_instant_is_tried_once_more(
     assert world.tracked["c1"].acting is acting
     assert acting in world.watched_by("c1")
     assert world.orphans() == []
+    world.run(16)
+    world.open("c2", Stage.OFF, session="s2")
+    assert world.watched_by("c2") == {CONTROL}
 
 
 def test_r4_where_the_control_fails_about_a_connection_the_candidate_acts_for_it_at_once() -> None:

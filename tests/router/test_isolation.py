@@ -264,6 +264,22 @@ def test_r4_a_new_session_gets_its_own_instance_and_a_returning_one_finds_it_aga
     world.close("c5")
     world.open("c6", Stage.SHADOW)
     assert len(candidate.made) == 3
+    world.close("c6")
+    world.router.session_ended("s1")
+    world.open("c7", Stage.SHADOW)
+    assert len(candidate.made) == 4
+
+
+def test_r2_an_instance_that_decides_on_its_last_connection_goes_with_its_session() -> None:
+    world = World()
+    world.open("c1", Stage.COMPLETE)
+    world.router.session_ended("s1")
+    monitors = world.router.monitors(CANDIDATE)
+    assert monitors is not None
+    assert len(monitors.instances()) == 1
+    world.run(46)
+    assert world.ports["c1"].endings
+    assert monitors.instances() == []
 
 
 def test_r2_an_instance_that_fails_in_its_last_call_goes_with_its_session() -> None:
@@ -313,7 +329,12 @@ def test_r5_a_round_trip_is_a_whole_number_or_nothing(answer: Any, shown: int | 
     world.open("c2", Stage.OFF)
     assert world.router.round_trip(world.tracked["c1"]) == shown
     # The control measures none, and is not blamed for that.
-    assert world.router.round_trip(world.tracked["c2"]) is None
+    tracked = world.tracked["c2"]
+    assert world.router.round_trip(tracked) is None
+    control, instance = world.router.monitors(CONTROL), tracked.control_instance
+    assert control is not None
+    assert instance is not None
+    assert control.round_trip(instance, tracked.connection) is None
     assert [f for f in world.journal.failures if f.role is CONTROL] == []
 
 

@@ -2,13 +2,15 @@
 
 import logging
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 import pytest
 
 from shim.model import Cause, Closing, FlagsLoad, LateDecision, Role, Stage
-from shim.router import BrakeChanged, Event, Noted, Observer, handles
+from shim.router import BrakeChanged, ClockJumped, Event, Noted, Observer, handles
 from shim.runtime.fanout import Fanout
+from shim.runtime.lifecycle_log import LifecycleLog
+from tests.router.helpers import S
 from tests.telemetry.records import APP
 
 NOTE = Noted(Role.CONTROL, "hello")
@@ -58,6 +60,25 @@ def test_a_subclass_adds_to_what_is_handled_and_replaces_it() -> None:
     assert told == ["notes: HELLO", "notes: by hand", "notes: hello"]
 
 
+class Labelled:
+    """A base that makes something of its subclasses, too."""
+
+    label: ClassVar[str]
+
+    def __init_subclass__(cls, label: str = "", **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        cls.label = label
+
+
+def test_an_observer_may_have_another_base_that_looks_at_its_subclasses() -> None:
+    class Shown(Notes, Labelled, label="shown"):
+        pass
+
+    told: list[str] = []
+    Shown(told).on(NOTE)
+    assert (Shown.label, told) == ("shown", ["notes: hello"])
+
+
 def test_every_type_of_event_is_delivered_and_nothing_else_is_one() -> None:
     told: list[Event] = []
 
@@ -86,6 +107,21 @@ def test_r5_an_observer_that_raises_is_logged_and_disturbs_nobody(
     (record,) = caplog.records
     assert record.getMessage() == "observer Broken._noted failed"
     assert record.name == "shim.runtime.fanout"
+
+
+def test_a_jump_of_the_wall_clock_in_a_run_is_logged_with_how_the_runs_time_stands_to_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A jump that was found at the start has none: from then on the two agree."""
+    for jump in (
+        ClockJumped(at=9 * S, by=60 * S, ahead=61 * S),
+        ClockJumped(at=0, by=-60 * S, ahead=0, before_start=True),
+    ):
+        LifecycleLog().on(jump)
+    in_run, before = caplog.messages
+    assert "jumped ahead by 60.0 s" in in_run
+    assert in_run.endswith("which is now 61.0 s behind the wall clock")
+    assert "jumped back by at least 60.0 s between the run before and this run" in before
 
 
 def test_the_documented_observer_gets_closings() -> None:

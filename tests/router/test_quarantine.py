@@ -1,9 +1,15 @@
 """R5: failures about no connection and slow calls are strikes; three strikes quarantine a plugin."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
-from shim.model import Stage, VerdictKind
+from shim.model import Connection, Kind, Stage, VerdictKind
+from shim.router.role_monitors import RoleMonitors
+from shim.router.validation import CallFailed
 from shim_legacy_global import LegacyGlobal
+from shim_per_session import PerSessionSettings
 from tests.router.faulty_monitor import FaultyType, raises
 from tests.router.helpers import CANDIDATE, CONTROL, S, World
 
@@ -67,6 +73,28 @@ def test_r5_three_exceptions_about_no_connection_quarantine() -> None:
     assert candidate.calls == []
     assert [f.call for f in world.journal.failures] == ["paused", "paused", "paused", "quarantine"]
     assert world.journal.brakes == []
+
+
+def test_r5_the_third_failure_in_a_pause_is_the_last_call() -> None:
+    """Of two monitors that fail in each pause, the second is not told of the last one."""
+    candidate = FaultyType()
+    world = World(candidate=candidate)
+    monitors = world.router.monitors(CANDIDATE)
+    assert monitors is not None
+    for number in range(2):
+        world.open(f"c{number}", Stage.SHADOW, session=f"s{number}")
+    called: list[bool] = []
+
+    def fault(real: Callable[[], Any]) -> Any:
+        called.append(monitors.quarantined)
+        raise ValueError("no")
+
+    candidate.faults["paused"] = fault
+    for _ in range(2):
+        world.router.paused(world.now, world.now + 1)
+    assert monitors.quarantined
+    assert called
+    assert True not in called
 
 
 def test_r5_a_quarantine_leaves_episodes_alone_in_which_the_candidate_has_decided() -> None:
@@ -188,6 +216,15 @@ def test_r5_a_quarantined_plugin_is_never_called_again() -> None:
     candidate.calls.clear()
     world.run(300)
     assert candidate.calls == []
+
+
+def test_r5_a_quarantined_plugin_is_asked_to_watch_nothing() -> None:
+    plugin = FaultyType()
+    monitors = RoleMonitors(CANDIDATE, plugin, PerSessionSettings(), 0)
+    monitors.quarantine()
+    with pytest.raises(CallFailed, match="failed too often"):
+        monitors.register(Connection("c1", Kind.APP, "u", "s", "p"), 0, 0)
+    assert plugin.calls == []
 
 
 @pytest.mark.parametrize("retired", [False, True])

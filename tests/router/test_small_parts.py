@@ -299,7 +299,9 @@ def test_where_nothing_is_left_to_do_virtual_time_has_no_next_step() -> None:
     world = World(retired=True)
     assert world.router.advance(100 * S) is None
     world.open("c1", Stage.COMPLETE)
+    assert world.router.next_wake is not None
     world.close("c1")
+    assert world.router.next_wake is None
     assert world.router.advance(100 * S) is None
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from shim.model import Return, Role, Stage, VerdictKind, VerdictName
 from shim_per_session import PerSession
-from tests.router.faulty_monitor import FaultyType, raises
+from tests.router.faulty_monitor import FaultyType, answers, raises
 from tests.router.helpers import CANDIDATE, CONTROL, S, World
 
 WATCHING = {
@@ -295,6 +295,27 @@ def test_r3_r21_a_pause_before_the_handover_is_no_silence_either(before: Stage) 
     assert world.ports["c1"].endings == []
     world.run(129)
     assert world.ports["c1"].endings
+
+
+def test_r3_r21_a_pause_is_told_to_a_monitor_once() -> None:
+    """The session's monitor begins as the pause ends; then it gets a connection that was silent before."""
+    candidate = FaultyType()
+    world = World(candidate=candidate)
+    world.open("c1", Stage.OFF)
+    world.run(10)
+    world.pause(20)
+    world.open("c2", Stage.SHADOW)
+    world.stage("c1", Stage.SHADOW)
+    assert candidate.calls.count("paused") == 1
+
+
+def test_r3_a_monitor_is_asked_after_a_pause_when_it_wants_to_be_woken() -> None:
+    candidate = FaultyType()
+    world = World(candidate=candidate, retired=True)
+    world.open("c1", Stage.COMPLETE)
+    candidate.faults["next_wake"] = answers(100 * S)
+    world.router.paused(0, 7 * S)
+    assert world.router.next_wake == 100 * S
 
 
 def test_r22_a_decision_before_the_brake_has_come_to_the_connection_is_the_shadows() -> None:
