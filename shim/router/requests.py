@@ -143,23 +143,28 @@ class Requests:
 
     def _go_on(self, monitors: RoleMonitors, heartbeat: _Waiting, budget: Budget | None) -> bool:
         """Send the pings of a heartbeat; False if some of them have to wait."""
-        instance, pulses = heartbeat.instance, heartbeat.pulses
-        while heartbeat.begin < len(pulses) and not instance.discarded:
-            begin, heartbeat.begin = heartbeat.begin, heartbeat.begin + _CHUNK
-            chunk = pulses[begin : heartbeat.begin]
-            if begin:
-                chunk = [pulse for pulse in chunk if not _is_released(pulse, instance)]
-            self._ping(monitors, instance, heartbeat.call, chunk)
+        pulses = heartbeat.pulses
+        while chunk := pulses[heartbeat.begin : heartbeat.begin + _CHUNK]:
+            waited = heartbeat.begin > 0
+            heartbeat.begin += _CHUNK
+            self._ping(monitors, heartbeat.instance, heartbeat.call, chunk, waited=waited)
             if budget is not None and budget():
                 break
-        return heartbeat.begin >= len(pulses) or instance.discarded
+        return heartbeat.begin >= len(pulses)
 
     def _ping(
-        self, monitors: RoleMonitors, instance: Instance, call: str, pulses: Sequence[Pulse]
+        self,
+        monitors: RoleMonitors,
+        instance: Instance,
+        call: str,
+        pulses: Sequence[Pulse],
+        *,
+        waited: bool = False,
     ) -> None:
+        """Ping the connections of these pulses. `waited`: some may have been released meanwhile."""
         role = monitors.role
         control = role is _CONTROL
-        glasses = 0
+        glasses = released = 0
         for pulse in pulses:
             try:
                 tracked, payload = pulse.owner, pulse.ping
@@ -168,6 +173,9 @@ class Requests:
             if type(tracked) is not Tracked or instance is not (
                 tracked.control_instance if control else tracked.candidate_instance
             ):
+                if waited and type(tracked) is Tracked:
+                    released += 1
+                    continue
                 raise not_watched(call, pulse)
             if type(payload) is not bytes or len(payload) > LONGEST_PING:
                 raise CallFailed(call, f"asked for a ping that cannot be sent: {shown(payload)}")
@@ -176,13 +184,4 @@ class Requests:
             if tracked.acting is role:
                 tracked.port.ping(payload)
         monitors.pings[_GLASSES] += glasses
-        monitors.pings[_APP] += len(pulses) - glasses
-
-
-def _is_released(pulse: object, instance: Instance) -> bool:
-    """Whether the instance no longer watches the connection of this pulse."""
-    tracked = pulse.owner if isinstance(pulse, Pulse) else None
-    return isinstance(tracked, Tracked) and instance not in (
-        tracked.control_instance,
-        tracked.candidate_instance,
-    )
+        monitors.pings[_APP] += len(pulses) - released - glasses

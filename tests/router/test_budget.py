@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from shim.model import Pings, Role, Stage
+from shim.model import Pings, Pulse, Role, Stage
 from shim_legacy_global import LegacyGlobal
 from tests.router.faulty_monitor import FaultyType, raises
 from tests.router.helpers import S, World
@@ -116,6 +116,33 @@ def test_r5_a_ping_that_cannot_be_sent_is_a_failure_also_if_it_had_to_wait() -> 
     assert world.orphans() == []
     assert len(control.made) == 2
     assert pings(world)[160:] == [0] * 40
+
+
+def test_r5_a_pulse_that_cannot_be_looked_at_is_a_failure_also_if_its_ping_had_to_wait() -> None:
+    class Shy(Pulse):
+        @property
+        def owner(self) -> object:
+            raise RuntimeError("hands off")
+
+    control = FaultyType(LegacyGlobal())
+    world = World(control=control)
+    for number in range(100):
+        world.open(f"c{number}", Stage.OFF, user=f"u{number}", session=f"s{number}")
+    shy = Shy.__new__(Shy)
+    control.faults["wake"] = lambda real: [Pings([*real()[0].pulses, shy])]
+    world.now = 15 * S
+    world.router.step_control(world.now, used_up)
+    assert world.journal.failures == []
+    world.router.step_control(world.now, used_up)
+    assert [failure.reason for failure in world.journal.failures] == ["RuntimeError: hands off"]
+
+
+@pytest.mark.parametrize("count", [64, 65, 128])
+def test_r1_nothing_waits_once_the_last_ping_is_sent(count: int) -> None:
+    world = crowd(Stage.OFF, count=count)
+    world.now = 15 * S
+    steps = step_until_done(world, lambda: world.router.step_control(world.now, used_up))
+    assert (steps, pings(world)) == (1 if count == 64 else 2, [1] * count)
 
 
 def test_r1_a_sweep_that_lasts_longer_than_an_interval_swallows_ticks() -> None:

@@ -8,11 +8,12 @@ import pytest
 from shim.gate.observed_rows import user_key
 from shim.ledger.ledger_observer import LedgerObserver
 from shim.ledger.sqlite.reader import SqliteReader
-from shim.model import Kind, Return, Role, Stage, VerdictKind, VerdictName
+from shim.model import Confirmation, Kind, Return, Role, Stage, VerdictKind, VerdictName
+from shim.router import Confirmed
 from shim.runtime.tally import Tally
 from tests.ledger.helpers import NOW, ledger
 from tests.replay.helpers import replay
-from tests.router.helpers import CANDIDATE, CONTROL, S, World
+from tests.router.helpers import CANDIDATE, CONTROL, S, World, listen_to
 
 
 def three_episodes_and_a_healthy_connection(world: World) -> None:
@@ -50,6 +51,15 @@ def test_r3b_the_latest_evidence_of_life_stands_whichever_monitor_counts_it() ->
         world.router.data(tracked, at)
         assert tracked.control.last_data == latest
         assert tracked.candidate.last_data == latest
+
+
+def test_r3b_what_the_kernel_says_before_a_decision_is_told() -> None:
+    observer, told = listen_to(Confirmed)
+    world = World(observers=[observer])
+    tracked = world.open("c1", Stage.SHADOW)
+    world.ports["c1"].evidence = Confirmation(data_at=40 * S)
+    world.run(45)
+    assert told == [Confirmed(tracked.connection, Confirmation(data_at=40 * S))]
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from shim.model import Confirmation, Note, Pings, Return, Stage, VerdictKind
+from shim.model import Confirmation, Decision, Note, Pings, Return, Stage, Terminate, VerdictKind
 from shim_legacy_global import LegacyGlobal
 from shim_per_session import PerSession, PerSessionMonitor
-from tests.router.contract_breaches import BAD, Bad, now_decision
+from tests.router.contract_breaches import BAD, Bad, instead, now_decision
 from tests.router.faulty_monitor import CALLS, Fault, FaultyType, answers, raises
 from tests.router.helpers import CANDIDATE, CONTROL, S, World
 
@@ -354,6 +354,20 @@ def test_r5_a_failing_instance_costs_only_the_connections_that_it_watches(stage:
     assert kept[0] not in {v.connection.id for v in world.journal.verdicts}
     # Two at first, and again that of the instance that failed.
     assert candidate.calls.count("register") == 3
+
+
+def test_r5_an_instance_decides_about_the_connections_of_its_own_session_alone() -> None:
+    candidate = FaultyType()
+    world = World(candidate=candidate)
+    world.open("c1", Stage.SHADOW, session="s1")
+    world.open("c2", Stage.SHADOW, session="s2")
+    world.now = 20 * S
+    decision = Decision("c1", world.now, world.now, 0, (Terminate(),))
+    candidate.faults["wake"] = instead(lambda: [decision])
+    world.router.step_candidate(world.now)
+    (failure,) = world.journal.failures
+    assert failure.reason.startswith("answered about a connection it does not watch")
+    assert world.journal.decisions == [(CANDIDATE, decision, False)]
 
 
 @pytest.mark.parametrize("call", ["confirmed", "wake"])
