@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from shim.gate.day_rows import LENGTHS, SUCCESSES, count_shares
+from shim.gate.day_rows import SUCCESSES, count_shares
 from shim.gate.observed_rows import NO_EVENT, ObservedRows
 from shim.gate.series import Series
 from shim.gate.statistics import Share
@@ -47,8 +47,6 @@ class ProofSeries(Series):
     def _next_proof(self, rows: ObservedRows, begin: int) -> int | None:
         """The next place at which an event may have its proof, as far as the rows before `begin` tell."""
         places = begin + np.flatnonzero(rows.guard_events[begin:] != NO_EVENT)
-        if not len(places):
-            return None
         having = rows.where(places)
         may_prove = np.flatnonzero(self._are_observed(having) & ~self._are_counted(having))
         return int(places[may_prove[0]]) if len(may_prove) else None
@@ -56,13 +54,11 @@ class ProofSeries(Series):
     def _extend(self, rows: ObservedRows) -> None:
         """Rows among which no event has its proof."""
         repeated = self._are_counted(rows)
-        if repeated.any():
-            again = rows.where(repeated)
-            # The first one counts: the last one written.
-            users, times = again.users[::-1], again.times[::-1]
-            self._repeated[users] = np.minimum(self._repeated[users], times)
-            rows = rows.where(~repeated)
-        super().extend(rows)
+        again = rows.where(repeated)
+        # The first one counts: the last one written.
+        users, times = again.users[::-1], again.times[::-1]
+        self._repeated[users] = np.minimum(self._repeated[users], times)
+        super().extend(rows.where(~repeated))
 
     def _are_counted(self, rows: ObservedRows) -> Truths:
         """Which rows are of an event that has its proof."""
@@ -81,7 +77,7 @@ class ProofSeries(Series):
         users = np.flatnonzero(self._repeated.values != NEVER)
         users = users[np.isin(self._repeated[users] // DAY, days)]
         codes = self._window(days, "first")[users]
-        left_out = codes[(SUCCESSES[codes] == 0) & (LENGTHS[codes] > 0)]
+        left_out = codes[SUCCESSES[codes] == 0]
         shares.subtract(count_shares(np.bincount(left_out)))
         return +shares
 

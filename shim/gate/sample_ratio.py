@@ -57,8 +57,6 @@ def log_multinomial_e_value(counts: Sequence[int], shares: Sequence[float]) -> f
     if any(count and not share for count, share in zip(counts, shares, strict=True)):
         return inf
     parts = [(count, share) for count, share in zip(counts, shares, strict=True) if share]
-    if len(parts) < 2:
-        return 0.0
     total = sum(count for count, _ in parts)
     logs = [
         lgamma(strength)

@@ -83,8 +83,6 @@ class Series:
     def _add_later(self, rows: ObservedRows) -> None:
         """Only users who did not occur in the first period are observed."""
         rows = rows.where(self._first[rows.users] == 0)
-        if not len(rows):
-            return
         by_user = RowsByUser(rows.users, rows.successes)
         new = self._later_since[by_user.users] == NEVER
         self._later_since[by_user.users[new]] = rows.times[by_user.begins[new]]
@@ -118,7 +116,6 @@ class Series:
             successes, numbers = self._first_successes[users], self._first[users]
             self._conclude(users, successes, numbers, self.first_ends)
             self._final_crowds.update(self._first_crowds)
-            self._first_crowds.clear()
         if len(self._waiting):
             ends = self._later_since[self._waiting] + self._unit
             over = ends <= now
@@ -181,6 +178,7 @@ class Series:
     def forget(self, today: int, first: int) -> None:
         """Only windows that contain `today`, and days from the `first` on, will be asked for any more."""
         self._windows = {key: w for key, w in self._windows.items() if today in key[0]}
-        for day in [known for known in self._days if known < first]:
-            del self._days[day]
-            self._crowds.pop(day, None)
+        by_day: tuple[dict[int, Any], ...] = (self._days, self._crowds)
+        for kept in by_day:
+            for day in [known for known in kept if known < first]:
+                del kept[day]

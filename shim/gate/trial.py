@@ -13,13 +13,16 @@ Times are microseconds since 1970.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shim.model import Duration, Time
 from shim.model.time import DAY
 
 ATTEMPTS_WITHIN: Duration = 90 * DAY
 """Trials that ended longer ago do not count as attempts."""
+
+_PARTS = ("monitors", "comparison", "flags")
+"""The parts of an identity."""
 
 LEAST_SHARE = 0.25
 """An attempt has at least this share of the users on each side."""
@@ -46,11 +49,7 @@ class TrialIdentity:
 
     def differences(self, before: "TrialIdentity") -> tuple[str, ...]:
         """The names of the parts that are not as they were `before`."""
-        return tuple(
-            name
-            for name in ("monitors", "comparison", "flags")
-            if getattr(self, name) != getattr(before, name)
-        )
+        return tuple(name for name in _PARTS if getattr(self, name) != getattr(before, name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +106,7 @@ def find_trials(
     )
     trials: list[Trial] = []
     for identity, since, until, began_by in _stretches(known, releases, now):
-        parts = tuple(
-            cut for span in known if (cut := _cut(span, identity, since, until)) is not None
-        )
+        parts = tuple(cut for span in known if (cut := _cut(span, since, until)) is not None)
         trials.append(
             Trial(identity=identity, since=since, until=until, began_by=began_by, spans=parts)
         )
@@ -123,9 +120,7 @@ def find_differences(spans: Iterable[IdentitySpan], now: Time) -> tuple[str, ...
         for span in spans
         if span.since <= now and (span.until is None or span.until > now)
     ]
-    return tuple(
-        dict.fromkeys(name for identity in alive for name in identity.differences(alive[0]))
-    )
+    return tuple(name for name in _PARTS if len({getattr(one, name) for one in alive}) > 1)
 
 
 def _stretches(
@@ -148,7 +143,6 @@ def _stretches(
             if not changed:
                 # Between two processes nobody is alive, and the identity is as it was.
                 current, since, began_by = before, at, BRAKE_RELEASED
-                continue
         if current is None and len(alive) == 1:
             (current,) = alive
             since, began_by = at, _cause(current, before)
@@ -169,18 +163,14 @@ def _cause(identity: TrialIdentity, before: TrialIdentity | None) -> str:
     return ", ".join(identity.differences(before)) or OTHERS_ENDED
 
 
-def _cut(
-    span: IdentitySpan, identity: TrialIdentity, since: Time, until: Time | None
-) -> IdentitySpan | None:
-    """The part of a span that lies in a trial."""
-    if span.identity != identity:
-        return None
+def _cut(span: IdentitySpan, since: Time, until: Time | None) -> IdentitySpan | None:
+    """The part of a span that lies in a trial; only those of the trial's identity have one."""
     begin = max(span.since, since)
     ends = [end for end in (span.until, until) if end is not None]
     end = min(ends) if ends else None
     if end is not None and end <= begin:
         return None
-    return IdentitySpan(span.run, begin, end, identity)
+    return replace(span, since=begin, until=end)
 
 
 @dataclass(frozen=True, slots=True)

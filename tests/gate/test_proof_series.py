@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -105,10 +106,28 @@ def test_a_row_a_unit_after_the_first_is_not_the_proof_of_its_event() -> None:
         assert plain(rows) == counted
 
 
+@pytest.mark.parametrize(("begin", "ends"), [(0, PERIOD), (LATER, LATER + DAY)])
+def test_a_row_of_a_counted_event_leaves_out_its_user_until_the_observation_ends(
+    begin: Time, ends: Time
+) -> None:
+    for at, counted in ((ends - 1, {(1, 1): 1}), (ends, {(0, 1): 1, (1, 1): 1})):
+        rows = [clean("b", begin), proof("a", begin + HOUR, 1), proof("b", at, 1)]
+        assert plain(rows) == counted
+
+
 def test_before_the_first_period_is_over_it_is_counted_so_too() -> None:
     rows = [clean("u", HOUR), clean("e1.2", HOUR), *event(1, 10, 2 * HOUR)]
     so_far = record_of(rows).observe(SINCE + DAY).so_far
     assert so_far.proofs.plain == {(0, 1): 1, (1, 1): 1}
+    # Another proof of a user of the event counts.
+    so_far = record_of([*rows, proof("e1.2", HOUR)]).observe(SINCE + DAY).so_far
+    assert so_far.proofs.plain == {(0, 1): 1, (1, 1): 2}
+
+
+def test_the_first_user_of_an_event_is_observed_though_the_proof_is_a_sixth_row() -> None:
+    """Before the first period is over five rows of each user count, and the proof is not among them."""
+    rows = [*(clean("u", number * MINUTE) for number in range(5)), proof("u", HOUR, 1)]
+    assert record_of(rows).observe(SINCE + DAY).so_far.proofs.plain == {(0, 1): 1}
 
 
 def test_a_crowd_is_one_event_with_the_share_of_all_its_rows() -> None:

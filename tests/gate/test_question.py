@@ -137,6 +137,11 @@ def test_users_whose_observation_is_not_final_are_counted() -> None:
     assert unsettled(3 * DAY + HOUR + LAG) == 0
 
 
+def test_users_who_first_occur_after_the_first_period_are_counted() -> None:
+    rows = [row("u", 2 * DAY - 1), *(row(user, 2 * DAY) for user in "uvwx"), row("v", 3 * DAY)]
+    assert ask(rows, 3 * DAY).plain("all").later_users == 3
+
+
 @pytest.mark.parametrize(
     ("period", "asked", "first"),
     [
@@ -183,6 +188,27 @@ def test_a_copy_has_the_same_rows_and_gets_others() -> None:
         one.settle(SINCE + 2 * DAY)
         assert one.final == plain
         assert one.final_crowds == {(3, 3): crowds}
+
+
+def test_a_crowd_of_the_first_period_is_final_at_its_end_and_a_later_one_at_once() -> None:
+    series = Series(SINCE, 2 * DAY, DAY)
+    crowd = ObservedRows.of([row(f"u{n}", 0) for n in range(3)]).numbered(UserNumbers())
+    series.add_crowd(SINCE + 2 * DAY - 1, crowd)
+    assert series.final_crowds == {}
+    series.settle(SINCE + 2 * DAY)
+    assert series.final_crowds == {(3, 3): 1}
+    series.add_crowd(SINCE + 2 * DAY, crowd)
+    assert series.final_crowds == {(3, 3): 2}
+
+
+def test_the_crowds_of_forgotten_days_are_forgotten_too() -> None:
+    series, first = Series(SINCE, 2 * DAY, DAY), SINCE // DAY
+    crowd = ObservedRows.of([row(f"u{n}", 0) for n in range(3)]).numbered(UserNumbers())
+    for day in range(3):
+        series.add_crowd((first + day) * DAY, crowd)
+    series.forget(first + 2, first + 1)
+    found = [series.stretch([first + day]) for day in range(3)]
+    assert found == [{}, {(3, 3): 1}, {(3, 3): 1}]
 
 
 ROWS = st.lists(

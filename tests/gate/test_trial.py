@@ -1,5 +1,8 @@
 """R16: what a trial is, what begins and ends it, and which attempt it is."""
 
+from collections import Counter
+from collections.abc import Iterable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,6 +42,11 @@ def test_one_process_is_one_trial_that_goes_on() -> None:
     trials = find_trials([span(1, 5, None)], [], 10)
     assert bounds(trials) == [(OLD, 5, None, "start")]
     assert trials[0].lasted(10) == 5
+
+
+def test_a_trial_has_lasted_until_now_and_at_most_until_its_end() -> None:
+    ended = Trial(OLD, 5, 20, "start", ())
+    assert [ended.lasted(now) for now in (10, 20, 30)] == [5, 15, 15]
 
 
 def test_a_restart_with_nothing_changed_goes_on() -> None:
@@ -94,6 +102,16 @@ SPANS = st.lists(
 )
 
 
+def lives(spans: Iterable[IdentitySpan], instants: Iterable[Time]) -> Counter[tuple[int, Time]]:
+    """The run of each process that is alive at each of these instants."""
+    return Counter(
+        (one.run, at)
+        for at in instants
+        for one in spans
+        if one.since <= at and (one.until is None or at < one.until)
+    )
+
+
 @given(SPANS, st.lists(st.integers(0, 40), max_size=2), st.integers(0, 45))
 def test_each_instant_belongs_to_the_trial_of_all_that_live_then(
     spans: list[IdentitySpan], releases: list[Time], now: Time
@@ -109,14 +127,18 @@ def test_each_instant_belongs_to_the_trial_of_all_that_live_then(
             assert inside == []
     for trial in trials:
         assert not any(trial.since < at < (trial.until or now + 1) for at in releases)
+        ends = now + 1 if trial.until is None else trial.until
+        instants = [at for at in range(now + 1) if trial.since <= at < ends]
+        assert lives(trial.spans, range(now + 1)) == lives(spans, instants)
         for part in trial.spans:
             assert part.identity == trial.identity
-            assert part.since >= trial.since
+            assert part.since <= now
+            assert part.until is None or part.until > part.since
 
 
 def test_the_processes_of_a_trial_are_in_the_order_of_their_begins_and_then_of_their_runs() -> None:
-    (trial,) = find_trials([span(3, 5, None), span(2, 0, None), span(1, 0, None)], [], 10)
-    assert [part.run for part in trial.spans] == [1, 2, 3]
+    (trial,) = find_trials([span(1, 5, None), span(3, 0, None), span(2, 0, None)], [], 10)
+    assert [part.run for part in trial.spans] == [2, 3, 1]
 
 
 def test_a_trial_begins_again_when_the_processes_of_another_identity_have_ended() -> None:
@@ -150,9 +172,11 @@ def test_the_parts_in_which_living_processes_differ_are_named(
     spans: list[IdentitySpan], now: Time
 ) -> None:
     alive = [s.identity for s in spans if s.since <= now < (s.until or now + 1)]
-    expected = {part for part in PARTS if len({getattr(one, part) for one in alive}) > 1}
-    found = find_differences(spans, now)
-    assert (set(found), len(found)) == (expected, len(expected))
+    pairs = [(one, other) for one in alive for other in alive]
+    expected = [
+        part for part in PARTS if any(getattr(a, part) != getattr(b, part) for a, b in pairs)
+    ]
+    assert find_differences(spans, now) == tuple(expected)
 
 
 @pytest.mark.parametrize(
@@ -163,6 +187,7 @@ def test_the_parts_in_which_living_processes_differ_are_named(
         (TrialUsers(75, 25), DAY, True),
         (TrialUsers(76, 24), DAY, False),
         (TrialUsers(24, 76), DAY, False),
+        (TrialUsers(1, 1), DAY, True),
         (TrialUsers(0, 0), DAY, False),
         (TrialUsers(50, 50, soak=6 * HOUR), 6 * HOUR, True),
         (TrialUsers(50, 50, soak=6 * HOUR), 6 * HOUR - 1, False),

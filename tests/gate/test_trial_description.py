@@ -75,6 +75,10 @@ def test_a_standing_ready() -> None:
 
 def test_an_older_answer_has_no_such_lines() -> None:
     assert format_trial({"now": 1.5}) == []
+    inputs = dict(judge(evidence(), TARGETS).inputs)
+    lines = format_trial(inputs)
+    del inputs["not_known"]
+    assert format_trial(inputs) == lines[:-1]
 
 
 def test_the_retirement_report_has_them() -> None:
