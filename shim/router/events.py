@@ -85,9 +85,10 @@ class ProofOfLife:
     role: Role
     """The monitor that had closed the connection."""
     at: Time
-    guard_event: int | None = None
+    guard_event: int | None
     """The event of the guard that the closing belongs to (R6b); None: to none."""
-    counted: bool = True
+    counted: bool
+    """Whether what happens to the user is evidence (`Placement.counted`)."""
 
 
 @dataclass(frozen=True, slots=True)

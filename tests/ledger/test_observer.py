@@ -202,7 +202,7 @@ def test_endings_that_leave_it_open(recorded: Recorded) -> None:
 def test_what_is_about_no_episode(recorded: Recorded) -> None:
     observer, reader = recorded.observer, recorded.reader
     observer.on(LateDecision(APP, Role.CONTROL, 5 * S, Role.CANDIDATE))
-    observer.on(ProofOfLife(APP, Role.CANDIDATE, 6 * S, guard_event=3))
+    observer.on(ProofOfLife(APP, Role.CANDIDATE, 6 * S, guard_event=3, counted=True))
     observer.on(MonitorFailure(role=Role.CANDIDATE, call="wake", reason="ValueError: no", at=7 * S))
     observer.on(
         MonitorFailure(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.mutants import mutation as mutants
-from tests.mutants.coverage_map import PACKAGES
+from tests.mutants.coverage_map import PACKAGES, CoverageMap
 from tests.mutants.equivalent import Equivalent, equivalents
 from tests.mutants.loading import FunctionKey, changed_functions, live_functions
 from tests.mutants.mutation import Mutation, modules_of, mutations_of, replaced, swapped
@@ -159,3 +159,23 @@ def test_each_listed_equivalent_is_still_what_it_was(listed: Equivalent) -> None
     assert mutation is not None, "no such mutation any more"
     assert mutation.before == listed.before, "other code now"
     assert len(listed.because) > 20
+
+
+@pytest.mark.parametrize("users", [0, 9, 10])
+def test_where_few_tests_execute_a_modules_lines_those_of_its_folder_are_tried_at_a_declaration(
+    users: int,
+) -> None:
+    mutation = mutations_of("shim.router.events")["shim.router.events:Opened:True to False:1"]
+    of_folder, elsewhere = "tests/router/test_a.py::a", "tests/gate/test_b.py::b"
+    using = [f"tests/model/test_c.py::c{number}" for number in range(users)]
+    (line,) = mutation.lines
+    lines = {str(line): [""], str(line + 1): using}
+    tests = CoverageMap(
+        dict.fromkeys((of_folder, elsewhere, *using), 1.0), {"shim.router.events": lines}
+    )
+    expected = {
+        0: {of_folder, elsewhere},
+        9: {of_folder, *using},
+        10: {*using},
+    }
+    assert set(tests.tests_of(mutation)) == expected[users]

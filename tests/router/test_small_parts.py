@@ -172,6 +172,7 @@ def test_what_was_acted_on_is_told_with_its_last_sign_of_life_and_the_end_of_its
         (Role.CANDIDATE, False, None, None),
         (Role.CONTROL, True, 10 * S, 180 * S),
     ]
+    assert [one.counted for one in told] == [True, True]
 
 
 def test_a_router_knows_the_connections_that_are_open_or_undecided() -> None:

@@ -123,6 +123,6 @@ def tell(recording: Recording, step: str) -> None:
     elif step == "closed":
         observer.on(closing(49 * S))
     elif step == "proof":
-        observer.on(ProofOfLife(APP, Role.CANDIDATE, 48_500_000))
+        observer.on(ProofOfLife(APP, Role.CANDIDATE, 48_500_000, guard_event=None, counted=True))
     else:
         observer.on(returned(50 * S))

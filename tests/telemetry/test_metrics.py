@@ -107,7 +107,7 @@ def a_day() -> Metrics:
             placement=Placement(None),
         )
     )
-    metrics.on(ProofOfLife(APP, Role.CANDIDATE, S))
+    metrics.on(ProofOfLife(APP, Role.CANDIDATE, S, guard_event=None, counted=True))
     metrics.on(MonitorFailure(role=Role.CANDIDATE, call="wake", reason="no", at=S))
     metrics.on(BrakeChanged(True, "by hand", S))
     metrics.on(BrakeChanged(False, "by hand", S))
