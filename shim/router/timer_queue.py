@@ -84,8 +84,6 @@ class TimerQueue(Generic[S]):
 
 def _has_sleeper(sleepers: list[S], at: Time) -> bool:
     """Whether one of them is still to be woken at that time; drops those at the end that are not."""
-    while sleepers:
-        if sleepers[-1].wake_at == at:
-            return True
+    while sleepers and sleepers[-1].wake_at != at:
         sleepers.pop()
-    return False
+    return bool(sleepers)

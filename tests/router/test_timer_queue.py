@@ -75,8 +75,10 @@ def test_r4_whoever_is_left_of_a_time_is_due_before_later_times() -> None:
         queue.enter(Sleeper(name), at)
     assert next(iter(queue.due(6))).name == 0
     assert queue.next_due == 5
+    assert queue.any_due(6)
     assert [sleeper.name for sleeper in queue.due(6)] == [1]
     assert queue.next_due == 9
+    assert [queue.any_due(now) for now in (8, 9)] == [False, True]
 
 
 def test_r4_the_next_time_is_the_earliest_also_while_some_of_a_time_are_left() -> None:
