@@ -32,13 +32,11 @@ class StretchSample:
     Attributes:
         name: the days, as `2026-11-27` or `2026-11-21 to 2026-11-27`.
         ordinal: which stretch of the trial it is, from 1.
-        is_day: whether it is a single day.
         returns: by group (`KindEvidence.returns`).
     """
 
     name: str
     ordinal: int
-    is_day: bool = True
     agreement: Counted = NOTHING
     returns: Mapping[str, ByArm] = field(default_factory=dict)
 

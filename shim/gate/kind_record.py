@@ -89,7 +89,7 @@ class KindRecord:
             read_groups(self._returns, _final),
             self._proofs.read(_ALL, _any_proof),
         )
-        stretches = tuple(self._sample(stretch, now) for stretch in find_stretches(since, now))
+        samples = {stretch: self._sample(stretch, now) for stretch in find_stretches(since, now)}
         agreed = self._agreement.plain(_ALL)
         observed = KindEvidence(
             self._kind,
@@ -97,8 +97,12 @@ class KindRecord:
             returns=final.returns,
             proofs=final.proofs,
             so_far=final if now >= since + self._times.period else self._so_far(now),
-            days=sum(bool(one.agreement.plain) for one in stretches if one.is_day),
-            stretches=stretches,
+            days=sum(
+                bool(sample.agreement.plain)
+                for stretch, sample in samples.items()
+                if len(stretch.days) == 1
+            ),
+            stretches=tuple(samples.values()),
             recent_agreement=self._agreement.read(_ALL, lambda series: series.recent(recent)),
             recent_returns=read_groups(self._returns, lambda series: series.recent(recent)),
             users=agreed.users,
@@ -131,7 +135,6 @@ class KindRecord:
         sample = StretchSample(
             name=stretch.name,
             ordinal=stretch.ordinal,
-            is_day=len(stretch.days) == 1,
             agreement=self._agreement.read(_ALL, lambda series: series.stretch(stretch.days)),
             # An arm that occurs on a later day is no part of a stretch, whenever somebody asks.
             returns=_without_idle(

@@ -5,7 +5,7 @@ from math import exp, log
 
 import pytest
 
-from shim.gate.evidence import Heartbeats
+from shim.gate.evidence import ByArm, Heartbeats, KindEvidence
 from shim.gate.judge import judge
 from shim.gate.kind_gate import KindGate
 from shim.gate.sample_ratio import ArmUsers
@@ -18,8 +18,8 @@ from shim.gate.statistics import (
     wilson,
 )
 from shim.gate.stretch_conditions import stretches
-from shim.gate.tested_conditions import agreement, proofs_of_life
-from shim.model import SECOND, Role
+from shim.gate.tested_conditions import agreement, proofs_of_life, returns
+from shim.model import SECOND, Kind, Role
 from tests.gate.evidence import (
     APP,
     BAD,
@@ -28,6 +28,7 @@ from tests.gate.evidence import (
     GROUP,
     NOW,
     OFF,
+    RETURNING,
     TARGETS,
     TRIAL,
     arms,
@@ -126,6 +127,13 @@ def test_the_plain_interval_of_a_figure(name: str, interval: tuple[float, float]
     assert judged(name, evidence()).interval == pytest.approx(interval, abs=1e-6)
 
 
+def test_where_nothing_was_seen_there_are_no_numbers() -> None:
+    nothing = judge(evidence(KindEvidence(Kind.APP)), TARGETS)
+    for name in ("agreement", "coverage", "returns", "proofs_of_life", "expected"):
+        one = condition(nothing, name)
+        assert (one.standing, one.bound, one.figure, one.interval) == ("open", None, None, None)
+
+
 WORDS = {
     "length": "on day 4 of the trial not both monitors acted for somebody: another trial is needed",
     "record": "the record ends at 2024-10-03T22:00:00+00:00: no process has written since",
@@ -173,6 +181,30 @@ def test_a_group_with_a_quarter_of_the_users_is_asked(small: int, asked: bool) -
     other = arms(bernoulli(small - 2, small - 2), bernoulli(1, 2))
     one = judged("returns", changed(returns={**rest, "staff": other}))
     assert (one.missing is not None) is asked
+
+
+ONLY = {role: {role: counted} for role, counted in RETURNING[GROUP].items()}
+
+
+@pytest.mark.parametrize(
+    ("groups", "missing"),
+    [
+        ({}, "no final outcomes of closings yet"),
+        ({"a": arms({}, {})}, "no final outcomes of closings yet"),
+        (
+            {"a": RETURNING[GROUP], "b": ONLY[Role.CONTROL]},
+            "b: no outcomes of the candidate's closings",
+        ),
+        (
+            {"a": ONLY[Role.CANDIDATE], "b": ONLY[Role.CONTROL]},
+            "a: no outcomes of the control's closings; b: no outcomes of the candidate's closings",
+        ),
+    ],
+)
+def test_the_arms_without_outcomes_are_named(groups: dict[str, ByArm], missing: str) -> None:
+    one = judged("returns", changed(returns=groups))
+    assert (one.standing, one.missing) == ("open", missing)
+    assert (one.target, one.bound, one.figure, one.interval) == (None, None, None, None)
 
 
 def test_more_users_are_wanted_of_the_monitor_with_fewer_of_them() -> None:
@@ -232,6 +264,22 @@ def test_what_is_shown_and_what_is_refuted_have_the_wanted_e_value(attempt: int)
             assert (met, failed) == (shown >= wanted, refuted >= wanted)
             stands.add((one.name, one.standing))
     assert len(stands) == 6
+
+
+@pytest.mark.parametrize("attempt", [1, 3])
+def test_returns_are_shown_and_refuted_by_bounds_that_lie_apart(attempt: int) -> None:
+    """With fewer and fewer clients that come back from the candidate's closing."""
+    control, alpha = bernoulli(1960, 2000), 1 / (20 * attempt * (attempt + 1)) / 2
+    stands = set()
+    for returned in range(1600, 2000, 20):
+        candidate = bernoulli(returned, 2000)
+        groups = {GROUP: arms(control, candidate)}
+        one = returns(KindGate(replace(APP, returns=groups), TARGETS, 8 * DAY, attempt))
+        shown = lower_bound(candidate, alpha) >= upper_bound(control, alpha) - 0.05
+        refuted = upper_bound(candidate, alpha) < lower_bound(control, alpha) - 0.05
+        assert (one.standing == "met", one.standing == "failed") == (shown, refuted)
+        stands.add(one.standing)
+    assert len(stands) == 3
 
 
 def test_an_e_value_that_no_float_holds_is_shown_as_a_very_large_one() -> None:

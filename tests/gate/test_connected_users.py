@@ -1,6 +1,7 @@
 """How many users were connected at a minute, whenever the rows came."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -72,10 +73,23 @@ def rows_of(longest: int) -> st.SearchStrategy[list[Row]]:
     return st.lists(row.map(lambda row: (row[0], row[1], row[1] + row[2], row[3])), max_size=30)
 
 
-def test_a_row_is_about_the_minute_that_begins_with_its_last_instant() -> None:
-    users = connected((1, 0, 60, 10))
-    users.add(1, 30 * SECOND, MINUTE + 1, 20)
-    assert [at(users, minute, 1) for minute in (0, 1)] == [10, 20]
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_row_is_about_the_minutes_that_begin_before_its_end(at_once: bool) -> None:
+    """To the microsecond. A row that ends before its begin, as a clock was set back, is about no minute."""
+    rows = [
+        (1, 0, MINUTE, 10),
+        (1, MINUTE, MINUTE + 1, 5),
+        (1, MINUTE + 1, 2 * MINUTE, 7),
+        (1, MINUTE + 30 * SECOND, 2 * MINUTE + 1, 20),
+        (1, 5 * MINUTE, MINUTE, 30),
+    ]
+    users = ConnectedUsers(MINUTE)
+    if at_once:
+        users.extend(*np.array(rows).T)
+    else:
+        for row in rows:
+            users.add(*row)
+    assert [at(users, minute, 1) for minute in (0, 1, 2)] == [10, 5, 20]
 
 
 @given(rows_of(longest=400), st.integers(0, 30))

@@ -48,7 +48,7 @@ def test_what_is_missing_and_when_it_will_have_come(
     assert case.until_holds(100, "users", from_factor(least)) == (missing, eta)
 
 
-@pytest.mark.parametrize("least", [1.001, 1.9, 2.001, 3, 37.7, 900])
+@pytest.mark.parametrize("least", [1.001, 1.004, 1.9, 2.001, 3, 37.7, 900])
 def test_what_is_missing_is_found_to_a_thousandth(least: float) -> None:
     """Never less than is needed."""
     text, _ = gate(8, later=1).until_holds(1e6, "rows", from_factor(least))
@@ -69,6 +69,8 @@ def test_the_end_of_the_first_period_will_do_if_as_many_again_would() -> None:
 def test_what_comes_all_the_time_goes_on_coming() -> None:
     assert gate(4).until(100, 300) == 8 * DAY
     assert gate(4).until(0, 300) is None
+    # Whole microseconds.
+    assert isinstance(gate(4).until(7, 20), int)
 
 
 def test_later_trials_need_more() -> None:

@@ -8,6 +8,7 @@ from shim.gate.evidence import NOTHING
 from shim.gate.kind_record import KindRecord
 from shim.gate.observed_rows import Arm, ObservedRow
 from shim.gate.question import QuestionTimes
+from shim.gate.statistics import Counted
 from shim.model import SECOND, Kind, Role, Time
 from tests.gate.evidence import DAY, HALVES
 
@@ -132,8 +133,45 @@ def test_the_days_with_timeouts_are_counted_and_weeks_are_no_days() -> None:
         found.add_agreements([ObservedRow("u", BEGIN + day * DAY, True, arm, 1)])
     observed = found.observe(BEGIN + 9 * DAY - 1)
     assert observed.days == 3
-    assert [one.name for one in observed.stretches if not one.is_day] == [
+    assert [one.name for one in observed.stretches if " to " in one.name] == [
         "2024-10-04 to 2024-10-10",
         "2024-10-05 to 2024-10-11",
         "2024-10-06 to 2024-10-12",
     ]
+
+
+def test_a_crowd_over_midnight_speaks_on_the_day_on_which_it_began() -> None:
+    """Its users speak plainly on the days of their rows: each arm is a part of both days."""
+    found = KindRecord(
+        Kind.APP,
+        QuestionTimes(BEGIN, period=7 * DAY, unit=DAY, grain=MINUTE),
+        lambda at, run: 100,
+        lambda group: HALVES,
+    )
+    found.add_returns(
+        ObservedRow(
+            f"u{number}",
+            BEGIN + DAY + (number - 12) * SECOND,
+            True,
+            Arm("everybody", Role.CONTROL if number < 12 else Role.CANDIDATE),
+            1,
+        )
+        for number in range(20)
+    )
+    first, second = found.observe(BEGIN + DAY + HOUR).stretches
+    assert first.returns == {
+        "everybody": {
+            Role.CONTROL: Counted({(1, 1): 12}, {(12, 12): 1}),
+            Role.CANDIDATE: Counted({}, {(8, 8): 1}),
+        }
+    }
+    assert second.returns == {"everybody": {Role.CANDIDATE: Counted({(1, 1): 8}, {})}}
+
+
+def test_from_the_end_of_the_first_period_on_what_is_there_so_far_is_what_is_final() -> None:
+    found = record()
+    found.add_agreements([ObservedRow("u", BEGIN, True, Arm("everybody", Role.CONTROL), 1)])
+    before, at_end = (found.observe(BEGIN + 7 * DAY + more) for more in (-1, 0))
+    assert before.so_far.agreement.plain == {(1, 1): 1}
+    # The last rows of the period are known two minutes later.
+    assert at_end.so_far.agreement == at_end.agreement == NOTHING
