@@ -118,7 +118,8 @@ def test_the_globs_of_either_file_are_groups_and_a_glob_that_names_nobody_is_non
     with_rule, without = Targeting("f", "s", rules=(rule,)), Targeting("f", "s")
     for old, new in ((with_rule, without), (without, with_rule)):
         assert [each.globs for each in compare(old, new).groups] == [None, ("team-*",)]
-    everybody = replace(with_rule, rules=(Rule("all", ("*", "[b-a]x"), stage=Stage.LIVE),))
+    # Whoever has at least two characters; the set without members would have one.
+    everybody = replace(with_rule, rules=(Rule("all", ("??*", "[b-a]"), stage=Stage.LIVE),))
     assert [each.globs for each in compare(without, everybody).groups] == [None]
 
 

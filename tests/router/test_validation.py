@@ -23,6 +23,7 @@ from shim.router.validation import (
     check_requests,
     shown,
 )
+from tests.router.contract_breaches import Unprintable
 
 NOW = 60
 
@@ -189,6 +190,7 @@ def test_blame_names_the_error() -> None:
 def test_a_strangers_object_is_shown_in_brief() -> None:
     assert shown([1]) == "[1]"
     assert shown("x" * 200) == repr("x" * 200)[:80]
+    assert shown(Unprintable()) == "an unprintable Unprintable"
 
 
 def test_the_longest_ping_is_that_of_the_rfc() -> None:
