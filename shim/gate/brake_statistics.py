@@ -28,7 +28,7 @@ from shim.gate.question import Question, QuestionTimes
 from shim.gate.statistics import log_e_value, mean_share, observations
 from shim.gate.stretches import Stretch, find_stretches
 from shim.gate.tested_conditions import large_groups, refutes_returns
-from shim.model import Duration, Kind, Role, Time
+from shim.model import SECOND, Duration, Kind, Role, Time
 from shim.model.time import DAY
 
 CHANCE = 1e-5
@@ -131,7 +131,7 @@ class FalseKillWatch:
         self._first_day = since // DAY
         self._decisions: deque[Time] = deque()
         self._kills: deque[Time] = deque()
-        self._events: dict[Hashable, Time] = {}
+        self._events: set[Hashable] = set()
         self._minute_ends: Time = -1
         self._day = self._first_day
         self._today: dict[str, tuple[int, int]] = {}
@@ -149,7 +149,7 @@ class FalseKillWatch:
         if event is not None:
             if event in self._events:
                 return self.reason(now)
-            self._events[event] = now
+            self._events.add(event)
         self._kills.append(now)
         if now >= self._minute_ends:
             self._minute_ends = now + self._grain
@@ -172,7 +172,7 @@ class FalseKillWatch:
             return None
         if poisson_tail(limits.share * decisions, kills) >= CHANCE:
             return None
-        return FalseKills(kills, decisions, f"{limits.window / 60_000_000:g} min")
+        return FalseKills(kills, decisions, f"{limits.window / (60 * SECOND):g} min")
 
     def _minutes(self) -> int:
         """In how many different minutes, each begun by a false kill, the false kills lie."""

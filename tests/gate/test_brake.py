@@ -1,4 +1,6 @@
-"""R22: what engages the brake, and what does not."""
+"""R22: which false kills engage the brake, within its window and by the day."""
+
+from math import log
 
 import pytest
 from hypothesis import example, given
@@ -10,13 +12,10 @@ from shim.gate.brake_statistics import (
     FalseKills,
     FalseKillWatch,
     FewerReturns,
-    ReturnWatch,
     poisson_tail,
 )
-from shim.gate.observed_rows import Arm, ObservedRow
-from shim.gate.question import QuestionTimes
-from shim.gate.statistics import lower_bound, upper_bound
-from shim.model import SECOND, Kind, Role, Time
+from shim.gate.statistics import log_e_value
+from shim.model import SECOND, Kind, Time
 from shim.model.time import DAY
 from tests.gate.evidence import BrakeLimits
 
@@ -105,6 +104,14 @@ def test_what_lies_before_the_window_counts_no_more() -> None:
     assert kill(watch(), SPREAD) is not None
 
 
+def test_a_decision_before_the_window_counts_no_more_when_its_proof_of_life_is_late() -> None:
+    watched = watch(BrakeLimits(spread=1, count=2, share=0.001))
+    watched.decided("early", START)
+    watched.decided("late", START + 10 * MINUTE)
+    found = [watched.killed("late", START + number * MINUTE) for number in (14, 16)]
+    assert found == [None, FalseKills(2, 1, "15 min")]
+
+
 def test_as_many_as_the_share_allows_do_not() -> None:
     times = [START + n * MINUTE for n in range(10)]
     assert poisson_tail(10.1, 10) > CHANCE
@@ -140,22 +147,25 @@ def test_the_day_engages_on_a_share_too_small_for_the_window() -> None:
     assert found.within == "the day"
 
 
-@pytest.mark.parametrize(("begun", "wrong"), [(100, 2), (1, 4)])
-def test_the_day_engages_at_what_its_number_since_the_begin_needs(begun: int, wrong: int) -> None:
-    """20 k (k + 1) on the k-th day: two users with false kills are enough on the first one."""
-    watched = FalseKillWatch(BrakeLimits(spread=1000), MINUTE, begun * DAY)
-    watched.decided("right", START)
-    for number in range(wrong):
-        at = START + number * MINUTE
-        watched.decided(f"wrong{number}", at)
-        found = watched.killed(f"wrong{number}", at)
-        assert (found is not None) == (number == wrong - 1)
+@pytest.mark.parametrize("day", [1, 2, 3])
+def test_the_day_engages_at_what_its_number_since_the_begin_needs(day: int) -> None:
+    """20 k (k + 1) on the k-th day: so few right decisions do not outweigh the false kills of two users."""
+    wanted = log(20 * day * (day + 1))
+    border = next(
+        right for right in range(1_000) if log_e_value({(1, 1): 2, (0, 1): right}, 0.01) < wanted
+    )
+    for right in (border - 1, border):
+        watched = FalseKillWatch(BrakeLimits(spread=1000), MINUTE, (101 - day) * DAY)
+        found = kill(watched, [START, START + MINUTE], decisions=right)
+        assert (found is None) is (right == border)
 
 
 def test_a_further_false_kill_of_a_minute_is_no_decision_of_the_day_either() -> None:
     watched = watch(BrakeLimits(spread=1000))
+    # The second user has a right decision, too.
+    watched.decided("wrong1", START)
     found = kill(watched, [START, START + SECOND, START + MINUTE])
-    assert found == FalseKills(2, 2, "the day")
+    assert found == FalseKills(2, 3, "the day")
 
 
 def test_one_users_false_kills_do_not_engage_by_the_day() -> None:
@@ -165,6 +175,17 @@ def test_one_users_false_kills_do_not_engage_by_the_day() -> None:
         assert watched.killed("u", 100 * DAY + hour * 3600 * SECOND) is None
 
 
+def test_users_with_right_decisions_and_those_of_yesterday_are_no_second_user() -> None:
+    """At this share the false kills of two users are much more than enough, and those of one user, too."""
+    watched = watch(BrakeLimits(spread=1000, share=1e-5))
+    for day in (100, 101):
+        watched.decided("right", day * DAY)
+        for minute in range(5):
+            assert kill(watched, [day * DAY + minute * MINUTE], user=f"wrong on day {day}") is None
+    found = kill(watched, [101 * DAY + 5 * MINUTE], user="another")
+    assert found == FalseKills(6, 7, "the day")
+
+
 def test_the_allowed_share_does_not_engage_by_the_day() -> None:
     watched = watch(BrakeLimits(spread=1000))
     for number in range(5_000):
@@ -172,92 +193,6 @@ def test_the_allowed_share_does_not_engage_by_the_day() -> None:
         watched.decided(f"u{number}", at)
         if number % 100 == 50:
             assert watched.killed(f"u{number}", at) is None
-
-
-def rows(
-    role: Role, number: int, lost: int, start: Time, apart: Time, group: str = "everybody"
-) -> list[ObservedRow]:
-    """The losses are spread evenly."""
-    return [
-        ObservedRow(
-            f"{role}{n}",
-            start + n * apart,
-            (n + 1) * lost // number == n * lost // number,
-            Arm(group, role),
-            1,
-        )
-        for n in range(number)
-    ]
-
-
-def engages(*parts: list[ObservedRow], connected: int = 10_000) -> bool:
-    found = sorted((row for part in parts for row in part), key=lambda row: row.at)
-    times = QuestionTimes(100 * DAY, 7 * DAY, DAY, MINUTE)
-    watched = ReturnWatch(times, lambda kind: lambda at, run: connected)
-    watched.extend(Kind.APP, found)
-    return watched.reason(found[-1].at + 3 * MINUTE) is not None
-
-
-def test_a_candidate_whose_clients_stay_away_engages() -> None:
-    control = rows(Role.CONTROL, 300, 15, START, 60 * SECOND)
-    assert engages(control, rows(Role.CANDIDATE, 300, 150, START, 60 * SECOND))
-    assert not engages(control, rows(Role.CANDIDATE, 300, 20, START, 60 * SECOND))
-
-
-@pytest.mark.parametrize(("lost", "candidate"), [(150, 0.25), (200, 0.0)])
-def test_the_reason_says_how_many_users_came_back_and_when(lost: int, candidate: float) -> None:
-    found = sorted(
-        [
-            *rows(Role.CONTROL, 300, 15, START, MINUTE),
-            *rows(Role.CANDIDATE, 200, lost, START, MINUTE),
-        ],
-        key=lambda row: row.at,
-    )
-    watched = ReturnWatch(
-        QuestionTimes(100 * DAY, 7 * DAY, DAY, MINUTE), lambda kind: lambda at, run: 10_000
-    )
-    watched.extend(Kind.APP, found)
-    reason = watched.reason(found[-1].at + 3 * MINUTE)
-    assert reason == FewerReturns(
-        Kind.APP,
-        control=0.95,
-        control_users=300,
-        candidate=candidate,
-        candidate_users=200,
-        within="1970-04-11",
-    )
-
-
-@pytest.mark.parametrize("day", [1, 3])
-def test_a_day_engages_where_its_number_leaves_no_doubt(day: int) -> None:
-    """20 times the number of the stretch, for each of two sequences: from the first loss on that suffices."""
-    alpha = 1 / (20 * day) / 2
-    start = (99 + day) * DAY
-    control = rows(Role.CONTROL, 100, 5, start, MINUTE)
-    border = next(
-        lost
-        for lost in range(100)
-        if upper_bound({(1, 1): 100 - lost, (0, 1): lost}, alpha)
-        < lower_bound({(1, 1): 95, (0, 1): 5}, alpha)
-    )
-    for lost in (border - 1, border):
-        assert engages(control, rows(Role.CANDIDATE, 100, lost, start, MINUTE)) is (lost == border)
-
-
-def test_two_groups_with_different_rates_do_not() -> None:
-    """Few of a bad group are live, most of a good one: together they would look like a difference."""
-    good = rows(Role.CONTROL, 300, 3, START, 60 * SECOND, "good")
-    good += rows(Role.CANDIDATE, 60, 1, START, 300 * SECOND, "good")
-    bad = rows(Role.CONTROL, 60, 30, START + 1, 300 * SECOND, "bad")
-    bad += rows(Role.CANDIDATE, 300, 150, START + 1, 60 * SECOND, "bad")
-    assert not engages(good, bad)
-
-
-def test_an_outage_in_one_minute_is_one_event() -> None:
-    control = rows(Role.CONTROL, 200, 4, START, 60 * SECOND)
-    candidate = rows(Role.CANDIDATE, 200, 4, START + 1, 60 * SECOND)
-    outage = rows(Role.CANDIDATE, 150, 150, START + 5 * 3600 * SECOND, SECOND // 10)
-    assert not engages(control, candidate, outage, connected=1_000)
 
 
 def test_a_share_of_0_permits_no_false_kill_and_a_share_of_1_every_one() -> None:
@@ -328,66 +263,20 @@ def test_a_false_kill_of_a_decision_of_yesterday_is_no_decision_of_today() -> No
     assert twice._shares == once._shares
 
 
-def test_the_next_day_begins_with_nothing() -> None:
+def test_a_further_false_kill_of_a_minute_without_a_decision_today_counts_for_nothing() -> None:
     watched = watch(BrakeLimits(spread=1000))
-    end = 101 * DAY - 1
-    for number, at in enumerate((end, end + 1 + MINUTE)):
-        watched.decided(f"u{number}", at)
-        assert watched.killed(f"u{number}", at) is None
-    # The second day needs an e-value of 120; two users of one day have reached 40.
-    for number in range(2, 6):
-        at = end + 1 + number * MINUTE
-        watched.decided(f"u{number}", at)
-        found = watched.killed(f"u{number}", at)
-    assert found == FalseKills(5, 5, "the day")
-
-
-def test_seven_days_may_engage_where_none_of_them_does() -> None:
-    """A sixth more of the candidate's clients stays away; on one day there are too few of them."""
-    start = 100 * DAY
-    apart = 7 * DAY // 500
-    known = sorted(
-        [
-            *rows(Role.CONTROL, 500, 25, start, apart),
-            *rows(Role.CANDIDATE, 500, 110, start, apart),
-        ],
-        key=lambda row: row.at,
+    at = 101 * DAY
+    watched.decided("late", at - 1)
+    assert kill(watched, [at], user="a") is None
+    assert watched.killed("late", at) is None
+    assert kill(watched, [at + number * MINUTE for number in range(1, 4)]) == FalseKills(
+        4, 4, "the day"
     )
-    times = QuestionTimes(start, 7 * DAY, DAY, MINUTE)
-    watched = ReturnWatch(times, lambda kind: lambda at, run: 10_000)
-    found = []
-    for day in range(1, 9):
-        now = start + day * DAY - 1
-        watched.extend(Kind.APP, [row for row in known if now - DAY < row.at <= now])
-        found.append(watched.reason(now))
-    # From the seventh day on a week is asked for, too.
-    assert found[:6] == [None] * 6
-    assert [reason.within for reason in found[6:] if reason] == [
-        "1970-04-11 to 1970-04-17",
-        "1970-04-12 to 1970-04-18",
-    ]
 
 
-def test_a_day_that_engaged_yesterday_does_not_engage_today() -> None:
-    control = rows(Role.CONTROL, 300, 15, START, 60 * SECOND)
-    fewer = rows(Role.CANDIDATE, 300, 150, START, 60 * SECOND)
-    times = QuestionTimes(100 * DAY, 7 * DAY, DAY, MINUTE)
-    watched = ReturnWatch(times, lambda kind: lambda at, run: 10_000)
-    watched.extend(Kind.APP, sorted([*control, *fewer], key=lambda row: row.at))
-    assert watched.reason(101 * DAY - 1) is not None
-    assert watched.reason(101 * DAY) is None
-
-
-def test_each_kind_of_connection_is_asked_for_itself() -> None:
-    times = QuestionTimes(100 * DAY, 7 * DAY, DAY, MINUTE)
-    watched = ReturnWatch(times, lambda kind: lambda at, run: 10_000)
-    control = rows(Role.CONTROL, 300, 15, START, 60 * SECOND)
-    fewer = rows(Role.CANDIDATE, 300, 150, START, 60 * SECOND)
-    watched.extend(Kind.APP, control)
-    watched.extend(Kind.GLASSES, fewer)
-    last = control[-1].at
-    assert watched.reason(last + 3 * MINUTE) is None
-    watched.extend(Kind.GLASSES, rows(Role.CONTROL, 300, 15, last + 4 * MINUTE, 60 * SECOND))
-    found = watched.reason(last + 400 * MINUTE)
-    assert found is not None
-    assert found.kind is Kind.GLASSES
+def test_the_next_day_begins_with_nothing() -> None:
+    """Two users with false kills are enough, whatever was right or wrong the day before."""
+    watched = watch(BrakeLimits(spread=1000))
+    midnight = 101 * DAY
+    assert kill(watched, [midnight - 1], decisions=1_000) is None
+    assert kill(watched, [midnight + MINUTE, midnight + 2 * MINUTE]) == FalseKills(2, 2, "the day")

@@ -7,7 +7,8 @@ from shim.gate.question import QuestionTimes
 from shim.model import Kind, Role, Time
 from shim.model.time import DAY
 from tests.gate.evidence import BrakeLimits
-from tests.gate.test_brake import MINUTE, START, rows
+from tests.gate.test_brake import MINUTE, START
+from tests.gate.test_return_watch import rows
 
 HOUR = 60 * MINUTE
 SINCE = 100 * DAY
