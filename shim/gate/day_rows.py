@@ -87,10 +87,9 @@ class RowsByUser:
             self.first[having] = self.first[having] << 1 | came[starts[having] + place]
         self.last = self.first.copy()
         many = np.flatnonzero(self.numbers > ROWS_OF_A_USER)
-        if len(many):
-            self.last[many] = NO_ROWS
-            for place in range(-ROWS_OF_A_USER, 0):
-                self.last[many] = self.last[many] << 1 | came[ends[many] + place]
+        self.last[many] = NO_ROWS
+        for place in range(-ROWS_OF_A_USER, 0):
+            self.last[many] = self.last[many] << 1 | came[ends[many] + place]
 
     def codes(self, place: Place) -> Codes:
         return self.first if place == "first" else self.last

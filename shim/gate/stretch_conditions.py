@@ -61,7 +61,10 @@ def recent(case: KindGate) -> Condition:
             continue
         pairs = zip(arms[Role.CONTROL], arms[Role.CANDIDATE], strict=True)
         for control, candidate in pairs:
-            by_control, by_candidate = mean_share(control) or 0.0, mean_share(candidate) or 0.0
+            by_control, by_candidate = mean_share(control), mean_share(candidate)
+            # All rows of an arm may belong to a crowd that began on the day before.
+            if by_control is None or by_candidate is None:
+                continue
             if by_candidate < by_control - targets.return_margin:
                 short.append(f"{name}: returns {by_candidate:.4g} against {by_control:.4g}")
                 break

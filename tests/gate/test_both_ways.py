@@ -152,6 +152,16 @@ def test_recently_an_arm_without_outcomes_and_a_small_group_do_not_fall_short() 
         assert standing("recent", recent_returns=groups) == stands
 
 
+@pytest.mark.parametrize("role", Role)
+def test_recently_an_arm_whose_rows_all_belong_to_an_older_crowd_does_not_fall_short(
+    role: Role,
+) -> None:
+    """The crowd began before the first of the seven days, so that its way of counting has nothing."""
+    seen = arms(bernoulli(95, 100), bernoulli(95, 100))
+    recent = {GROUP: {**seen, role: Counted(seen[role].plain, {})}}
+    assert standing("recent", recent_returns=recent) == "met"
+
+
 def test_recently_nothing_at_all_is_no_shortage() -> None:
     found = of("recent", replace(APP, recent_agreement=both({}), recent_returns={}))
     assert (found.standing, found.bound, found.figure) == ("met", None, None)

@@ -72,6 +72,29 @@ def test_a_crowd_is_one_observation_in_one_way_of_counting_alone(at: Time) -> No
     assert question.crowds == 1
 
 
+@pytest.mark.parametrize("asked", [[9 * DAY], [HOUR, 2 * HOUR, DAY, 9 * DAY]])
+def test_each_crowd_is_one_observation_and_calm_rows_are_counted_one_by_one(
+    asked: list[Time],
+) -> None:
+    """However often somebody asks."""
+    question = Question(TIMES, lambda at, run: 100, lambda arm: "all")
+    crowds = [[row(f"{at} {n}", at + n) for n in range(20)] for at in (HOUR, 5 * HOUR, 3 * DAY)]
+    question.extend([*crowds[0], row("calm", 2 * HOUR), *crowds[1], *crowds[2]])
+    for now in asked:
+        question.advance(SINCE + now)
+    assert final(question) == (Counter({(1, 1): 61}), Counter({(20, 20): 3, (1, 1): 1}))
+    assert question.crowds == 3
+
+
+def test_a_crowd_in_one_arm_changes_nothing_in_another_one() -> None:
+    question = Question(TIMES, lambda at, run: 100, lambda arm: arm.role)
+    question.extend(row(f"u{n}", n, role=Role.CANDIDATE) for n in range(20))
+    question.extend([row("calm", HOUR), row("calm", 2 * HOUR, success=False)])
+    question.advance(SINCE + 9 * DAY)
+    calm = question.read(Role.CONTROL, lambda series: series.final)
+    assert calm.plain == calm.crowded == {(1, 2): 1}
+
+
 def test_users_with_a_final_observation_are_counted_plainly() -> None:
     question = ask([row(f"u{n}", HOUR + n) for n in range(20)], 9 * DAY)
     assert (question.plain("all").users, question.plain("nothing").users) == (20, 0)
