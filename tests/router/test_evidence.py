@@ -1,4 +1,4 @@
-"""R14, R14b: which episodes prove something, and what shows that a live connection was closed."""
+"""R14, R14b, R15: which episodes prove something, and what shows that a live connection was closed."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -90,6 +90,30 @@ def test_r10_r15_whatever_happens_next_the_windows_that_ended_before_are_over(
     assert (verdict.kind, verdict.recovered) == (VerdictKind.ONLY_CANDIDATE, False)
     assert verdict.at == (75 + 60) * S
     assert (outcome.result, outcome.at) == (Return.LOST, (60 + 120) * S + 1)
+
+
+def test_r15_a_client_that_is_back_already_is_told_at_once() -> None:
+    world = World()
+    world.open("c1", Stage.LIVE)
+    world.run(30)
+    world.open("c2", Stage.LIVE)
+    world.run(46)
+    told = [(o.connection.id, o.result, o.at) for o in world.journal.outcomes]
+    assert told == [("c1", Return.REPLACED, 45 * S)]
+
+
+def test_r15_a_client_that_comes_back_is_told_when_it_does() -> None:
+    """A connection that has gone before the close is none that the client has."""
+    world = World()
+    world.open("c1", Stage.LIVE)
+    world.run(30)
+    world.open("c2", Stage.LIVE)
+    world.close("c2")
+    world.run(47)
+    assert world.journal.outcomes == []
+    world.open("c3", Stage.LIVE)
+    told = [(o.connection.id, o.result, o.at, o.delay) for o in world.journal.outcomes]
+    assert told == [("c1", Return.RETURNED, 47 * S, 2 * S)]
 
 
 def test_r14_the_ledger_counts_them_so_too(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from shim.model import Confirmation, Decision, Note, Pings, Return, Stage, Terminate, VerdictKind
+from shim.model import Confirmation, Decision, Note, Pings, Stage, Terminate, VerdictKind
 from shim_legacy_global import LegacyGlobal
 from shim_per_session import PerSession, PerSessionMonitor
 from tests.router.contract_breaches import BAD, Bad, instead, now_decision
@@ -383,27 +383,3 @@ def test_r5_a_closed_connection_about_which_the_shadow_fails_is_gone(call: str) 
     assert world.ports["c1"].endings == [(60 * S, "terminate")]
     assert [verdict.kind for verdict in world.journal.verdicts] == [VerdictKind.ERROR]
     assert "c1" not in world.router
-
-
-def test_r15_a_client_that_is_back_already_is_told_at_once() -> None:
-    world = World()
-    world.open("c1", Stage.LIVE)
-    world.run(30)
-    world.open("c2", Stage.LIVE)
-    world.run(46)
-    told = [(o.connection.id, o.result, o.at) for o in world.journal.outcomes]
-    assert told == [("c1", Return.REPLACED, 45 * S)]
-
-
-def test_r15_a_client_that_comes_back_is_told_when_it_does() -> None:
-    """A connection that has gone before the close is none that the client has."""
-    world = World()
-    world.open("c1", Stage.LIVE)
-    world.run(30)
-    world.open("c2", Stage.LIVE)
-    world.close("c2")
-    world.run(47)
-    assert world.journal.outcomes == []
-    world.open("c3", Stage.LIVE)
-    told = [(o.connection.id, o.result, o.at, o.delay) for o in world.journal.outcomes]
-    assert told == [("c1", Return.RETURNED, 47 * S, 2 * S)]
