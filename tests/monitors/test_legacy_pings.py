@@ -18,9 +18,9 @@ def test_r1_a_decision_names_each_ping_of_its_silence_however_many_there_were() 
 def test_the_monitor_remembers_the_pings_of_one_silence_only() -> None:
     start = 10**12
     machine = LegacyGlobalMonitor(LegacySettings(heartbeat_interval=2, timeout=40), start)
-    sizes = set()
-    for sweep in range(1, 500):
+    sizes = []
+    for sweep in range(1, 100):
         machine.wake(start + 2 * sweep)
-        if sweep >= 50:
-            sizes.add(len(pickle.dumps(machine)))
-    assert len(sizes) == 1
+        sizes.append(len(pickle.dumps(machine)))
+    # Twenty sweeps, one that is late, and those at both ends.
+    assert len(set(sizes[23:])) == 1
