@@ -38,9 +38,6 @@ FAST_TESTS = (
 )
 """The tests that must notice: those of the same folders, without sockets and processes."""
 
-_FEW = 10
-"""A module whose lines fewer tests execute is used by what it declares."""
-
 
 @dataclass(frozen=True)
 class CoverageMap:
@@ -52,17 +49,16 @@ class CoverageMap:
     def tests_of(self, mutation: Mutation) -> list[str]:
         """The tests that execute the mutated statement, the shortest first.
 
-        What runs at import is executed for all tests that use the module. Its lines do not say which tests
-        use a module that only declares: then the tests of its folder are among them.
+        What runs at import is executed for all tests that use the module. Lines do not say which tests use
+        what the module declares: the tests of its folder are among them.
         """
         lines = self.lines.get(mutation.module, {})
         tests = {test for line in mutation.lines for test in lines.get(str(line), ())}
         if "" in tests:
             tests = {test for of_line in lines.values() for test in of_line}
             tests = tests - {""} or set(self.seconds)
-            if len(tests) < _FEW:
-                package = mutation.module.partition(".")[2].partition(".")[0]
-                tests |= {test for test in self.seconds if test.startswith(f"tests/{package}/")}
+            package = mutation.module.partition(".")[2].partition(".")[0]
+            tests |= {test for test in self.seconds if test.startswith(f"tests/{package}/")}
         return sorted(tests, key=lambda test: (self.seconds[test], test))
 
     def is_imported(self, mutation: Mutation) -> bool:
