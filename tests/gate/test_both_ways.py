@@ -144,7 +144,9 @@ def test_recent_agreement_may_be_what_is_asked_for() -> None:
 
 def test_recently_an_arm_without_outcomes_and_a_small_group_do_not_fall_short() -> None:
     idle = {GROUP: {Role.CONTROL: both(bernoulli(95, 100)), Role.CANDIDATE: both({})}}
-    assert standing("recent", recent_returns=idle) == "met"
+    missing = {GROUP: {Role.CONTROL: idle[GROUP][Role.CONTROL]}}
+    for recent in (idle, missing):
+        assert standing("recent", recent_returns=recent) == "met"
     for users, stands in ((24, "met"), (100, "open")):
         small = arms(bernoulli(users // 2, users // 2), bernoulli(0, users // 2))
         large = arms(bernoulli(95, 100), bernoulli(95, 100))

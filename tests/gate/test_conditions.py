@@ -302,6 +302,8 @@ def test_a_condition_and_an_answer_as_json_have_seconds() -> None:
     length = told["conditions"][0]
     assert (length["name"], length["eta"], length["standing"]) == ("length", 2 * 86_400, "open")
     assert told["conditions"][1]["eta"] is None
+    (agreement,) = (each for each in told["conditions"] if each["name"] == "agreement")
+    assert (agreement["scale"], agreement["sense"]) == ("share", "at_least")
     assert judge(evidence(), TARGETS).as_dict()["eta"] is None
     assert len(told["conditions"]) == len(answer.conditions)
     assert told["inputs"] == answer.inputs

@@ -39,6 +39,7 @@ def test_columns_hold_the_rows(
     found = ObservedRows() + ObservedRows.of(rows) + ObservedRows.of(iter(more))
     whole = with_keys([*rows, *more])
     assert (list(found), len(found)) == (whole, len(whole))
+    assert ObservedRows.of(found) is found
     assert list(found.part(begin, end)) == whole[begin:end]
     assert list(found.part(begin)) == whole[begin:]
     places = [place for place in (end, begin) if place < len(whole)]
