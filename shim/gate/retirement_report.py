@@ -71,7 +71,7 @@ class RetirementReport:
 
     @property
     def steps(self) -> list[str]:
-        names = {"settings": self.settings, "flags": self.flags or "", "ledger": self.ledger}
+        names = {"settings": self.settings, "flags": self.flags, "ledger": self.ledger}
         steps = STEPS if self.flags else [step for step in STEPS if "{flags}" not in step]
         return [step.format(**names) for step in steps]
 

@@ -49,8 +49,8 @@ def test_ready_when_everything_holds() -> None:
 @pytest.mark.parametrize("nothing", [KindEvidence(Kind.APP), Evidence(now=NOW)])
 def test_no_evidence_counts_nothing(nothing: KindEvidence | Evidence) -> None:
     """But for the trial that goes on, which is the first attempt."""
-    numbers = {f.name: getattr(nothing, f.name) for f in fields(nothing) if f.type is int}
-    assert {name: number for name, number in numbers.items() if number} == (
+    values = {f.name: getattr(nothing, f.name) for f in fields(nothing)}
+    assert {name: value for name, value in values.items() if isinstance(value, int) and value} == (
         {"attempt": 1, "now": NOW} if isinstance(nothing, Evidence) else {}
     )
     assert (nothing.span if isinstance(nothing, Evidence) else nothing.timeouts) == 0

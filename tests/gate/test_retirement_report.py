@@ -5,8 +5,11 @@ from dataclasses import replace
 
 from shim import __version__
 from shim.gate.answer import Condition, GateAnswer, GateVerdict, Scale, Sense, Standing
+from shim.gate.judge import judge
 from shim.gate.retirement_report import RetirementReport
+from shim.gate.trial_description import format_trial
 from shim.model import SECOND, Kind
+from tests.gate.evidence import TARGETS, evidence
 
 AGREEMENT = Condition(
     "agreement",
@@ -31,7 +34,7 @@ FAILURES = Condition(
     target=0,
     bound=3,
     figure=None,
-    inputs={"rules": ["a", "b"], "shares": [], "arms": {}},
+    inputs={"rules": ("a", "b"), "shares": [], "arms": {}},
 )
 PLAIN = Condition(
     "plain", "Nothing to say", None, Standing.MET, Scale.COUNT, Sense.AT_LEAST, 1, 1, 1
@@ -99,6 +102,14 @@ def test_the_report_in_markdown() -> None:
     assert [line.partition(".")[0] for line in lines] == ["1", "2", "3", "4", "5", "6"]
     assert [line.partition(". ")[2] for line in lines] == REPORT.steps
     assert text.endswith("evidence.\n")
+
+
+def test_the_report_tells_the_trial_before_the_conditions() -> None:
+    answer = judge(evidence(), TARGETS)
+    lines = "".join(f"- {line}\n" for line in format_trial(answer.inputs))
+    text = replace(REPORT, answer=answer).as_markdown()
+    assert f"(shim {__version__}).\n\n## Trial\n\n{lines}\n## Conditions\n" in text
+    assert "- kinds: app\n- not_known: users who did not occur yet" in text
 
 
 def test_the_steps_name_the_files() -> None:
