@@ -60,6 +60,11 @@ def test_proofs_of_no_event_count_for_each_user() -> None:
     assert plain(rows + event(1, 3, HOUR)) == {(1, 1): 5}
 
 
+def test_what_the_control_closed_says_nothing_about_the_candidate() -> None:
+    by_control = proof("u1", HOUR)._replace(arm=Arm("everybody", Role.CONTROL))
+    assert plain([by_control, clean("u2", 2 * HOUR)]) == {(0, 1): 1}
+
+
 def test_events_of_two_processes_are_two_events() -> None:
     rows = [proof("a", HOUR, 1, run=1), proof("b", HOUR, 1, run=2)]
     assert plain(rows) == {(1, 1): 2}
