@@ -132,7 +132,7 @@ MUTATIONS = [
     Listed("R1", _LEGACY / "wake", ">= to >", 3),
     # The per-session monitor
     Listed("R2", _SESSION / "wake", "<= to <", 2),
-    Listed("R2", _SESSION / "confirmed", "> to >=", 2),
+    Listed("R2", _SESSION / "confirmed", "> to >="),
     Listed("R2", _SESSION / "pong", "drop of and", 3),
     Listed("R2", _SESSION / "confirmed", "drop element", 5),
     put("R2", _SESSION / "__init__", "digest * (settings.heartbeat_interval // _GRID) >> 32", "0"),
@@ -146,9 +146,9 @@ MUTATIONS = [
     Listed("R3", _SESSION / "paused", "<= to <"),
     Listed("R3", _SESSION / "paused", "drop element"),
     Listed("R3", _SESSION / "_paused_since", "drop filter"),
-    Listed("R3b", _SESSION / "confirmed", "> to <="),
+    Listed("R3b", _SESSION / "confirmed", "drop of max", 2),
     Listed("R3b", _SESSION / "confirmed", "negate", 3),
-    Listed("R3b", Place(PER_SESSION, ""), "constant + 1", 4),  # _PATIENCE
+    Listed("R3b", Place(PER_SESSION, ""), "constant + 1", 3),  # _PATIENCE
     Listed("R3b", _SESSION / "confirmed", "drop of min"),
     Listed("R3b", _SESSION / "_deadline", "drop of and", 2),
     Listed("R3b", Place(PER_SESSION, "Watch.heard"), "never"),
@@ -171,7 +171,7 @@ MUTATIONS = [
     Listed("R15", _OUTCOMES / "finish", "drop right of -"),
     # The router
     Listed("R15", _REQUESTS / "wake_due", "remove", 6),
-    Listed("R6", _REQUESTS / "_ping", "always", 5),
+    Listed("R6", _REQUESTS / "_ping", "always", 6),
     Listed("R6", _DECISIONS / "decide", "drop of and", 3),
     put("R4", _ASSIGNMENT / "move", "tracked.last_activity", "now"),
     Listed("R11", _ASSIGNMENT / "move", "remove", 1),
@@ -188,8 +188,8 @@ MUTATIONS = [
     Listed("R16", _MONITORS / "_watches_no_more", "remove", 2),
     Listed("R16", Place(INTEGRAL, "TimeIntegral.leave_out"), "remove", 2),
     put("R16", Place(INTEGRAL, "TimeIntegral.leave_out"), "max(start, self._since)", "end"),
-    Listed("R16", _REQUESTS / "_ping", "remove", 7),
-    Listed("R16", _REQUESTS / "_ping", "remove", 4),
+    Listed("R16", _REQUESTS / "_ping", "remove", 9),
+    Listed("R16", _REQUESTS / "_ping", "remove", 6),
     put("R5", Place(VALIDATION, "blame"), "KeyboardInterrupt", "(KeyboardInterrupt, SystemExit)"),
     Listed("R5", _MONITORS / "reschedule", "never", 5),
     # The replay
