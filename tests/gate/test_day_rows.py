@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 
 import numpy as np
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -59,3 +60,8 @@ def test_a_window_has_the_rows_of_its_days_whenever_it_is_begun(
     for _, rows in batches[begun:]:
         window.add(by_user(rows))
     assert window.shares == shares([row for _, rows in batches for row in rows], place)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_window_without_days_shows_nothing(place: Place) -> None:
+    assert RowsWindow([], place).shares == {}
