@@ -98,6 +98,9 @@ def test_r1_who_left_before_its_ping_is_not_pinged_and_who_came_back_waits_for_t
     assert [pings(world)[number] for number in gone] == [before[number] for number in gone]
     assert pings(world)[1:-1:2] == [1] * (MANY // 2)
     assert pings(world)[-1] == 0
+    control = world.router.monitors(Role.CONTROL)
+    assert control is not None
+    assert sum(control.pings.values()) == sum(pings(world))
 
 
 def test_r5_a_ping_that_cannot_be_sent_is_a_failure_also_if_it_had_to_wait() -> None:
