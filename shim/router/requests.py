@@ -92,12 +92,13 @@ class Requests:
         return decisions, failed
 
     def _send_waiting(self, monitors: RoleMonitors, now: Time, budget: Budget | None) -> None:
-        """Send the pings that wait, or as many as the budget permits."""
+        """Send the pings that wait, or as many as the budget permits; none of a discarded instance."""
         waiting = self._waiting[monitors.role]
         while waiting:
             heartbeat = waiting[0]
             try:
-                if not self._go_on(monitors, heartbeat, budget):
+                void = heartbeat.instance.discarded
+                if not (void or self._go_on(monitors, heartbeat, budget)):
                     break
             except CallFailed as failure:
                 self._assignment.instance_failed(monitors, heartbeat.instance, failure, now)

@@ -45,6 +45,13 @@ def step_in_moments(world: World, step: Callable[[], None]) -> None:
     step_until_done(world, step_later)
 
 
+def asked_by(world: World, role: Role) -> int:
+    """How many pings the monitors of this role have asked for."""
+    monitors = world.router.monitors(role)
+    assert monitors is not None
+    return sum(monitors.pings.values())
+
+
 def pings(world: World) -> list[int]:
     return [len(port.effects) - len(port.endings) for port in world.ports.values()]
 
@@ -98,9 +105,7 @@ def test_r1_who_left_before_its_ping_is_not_pinged_and_who_came_back_waits_for_t
     assert [pings(world)[number] for number in gone] == [before[number] for number in gone]
     assert pings(world)[1:-1:2] == [1] * (MANY // 2)
     assert pings(world)[-1] == 0
-    control = world.router.monitors(Role.CONTROL)
-    assert control is not None
-    assert sum(control.pings.values()) == sum(pings(world))
+    assert asked_by(world, Role.CONTROL) == sum(pings(world))
 
 
 def test_r5_a_ping_that_cannot_be_sent_is_a_failure_also_if_it_had_to_wait() -> None:
@@ -121,23 +126,40 @@ def test_r5_a_ping_that_cannot_be_sent_is_a_failure_also_if_it_had_to_wait() -> 
     assert pings(world)[160:] == [0] * 40
 
 
-def test_r5_a_pulse_that_cannot_be_looked_at_is_a_failure_also_if_its_ping_had_to_wait() -> None:
-    class Shy(Pulse):
-        @property
-        def owner(self) -> object:
-            raise RuntimeError("hands off")
+class ShyPulse(Pulse):
+    @property
+    def owner(self) -> object:
+        raise RuntimeError("hands off")
 
+
+def shy_sweep() -> tuple[World, FaultyType]:
+    """A sweep of 100 connections and of a pulse that cannot be looked at, whose ping has to wait."""
     control = FaultyType(LegacyGlobal())
     world = World(control=control)
     for number in range(100):
         world.open(f"c{number}", Stage.OFF, user=f"u{number}", session=f"s{number}")
-    shy = Shy.__new__(Shy)
+    shy = ShyPulse.__new__(ShyPulse)
     control.faults["wake"] = lambda real: [Pings([*real()[0].pulses, shy])]
     world.now = 15 * S
     world.router.step_control(world.now, used_up)
     assert world.journal.failures == []
+    return world, control
+
+
+def test_r5_a_pulse_that_cannot_be_looked_at_is_a_failure_also_if_its_ping_had_to_wait() -> None:
+    world, _ = shy_sweep()
     world.router.step_control(world.now, used_up)
     assert [failure.reason for failure in world.journal.failures] == ["RuntimeError: hands off"]
+
+
+def test_r5_what_waits_of_an_instance_that_was_replaced_is_forgotten() -> None:
+    """It is not looked at, and so it is no second failure."""
+    world, control = shy_sweep()
+    control.faults = {"paused": raises(ValueError("no"))}
+    control.left = 1
+    world.router.paused(world.now, world.now)
+    step_until_done(world, lambda: world.router.step_control(world.now, used_up))
+    assert [failure.call for failure in world.journal.failures] == ["paused"]
 
 
 @pytest.mark.parametrize("count", [64, 65, 128])
@@ -178,18 +200,14 @@ def test_r2_every_session_is_woken_and_a_rest_is_due_at_once(stage: Stage) -> No
         world.router.step_candidate(world.now, used_up)
 
     assert step_until_done(world, step) == 100
-    monitors = world.router.monitors(Role.CANDIDATE)
-    assert monitors is not None
-    assert sum(monitors.pings.values()) == 100
+    assert asked_by(world, Role.CANDIDATE) == 100
 
 
 def test_r2_where_the_budget_permits_every_session_is_woken_in_one_step() -> None:
     world = crowd(Stage.SHADOW, count=100)
     world.now = 15 * S
     world.router.step_candidate(world.now, lambda: False)
-    monitors = world.router.monitors(Role.CANDIDATE)
-    assert monitors is not None
-    assert sum(monitors.pings.values()) == 100
+    assert asked_by(world, Role.CANDIDATE) == 100
 
 
 def test_r2_a_session_is_woken_when_the_heartbeat_of_the_one_before_has_been_sent() -> None:
