@@ -54,11 +54,13 @@ class ProofSeries(Series):
     def _extend(self, rows: ObservedRows) -> None:
         """Rows among which no event has its proof."""
         repeated = self._are_counted(rows)
-        again = rows.where(repeated)
-        # The first one counts: the last one written.
-        users, times = again.users[::-1], again.times[::-1]
-        self._repeated[users] = np.minimum(self._repeated[users], times)
-        super().extend(rows.where(~repeated))
+        if repeated.any():
+            again = rows.where(repeated)
+            # The first one counts: the last one written.
+            users, times = again.users[::-1], again.times[::-1]
+            self._repeated[users] = np.minimum(self._repeated[users], times)
+            rows = rows.where(~repeated)
+        super().extend(rows)
 
     def _are_counted(self, rows: ObservedRows) -> Truths:
         """Which rows are of an event that has its proof."""
