@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, TypeAlias
 
-from shim.flags.patterns import STRANGER, example_user, split_glob
+from shim.flags.patterns import STRANGER, example_user, is_glob
 from shim.flags.targeting import BucketCell, Percentages, Targeting, find_cells
 from shim.model import Stage
 
@@ -122,7 +122,7 @@ def compare(old: Targeting, new: Targeting) -> Comparison:
 def _named(targeting: Targeting) -> Iterator[str]:
     yield from targeting.overrides
     for rule in targeting.rules:
-        yield from (pattern for pattern in rule.users if len(split_glob(pattern)) == 1)
+        yield from (pattern for pattern in rule.users if not is_glob(pattern))
 
 
 @dataclass(slots=True)
@@ -142,7 +142,7 @@ def _groups(old: Targeting, new: Targeting) -> Iterator[Group]:
         for targeting in (old, new)
         for rule in targeting.rules
         for pattern in rule.users
-        if len(split_glob(pattern)) > 1
+        if is_glob(pattern)
     }
     everyone_else = rules_of(STRANGER)
     alike = {everyone_else: _Alike(STRANGER)}

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from shim.flags.buckets import BUCKETS, holdback_salt
-from shim.flags.patterns import split_glob
+from shim.flags.patterns import is_glob, split_glob
 from shim.flags.targeting import Percentages, Targeting
 from shim.model import InputError, Problem, Stage
 
@@ -28,7 +28,7 @@ def flagd_flags(targeting: Targeting) -> dict[str, Any]:
         )
         for rule_index, rule in enumerate(targeting.rules)
         for index, pattern in enumerate(rule.users)
-        if len(split_glob(pattern)) > 1 and _match_glob(pattern) is None
+        if is_glob(pattern) and _match_glob(pattern) is None
     ]
     if problems:
         raise InputError(problems)
@@ -101,9 +101,9 @@ def _fractional(salt: str, weights: Mapping[str, int]) -> Logic:
 
 
 def _names(patterns: Iterable[str]) -> Logic:
-    exact = [pattern for pattern in patterns if len(split_glob(pattern)) == 1]
+    exact = [pattern for pattern in patterns if not is_glob(pattern)]
     conditions: list[Logic] = [{"in": [_USER, exact]}] if exact else []
-    conditions += [_match_glob(glob) for glob in patterns if len(split_glob(glob)) > 1]
+    conditions += [_match_glob(glob) for glob in patterns if is_glob(glob)]
     return conditions[0] if len(conditions) == 1 else {"or": conditions}
 
 

@@ -69,6 +69,11 @@ def split_glob(pattern: str) -> list[str]:
     return _WILDCARD.split(pattern)
 
 
+def is_glob(pattern: str) -> bool:
+    """Whether the pattern has a wildcard; otherwise it is an exact id."""
+    return _WILDCARD.search(pattern) is not None
+
+
 def example_user(glob: str) -> str:
     """A user whom the glob names, and no other glob that does not name all such users.
 

@@ -57,8 +57,8 @@ def changed_functions(mutation: Mutation) -> Functions:
     before = _functions_in(path, compile(parse(mutation.module), path, "exec"))
     changed = dict[FunctionKey, CodeType]()
     for key, codes in _functions_in(path, mutation.code()).items():
-        if codes != before[key]:
-            if [one.co_freevars for one in codes] != [one.co_freevars for one in before[key][:1]]:
+        if codes != (known := before[key]):
+            if len(codes) > 1 or not known or codes[0].co_freevars != known[0].co_freevars:
                 return {}
             changed[key] = codes[0]
     return changed
